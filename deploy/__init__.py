@@ -1,0 +1,1 @@
+"""Getting bundles to devices, and watching what devices say."""

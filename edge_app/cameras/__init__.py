@@ -1,0 +1,1 @@
+"""Frame sources: one small file per camera family behind `protocol.py`."""

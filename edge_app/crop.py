@@ -1,0 +1,150 @@
+"""Cutting pixels: the letterbox for the detector and the upright crop for the inspector.
+
+Training imports both from here, so device and workstation see the same pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edge_app.errors import ShapeError
+from edge_app.obb import corners_of
+from edge_app.records import BoxCxcywhr, PointXy, U8Array
+
+LETTERBOX_GREY = 114
+"""Fill value round a letterboxed picture; Ultralytics trains with the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """How a frame was fitted into the detector's input: `letterbox_xy = frame_xy * scale + pad`."""
+
+    scale: float
+    pad_x: float
+    pad_y: float
+
+    def box_to_frame(self, box_cxcywhr: BoxCxcywhr) -> BoxCxcywhr:
+        """Return a box given in letterbox pixels in frame pixels; the angle stays."""
+        cx, cy, w, h, angle_rad = box_cxcywhr
+        s = self.scale
+        return (cx - self.pad_x) / s, (cy - self.pad_y) / s, w / s, h / s, angle_rad
+
+
+def letterbox(pixels_hwc: U8Array, target_hw: tuple[int, int]) -> tuple[U8Array, Letterbox]:
+    """Fit a picture into `target_hw` without changing its aspect ratio, centred on grey 114.
+
+    Args:
+        pixels_hwc: uint8 (h, w, 3).
+        target_hw: (height, width) wanted.
+
+    Returns:
+        uint8 (target_h, target_w, 3) and the mapping.
+
+    Raises:
+        ShapeError: the picture is empty or not uint8 (h, w, 3).
+    """
+    _check_picture(pixels_hwc)
+    h, w = pixels_hwc.shape[:2]
+    th, tw = target_hw
+    scale = min(th / h, tw / w)
+    new_h, new_w = max(1, round(h * scale)), max(1, round(w * scale))
+    pad_y, pad_x = (th - new_h) // 2, (tw - new_w) // 2
+    shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    out = np.full((th, tw, 3), LETTERBOX_GREY, np.uint8)
+    resized = cv2.resize(pixels_hwc, (new_w, new_h), interpolation=shrink)
+    out[pad_y : pad_y + new_h, pad_x : pad_x + new_w] = resized
+    return out, Letterbox(scale, float(pad_x), float(pad_y))
+
+
+@dataclass(frozen=True, slots=True)
+class CropSpec:
+    """How a product is cut out.
+
+    Attributes:
+        crop_hw: (height, width) of the crop in pixels; its aspect is the product's own.
+        margin: fraction of the box added on each side, e.g. 0.12, so that the outline is inside.
+    """
+
+    crop_hw: tuple[int, int]
+    margin: float
+
+
+def crop_box(box_cxcywhr: BoxCxcywhr, spec: CropSpec) -> BoxCxcywhr:
+    """Return the oriented box that the crop covers: the product's box, the margin, one scale.
+
+    Both axes get the same scale (the larger need), so that a part is never squeezed: a box whose
+    aspect differs from the crop's shows a little more surroundings instead.
+    """
+    cx, cy, w, h, angle_rad = box_cxcywhr
+    crop_h, crop_w = spec.crop_hw
+    scale = max(w * (1 + 2 * spec.margin) / crop_w, h * (1 + 2 * spec.margin) / crop_h)
+    scale = max(scale, 1e-3)
+    return cx, cy, crop_w * scale, crop_h * scale, angle_rad
+
+
+def crop_to_frame(box_cxcywhr: BoxCxcywhr, spec: CropSpec) -> np.ndarray:
+    """Return the (2, 3) float64 affine map from crop pixels to frame pixels.
+
+    Pixel centres are whole numbers, so crop pixel 0 is half a pixel inside the crop's edge.
+    """
+    cx, cy, w, _, angle_rad = crop_box(box_cxcywhr, spec)
+    crop_h, crop_w = spec.crop_hw
+    scale = w / crop_w
+    cos, sin = math.cos(angle_rad) * scale, math.sin(angle_rad) * scale
+    mid_x, mid_y = (crop_w - 1) / 2, (crop_h - 1) / 2
+    return np.array(
+        [
+            [cos, -sin, cx - cos * mid_x + sin * mid_y],
+            [sin, cos, cy - sin * mid_x - cos * mid_y],
+        ]
+    )
+
+
+def upright_crop(pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, spec: CropSpec) -> U8Array:
+    """Cut a product out along its own axes, its direction to the right.
+
+    Args:
+        pixels_hwc: uint8 (h, w, 3), the frame.
+        box_cxcywhr: the product's box; its angle is the product's direction.
+        spec: size and margin.
+
+    Returns:
+        uint8 (crop_h, crop_w, 3). Outside the frame the border pixel is repeated.
+
+    Raises:
+        ShapeError: the frame is empty or not uint8 (h, w, 3).
+    """
+    _check_picture(pixels_hwc)
+    crop_h, crop_w = spec.crop_hw
+    matrix = crop_to_frame(box_cxcywhr, spec)
+    return np.asarray(
+        cv2.warpAffine(
+            pixels_hwc,
+            matrix,
+            (crop_w, crop_h),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        ),
+        dtype=np.uint8,
+    )
+
+
+def crop_corners(box_cxcywhr: BoxCxcywhr, spec: CropSpec) -> tuple[PointXy, ...]:
+    """Return the crop's outline in frame pixels, from the crop's top left, clockwise."""
+    return corners_of(crop_box(box_cxcywhr, spec))
+
+
+def whole_frame_box(frame_hw: tuple[int, int]) -> BoxCxcywhr:
+    """Return the box of a product that fills the frame."""
+    h, w = frame_hw
+    return (w - 1) / 2, (h - 1) / 2, float(w), float(h), 0.0
+
+
+def _check_picture(pixels_hwc: U8Array) -> None:
+    shape, dtype = pixels_hwc.shape, pixels_hwc.dtype
+    if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:
+        raise ShapeError(f"a picture must be uint8 (h, w, 3) and not empty, got {dtype} {shape}")

@@ -1,0 +1,82 @@
+"""Every error this product raises on purpose.
+
+    EdgeError
+    ├── ConfigError          the TOML is wrong; names the key
+    ├── ShapeError           an array has the wrong shape or dtype
+    ├── BundleError          a bundle is incomplete, altered or not acceptable
+    ├── ModelError           a graph failed, or its outputs break the contract
+    ├── CameraError
+    │   ├── CameraUnavailable    cannot be opened (again)
+    │   ├── FrameTimeout         no frame before the deadline; the camera may still be alive
+    │   ├── FrameCorrupt         one frame could not be read; the next may be fine
+    │   └── EndOfStream          a file source has shown its last frame
+    ├── OutboxError          the alarm store cannot be read or written
+    ├── BrokerError          the MQTT broker refuses us
+    └── DataError            a workstation's pictures or labels are not usable
+
+A message says what happened, what was expected, what was got and what to do.
+"""
+
+
+class EdgeError(Exception):
+    """Base of every deliberate error; `str(error)` is meant for a person on the line."""
+
+
+class ConfigError(EdgeError):
+    """The configuration file has an unknown, missing or invalid entry."""
+
+
+class ShapeError(EdgeError):
+    """An array's shape or dtype is not what its docstring states."""
+
+
+class BundleError(EdgeError):
+    """A model bundle is refused; nothing of it is in use."""
+
+
+class ModelError(EdgeError):
+    """A graph cannot be loaded, failed while running, or broke its contract."""
+
+
+class CameraError(EdgeError):
+    """Base of everything a frame source raises."""
+
+
+class CameraUnavailable(CameraError):
+    """The source cannot be opened, or has gone; reopening may help."""
+
+
+class FrameTimeout(CameraError):
+    """No frame arrived before the deadline."""
+
+
+class FrameCorrupt(CameraError):
+    """One frame could not be decoded. The source goes on.
+
+    Attributes:
+        source_number: the lost frame's number in its source, if that is known.
+        source_name: its file name or trigger id, if it has one.
+    """
+
+    def __init__(
+        self, message: str, source_number: int | None = None, source_name: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.source_number = source_number
+        self.source_name = source_name
+
+
+class EndOfStream(CameraError):
+    """A finite source has shown its last frame."""
+
+
+class OutboxError(EdgeError):
+    """The alarm store on disk cannot be opened, read or written."""
+
+
+class BrokerError(EdgeError):
+    """The MQTT broker refuses the connection, the login or a publish."""
+
+
+class DataError(EdgeError):
+    """Training or evaluation pictures are missing, too few or inconsistent."""

@@ -1,0 +1,1 @@
+"""The live page: reads copies, never stands in the inspection path."""

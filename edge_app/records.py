@@ -1,0 +1,251 @@
+"""The nouns of the data path, in the order in which one part meets them.
+
+camera → Frame → Detection → PartView → crop → Anomaly → PartVerdict → AlarmEvent → outbox → broker
+
+Every record is frozen. Arrays inside are never written to after the record is made.
+Sizes are (height, width) and end in `_hw`; points are (x, y) and end in `_xy`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+U8Array = NDArray[np.uint8]
+F32Array = NDArray[np.float32]
+F64Array = NDArray[np.float64]
+
+BoxCxcywhr = tuple[float, float, float, float, float]
+"""cx, cy, w, h in pixels, angle in radians; the convention stands in `obb.py`."""
+
+PointXy = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture from one camera.
+
+    Attributes:
+        camera: the camera's name in the configuration.
+        frame_id: grows by one per frame the source delivered since it was opened.
+        pixels_hwc: uint8 (h, w, 3), BGR.
+        captured_at_ns: when the light fell on the sensor, ns since the epoch, UTC.
+        trigger_id: who asked for this frame; None on a free-running camera.
+        source_number: number of the one part this frame stands for, in a source that numbers
+            its parts (files, triggers), growing by one; None where frames are not parts.
+        source_name: file name or the like, for people; None if there is none.
+    """
+
+    camera: str
+    frame_id: int
+    pixels_hwc: U8Array
+    captured_at_ns: int
+    trigger_id: str | None = None
+    source_number: int | None = None
+    source_name: str | None = None
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return int(self.pixels_hwc.shape[0]), int(self.pixels_hwc.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One product the detector found, in frame pixels.
+
+    Attributes:
+        box_cxcywhr: the product's oriented box.
+        confidence: 0..1, unitless.
+        class_id: index into the bundle's product classes.
+    """
+
+    box_cxcywhr: BoxCxcywhr
+    confidence: float
+    class_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PartView:
+    """One sight of one part: the same part has several on a free-running camera.
+
+    Attributes:
+        part_id: unique on this device for ever, e.g. "cam1-18f3a2-000042".
+        view: 0 for the part's first sight, growing by one.
+        detection: where it is in this frame.
+        is_whole: the box does not touch the frame's border, so the view may be judged.
+    """
+
+    part_id: str
+    view: int
+    detection: Detection
+    is_whole: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Anomaly:
+    """What the inspector says of one crop.
+
+    Attributes:
+        score: larger is stranger; the bundle's scale. NaN when the graph failed.
+        map_hw: float32 (mh, mw), >= 0, on an absolute scale over the crop.
+    """
+
+    score: float
+    map_hw: F32Array
+
+
+class VerdictState(str, Enum):
+    """The only three things that can be said of a part."""
+
+    OK = "OK"
+    NG = "NG"
+    NOT_INSPECTED = "NOT_INSPECTED"
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """One area above the map threshold, in frame pixels.
+
+    Attributes:
+        polygon_xy: its outline, at least three points.
+        box_xyxy: the axis-aligned box round the outline: x0, y0, x1, y1.
+        peak: the map's maximum inside.
+        kind: "unknown" until a classifier names it.
+        weak_localisation: nothing passed the map threshold; this is the map's maximum.
+    """
+
+    polygon_xy: tuple[PointXy, ...]
+    box_xyxy: tuple[float, float, float, float]
+    peak: float
+    kind: str = "unknown"
+    weak_localisation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """Which model judged: enough to find the exact bundle again."""
+
+    product: str
+    serial: int
+    bundle_sha256: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A picture kept on the device: where it can be fetched and what its bytes hash to."""
+
+    url: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartVerdict:
+    """What is known of one part after the latest view.
+
+    Attributes:
+        score: the largest over the judged views; NaN or no view gives None.
+        threshold: `score >= threshold` is NG.
+        threshold_id: names the threshold's origin and revision, e.g. "calibrated-1".
+        reason: why NOT_INSPECTED ("overload", "no_product", "not_finite", ...); "" otherwise.
+        product_corners_xy: (4 points) of the box in the deciding view; empty if there is none.
+        views_judged: how many views went through the inspector.
+        latency_ms: capture to verdict.
+    """
+
+    camera: str
+    part_id: str
+    state: VerdictState
+    reason: str
+    score: float | None
+    threshold: float
+    threshold_id: str
+    frame_id: int
+    frame_hw: tuple[int, int]
+    captured_at_ns: int
+    model: ModelIdentity | None
+    product_corners_xy: tuple[PointXy, ...] = ()
+    defects: tuple[Defect, ...] = ()
+    views_judged: int = 0
+    trigger_id: str | None = None
+    source_number: int | None = None
+    source_name: str | None = None
+    latency_ms: float = 0.0
+
+
+class EventKind(str, Enum):
+    """`new` when a part is judged bad, `update` when another view changes it, `end` when it left.
+
+    `gap` says that numbered parts passed and nobody judged them.
+    """
+
+    NEW = "new"
+    UPDATE = "update"
+    END = "end"
+    GAP = "gap"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Numbered source parts that were lost unjudged: first and last number, both included."""
+
+    camera: str
+    first_number: int
+    last_number: int
+    reason: str
+
+    @property
+    def count(self) -> int:
+        return self.last_number - self.first_number + 1
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmEvent:
+    """One message to people about one part (or about a gap), before the outbox numbers it.
+
+    Attributes:
+        alarm_id: shared by new, update and end of one part; a gap has its own.
+        verdict: set for new, update and end.
+        gap: set for gap.
+        evidence: picture of the deciding view, if one was kept.
+    """
+
+    kind: EventKind
+    camera: str
+    alarm_id: str
+    verdict: PartVerdict | None = None
+    gap: Gap | None = None
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameReport:
+    """All that one frame led to: what the page draws and the demo counts.
+
+    Attributes:
+        views: every part seen in the frame.
+        anomalies: by part id, for the views judged in this frame.
+        crop_corners_xy: by part id, the crop's outline in frame pixels (4 points, from the crop's
+            top left, clockwise); places the map in the frame.
+        verdicts: by part id, the verdict so far of every part in the frame.
+        finished: parts that left with this frame, with their final verdict.
+        events: alarm events caused by this frame.
+        timings_ms: stage name → milliseconds.
+    """
+
+    frame: Frame
+    views: tuple[PartView, ...]
+    anomalies: dict[str, Anomaly]
+    crop_corners_xy: dict[str, tuple[PointXy, ...]]
+    verdicts: dict[str, PartVerdict]
+    finished: tuple[PartVerdict, ...]
+    events: tuple[AlarmEvent, ...]
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+JsonObject = dict[str, Any]

@@ -1,0 +1,1 @@
+"""The simulated factory line: products, defects, belt, light, and their ground truth."""

@@ -1,0 +1,1 @@
+"""The training workstation: pictures of good parts in, an unsigned bundle out."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_app.errors import ShapeError
 from edge_app.obb import corners_of
-from edge_app.records import BoxCxcywhr, PointXy, U8Array
+from edge_app.records import BoxCxcywhr, F64Array, PointXy, U8Array
 
 LETTERBOX_GREY = 114
 """Fill value round a letterboxed picture; Ultralytics trains with the same."""
@@ -21,7 +21,12 @@ LETTERBOX_GREY = 114
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """How a frame was fitted into the detector's input: `letterbox_xy = frame_xy * scale + pad`."""
+    """How a frame was fitted into the detector's input.
+
+    The detector counts from the picture's edge (normalised labels do), so its 0.5 is the centre of
+    the first pixel; frames here have pixel centres at whole numbers:
+    `letterbox = (frame + 0.5) * scale + pad`.
+    """
 
     scale: float
     pad_x: float
@@ -31,7 +36,7 @@ class Letterbox:
         """Return a box given in letterbox pixels in frame pixels; the angle stays."""
         cx, cy, w, h, angle_rad = box_cxcywhr
         s = self.scale
-        return (cx - self.pad_x) / s, (cy - self.pad_y) / s, w / s, h / s, angle_rad
+        return (cx - self.pad_x) / s - 0.5, (cy - self.pad_y) / s - 0.5, w / s, h / s, angle_rad
 
 
 def letterbox(pixels_hwc: U8Array, target_hw: tuple[int, int]) -> tuple[U8Array, Letterbox]:
@@ -67,41 +72,42 @@ class CropSpec:
     Attributes:
         crop_hw: (height, width) of the crop in pixels; its aspect is the product's own.
         margin: fraction of the box added on each side, e.g. 0.12, so that the outline is inside.
+        stretch: fill the crop along both axes on their own; for whole frames of mixed aspect.
     """
 
     crop_hw: tuple[int, int]
     margin: float
+    stretch: bool = False
 
 
 def crop_box(box_cxcywhr: BoxCxcywhr, spec: CropSpec) -> BoxCxcywhr:
-    """Return the oriented box that the crop covers: the product's box, the margin, one scale.
+    """Return the oriented box that the crop covers: the product's box and the margin.
 
-    Both axes get the same scale (the larger need), so that a part is never squeezed: a box whose
-    aspect differs from the crop's shows a little more surroundings instead.
+    Unless `stretch` is set both axes get the same scale (the larger need), so that a part is never
+    squeezed: a box whose aspect differs from the crop's shows a little more surroundings instead.
     """
     cx, cy, w, h, angle_rad = box_cxcywhr
     crop_h, crop_w = spec.crop_hw
-    scale = max(w * (1 + 2 * spec.margin) / crop_w, h * (1 + 2 * spec.margin) / crop_h)
-    scale = max(scale, 1e-3)
-    return cx, cy, crop_w * scale, crop_h * scale, angle_rad
+    scale_x = max(w * (1 + 2 * spec.margin) / crop_w, 1e-3)
+    scale_y = max(h * (1 + 2 * spec.margin) / crop_h, 1e-3)
+    if not spec.stretch:
+        scale_x = scale_y = max(scale_x, scale_y)
+    return cx, cy, crop_w * scale_x, crop_h * scale_y, angle_rad
 
 
-def crop_to_frame(box_cxcywhr: BoxCxcywhr, spec: CropSpec) -> np.ndarray:
+def crop_to_frame(box_cxcywhr: BoxCxcywhr, spec: CropSpec) -> F64Array:
     """Return the (2, 3) float64 affine map from crop pixels to frame pixels.
 
     Pixel centres are whole numbers, so crop pixel 0 is half a pixel inside the crop's edge.
     """
-    cx, cy, w, _, angle_rad = crop_box(box_cxcywhr, spec)
+    cx, cy, w, h, angle_rad = crop_box(box_cxcywhr, spec)
     crop_h, crop_w = spec.crop_hw
-    scale = w / crop_w
-    cos, sin = math.cos(angle_rad) * scale, math.sin(angle_rad) * scale
-    mid_x, mid_y = (crop_w - 1) / 2, (crop_h - 1) / 2
-    return np.array(
-        [
-            [cos, -sin, cx - cos * mid_x + sin * mid_y],
-            [sin, cos, cy - sin * mid_x - cos * mid_y],
-        ]
-    )
+    cos, sin = math.cos(angle_rad), math.sin(angle_rad)
+    turn_and_scale = np.array([[cos * w / crop_w, -sin * h / crop_h],
+                               [sin * w / crop_w, cos * h / crop_h]])  # fmt: skip
+    crop_middle_xy = np.array([(crop_w - 1) / 2, (crop_h - 1) / 2])
+    shift = np.array([cx, cy]) - turn_and_scale @ crop_middle_xy
+    return np.column_stack([turn_and_scale, shift])  # (2, 3)
 
 
 def upright_crop(pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, spec: CropSpec) -> U8Array:

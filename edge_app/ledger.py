@@ -1,0 +1,183 @@
+"""What is known of every part in the picture, and the alarm events that follow from it.
+
+The rule over a part's views: its score is the largest of them, so it is NG as soon as one view is
+NG and stays so. It is OK when it leaves with at least one judged view and none NG. It is
+NOT_INSPECTED when it leaves without one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from edge_app.records import (
+    AlarmEvent,
+    Defect,
+    EventKind,
+    Evidence,
+    Frame,
+    Gap,
+    ModelIdentity,
+    PartVerdict,
+    PointXy,
+    VerdictState,
+)
+
+UPDATE_GAIN = 0.05
+"""A further view is worth an `update` when its score exceeds the last published by this fraction
+of the threshold: people want news, not every jitter of the same defect."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewResult:
+    """One judged (or failed) view of a part.
+
+    Attributes:
+        reason: why a view that should have been judged was not; "" if it was.
+    """
+
+    part_id: str
+    state: VerdictState
+    reason: str
+    score: float | None
+    product_corners_xy: tuple[PointXy, ...]
+    defects: tuple[Defect, ...]
+
+
+@dataclass(slots=True)
+class _Entry:
+    verdict: PartVerdict
+    alarm_id: str | None = None
+    published_score: float = 0.0
+    evidence: Evidence | None = None
+
+
+class PartLedger:
+    """Turns view results into part verdicts and alarm events. One per camera; no IO.
+
+    Args:
+        camera: its name.
+        model: who judges.
+        threshold: the score threshold in force, for the record.
+        threshold_id: its name.
+        new_alarm_id: gives a fresh id; passed in so that tests are deterministic.
+        now_ns: the wall clock, ns since the epoch, for the latency.
+    """
+
+    def __init__(
+        self,
+        camera: str,
+        model: ModelIdentity | None,
+        threshold: float,
+        threshold_id: str,
+        new_alarm_id: Callable[[], str],
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._camera = camera
+        self._model = model
+        self._threshold = threshold
+        self._threshold_id = threshold_id
+        self._new_alarm_id = new_alarm_id
+        self._now_ns = now_ns
+        self._entries: dict[str, _Entry] = {}
+
+    def verdict(self, part_id: str) -> PartVerdict:
+        """Return what is known of a part that is still in the picture."""
+        return self._entries[part_id].verdict
+
+    def views_judged(self, part_id: str) -> int:
+        """Return how many of a part's views were judged; 0 for an unknown part."""
+        entry = self._entries.get(part_id)
+        return entry.verdict.views_judged if entry else 0
+
+    def sight(self, part_id: str, frame: Frame, corners_xy: tuple[PointXy, ...]) -> None:
+        """Note that a part is in the picture; it is NOT_INSPECTED until a view is judged."""
+        if part_id not in self._entries:
+            self._entries[part_id] = _Entry(self._blank(part_id, frame, "never_whole", corners_xy))
+
+    def record(self, result: ViewResult, frame: Frame) -> EventKind | None:
+        """Take one view's result in; return the kind of event it calls for, if any."""
+        entry = self._entries[result.part_id]
+        before = entry.verdict
+        if result.state is VerdictState.NOT_INSPECTED:
+            if before.views_judged == 0:
+                entry.verdict = replace(before, reason=result.reason)
+            return None
+        score = result.score if result.score is not None else 0.0
+        if before.score is None or score > before.score:
+            entry.verdict = replace(
+                self._blank(result.part_id, frame, "", result.product_corners_xy),
+                state=result.state,
+                score=score,
+                defects=result.defects,
+                latency_ms=(self._now_ns() - frame.captured_at_ns) / 1e6,
+            )
+        entry.verdict = replace(entry.verdict, views_judged=before.views_judged + 1)
+        return self._called_for(entry)
+
+    def _called_for(self, entry: _Entry) -> EventKind | None:
+        if entry.verdict.state is not VerdictState.NG or entry.verdict.score is None:
+            return None
+        if entry.alarm_id is None:
+            return EventKind.NEW
+        gain = entry.verdict.score - entry.published_score
+        return EventKind.UPDATE if gain > UPDATE_GAIN * abs(self._threshold) else None
+
+    def publish(self, part_id: str, kind: EventKind, evidence: Evidence | None) -> AlarmEvent:
+        """Return the `new` or `update` event for a part as it stands now."""
+        entry = self._entries[part_id]
+        entry.alarm_id = entry.alarm_id or self._new_alarm_id()
+        entry.published_score = entry.verdict.score or 0.0
+        entry.evidence = evidence or entry.evidence
+        return self._event(kind, entry)
+
+    def leave(
+        self, part_id: str, frame: Frame, trouble: str = ""
+    ) -> tuple[PartVerdict, list[AlarmEvent]]:
+        """Close a part: return its final verdict and its last events.
+
+        Args:
+            frame: the latest frame; the record of a part that was never sighted points to it.
+            trouble: why it was never sighted, if that is known; "no_product" otherwise.
+        """
+        entry = self._entries.pop(part_id, None)
+        if entry is None:
+            entry = _Entry(self._blank(part_id, frame, trouble or "no_product", ()))
+        events = []
+        if entry.verdict.state is VerdictState.NOT_INSPECTED:
+            entry.alarm_id = self._new_alarm_id()
+            events.append(self._event(EventKind.NEW, entry))
+        if entry.alarm_id is not None:
+            events.append(self._event(EventKind.END, entry))
+        return entry.verdict, events
+
+    def gap(self, first_number: int, last_number: int, reason: str) -> AlarmEvent:
+        """Return the event for numbered parts that were lost unjudged (both ends included)."""
+        gap = Gap(self._camera, first_number, last_number, reason)
+        return AlarmEvent(EventKind.GAP, self._camera, self._new_alarm_id(), gap=gap)
+
+    def _event(self, kind: EventKind, entry: _Entry) -> AlarmEvent:
+        alarm_id = entry.alarm_id or ""
+        return AlarmEvent(kind, self._camera, alarm_id, entry.verdict, evidence=entry.evidence)
+
+    def _blank(
+        self, part_id: str, frame: Frame, reason: str, corners_xy: tuple[PointXy, ...]
+    ) -> PartVerdict:
+        return PartVerdict(
+            camera=self._camera,
+            part_id=part_id,
+            state=VerdictState.NOT_INSPECTED,
+            reason=reason,
+            score=None,
+            threshold=self._threshold,
+            threshold_id=self._threshold_id,
+            frame_id=frame.frame_id,
+            frame_hw=frame.hw,
+            captured_at_ns=frame.captured_at_ns,
+            model=self._model,
+            product_corners_xy=corners_xy,
+            trigger_id=frame.trigger_id,
+            source_number=frame.source_number,
+            source_name=frame.source_name,
+        )

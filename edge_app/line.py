@@ -1,0 +1,232 @@
+"""The whole path of one frame, top-down: from pixels to alarm events.
+
+    camera → frame → product boxes → parts → upright crops → scores + maps → verdicts → alarm events
+
+`InspectionLine.inspect` is that path; `run.py` feeds it from a grabber and hands its events to
+the outbox. Everything a stage needs is passed in, so the same line judges live frames, files,
+golden pictures and calibration parts.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+
+from edge_app.crop import CropSpec, crop_corners, upright_crop, whole_frame_box
+from edge_app.errors import ModelError
+from edge_app.judge import Limits, find_defects, judge_score
+from edge_app.ledger import PartLedger, ViewResult
+from edge_app.obb import corners_of
+from edge_app.orientation import DirectionCue
+from edge_app.records import (
+    AlarmEvent,
+    Anomaly,
+    Detection,
+    Evidence,
+    Frame,
+    FrameReport,
+    PartVerdict,
+    PartView,
+    U8Array,
+    VerdictState,
+)
+from edge_app.tracking import Tracker
+
+_log = logging.getLogger(__name__)
+
+
+class ProductFinder(Protocol):
+    """Finds the products in a frame: a detector, or the whole frame."""
+
+    def find(self, pixels_hwc: U8Array) -> list[Detection]: ...
+
+
+class CropScorer(Protocol):
+    """Scores upright crops: an inspector graph."""
+
+    def score(self, crops: Sequence[U8Array]) -> list[Anomaly]: ...
+
+
+class WholeFrame:
+    """The finder for products that fill the picture."""
+
+    def find(self, pixels_hwc: U8Array) -> list[Detection]:
+        h, w = pixels_hwc.shape[:2]
+        return [Detection(whole_frame_box((h, w)), 1.0)]
+
+
+KeepEvidence = Callable[[Frame, PartView, Anomaly], "Evidence | None"]
+"""Saves the picture of an NG view and says where it is; None when nothing is kept."""
+
+
+class InspectionLine:
+    """Judges every part of one camera. Not thread-safe: one thread owns it.
+
+    Args:
+        finder: finds products.
+        cue: turns them the right way round; None where turning does not matter.
+        tracker: gives them identities.
+        spec: how they are cut out.
+        inspector: scores the crops.
+        limits: thresholds in force.
+        max_views: a part seen more often is judged in its first `max_views` whole views.
+        ledger: verdicts and events.
+        keep_evidence: called once for every event that a view causes.
+    """
+
+    def __init__(
+        self,
+        *,
+        finder: ProductFinder,
+        cue: DirectionCue | None,
+        tracker: Tracker,
+        spec: CropSpec,
+        inspector: CropScorer,
+        limits: Limits,
+        max_views: int,
+        ledger: PartLedger,
+        keep_evidence: KeepEvidence,
+    ) -> None:
+        self._finder = finder
+        self._cue = cue
+        self._tracker = tracker
+        self._spec = spec
+        self._inspector = inspector
+        self._limits = limits
+        self._max_views = max_views
+        self._ledger = ledger
+        self._keep_evidence = keep_evidence
+
+    def inspect(self, frame: Frame) -> FrameReport:
+        """Take one frame through the whole path.
+
+        A graph that fails makes its parts NOT_INSPECTED; nothing is raised for it.
+
+        Raises:
+            ShapeError: the frame is not uint8 (h, w, 3).
+        """
+        clock = _StageClock()
+        detections, trouble = self._find(frame)
+        clock.mark("detect")
+        sighting = self._tracker.follow(frame, detections)
+        for view in sighting.views:
+            self._ledger.sight(view.part_id, frame, corners_of(view.detection.box_cxcywhr))
+        views = [self._directed(frame, v) if self._is_due(v) else v for v in sighting.views]
+        due = [v for v in views if self._is_due(v)]
+        crops = [upright_crop(frame.pixels_hwc, v.detection.box_cxcywhr, self._spec) for v in due]
+        clock.mark("crop")
+        anomalies = self._score(crops)
+        clock.mark("inspect")
+        events: list[AlarmEvent] = []
+        for view, anomaly in zip(due, anomalies, strict=True):
+            events += self._judge(frame, view, anomaly)
+        verdicts = {v.part_id: self._ledger.verdict(v.part_id) for v in views}
+        finished, last_events = self._close(sighting.departed, frame, trouble)
+        clock.mark("judge")
+        return FrameReport(
+            frame=frame,
+            views=tuple(views),
+            anomalies=_strangest(due, anomalies),
+            crop_corners_xy={
+                v.part_id: crop_corners(v.detection.box_cxcywhr, self._spec) for v in due
+            },
+            verdicts={**verdicts, **{v.part_id: v for v in finished}},
+            finished=finished,
+            events=(*events, *last_events),
+            timings_ms=clock.timings_ms,
+        )
+
+    def miss(self, frame: Frame, reason: str) -> FrameReport:
+        """Report a part that was asked for and never judged (overload, unreadable picture).
+
+        Args:
+            frame: number, trigger and time of the part; its picture may be empty (0, 0, 3).
+        """
+        finished, events = self._close((self._tracker.part_id(frame),), frame, reason)
+        verdicts = {v.part_id: v for v in finished}
+        return FrameReport(frame, (), {}, {}, verdicts, finished, events)
+
+    def finish(self, frame: Frame) -> FrameReport:
+        """Close every part still in the picture: the source has ended after `frame`."""
+        finished, events = self._close(self._tracker.finish(), frame, "")
+        verdicts = {v.part_id: v for v in finished}
+        return FrameReport(frame, (), {}, {}, verdicts, finished, events)
+
+    def gap(self, first_number: int, last_number: int, reason: str) -> AlarmEvent:
+        """Return the event for numbered parts that passed while nobody looked."""
+        return self._ledger.gap(first_number, last_number, reason)
+
+    def _find(self, frame: Frame) -> tuple[list[Detection], str]:
+        try:
+            return self._finder.find(frame.pixels_hwc), ""
+        except ModelError as error:
+            _log.error("Detector failed on frame %d of %s: %s", frame.frame_id, frame.camera, error)
+            return [], "model_error"
+
+    def _is_due(self, view: PartView) -> bool:
+        return view.is_whole and self._ledger.views_judged(view.part_id) < self._max_views
+
+    def _directed(self, frame: Frame, view: PartView) -> PartView:
+        if self._cue is None:
+            return view
+        box = self._cue.directed(frame.pixels_hwc, view.detection.box_cxcywhr)
+        return replace(view, detection=replace(view.detection, box_cxcywhr=box))
+
+    def _score(self, crops: list[U8Array]) -> list[Anomaly]:
+        try:
+            return self._inspector.score(crops)
+        except ModelError as error:
+            _log.error("Inspector failed on %d crops: %s", len(crops), error)
+            return [Anomaly(math.nan, np.zeros((0, 0), np.float32)) for _ in crops]
+
+    def _judge(self, frame: Frame, view: PartView, anomaly: Anomaly) -> list[AlarmEvent]:
+        box = view.detection.box_cxcywhr
+        state, reason = judge_score(anomaly.score, self._limits)
+        is_bad = state is VerdictState.NG
+        defects = find_defects(anomaly, box, self._spec, self._limits) if is_bad else ()
+        score = anomaly.score if state is not VerdictState.NOT_INSPECTED else None
+        result = ViewResult(view.part_id, state, reason, score, corners_of(box), defects)
+        kind = self._ledger.record(result, frame)
+        if kind is None:
+            return []
+        evidence = self._keep_evidence(frame, view, anomaly)
+        return [self._ledger.publish(view.part_id, kind, evidence)]
+
+    def _close(
+        self, part_ids: Sequence[str], frame: Frame, trouble: str
+    ) -> tuple[tuple[PartVerdict, ...], tuple[AlarmEvent, ...]]:
+        finished, events = [], []
+        for part_id in part_ids:
+            verdict, last_events = self._ledger.leave(part_id, frame, trouble)
+            finished.append(verdict)
+            events += last_events
+        return tuple(finished), tuple(events)
+
+
+def _strangest(views: Sequence[PartView], anomalies: Sequence[Anomaly]) -> dict[str, Anomaly]:
+    """Return each part's strangest anomaly of this frame; NaN counts as strangest."""
+    found: dict[str, Anomaly] = {}
+    for view, anomaly in zip(views, anomalies, strict=True):
+        known = found.get(view.part_id)
+        if known is None or not anomaly.score <= known.score:
+            found[view.part_id] = anomaly
+    return found
+
+
+class _StageClock:
+    """Milliseconds between marks."""
+
+    def __init__(self) -> None:
+        self.timings_ms: dict[str, float] = {}
+        self._last = perf_counter()
+
+    def mark(self, stage: str) -> None:
+        now = perf_counter()
+        self.timings_ms[stage] = (now - self._last) * 1e3
+        self._last = now

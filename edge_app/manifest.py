@@ -1,0 +1,207 @@
+"""What a bundle says about itself: `manifest.json` as models. docs/bundle_format.md is the spec."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from edge_app.crop import CropSpec
+
+FORMAT: Literal["cropliq-bundle/1"] = "cropliq-bundle/1"
+
+ANGLE_CONVENTION = "radians, clockwise on screen (x right, y down), w along (cos, sin)"
+"""Repeated in every manifest; `edge_app/obb.py` is the definition."""
+
+Hw = tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Member(_Strict):
+    """One file of the bundle: its digest and its length in bytes."""
+
+    sha256: Sha256
+    length: Annotated[int, Field(ge=0)]
+
+
+class DetectorSpec(_Strict):
+    """How to use detector.onnx.
+
+    Attributes:
+        input_hw: letterbox size in pixels.
+        min_confidence: products below it are not products, 0..1.
+        max_iou: rotated NMS drops a box overlapping a better one by more.
+        product_classes: names by class index.
+    """
+
+    input_hw: Hw
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.5
+    max_iou: Annotated[float, Field(ge=0, le=1)] = 0.3
+    product_classes: tuple[str, ...] = ("product",)
+
+
+class OrientationSpec(_Strict):
+    """How a crop is turned the right way round.
+
+    fixed: as the camera sees it. two_way: the long axis is known, the cue tells 0° from 180°.
+    four_way: a square part, the cue chooses among four. free: no axis, the crop is not turned.
+
+    Attributes:
+        cue: member name of the cue's template picture; None where turning does not matter.
+    """
+
+    kind: Literal["fixed", "two_way", "four_way", "free"]
+    cue: str | None = None
+
+
+class CropModel(_Strict):
+    """The upright crop; see `edge_app/crop.py`."""
+
+    crop_hw: Hw
+    margin: Annotated[float, Field(ge=0, le=1)]
+    stretch: bool = False
+
+    def to_spec(self) -> CropSpec:
+        return CropSpec(self.crop_hw, self.margin, self.stretch)
+
+
+class ViewRule(_Strict):
+    """A part seen several times: its score is the largest over at most `max_views` views."""
+
+    rule: Literal["max"] = "max"
+    max_views: Annotated[int, Field(ge=1, le=100)] = 3
+
+
+class Normalisation(_Strict):
+    """The monotone map from scores to the 0..1 axis of the threshold grid, fixed at calibration.
+
+    `normalised = (score - low) / (high - low)`, clipped to 0..1.
+    """
+
+    low: Finite
+    high: Finite
+
+
+class Thresholds(_Strict):
+    """Where OK ends. Data, not graph: adjustable on the device, with an audit trail.
+
+    Attributes:
+        score_threshold: a part with `score >= score_threshold` is NG.
+        map_threshold: areas of the map above it become defect polygons.
+        threshold_id: names this set in every alert, e.g. "calibrated-1".
+        false_alarm_rate: the budget, as a fraction of good parts.
+        calibration_scores: one per held-back good part, ascending.
+        defects_from: what stood for defects at calibration ("pseudo-anomalies", "folder").
+        softmax_threshold: a defect kind below it is "unknown".
+    """
+
+    score_threshold: Finite
+    map_threshold: Finite
+    threshold_id: str
+    normalisation: Normalisation
+    false_alarm_rate: Annotated[float, Field(gt=0, lt=1)]
+    calibration_scores: tuple[Finite, ...]
+    defects_from: str
+    softmax_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    @field_validator("calibration_scores")
+    @classmethod
+    def _is_calibrated(cls, scores: tuple[float, ...]) -> tuple[float, ...]:
+        if not scores:
+            raise ValueError("is empty: an uncalibrated bundle is refused; run edge-calibrate")
+        if list(scores) != sorted(scores):
+            raise ValueError("must be ascending")
+        return scores
+
+
+class GoldenPart(_Strict):
+    """What one part in a golden picture must come out as.
+
+    Attributes:
+        box_cxcywhr: in frame pixels and radians, direction included.
+    """
+
+    box_cxcywhr: tuple[Finite, Finite, Finite, Finite, Finite]
+    score: Finite
+    verdict: Literal["OK", "NG"]
+
+
+class GoldenPicture(_Strict):
+    file: str
+    parts: tuple[GoldenPart, ...]
+
+
+class Tolerances(_Strict):
+    """How far a device may be from the golden expectations without failing its self-check."""
+
+    score_relative: Finite = 0.02
+    box_min_iou: Finite = 0.9
+
+
+class Variant(_Strict):
+    """One precision of the same model: its files, thresholds and golden expectations."""
+
+    precision: Literal["fp32", "fp16", "int8"]
+    detector: str | None
+    inspector: str
+    thresholds: Thresholds
+    golden: tuple[GoldenPicture, ...]
+    tolerances: Tolerances = Tolerances()
+
+
+class Provenance(_Strict):
+    """Where the bundle comes from. Holds no times and no paths: the same inputs, the same bytes.
+
+    Attributes:
+        training_sha256: digest of every picture that trained anything.
+        calibration_sha256: digest of every picture that set a threshold.
+    """
+
+    method: str
+    data: str
+    seed: int
+    versions: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+    training_sha256: tuple[Sha256, ...] = ()
+    calibration_sha256: tuple[Sha256, ...] = ()
+    measured: dict[str, float] = {}
+
+
+class Manifest(_Strict):
+    """The whole of manifest.json.
+
+    Attributes:
+        serial: only grows, per product.
+        targets: site/line/device patterns that may use it; "*" is everyone.
+        variants: preferred first.
+        members: every file but manifest.json and bundle.sig.
+    """
+
+    format: Literal["cropliq-bundle/1"] = FORMAT
+    product: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+    serial: Annotated[int, Field(ge=0)]
+    targets: tuple[str, ...] = ("*",)
+    angle_convention: str = ANGLE_CONVENTION
+    detector: DetectorSpec | None
+    orientation: OrientationSpec
+    crop: CropModel
+    views: ViewRule = ViewRule()
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1)]
+    provenance: Provenance
+    members: dict[str, Member] = {}
+
+
+def normalise(score: float, normalisation: Normalisation) -> float:
+    """Return a score on the 0..1 axis of the threshold grid; NaN stays NaN."""
+    if math.isnan(score):
+        return score
+    span = normalisation.high - normalisation.low
+    if span <= 0:
+        return float(score >= normalisation.high)
+    return min(1.0, max(0.0, (score - normalisation.low) / span))

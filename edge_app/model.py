@@ -1,0 +1,136 @@
+"""A bundle made ready to judge: its graphs loaded, its limits and its cue in hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edge_app.backends.onnx import OnnxRunner
+from edge_app.bundle import Bundle
+from edge_app.cameras.protocol import CameraInfo
+from edge_app.crop import CropSpec
+from edge_app.detector import Detector
+from edge_app.errors import BundleError
+from edge_app.inspector import Inspector
+from edge_app.judge import Limits
+from edge_app.ledger import PartLedger
+from edge_app.line import InspectionLine, KeepEvidence, ProductFinder, WholeFrame
+from edge_app.orientation import TURNS, DirectionCue, cue_from_template
+from edge_app.records import ModelIdentity, U8Array
+from edge_app.tracking import BeltTracker, OnePartPerFrame, Tracker
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """Everything a line needs of a bundle. The graphs belong to one thread at a time."""
+
+    identity: ModelIdentity
+    finder: ProductFinder
+    inspector: Inspector
+    cue: DirectionCue | None
+    spec: CropSpec
+    limits: Limits
+    max_views: int
+
+    @property
+    def fills_frame(self) -> bool:
+        """The whole frame is the product; there is no detector."""
+        return isinstance(self.finder, WholeFrame)
+
+
+def load_model(bundle: Bundle, threads: int = 0, precision: str | None = None) -> LoadedModel:
+    """Load a bundle's graphs into ONNX Runtime.
+
+    Args:
+        threads: per graph run; 0 leaves it to ONNX Runtime.
+        precision: a variant's name; None takes the preferred one.
+
+    Raises:
+        BundleError: no such variant, or its cue cannot be read.
+        ModelError: a graph cannot be loaded.
+    """
+    manifest, variant = bundle.manifest, bundle.variant(precision)
+    spec = manifest.crop.to_spec()
+    thresholds = variant.thresholds
+    inspector = Inspector(OnnxRunner(bundle.files[variant.inspector], threads), spec.crop_hw)
+    return LoadedModel(
+        identity=ModelIdentity(manifest.product, manifest.serial, bundle.sha256, variant.precision),
+        finder=_load_finder(bundle, variant.detector, threads),
+        inspector=inspector,
+        cue=_load_cue(bundle, spec),
+        spec=spec,
+        limits=Limits(
+            thresholds.score_threshold, thresholds.map_threshold, thresholds.threshold_id
+        ),
+        max_views=manifest.views.max_views,
+    )
+
+
+def _load_finder(bundle: Bundle, file: str | None, threads: int) -> ProductFinder:
+    how = bundle.manifest.detector
+    if file is None or how is None:
+        return WholeFrame()
+    runner = OnnxRunner(bundle.files[file], threads)
+    return Detector(runner, how.input_hw, how.min_confidence, how.max_iou, how.product_classes)
+
+
+def _load_cue(bundle: Bundle, spec: CropSpec) -> DirectionCue | None:
+    orientation = bundle.manifest.orientation
+    if orientation.cue is None or TURNS[orientation.kind] == 1:
+        return None
+    return cue_from_template(
+        _grey_picture(bundle.files[orientation.cue], orientation.cue), orientation.kind, spec
+    )
+
+
+def _grey_picture(data: bytes, name: str) -> U8Array:
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if decoded is None:
+        raise BundleError(f"The bundle's {name} is no readable picture. Build the bundle again.")
+    return np.asarray(decoded, dtype=np.uint8)
+
+
+def make_tracker(
+    info: CameraInfo,
+    prefix: str,
+    fills_frame: bool,
+    speed_hint_px_per_s: tuple[float, float] | None = None,
+) -> Tracker:
+    """Return what gives a source's boxes their identities.
+
+    A numbered source, and a product that fills the frame, have one part per frame.
+    """
+    if info.is_numbered or fills_frame:
+        return OnePartPerFrame(prefix, fills_frame)
+    return BeltTracker(prefix, speed_hint_px_per_s)
+
+
+def make_line(
+    model: LoadedModel,
+    camera: str,
+    tracker: Tracker,
+    new_alarm_id: Callable[[], str],
+    keep_evidence: KeepEvidence,
+) -> InspectionLine:
+    """Return the line of one camera, judging with `model`."""
+    ledger = PartLedger(
+        camera,
+        model.identity,
+        model.limits.score_threshold,
+        model.limits.threshold_id,
+        new_alarm_id,
+    )
+    return InspectionLine(
+        finder=model.finder,
+        cue=model.cue,
+        tracker=tracker,
+        spec=model.spec,
+        inspector=model.inspector,
+        limits=model.limits,
+        max_views=model.max_views,
+        ledger=ledger,
+        keep_evidence=keep_evidence,
+    )

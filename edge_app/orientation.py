@@ -1,0 +1,133 @@
+"""Which way round: an oriented box knows its axis, this finds its direction.
+
+The cue is the mean picture of the upright good crops. Only what changes when the part is turned
+can tell one direction from another, so each candidate turn is compared with the mean less its
+average over all turns (the linear discriminant between turns with equal covariances).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from edge_app.crop import CropSpec, upright_crop
+from edge_app.errors import BundleError
+from edge_app.obb import wrap_turn
+from edge_app.records import BoxCxcywhr, F32Array, F64Array, U8Array
+
+OrientationKind = Literal["fixed", "two_way", "four_way", "free"]
+
+TURNS: dict[str, int] = {"fixed": 1, "two_way": 2, "four_way": 4, "free": 1}
+
+CUE_LONG_SIDE_PX = 64
+"""The cue's resolution: enough for a hole or a taper, coarse enough to ignore small defects."""
+
+
+def cue_spec(spec: CropSpec) -> CropSpec:
+    """Return the crop's spec at the cue's small size, same aspect and margin."""
+    h, w = spec.crop_hw
+    scale = CUE_LONG_SIDE_PX / max(h, w)
+    return CropSpec((max(4, round(h * scale)), max(4, round(w * scale))), spec.margin, spec.stretch)
+
+
+def turned(box_cxcywhr: BoxCxcywhr, kind: str, turn: int) -> BoxCxcywhr:
+    """Return the same rectangle with its direction turned by `turn` steps of 2π / turns.
+
+    A quarter turn of a `four_way` part exchanges w and h.
+    """
+    cx, cy, w, h, angle_rad = box_cxcywhr
+    steps = TURNS[kind]
+    angle = wrap_turn(angle_rad + turn * 2 * math.pi / steps)
+    if steps == 4 and turn % 2:
+        w, h = h, w
+    return cx, cy, w, h, angle
+
+
+def candidate_views(
+    pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, kind: str, spec: CropSpec
+) -> F32Array:
+    """Return the small grey crop of every candidate turn, contrast-normalised.
+
+    Returns:
+        (turns, h, w) float32, each with mean 0 and norm 1 (0 where the crop is flat).
+    """
+    small = cue_spec(spec)
+    views = []
+    for turn in range(TURNS[kind]):
+        # The shrink is large: average over pixels first, so that grain does not alias.
+        crop = upright_crop(pixels_hwc, turned(box_cxcywhr, kind, turn), spec)
+        grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
+        shrunk = cv2.resize(grey, small.crop_hw[::-1], interpolation=cv2.INTER_AREA)
+        views.append(_normalised(shrunk.astype(np.float32)))
+    return np.stack(views)
+
+
+def _normalised(grey_hw: F32Array) -> F32Array:
+    centred = grey_hw - grey_hw.mean()
+    norm = float(np.linalg.norm(centred))
+    return np.asarray(centred / norm if norm > 1e-6 else centred, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DirectionCue:
+    """Finds the direction of a part among its candidate turns.
+
+    Attributes:
+        kind: `two_way` or `four_way`.
+        templates: (turns, h, w) float32: the discriminant template as each turn would show it.
+        spec: the full-size crop.
+    """
+
+    kind: str
+    templates: F32Array
+    spec: CropSpec
+
+    def directed(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> BoxCxcywhr:
+        """Return the box with its angle in the product's own direction."""
+        scores = self.scores(pixels_hwc, box_cxcywhr)
+        return turned(box_cxcywhr, self.kind, int(np.argmax(scores)))
+
+    def scores(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> F64Array:
+        """Return (turns,) correlations; the largest is the right way round."""
+        views = candidate_views(pixels_hwc, box_cxcywhr, self.kind, self.spec)
+        return (views * self.templates[0]).sum(axis=(1, 2), dtype=np.float64)
+
+
+def cue_from_template(template: U8Array, kind: str, spec: CropSpec) -> DirectionCue:
+    """Return the cue for a bundle's template picture.
+
+    Args:
+        template: uint8 (turns * h, w): the mean good crop as each candidate turn shows it, one
+            below the other, the right way round first.
+
+    Raises:
+        BundleError: the picture's shape does not fit the crop.
+    """
+    turns = TURNS[kind]
+    h, w = cue_spec(spec).crop_hw
+    if template.shape != (turns * h, w):
+        raise BundleError(
+            f"Orientation cue is {template.shape} pixels, expected {(turns * h, w)} for a "
+            f"{kind} product with crops of {spec.crop_hw}. Build the bundle again."
+        )
+    means = np.stack([_normalised(m) for m in template.astype(np.float32).reshape(turns, h, w)])
+    return DirectionCue(kind, means - means.mean(axis=0), spec)
+
+
+def template_from_views(aligned: F32Array) -> U8Array:
+    """Return the template picture of aligned candidate views.
+
+    Args:
+        aligned: (n, turns, h, w) float32; of every part the turn 0 is the right way round.
+
+    Returns:
+        uint8 (turns * h, w), as `cue_from_template` reads it.
+    """
+    mean = aligned.mean(axis=0)  # (turns, h, w)
+    low, high = float(mean.min()), float(mean.max())
+    scaled = (mean - low) / max(high - low, 1e-9) * 255
+    return np.asarray(np.round(scaled), np.uint8).reshape(-1, mean.shape[2])

@@ -1,0 +1,146 @@
+"""Between the grabber's thread and the line: what waits, what is replaced, what is refused.
+
+One class for the three modes, because they differ in one rule only: what happens when it is full.
+
+    live        the newest frame replaces the waiting one, which is counted as skipped
+    triggered   the newest part is refused as `Unjudged("overload")`: triggers in = verdicts out
+    file        the writer waits for the reader
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+from edge_app.cameras.protocol import CameraMode
+from edge_app.records import Frame
+
+OVERLOAD = "overload"
+DEADLINE = "deadline"
+CORRUPT_PICTURE = "corrupt_picture"
+
+
+@dataclass(frozen=True, slots=True)
+class Unjudged:
+    """A part that came but will not be inspected; it still gets a verdict: NOT_INSPECTED.
+
+    Attributes:
+        reason: "overload" (queue full), "deadline" (waited too long) or "corrupt_picture".
+        message: for people; says what was wrong with the picture.
+        captured_at_ns: ns since the epoch; time of reading for a picture that could not be read.
+        frame_id: as in Frame; 0 where there was no frame.
+        frame_hw: (height, width) in pixels; (0, 0) where there was no frame.
+    """
+
+    camera: str
+    source_number: int | None
+    trigger_id: str | None
+    captured_at_ns: int
+    reason: str
+    message: str = ""
+    source_name: str | None = None
+    frame_id: int = 0
+    frame_hw: tuple[int, int] = (0, 0)
+
+
+def unjudged_of(frame: Frame, reason: str, message: str) -> Unjudged:
+    """Return the record that stands for a frame nobody judged; its pixels are let go."""
+    return Unjudged(
+        camera=frame.camera,
+        source_number=frame.source_number,
+        trigger_id=frame.trigger_id,
+        captured_at_ns=frame.captured_at_ns,
+        reason=reason,
+        message=message,
+        source_name=frame.source_name,
+        frame_id=frame.frame_id,
+        frame_hw=frame.hw,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiting:
+    """One entry: the item and when it arrived, in monotonic ns."""
+
+    item: Frame | Unjudged
+    arrived_ns: int
+
+
+class FrameQueue:
+    """Hands frames from one thread to another by the mode's rule. Thread-safe.
+
+    `Unjudged` records are small and are never refused: they wait in order between the frames and
+    do not count against the depth.
+    """
+
+    def __init__(self, mode: CameraMode, depth: int) -> None:
+        self._mode = mode
+        self._depth = 1 if mode == "live" else depth
+        self._waiting: deque[Waiting] = deque()
+        self._frames = 0
+        self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        """How many frames wait (records of unjudged parts not counted)."""
+        return self._frames
+
+    def is_drained(self) -> bool:
+        """Nothing waits, not even an unjudged record."""
+        with self._changed:
+            return not self._waiting
+
+    def offer(self, frame: Frame, now_ns: int, timeout_s: float) -> str:
+        """Put a frame in.
+
+        Args:
+            timeout_s: how long a `file` writer waits for room.
+
+        Returns:
+            "queued", "replaced" (live: the waiting frame was dropped), "refused" (triggered: an
+            overload record was queued instead) or "full" (file: no room in time; offer it again).
+        """
+        with self._changed:
+            if self._frames < self._depth or (
+                self._mode == "file"
+                and self._changed.wait_for(lambda: self._frames < self._depth, timeout_s)
+            ):
+                return self._append(Waiting(frame, now_ns), "queued")
+            if self._mode == "file":
+                return "full"
+            if self._mode == "live":
+                self._drop_waiting_frame()
+                return self._append(Waiting(frame, now_ns), "replaced")
+            why = f"{self._frames} parts were already waiting"
+            return self._append(Waiting(unjudged_of(frame, OVERLOAD, why), now_ns), "refused")
+
+    def put_unjudged(self, record: Unjudged, now_ns: int) -> None:
+        """Put in a part that could not even be read."""
+        with self._changed:
+            self._append(Waiting(record, now_ns), "queued")
+
+    def take(self, timeout_s: float) -> Waiting | None:
+        """Return the oldest entry, or None when nothing came in time."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: bool(self._waiting), timeout_s):
+                return None
+            entry = self._waiting.popleft()
+            self._frames -= isinstance(entry.item, Frame)
+            self._changed.notify_all()
+            return entry
+
+    def wake(self) -> None:
+        """End a `take` or `offer` early; used when the source has ended or is being stopped."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def _append(self, entry: Waiting, outcome: str) -> str:
+        self._waiting.append(entry)
+        self._frames += isinstance(entry.item, Frame)
+        self._changed.notify_all()
+        return outcome
+
+    def _drop_waiting_frame(self) -> None:
+        frame = next(entry for entry in self._waiting if isinstance(entry.item, Frame))
+        self._waiting.remove(frame)
+        self._frames -= 1

@@ -1,0 +1,265 @@
+"""One thread per camera: reads, reconnects by itself, and hands frames to the line.
+
+live        only the newest frame is kept, what it replaces is counted as skipped
+triggered   every trigger comes out once: as a Frame in time, or as Unjudged
+file        the reader sets the pace, nothing is skipped
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_app.cameras.capture_state import CameraState, CaptureState, StateCallback
+from edge_app.cameras.frame_queue import (
+    CORRUPT_PICTURE,
+    DEADLINE,
+    FrameQueue,
+    Unjudged,
+    unjudged_of,
+)
+from edge_app.cameras.protocol import Camera
+from edge_app.errors import CameraUnavailable, EndOfStream, FrameCorrupt, FrameTimeout
+from edge_app.records import Frame
+
+__all__ = ["CameraState", "Grabber", "GrabberCounts", "Unjudged"]
+
+log = logging.getLogger(__name__)
+
+READ_SLICE_S = 0.5
+"""Longest single wait of the loop: the heartbeat advances at least this often while all is well,
+and `stop` is obeyed within it."""
+
+JOIN_S = 5.0
+"""`stop` gives a hung driver this long; its thread is a daemon and does not keep the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrabberCounts:
+    """What has passed since the start; published in `health`.
+
+    Attributes:
+        frames: delivered by the source.
+        skipped: replaced by a newer frame before anybody looked (live).
+        overload: parts refused because the queue was full (triggered).
+        deadline: parts that waited past their deadline (triggered).
+        corrupt: pictures that could not be read.
+        reconnects: openings after the first.
+    """
+
+    frames: int = 0
+    skipped: int = 0
+    overload: int = 0
+    deadline: int = 0
+    corrupt: int = 0
+    reconnects: int = 0
+
+
+class Grabber:
+    """Owns a camera and its thread.
+
+    Use: `start()`, then `next()` in a loop until `is_finished()`, then `stop()`.
+    """
+
+    def __init__(
+        self,
+        camera: Camera,
+        name: str,
+        *,
+        queue_depth: int = 8,
+        verdict_deadline_s: float = 1.0,
+        stall_after_s: float = 5.0,
+        reconnect_max_s: float = 10.0,
+        resume_after: int | None = None,
+        on_state: StateCallback | None = None,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        wall_ns: Callable[[], int] = time.time_ns,
+        pause: Callable[[threading.Event, float], object] = threading.Event.wait,
+    ) -> None:
+        """Prepare; the camera is opened by `start()`'s thread.
+
+        Args:
+            name: the camera's name in the configuration.
+            queue_depth: frames that may wait (triggered, file).
+            verdict_deadline_s: a triggered part older than this is not judged any more; counted
+                from its arrival here on the monotonic clock, which no time server moves.
+            stall_after_s: a live source without a frame for this long is reopened.
+            reconnect_max_s: longest wait between two attempts to open.
+            resume_after: last finished source number; see `Camera.open`.
+            on_state: called from the grabber's thread on every change of state.
+            pause: waits for the stop event or that many seconds; tests pass their own.
+        """
+        self.name = name
+        self._camera = camera
+        self._mode = camera.describe().mode
+        self._queue = FrameQueue(self._mode, queue_depth)
+        self._state = CaptureState(
+            name,
+            self._mode,
+            stall_after_s=stall_after_s,
+            reconnect_max_s=reconnect_max_s,
+            on_state=on_state,
+        )
+        self._read_slice_s = min(READ_SLICE_S, stall_after_s / 2)
+        self._deadline_ns = round(verdict_deadline_s * 1e9)
+        self._resume_after = resume_after
+        self._monotonic_ns, self._wall_ns, self._pause = monotonic_ns, wall_ns, pause
+        self._counts = dict.fromkeys(GrabberCounts.__dataclass_fields__, 0)
+        self._opened = 0
+        self._heartbeat_ns = monotonic_ns()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"grab-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read in an own thread; call once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and close the camera; what already waits can still be taken."""
+        self._stop.set()
+        self._queue.wake()
+        if not self._thread.ident:
+            return
+        self._thread.join(JOIN_S)
+        if self._thread.is_alive():
+            log.error("camera %s: its driver has not returned for %g s", self.name, JOIN_S)
+
+    def next(self, timeout_s: float) -> Frame | Unjudged | None:
+        """Return the next frame, or the next part that cannot be judged; None if none came."""
+        entry = self._queue.take(timeout_s)
+        if entry is None or self._mode != "triggered" or isinstance(entry.item, Unjudged):
+            return entry and entry.item
+        waited_ns = self._monotonic_ns() - entry.arrived_ns
+        if waited_ns <= self._deadline_ns:
+            return entry.item
+        self._counts["deadline"] += 1
+        why = f"waited {waited_ns / 1e6:.0f} ms, allowed {self._deadline_ns / 1e6:.0f} ms"
+        return unjudged_of(entry.item, DEADLINE, why)
+
+    def is_finished(self) -> bool:
+        """The source has ended (or was stopped) and everything it gave was taken."""
+        return not self._is_running() and self._queue.is_drained()
+
+    def state(self) -> CameraState:
+        return self._state.state
+
+    def counts(self) -> GrabberCounts:
+        return GrabberCounts(**self._counts)
+
+    def queue_length(self) -> int:
+        """How many frames wait for the line."""
+        return len(self._queue)
+
+    def heartbeat_ns(self) -> int:
+        """When the loop last went round, monotonic ns; waiting and reconnecting are progress.
+
+        It stands still only while the driver does not return, and after the source has ended.
+        """
+        return self._heartbeat_ns
+
+    def _is_running(self) -> bool:
+        return self._thread.is_alive() or not (self._thread.ident or self._stop.is_set())
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._beat()
+                if self._read_until_it_ends():
+                    break
+        finally:
+            self._camera.close()
+            self._queue.wake()
+
+    def _read_until_it_ends(self) -> bool:
+        """Open and read; True at the end of a finite source, False when it has to be reopened."""
+        try:
+            self._open()
+            while not self._stop.is_set():
+                self._beat()
+                if self._read_once():
+                    break  # stalled
+        except EndOfStream as end:
+            self._state.ended(str(end))
+            return True
+        except CameraUnavailable as error:
+            self._back_off(str(error))
+        except Exception as error:
+            # A driver's bug must not end the thread that would bring the camera back.
+            log.debug("camera %s: unexpected error", self.name, exc_info=True)
+            self._back_off(f"the driver raised {type(error).__name__}: {error}")
+        return False
+
+    def _open(self) -> None:
+        self._camera.close()
+        self._camera.open(self._resume_after)
+        self._counts["reconnects"] += self._opened > 0
+        self._opened += 1
+        self._state.opened(self._monotonic_ns())
+
+    def _read_once(self) -> bool:
+        """Read one frame and pass it on; True when a live source has stalled."""
+        try:
+            frame = self._camera.read(self._read_slice_s)
+        except FrameTimeout:
+            if not self._state.nothing_came(self._monotonic_ns()):
+                return False
+            self._state.stalled()
+            self._back_off("no frame came; reopened")
+            return True
+        except FrameCorrupt as error:
+            self._pass_on_corrupt(error)
+            return False
+        self._state.frame_came(self._monotonic_ns())
+        self._counts["frames"] += 1
+        self._pass_on(frame)
+        return False
+
+    def _pass_on(self, frame: Frame) -> None:
+        outcome = self._queue.offer(frame, self._monotonic_ns(), READ_SLICE_S)
+        while outcome == "full" and not self._stop.is_set():
+            self._beat()
+            outcome = self._queue.offer(frame, self._monotonic_ns(), READ_SLICE_S)
+        self._counts["skipped"] += outcome == "replaced"
+        self._counts["overload"] += outcome == "refused"
+        if outcome != "full":
+            self._remember(frame.source_number)
+
+    def _pass_on_corrupt(self, error: FrameCorrupt) -> None:
+        """Count it; where pictures are parts or the file is damaged, it also gets a verdict."""
+        self._counts["corrupt"] += 1
+        log.warning("camera %s: %s", self.name, error)
+        if self._mode == "live":
+            return
+        record = Unjudged(
+            camera=self.name,
+            source_number=error.source_number,
+            trigger_id=error.source_name if self._mode == "triggered" else None,
+            captured_at_ns=self._wall_ns(),
+            reason=CORRUPT_PICTURE,
+            message=str(error),
+            source_name=error.source_name,
+        )
+        self._queue.put_unjudged(record, self._monotonic_ns())
+        self._remember(error.source_number)
+
+    def _remember(self, source_number: int | None) -> None:
+        """After a reconnect the source goes on behind what was already handed over."""
+        if source_number is not None:
+            self._resume_after = source_number
+
+    def _back_off(self, why: str) -> None:
+        """Wait before the next attempt, in slices that keep the heart beating."""
+        until_ns = self._monotonic_ns() + round(self._state.lost(why) * 1e9)
+        self._camera.close()
+        while not self._stop.is_set():
+            left_s = (until_ns - self._monotonic_ns()) / 1e9
+            if left_s <= 0:
+                return
+            self._beat()
+            self._pause(self._stop, min(READ_SLICE_S, left_s))
+
+    def _beat(self) -> None:
+        self._heartbeat_ns = self._monotonic_ns()

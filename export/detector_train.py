@@ -1,0 +1,308 @@
+"""Training the detector: Ultralytics' YOLO11-OBB, loss and assigner in a loop of our own.
+
+The loop is ours because Ultralytics' trainer cannot be stopped and resumed to the same bytes,
+wants square or unshuffled pictures, and looks up fonts and settings. Its recipe is kept: AdamW,
+nominal batch 16 (64 gives too few optimiser steps to learn anything here, FIELD.md), one epoch
+of warm-up, linear decay, an exponential moving average, no mosaic.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from edge_app.crop import letterbox
+from edge_app.errors import DataError
+from edge_app.records import F64Array
+from export.detector_augment import Scene, augmented
+from export.detector_model import STRIDE, build_network, load_tensors, save_tensors, save_weights
+from export.yolo_dataset import LabelledPicture, read_dataset
+
+LEARNING_RATE = 0.002
+FINAL_RATE_SHARE = 0.01
+WEIGHT_DECAY = 5e-4
+BETAS = (0.937, 0.999)
+BATCH = 16
+CLIP_NORM = 10.0
+GAINS = {"box": 7.5, "cls": 0.5, "dfl": 1.5, "angle": 1.0}
+"""Ultralytics' weights of the four losses."""
+
+EMA_DECAY = 0.999
+EMA_RAMP_STEPS = 100
+"""Ultralytics ramps over 2000 steps; these runs have a few hundred."""
+
+WANTED_STEPS = 320
+CPU_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class TrainProgress:
+    """Where a training run is.
+
+    Attributes:
+        epoch: finished epochs.
+        epochs: how many there will be.
+        loss: the mean over the epoch, all four parts, unitless.
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    input_hw: tuple[int, int]
+    epochs: int
+    device: str
+    seed: int
+    class_names: tuple[str, ...]
+    is_round: bool
+    batch: int
+
+
+@dataclass(slots=True, eq=False)
+class _State:
+    network: nn.Module
+    average: nn.Module
+    optimiser: torch.optim.Optimizer
+    epoch: int = 0
+
+
+def epochs_for(picture_count: int) -> int:
+    """Return how often to go through the pictures: at least 30 times and 320 optimiser steps."""
+    return max(30, math.ceil(WANTED_STEPS / max(1, math.ceil(picture_count / BATCH))))
+
+
+def train_detector(
+    dataset: Path | Sequence[LabelledPicture],
+    out_dir: Path,
+    *,
+    input_hw: tuple[int, int] = (288, 384),
+    epochs: int | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+    class_names: Sequence[str] = ("part",),
+    is_round: bool = False,
+    progress: Callable[[TrainProgress], None] | None = None,
+    resume: bool = False,
+) -> Path:
+    """Train a detector from scratch and return its weight file, `out_dir/best.pt`.
+
+    The weights are the moving average after the last epoch. On the CPU (two threads) the same
+    arguments give the same weights, also after a stop and a resume.
+
+    Args:
+        dataset: a YOLO-OBB folder, or pictures with their boxes.
+        out_dir: made if missing; `last.pt` there is the state after each epoch.
+        input_hw: (height, width) of the letterboxed input, multiples of 32.
+        epochs: passes over the pictures; None chooses by `epochs_for`.
+        device: "cpu" or "cuda:N"; a GPU trains in mixed precision.
+        seed: of weights, order and augmentation.
+        class_names: one per class id in the labels.
+        is_round: the part looks the same at every angle; its boxes are taught angle 0.
+        progress: called after each epoch.
+        resume: go on from `last.pt` if it belongs to the same job.
+
+    Raises:
+        DataError: no boxes, a class without a name, an input size that is no multiple of 32, or
+            a `last.pt` of another job.
+    """
+    pictures = read_dataset(dataset) if isinstance(dataset, Path) else list(dataset)
+    epochs = epochs_for(len(pictures)) if epochs is None else epochs
+    batch = min(BATCH, max(1, len(pictures)))
+    job = _Job(input_hw, epochs, device, seed, tuple(class_names), is_round, batch)
+    _check(job, pictures)
+    scenes = [scene_of(picture, input_hw) for picture in pictures]
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with _fixed_threads():
+        state = _run(job, scenes, out_dir / "last.pt", progress, resume)
+    save_weights(out_dir / "best.pt", state.average, job.class_names, input_hw)
+    return out_dir / "best.pt"
+
+
+def scene_of(picture: LabelledPicture, input_hw: tuple[int, int]) -> Scene:
+    """Return a picture letterboxed as the device does it, its boxes counted from the edge."""
+    pixels, mapping = letterbox(picture.pixels(), input_hw)
+    boxes = picture.boxes_cxcywhr.copy().reshape(-1, 5)
+    boxes[:, :2] = (boxes[:, :2] + 0.5) * mapping.scale + (mapping.pad_x, mapping.pad_y)
+    boxes[:, 2:4] *= mapping.scale
+    return Scene(pixels, boxes, picture.classes())
+
+
+def _check(job: _Job, pictures: Sequence[LabelledPicture]) -> None:
+    if any(side % STRIDE or side < STRIDE for side in job.input_hw):
+        raise DataError(f"The input size {job.input_hw} must be multiples of {STRIDE} pixels.")
+    box_count = sum(len(picture.boxes_cxcywhr) for picture in pictures)
+    if box_count == 0:
+        raise DataError(
+            f"None of the {len(pictures)} pictures has a box: there is nothing to learn. "
+            "Label them first (edge-export label), or use --detector none."
+        )
+    largest = max(int(picture.classes().max(initial=0)) for picture in pictures)
+    if largest >= len(job.class_names):
+        raise DataError(
+            f"A label names class {largest}, but only {len(job.class_names)} class names were "
+            "given. Name every class."
+        )
+
+
+def _run(
+    job: _Job,
+    scenes: Sequence[Scene],
+    last: Path,
+    progress: Callable[[TrainProgress], None] | None,
+    resume: bool,
+) -> _State:
+    fingerprint = _fingerprint(job, scenes)
+    state = _fresh(job)
+    if resume and last.is_file():
+        _restore(state, load_tensors(last), fingerprint, last.name)
+    criterion = _criterion(state.network)
+    while state.epoch < job.epochs:
+        loss = _epoch(job, scenes, state, criterion)
+        save_tensors(last, _snapshot(state, fingerprint))
+        if progress is not None:
+            progress(TrainProgress(state.epoch, job.epochs, loss))
+    return state
+
+
+def _fresh(job: _Job) -> _State:
+    torch.manual_seed(job.seed)
+    network = build_network(len(job.class_names)).to(job.device).train()
+    average = copy.deepcopy(network).eval().requires_grad_(False)
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    plain = [p for p in network.parameters() if p.ndim <= 1]  # biases and BatchNorm
+    groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": plain}]
+    optimiser = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=BETAS, weight_decay=0.0)
+    return _State(network, average, optimiser)
+
+
+def _criterion(network: nn.Module) -> Any:
+    from ultralytics.utils.loss import v8OBBLoss
+
+    network.args = SimpleNamespace(**GAINS, overlap_mask=True)  # type: ignore[assignment]
+    return v8OBBLoss(network)
+
+
+def _epoch(job: _Job, scenes: Sequence[Scene], state: _State, criterion: Any) -> float:
+    """Go once through the scenes; order and augmentation depend on seed and epoch alone."""
+    rng = np.random.default_rng((job.seed, state.epoch))
+    order = rng.permutation(len(scenes))
+    starts = range(0, len(order), job.batch)
+    losses = []
+    for number, start in enumerate(starts):
+        drawn = [augmented(scenes[i], rng) for i in order[start : start + job.batch]]
+        done_epochs = state.epoch + number / len(starts)
+        _set_rate(state.optimiser, done_epochs, job.epochs)
+        losses.append(_step(job, drawn, state, criterion))
+        _average(state, state.epoch * len(starts) + number + 1)
+    state.epoch += 1
+    return float(np.mean(losses))
+
+
+def _step(job: _Job, scenes: Sequence[Scene], state: _State, criterion: Any) -> float:
+    images, targets = _tensors(scenes, job)
+    is_gpu = job.device.startswith("cuda")
+    with torch.autocast("cuda", torch.bfloat16) if is_gpu else nullcontext():
+        predicted = state.network(images)
+    loss = criterion.loss(_as_float(predicted), targets)[0].sum()
+    state.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(state.network.parameters(), CLIP_NORM)
+    state.optimiser.step()
+    return float(loss.detach()) / len(scenes)
+
+
+def _as_float(predicted: dict[str, Any]) -> dict[str, Any]:
+    """Return the raw prediction in float32: the loss works with small differences of angles."""
+    return {
+        name: [level.float() for level in value] if isinstance(value, list) else value.float()
+        for name, value in predicted.items()
+    }
+
+
+def _tensors(scenes: Sequence[Scene], job: _Job) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Return images (n, 3, h, w) RGB 0..1 and the targets as Ultralytics' loss takes them."""
+    h, w = job.input_hw
+    stacked = np.stack([scene.pixels_hwc for scene in scenes])[..., ::-1]
+    images = torch.from_numpy(np.ascontiguousarray(stacked.transpose(0, 3, 1, 2)))
+    boxes: F64Array = np.concatenate([scene.boxes_cxcywhr for scene in scenes])
+    boxes = boxes / (w, h, w, h, 1.0)
+    if job.is_round:
+        boxes[:, 4] = 0.0
+    owner = np.repeat(np.arange(len(scenes)), [len(scene.boxes_cxcywhr) for scene in scenes])
+    classes = np.concatenate([scene.class_ids for scene in scenes])
+    targets = {"bboxes": boxes, "cls": classes, "batch_idx": owner}
+    return images.to(job.device).float() / 255, {
+        name: torch.from_numpy(value).float().to(job.device) for name, value in targets.items()
+    }
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, done_epochs: float, epochs: int) -> None:
+    warm_up = min(1.0, done_epochs)
+    decay = 1 - (1 - FINAL_RATE_SHARE) * done_epochs / epochs
+    for group in optimiser.param_groups:
+        group["lr"] = LEARNING_RATE * warm_up * decay
+
+
+@torch.no_grad()
+def _average(state: _State, step: int) -> None:
+    decay = EMA_DECAY * (1 - math.exp(-step / EMA_RAMP_STEPS))
+    current = state.network.state_dict()
+    for name, value in state.average.state_dict().items():
+        if value.dtype.is_floating_point:
+            value.lerp_(current[name], 1 - decay)
+
+
+def _snapshot(state: _State, fingerprint: str) -> dict[str, Any]:
+    return {
+        "fingerprint": fingerprint,
+        "epoch": state.epoch,
+        "network": state.network.state_dict(),
+        "average": state.average.state_dict(),
+        "optimiser": state.optimiser.state_dict(),
+    }
+
+
+def _restore(state: _State, saved: dict[str, Any], fingerprint: str, name: str) -> None:
+    if saved.get("fingerprint") != fingerprint:
+        raise DataError(
+            f"{name} belongs to a training with other pictures or settings. Give the same ones to "
+            "resume, or start again in an empty folder."
+        )
+    state.network.load_state_dict(saved["network"])
+    state.average.load_state_dict(saved["average"])
+    state.optimiser.load_state_dict(saved["optimiser"])
+    state.epoch = saved["epoch"]
+
+
+def _fingerprint(job: _Job, scenes: Sequence[Scene]) -> str:
+    digest = hashlib.sha256(repr(job).encode())
+    for scene in scenes:
+        digest.update(scene.pixels_hwc.tobytes())
+        digest.update(scene.boxes_cxcywhr.tobytes())
+        digest.update(scene.class_ids.tobytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _fixed_threads() -> Iterator[None]:
+    """Two threads: sums split among another number of threads round differently."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(CPU_THREADS)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

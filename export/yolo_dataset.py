@@ -1,0 +1,152 @@
+"""Pictures with oriented boxes, in memory and as a folder of YOLO-OBB labels.
+
+The folder: `images/NAME.png` beside `labels/NAME.txt` (or both in one folder); a label line is
+`class x1 y1 x2 y2 x3 y3 x4 y4`, corners as fractions of the picture counted from its edge, so a
+pixel's centre x is written as (x + 0.5) / w. An empty label file says: no product here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_app.errors import DataError
+from edge_app.obb import as_box, corners_of
+from edge_app.records import F64Array, U8Array
+
+I64Array = NDArray[np.int64]
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
+VALUES_PER_LINE = 9
+"""A class and four corners."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledPicture:
+    """One picture and the products in it.
+
+    Attributes:
+        source: its file, or its pixels: uint8 (h, w, 3), BGR.
+        boxes_cxcywhr: (n, 5) float64, frame pixels with centres at whole numbers; n may be 0.
+        class_ids: (n,) int64; None stands for all 0.
+    """
+
+    source: Path | U8Array
+    boxes_cxcywhr: F64Array
+    class_ids: I64Array | None = None
+
+    def pixels(self) -> U8Array:
+        """Return uint8 (h, w, 3), BGR.
+
+        Raises:
+            DataError: the file cannot be decoded.
+        """
+        return read_bgr(self.source) if isinstance(self.source, Path) else self.source
+
+    def classes(self) -> I64Array:
+        """Return (n,) int64."""
+        if self.class_ids is None:
+            return np.zeros(len(self.boxes_cxcywhr), np.int64)
+        return self.class_ids
+
+
+def read_bgr(path: Path) -> U8Array:
+    """Return a picture file as uint8 (h, w, 3), BGR; grey and 16-bit files are converted.
+
+    Raises:
+        DataError: the file cannot be decoded.
+    """
+    decoded = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    if decoded is None:
+        raise DataError(f"{path.name} cannot be decoded as a picture. Remove it or save it again.")
+    return np.asarray(decoded, np.uint8)
+
+
+def read_dataset(folder: Path) -> list[LabelledPicture]:
+    """Return the labelled pictures of a YOLO-OBB folder, sorted by name.
+
+    Raises:
+        DataError: there are no labelled pictures, or a label file is malformed.
+    """
+    pairs = [(picture, _label_of(picture, folder)) for picture in _pictures_in(folder)]
+    found = [_read_pair(picture, label) for picture, label in pairs if label is not None]
+    if not found:
+        raise DataError(
+            f"No labelled pictures in {folder.name}. Expected images/NAME.png beside "
+            "labels/NAME.txt, in YOLO-OBB format."
+        )
+    return found
+
+
+def write_dataset(folder: Path, pictures: Sequence[LabelledPicture]) -> None:
+    """Write images/, labels/ and nothing else; files are PNG, named 00000, 00001, ..."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    (folder / "labels").mkdir(exist_ok=True)
+    for index, picture in enumerate(pictures):
+        pixels = picture.pixels()
+        encoded = cv2.imencode(".png", pixels)[1]
+        (folder / "images" / f"{index:05d}.png").write_bytes(encoded.tobytes())
+        lines = _lines(picture, (pixels.shape[0], pixels.shape[1]))
+        (folder / "labels" / f"{index:05d}.txt").write_text("".join(lines))
+
+
+def _lines(picture: LabelledPicture, frame_hw: tuple[int, int]) -> list[str]:
+    h, w = frame_hw
+    lines = []
+    for box, class_id in zip(picture.boxes_cxcywhr, picture.classes(), strict=True):
+        values = [v for x, y in corners_of(as_box(box)) for v in ((x + 0.5) / w, (y + 0.5) / h)]
+        lines.append(f"{class_id} " + " ".join(f"{v:.8f}" for v in values) + "\n")
+    return lines
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    root = folder / "images" if (folder / "images").is_dir() else folder
+    if not root.is_dir():
+        raise DataError(f"{folder.name} is not a folder. Name the folder with images/ and labels/.")
+    return sorted(p for p in root.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+
+
+def _label_of(picture: Path, folder: Path) -> Path | None:
+    name = picture.stem + ".txt"
+    return next((p for p in (folder / "labels" / name, picture.parent / name) if p.is_file()), None)
+
+
+def _read_pair(picture: Path, label: Path) -> LabelledPicture:
+    h, w = read_bgr(picture).shape[:2]
+    rows = [
+        _parse(line, f"{label.name}, line {number}")
+        for number, line in enumerate(label.read_text().splitlines(), 1)
+        if line.strip()
+    ]
+    boxes = np.array([_box(row[1:], (h, w)) for row in rows], np.float64).reshape(-1, 5)
+    return LabelledPicture(picture, boxes, np.array([int(row[0]) for row in rows], np.int64))
+
+
+def _parse(line: str, where: str) -> list[float]:
+    try:
+        values = [float(word) for word in line.split()]
+    except ValueError:
+        values = []
+    if len(values) != VALUES_PER_LINE or values[0] < 0 or values[0] != int(values[0]):
+        raise DataError(
+            f"{where} is not a YOLO-OBB label: expected a class and four corners as fractions "
+            f"(nine numbers), got {line.strip()[:60]!r}. Correct or remove the line."
+        )
+    return values
+
+
+def _box(fractions: list[float], frame_hw: tuple[int, int]) -> tuple[float, ...]:
+    """Return the box whose corners these are: sides as means, angle along the first side."""
+    h, w = frame_hw
+    corners = np.array(fractions).reshape(4, 2) * (w, h) - 0.5  # (4, 2)
+    along = (corners[1] - corners[0] + corners[2] - corners[3]) / 2
+    across = (corners[2] - corners[1] + corners[3] - corners[0]) / 2
+    cx, cy = corners.mean(axis=0)
+    angle_rad = np.arctan2(along[1], along[0])
+    return cx, cy, float(np.hypot(*along)), float(np.hypot(*across)), float(angle_rad)

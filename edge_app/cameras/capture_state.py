@@ -54,7 +54,7 @@ class CaptureState:
     ) -> None:
         self.state = CameraState.RECONNECTING
         self._camera, self._mode = camera, mode
-        self._stall_after_ns = round(stall_after_s * 1e9)
+        self._stall_after_s = stall_after_s
         self._reconnect_max_s = reconnect_max_s
         self._on_state = on_state
         self._retry_s = 0.0
@@ -74,29 +74,22 @@ class CaptureState:
     def nothing_came(self, now_ns: int) -> bool:
         """A read ran into its time-out. Returns True when a live source counts as stalled."""
         last_ns = self._last_frame_ns
+        silent_s = float("inf") if last_ns is None else (now_ns - last_ns) / 1e9
         if self._mode == "live":
-            return last_ns is not None and now_ns - last_ns >= self._stall_after_ns
+            return silent_s >= self._stall_after_s
         self._recover()
-        if self._mode == "triggered" and (
-            last_ns is None or now_ns - last_ns >= IDLE_AFTER_S * 1e9
-        ):
+        if self._mode == "triggered" and silent_s >= IDLE_AFTER_S:
             self._set(CameraState.WAITING_FOR_TRIGGER, "")
         return False
 
-    def stalled(self) -> None:
-        """Say that a live source stands still; it is reopened next."""
-        why = f"no frame for {self._stall_after_ns / 1e9:g} s; reopening"
-        if self.state is CameraState.CAPTURING:
-            self._set(CameraState.STALLED, why)
-        self._tell_failure(why)
+    def stalled(self) -> float:
+        """A live source is open but stands still. Returns the seconds to wait before reopening."""
+        why = f"no frame for {self._stall_after_s:g} s; it is opened again"
+        return self._failed(CameraState.STALLED, why)
 
     def lost(self, why: str) -> float:
         """The source cannot be opened or has gone. Returns the seconds to wait before reopening."""
-        self._tell_failure(why)
-        self._set(CameraState.RECONNECTING, why)
-        grown_s = max(FIRST_RETRY_S, self._retry_s * RETRY_GROWTH)
-        self._retry_s = min(self._reconnect_max_s, grown_s)
-        return self._retry_s
+        return self._failed(CameraState.RECONNECTING, why)
 
     def ended(self, why: str) -> None:
         """A finite source is at its end."""
@@ -109,9 +102,14 @@ class CaptureState:
             self._is_failing = False
             log.info("camera %s: back again", self._camera)
 
-    def _tell_failure(self, why: str) -> None:
-        log.log(logging.DEBUG if self._is_failing else logging.WARNING, "%s: %s", self._camera, why)
+    def _failed(self, state: CameraState, why: str) -> float:
+        level = logging.DEBUG if self._is_failing else logging.WARNING
+        log.log(level, "camera %s: %s", self._camera, why)
         self._is_failing = True
+        self._set(state, why)
+        grown_s = max(FIRST_RETRY_S, self._retry_s * RETRY_GROWTH)
+        self._retry_s = min(self._reconnect_max_s, grown_s)
+        return self._retry_s
 
     def _set(self, state: CameraState, why: str) -> None:
         if state is self.state:

@@ -79,6 +79,7 @@ class FrameQueue:
         self._depth = 1 if mode == "live" else depth
         self._waiting: deque[Waiting] = deque()
         self._frames = 0
+        self._is_closed = False
         self._changed = threading.Condition()
 
     def __len__(self) -> int:
@@ -101,10 +102,9 @@ class FrameQueue:
             overload record was queued instead) or "full" (file: no room in time; offer it again).
         """
         with self._changed:
-            if self._frames < self._depth or (
-                self._mode == "file"
-                and self._changed.wait_for(lambda: self._frames < self._depth, timeout_s)
-            ):
+            if self._mode == "file":
+                self._changed.wait_for(lambda: self._has_room() or self._is_closed, timeout_s)
+            if self._has_room():
                 return self._append(Waiting(frame, now_ns), "queued")
             if self._mode == "file":
                 return "full"
@@ -122,17 +122,22 @@ class FrameQueue:
     def take(self, timeout_s: float) -> Waiting | None:
         """Return the oldest entry, or None when nothing came in time."""
         with self._changed:
-            if not self._changed.wait_for(lambda: bool(self._waiting), timeout_s):
+            self._changed.wait_for(lambda: bool(self._waiting) or self._is_closed, timeout_s)
+            if not self._waiting:
                 return None
             entry = self._waiting.popleft()
             self._frames -= isinstance(entry.item, Frame)
             self._changed.notify_all()
             return entry
 
-    def wake(self) -> None:
-        """End a `take` or `offer` early; used when the source has ended or is being stopped."""
+    def close(self) -> None:
+        """Nobody waits from now on; what is in can still be taken."""
         with self._changed:
+            self._is_closed = True
             self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        return self._frames < self._depth
 
     def _append(self, entry: Waiting, outcome: str) -> str:
         self._waiting.append(entry)

@@ -109,6 +109,7 @@ class Grabber:
         self._monotonic_ns, self._wall_ns, self._pause = monotonic_ns, wall_ns, pause
         self._counts = dict.fromkeys(GrabberCounts.__dataclass_fields__, 0)
         self._opened = 0
+        self._is_corrupt_told = False
         self._heartbeat_ns = monotonic_ns()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"grab-{name}", daemon=True)
@@ -120,7 +121,7 @@ class Grabber:
     def stop(self) -> None:
         """End the thread and close the camera; what already waits can still be taken."""
         self._stop.set()
-        self._queue.wake()
+        self._queue.close()
         if not self._thread.ident:
             return
         self._thread.join(JOIN_S)
@@ -130,8 +131,10 @@ class Grabber:
     def next(self, timeout_s: float) -> Frame | Unjudged | None:
         """Return the next frame, or the next part that cannot be judged; None if none came."""
         entry = self._queue.take(timeout_s)
-        if entry is None or self._mode != "triggered" or isinstance(entry.item, Unjudged):
-            return entry and entry.item
+        if entry is None:
+            return None
+        if self._mode != "triggered" or isinstance(entry.item, Unjudged):
+            return entry.item
         waited_ns = self._monotonic_ns() - entry.arrived_ns
         if waited_ns <= self._deadline_ns:
             return entry.item
@@ -171,7 +174,7 @@ class Grabber:
                     break
         finally:
             self._camera.close()
-            self._queue.wake()
+            self._queue.close()
 
     def _read_until_it_ends(self) -> bool:
         """Open and read; True at the end of a finite source, False when it has to be reopened."""
@@ -185,11 +188,12 @@ class Grabber:
             self._state.ended(str(end))
             return True
         except CameraUnavailable as error:
-            self._back_off(str(error))
+            self._back_off(self._state.lost(str(error)))
         except Exception as error:
             # A driver's bug must not end the thread that would bring the camera back.
             log.debug("camera %s: unexpected error", self.name, exc_info=True)
-            self._back_off(f"the driver raised {type(error).__name__}: {error}")
+            why = f"the driver raised {type(error).__name__}: {error}"
+            self._back_off(self._state.lost(why))
         return False
 
     def _open(self) -> None:
@@ -204,18 +208,22 @@ class Grabber:
         try:
             frame = self._camera.read(self._read_slice_s)
         except FrameTimeout:
-            if not self._state.nothing_came(self._monotonic_ns()):
-                return False
-            self._state.stalled()
-            self._back_off("no frame came; reopened")
-            return True
+            return self._nothing_came()
         except FrameCorrupt as error:
             self._pass_on_corrupt(error)
-            return False
+            return self._mode == "live" and self._nothing_came()
+        self._is_corrupt_told = False
         self._state.frame_came(self._monotonic_ns())
         self._counts["frames"] += 1
         self._pass_on(frame)
         return False
+
+    def _nothing_came(self) -> bool:
+        """Back off when a live source has stalled; tell whether it has."""
+        if not self._state.nothing_came(self._monotonic_ns()):
+            return False
+        self._back_off(self._state.stalled())
+        return True
 
     def _pass_on(self, frame: Frame) -> None:
         outcome = self._queue.offer(frame, self._monotonic_ns(), READ_SLICE_S)
@@ -230,7 +238,9 @@ class Grabber:
     def _pass_on_corrupt(self, error: FrameCorrupt) -> None:
         """Count it; where pictures are parts or the file is damaged, it also gets a verdict."""
         self._counts["corrupt"] += 1
-        log.warning("camera %s: %s", self.name, error)
+        level = logging.DEBUG if self._is_corrupt_told else logging.WARNING
+        log.log(level, "camera %s: %s", self.name, error)
+        self._is_corrupt_told = True
         if self._mode == "live":
             return
         record = Unjudged(
@@ -250,9 +260,9 @@ class Grabber:
         if source_number is not None:
             self._resume_after = source_number
 
-    def _back_off(self, why: str) -> None:
+    def _back_off(self, wait_s: float) -> None:
         """Wait before the next attempt, in slices that keep the heart beating."""
-        until_ns = self._monotonic_ns() + round(self._state.lost(why) * 1e9)
+        until_ns = self._monotonic_ns() + round(wait_s * 1e9)
         self._camera.close()
         while not self._stop.is_set():
             left_s = (until_ns - self._monotonic_ns()) / 1e9

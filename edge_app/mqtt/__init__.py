@@ -1,1 +1,1 @@
-"""Alerts on their way to people: messages, outbox, publisher."""
+"""Alerts on their way to people: messages, topics, the outbox on disk and the publisher."""

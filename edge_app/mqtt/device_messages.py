@@ -1,0 +1,106 @@
+"""Messages about the device and its cameras: status, info, health, states and alarm levels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from edge_app.mqtt.message_base import Body, Count, Message, Rfc3339
+from edge_app.mqtt.part_messages import ModelBody
+
+StatusName = Literal["online", "stopped", "offline", "degraded"]
+CameraStateName = Literal["capturing", "waiting_for_trigger", "stalled", "reconnecting", "ended"]
+
+
+class CameraAlarmLevel(Message):
+    """`cam/{c}/alarm`: on or off, for lamps and PLCs. Valid only while `status` is online."""
+
+    camera: str
+    is_on: bool
+    part_id: str | None = Field(default=None, description="the part that switched it on")
+    since: Rfc3339
+    session: int = Field(ge=1)
+
+
+class CameraState(Message):
+    """`cam/{c}/state`: what the frame source is doing."""
+
+    camera: str
+    state: CameraStateName
+    reason: str = ""
+    since: Rfc3339
+    session: int = Field(ge=1)
+
+
+class DeviceStatus(Message):
+    """`status`: is anybody inspecting? `offline` is the last will, sent by the broker."""
+
+    state: StatusName
+    reason: str = ""
+    session: int = Field(ge=1)
+    since: Rfc3339 | None = Field(description="null in the last will: the broker sends it later")
+
+
+class CameraDescription(Body):
+    """One camera as configured."""
+
+    name: str
+    url: str = Field(description="without passwords")
+    mode: str
+    slot: str = "default"
+
+
+class SlotDescription(Body):
+    """One slot and the bundle active in it."""
+
+    slot: str
+    model: ModelBody | None = None
+    threshold_id: str | None = None
+
+
+class DeviceInfo(Message):
+    """`info`: what this device is."""
+
+    hardware: str
+    versions: dict[str, str] = Field(default_factory=dict, description="package → version")
+    cameras: tuple[CameraDescription, ...] = ()
+    slots: tuple[SlotDescription, ...] = ()
+
+
+class CameraHealth(Body):
+    """One camera's counters since the start, and its rates over the last period."""
+
+    camera: str
+    frames_per_second: float = 0.0
+    latency_ms_p50: float | None = None
+    latency_ms_p95: float | None = None
+    frames: Count = 0
+    frames_skipped: Count = 0
+    parts: Count = 0
+    parts_ng: Count = 0
+    parts_not_inspected: Count = 0
+    queue_depth: Count = 0
+
+
+class OutboxHealth(Body):
+    """How the alarm store is doing."""
+
+    depth: Count = Field(description="alerts waiting for the broker")
+    max_messages: Count
+    counted_only: Count = Field(description="alerts at the limit, kept as a number only")
+    reserve_released: bool = Field(description="the disk is full and the reserve is in use")
+    note: str = Field(default="", description="what was repaired, if anything")
+
+
+class Health(Message):
+    """`health`: figures for people and dashboards. QoS 0."""
+
+    session: int = Field(ge=1)
+    at: Rfc3339
+    uptime_s: float = Field(ge=0)
+    cameras: tuple[CameraHealth, ...] = ()
+    outbox: OutboxHealth | None = None
+    results_dropped: Count = 0
+    temperature_c: float | None = None
+    disk_free_bytes: Count | None = None

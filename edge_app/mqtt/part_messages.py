@@ -1,0 +1,109 @@
+"""Messages about parts: the alert, before and after it is numbered, and the result."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from edge_app.mqtt.message_base import Body, Count, Message, Rfc3339, Sha256, Uuid7
+
+PointXy = tuple[float, float]
+VerdictName = Literal["OK", "NG", "NOT_INSPECTED"]
+EventName = Literal["new", "update", "end", "gap"]
+
+
+class DefectBody(Body):
+    """One area above the map threshold, in frame pixels."""
+
+    kind: str = Field(description="name of the defect, or 'unknown'")
+    box_xyxy: tuple[float, float, float, float] = Field(description="x0, y0, x1, y1 in pixels")
+    polygon_xy: tuple[PointXy, ...] = Field(description="outline, (x, y) in pixels")
+    peak: float | None = Field(description="the anomaly map's maximum inside")
+    weak_localisation: bool = Field(
+        description="no area passed the map threshold; the box marks the map's maximum"
+    )
+
+
+class ModelBody(Body):
+    """Which model judged."""
+
+    product: str
+    serial: int
+    bundle_sha256: str
+    precision: str
+
+
+class EvidenceBody(Body):
+    """A picture that can be fetched; its bytes must hash to `sha256`."""
+
+    url: str
+    sha256: Sha256
+
+
+class GapBody(Body):
+    """Parts that nobody judged, or alerts that a full outbox could only count."""
+
+    first_number: int | None = Field(description="first source number lost; null if unnumbered")
+    last_number: int | None = Field(description="last source number lost, included")
+    count: int = Field(ge=1, description="parts lost; alerts counted if reason is 'outbox_full'")
+    reason: str = Field(description="'restart', 'corrupt_frame', 'outbox_full', ...")
+
+
+class Who(Message):
+    """Who speaks, about which part."""
+
+    site: str
+    line: str
+    device: str
+    camera: str
+    part_id: str | None = Field(default=None, description="null for a gap")
+    trigger_id: str | None = None
+    source_number: int | None = Field(default=None, description="the part's number in its source")
+    source_name: str | None = Field(default=None, description="file name or the like")
+
+
+class Judged(Who):
+    """When, what, where and by which model: shared by alerts and results."""
+
+    captured_at: Rfc3339 | None = Field(default=None, description="null for a gap")
+    clock_synchronised: bool = Field(description="was the device's clock disciplined at that time")
+    verdict: VerdictName | None = Field(default=None, description="null for a gap")
+    reason: str = Field(default="", description="why NOT_INSPECTED")
+    score: float | None = Field(default=None, description="larger is stranger")
+    threshold: float | None = Field(default=None, description="score >= threshold is NG")
+    threshold_id: str | None = None
+    views_judged: Count = 0
+    latency_ms: float | None = Field(default=None, description="capture to verdict")
+    frame_id: int | None = None
+    frame_hw: tuple[int, int] | None = Field(default=None, description="height, width in pixels")
+    product_corners_xy: tuple[PointXy, ...] = Field(
+        default=(), description="the product's four corners in frame pixels; empty if none"
+    )
+    defects: tuple[DefectBody, ...] = ()
+    model: ModelBody | None = None
+
+
+class AlertDraft(Judged):
+    """An alert before the outbox has numbered it."""
+
+    event: EventName
+    alarm_id: str = Field(description="shared by new, update and end of one part")
+    message_id: Uuid7 = Field(description="unique; drop what you have seen before")
+    evidence: EvidenceBody | None = None
+    gap: GapBody | None = Field(default=None, description="set if event is 'gap'")
+
+
+class Alert(AlertDraft):
+    """`cam/{c}/alert`: one NG part, or a gap. Order by `seq`, drop duplicates by `message_id`."""
+
+    seq: int = Field(ge=1, description="per device, without gaps, survives restarts")
+    session: int = Field(ge=1, description="the session (start of the app) that stored it")
+    published_at: Rfc3339
+    replayed: bool = Field(description="it waited for the broker or for a restart")
+
+
+class PartResult(Judged):
+    """`cam/{c}/result`: every part, good or bad. QoS 0 and opt-in."""
+
+    published_at: Rfc3339

@@ -1,0 +1,91 @@
+"""Where each message goes: `inspect/v1/{site}/{line}/{device}/...`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_app.errors import ConfigError
+
+ROOT = "inspect/v1"
+MAX_NAME_LENGTH = 64
+"""Characters in one level; five levels then stay far below MQTT's 65,535 bytes."""
+
+
+def check_name(value: str, what: str) -> str:
+    """Return the name if it can be one level of a topic.
+
+    Raises:
+        ConfigError: it is empty, too long, or holds `/`, `+`, `#`, `$`, a space or a control mark.
+    """
+    is_clean = all(c.isprintable() and not c.isspace() and c not in "/+#$" for c in value)
+    if not value or len(value) > MAX_NAME_LENGTH or not is_clean:
+        raise ConfigError(
+            f"{what} {value!r} cannot be part of an MQTT topic: use 1 to {MAX_NAME_LENGTH} "
+            "characters without / + # $ or spaces, e.g. 'press-3'"
+        )
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceName:
+    """Who is speaking: the site, the line and the device, each one topic level."""
+
+    site: str
+    line: str
+    device: str
+
+    def __post_init__(self) -> None:
+        check_name(self.site, "site")
+        check_name(self.line, "line")
+        check_name(self.device, "device")
+
+    @property
+    def root(self) -> str:
+        """The device's own part of the topic tree, without a slash at the end."""
+        return f"{ROOT}/{self.site}/{self.line}/{self.device}"
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics that one device writes."""
+
+    who: DeviceName
+
+    @property
+    def status(self) -> str:
+        return f"{self.who.root}/status"
+
+    @property
+    def info(self) -> str:
+        return f"{self.who.root}/info"
+
+    @property
+    def health(self) -> str:
+        return f"{self.who.root}/health"
+
+    @property
+    def probe(self) -> str:
+        """Carries nothing for others: the device asks here whether its publishes arrive."""
+        return f"{self.who.root}/probe"
+
+    @property
+    def own_alerts(self) -> str:
+        """Filter for every alert of this device."""
+        return self.alert("+")
+
+    def camera_state(self, camera: str) -> str:
+        return f"{self.who.root}/cam/{camera}/state"
+
+    def alarm_level(self, camera: str) -> str:
+        return f"{self.who.root}/cam/{camera}/alarm"
+
+    def alert(self, camera: str) -> str:
+        return f"{self.who.root}/cam/{camera}/alert"
+
+    def result(self, camera: str) -> str:
+        return f"{self.who.root}/cam/{camera}/result"
+
+
+def alert_filter(site: str = "+", line: str = "+", device: str = "+") -> str:
+    """Return the subscription for the alerts of one device, or with `+` of many."""
+    return f"{ROOT}/{site}/{line}/{device}/cam/+/alert"

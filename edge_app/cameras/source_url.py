@@ -71,9 +71,9 @@ class SourceUrl:
 
 
 def nearest_of(word: str, known: tuple[str, ...]) -> str:
-    """Return `; did you mean 'x'?` for the most similar known word, or an empty text."""
+    """Return ` (did you mean 'x'?)` for the most similar known word, or an empty text."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def parse_source_url(url: str) -> SourceUrl:

@@ -1,0 +1,114 @@
+"""From the TOML file to a checked `AppConfig`; every problem is reported at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from edge_app.cameras.source_url import nearest_of
+from edge_app.config_model import AppConfig
+from edge_app.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Location = Sequence[str | int]
+
+
+def load_config(path: Path | str) -> AppConfig:
+    """Return the checked configuration of a TOML file.
+
+    Relative paths inside (files, `folder:` and `video:` cameras) count from the file's folder.
+
+    Raises:
+        ConfigError: the file is not there or is no TOML, or entries are unknown, missing or wrong;
+            the message lists all of them, an unknown key with the nearest known one.
+    """
+    path = Path(path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"Configuration {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Configuration {path} is not valid TOML: {error}.") from error
+    return config_of(document, path.absolute().parent, str(path))
+
+
+def config_of(document: dict[str, Any], folder: Path, origin: str) -> AppConfig:
+    """Return the checked configuration of a parsed document.
+
+    Args:
+        folder: what relative paths count from.
+        origin: names the document in messages.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    try:
+        return AppConfig.model_validate(document, context={"folder": folder})
+    except ValidationError as error:
+        problems = [_explain(detail) for detail in error.errors(include_url=False)]
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        lines = "".join(f"\n  - {problem}" for problem in problems)
+        raise ConfigError(f"Configuration {origin} has {count}:{lines}") from error
+
+
+def example_config_text() -> str:
+    """Return the shipped example: every key, commented, with its unit and default."""
+    example = files("edge_app").joinpath("assets").joinpath("edge-app.example.toml")
+    return example.read_text(encoding="utf-8")
+
+
+def _explain(detail: ErrorDetails) -> str:
+    """Return one problem as a sentence that begins with its place in the file."""
+    location, kind = detail["loc"], detail["type"]
+    if kind == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        word = str(location[-1])
+        what = "table" if len(location) == 1 and isinstance(detail["input"], dict) else "key"
+        return (
+            f"{_place(location[:-1])}unknown {what} {word!r}{nearest_of(word, known)}; "
+            f"known: {', '.join(known)}"
+        )
+    if kind == "missing":
+        return f"{_place(location[:-1])}{location[-1]} is missing"
+    if kind == "tuple_type" and location == ("camera",):
+        return "[camera]: write [[camera]], with two brackets: there may be several"
+    message = detail["msg"].removeprefix("Value error, ")
+    if kind == "value_error":
+        return f"{_place(location)}{message}"
+    return f"{_place(location)}{message}, got {detail['input']!r}"
+
+
+def _place(location: Location) -> str:
+    """Return e.g. `[mqtt] port: ` or `[[camera]] no. 2, url: `."""
+    if not location:
+        return ""
+    table, rest = location[0], list(location[1:])
+    if rest and isinstance(rest[0], int):
+        number = int(rest.pop(0)) + 1
+        head = f"[[{table}]] no. {number}"
+    else:
+        head = f"[[{table}]]" if table == "camera" else f"[{table}]"
+    keys = ".".join(str(key) for key in rest)
+    return f"{head} {keys}: " if keys else f"{head} "
+
+
+def _known_keys(location: Location) -> tuple[str, ...]:
+    """Return the keys of the table at a location, as written in the file."""
+    model: type[BaseModel] = AppConfig
+    for step in location:
+        if isinstance(step, int):
+            continue
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        annotation = fields[step].annotation  # one table, or a tuple of tables
+        model = cast("type[BaseModel]", next(iter(get_args(annotation)), annotation))
+    return tuple(field.alias or name for name, field in model.model_fields.items())

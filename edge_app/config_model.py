@@ -1,0 +1,229 @@
+"""The configuration's tables, one frozen model each; `assets/edge-app.example.toml` explains
+every key with its unit and default, and a test holds the two equal.
+
+Validation happens with a context `{"folder": Path}`: relative paths count from the TOML's folder.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from edge_app.cameras.registry import family_of, open_camera
+from edge_app.cameras.source_url import anchor_path
+from edge_app.errors import EdgeError
+
+TOPIC_LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""Names become levels of an MQTT topic: no slash, no wildcard, no blank."""
+
+
+def _topic_level(name: str) -> str:
+    if not TOPIC_LEVEL.fullmatch(name):
+        raise ValueError(
+            f"{name!r} cannot be a level of a topic; expected 1 to 64 letters, digits, "
+            '"_", ".", "-", beginning with a letter or digit'
+        )
+    return name
+
+
+def _anchored(path: Path, info: ValidationInfo) -> Path:
+    folder: Path = (info.context or {}).get("folder", Path())
+    return (folder / path.expanduser()).absolute()
+
+
+def _existing_file(path: Path, info: ValidationInfo) -> Path:
+    anchored = _anchored(path, info)
+    if not anchored.is_file():
+        kind = "is a folder" if anchored.is_dir() else "is not there"
+        raise ValueError(f"the file {anchored} {kind}; expected an existing file")
+    return anchored
+
+
+AnchoredPath = Annotated[Path, Field(strict=False), AfterValidator(_anchored)]
+ExistingFile = Annotated[Path, Field(strict=False), AfterValidator(_existing_file)]
+TopicLevel = Annotated[str, AfterValidator(_topic_level)]
+
+
+class Table(BaseModel):
+    """Base: unknown keys are errors, "8883" is no number, and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class DeviceConfig(Table):
+    """Who this device is: the first levels of every topic, and what bundles may be aimed at."""
+
+    site: TopicLevel
+    line: TopicLevel
+    device: TopicLevel
+    state_dir: AnchoredPath = Path("/var/lib/cropliq-edge")
+
+
+class BundleConfig(Table):
+    """The model bundle to judge with."""
+
+    path: ExistingFile
+    allow_unsigned: bool = False
+    max_bundle_mb: int = Field(512, ge=1, le=16_384)
+
+
+class CameraConfig(Table):
+    """One camera, `[[camera]]`."""
+
+    name: TopicLevel
+    url: str
+    queue_depth: int = Field(8, ge=1, le=1000)
+    verdict_deadline_ms: float = Field(1000.0, gt=0, le=600_000)
+    stall_after_s: float = Field(5.0, ge=0.1, le=3600)
+    reconnect_max_s: float = Field(10.0, ge=0.5, le=3600)
+    alarm_debounce_s: float = Field(1.0, ge=0, le=3600)
+    belt_px_per_s_xy: Annotated[tuple[float, float], Field(strict=False)] | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str, info: ValidationInfo) -> str:
+        """Return the address with its path made absolute; every option is checked."""
+        try:
+            if family_of(url).path_is_file:
+                url = anchor_path(url, (info.context or {}).get("folder", Path()))
+            open_camera(url, "check")
+        except EdgeError as error:
+            raise ValueError(str(error)) from error
+        return url
+
+
+class MqttConfig(Table):
+    """The broker."""
+
+    enabled: bool = True
+    host: str = Field("localhost", min_length=1)
+    port: int = Field(1883, ge=1, le=65_535)
+    tls: bool = False
+    ca_file: ExistingFile | None = None
+    cert_file: ExistingFile | None = None
+    key_file: ExistingFile | None = None
+    username: str | None = None
+    password_file: ExistingFile | None = None
+    keepalive_s: int = Field(30, ge=5, le=3600)
+    reconnect_max_s: float = Field(30.0, ge=1, le=3600)
+    publish_results: bool = False
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> MqttConfig:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file belong together; give both or neither")
+        if self.password_file is not None and self.username is None:
+            raise ValueError("password_file without username; MQTT sends the two together")
+        if not self.tls and (self.ca_file or self.cert_file):
+            raise ValueError("ca_file or cert_file is given but tls = false; set tls = true")
+        return self
+
+
+class OutboxConfig(Table):
+    """The alarm store on disk."""
+
+    max_messages: int = Field(100_000, ge=100)
+    reserve_mb: int = Field(16, ge=1, le=1024)
+
+
+class EvidenceConfig(Table):
+    """Pictures kept of defective parts."""
+
+    enabled: bool = True
+    max_age_h: float = Field(168.0, gt=0)
+    max_mb: int = Field(1024, ge=1)
+    jpeg_quality: int = Field(90, ge=1, le=100)
+    base_url: str | None = Field(None, pattern=r"^https?://[^\s]+$")
+
+
+class PageConfig(Table):
+    """The live page."""
+
+    enabled: bool = True
+    host: str = Field("127.0.0.1", min_length=1)
+    port: int = Field(8080, ge=1, le=65_535)
+    token_file: ExistingFile | None = None
+
+    @model_validator(mode="after")
+    def _needs_token_beyond_loopback(self) -> PageConfig:
+        if self.enabled and self.token_file is None and not is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host!r} lets others see the page: give token_file, "
+                'or bind to host = "127.0.0.1"'
+            )
+        return self
+
+
+class RuntimeConfig(Table):
+    """How the process runs."""
+
+    threads: int = Field(0, ge=0, le=256)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class ThresholdConfig(Table):
+    """The device's own thresholds in place of the bundle's, with the reason for the audit trail."""
+
+    score_threshold: float | None = Field(None, allow_inf_nan=False)
+    map_threshold: float | None = Field(None, allow_inf_nan=False)
+    reason: str | None = Field(None, min_length=8)
+
+    @model_validator(mode="after")
+    def _needs_reason(self) -> ThresholdConfig:
+        if self.is_overridden and self.reason is None:
+            raise ValueError("an own threshold needs a reason; it goes into the audit trail")
+        return self
+
+    @property
+    def is_overridden(self) -> bool:
+        return self.score_threshold is not None or self.map_threshold is not None
+
+
+def _table(model: type[Table]) -> Any:
+    """Return a field that is an empty table when the file leaves it out."""
+    return Field(default_factory=model)
+
+
+class AppConfig(Table):
+    """The whole file."""
+
+    device: DeviceConfig
+    bundle: BundleConfig
+    cameras: Annotated[tuple[CameraConfig, ...], Field(strict=False)] = Field(alias="camera")
+    mqtt: MqttConfig = _table(MqttConfig)
+    outbox: OutboxConfig = _table(OutboxConfig)
+    evidence: EvidenceConfig = _table(EvidenceConfig)
+    page: PageConfig = _table(PageConfig)
+    runtime: RuntimeConfig = _table(RuntimeConfig)
+    threshold: ThresholdConfig = _table(ThresholdConfig)
+
+    @field_validator("cameras")
+    @classmethod
+    def _check_names(cls, cameras: tuple[CameraConfig, ...]) -> tuple[CameraConfig, ...]:
+        if not cameras:
+            raise ValueError("there is no camera; add a [[camera]] table with name and url")
+        names = [camera.name for camera in cameras]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"camera names must differ; used twice: {', '.join(twice)}")
+        return cameras
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a bind address is reachable from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

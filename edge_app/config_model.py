@@ -26,7 +26,8 @@ from edge_app.cameras.source_url import anchor_path
 from edge_app.errors import EdgeError
 
 TOPIC_LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-"""Names become levels of an MQTT topic: no slash, no wildcard, no blank."""
+"""Names become levels of an MQTT topic: no slash, no wildcard, no blank; and parts
+of file names."""
 
 
 def _topic_level(name: str) -> str:
@@ -40,7 +41,7 @@ def _topic_level(name: str) -> str:
 
 def _anchored(path: Path, info: ValidationInfo) -> Path:
     folder: Path = (info.context or {}).get("folder", Path())
-    return (folder / path.expanduser()).absolute()
+    return (folder / path).absolute()
 
 
 def _existing_file(path: Path, info: ValidationInfo) -> Path:

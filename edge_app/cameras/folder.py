@@ -120,7 +120,7 @@ def from_url(url: str, *, name: str) -> FolderCamera:
     if not parsed.path:
         raise ConfigError(f"Camera {name}: {url!r} names no folder. Write 'folder:/srv/pictures'.")
     return FolderCamera(
-        Path(parsed.path).expanduser(),
+        Path(parsed.path),
         name,
         loop=parsed.flag("loop", False),
         recursive=parsed.flag("recursive", True),

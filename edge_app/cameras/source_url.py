@@ -101,5 +101,5 @@ def anchor_path(url: str, folder: Path) -> str:
     """Return the address with a relative path made absolute against `folder`."""
     parsed = parse_source_url(url)
     query = url.partition("?")[2]
-    absolute = (folder / Path(parsed.path).expanduser()).resolve()
+    absolute = (folder / parsed.path).absolute()
     return f"{parsed.scheme}:{absolute}" + (f"?{query}" if query else "")

@@ -152,4 +152,4 @@ def from_url(url: str, *, name: str) -> VideoCamera:
     parsed = parse_source_url(url).allow_options(OPTIONS)
     if not parsed.path:
         raise ConfigError(f"Camera {name}: {url!r} names no file. Write 'video:/srv/line1.mkv'.")
-    return VideoCamera(Path(parsed.path).expanduser(), name, parts=parsed.flag("parts", False))
+    return VideoCamera(Path(parsed.path), name, parts=parsed.flag("parts", False))

@@ -1,0 +1,252 @@
+"""The simulated line as a camera: `sim:tapered?seed=44&parts=500&mode=live&fps=5`.
+
+Modes and what they stand for:
+
+    live       a free-running camera in real time; late readers get the frame of now
+    file       the same pictures as fast as the reader reads; stamps advance by 1/fps a frame
+    triggered  one part per trigger in real time; triggers nobody waited for are lost
+    numbered   the triggered pictures as fast as the reader reads; can resume at a number
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+from urllib.parse import parse_qsl
+
+from edge_app.cameras.protocol import CameraInfo, CameraMode
+from edge_app.errors import CameraUnavailable, ConfigError, EndOfStream, FrameTimeout
+from edge_app.records import Frame
+from edge_app.simulator.config import SimulatorConfig, nearest
+from edge_app.simulator.scene import SimulatedLine
+from edge_app.simulator.truth import PRODUCTS, FrameTruth, Product
+
+SimulatedMode = Literal["live", "file", "triggered", "numbered"]
+_MODES: tuple[SimulatedMode, ...] = get_args(SimulatedMode)
+_PARAMETERS = ("seed", "parts", "mode", "fps", "rate", "epoch", "defect_rate", "kinds",
+               "height", "width", "advance")  # fmt: skip
+
+TRUTHS_KEPT = 2000
+BUFFERED_TRIGGERS = 16
+"""Triggered pictures a slow reader still gets, as a camera's own buffer holds; older are lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedSettings:
+    """How the line's pictures reach the reader.
+
+    Attributes:
+        mode: see the module's head.
+        fps: frames per second of `live` and `file`.
+        rate: triggers per second of `triggered` and `numbered`.
+        epoch_s: when trigger 0 fell, Unix seconds; None means when the camera is first opened.
+    """
+
+    mode: SimulatedMode = "live"
+    fps: float = 5.0
+    rate: float = 2.0
+    epoch_s: float | None = None
+
+
+class SimulatedCamera:
+    """A `Camera` that films a `SimulatedLine`.
+
+    Args:
+        name: the camera's name in the configuration.
+        line: what it films.
+        settings: mode and speed.
+        now_s, sleep_s: the clock (Unix seconds) and how to wait; passed in by tests.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        line: SimulatedLine,
+        settings: SimulatedSettings,
+        now_s: Callable[[], float] = time.time,
+        sleep_s: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.line = line
+        self._name = name
+        self._settings = settings
+        self._now_s = now_s
+        self._sleep_s = sleep_s
+        self._started_s: float | None = settings.epoch_s
+        self._next = 0
+        self._is_open = False
+        self._truths: OrderedDict[int, FrameTruth] = OrderedDict()
+        self._seen_whole: set[int] = set()
+
+    @property
+    def parts_seen_total(self) -> int:
+        """Return how many different parts the pictures delivered so far showed whole."""
+        return len(self._seen_whole)
+
+    def truth(self, frame_id: int) -> FrameTruth:
+        """Return the ground truth of one of the last TRUTHS_KEPT delivered frames.
+
+        Raises:
+            KeyError: the frame was never delivered, or too long ago.
+        """
+        return self._truths[frame_id]
+
+    def open(self, resume_after: int | None = None) -> None:
+        """Start, or go on: a belt or a trigger source has not waited, a numbered one has."""
+        if self._started_s is None:
+            self._started_s = self._now_s()
+        self._is_open = True
+        if self._settings.mode == "numbered":
+            self._next = 1 if resume_after is None else resume_after + 1
+        elif self._settings.mode == "triggered":
+            self._next = max(1, self._count_at(self._now_s(), self._settings.rate) + 1)
+
+    def read(self, timeout_s: float) -> Frame:
+        """Return the next frame as the mode has it; see `Camera.read`."""
+        if not self._is_open:
+            raise CameraUnavailable(f"camera {self._name}: read before open; call open() first")
+        if self._settings.mode in ("triggered", "numbered"):
+            return self._read_part(timeout_s)
+        return self._read_frame(timeout_s)
+
+    def close(self) -> None:
+        """Stop delivering; the belt runs on."""
+        self._is_open = False
+
+    def describe(self) -> CameraInfo:
+        """Return what this source is."""
+        mode = self._settings.mode
+        is_numbered = mode in ("triggered", "numbered")
+        public_mode: CameraMode = "file" if mode == "numbered" else mode
+        url = f"sim:{self.line.config.product}?seed={self.line.config.seed}&mode={mode}"
+        return CameraInfo(url, public_mode, self.line.config.frame_hw, is_numbered,
+                          mode == "numbered")  # fmt: skip
+
+    def _read_frame(self, timeout_s: float) -> Frame:
+        if self._settings.mode == "live":
+            newest = self._count_at(self._now_s(), self._settings.fps)
+            self._next = max(self._next, newest)
+            self._wait_for(self._next, self._settings.fps, timeout_s)
+        count = self.line.frame_count
+        if count is not None and self._next >= count:
+            raise EndOfStream(f"camera {self._name}: all {self.line.config.parts} parts have left")
+        pixels, truth = self.line.frame(self._next)
+        at_ns = self._stamp_ns(self._next, self._settings.fps)
+        return self._delivered(Frame(self._name, self._next, pixels, at_ns), truth)
+
+    def _read_part(self, timeout_s: float) -> Frame:
+        if self._settings.mode == "triggered":
+            fired = self._count_at(self._now_s(), self._settings.rate)
+            self._next = max(self._next, fired - BUFFERED_TRIGGERS + 1)
+        number, parts = self._next, self.line.config.parts
+        if parts is not None and number > parts:
+            raise EndOfStream(f"camera {self._name}: all {parts} parts were shown")
+        if self._settings.mode == "triggered":
+            self._wait_for(number, self._settings.rate, timeout_s)
+        pixels, truth = self.line.single(number)
+        at_ns = self._stamp_ns(number, self._settings.rate)
+        return self._delivered(
+            Frame(self._name, number, pixels, at_ns, f"T{number}", number), truth
+        )
+
+    def _delivered(self, frame: Frame, truth: FrameTruth) -> Frame:
+        self._next = frame.frame_id + 1
+        self._truths[frame.frame_id] = truth
+        if len(self._truths) > TRUTHS_KEPT:
+            self._truths.popitem(last=False)
+        self._seen_whole.update(part.number for part in truth.parts if part.is_whole)
+        return frame
+
+    def _wait_for(self, count: int, per_second: float, timeout_s: float) -> None:
+        missing_s = self._start_s() + count / per_second - self._now_s()
+        if missing_s > timeout_s:
+            self._sleep_s(timeout_s)
+            raise FrameTimeout(
+                f"camera {self._name}: no frame within {timeout_s:g} s; the next is due in "
+                f"{missing_s:.2f} s ({per_second:g} per second)"
+            )
+        if missing_s > 0:
+            self._sleep_s(missing_s)
+
+    def _count_at(self, now_s: float, per_second: float) -> int:
+        """Return the newest frame's or trigger's number at a time."""
+        return math.floor((now_s - self._start_s()) * per_second + 1e-6)
+
+    def _stamp_ns(self, count: int, per_second: float) -> int:
+        return round((self._start_s() + count / per_second) * 1e9)
+
+    def _start_s(self) -> float:
+        if self._started_s is None:
+            raise CameraUnavailable(f"camera {self._name}: not opened yet; call open() first")
+        return self._started_s
+
+
+def from_url(url: str, name: str) -> SimulatedCamera:
+    """Return the camera a `sim:` URL describes.
+
+    Raises:
+        ConfigError: unknown product, parameter or mode, or a value that is no number in range.
+    """
+    product, _, query = url.removeprefix("sim:").partition("?")
+    if product not in PRODUCTS:
+        raise ConfigError(f"{url}: unknown product {product!r}; {nearest(product, PRODUCTS)}")
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    for key in given:
+        if key not in _PARAMETERS:
+            raise ConfigError(f"{url}: unknown parameter {key!r}; {nearest(key, _PARAMETERS)}")
+    line = SimulatedLine(_config(url, product, given))
+    return SimulatedCamera(name, line, _settings(url, given))
+
+
+def _settings(url: str, given: dict[str, str]) -> SimulatedSettings:
+    mode = given.get("mode", "live")
+    if mode not in _MODES:
+        raise ConfigError(f"{url}: unknown mode {mode!r}; {nearest(mode, _MODES)}")
+    settings = SimulatedSettings(
+        mode,
+        _number(url, given, "fps", 5.0),
+        _number(url, given, "rate", 2.0),
+        _number(url, given, "epoch", 0.0) if "epoch" in given else None,
+    )
+    for key, value in (("fps", settings.fps), ("rate", settings.rate)):
+        if not 0 < value <= 1000:
+            raise ConfigError(f"{url}: {key} must be above 0 and at most 1000, got {value:g}")
+    return settings
+
+
+def _config(url: str, product: Product, given: dict[str, str]) -> SimulatorConfig:
+    plain = SimulatorConfig(product)
+    hw = (_whole(url, given, "height", plain.frame_hw[0]),
+          _whole(url, given, "width", plain.frame_hw[1]))  # fmt: skip
+    try:
+        return replace(
+            plain,
+            seed=_whole(url, given, "seed", plain.seed),
+            parts=_whole(url, given, "parts", 0) if "parts" in given else None,
+            defect_rate=_number(url, given, "defect_rate", plain.defect_rate),
+            kinds=tuple(given["kinds"].split(",")) if "kinds" in given else None,
+            advance_px=_whole(url, given, "advance", plain.advance_px),
+            frame_hw=hw,
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{url}: {error}") from error
+
+
+def _number(url: str, given: dict[str, str], key: str, otherwise: float) -> float:
+    try:
+        value = float(given[key]) if key in given else otherwise
+    except ValueError as error:
+        raise ConfigError(f"{url}: {key} must be a number, got {given[key]!r}") from error
+    if not math.isfinite(value):
+        raise ConfigError(f"{url}: {key} must be a finite number, got {given[key]!r}")
+    return value
+
+
+def _whole(url: str, given: dict[str, str], key: str, otherwise: int) -> int:
+    value = _number(url, given, key, otherwise)
+    if value != int(value):
+        raise ConfigError(f"{url}: {key} must be a whole number, got {given[key]!r}")
+    return int(value)

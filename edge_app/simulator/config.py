@@ -1,0 +1,95 @@
+"""What a simulated line can be told, checked once when it is made."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge_app.errors import ConfigError
+from edge_app.simulator.truth import KINDS, PRODUCTS, RESERVED_KIND, SEEDS, Product
+
+MIN_FRAME_HW = (520, 640)
+MAX_FRAME_HW = (1280, 1600)
+"""Limits: a part must fit between the rails at any angle; the noise bank has this size."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorConfig:
+    """A line's settings.
+
+    Attributes:
+        product: which of PRODUCTS is on the belt.
+        seed: everything random follows from it; see SEEDS for the roles.
+        defect_rate: share of defective parts, 0..1.
+        parts: how many parts come; None for no end.
+        frame_hw: picture size (height, width) in pixels.
+        kinds: defect kinds to plant; None means all KINDS, and the reserved one in the test stream.
+        advance_px: how far the belt moves between two free-run frames.
+        pitch_px: mean distance of neighbouring parts along the belt.
+        jitter_px: a part lies at most this far from its place in that row.
+
+    Raises:
+        ConfigError: a value is unknown or out of range.
+    """
+
+    product: Product = "tapered"
+    seed: int = SEEDS["test"]
+    defect_rate: float = 0.1
+    parts: int | None = None
+    frame_hw: tuple[int, int] = (768, 1024)
+    kinds: tuple[str, ...] | None = None
+    advance_px: int = 240
+    pitch_px: int = 480
+    jitter_px: int = 36
+
+    def __post_init__(self) -> None:
+        _check_known("product", self.product, PRODUCTS)
+        for kind in self.kinds or ():
+            _check_known("defect kind", kind, (*KINDS, RESERVED_KIND))
+        _check_range("seed", self.seed, 0, 2**63)
+        _check_range("defect_rate", self.defect_rate, 0, 1)
+        _check_range("parts", 1 if self.parts is None else self.parts, 1, 10**9)
+        _check_range("advance_px", self.advance_px, 1, 600)
+        _check_range("jitter_px", self.jitter_px, 0, 200)
+        _check_range("pitch_px", self.pitch_px, 400 + 2 * self.jitter_px, 10_000)
+        for name, value, low, high in zip(
+            ("height", "width"), self.frame_hw, MIN_FRAME_HW, MAX_FRAME_HW, strict=True
+        ):
+            _check_range(f"frame {name}", value, low, high)
+        self._check_kinds()
+
+    @property
+    def allowed_kinds(self) -> tuple[str, ...]:
+        """Return the defect kinds this line draws from."""
+        if self.kinds is not None:
+            return self.kinds
+        return (*KINDS, RESERVED_KIND) if self.seed == SEEDS["test"] else KINDS
+
+    def _check_kinds(self) -> None:
+        if self.kinds == ():
+            raise ConfigError("simulator: kinds is empty; set defect_rate=0 for good parts only")
+        tuning = {seed: role for role, seed in SEEDS.items() if role != "test"}
+        if RESERVED_KIND in (self.kinds or ()) and self.seed in tuning:
+            raise ConfigError(
+                f"simulator: {RESERVED_KIND} is reserved for the test stream, but seed {self.seed} "
+                f"is the {tuning[self.seed]} stream; leave it out of kinds or use seed "
+                f"{SEEDS['test']}"
+            )
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Return a hint naming the nearest known word, and all of them."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}known: {', '.join(known)}"
+
+
+def _check_known(what: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ConfigError(f"simulator: unknown {what} {value!r}; {nearest(value, known)}")
+
+
+def _check_range(what: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"simulator: {what} must be {low:g} to {high:g}, got {value:g}")

@@ -1,0 +1,128 @@
+"""`edge-app doctor`: what this machine has, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.table import Table
+
+from edge_app.config_model import AppConfig
+from edge_app.doctor_broker import check_broker
+from edge_app.doctor_checks import (
+    Check,
+    CheckState,
+    check_aravis,
+    check_bundle,
+    check_camera,
+    check_clock,
+    check_cuda,
+    check_module,
+    check_onnxruntime,
+    check_opencv,
+    check_secrets,
+    check_state_dir,
+    check_tensorrt,
+)
+
+__all__ = ["Check", "CheckState", "format_json", "has_failed", "print_table", "run_doctor"]
+
+DEADLINE_S = 4.5
+"""For all checks together, they run side by side; a hanging name server takes much longer."""
+
+Question = tuple[str, Callable[[], Check]]
+
+_STYLES = {"ok": "green", "warning": "yellow", "fail": "bold red", "absent": "dim"}
+
+
+def run_doctor(config: AppConfig | None, deadline_s: float = DEADLINE_S) -> list[Check]:
+    """Return every check's answer, in a fixed order, within the deadline. Never raises.
+
+    Args:
+        config: without it only the machine is looked at, not broker, disk, bundle and cameras.
+    """
+    questions = _machine_questions() + ([] if config is None else _config_questions(config))
+    answers: dict[int, Check] = {}
+    threads = [_ask(number, question, answers) for number, question in enumerate(questions)]
+    until_s = time.monotonic() + deadline_s
+    for thread in threads:
+        thread.join(max(0.0, until_s - time.monotonic()))
+    return [answers.get(n) or _no_answer(name, deadline_s) for n, (name, _) in enumerate(questions)]
+
+
+def has_failed(checks: list[Check]) -> bool:
+    """Tell whether something will not work; the command's exit code follows it."""
+    return any(check.state == "fail" for check in checks)
+
+
+def format_json(checks: list[Check]) -> str:
+    """Return `[{"name", "state", "detail", "advice"}, ...]`."""
+    return json.dumps([dataclasses.asdict(check) for check in checks], indent=2, ensure_ascii=False)
+
+
+def print_table(checks: list[Check], console: Console | None = None) -> None:
+    """Print one row per check; colours only on a terminal."""
+    table = Table("check", "state", "what was found, and what to do", box=None, pad_edge=False)
+    for check in checks:
+        said = check.detail + (f"\n→ {check.advice}" if check.advice else "")
+        table.add_row(check.name, f"[{_STYLES[check.state]}]{check.state}[/]", _plain(said))
+    (console or Console()).print(table)
+
+
+def _plain(text: str) -> str:
+    """Return the text so that rich takes no bracket in it for markup."""
+    return text.replace("[", r"\[")
+
+
+def _machine_questions() -> list[Question]:
+    pylon = "For Basler cameras: install the extra `cameras` (pypylon)."
+    av = "For network cameras: install the extra `cameras` (av)."
+    return [
+        ("OpenCV", check_opencv),
+        ("pypylon", lambda: check_module("pypylon", "pypylon", "pypylon", pylon)),
+        ("PyAV", lambda: check_module("PyAV", "av", "av", av)),
+        ("Aravis", check_aravis),
+        ("ONNX Runtime", check_onnxruntime),
+        ("TensorRT", check_tensorrt),
+        ("CUDA", check_cuda),
+        ("clock", check_clock),
+    ]
+
+
+def _config_questions(config: AppConfig) -> list[Question]:
+    cameras: list[Question] = [
+        (f"camera {camera.name}", lambda camera=camera: check_camera(camera))  # type: ignore[misc]
+        for camera in config.cameras
+    ]
+    return [
+        *cameras,
+        ("bundle", lambda: check_bundle(config)),
+        ("disk", lambda: check_state_dir(config)),
+        ("secrets", lambda: check_secrets(config)),
+        ("broker", lambda: check_broker(config)),
+    ]
+
+
+def _ask(number: int, question: Question, answers: dict[int, Check]) -> threading.Thread:
+    """Start one check in a daemon thread: one that hangs does not keep the command."""
+    name, check = question
+
+    def answer() -> None:
+        try:
+            answers[number] = check()
+        except Exception as error:
+            detail = f"The check itself failed: {type(error).__name__}: {error}."
+            answers[number] = Check(name, "fail", detail, "Report this with the whole line.")
+
+    thread = threading.Thread(target=answer, name=f"doctor-{name}", daemon=True)
+    thread.start()
+    return thread
+
+
+def _no_answer(name: str, deadline_s: float) -> Check:
+    detail = f"No answer within {deadline_s:g} s."
+    return Check(name, "fail", detail, "Something hangs: a driver, the network or a name server.")

@@ -1,0 +1,246 @@
+"""The doctor's single questions about this machine; each returns one `Check`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from edge_app.bundle import BundleLimits, read_bundle
+from edge_app.cameras.registry import family_of, open_camera
+from edge_app.clock import clock_is_synchronised
+from edge_app.config_model import AppConfig, CameraConfig
+from edge_app.errors import BundleError, CameraError
+
+CheckState = Literal["ok", "warning", "fail", "absent"]
+
+MB = 1_000_000
+
+LOW_DISK_MB = 200
+"""Below this an outbox of 100,000 alerts of about 2 kB no longer fits."""
+
+NVIDIA_SMI_TIMEOUT_S = 2.0
+"""It answers in 0.1 to 0.5 s; with a broken driver it hangs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One answer.
+
+    Attributes:
+        name: what was looked at.
+        state: ok; warning: works, but not as it should; fail: will not work; absent: optional
+            and not here.
+        detail: one sentence, what was found.
+        advice: one sentence, what to do; "" when there is nothing to do.
+    """
+
+    name: str
+    state: CheckState
+    detail: str
+    advice: str = ""
+
+
+def check_opencv() -> Check:
+    """Which ways into a camera or a video OpenCV was built with."""
+    import cv2
+
+    found = {what: _was_built_with(what, cv2.getBuildInformation()) for what in _VIDEO_STACKS}
+    listed = ", ".join(f"{what} {'yes' if here else 'no'}" for what, here in found.items())
+    detail = f"OpenCV {cv2.__version__}: {listed}."
+    if not found["FFmpeg"]:
+        advice = "Without FFmpeg no video file opens: install the package opencv-python."
+        return Check("OpenCV", "warning", detail, advice)
+    return Check("OpenCV", "ok", detail)
+
+
+_VIDEO_STACKS = ("FFmpeg", "GStreamer", "V4L2")
+
+
+def _was_built_with(what: str, build_information: str) -> bool:
+    """Find e.g. `    v4l/v4l2:      YES (linux/videodev2.h)` in OpenCV's build report."""
+    for line in build_information.splitlines():
+        key, _, value = line.strip().partition(":")
+        if what.lower() in key.lower().split("/"):
+            return value.strip().startswith("YES")
+    return False
+
+
+def check_module(name: str, module: str, package: str, advice: str) -> Check:
+    """Whether an optional Python module is installed, without importing it."""
+    if importlib.util.find_spec(module) is None:
+        return Check(name, "absent", f"The module {module} is not installed.", advice)
+    try:
+        version = metadata.version(package)
+    except metadata.PackageNotFoundError:
+        version = "of unknown version"
+    return Check(name, "ok", f"{module} {version} is installed.")
+
+
+def check_aravis() -> Check:
+    """Whether GigE Vision cameras can be reached through Aravis."""
+    advice = "For GigE Vision cameras: apt install gir1.2-aravis-0.8 python3-gi."
+    try:
+        gi = importlib.import_module("gi")
+        gi.require_version("Aravis", "0.8")
+    except (ImportError, ValueError) as error:
+        return Check("Aravis", "absent", f"Aravis is not usable: {error}.", advice)
+    return Check("Aravis", "ok", "Aravis 0.8 is installed.")
+
+
+def check_onnxruntime() -> Check:
+    """Which ONNX Runtime judges, and on what."""
+    try:
+        ort = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        advice = "Install the package onnxruntime; nothing is judged without it."
+        return Check("ONNX Runtime", "fail", f"It cannot be imported: {error}.", advice)
+    providers = ", ".join(ort.get_available_providers())
+    return Check("ONNX Runtime", "ok", f"ONNX Runtime {ort.__version__} offers {providers}.")
+
+
+def check_tensorrt() -> Check:
+    """Whether TensorRT, or TensorRT-RTX, can be imported."""
+    packages = {
+        "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
+        "tensorrt_rtx": ("tensorrt-rtx", "tensorrt-rtx-cu13"),
+        "tensorrt_rtx_bindings": ("tensorrt-rtx-cu13-bindings",),
+    }
+    for module, names in packages.items():
+        if importlib.util.find_spec(module) is not None:
+            versions = (_version_of(name) for name in names)
+            version = next(filter(None, versions), "of unknown version")
+            return Check("TensorRT", "ok", f"{module} {version} is installed.")
+    advice = "On a Jetson it comes with JetPack: make the venv with --system-site-packages."
+    return Check("TensorRT", "absent", "Neither tensorrt nor tensorrt_rtx is installed.", advice)
+
+
+def _version_of(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def check_cuda(root: Path = Path("/")) -> Check:
+    """Whether there is an NVIDIA GPU, its driver answers, and pycuda can use it.
+
+    Args:
+        root: where /dev and /etc are; tests pass their own.
+    """
+    tegra = root / "etc" / "nv_tegra_release"
+    devices = sorted(path.name for path in (root / "dev").glob("nvidia[0-9]*"))
+    if not devices and not tegra.is_file():
+        advice = "Without a GPU ONNX Runtime judges on the CPU; nothing to do if that is meant."
+        return Check("CUDA", "absent", "No NVIDIA GPU (no /dev/nvidia*, not a Jetson).", advice)
+    hardware = f"Jetson ({_first_line(tegra)})" if tegra.is_file() else _ask_nvidia_smi()
+    if hardware is None:
+        detail = f"/dev has {', '.join(devices)}, but nvidia-smi gives no answer."
+        return Check("CUDA", "fail", detail, "Install or repair the NVIDIA driver, then reboot.")
+    try:
+        importlib.import_module("pycuda.driver")
+    except Exception as error:  # pycuda raises its own kinds when the driver does not fit
+        advice = "For the TensorRT backend: install the extra `jetson` (pycuda)."
+        return Check("CUDA", "warning", f"{hardware}; pycuda is not usable: {error}.", advice)
+    return Check("CUDA", "ok", f"{hardware}; pycuda works.")
+
+
+def _ask_nvidia_smi() -> str | None:
+    """Return name and driver of the first GPU, or None when it does not answer."""
+    command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(
+            command, capture_output=True, text=True, timeout=NVIDIA_SMI_TIMEOUT_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.partition("\n")[0].strip() or None
+
+
+def _first_line(path: Path) -> str:
+    return path.read_text(errors="replace").partition("\n")[0].strip("# ").partition(",")[0]
+
+
+def check_clock() -> Check:
+    """Whether alarm times can be trusted."""
+    is_synchronised = clock_is_synchronised()
+    advice = "Start chrony or systemd-timesyncd; alarms say `clock not synchronised` until then."
+    if is_synchronised is None:
+        return Check("clock", "warning", "The kernel does not tell about its clock.", advice)
+    if not is_synchronised:
+        return Check("clock", "warning", "The clock is not synchronised.", advice)
+    return Check("clock", "ok", "The clock is synchronised.")
+
+
+def check_state_dir(config: AppConfig) -> Check:
+    """Whether the state folder can be written and has room for what is configured."""
+    folder = config.device.state_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as probe:
+            probe.write(b"x" * 4096)
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        advice = "Give the service's user the right to write there, or name another state_dir."
+        return Check("disk", "fail", f"{folder} is not writable: {error.strerror}.", advice)
+    free_mb = shutil.disk_usage(folder).free // MB
+    pictures_mb = config.evidence.max_mb if config.evidence.enabled else 0
+    wanted_mb = LOW_DISK_MB + config.outbox.reserve_mb + pictures_mb
+    detail = f"{folder} is writable, {free_mb} MB free of the {wanted_mb} MB it may come to need."
+    if free_mb < wanted_mb:
+        state: CheckState = "fail" if free_mb < LOW_DISK_MB else "warning"
+        return Check("disk", state, detail, "Free space, or lower [evidence] max_mb.")
+    return Check("disk", "ok", detail)
+
+
+def check_bundle(config: AppConfig) -> Check:
+    """Whether the bundle can be read and may be used."""
+    limits = BundleLimits(max_bytes=config.bundle.max_bundle_mb * MB)
+    try:
+        bundle = read_bundle(config.bundle.path, limits)
+    except BundleError as error:
+        return Check("bundle", "fail", str(error), "Build or copy the bundle again.")
+    manifest = bundle.manifest
+    detail = f"{manifest.product} {manifest.serial}, sha256 {bundle.sha256[:12]}, is readable."
+    if not bundle.is_signed and not config.bundle.allow_unsigned:
+        advice = "Sign it, or set allow_unsigned = true for a trial."
+        return Check("bundle", "fail", f"{detail[:-1]} but not signed.", advice)
+    return Check("bundle", "ok", detail)
+
+
+def check_camera(camera: CameraConfig) -> Check:
+    """Whether a folder or a video can be opened; others are left to the running service."""
+    name = f"camera {camera.name}"
+    if not family_of(camera.url).path_is_file:
+        return Check(name, "ok", f"{camera.url} is a known source; it was not opened.")
+    source = open_camera(camera.url, camera.name)
+    try:
+        source.open()
+    except CameraError as error:
+        return Check(name, "fail", str(error), "Correct its url, or put the files there.")
+    finally:
+        source.close()
+    return Check(name, "ok", f"{camera.url} opens.")
+
+
+def check_secrets(config: AppConfig) -> Check:
+    """Whether secrets can be read by the service only."""
+    secrets = (config.mqtt.password_file, config.mqtt.key_file, config.page.token_file)
+    named = [path for path in secrets if path is not None]
+    others = stat.S_IRWXO
+    loose = [str(path) for path in named if path.stat().st_mode & others]
+    if loose:
+        detail = f"Everybody on this machine can read {', '.join(loose)}."
+        return Check("secrets", "warning", detail, f"Run: chmod o= {' '.join(loose)}.")
+    if not named:
+        return Check("secrets", "ok", "No password, key or token file is configured.")
+    return Check("secrets", "ok", f"{len(named)} secret files are closed to others.")

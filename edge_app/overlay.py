@@ -261,5 +261,5 @@ def _draw_defect(picture: U8Array, defect: Defect, moved: F64Array, pen: Pen) ->
 def _label_lines(verdict: PartVerdict) -> list[str]:
     words = verdict.state.value.replace("_", " ")
     score = "" if verdict.score is None else f" {verdict.score:.3g}"
-    short_id = verdict.part_id.rsplit("-", 1)[-1]
+    short_id = verdict.part_id.rsplit("-", 1)[-1].lstrip("0") or "0"
     return [words + score, f"part {short_id}"]

@@ -1,0 +1,152 @@
+"""The page's addresses. All of them read; none can change anything on the device."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import (
+    FileResponse,
+    JSONResponse,
+    PlainTextResponse,
+    Response,
+    StreamingResponse,
+)
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from edge_app.evidence import EvidenceStore
+from edge_app.page.pictures import PictureCache
+from edge_app.page.snapshot import alerts_json, state_json
+from edge_app.page.state import PageState
+
+STATIC = Path(__file__).parent / "static"
+BOUNDARY = "cropliq-frame"
+POLL_S = 0.04
+"""How often a waiting client looks for a newer picture: 25 times a second is a fluent picture."""
+MAX_WAIT_S = 2.0
+MAX_STREAMS = 8
+"""Endless answers at once; the ninth client gets 503 instead of everyone a slow page."""
+
+
+class Pages:
+    """Answers requests from the state's copies, in the page's own event loop and threads.
+
+    Args:
+        state: the latest copies.
+        evidence: the kept pictures, or None when none are kept.
+        is_stopping: tells endless answers to end.
+    """
+
+    def __init__(
+        self, state: PageState, evidence: EvidenceStore | None, is_stopping: Callable[[], bool]
+    ) -> None:
+        self._state = state
+        self._evidence = evidence
+        self._is_stopping = is_stopping
+        self._pictures = PictureCache(state)
+        self._streams = 0
+
+    def app(self) -> Starlette:
+        """Return the ASGI application, still without access rules."""
+        return Starlette(
+            routes=[
+                Route("/", self.index),
+                Route("/api/state", self.state),
+                Route("/api/alerts", self.alerts),
+                Route("/frame/{camera}.jpg", self.frame),
+                Route("/stream/{camera}.mjpeg", self.stream),
+                Route("/evidence/{path:path}", self.evidence),
+                Route("/healthz", self.healthz),
+                Mount("/static", StaticFiles(directory=STATIC)),
+            ]
+        )
+
+    async def index(self, _request: Request) -> Response:
+        """Answer with the page."""
+        return FileResponse(STATIC / "index.html", media_type="text/html")
+
+    async def state(self, _request: Request) -> Response:
+        """Answer with verdicts, figures and states of all cameras."""
+        return JSONResponse(state_json(self._state))
+
+    async def alerts(self, _request: Request) -> Response:
+        """Answer with the last alarms, newest first."""
+        return JSONResponse(alerts_json(self._state))
+
+    async def healthz(self, _request: Request) -> Response:
+        """Answer that the page is served; says nothing about the line."""
+        return JSONResponse({"page": "ok"})
+
+    async def frame(self, request: Request) -> Response:
+        """Answer with the latest picture; `?map=1` with the map, `?after=N` waits for a newer one.
+
+        204 when none newer came in time, 404 for a camera without a picture.
+        """
+        camera = request.path_params["camera"]
+        after = request.query_params.get("after", "")
+        if after.isdigit() and not await self._newer(camera, int(after[:18])):
+            return Response(status_code=204)
+        picture = await self._jpeg(camera, request)
+        if picture is None:
+            return _not_found(f"There is no picture of a camera named {camera!r} yet.")
+        return Response(picture[1], 200, {"X-Frame-Sequence": str(picture[0])}, "image/jpeg")
+
+    async def stream(self, request: Request) -> Response:
+        """Answer with an endless multipart JPEG stream, for wall displays and recorders."""
+        camera = request.path_params["camera"]
+        if self._state.sequence(camera) is None:
+            return _not_found(f"There is no camera named {camera!r}.")
+        if self._streams >= MAX_STREAMS:
+            text = f"Already {MAX_STREAMS} streams are open. Close one, or use /frame/.\n"
+            return PlainTextResponse(text, 503)
+        kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
+        return StreamingResponse(self._parts(camera, request), media_type=kind)
+
+    async def evidence(self, request: Request) -> Response:
+        """Answer with a kept picture."""
+        path = self._evidence.path_of(request.path_params["path"]) if self._evidence else None
+        if path is None:
+            return _not_found("This picture is not kept on the device, or no longer.")
+        return FileResponse(path, media_type="image/jpeg")
+
+    async def _parts(self, camera: str, request: Request) -> AsyncIterator[bytes]:
+        sent = -1
+        self._streams += 1
+        try:
+            while not self._is_stopping():
+                if not await self._newer(camera, sent):
+                    continue
+                picture = await self._jpeg(camera, request)
+                if picture is None:
+                    continue
+                sent = picture[0]
+                head = f"Content-Type: image/jpeg\r\nContent-Length: {len(picture[1])}\r\n\r\n"
+                yield f"--{BOUNDARY}\r\n{head}".encode() + picture[1] + b"\r\n"
+        finally:
+            self._streams -= 1
+
+    async def _jpeg(self, camera: str, request: Request) -> tuple[int, bytes] | None:
+        with_map = request.query_params.get("map") == "1"
+        return await run_in_threadpool(self._pictures.jpeg, camera, with_map)
+
+    async def _newer(self, camera: str, sequence: int) -> bool:
+        """Wait until there is a newer picture than `sequence`; False if none came in time.
+
+        A number larger than the latest is from before a restart: the latest counts as newer.
+        """
+        give_up_s = time.monotonic() + MAX_WAIT_S
+        while self._state.sequence(camera) in (sequence, 0, None):
+            if time.monotonic() > give_up_s or self._is_stopping():
+                return False
+            await asyncio.sleep(POLL_S)
+        return True
+
+
+def _not_found(text: str) -> Response:
+    return PlainTextResponse(text + "\n", 404)

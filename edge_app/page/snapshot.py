@@ -1,0 +1,141 @@
+"""The JSON that the page reads: what is known, in figures and in plain words."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from edge_app.page.state import AlertCard, CameraView, Facts, PageState
+from edge_app.page.words import (
+    EVENT_WORDS,
+    GOOD_CAMERA_STATES,
+    VERDICT_WORDS,
+    camera_words,
+    reason_words,
+)
+from edge_app.records import AlarmEvent, JsonObject, PartVerdict, VerdictState
+
+
+def state_json(state: PageState) -> JsonObject:
+    """Return everything but the alerts; times are ns since the epoch, ages in seconds."""
+    facts = state.facts()
+    describe = partial(_camera_json, facts=facts, now_s=state.clock_s())
+    return {
+        "now_ns": state.now_ns(),
+        "broker": {"text": facts.broker or "not connected yet", "is_good": facts.is_broker_good},
+        "bundle": [{"label": label, "text": text} for label, text in facts.bundle],
+        "has_map": facts.map_threshold is not None,
+        "cameras": state.read_cameras(describe),
+        "notes": _notes(facts.health),
+    }
+
+
+def alerts_json(state: PageState) -> JsonObject:
+    """Return the last alarms, newest first, one object per alarm."""
+    return {"alerts": [_card_json(card) for card in state.alerts()]}
+
+
+def _camera_json(view: CameraView, facts: Facts, now_s: float) -> JsonObject:
+    age_s = None if view.shown_at_s is None else now_s - view.shown_at_s
+    return {
+        "name": view.name,
+        "sequence": view.sequence,
+        "picture_age_s": age_s,
+        "state": view.state,
+        "state_text": camera_words(view.state or "starting", view.detail, age_s),
+        "is_good": view.state in GOOD_CAMERA_STATES,
+        "verdict": None if view.verdict is None else _verdict_json(view.verdict),
+        "figures": _figures(view, facts, now_s),
+    }
+
+
+def _verdict_json(verdict: PartVerdict) -> JsonObject:
+    return {
+        "state": verdict.state.value,
+        "words": VERDICT_WORDS[verdict.state],
+        "reason": reason_words(verdict.reason),
+        "part_id": verdict.part_id,
+        "source_name": verdict.source_name,
+        "score": verdict.score,
+        "threshold": verdict.threshold,
+        "captured_at_ns": verdict.captured_at_ns,
+    }
+
+
+def _figures(view: CameraView, facts: Facts, now_s: float) -> JsonObject:
+    parts = view.counters.parts
+    total = sum(parts.values())
+    ng = parts[VerdictState.NG]
+    return {
+        "parts": total,
+        "ng": ng,
+        "ng_percent": 100 * ng / total if total else None,
+        "not_inspected": parts[VerdictState.NOT_INSPECTED],
+        "frames_per_second": view.counters.frames_per_second(now_s),
+        "latency_ms": view.counters.latency_ms(),
+        "skipped": _skipped(facts.health, view.name),
+    }
+
+
+def _skipped(health: JsonObject, camera: str) -> int | None:
+    """Return how many frames the grabber passed over; None while nobody said."""
+    for entry in health.get("cameras", ()):
+        if entry.get("camera") == camera:
+            return int(entry.get("frames_skipped", 0))
+    return None
+
+
+def _notes(health: JsonObject) -> list[str]:
+    """Return what people should know of the device, worst first; empty when all is well."""
+    outbox: dict[str, Any] = health.get("outbox") or {}
+    evidence: dict[str, Any] = health.get("evidence") or {}
+    notes = []
+    if outbox.get("reserve_released"):
+        notes.append("The disk is full: alerts use the last reserve. Free some space soon.")
+    if outbox.get("counted_only"):
+        notes.append(f"{outbox['counted_only']} alerts were only counted: the alarm store is full.")
+    if evidence.get("dropped"):
+        notes.append(f"{evidence['dropped']} alerts have no picture: {evidence['problem']}.")
+    if outbox.get("depth"):
+        notes.append(f"Alerts waiting safely on disk for the broker: {outbox['depth']}.")
+    return notes
+
+
+def _card_json(card: AlertCard) -> JsonObject:
+    event = card.event
+    return {
+        "alarm_id": event.alarm_id,
+        "kind": event.kind.value,
+        "kind_words": EVENT_WORDS[event.kind],
+        "is_over": card.is_over,
+        "camera": event.camera,
+        "at_ns": card.at_ns,
+        "evidence": _evidence_path(event),
+        "verdict": None if event.verdict is None else _verdict_json(event.verdict),
+        "text": _card_text(event),
+        "defects": 0 if event.verdict is None else len(event.verdict.defects),
+    }
+
+
+def _card_text(event: AlarmEvent) -> str:
+    if event.gap is not None:
+        gap = event.gap
+        return (
+            f"{gap.count} parts passed unjudged (numbers {gap.first_number} to "
+            f"{gap.last_number}): {reason_words(gap.reason)}"
+        )
+    if event.verdict is None:
+        return ""
+    if event.verdict.state is VerdictState.NOT_INSPECTED:
+        return reason_words(event.verdict.reason)
+    kinds = sorted({d.kind for d in event.verdict.defects if d.kind != "unknown"})
+    return ", ".join(kinds)
+
+
+def _evidence_path(event: AlarmEvent) -> str | None:
+    """Return the picture's path on this page, whatever host name the alert's URL carries."""
+    if event.evidence is None:
+        return None
+    path = urlsplit(event.evidence.url).path
+    return path[path.index("/evidence/") :] if "/evidence/" in path else None

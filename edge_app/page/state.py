@@ -1,0 +1,186 @@
+"""The latest copies of what the line did: all that the page ever sees of it.
+
+The line writes, the page's threads read. Writing stores references under a lock that is never
+held while a picture is drawn or a client is served, so no reader can slow the line.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from edge_app.page.counters import LineCounters
+from edge_app.records import AlarmEvent, EventKind, FrameReport, JsonObject, PartVerdict
+
+MAX_ALERTS = 20
+
+_URGENCY = {"OK": 0, "NOT_INSPECTED": 1, "NG": 2}
+
+
+@dataclass(slots=True)
+class CameraView:
+    """One camera as the page sees it.
+
+    Attributes:
+        report: the latest frame that has a picture, and what it led to.
+        sequence: grows by one with every new picture.
+        shown_at_s: when it came, on the state's monotonic clock.
+        verdict: of the last part; an NG part still in the picture comes first.
+        state, detail: what the grabber says of the camera.
+    """
+
+    name: str
+    report: FrameReport | None = None
+    sequence: int = 0
+    shown_at_s: float | None = None
+    verdict: PartVerdict | None = None
+    state: str = ""
+    detail: str = ""
+    counters: LineCounters = field(default_factory=LineCounters)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertCard:
+    """All events of one alarm as one card: the latest event, with the last evidence kept."""
+
+    event: AlarmEvent
+    at_ns: int
+    is_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What does not come with a frame: broker, bundle and health."""
+
+    broker: str = ""
+    is_broker_good: bool | None = None
+    bundle: tuple[tuple[str, str], ...] = ()
+    health: JsonObject = field(default_factory=dict)
+    map_threshold: float | None = None
+
+
+class PageState:
+    """Thread-safe holder of the latest copies, updated by the line and read by the page.
+
+    Args:
+        clock_s: monotonic seconds, for ages and rates.
+        now_ns: wall clock, ns since the epoch.
+    """
+
+    def __init__(
+        self,
+        clock_s: Callable[[], float] = time.monotonic,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.clock_s = clock_s
+        self.now_ns = now_ns
+        self._lock = threading.Lock()
+        self._cameras: dict[str, CameraView] = {}
+        self._alerts: OrderedDict[str, AlertCard] = OrderedDict()
+        self._facts = Facts()
+
+    def show(self, report: FrameReport) -> None:
+        """Take over what one frame led to; costs microseconds and copies no pixel.
+
+        A report without a picture (an unreadable or skipped frame) keeps the last picture.
+        """
+        now_s, now_ns = self.clock_s(), self.now_ns()
+        with self._lock:
+            camera = self._camera(report.frame.camera)
+            if report.frame.pixels_hwc.size > 0:
+                camera.report, camera.shown_at_s = report, now_s
+                camera.sequence += 1
+                camera.counters.frame(now_s)
+            for verdict in report.finished:
+                camera.counters.part(verdict)
+            camera.verdict = _last_verdict(report) or camera.verdict
+            for event in report.events:
+                self._take_event(event, now_ns)
+
+    def show_event(self, event: AlarmEvent) -> None:
+        """Take over an event that came without a frame, such as a gap found at start."""
+        with self._lock:
+            self._take_event(event, self.now_ns())
+
+    def set_broker(self, text: str, is_good: bool | None = None) -> None:
+        """Say in plain words how the broker is, e.g. "connected"; None: neither good nor bad."""
+        self._replace(broker=text, is_broker_good=is_good)
+
+    def set_camera(self, camera: str, state: str, detail: str = "") -> None:
+        """Say what a camera does: capturing, waiting_for_trigger, stalled, reconnecting, ended."""
+        with self._lock:
+            view = self._camera(camera)
+            view.state, view.detail = state, detail
+
+    def set_health(self, health: JsonObject) -> None:
+        """Take over the figures of the MQTT message `health` (as JSON object)."""
+        self._replace(health=dict(health))
+
+    def set_bundle(self, texts: Mapping[str, str]) -> None:
+        """Say which bundle judges: label → text, shown in this order."""
+        self._replace(bundle=tuple((str(k), str(v)) for k, v in texts.items()))
+
+    def set_map_threshold(self, map_threshold: float | None) -> None:
+        """Set the middle of the anomaly map's colour scale; without it no map is drawn."""
+        self._replace(map_threshold=map_threshold)
+
+    def facts(self) -> Facts:
+        """Return what does not come with a frame."""
+        with self._lock:
+            return self._facts
+
+    def sequence(self, camera: str) -> int | None:
+        """Return the number of a camera's latest picture, 0 before the first; None: no camera."""
+        with self._lock:
+            view = self._cameras.get(camera)
+            return None if view is None else view.sequence
+
+    def picture(self, camera: str) -> tuple[int, FrameReport] | None:
+        """Return the latest picture's number and report, or None while there is none."""
+        with self._lock:
+            view = self._cameras.get(camera)
+            return None if view is None or view.report is None else (view.sequence, view.report)
+
+    def read_cameras(self, describe: Callable[[CameraView], JsonObject]) -> list[JsonObject]:
+        """Return `describe` of every camera, each read in one piece; it must be quick."""
+        with self._lock:
+            return [describe(view) for view in self._cameras.values()]
+
+    def alerts(self) -> list[AlertCard]:
+        """Return the last alarms, newest first."""
+        with self._lock:
+            return list(reversed(self._alerts.values()))
+
+    def _camera(self, name: str) -> CameraView:
+        return self._cameras.setdefault(name, CameraView(name))
+
+    def _replace(self, **changes: object) -> None:
+        with self._lock:
+            old = {name: getattr(self._facts, name) for name in Facts.__slots__}
+            self._facts = Facts(**{**old, **changes})
+
+    def _take_event(self, event: AlarmEvent, now_ns: int) -> None:
+        card = self._alerts.get(event.alarm_id)
+        if card is not None and event.evidence is None:
+            event = _with_evidence(event, card.event)
+        is_over = event.kind is EventKind.END
+        at_ns = card.at_ns if card else now_ns
+        self._alerts[event.alarm_id] = AlertCard(event, at_ns, is_over)
+        while len(self._alerts) > MAX_ALERTS:
+            self._alerts.popitem(last=False)
+
+
+def _with_evidence(event: AlarmEvent, before: AlarmEvent) -> AlarmEvent:
+    return AlarmEvent(
+        event.kind, event.camera, event.alarm_id, event.verdict, event.gap, before.evidence
+    )
+
+
+def _last_verdict(report: FrameReport) -> PartVerdict | None:
+    """Return the verdict for the banner: the worst of those reached with this frame, if any."""
+    judged = [v for v in report.verdicts.values() if v.views_judged > 0]
+    reached = [*report.finished, *(v for v in judged if v.state.value == "NG")]
+    return max(reached, key=lambda v: _URGENCY[v.state.value], default=None)

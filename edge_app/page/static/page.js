@@ -1,0 +1,214 @@
+// Reads /api/state and /api/alerts twice a second and each camera's newest picture as fast as the
+// connection carries it. All texts go in as text, never as HTML.
+
+const POLL_MS = 500;
+const PICTURE_PAUSE_MS = 80;
+const LOST_AFTER_MS = 3000;
+const OLD_PICTURE_S = 5;
+
+const byId = (id) => document.getElementById(id);
+const cameras = new Map();
+let lastContactMs = performance.now();
+let hadContact = false;
+let shownAlerts = "";
+
+const number = (value, digits = 0) =>
+  value == null ? "–" : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const score = (value) => (value == null ? "–" : Number(value.toPrecision(3)).toString());
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+function clockTime(ns) {
+  return new Date(ns / 1e6).toLocaleTimeString("en-GB");
+}
+
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function chip(element, text, isGood) {
+  write(element.querySelector(".text"), text);
+  element.dataset.level = isGood == null ? "plain" : isGood ? "good" : "bad";
+}
+
+async function read(address) {
+  const answer = await fetch(address, { signal: AbortSignal.timeout(LOST_AFTER_MS) });
+  if (answer.status === 401) throw new Error("The device asks for the page's token: open the page with ?token= once more.");
+  if (!answer.ok) throw new Error(`The device answered ${answer.status}.`);
+  return answer.json();
+}
+
+function cameraCard(name) {
+  if (cameras.has(name)) return cameras.get(name);
+  const card = byId("camera-template").content.firstElementChild.cloneNode(true);
+  const camera = { name, card, withMap: false, sequence: 0, changed: false, find: (css) => card.querySelector(css) };
+  camera.find(".camera-name").textContent = name;
+  camera.find(".map-toggle").addEventListener("click", (event) => {
+    camera.withMap = !camera.withMap;
+    camera.changed = true;
+    event.currentTarget.setAttribute("aria-pressed", String(camera.withMap));
+  });
+  byId("no-camera").hidden = true;
+  byId("cameras").append(card);
+  cameras.set(name, camera);
+  byId("cameras").classList.toggle("is-many", cameras.size > 1);
+  showPictures(camera);
+  return camera;
+}
+
+function showVerdict(camera, verdict) {
+  const { card, find } = camera;
+  if (!verdict) return;
+  card.dataset.verdict = verdict.state;
+  write(find(".verdict"), verdict.words);
+  const hasScore = verdict.score != null;
+  const limit = `limit ${score(verdict.threshold)}`;
+  write(find(".score"), hasScore ? `Score ${score(verdict.score)} – ${limit}` : verdict.reason);
+  write(find(".part"), `${verdict.source_name ?? "Part " + verdict.part_id} at ${clockTime(verdict.captured_at_ns)}`);
+  card.toggleAttribute("data-scored", hasScore && verdict.threshold > 0);
+  if (!hasScore || verdict.threshold <= 0) return;
+  const share = Math.max(0, Math.min(1, verdict.score / (1.5 * verdict.threshold)));
+  find(".scale-fill").setAttribute("width", String(100 * share));
+}
+
+function showFigures(camera, figures) {
+  const put = (key, text, unit) => {
+    const cell = camera.find(`[data-figure=${key}]`);
+    write(cell, text);
+    if (unit) cell.append(Object.assign(document.createElement("small"), { textContent: " " + unit }));
+  };
+  const percent = figures.ng_percent == null ? "" : number(figures.ng_percent, 1) + " %";
+  put("parts", number(figures.parts));
+  put("ng", number(figures.ng), percent);
+  put("not_inspected", number(figures.not_inspected));
+  put("fps", number(figures.frames_per_second, 1));
+  put("latency", number(figures.latency_ms), figures.latency_ms == null ? "" : "ms");
+  put("skipped", number(figures.skipped));
+}
+
+function showCamera(data, hasMap) {
+  const camera = cameraCard(data.name);
+  chip(camera.find(".camera-state"), `Camera: ${data.state_text}`, data.is_good);
+  showVerdict(camera, data.verdict);
+  showFigures(camera, data.figures);
+  camera.find(".map-toggle").hidden = !hasMap;
+  camera.latest = data.sequence;
+  const isOld = data.state !== "waiting_for_trigger" && data.picture_age_s > OLD_PICTURE_S;
+  camera.find(".picture").classList.toggle("is-old", isOld);
+}
+
+function showBundle(entries) {
+  const box = byId("bundle");
+  const key = JSON.stringify(entries);
+  if (box.dataset.key === key) return;
+  box.dataset.key = key;
+  box.replaceChildren(...entries.map(({ label, text }) => {
+    const pair = document.createElement("div");
+    pair.append(Object.assign(document.createElement("dt"), { textContent: label }));
+    pair.append(Object.assign(document.createElement("dd"), { textContent: text }));
+    return pair;
+  }));
+}
+
+function showNotes(notes) {
+  const list = byId("notes");
+  list.hidden = notes.length === 0;
+  const key = notes.join("\n");
+  if (list.dataset.key === key) return;
+  list.dataset.key = key;
+  list.replaceChildren(...notes.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+}
+
+function alertCard(alert) {
+  const card = byId("alert-template").content.firstElementChild.cloneNode(true);
+  const put = (css, text) => (card.querySelector(css).textContent = text);
+  const verdict = alert.verdict;
+  card.dataset.verdict = verdict ? verdict.state : "GAP";
+  put(".badge", verdict ? verdict.words : "MISSED");
+  put(".event", alert.kind_words.toLowerCase());
+  const time = card.querySelector("time");
+  time.textContent = clockTime(alert.at_ns);
+  time.dateTime = new Date(alert.at_ns / 1e6).toISOString();
+  if (verdict?.score != null) put(".alert-score", `Score ${score(verdict.score)} – limit ${score(verdict.threshold)}`);
+  put(".alert-text", alert.text);
+  put(".alert-part", [alert.camera, verdict?.source_name ?? verdict?.part_id].filter(Boolean).join(" · "));
+  thumbnail(card.querySelector(".thumb"), alert);
+  return card;
+}
+
+function thumbnail(link, alert) {
+  const picture = link.firstElementChild;
+  const miss = () => { picture.hidden = true; link.removeAttribute("href"); link.classList.add("is-missing"); };
+  if (!alert.evidence) return miss();
+  picture.addEventListener("error", miss, { once: true });
+  picture.alt = `Picture of part ${alert.verdict?.part_id ?? ""} with its defect marked`;
+  picture.src = link.href = alert.evidence;
+}
+
+function showAlerts(alerts) {
+  const key = JSON.stringify(alerts);
+  if (key === shownAlerts) return;
+  shownAlerts = key;
+  byId("no-alerts").hidden = alerts.length > 0;
+  byId("alerts").replaceChildren(...alerts.map(alertCard));
+}
+
+function showContact(problem) {
+  const silentMs = performance.now() - lastContactMs;
+  const isLost = silentMs > LOST_AFTER_MS || (problem !== "" && !hadContact);
+  document.body.classList.toggle("is-lost", isLost);
+  byId("lost").hidden = !isLost;
+  const seconds = Math.round(silentMs / 1000);
+  if (isLost) write(byId("lost"), `No contact with the device for ${seconds} s. What you see below is old. ${problem}`);
+  chip(byId("contact"), isLost ? "Page: no contact" : "Page: live", !isLost);
+}
+
+async function poll() {
+  let problem = "";
+  try {
+    const [state, alerts] = await Promise.all([read("/api/state"), read("/api/alerts")]);
+    lastContactMs = performance.now();
+    hadContact = true;
+    chip(byId("broker"), `Broker: ${state.broker.text}`, state.broker.is_good);
+    showBundle(state.bundle);
+    showNotes(state.notes);
+    state.cameras.forEach((camera) => showCamera(camera, state.has_map));
+    showAlerts(alerts.alerts);
+  } catch (error) {
+    problem = error.name === "Error" ? error.message : "";
+  }
+  showContact(problem);
+}
+
+// One loop per camera: ask for a picture newer than the one shown, show it, ask again.
+async function showPictures(camera) {
+  const picture = camera.find(".picture img");
+  for (;;) {
+    const address = `/frame/${encodeURIComponent(camera.name)}.jpg?map=${camera.withMap ? 1 : 0}`;
+    const after = camera.changed ? "" : `&after=${camera.sequence}`;
+    camera.changed = false;
+    try {
+      const answer = await fetch(address + after, { signal: AbortSignal.timeout(10000) });
+      if (answer.status === 200) await swap(picture, camera, answer);
+      else if (answer.status !== 204) await pause(1000);
+    } catch {
+      await pause(1000);
+    }
+    await pause(document.hidden ? 1000 : PICTURE_PAUSE_MS);
+  }
+}
+
+async function swap(picture, camera, answer) {
+  const before = picture.src;
+  picture.src = URL.createObjectURL(await answer.blob());
+  await picture.decode();
+  picture.hidden = false;
+  picture.alt = `Live picture of ${camera.name} with the products' boxes and verdicts`;
+  camera.find("figcaption").hidden = true;
+  camera.sequence = Number(answer.headers.get("X-Frame-Sequence"));
+  if (before.startsWith("blob:")) URL.revokeObjectURL(before);
+}
+
+for (;;) {
+  await poll();
+  await pause(POLL_MS);
+}

@@ -1,0 +1,72 @@
+"""Plain words for the people on the line: no code name reaches the page untranslated."""
+
+from __future__ import annotations
+
+from edge_app.records import EventKind, VerdictState
+
+VERDICT_WORDS: dict[VerdictState, str] = {
+    VerdictState.OK: "OK",
+    VerdictState.NG: "NG",
+    VerdictState.NOT_INSPECTED: "NOT INSPECTED",
+}
+
+EVENT_WORDS: dict[EventKind, str] = {
+    EventKind.NEW: "New",
+    EventKind.UPDATE: "Updated",
+    EventKind.END: "Has left",
+    EventKind.GAP: "Parts missed",
+}
+
+_REASONS = {
+    "overload": "parts came faster than they can be inspected",
+    "timeout": "the picture came too late",
+    "deadline": "the verdict came too late",
+    "no_product": "no product was found where one was expected",
+    "never_whole": "the part was never completely in the picture",
+    "not_finite": "the model gave no usable score",
+    "model_error": "the model failed on this picture",
+    "no_model": "no model is loaded",
+    "stalled": "the camera stood still",
+    "corrupt": "the picture could not be read",
+    "frame_corrupt": "the picture could not be read",
+    "unreadable": "the picture could not be read",
+    "restart": "the inspection was restarted",
+    "crash": "the inspection was interrupted",
+    "stopped": "the inspection was being stopped",
+}
+
+_CAMERA_STATES = {
+    "capturing": "capturing",
+    "waiting_for_trigger": "waiting for the next trigger",
+    "stalled": "stalled",
+    "reconnecting": "not reachable, trying again",
+    "ended": "has shown its last picture",
+}
+
+GOOD_CAMERA_STATES = ("capturing", "waiting_for_trigger")
+
+
+def reason_words(reason: str) -> str:
+    """Return why a part was not inspected; an unknown code is shown with blanks, never hidden."""
+    return _REASONS.get(reason, reason.replace("_", " "))
+
+
+def camera_words(state: str, detail: str, picture_age_s: float | None) -> str:
+    """Return one line on a camera, e.g. "stalled – last picture 8 s old"."""
+    words = _CAMERA_STATES.get(state, state.replace("_", " "))
+    if detail:
+        words += f" – {detail}"
+    if state not in GOOD_CAMERA_STATES and picture_age_s is not None:
+        words += f" – last picture {age_words(picture_age_s)} old"
+    return words
+
+
+def age_words(age_s: float) -> str:
+    """Return a duration a person reads at a glance: "8 s", "5 min", "3 h", "2 days"."""
+    if age_s < 90:
+        return f"{age_s:.0f} s"
+    if age_s < 90 * 60:
+        return f"{age_s / 60:.0f} min"
+    if age_s < 36 * 3600:
+        return f"{age_s / 3600:.0f} h"
+    return f"{age_s / 86400:.0f} days"

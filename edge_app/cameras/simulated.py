@@ -14,21 +14,22 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
-from urllib.parse import parse_qsl
 
 from edge_app.cameras.protocol import CameraInfo, CameraMode
+from edge_app.cameras.source_url import SourceUrl, nearest_of, parse_source_url
 from edge_app.errors import CameraUnavailable, ConfigError, EndOfStream, FrameTimeout
 from edge_app.records import Frame
-from edge_app.simulator.config import SimulatorConfig, nearest
+from edge_app.simulator.config import SimulatorConfig, as_product
 from edge_app.simulator.scene import SimulatedLine
-from edge_app.simulator.truth import PRODUCTS, FrameTruth, Product
+from edge_app.simulator.truth import FrameTruth
 
 SimulatedMode = Literal["live", "file", "triggered", "numbered"]
 _MODES: tuple[SimulatedMode, ...] = get_args(SimulatedMode)
-_PARAMETERS = ("seed", "parts", "mode", "fps", "rate", "epoch", "defect_rate", "kinds",
-               "height", "width", "advance")  # fmt: skip
+OPTIONS = ("seed", "parts", "mode", "fps", "rate", "epoch", "defect_rate", "kinds",
+           "height", "width", "advance")  # fmt: skip
+MAX_PER_SECOND = 1000.0
 
 TRUTHS_KEPT = 2000
 BUFFERED_TRIGGERS = 16
@@ -59,6 +60,7 @@ class SimulatedCamera:
         name: the camera's name in the configuration.
         line: what it films.
         settings: mode and speed.
+        url: the address it was made from, for people; None writes a short one.
         now_s, sleep_s: the clock (Unix seconds) and how to wait; passed in by tests.
     """
 
@@ -67,11 +69,14 @@ class SimulatedCamera:
         name: str,
         line: SimulatedLine,
         settings: SimulatedSettings,
+        *,
+        url: str | None = None,
         now_s: Callable[[], float] = time.time,
         sleep_s: Callable[[float], None] = time.sleep,
     ) -> None:
         self.line = line
         self._name = name
+        self._url = url or f"sim:{line.config.product}?seed={line.config.seed}"
         self._settings = settings
         self._now_s = now_s
         self._sleep_s = sleep_s
@@ -79,12 +84,13 @@ class SimulatedCamera:
         self._next = 0
         self._is_open = False
         self._truths: OrderedDict[int, FrameTruth] = OrderedDict()
-        self._seen_whole: set[int] = set()
+        self._parts_seen = 0
+        self._newest_seen = 0
 
     @property
     def parts_seen_total(self) -> int:
         """Return how many different parts the pictures delivered so far showed whole."""
-        return len(self._seen_whole)
+        return self._parts_seen
 
     def truth(self, frame_id: int) -> FrameTruth:
         """Return the ground truth of one of the last TRUTHS_KEPT delivered frames.
@@ -97,7 +103,7 @@ class SimulatedCamera:
     def open(self, resume_after: int | None = None) -> None:
         """Start, or go on: a belt or a trigger source has not waited, a numbered one has."""
         if self._started_s is None:
-            self._started_s = self._now_s()
+            self._started_s = self._now_s() - self._recorded_s()
         self._is_open = True
         if self._settings.mode == "numbered":
             self._next = 1 if resume_after is None else resume_after + 1
@@ -121,8 +127,7 @@ class SimulatedCamera:
         mode = self._settings.mode
         is_numbered = mode in ("triggered", "numbered")
         public_mode: CameraMode = "file" if mode == "numbered" else mode
-        url = f"sim:{self.line.config.product}?seed={self.line.config.seed}&mode={mode}"
-        return CameraInfo(url, public_mode, self.line.config.frame_hw, is_numbered,
+        return CameraInfo(self._url, public_mode, self.line.config.frame_hw, is_numbered,
                           mode == "numbered")  # fmt: skip
 
     def _read_frame(self, timeout_s: float) -> Frame:
@@ -157,7 +162,9 @@ class SimulatedCamera:
         self._truths[frame.frame_id] = truth
         if len(self._truths) > TRUTHS_KEPT:
             self._truths.popitem(last=False)
-        self._seen_whole.update(part.number for part in truth.parts if part.is_whole)
+        for part in truth.parts:
+            if part.is_whole and part.number > self._newest_seen:
+                self._parts_seen, self._newest_seen = self._parts_seen + 1, part.number
         return frame
 
     def _wait_for(self, count: int, per_second: float, timeout_s: float) -> None:
@@ -170,6 +177,15 @@ class SimulatedCamera:
             )
         if missing_s > 0:
             self._sleep_s(missing_s)
+
+    def _recorded_s(self) -> float:
+        """Return how long a recording lasts: it ends now, so that no stamp lies in the future."""
+        settings, parts, frames = self._settings, self.line.config.parts, self.line.frame_count
+        if settings.mode == "file" and frames is not None:
+            return frames / settings.fps
+        if settings.mode == "numbered" and parts is not None:
+            return parts / settings.rate
+        return 0.0
 
     def _count_at(self, now_s: float, per_second: float) -> int:
         """Return the newest frame's or trigger's number at a time."""
@@ -184,69 +200,55 @@ class SimulatedCamera:
         return self._started_s
 
 
-def from_url(url: str, name: str) -> SimulatedCamera:
-    """Return the camera a `sim:` URL describes.
+def from_url(url: str, *, name: str) -> SimulatedCamera:
+    """Return the camera a `sim:` address describes.
 
     Raises:
-        ConfigError: unknown product, parameter or mode, or a value that is no number in range.
+        ConfigError: unknown product, option or mode (the nearest known one is named), or a value
+            that is no number or out of range.
     """
-    product, _, query = url.removeprefix("sim:").partition("?")
-    if product not in PRODUCTS:
-        raise ConfigError(f"{url}: unknown product {product!r}; {nearest(product, PRODUCTS)}")
-    given = dict(parse_qsl(query, keep_blank_values=True))
-    for key in given:
-        if key not in _PARAMETERS:
-            raise ConfigError(f"{url}: unknown parameter {key!r}; {nearest(key, _PARAMETERS)}")
-    line = SimulatedLine(_config(url, product, given))
-    return SimulatedCamera(name, line, _settings(url, given))
+    source = parse_source_url(url).allow_options(OPTIONS)
+    line = SimulatedLine(_config(source))
+    return SimulatedCamera(name, line, _settings(source), url=url)
 
 
-def _settings(url: str, given: dict[str, str]) -> SimulatedSettings:
-    mode = given.get("mode", "live")
+def _settings(source: SourceUrl) -> SimulatedSettings:
+    mode = source.options.get("mode", "live")
     if mode not in _MODES:
-        raise ConfigError(f"{url}: unknown mode {mode!r}; {nearest(mode, _MODES)}")
-    settings = SimulatedSettings(
-        mode,
-        _number(url, given, "fps", 5.0),
-        _number(url, given, "rate", 2.0),
-        _number(url, given, "epoch", 0.0) if "epoch" in given else None,
-    )
-    for key, value in (("fps", settings.fps), ("rate", settings.rate)):
-        if not 0 < value <= 1000:
-            raise ConfigError(f"{url}: {key} must be above 0 and at most 1000, got {value:g}")
-    return settings
-
-
-def _config(url: str, product: Product, given: dict[str, str]) -> SimulatorConfig:
-    plain = SimulatorConfig(product)
-    hw = (_whole(url, given, "height", plain.frame_hw[0]),
-          _whole(url, given, "width", plain.frame_hw[1]))  # fmt: skip
-    try:
-        return replace(
-            plain,
-            seed=_whole(url, given, "seed", plain.seed),
-            parts=_whole(url, given, "parts", 0) if "parts" in given else None,
-            defect_rate=_number(url, given, "defect_rate", plain.defect_rate),
-            kinds=tuple(given["kinds"].split(",")) if "kinds" in given else None,
-            advance_px=_whole(url, given, "advance", plain.advance_px),
-            frame_hw=hw,
+        raise ConfigError(
+            f"Camera {source.url!r}: unknown mode {mode!r}{nearest_of(mode, _MODES)}. "
+            f"Known: {', '.join(_MODES)}."
         )
-    except ConfigError as error:
-        raise ConfigError(f"{url}: {error}") from error
+    fps, rate = source.number("fps", 5.0), source.number("rate", 2.0)
+    for key, value in (("fps", fps), ("rate", rate)):
+        if not 0 < value <= MAX_PER_SECOND:
+            raise ConfigError(
+                f"Camera {source.url!r}: {key} must be above 0 and at most {MAX_PER_SECOND:g} "
+                f"per second, got {value:g}."
+            )
+    epoch_s = source.number("epoch", 0.0) if "epoch" in source.options else None
+    return SimulatedSettings(mode, fps, rate, epoch_s)
 
 
-def _number(url: str, given: dict[str, str], key: str, otherwise: float) -> float:
+def _config(source: SourceUrl) -> SimulatorConfig:
+    plain = SimulatorConfig()
+    parts = _whole(source, "parts", 0) if "parts" in source.options else None
+    seed, advance = _whole(source, "seed", plain.seed), _whole(source, "advance", plain.advance_px)
+    defect_rate = source.number("defect_rate", plain.defect_rate)
+    height, width = plain.frame_hw
+    frame_hw = (_whole(source, "height", height), _whole(source, "width", width))
+    kinds = tuple(source.options["kinds"].split(",")) if "kinds" in source.options else None
     try:
-        value = float(given[key]) if key in given else otherwise
-    except ValueError as error:
-        raise ConfigError(f"{url}: {key} must be a number, got {given[key]!r}") from error
-    if not math.isfinite(value):
-        raise ConfigError(f"{url}: {key} must be a finite number, got {given[key]!r}")
-    return value
+        product = as_product(source.path)
+        return SimulatorConfig(product, seed, defect_rate, parts, frame_hw, kinds, advance)
+    except ConfigError as error:
+        raise ConfigError(f"Camera {source.url!r}: {error}") from error
 
 
-def _whole(url: str, given: dict[str, str], key: str, otherwise: int) -> int:
-    value = _number(url, given, key, otherwise)
+def _whole(source: SourceUrl, key: str, default: int) -> int:
+    value = source.number(key, default)
     if value != int(value):
-        raise ConfigError(f"{url}: {key} must be a whole number, got {given[key]!r}")
+        raise ConfigError(
+            f"Camera {source.url!r}: {key} must be a whole number, got {source.options[key]!r}."
+        )
     return int(value)

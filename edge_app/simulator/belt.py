@@ -42,7 +42,10 @@ class Belt:
         """Return the bare belt, uint8 (h, w, 3), after it has moved on by `position_px`."""
         width = self._frame_hw[1]
         start = -position_px % STRIP_PX  # the belt moves to +x, so the window moves to −x
-        picture = np.take(self._strip, range(start, start + width), axis=1, mode="wrap")
+        picture = np.empty((*self._frame_hw, 3), np.uint8)
+        before_seam = min(width, STRIP_PX - start)
+        picture[:, :before_seam] = self._strip[:, start : start + before_seam]
+        picture[:, before_seam:] = self._strip[:, : width - before_seam]
         picture[:RAIL_PX] = self._rail
         picture[-RAIL_PX:] = self._rail[::-1]
         return picture

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edge_app.cameras.source_url import nearest_of
 from edge_app.errors import ConfigError
 from edge_app.simulator.truth import KINDS, PRODUCTS, RESERVED_KIND, SEEDS, Product
 
@@ -44,9 +43,7 @@ class SimulatorConfig:
     jitter_px: int = 36
 
     def __post_init__(self) -> None:
-        _check_known("product", self.product, PRODUCTS)
-        for kind in self.kinds or ():
-            _check_known("defect kind", kind, (*KINDS, RESERVED_KIND))
+        as_product(self.product)
         _check_range("seed", self.seed, 0, 2**63)
         _check_range("defect_rate", self.defect_rate, 0, 1)
         _check_range("parts", 1 if self.parts is None else self.parts, 1, 10**9)
@@ -69,6 +66,9 @@ class SimulatorConfig:
     def _check_kinds(self) -> None:
         if self.kinds == ():
             raise ConfigError("simulator: kinds is empty; set defect_rate=0 for good parts only")
+        for kind in self.kinds or ():
+            if kind not in (*KINDS, RESERVED_KIND):
+                raise _unknown("defect kind", kind, (*KINDS, RESERVED_KIND))
         tuning = {seed: role for role, seed in SEEDS.items() if role != "test"}
         if RESERVED_KIND in (self.kinds or ()) and self.seed in tuning:
             raise ConfigError(
@@ -78,16 +78,21 @@ class SimulatorConfig:
             )
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
-    """Return a hint naming the nearest known word, and all of them."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}known: {', '.join(known)}"
+def as_product(name: str) -> Product:
+    """Return the name as a product.
+
+    Raises:
+        ConfigError: there is no such product; the nearest one is named.
+    """
+    for product in PRODUCTS:
+        if product == name:
+            return product
+    raise _unknown("product", name, PRODUCTS)
 
 
-def _check_known(what: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ConfigError(f"simulator: unknown {what} {value!r}; {nearest(value, known)}")
+def _unknown(what: str, value: str, known: tuple[str, ...]) -> ConfigError:
+    hint = nearest_of(value, known)
+    return ConfigError(f"simulator: unknown {what} {value!r}{hint}. Known: {', '.join(known)}.")
 
 
 def _check_range(what: str, value: float, low: float, high: float) -> None:

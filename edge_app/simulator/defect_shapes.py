@@ -16,8 +16,8 @@ from edge_app.simulator.look import Look
 from edge_app.simulator.texture import Pen, blurred, f32, smooth_noise
 
 GREY_TINT = (1.0, 1.0, 1.0)
-RUST_TINT = (0.45, 0.95, 1.31)  # luminance 1, less blue: dried coolant, rust
-INK_TINT = (0.85, 1.02, 1.02)
+RUST_TINT = (2.0, 1.0, 0.62)  # luminance 1; darkens blue most: dried coolant, rust
+INK_TINT = (0.85, 1.02, 1.02)  # luminance 1; a bluish black
 
 
 @dataclass(frozen=True, slots=True, eq=False)

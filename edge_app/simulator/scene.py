@@ -98,11 +98,12 @@ class SimulatedLine:
 
     def _near(self, position_px: int) -> list[Part]:
         """Return the parts that can show in the frame, in the order of their numbers."""
-        pitch, width = self.config.pitch_px, self.config.frame_hw[1]
-        first = math.floor((position_px - width - 3 * MAX_HALF_PX) / pitch)
-        last = math.ceil((position_px + MAX_HALF_PX) / pitch) + 1
-        end = self.config.parts if self.config.parts is not None else last
-        return [self._shop.part(n) for n in range(max(1, first), min(last, end) + 1)]
+        pitch, jitter = self.config.pitch_px, self.config.jitter_px
+        way_px = self.config.frame_hw[1] + 2 * MAX_HALF_PX
+        first = math.ceil((position_px - way_px - jitter) / pitch) + 1
+        last = math.floor((position_px + jitter) / pitch) + 1
+        end = last if self.config.parts is None else min(last, self.config.parts)
+        return [self._shop.part(n) for n in range(max(1, first), end + 1)]
 
     def _place(self, part: Part, position_px: int) -> PointXy:
         jitter = self._rng(part.number, _LAYOUT_STREAM).uniform(-1, 1) * self.config.jitter_px

@@ -1,0 +1,72 @@
+"""Reaching the broker: MQTT 5 first, 3.1.1 where it does not speak that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from queue import Empty
+
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from edge_app.errors import BrokerError, ConfigError
+from edge_app.mqtt.connection import (
+    LOGIN_CODES,
+    MQTT_5,
+    MQTT_311,
+    PROTOCOL_CODE,
+    Connected,
+    Connection,
+    Lost,
+    Refused,
+    Will,
+)
+from edge_app.mqtt.settings import MqttSettings
+
+CONNACK_TIMEOUT_S = 10.0
+"""From TCP to CONNACK; a broker with a slow login back-end may need seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialFailure:
+    """Why there is no connection.
+
+    Attributes:
+        needs_person: trying again soon will not help (login, certificate, configuration).
+    """
+
+    text: str
+    needs_person: bool
+
+
+def dial(settings: MqttSettings, client_id: str, will: Will) -> Connection | DialFailure:
+    """Return a connection that the broker has accepted, or why there is none. Never raises.
+
+    A broker that hangs up on MQTT 5 without a word (some 3.1.1 brokers do) is asked again in 3.1.1.
+    """
+    answer = _ask(settings, MQTT_5, client_id, will)
+    if isinstance(answer, Lost) or (isinstance(answer, Refused) and answer.code == PROTOCOL_CODE):
+        answer = _ask(settings, MQTT_311, client_id, will)
+    if isinstance(answer, Lost):
+        where = f"{settings.host}:{settings.port}"
+        return DialFailure(f"the broker at {where} hung up: {answer.text}", needs_person=False)
+    if isinstance(answer, Refused):
+        what = "the login" if answer.code in LOGIN_CODES else "the connection"
+        return DialFailure(f"broker refused {what}: {answer.text}", needs_person=True)
+    return answer
+
+
+def _ask(
+    settings: MqttSettings, protocol: MQTTProtocolVersion, client_id: str, will: Will
+) -> Connection | DialFailure | Refused | Lost:
+    try:
+        connection = Connection(settings, protocol, client_id, will)
+    except (ConfigError, BrokerError) as error:
+        is_tls = settings.uses_tls and "SSL" in str(error)
+        return DialFailure(str(error), needs_person=is_tls or isinstance(error, ConfigError))
+    try:
+        answer = connection.events.get(timeout=CONNACK_TIMEOUT_S)
+    except Empty:
+        answer = Lost(f"no CONNACK within {CONNACK_TIMEOUT_S:.0f} s")
+    if isinstance(answer, Connected):
+        return connection
+    connection.close()
+    return answer if isinstance(answer, Refused | Lost) else Lost("unexpected packet")

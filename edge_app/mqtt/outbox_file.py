@@ -1,0 +1,149 @@
+"""The outbox's SQLite file: opening it, checking it, and putting a broken one aside."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from edge_app.mqtt.high_water import sync_folder
+
+FORMAT = 1
+WAL_LIMIT_BYTES = 4 << 20
+"""The write-ahead log shrinks back to this: without a limit it keeps its largest size for ever."""
+
+Fault = Literal["full", "corrupt", "locked", "other"]
+
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS alerts (seq INTEGER PRIMARY KEY, session INTEGER NOT NULL,"
+    " camera TEXT NOT NULL, body TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS finished (camera TEXT PRIMARY KEY, number INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS overflow (camera TEXT PRIMARY KEY, first_number INTEGER,"
+    " last_number INTEGER, count INTEGER NOT NULL, body TEXT NOT NULL)",
+)
+
+
+def fault_of(error: Exception) -> Fault:
+    """Name what went wrong, as far as it decides what to do next.
+
+    By text, because Python 3.10's sqlite3 has no error codes. An I/O error counts as full: SQLite
+    reports a WAL that cannot grow that way, and freeing space is the only remedy there is.
+    """
+    if isinstance(error, OSError):
+        return "full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "other"
+    text = str(error).lower()
+    if "is full" in text or "disk i/o error" in text:
+        return "full"
+    if "locked" in text:
+        return "locked"
+    if "malformed" in text or "not a database" in text:
+        return "corrupt"
+    return "other"
+
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """Return a connection to a checked outbox that holds the file for itself.
+
+    WAL with synchronous FULL: a commit is on the disk when it returns, for one fsync. The exclusive
+    lock keeps a second process out, and avoids the shared-memory file, whose growth on a full disk
+    would end in a bus error.
+
+    Raises:
+        sqlite3.Error: it cannot be opened, is corrupt, or is in use; see `fault_of`.
+    """
+    connection = sqlite3.connect(path, timeout=2.0, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA journal_size_limit={WAL_LIMIT_BYTES}")
+        verdict = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(f"database disk image is malformed: {verdict}")
+        with transaction(connection):
+            for statement in _TABLES:
+                connection.execute(statement)
+            _check_format(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_format(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (FORMAT,))
+    found = read_meta(connection, "format")
+    if found != FORMAT:
+        raise sqlite3.DatabaseError(
+            f"outbox format {found} is newer than the {FORMAT} this version reads"
+        )
+
+
+def read_meta(connection: sqlite3.Connection, name: str) -> int:
+    """Return a stored number, 0 if it was never written."""
+    row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def write_meta(connection: sqlite3.Connection, name: str, value: int) -> None:
+    """Store a number under a name."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """All of it or nothing, on the disk when the block ends."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def move_aside(path: Path) -> Path:
+    """Rename a broken outbox and its log, so that nothing of it is lost; return the new path."""
+    number = 1
+    while (kept := path.with_name(f"{path.name}.corrupt-{number}")).exists():
+        number += 1
+    for suffix in ("-wal", ""):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(kept.with_name(kept.name + suffix))
+    sync_folder(path.parent)
+    return kept
+
+
+def copy_readable(kept: Path, connection: sqlite3.Connection) -> int:
+    """Copy every alert and finished number that can still be read; return how many alerts.
+
+    Rows are read one by one up to the first broken page. Raises nothing about the broken file.
+    """
+    copied = 0
+    try:
+        broken = sqlite3.connect(kept, isolation_level=None)
+    except sqlite3.Error:
+        return 0
+    try:
+        with transaction(connection):
+            for row in _rows(broken, "SELECT camera, number FROM finished"):
+                connection.execute("INSERT OR REPLACE INTO finished VALUES (?, ?)", row)
+            for row in _rows(broken, "SELECT seq, session, camera, body FROM alerts ORDER BY seq"):
+                connection.execute("INSERT OR IGNORE INTO alerts VALUES (?, ?, ?, ?)", row)
+                copied += 1
+    finally:
+        broken.close()
+    return copied
+
+
+def _rows(broken: sqlite3.Connection, query: str) -> Iterator[tuple[object, ...]]:
+    try:
+        yield from broken.execute(query)
+    except (sqlite3.Error, UnicodeDecodeError):
+        return

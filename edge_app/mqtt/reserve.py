@@ -1,0 +1,57 @@
+"""Disk space kept aside, so that a full disk does not silence the alarms."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from edge_app.mqtt.high_water import sync_folder
+
+ROOM_FACTOR = 3
+"""The reserve is made again once the disk has this many times its size free: with less it would be
+released again at once."""
+
+
+class Reserve:
+    """A file of real blocks beside the outbox, deleted when SQLite finds the disk full.
+
+    Args:
+        path: the reserve file.
+        reserve_bytes: its size; 0 keeps none.
+    """
+
+    def __init__(self, path: Path, reserve_bytes: int) -> None:
+        self._path = path
+        self._bytes = reserve_bytes
+
+    @property
+    def is_held(self) -> bool:
+        """The space is there, or none was asked for."""
+        return self._bytes == 0 or self._path.exists()
+
+    def release(self) -> bool:
+        """Give the space back to the disk; False if there is none to give."""
+        if self._bytes == 0 or not self._path.exists():
+            return False
+        self._path.unlink()
+        sync_folder(self._path.parent)
+        return True
+
+    def make(self) -> bool:
+        """Set the space aside if there is room; return whether it is held now."""
+        if self.is_held:
+            return True
+        if shutil.disk_usage(self._path.parent).free < ROOM_FACTOR * self._bytes:
+            return False
+        try:
+            self._allocate()
+        except OSError:
+            self._path.unlink(missing_ok=True)
+            return False
+        return True
+
+    def _allocate(self) -> None:
+        with self._path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, self._bytes)
+            os.fsync(file.fileno())

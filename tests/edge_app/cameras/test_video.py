@@ -1,0 +1,145 @@
+"""A video file as a camera; the files are written and cut here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_app.cameras.video import VideoCamera, from_url
+from edge_app.errors import CameraUnavailable, ConfigError, EndOfStream, FrameCorrupt
+from edge_app.records import Frame
+
+FPS = 20.0
+NOW_NS = 1_700_000_000_000_000_000
+
+
+def write_video(path: Path, frames: int, codec: str = "MJPG") -> Path:
+    """Write 48 × 64 frames, ever brighter, with texture so that they take some room."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), FPS, (64, 48))
+    assert writer.isOpened()
+    texture = np.random.default_rng(3).integers(0, 60, (48, 64, 3), dtype=np.uint8)
+    for number in range(frames):
+        writer.write(texture + np.uint8(number * 5))
+    writer.release()
+    return path
+
+
+def read_all(camera: VideoCamera) -> tuple[list[Frame], list[FrameCorrupt]]:
+    frames, damage = [], []
+    while True:
+        try:
+            frames.append(camera.read(0.1))
+        except FrameCorrupt as error:
+            damage.append(error)
+        except EndOfStream:
+            return frames, damage
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.avi", "MJPG"), ("a.mkv", "MJPG"), ("a.mp4", "mp4v")]
+)
+def test_whole_video_is_shown_then_ends(tmp_path: Path, name: str, codec: str) -> None:
+    """All frames come, in order, as unnumbered BGR frames; then the stream has ended."""
+    camera = VideoCamera(write_video(tmp_path / name, 30, codec), "cam1")
+    camera.open()
+    frames, damage = read_all(camera)
+    assert (len(frames), damage) == (30, [])
+    assert [frame.frame_id for frame in frames] == list(range(1, 31))
+    brightness = [float(frame.pixels_hwc.mean()) for frame in frames]
+    assert brightness == sorted(brightness)
+    assert {frame.source_number for frame in frames} == {None}
+    assert (frames[0].hw, camera.describe().frame_hw) == ((48, 64), (48, 64))
+    with pytest.raises(EndOfStream, match="all 30 frames"):
+        camera.read(0.1)
+    camera.close()
+
+
+def test_time_stamps_follow_the_recording(tmp_path: Path) -> None:
+    """Frames are 1/fps apart and the last one is not in the future."""
+    camera = VideoCamera(write_video(tmp_path / "a.avi", 20), "cam1", wall_ns=lambda: NOW_NS)
+    camera.open()
+    stamps_ns = [frame.captured_at_ns for frame in read_all(camera)[0]]
+    assert set(np.diff(stamps_ns)) == {round(1e9 / FPS)}
+    assert NOW_NS - 1.1e9 <= stamps_ns[0] < stamps_ns[-1] <= NOW_NS
+    camera.close()
+
+
+def test_each_frame_can_be_a_part(tmp_path: Path) -> None:
+    """With parts=1 frames are numbered and reading resumes behind a given number."""
+    path = write_video(tmp_path / "a.avi", 12)
+    camera = from_url(f"video:{path}?parts=1", name="cam1")
+    camera.open(resume_after=9)
+    frames, _ = read_all(camera)
+    assert [(f.source_number, f.frame_id, f.source_name) for f in frames] == [
+        (10, 1, "a.avi#10"),
+        (11, 2, "a.avi#11"),
+        (12, 3, "a.avi#12"),
+    ]
+    info = camera.describe()
+    assert (info.mode, info.is_numbered, info.can_resume) == ("file", True, True)
+    camera.close()
+
+
+def test_video_without_parts_starts_over(tmp_path: Path) -> None:
+    """Frames that are no parts cannot be resumed: a number given is ignored."""
+    camera = VideoCamera(write_video(tmp_path / "a.avi", 5), "cam1")
+    camera.open(resume_after=3)
+    assert len(read_all(camera)[0]) == 5
+    assert not camera.describe().can_resume
+    camera.close()
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.mkv"])
+def test_truncated_video_is_damage_not_an_end(tmp_path: Path, name: str) -> None:
+    """Fewer frames than the header promises: told once, with both numbers, then the end."""
+    path = write_video(tmp_path / name, 40)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    camera = VideoCamera(path, "cam1", parts=True)
+    camera.open()
+    frames, damage = read_all(camera)
+    assert 10 <= len(frames) <= 25
+    assert len(damage) == 1
+    assert f"ends after frame {len(frames)}, its header promises 40" in str(damage[0])
+    assert damage[0].source_number == len(frames) + 1
+    camera.close()
+
+
+def test_mp4_without_its_index_cannot_be_opened(tmp_path: Path) -> None:
+    """A cut mp4 has lost its index; the error says so and what to do."""
+    path = write_video(tmp_path / "a.mp4", 30, "mp4v")
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(CameraUnavailable, match="cut off before its index"):
+        VideoCamera(path, "cam1").open()
+
+
+def test_missing_and_empty_files_are_told_apart(tmp_path: Path) -> None:
+    """Both errors name the file."""
+    with pytest.raises(CameraUnavailable, match=r"b\.avi is not there"):
+        VideoCamera(tmp_path / "b.avi", "cam1").open()
+    (tmp_path / "c.avi").touch()
+    with pytest.raises(CameraUnavailable, match=r"c\.avi \(0 bytes\) cannot be opened"):
+        VideoCamera(tmp_path / "c.avi", "cam1").open()
+
+
+def test_closed_video_says_so(tmp_path: Path) -> None:
+    """Reading before open or after close is a clear error; closing twice is allowed."""
+    camera = VideoCamera(write_video(tmp_path / "a.avi", 3), "cam1")
+    with pytest.raises(CameraUnavailable, match="closed"):
+        camera.read(0.1)
+    camera.open()
+    camera.close()
+    camera.close()
+    with pytest.raises(CameraUnavailable, match="closed"):
+        camera.read(0.1)
+
+
+def test_wrong_address_is_explained() -> None:
+    """No path and unknown options are configuration errors."""
+    with pytest.raises(ConfigError, match="names no file"):
+        from_url("video:", name="cam1")
+    with pytest.raises(ConfigError, match="did you mean 'parts'"):
+        from_url("video:x.avi?part=1", name="cam1")

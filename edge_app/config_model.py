@@ -24,6 +24,7 @@ from pydantic import (
 from edge_app.cameras.registry import family_of, open_camera
 from edge_app.cameras.source_url import anchor_path
 from edge_app.errors import EdgeError
+from edge_app.mqtt.settings import MqttSettings
 
 TOPIC_LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """Names become levels of an MQTT topic: no slash, no wildcard, no blank; and parts
@@ -130,6 +131,21 @@ class MqttConfig(Table):
         if not self.tls and (self.ca_file or self.cert_file):
             raise ValueError("ca_file or cert_file is given but tls = false; set tls = true")
         return self
+
+    def settings(self) -> MqttSettings:
+        """Return what a connection needs of this table."""
+        return MqttSettings(
+            host=self.host,
+            port=self.port,
+            username=self.username,
+            password_file=self.password_file,
+            ca_file=self.ca_file,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+            tls=self.tls,
+            keepalive_s=self.keepalive_s,
+            reconnect_max_s=self.reconnect_max_s,
+        )
 
 
 class OutboxConfig(Table):

@@ -8,12 +8,14 @@ import threading
 from dataclasses import dataclass, field
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_app.config_model import AppConfig, MqttConfig, is_loopback
 from edge_app.doctor_checks import Check
+from edge_app.errors import ConfigError
+from edge_app.mqtt.connection import MQTT_5, MQTT_311, make_client
 from edge_app.mqtt.topics import DeviceName, Topics
 
 ANSWER_TIMEOUT_S = 1.5
@@ -45,9 +47,11 @@ def check_broker(config: AppConfig) -> Check:
         return Check(NAME, "absent", "[mqtt] enabled = false: nothing is published.")
     topic = Topics(DeviceName(config.device.site, config.device.line, config.device.device)).probe
     try:
-        return _probe(mqtt, topic, MQTTProtocolVersion.MQTTv5) or (
-            _probe(mqtt, topic, MQTTProtocolVersion.MQTTv311) or _no_login_answer(mqtt)
+        return _probe(mqtt, topic, MQTT_5) or (
+            _probe(mqtt, topic, MQTT_311) or _no_login_answer(mqtt)
         )
+    except ConfigError as error:
+        return Check(NAME, "fail", str(error), "Correct the files named in [mqtt].")
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         detail = f"{mqtt.host}:{mqtt.port} cannot be reached: {_why(error)}."
         return Check(NAME, "fail", detail, _advice_unreachable(mqtt, error))
@@ -64,11 +68,11 @@ def _probe(mqtt: MqttConfig, topic: str, protocol: MQTTProtocolVersion) -> Check
             return None
         if answers.login.is_failure:
             return _login_refused(mqtt, answers.login)
-        if protocol == MQTTProtocolVersion.MQTTv311:
+        if protocol == MQTT_311:
             client.subscribe(topic, qos=1)
         client.publish(topic, b"doctor", qos=1)
         answers.acknowledged.wait(ANSWER_TIMEOUT_S)
-        if protocol == MQTTProtocolVersion.MQTTv311:
+        if protocol == MQTT_311:
             answers.echo_came.wait(ANSWER_TIMEOUT_S)
         return _publish_answer(mqtt, topic, answers, protocol)
     finally:
@@ -78,14 +82,9 @@ def _probe(mqtt: MqttConfig, topic: str, protocol: MQTTProtocolVersion) -> Check
 
 def _client(mqtt: MqttConfig, answers: _Answers, protocol: MQTTProtocolVersion) -> paho.Client:
     """Return a client under a name of its own, so that a running service is not thrown out."""
-    client = paho.Client(
-        CallbackAPIVersion.VERSION2, f"edge-doctor-{secrets.token_hex(4)}", protocol=protocol
-    )
+    name = f"edge-doctor-{secrets.token_hex(4)}"
+    client = make_client(mqtt.settings(), protocol, name, is_persistent=False)
     client.connect_timeout = ANSWER_TIMEOUT_S
-    if mqtt.username is not None:
-        client.username_pw_set(mqtt.username, _password(mqtt))
-    if mqtt.tls:
-        client.tls_set(_text(mqtt.ca_file), _text(mqtt.cert_file), _text(mqtt.key_file))
     _listen(client, answers)
     return client
 
@@ -127,10 +126,10 @@ def _publish_answer(
         return Check(NAME, "fail", f"{where} takes the login, but acknowledges no publish.", allow)
     if answers.publish.is_failure:
         return Check(NAME, "fail", f"{where} refuses to publish: {answers.publish}.", allow)
-    if protocol == MQTTProtocolVersion.MQTTv311 and not answers.echoed:
+    if protocol == MQTT_311 and not answers.echoed:
         detail = f"{where} speaks MQTT 3.1.1 and the probe did not come back; it may be dropped."
         return Check(NAME, "warning", detail, allow)
-    version = "5" if protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1"
+    version = "5" if protocol == MQTT_5 else "3.1.1"
     detail = f"{where} takes login and publish (MQTT {version}{', TLS' if mqtt.tls else ''})."
     if mqtt.username is not None and not mqtt.tls and not is_loopback(mqtt.host):
         return Check(
@@ -159,13 +158,3 @@ def _advice_unreachable(mqtt: MqttConfig, error: Exception) -> str:
 
 def _why(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error).rstrip(".")
-
-
-def _password(mqtt: MqttConfig) -> str | None:
-    if mqtt.password_file is None:
-        return None
-    return mqtt.password_file.read_text(encoding="utf-8").partition("\n")[0]
-
-
-def _text(path: object) -> str | None:
-    return None if path is None else str(path)

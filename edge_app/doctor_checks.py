@@ -183,8 +183,10 @@ def check_clock() -> Check:
 def check_state_dir(config: AppConfig) -> Check:
     """Whether the state folder can be written and has room for what is configured."""
     folder = config.device.state_dir
+    if not folder.exists():  # made by the service: made here it would belong to whoever asks
+        advice = "`edge-app run` makes it; its user needs the right to."
+        return Check("disk", "warning", f"{folder} is not there yet.", advice)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as probe:
             probe.write(b"x" * 4096)
             probe.flush()

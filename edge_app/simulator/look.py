@@ -17,6 +17,9 @@ LIGHT_XY = (-0.6, -0.8)
 SHADOW_PX = 9.0
 SHADOW_DEPTH = 0.5
 HOLE_SHADOW_DEPTH = 0.55
+SHEEN = 6.0
+"""Grey levels by which the end towards the lamp is brighter than a part's middle."""
+
 SLOPE_GAIN = 95.0
 """Grey levels per unit of slope."""
 
@@ -51,8 +54,7 @@ def light(form: Form, rng: np.random.Generator, turned_by_rad: float) -> Look:
     slope_y = f32(cv2.Scharr(height, cv2.CV_32F, 0, 1, scale=1 / 32))
     # a slope that rises away from the lamp faces it
     grey = form.tone - SLOPE_GAIN * (slope_x * lx + slope_y * ly)
-    if form.gloss:
-        grey = grey + form.gloss * _turned_face_highlight(form.tone.shape, (lx, ly))
+    grey = grey + _highlight(form, (lx, ly))
     grey = grey * np.float32(rng.uniform(0.95, 1.05))
     colour = grey[..., None] * np.array(form.colour_bgr, np.float32)
     return Look(f32(colour), form.mask, form.body, form.box_xywh)
@@ -86,9 +88,14 @@ def _turned(vector_xy: tuple[float, float], angle_rad: float) -> tuple[float, fl
     return x * cos - y * sin, x * sin + y * cos
 
 
-def _turned_face_highlight(hw: tuple[int, ...], light_xy: tuple[float, float]) -> F32Array:
-    """Return the bow-tie highlight of a lathe-turned face, grey levels, across the lamp."""
-    y, x = np.mgrid[0 : hw[0], 0 : hw[1]].astype(np.float32)
-    angle = np.arctan2(y - (hw[0] - 1) / 2, x - (hw[1] - 1) / 2)
+def _highlight(form: Form, light_xy: tuple[float, float]) -> F32Array:
+    """Return the sheen towards the lamp and a turned face's bow tie across it, grey levels."""
+    h, w = form.tone.shape
+    y, x = np.mgrid[0:h, 0:w].astype(np.float32)
+    y, x = y - (h - 1) / 2, x - (w - 1) / 2
+    sheen = SHEEN * (x * light_xy[0] + y * light_xy[1]) / (max(h, w) / 2)
+    if not form.gloss:
+        return f32(sheen)
     towards = float(np.arctan2(light_xy[1], light_xy[0]))
-    return f32(17 * np.abs(np.cos(angle - towards)) ** 3 - 5)
+    bow_tie = 17 * np.abs(np.cos(np.arctan2(y, x) - towards)) ** 3 - 5
+    return f32(sheen + form.gloss * bow_tie)

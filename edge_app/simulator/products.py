@@ -74,9 +74,9 @@ def _tapered(rng: np.random.Generator, s: float) -> Form:
     dimple = pen.disc(right - 24 * s, 0, 7 * s)
     tone = 146 + 3.6 * brushed(rng, pen.hw, 71) + 1.6 * smooth_noise(rng, pen.hw, 45)
     tone += -17 * groove - 26 * mark + 7 * (rim - hole) - 12 * dimple
-    height = -1.5 * (1 - blurred(body, 2.6)) - 0.5 * rim - 0.8 * groove - 0.5 * mark - 0.9 * dimple
+    height = -2.4 * (1 - blurred(body, 3.4)) - 0.5 * rim - 0.8 * groove - 0.5 * mark - 0.9 * dimple
     box = _tight_box(outline)
-    return Form(body, body * (1 - hole), height, f32(tone), box, 0.0, (1.03, 1.0, 0.99))
+    return Form(body, body * (1 - hole), height, f32(tone), box, 0.0, (0.99, 1.0, 1.0))
 
 
 def _square(rng: np.random.Generator, s: float) -> Form:
@@ -97,7 +97,7 @@ def _square(rng: np.random.Generator, s: float) -> Form:
     stipple = unit(blurred(f32(rng.standard_normal(pen.hw, dtype=np.float32)), 0.9))
     tone = 124 + 3.2 * stipple + 2.2 * smooth_noise(rng, pen.hw, 50)
     tone += -9 * field + 8 * boss - 34 * bore - 6 * (frame - field) + 5 * ribs
-    height = -1.6 * (1 - blurred(body, 2.4)) - 0.9 * frame + 0.2 * field + 0.8 * boss
+    height = -2.4 * (1 - blurred(body, 3.2)) - 0.9 * frame + 0.2 * field + 0.8 * boss
     height += -1.2 * bore + 0.35 * ribs
     colour = (1.22, 0.99, 0.94)
     return Form(body, body * (1 - holes), f32(height), f32(tone), _tight_box(outline), 0.0, colour)
@@ -118,7 +118,7 @@ def _round(rng: np.random.Generator, s: float) -> Form:
         sinks = np.maximum(sinks, pen.disc(x, y, 12 * s))
     tone = 140 + 3.6 * turned(rng, pen.hw, pen.middle_xy) + 1.4 * smooth_noise(rng, pen.hw, 45)
     tone += 6 * hub - 20 * ring + 5 * (sinks - holes) - 5 * (body - step)
-    height = -1.5 * (1 - blurred(body, 2.6)) + 0.7 * step - 0.9 * ring + 0.5 * hub - 0.6 * sinks
+    height = -2.4 * (1 - blurred(body, 3.4)) + 0.7 * step - 0.9 * ring + 0.5 * hub - 0.6 * sinks
     mask = body * (1 - bore) * (1 - holes)
     return Form(body, mask, f32(height), f32(tone), _tight_box(outline), 1.0, (0.80, 1.0, 1.08))
 

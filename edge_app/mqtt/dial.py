@@ -23,6 +23,10 @@ from edge_app.mqtt.settings import MqttSettings
 
 CONNACK_TIMEOUT_S = 10.0
 """From TCP to CONNACK; a broker with a slow login back-end may need seconds."""
+SILENCE_TIMEOUT_S = 2.0
+"""The same for the first attempt, in MQTT 5: a 3.1.1 broker that takes the last will's properties
+for a length waits for bytes that never come (seen with amqtt 0.12). A slow broker that does speak
+MQTT 5 is then used in 3.1.1, which works as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,11 @@ class DialFailure:
 def dial(settings: MqttSettings, client_id: str, will: Will) -> Connection | DialFailure:
     """Return a connection that the broker has accepted, or why there is none. Never raises.
 
-    A broker that hangs up on MQTT 5 without a word (some 3.1.1 brokers do) is asked again in 3.1.1.
+    A broker that hangs up on MQTT 5, or says nothing at all, is asked again in 3.1.1.
     """
-    answer = _ask(settings, MQTT_5, client_id, will)
+    answer = _ask(settings, MQTT_5, client_id, will, SILENCE_TIMEOUT_S)
     if isinstance(answer, Lost) or (isinstance(answer, Refused) and answer.code == PROTOCOL_CODE):
-        answer = _ask(settings, MQTT_311, client_id, will)
+        answer = _ask(settings, MQTT_311, client_id, will, CONNACK_TIMEOUT_S)
     if isinstance(answer, Lost):
         where = f"{settings.host}:{settings.port}"
         return DialFailure(f"the broker at {where} hung up: {answer.text}", needs_person=False)
@@ -55,7 +59,11 @@ def dial(settings: MqttSettings, client_id: str, will: Will) -> Connection | Dia
 
 
 def _ask(
-    settings: MqttSettings, protocol: MQTTProtocolVersion, client_id: str, will: Will
+    settings: MqttSettings,
+    protocol: MQTTProtocolVersion,
+    client_id: str,
+    will: Will,
+    timeout_s: float,
 ) -> Connection | DialFailure | Refused | Lost:
     try:
         connection = Connection(settings, protocol, client_id, will)
@@ -63,9 +71,9 @@ def _ask(
         is_tls = settings.uses_tls and "SSL" in str(error)
         return DialFailure(str(error), needs_person=is_tls or isinstance(error, ConfigError))
     try:
-        answer = connection.events.get(timeout=CONNACK_TIMEOUT_S)
+        answer = connection.events.get(timeout=timeout_s)
     except Empty:
-        answer = Lost(f"no CONNACK within {CONNACK_TIMEOUT_S:.0f} s")
+        answer = Lost(f"no CONNACK within {timeout_s:.0f} s")
     if isinstance(answer, Connected):
         return connection
     connection.close()

@@ -14,7 +14,7 @@ from edge_app.page.words import (
     camera_words,
     reason_words,
 )
-from edge_app.records import AlarmEvent, JsonObject, PartVerdict, VerdictState
+from edge_app.records import AlarmEvent, EventKind, JsonObject, PartVerdict, VerdictState
 
 
 def state_json(state: PageState) -> JsonObject:
@@ -104,18 +104,28 @@ def _notes(health: JsonObject) -> list[str]:
 
 def _card_json(card: AlertCard) -> JsonObject:
     event = card.event
+    pictured = card.pictured.verdict if card.pictured else None
     return {
         "alarm_id": event.alarm_id,
         "kind": event.kind.value,
         "kind_words": EVENT_WORDS[event.kind],
-        "is_over": card.is_over,
+        "is_over": event.kind is EventKind.END,
         "camera": event.camera,
         "at_ns": card.at_ns,
-        "evidence": _evidence_path(event),
+        "evidence": _evidence_path(card.pictured),
         "verdict": None if event.verdict is None else _verdict_json(event.verdict),
         "text": _card_text(event),
-        "defects": 0 if event.verdict is None else len(event.verdict.defects),
+        "part_xyxy": _part_xyxy(pictured),
+        "frame_hw": None if pictured is None else pictured.frame_hw,
     }
+
+
+def _part_xyxy(verdict: PartVerdict | None) -> list[float] | None:
+    """Return the upright rectangle round the part in frame pixels: the thumbnail zooms to it."""
+    if verdict is None or not verdict.product_corners_xy:
+        return None
+    xs, ys = zip(*verdict.product_corners_xy, strict=True)
+    return [min(xs), min(ys), max(xs), max(ys)]
 
 
 def _card_text(event: AlarmEvent) -> str:
@@ -133,9 +143,9 @@ def _card_text(event: AlarmEvent) -> str:
     return ", ".join(kinds)
 
 
-def _evidence_path(event: AlarmEvent) -> str | None:
+def _evidence_path(event: AlarmEvent | None) -> str | None:
     """Return the picture's path on this page, whatever host name the alert's URL carries."""
-    if event.evidence is None:
+    if event is None or event.evidence is None:
         return None
     path = urlsplit(event.evidence.url).path
     return path[path.index("/evidence/") :] if "/evidence/" in path else None

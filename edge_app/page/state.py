@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from edge_app.page.counters import LineCounters
-from edge_app.records import AlarmEvent, EventKind, FrameReport, JsonObject, PartVerdict
+from edge_app.records import AlarmEvent, Evidence, FrameReport, JsonObject, PartVerdict
 
 MAX_ALERTS = 20
 
@@ -44,11 +44,17 @@ class CameraView:
 
 @dataclass(frozen=True, slots=True)
 class AlertCard:
-    """All events of one alarm as one card: the latest event, with the last evidence kept."""
+    """All events of one alarm as one card.
+
+    Attributes:
+        event: the latest.
+        at_ns: when the first came.
+        pictured: the latest event that brought a picture: its verdict says where the part is in it.
+    """
 
     event: AlarmEvent
     at_ns: int
-    is_over: bool = False
+    pictured: AlarmEvent | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,20 +169,18 @@ class PageState:
             self._facts = Facts(**{**old, **changes})
 
     def _take_event(self, event: AlarmEvent, now_ns: int) -> None:
-        card = self._alerts.get(event.alarm_id)
-        if card is not None and event.evidence is None:
-            event = _with_evidence(event, card.event)
-        is_over = event.kind is EventKind.END
-        at_ns = card.at_ns if card else now_ns
-        self._alerts[event.alarm_id] = AlertCard(event, at_ns, is_over)
+        before = self._alerts.get(event.alarm_id)
+        at_ns = before.at_ns if before else now_ns
+        pictured = event if event.evidence else None
+        if before and (pictured is None or event.evidence == _evidence_of(before)):
+            pictured = before.pictured
+        self._alerts[event.alarm_id] = AlertCard(event, at_ns, pictured)
         while len(self._alerts) > MAX_ALERTS:
             self._alerts.popitem(last=False)
 
 
-def _with_evidence(event: AlarmEvent, before: AlarmEvent) -> AlarmEvent:
-    return AlarmEvent(
-        event.kind, event.camera, event.alarm_id, event.verdict, event.gap, before.evidence
-    )
+def _evidence_of(card: AlertCard) -> Evidence | None:
+    return card.pictured.evidence if card.pictured else None
 
 
 def _last_verdict(report: FrameReport) -> PartVerdict | None:

@@ -80,9 +80,9 @@ function showFigures(camera, figures) {
   put("parts", number(figures.parts));
   put("ng", number(figures.ng), percent);
   put("not_inspected", number(figures.not_inspected));
-  put("fps", number(figures.frames_per_second, 1));
+  put("fps", number(figures.frames_per_second, 1), "a second");
   put("latency", number(figures.latency_ms), figures.latency_ms == null ? "" : "ms");
-  put("skipped", number(figures.skipped));
+  put("skipped", number(figures.skipped), "pictures");
 }
 
 function showCamera(data, hasMap) {
@@ -140,8 +140,25 @@ function thumbnail(link, alert) {
   const miss = () => { picture.hidden = true; link.removeAttribute("href"); link.classList.add("is-missing"); };
   if (!alert.evidence) return miss();
   picture.addEventListener("error", miss, { once: true });
+  picture.addEventListener("load", () => zoom(picture, link, alert.part_xyxy, alert.frame_hw), { once: true });
   picture.alt = `Picture of part ${alert.verdict?.part_id ?? ""} with its defect marked`;
   picture.src = link.href = alert.evidence;
+}
+
+// Show the part instead of the whole frame, where the picture is the frame (same aspect).
+function zoom(picture, link, partXyxy, frameHw) {
+  if (!partXyxy || !frameHw) return;
+  const [h, w] = frameHw;
+  if (Math.abs(picture.naturalWidth * h - picture.naturalHeight * w) > 0.02 * picture.naturalWidth * h) return;
+  const [x0, y0, x1, y1] = partXyxy;
+  const { clientWidth, clientHeight } = link;
+  const fitted = Math.min(clientWidth / (x1 - x0), clientHeight / (y1 - y0)) * 0.9;
+  const scale = Math.max(fitted, clientWidth / w, clientHeight / h);
+  const hold = (middle, shown, whole) => Math.min(0, Math.max(shown - whole * scale, shown / 2 - middle * scale));
+  picture.classList.add("is-zoomed");
+  picture.style.width = `${w * scale}px`;
+  picture.style.left = `${hold((x0 + x1) / 2, clientWidth, w)}px`;
+  picture.style.top = `${hold((y0 + y1) / 2, clientHeight, h)}px`;
 }
 
 function showAlerts(alerts) {

@@ -79,7 +79,7 @@ class Detector:
         if not 0 <= class_id < self._class_count:
             raise ModelError(
                 f"The detector named class {class_id}, the bundle has {self._class_count} product "
-                "classes. The graph and the manifest do not belong together: build the bundle again."
+                "classes. Graph and manifest do not belong together: build the bundle again."
             )
         box = self._canonical(mapping.box_to_frame(as_box(row[:5])))
         return Detection(box, float(row[5]), class_id)
@@ -102,7 +102,7 @@ def checked_rows(boxes: AnyArray) -> F64Array:
             f"The detector's `boxes` must be (1, k, {COLUMNS}), got {boxes.shape}. "
             "Export the detector again with edge-export."
         )
-    rows = boxes[0].astype(np.float64)
+    rows: F64Array = boxes[0].astype(np.float64)
     if not np.isfinite(rows).all():
         raise ModelError(
             f"The detector returned {int((~np.isfinite(rows)).sum())} values that are not finite; "

@@ -36,9 +36,9 @@ class DetectorGraph(nn.Module):
     def __init__(self, network: nn.Module, top_k: int) -> None:
         super().__init__()
         self.network = copy.deepcopy(network).fuse(verbose=False).eval()  # type: ignore[operator]
-        self.network.model[-1].export = True  # type: ignore[index,union-attr]
+        self.network.model[-1].export = True  # type: ignore[union-attr]
         self.top_k = top_k
-        self.register_buffer("bgr_to_rgb", torch.tensor([2, 1, 0]))
+        self.bgr_to_rgb = nn.Buffer(torch.tensor([2, 1, 0]))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return (1, k, 7) float32: cx, cy, w, h in input pixels, angle_rad, confidence, class.
@@ -95,7 +95,7 @@ def _traced(graph: DetectorGraph, input_hw: tuple[int, int]) -> bytes:
         torch.onnx.export(
             graph,
             (image,),
-            buffer,
+            buffer,  # type: ignore[arg-type]  # a file object is taken too
             input_names=["image"],
             output_names=["boxes"],
             opset_version=OPSET,

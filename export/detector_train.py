@@ -184,7 +184,10 @@ def _fresh(job: _Job) -> _State:
     average = copy.deepcopy(network).eval().requires_grad_(False)
     decayed = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]  # biases and BatchNorm
-    groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": plain}]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": WEIGHT_DECAY},
+        {"params": plain},
+    ]
     optimiser = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=BETAS, weight_decay=0.0)
     return _State(network, average, optimiser)
 

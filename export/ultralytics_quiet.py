@@ -32,8 +32,8 @@ def ultralytics_tasks() -> ModuleType:
         folder = Path(tempfile.mkdtemp(prefix="edge-export-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         os.environ["YOLO_CONFIG_DIR"] = str(folder)
-    import ultralytics.nn.tasks as tasks
+    from ultralytics.nn import tasks
     from ultralytics.utils import SETTINGS
 
     SETTINGS["sync"] = False
-    return tasks  # type: ignore[no-any-return]
+    return tasks

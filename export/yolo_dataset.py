@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_app.crop import LETTERBOX_GREY
 from edge_app.errors import DataError
 from edge_app.obb import as_box, corners_of
-from edge_app.records import F64Array, U8Array
+from edge_app.records import F32Array, F64Array, U8Array
 
 I64Array = NDArray[np.int64]
 
@@ -35,19 +36,27 @@ class LabelledPicture:
         source: its file, or its pixels: uint8 (h, w, 3), BGR.
         boxes_cxcywhr: (n, 5) float64, frame pixels with centres at whole numbers; n may be 0.
         class_ids: (n,) int64; None stands for all 0.
+        hidden_xy: outlines (k, 2) painted grey before training, e.g. parts cut by the border,
+            which are neither a whole product nor background.
     """
 
     source: Path | U8Array
     boxes_cxcywhr: F64Array
     class_ids: I64Array | None = None
+    hidden_xy: tuple[F32Array, ...] = ()
 
     def pixels(self) -> U8Array:
-        """Return uint8 (h, w, 3), BGR.
+        """Return uint8 (h, w, 3), BGR, with the hidden areas painted over.
 
         Raises:
             DataError: the file cannot be decoded.
         """
-        return read_bgr(self.source) if isinstance(self.source, Path) else self.source
+        pixels = read_bgr(self.source) if isinstance(self.source, Path) else self.source
+        if not self.hidden_xy:
+            return pixels
+        outlines = [np.rint(outline).astype(np.int32) for outline in self.hidden_xy]
+        painted = cv2.fillPoly(pixels.copy(), outlines, (LETTERBOX_GREY,) * 3)
+        return np.asarray(painted, np.uint8)
 
     def classes(self) -> I64Array:
         """Return (n,) int64."""

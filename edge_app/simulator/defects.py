@@ -17,7 +17,7 @@ from edge_app.errors import EdgeError
 from edge_app.records import F32Array, F64Array
 from edge_app.simulator.belt import BELT_GREY
 from edge_app.simulator.defect_shapes import PAINTERS, Paint, Site
-from edge_app.simulator.look import GREY_OF_BGR, Look, altered
+from edge_app.simulator.look import GREY_OF_BGR, Look, altered, composed
 from edge_app.simulator.optics import NOISE_SIGMA_ON_PARTS, NOMINAL_BLUR_PX
 from edge_app.simulator.texture import Pen, blurred, f32
 from edge_app.simulator.truth import AREA_LIMITS, CONTRAST_LIMITS
@@ -128,9 +128,10 @@ def _painted(look: Look, paint: Paint) -> Look:
 
 
 def _rendered_grey(look: Look) -> F32Array:
-    """Return the part on a plain belt in grey levels, after the nominal blur."""
-    colour = np.clip(look.colour, 0, 255) @ GREY_OF_BGR
-    return blurred(f32(colour * look.mask + BELT_GREY * (1 - look.mask)), NOMINAL_BLUR_PX)
+    """Return the part on a plain belt, shadow included, in grey levels after the nominal blur."""
+    sent, passed = composed(look)
+    grey = np.clip(sent, 0, 255) @ GREY_OF_BGR + BELT_GREY * passed
+    return blurred(f32(grey), NOMINAL_BLUR_PX)
 
 
 def _local_sigma(before: F32Array, seen: NDArray[np.bool_],

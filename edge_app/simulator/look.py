@@ -35,12 +35,14 @@ class Look:
         mask: float32 (h, w) material coverage 0..1.
         body: float32 (h, w) outline coverage 0..1, holes filled.
         box_xywh: tight box from the layer's middle.
+        turned_by_rad: how it will lie under the lamp.
     """
 
     colour: F32Array
     mask: F32Array
     body: F32Array
     box_xywh: tuple[float, float, float, float]
+    turned_by_rad: float
 
 
 def light(form: Form, rng: np.random.Generator, turned_by_rad: float) -> Look:
@@ -57,29 +59,35 @@ def light(form: Form, rng: np.random.Generator, turned_by_rad: float) -> Look:
     grey = grey + _highlight(form, (lx, ly))
     grey = grey * np.float32(rng.uniform(0.95, 1.05))
     colour = grey[..., None] * np.array(form.colour_bgr, np.float32)
-    return Look(f32(colour), form.mask, form.body, form.box_xywh)
+    return Look(f32(colour), form.mask, form.body, form.box_xywh, turned_by_rad)
 
 
-def sprite_of(look: Look, turned_by_rad: float) -> U8Array:
-    """Return uint8 (h, w, 4): light the part sends (BGR), and how much of the belt's it lets by.
+def composed(look: Look) -> tuple[F32Array, F32Array]:
+    """Return the light the part sends, (h, w, 3) grey levels, and the belt's share let by, (h, w).
 
-    A picture with the part is `belt * sprite[..., 3] / 255 + sprite[..., :3]`; the shadow is in
-    the last channel.
+    The second is 1 where the belt lies in full light and 0 where the part covers it.
     """
-    ux, uy = _turned(LIGHT_XY, -turned_by_rad)
+    ux, uy = _turned(LIGHT_XY, -look.turned_by_rad)
     h, w = look.mask.shape
     shift = np.array([[1, 0, -ux * SHADOW_PX], [0, 1, -uy * SHADOW_PX]], np.float32)
     shadow = SHADOW_DEPTH * blurred(f32(cv2.warpAffine(look.body, shift, (w, h))), 5.0)
     shadow = np.maximum(shadow, HOLE_SHADOW_DEPTH * look.body)
-    passed = (1 - look.mask) * (1 - shadow)
-    sent = look.colour * look.mask[..., None]
-    sprite = np.dstack([sent, 255 * passed])
-    return u8(sprite)
+    return f32(look.colour * look.mask[..., None]), f32((1 - look.mask) * (1 - shadow))
+
+
+def sprite_of(look: Look) -> U8Array:
+    """Return uint8 (h, w, 4): what `composed` says, the belt's share as 0..255 in the last channel.
+
+    A picture with the part is `belt * sprite[..., 3] / 255 + sprite[..., :3]`.
+    """
+    sent, passed = composed(look)
+    return u8(np.dstack([sent, 255 * passed]))
 
 
 def altered(look: Look, change: F32Array, cut: F32Array) -> Look:
     """Return the look with `change` (h, w, 3) added to its colour and `cut` (0..1) cut away."""
-    return replace(look, colour=look.colour + change, mask=look.mask * (1 - cut))
+    return replace(look, colour=look.colour + change, mask=look.mask * (1 - cut),
+                   body=look.body * (1 - cut))  # fmt: skip
 
 
 def _turned(vector_xy: tuple[float, float], angle_rad: float) -> tuple[float, float]:

@@ -94,7 +94,7 @@ class PartShop:
         reach_x, reach_y = _reach(form.box_xywh, angle if has_axis else 0.0)
         room = RAIL_PX + _RAIL_GAP_PX + reach_y
         lateral = float(pose.uniform(room, self._config.frame_hw[0] - 1 - room))
-        sprite = sprite_of(look, angle)
+        sprite = sprite_of(look)
         return Part(number, sprite, angle, lateral, reach_x, form.box_xywh, has_axis, mark)
 
     def _with_fault(

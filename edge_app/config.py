@@ -79,7 +79,9 @@ def _explain(detail: ErrorDetails) -> str:
             f"known: {', '.join(known)}"
         )
     if kind == "missing":
-        return f"{_place(location[:-1])}{location[-1]} is missing"
+        last = location[-1]
+        what = f"value no. {last + 1}" if isinstance(last, int) else last
+        return f"{_place(location[:-1])}{what} is missing"
     if kind == "tuple_type" and location == ("camera",):
         return "[camera]: write [[camera]], with two brackets: there may be several"
     message = detail["msg"].removeprefix("Value error, ")

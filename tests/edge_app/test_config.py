@@ -1,0 +1,263 @@
+"""The configuration file: the shipped example, and every kind of mistake."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import tomli as toml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from edge_app.config import config_of, example_config_text, load_config
+from edge_app.config_model import AppConfig
+from edge_app.errors import ConfigError
+
+MINIMAL = """
+[device]
+site = "plant1"
+line = "line1"
+device = "edge1"
+[bundle]
+path = "bundle.tar"
+[[camera]]
+name = "cam1"
+url = "folder:pictures"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "bundle.tar").touch()
+    path = folder / "edge-app.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    """Return the lines of the error that a text leads to."""
+    with pytest.raises(ConfigError) as error:
+        load_config(write(folder, text))
+    return [line.removeprefix("  - ") for line in str(error.value).splitlines()[1:]]
+
+
+def tables() -> dict[str, type[BaseModel]]:
+    """Return table name → model, as written in the file."""
+    found = {}
+    for name, field in AppConfig.model_fields.items():
+        inner = get_args(field.annotation)
+        found[field.alias or name] = inner[0] if inner else field.annotation
+    return found
+
+
+def example_entries() -> dict[tuple[str, str], tuple[str, str, bool]]:
+    """Return (table, key) → (comment, value as written, is set) for every key in the example."""
+    found: dict[tuple[str, str], tuple[str, str, bool]] = {}
+    table, comment = "", []
+    for line in example_config_text().splitlines():
+        if heading := re.match(r"\[+(\w+)\]+$", line):
+            table, comment = heading[1], []
+        elif entry := re.match(r"(# )?(\w+) = (.+)$", line):
+            found[table, entry[2]] = (" ".join(comment), entry[3], entry[1] is None)
+            comment = []
+        elif line.startswith("# "):
+            comment.append(line[2:])
+        else:
+            comment = []
+    return found
+
+
+ALL_KEYS = [
+    (table, key, field)
+    for table, model in tables().items()
+    for key, field in model.model_fields.items()
+]
+
+
+def test_example_loads(tmp_path: Path) -> None:
+    """The shipped example is a valid configuration as it stands."""
+    config = load_config(write(tmp_path, example_config_text()))
+    assert config.device.site == "plant1"
+    assert [camera.name for camera in config.cameras] == ["cam1"]
+
+
+def test_example_names_every_key_and_no_other() -> None:
+    """No key of the models is missing from the example, none is invented."""
+    assert set(example_entries()) == {(table, key) for table, key, _ in ALL_KEYS}
+
+
+@pytest.mark.parametrize(("table", "key", "field"), ALL_KEYS)
+def test_example_tells_the_default(table: str, key: str, field: FieldInfo) -> None:
+    """Each key has a comment that says its default, or that it is required; both are true."""
+    comment, value, is_set = example_entries()[table, key]
+    told = re.search(r"(Required|Default: (?P<default>.+?))(?: \(.*\))?\.$", comment)
+    assert told, f"[{table}] {key} says neither its default nor that it is required"
+    if field.is_required():
+        assert told["default"] is None
+        assert is_set
+    elif field.default is None:
+        assert (told["default"], is_set) == ("none", False)
+    else:
+        default = toml.loads(f"x = {told['default']}")["x"]
+        assert default == (str(field.default) if isinstance(field.default, Path) else field.default)
+        assert (value, is_set) == (told["default"], True)
+
+
+def test_keys_that_are_left_out_can_be_switched_on(tmp_path: Path) -> None:
+    """Every commented key works when its mark is removed."""
+    text = re.sub(r"(?m)^# (\w+ = )", r"\1", example_config_text()).replace(
+        "tls = false", "tls = true"
+    )
+    for name in ("ca.pem", "edge1.pem", "edge1.key", "mqtt.password", "page.token"):
+        (tmp_path / name).touch()
+    config = load_config(write(tmp_path, text))
+    assert config.cameras[0].belt_px_per_s_xy == (120.0, 0.0)
+    assert config.threshold.is_overridden
+    assert config.mqtt.settings().ca_file == tmp_path / "ca.pem"
+
+
+def test_minimal_file_gets_the_defaults(tmp_path: Path) -> None:
+    """Three tables are enough; the others exist with their defaults."""
+    config = load_config(write(tmp_path, MINIMAL))
+    assert (config.mqtt.port, config.page.host, config.runtime.log_level) == (
+        1883,
+        "127.0.0.1",
+        "INFO",
+    )
+    assert not config.threshold.is_overridden
+
+
+def test_relative_paths_count_from_the_files_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bundle, state folder and folder camera do not depend on where the command runs."""
+    monkeypatch.chdir("/")
+    text = MINIMAL.replace('device = "edge1"', 'device = "edge1"\nstate_dir = "state"')
+    config = load_config(write(tmp_path, text))
+    assert config.bundle.path == tmp_path / "bundle.tar"
+    assert config.device.state_dir == tmp_path / "state"
+    assert config.cameras[0].url == f"folder:{tmp_path / 'pictures'}"
+
+
+def test_simulated_line_has_no_path_to_anchor(tmp_path: Path) -> None:
+    """An address without a path stays as written."""
+    text = MINIMAL.replace("folder:pictures", "sim:tapered")
+    assert load_config(write(tmp_path, text)).cameras[0].url == "sim:tapered"
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    """One run names every mistake with its place."""
+    said = problems(
+        tmp_path,
+        """
+        [device]
+        site = "plant/1"
+        line = "line1"
+        [bundle]
+        path = "missing.tar"
+        [[camera]]
+        name = "cam1"
+        url = "folder:pictures"
+        [[camera]]
+        name = "cam2"
+        url = "foldr:pictures"
+        queue_depth = 0
+        [mqtt]
+        prot = 1884
+        port = "8883"
+        """,
+    )
+    assert said == [
+        "[device] site: 'plant/1' cannot be a level of a topic; expected 1 to 64 letters, digits, "
+        '"_", ".", "-", beginning with a letter or digit',
+        "[device] device is missing",
+        f"[bundle] path: the file {tmp_path}/missing.tar is not there; expected an existing file",
+        "[[camera]] no. 2 url: Camera address 'foldr:pictures': unknown scheme 'foldr' "
+        "(did you mean 'folder'?). Known: sim, folder, video, rtsp, v4l2, basler, gige, csi.",
+        "[[camera]] no. 2 queue_depth: Input should be greater than or equal to 1, got 0",
+        "[mqtt] port: Input should be a valid integer, got '8883'",
+        "[mqtt] unknown key 'prot' (did you mean 'port'?); known: enabled, host, port, tls, "
+        "ca_file, cert_file, key_file, username, password_file, keepalive_s, reconnect_max_s, "
+        "publish_results",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ("[mqttt]\nport = 1", "unknown table 'mqttt' (did you mean 'mqtt'?)"),
+        ("[mqtt]\ncert_file = 'bundle.tar'\ntls = true", "cert_file and key_file belong together"),
+        ("[mqtt]\nca_file = 'bundle.tar'", "ca_file or cert_file is given but tls = false"),
+        ("[mqtt]\npassword_file = 'bundle.tar'", "password_file without username"),
+        ("[mqtt]\nca_file = '.'", "is a folder; expected an existing file"),
+        ("[mqtt]\nenabled = 1", "[mqtt] enabled: Input should be a valid boolean, got 1"),
+        ("[page]\nhost = '0.0.0.0'", "host '0.0.0.0' lets others see the page: give token_file"),
+        ("[page]\nhost = '::'", "host '::' lets others see the page"),
+        ("[threshold]\nscore_threshold = 1.0", "needs a reason"),
+        ("[threshold]\nmap_threshold = nan\nreason = 'trial run'", "finite number"),
+        ("[[camera]]\nname = 'cam1'\nurl = 'folder:x'", "names must differ; used twice: cam1"),
+        ("[[camera]]\nname = 'c'\nurl = 'folder:x?lop=1'", "did you mean 'loop'"),
+        (
+            "[[camera]]\nname = 'c'\nurl = 'video:x'\nbelt_px_per_s_xy = [1]",
+            "belt_px_per_s_xy: value no. 2 is missing",
+        ),
+    ],
+)
+def test_mistake_is_explained(tmp_path: Path, added: str, said: str) -> None:
+    """Each mistake gives one line that says what was expected."""
+    lines = problems(tmp_path, MINIMAL + added)
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+def test_page_beyond_loopback_with_a_token_is_fine(tmp_path: Path) -> None:
+    """The token makes it safe; a page that is off needs none."""
+    (tmp_path / "token").write_text("secret")
+    on = load_config(write(tmp_path, MINIMAL + "[page]\nhost = '0.0.0.0'\ntoken_file = 'token'"))
+    assert on.page.token_file == tmp_path / "token"
+    off = load_config(write(tmp_path, MINIMAL + "[page]\nhost = '0.0.0.0'\nenabled = false"))
+    assert not off.page.enabled
+
+
+def test_one_bracket_instead_of_two_is_explained(tmp_path: Path) -> None:
+    """[camera] for [[camera]] is the likeliest slip."""
+    text = MINIMAL.replace("[[camera]]", "[camera]")
+    assert problems(tmp_path, text) == [
+        "[camera]: write [[camera]], with two brackets: there may be several"
+    ]
+
+
+def test_no_camera_is_an_error(tmp_path: Path) -> None:
+    """Without the table, and with an empty list."""
+    text = MINIMAL.partition("[[camera]]")[0]
+    assert problems(tmp_path, text) == ["camera is missing"]
+    assert problems(tmp_path, "camera = []\n" + text) == [
+        "[[camera]] there is no camera; add a [[camera]] table with name and url"
+    ]
+
+
+def test_file_that_is_no_toml_says_where(tmp_path: Path) -> None:
+    """Syntax errors carry line and column; other encodings and missing files are told apart."""
+    with pytest.raises(ConfigError, match=r"not valid TOML: .*line 2"):
+        load_config(write(tmp_path, '[device]\nsite = "plant1\n'))
+    path = tmp_path / "latin.toml"
+    path.write_bytes("# Prüfung".encode("latin-1"))
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_config(path)
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load_config(tmp_path / "missing.toml")
+
+
+def test_configuration_cannot_be_changed_after_loading(tmp_path: Path) -> None:
+    """Every table is frozen."""
+    config = load_config(write(tmp_path, MINIMAL))
+    with pytest.raises(ValueError, match="frozen"):
+        config.mqtt.port = 1  # type: ignore[misc]
+
+
+def test_parsed_document_is_checked_the_same_way(tmp_path: Path) -> None:
+    """The demo builds its configuration in memory; mistakes name their origin."""
+    document: dict[str, Any] = {"device": {"site": "a", "line": "b", "device": "c"}}
+    with pytest.raises(ConfigError, match="Configuration demo has 2 problems"):
+        config_of(document, tmp_path, "demo")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -28,8 +27,7 @@ from edge_app.page.state import PageState
 STATIC = Path(__file__).parent / "static"
 BOUNDARY = "cropliq-frame"
 POLL_S = 0.04
-"""How often a waiting client looks for a newer picture: 25 times a second is a fluent picture."""
-MAX_WAIT_S = 2.0
+"""How often a stream looks for a newer picture: 25 times a second is a fluent picture."""
 MAX_STREAMS = 8
 """Endless answers at once; the ninth client gets 503 instead of everyone a slow page."""
 
@@ -84,13 +82,12 @@ class Pages:
         return JSONResponse({"page": "ok"})
 
     async def frame(self, request: Request) -> Response:
-        """Answer with the latest picture; `?map=1` with the map, `?after=N` waits for a newer one.
+        """Answer with the latest picture; `?map=1` with the map, `?after=N` only if it is newer.
 
-        204 when none newer came in time, 404 for a camera without a picture.
+        204 when there is none newer than number N, 404 for a camera without a picture.
         """
         camera = request.path_params["camera"]
-        after = request.query_params.get("after", "")
-        if after.isdigit() and not await self._newer(camera, int(after[:18])):
+        if request.query_params.get("after") == str(self._state.sequence(camera)):
             return Response(status_code=204)
         picture = await self._jpeg(camera, request)
         if picture is None:
@@ -120,10 +117,10 @@ class Pages:
         self._streams += 1
         try:
             while not self._is_stopping():
-                if not await self._newer(camera, sent):
-                    continue
-                picture = await self._jpeg(camera, request)
+                is_new = self._state.sequence(camera) not in (sent, 0)
+                picture = await self._jpeg(camera, request) if is_new else None
                 if picture is None:
+                    await asyncio.sleep(POLL_S)
                     continue
                 sent = picture[0]
                 head = f"Content-Type: image/jpeg\r\nContent-Length: {len(picture[1])}\r\n\r\n"
@@ -134,18 +131,6 @@ class Pages:
     async def _jpeg(self, camera: str, request: Request) -> tuple[int, bytes] | None:
         with_map = request.query_params.get("map") == "1"
         return await run_in_threadpool(self._pictures.jpeg, camera, with_map)
-
-    async def _newer(self, camera: str, sequence: int) -> bool:
-        """Wait until there is a newer picture than `sequence`; False if none came in time.
-
-        A number larger than the latest is from before a restart: the latest counts as newer.
-        """
-        give_up_s = time.monotonic() + MAX_WAIT_S
-        while self._state.sequence(camera) in (sequence, 0, None):
-            if time.monotonic() > give_up_s or self._is_stopping():
-                return False
-            await asyncio.sleep(POLL_S)
-        return True
 
 
 def _not_found(text: str) -> Response:

@@ -196,7 +196,8 @@ async function poll() {
   showContact(problem);
 }
 
-// One loop per camera: ask for a picture newer than the one shown, show it, ask again.
+// One loop per camera: ask for a picture newer than the one shown, show it, ask again. The next
+// request leaves only when the last picture has arrived, so a slow phone gets fewer, never late, ones.
 async function showPictures(camera) {
   const picture = camera.find(".picture img");
   for (;;) {

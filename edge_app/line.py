@@ -146,7 +146,7 @@ class InspectionLine:
         """Report a part that was asked for and never judged (overload, unreadable picture).
 
         Args:
-            frame: number, trigger and time of the part; its picture may be empty (0, 0, 3).
+            frame: number, trigger and time of the part; its picture may have no channels (h, w, 0).
         """
         finished, events = self._close((self._tracker.part_id(frame),), frame, reason)
         verdicts = {v.part_id: v for v in finished}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -40,6 +40,10 @@ class LoadedModel:
         """The whole frame is the product; there is no detector."""
         return isinstance(self.finder, WholeFrame)
 
+    def with_limits(self, limits: Limits) -> LoadedModel:
+        """Return the same model with other thresholds."""
+        return replace(self, limits=limits)
+
 
 def load_model(bundle: Bundle, threads: int = 0, precision: str | None = None) -> LoadedModel:
     """Load a bundle's graphs into ONNX Runtime.
@@ -74,7 +78,14 @@ def _load_finder(bundle: Bundle, file: str | None, threads: int) -> ProductFinde
     if file is None or how is None:
         return WholeFrame()
     runner = OnnxRunner(bundle.files[file], threads)
-    return Detector(runner, how.input_hw, how.min_confidence, how.max_iou, how.product_classes)
+    return Detector(
+        runner,
+        how.input_hw,
+        how.min_confidence,
+        how.max_iou,
+        how.product_classes,
+        has_axis=bundle.manifest.orientation.kind == "two_way",
+    )
 
 
 def _load_cue(bundle: Bundle, spec: CropSpec) -> DirectionCue | None:

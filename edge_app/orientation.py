@@ -94,7 +94,7 @@ class DirectionCue:
     def scores(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> F64Array:
         """Return (turns,) correlations; the largest is the right way round."""
         views = candidate_views(pixels_hwc, box_cxcywhr, self.kind, self.spec)
-        return (views * self.templates[0]).sum(axis=(1, 2), dtype=np.float64)
+        return np.asarray((views * self.templates[0]).sum(axis=(1, 2)), dtype=np.float64)
 
 
 def cue_from_template(template: U8Array, kind: str, spec: CropSpec) -> DirectionCue:

@@ -1,0 +1,347 @@
+"""The composition root of `edge-app run`: the one file that names concrete classes.
+
+    grabbers → inspection thread → outbox → publisher → broker
+                        ↘ page (copies)
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from edge_app.alarm_sink import AlarmSink
+from edge_app.bundle import Bundle, BundleLimits, read_bundle
+from edge_app.cameras.grabber import Grabber
+from edge_app.cameras.protocol import Camera
+from edge_app.cameras.registry import open_camera
+from edge_app.clock import clock_is_synchronised
+from edge_app.config_model import AppConfig, CameraConfig
+from edge_app.errors import BundleError
+from edge_app.evidence import EvidenceStore
+from edge_app.health import CameraCounter, read_health
+from edge_app.inspection import GapWatch, InspectionThread, Post
+from edge_app.judge import Limits
+from edge_app.model import LoadedModel, load_model, make_line, make_tracker
+from edge_app.mqtt.messages import (
+    CameraDescription,
+    DeviceInfo,
+    SlotDescription,
+    model_body,
+    result_from_verdict,
+)
+from edge_app.mqtt.outbox import Outbox
+from edge_app.mqtt.publisher import MqttSettings, Publisher
+from edge_app.mqtt.timestamps import uuid7
+from edge_app.mqtt.topics import DeviceName
+from edge_app.page.server import LivePage, PageSettings
+from edge_app.page.state import PageState
+from edge_app.records import Anomaly, Evidence, Frame, FrameReport, PartView
+
+_log = logging.getLogger(__name__)
+
+HEALTH_EVERY_S = 5.0
+TICK_S = 0.2
+
+DRAIN_S = 30.0
+"""After a finite source has ended: how long the broker may take for what still waits."""
+
+Observer = Callable[[FrameReport], None]
+
+
+def open_bundle(path: Path, allow_unsigned: bool, max_bytes: int) -> Bundle:
+    """Return the bundle, refusing an unsigned one unless it is allowed.
+
+    Raises:
+        BundleError: see `read_bundle`; or it is unsigned, or signed (no verification yet).
+    """
+    bundle = read_bundle(path, BundleLimits(max_bytes=max_bytes))
+    if not allow_unsigned:
+        raise BundleError(
+            f"Bundle {path.name} refused: this version cannot verify signatures yet, so nothing "
+            "vouches for it. Set bundle.allow_unsigned = true if you trust where it comes from."
+        )
+    return bundle
+
+
+class EdgeApp:
+    """Everything that runs on the device, wired together.
+
+    Args:
+        config: checked.
+        cameras: name → source, in place of opening the configured URLs (the demo's simulator).
+        observers: called with every frame's report in the inspection thread; must be quick.
+    """
+
+    def __init__(
+        self,
+        config: AppConfig,
+        cameras: dict[str, Camera] | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self._config = config
+        self._observers = observers
+        self._started_s = time.monotonic()
+        self._stop = threading.Event()
+        self._who = DeviceName(config.device.site, config.device.line, config.device.device)
+        bundle = open_bundle(
+            config.bundle.path, config.bundle.allow_unsigned, config.bundle.max_bundle_mb << 20
+        )
+        self.model = _with_overrides(load_model(bundle, config.runtime.threads), config)
+        config.device.state_dir.mkdir(parents=True, exist_ok=True)
+        self.outbox = Outbox(
+            config.device.state_dir / "outbox.sqlite",
+            config.outbox.max_messages,
+            config.outbox.reserve_mb << 20,
+        )
+        sources = cameras or {c.name: open_camera(c.url, c.name) for c in config.cameras}
+        self.page_state = PageState()
+        self._evidence = _open_evidence(config)
+        self._publisher = self._make_publisher(sources)
+        self._counters = {c.name: CameraCounter() for c in config.cameras}
+        self._posts = [self._make_post(c, sources[c.name]) for c in config.cameras]
+        self._sink = AlarmSink(
+            self._who,
+            self.outbox,
+            self._publisher,
+            lambda: bool(clock_is_synchronised()),
+            {c.name: c.alarm_debounce_s for c in config.cameras},
+        )
+        self._thread = InspectionThread(self._posts, self._sink, self._show)
+        self._page = self._make_page()
+        self._tell_page_the_bundle(bundle)
+
+    @property
+    def page_url(self) -> str | None:
+        """Where the live page is, or None."""
+        return self._page.url if self._page else None
+
+    def start(self) -> None:
+        """Start every thread; returns once status is on its way."""
+        if self._publisher:
+            self._publisher.start()
+        if self._page:
+            self._page.start()
+        for post in self._posts:
+            post.grabber.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask `run` to return; may be called from a signal handler."""
+        self._stop.set()
+
+    def run(self) -> int:
+        """Run until stopped or until every source has ended; return the exit code.
+
+        0: stopped, or all parts judged and published. 1: inspection failed. 3: finite sources
+        ended, but alerts still wait in the outbox for the broker.
+        """
+        self.start()
+        try:
+            self._tend()
+        finally:
+            self._shut_down()
+        if self._thread.failure is not None:
+            return 1
+        return 3 if not self._stop.is_set() and self.outbox.depth() and self._publisher else 0
+
+    def _tend(self) -> None:
+        """The main thread's loop: levels, health, and noticing the end."""
+        next_health_s = 0.0
+        ended_s: float | None = None
+        while not self._stop.wait(TICK_S):
+            self._sink.tick()
+            now_s = time.monotonic()
+            if now_s >= next_health_s:
+                next_health_s = now_s + HEALTH_EVERY_S
+                self._tell_health()
+            self._tell_broker()
+            if self._thread.is_alive():
+                continue
+            ended_s = ended_s or now_s
+            if self._is_delivered() or now_s - ended_s > DRAIN_S or self._thread.failure:
+                return
+
+    def _is_delivered(self) -> bool:
+        return not self._sink.pending and (self._publisher is None or self.outbox.depth() == 0)
+
+    def _shut_down(self) -> None:
+        for post in self._posts:
+            post.grabber.stop()
+        self._thread.stop()
+        if self._publisher:
+            self._publisher.stop()
+        if self._page:
+            self._page.stop()
+        self.outbox.close()
+
+    def _show(self, report: FrameReport) -> None:
+        self._counters[report.frame.camera].count(report)
+        self.page_state.show(report)
+        if self._publisher and self._config.mqtt.publish_results:
+            for verdict in report.finished:
+                self._publisher.publish_result(
+                    result_from_verdict(
+                        verdict,
+                        self._who,
+                        clock_synchronised=bool(clock_is_synchronised()),
+                        published_at_ns=time.time_ns(),
+                    )
+                )
+        for observer in self._observers:
+            observer(report)
+
+    def _tell_health(self) -> None:
+        dropped = self._publisher.messages_dropped if self._publisher else 0
+        health = read_health(
+            self._posts,
+            self._counters,
+            self.outbox,
+            self._config.device.state_dir,
+            self._started_s,
+            dropped,
+        )
+        if self._publisher:
+            self._publisher.publish_health(health)
+        self.page_state.set_health(health.model_dump(mode="json"))
+        if self._evidence:
+            self._evidence.prune()
+
+    def _tell_broker(self) -> None:
+        if self._publisher is None:
+            self.page_state.set_broker("not used", None)
+            return
+        state, waiting = self._publisher.state, self.outbox.depth()
+        text = state if state == "connected" else f"{state} {self._publisher.last_error}".strip()
+        if waiting and state != "connected":
+            text += f" - {waiting} alerts wait safely on disk"
+        self.page_state.set_broker(text, state == "connected")
+
+    def _make_post(self, config: CameraConfig, camera: Camera) -> Post:
+        info = camera.describe()
+        last = self.outbox.last_finished(config.name) if info.is_numbered else None
+        grabber = Grabber(
+            camera,
+            config.name,
+            queue_depth=config.queue_depth,
+            verdict_deadline_s=config.verdict_deadline_ms / 1e3,
+            stall_after_s=config.stall_after_s,
+            reconnect_max_s=config.reconnect_max_s,
+            resume_after=last,
+            on_state=lambda state, why: self._camera_changed(config.name, state.value, why),
+        )
+        prefix = f"{config.name}-{self.outbox.session}"
+        tracker = make_tracker(info, prefix, self.model.fills_frame, config.belt_px_per_s_xy)
+        line = make_line(self.model, config.name, tracker, _new_alarm_id, self._keep)
+        return Post(config.name, grabber, line, GapWatch(last))
+
+    def _camera_changed(self, name: str, state: str, why: str) -> None:
+        self.page_state.set_camera(name, state, why)
+        if self._publisher:
+            self._publisher.set_camera_state(name, state, why)  # type: ignore[arg-type]
+
+    def _keep(self, frame: Frame, view: PartView, _anomaly: Anomaly) -> Evidence | None:
+        if self._evidence is None:
+            return None
+        return self._evidence.save(view.part_id, frame.pixels_hwc)
+
+    def _make_publisher(self, sources: dict[str, Camera]) -> Publisher | None:
+        if not self._config.mqtt.enabled:
+            return None
+        infos = {name: camera.describe() for name, camera in sources.items()}
+        info = DeviceInfo(
+            hardware=f"{platform.system()} {platform.machine()}",
+            versions=_versions(),
+            cameras=tuple(
+                CameraDescription(name=name, url=i.url, mode=i.mode) for name, i in infos.items()
+            ),
+            slots=(
+                SlotDescription(
+                    slot="default",
+                    model=model_body(self.model.identity),
+                    threshold_id=self.model.limits.threshold_id,
+                ),
+            ),
+        )
+        return Publisher(mqtt_settings(self._config), self._who, self.outbox, info)
+
+    def _make_page(self) -> LivePage | None:
+        page = self._config.page
+        if not page.enabled:
+            return None
+        token = page.token_file.read_text().strip() if page.token_file else None
+        return LivePage(PageSettings(page.host, page.port, token), self.page_state, self._evidence)
+
+    def _tell_page_the_bundle(self, bundle: Bundle) -> None:
+        identity, limits = self.model.identity, self.model.limits
+        self.page_state.set_bundle(
+            {
+                "Product": identity.product,
+                "Serial": str(identity.serial),
+                "Precision": identity.precision,
+                "Threshold": f"{limits.score_threshold:.3f} ({limits.threshold_id})",
+                "Signed": "yes" if bundle.is_signed else "no (allowed by configuration)",
+                "SHA-256": bundle.sha256[:16],
+            }
+        )
+        self.page_state.set_map_threshold(limits.map_threshold)
+
+
+def mqtt_settings(config: AppConfig) -> MqttSettings:
+    """Return the broker's part of the configuration as the publisher takes it."""
+    m = config.mqtt
+    return MqttSettings(
+        host=m.host,
+        port=m.port,
+        username=m.username,
+        password_file=m.password_file,
+        ca_file=m.ca_file,
+        cert_file=m.cert_file,
+        key_file=m.key_file,
+        tls=m.tls,
+        keepalive_s=m.keepalive_s,
+        reconnect_max_s=m.reconnect_max_s,
+    )
+
+
+def _with_overrides(model: LoadedModel, config: AppConfig) -> LoadedModel:
+    """Return the model with the device's own thresholds, if the configuration has any."""
+    own = config.threshold
+    if not own.is_overridden:
+        return model
+    old = model.limits
+    limits = Limits(
+        own.score_threshold if own.score_threshold is not None else old.score_threshold,
+        own.map_threshold if own.map_threshold is not None else old.map_threshold,
+        "device-override",
+    )
+    _log.warning("thresholds overridden: %s instead of %s; reason: %s", limits, old, own.reason)
+    return model.with_limits(limits)
+
+
+def _open_evidence(config: AppConfig) -> EvidenceStore | None:
+    e = config.evidence
+    if not e.enabled:
+        return None
+    base_url = e.base_url or f"http://{config.page.host}:{config.page.port}"
+    folder = config.device.state_dir / "evidence"
+    return EvidenceStore(folder, e.max_age_h, e.max_mb << 20, e.jpeg_quality, base_url)
+
+
+def _new_alarm_id() -> str:
+    return uuid7(time.time_ns(), secrets.randbits)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in ("cropliq-edge", "onnxruntime", "opencv-python", "numpy", "paho-mqtt"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

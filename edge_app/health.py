@@ -1,0 +1,95 @@
+"""The figures of `health`: counted from the reports that pass, read every few seconds."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edge_app.inspection import Post
+from edge_app.mqtt.messages import CameraHealth, Health
+from edge_app.mqtt.outbox import Outbox
+from edge_app.mqtt.timestamps import rfc3339
+from edge_app.records import FrameReport, VerdictState
+
+KEPT_LATENCIES = 500
+"""Latest parts the percentiles are taken over."""
+
+_THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
+
+
+class CameraCounter:
+    """Counts one camera's frames, parts and latencies since the start. Written by one thread."""
+
+    def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = monotonic_s
+        self._latencies_ms: deque[float] = deque(maxlen=KEPT_LATENCIES)
+        self._frames = self._parts = self._ng = self._not_inspected = 0
+        self._period_frames, self._period_start_s = 0, monotonic_s()
+
+    def count(self, report: FrameReport) -> None:
+        """Take one frame's outcome in."""
+        self._frames += 1
+        for verdict in report.finished:
+            self._parts += 1
+            self._ng += verdict.state is VerdictState.NG
+            self._not_inspected += verdict.state is VerdictState.NOT_INSPECTED
+            if verdict.views_judged:
+                self._latencies_ms.append(verdict.latency_ms)
+
+    def read(self, post: Post) -> CameraHealth:
+        """Return the figures; the frame rate is over the time since the last call."""
+        now_s = self._now_s()
+        period_s = max(now_s - self._period_start_s, 1e-3)
+        rate = (self._frames - self._period_frames) / period_s
+        self._period_frames, self._period_start_s = self._frames, now_s
+        ordered = sorted(self._latencies_ms)
+        return CameraHealth(
+            camera=post.name,
+            frames_per_second=round(rate, 2),
+            latency_ms_p50=_quantile(ordered, 0.5),
+            latency_ms_p95=_quantile(ordered, 0.95),
+            frames=self._frames,
+            frames_skipped=post.grabber.counts().skipped,
+            parts=self._parts,
+            parts_ng=self._ng,
+            parts_not_inspected=self._not_inspected,
+            queue_depth=post.grabber.queue_length(),
+        )
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float | None:
+    if not ordered:
+        return None
+    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2)
+
+
+def read_health(
+    posts: Sequence[Post],
+    counters: dict[str, CameraCounter],
+    outbox: Outbox,
+    state_dir: Path,
+    started_s: float,
+    messages_dropped: int,
+    clock_ns: Callable[[], int] = time.time_ns,
+) -> Health:
+    """Return the device's figures now."""
+    return Health(
+        session=outbox.session,
+        at=rfc3339(clock_ns()),
+        uptime_s=round(time.monotonic() - started_s, 1),
+        cameras=tuple(counters[p.name].read(p) for p in posts),
+        outbox=outbox.health(),
+        results_dropped=messages_dropped,
+        temperature_c=_temperature_c(),
+        disk_free_bytes=shutil.disk_usage(state_dir).free,
+    )
+
+
+def _temperature_c() -> float | None:
+    try:
+        return int(_THERMAL.read_text()) / 1000
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,187 @@
+"""The inspection thread: takes what the grabbers give, in order, and hands on what follows.
+
+One thread for all cameras, because the graphs belong to one thread. It never waits for a
+network, a page or a person: events go into the outbox on disk, everything else is a copy.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from edge_app.cameras.grabber import Grabber, Unjudged
+from edge_app.errors import EdgeError
+from edge_app.line import InspectionLine
+from edge_app.records import AlarmEvent, Frame, FrameReport
+
+_log = logging.getLogger(__name__)
+
+SHARED_POLL_S = 0.01
+"""With several cameras each is asked in turn, so that none waits long for another's frame."""
+
+SINGLE_POLL_S = 0.25
+"""With one camera its queue wakes us; this is only how often a stop request is looked at."""
+
+
+class EventSink(Protocol):
+    """Takes alarm events for good: when `deliver` returns they are safe on disk."""
+
+    def deliver(
+        self, camera: str, events: Sequence[AlarmEvent], finished_number: int | None
+    ) -> None:
+        """Store the events, and the last finished source number, in one transaction."""
+
+
+@dataclass(slots=True)
+class GapWatch:
+    """Notices numbered parts that nobody judged: between two numbers seen, or across a restart.
+
+    Attributes:
+        last_finished: as stored by the outbox; None when this camera never finished a part.
+    """
+
+    last_finished: int | None
+    reason: str = "restart"
+
+    def before(self, number: int | None) -> tuple[int, int, str] | None:
+        """Return (first, last, reason) of the numbers missing before `number`; take note of it.
+
+        A number that goes back (a source started over) is no gap.
+        """
+        if number is None:
+            return None
+        last, reason = self.last_finished, self.reason
+        self.last_finished, self.reason = number, "lost"
+        if last is None or number <= last + 1:
+            return None
+        return last + 1, number - 1, reason
+
+
+@dataclass(slots=True)
+class Post:
+    """One camera's place at the line."""
+
+    name: str
+    grabber: Grabber
+    line: InspectionLine
+    gaps: GapWatch
+    latest: Frame | None = None
+    is_closed: bool = field(default=False)
+
+
+class InspectionThread:
+    """Runs every post's line until all sources have ended or `stop` is called.
+
+    Args:
+        posts: the cameras.
+        sink: where events become safe.
+        show: gets every frame's report, after its events are safe; must return at once.
+    """
+
+    def __init__(
+        self,
+        posts: Sequence[Post],
+        sink: EventSink,
+        show: Callable[[FrameReport], None],
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._posts = posts
+        self._sink = sink
+        self._show = show
+        self._monotonic_ns = monotonic_ns
+        self._stop = threading.Event()
+        self._heartbeat_ns = monotonic_ns()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="inspection", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Ask the thread to end after the part in hand, and wait for it."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the thread before its time, if anything did."""
+        return self._failure
+
+    def heartbeat_ns(self) -> int:
+        """Monotonic time of the loop's last round, for the watchdog."""
+        return self._heartbeat_ns
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set() and not all(p.is_closed for p in self._posts):
+                self._heartbeat_ns = self._monotonic_ns()
+                for post in self._posts:
+                    self._turn(post)
+        except Exception as error:
+            self._failure = error
+            _log.exception("inspection ended by an unexpected error")
+
+    def _turn(self, post: Post) -> None:
+        """Give one camera its turn: at most one frame."""
+        if post.is_closed:
+            return
+        item = post.grabber.next(SINGLE_POLL_S if len(self._posts) == 1 else SHARED_POLL_S)
+        if item is not None:
+            self._take(post, item)
+        elif post.grabber.is_finished():
+            post.is_closed = True
+            if post.latest is not None:
+                self._hand_on(post, post.line.finish(post.latest), None)
+
+    def _take(self, post: Post, item: Frame | Unjudged) -> None:
+        missing = post.gaps.before(item.source_number)
+        gap = [post.line.gap(*missing)] if missing else []
+        if isinstance(item, Unjudged):
+            _log.warning("%s: part not inspected: %s %s", post.name, item.reason, item.message)
+            report = post.line.miss(_unseen(item), item.reason)
+        else:
+            post.latest = item
+            report = self._inspect(post, item)
+        self._hand_on(post, report, item.source_number, gap)
+
+    def _inspect(self, post: Post, frame: Frame) -> FrameReport:
+        try:
+            return post.line.inspect(frame)
+        except EdgeError as error:
+            _log.error("%s: frame %d not inspected: %s", post.name, frame.frame_id, error)
+            return post.line.miss(frame, "error")
+
+    def _hand_on(
+        self,
+        post: Post,
+        report: FrameReport,
+        number: int | None,
+        before: Sequence[AlarmEvent] = (),
+    ) -> None:
+        events = [*before, *report.events]
+        if events or number is not None:
+            self._sink.deliver(post.name, events, number)
+        self._show(report)
+
+
+def _unseen(item: Unjudged) -> Frame:
+    """Return the frame that stands for a part nobody saw: its picture is empty."""
+    return Frame(
+        camera=item.camera,
+        frame_id=item.frame_id,
+        pixels_hwc=np.zeros((*item.frame_hw, 0), np.uint8),
+        captured_at_ns=item.captured_at_ns,
+        trigger_id=item.trigger_id,
+        source_number=item.source_number,
+        source_name=item.source_name,
+    )

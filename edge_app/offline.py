@@ -1,0 +1,145 @@
+"""Judging pictures that lie on disk: one part a picture, through the same line as live frames."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_app.cameras.pictures import list_pictures, read_picture
+from edge_app.crop import upright_crop
+from edge_app.errors import CameraError
+from edge_app.line import InspectionLine, ProductFinder
+from edge_app.model import LoadedModel, make_line
+from edge_app.obb import touches_border
+from edge_app.orientation import DirectionCue
+from edge_app.records import (
+    Anomaly,
+    BoxCxcywhr,
+    Evidence,
+    Frame,
+    FrameReport,
+    JsonObject,
+    PartView,
+    U8Array,
+)
+from edge_app.tracking import BORDER_MARGIN_PX, OnePartPerFrame
+
+Show = Callable[[FrameReport], None]
+
+
+def offline_line(model: LoadedModel, camera: str = "offline") -> InspectionLine:
+    """Return a line for pictures that are one part each; it keeps no evidence."""
+    numbers = itertools.count(1)
+    return make_line(
+        model,
+        camera,
+        OnePartPerFrame(camera, model.fills_frame),
+        new_alarm_id=lambda: f"offline-{next(numbers)}",
+        keep_evidence=_keep_nothing,
+    )
+
+
+def _keep_nothing(_frame: Frame, _view: PartView, _anomaly: Anomaly) -> Evidence | None:
+    return None
+
+
+def pictures_at(path: Path) -> list[tuple[str, Path]]:
+    """Return (name, path) of a folder's pictures, sub-folders included, or of the one picture.
+
+    A name is relative to the folder, as the folder camera gives it in `source_name`.
+
+    Raises:
+        CameraUnavailable: the path does not exist, or the folder holds no picture.
+    """
+    if path.is_file():
+        return [(path.name, path)]
+    return [(p.relative_to(path).as_posix(), p) for p in list_pictures(path)]
+
+
+def inspect_pictures(
+    model: LoadedModel, pictures: list[tuple[str, Path]], show: Show | None = None
+) -> Iterator[JsonObject]:
+    """Yield one result per picture, in order.
+
+    A picture that cannot be read is NOT_INSPECTED with the reader's message.
+
+    Args:
+        show: gets each report as well, to draw it.
+    """
+    line = offline_line(model)
+    for number, (name, path) in enumerate(pictures, start=1):
+        yield {"picture": name, **_inspect_one(line, number, path, name, show)}
+
+
+def _inspect_one(
+    line: InspectionLine, number: int, path: Path, name: str, show: Show | None
+) -> JsonObject:
+    try:
+        pixels = read_picture(path)
+    except CameraError as error:
+        return {"verdict": "NOT_INSPECTED", "reason": "corrupt_picture", "message": str(error)}
+    frame = Frame("offline", number, pixels, 0, source_number=number, source_name=name)
+    report = line.inspect(frame)
+    if show is not None:
+        show(report)
+    return verdict_json(report)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """One product in a picture as the model sees it, before any verdict.
+
+    Attributes:
+        box_cxcywhr: with the product's direction, in frame pixels.
+        crop: uint8 (crop_h, crop_w, 3), upright.
+        anomaly: score and map.
+    """
+
+    box_cxcywhr: BoxCxcywhr
+    crop: U8Array
+    anomaly: Anomaly
+
+
+def look_at(model: LoadedModel, pixels_hwc: U8Array) -> list[Look]:
+    """Return every whole product in a picture with its score; what calibration counts.
+
+    A product cut off by the border is left out, as on the line.
+    """
+    boxes = whole_products(model.finder, model.cue, pixels_hwc, model.fills_frame)
+    crops = [upright_crop(pixels_hwc, box, model.spec) for box in boxes]
+    anomalies = model.inspector.score(crops)
+    return [Look(*found) for found in zip(boxes, crops, anomalies, strict=True)]
+
+
+def whole_products(
+    finder: ProductFinder, cue: DirectionCue | None, pixels_hwc: U8Array, fills_frame: bool
+) -> list[BoxCxcywhr]:
+    """Return the boxes of the products that are wholly in the picture, the right way round."""
+    h, w = pixels_hwc.shape[:2]
+    boxes = [d.box_cxcywhr for d in finder.find(pixels_hwc)]
+    if not fills_frame:
+        boxes = [b for b in boxes if not touches_border(b, (h, w), BORDER_MARGIN_PX)]
+    return [cue.directed(pixels_hwc, b) for b in boxes] if cue else boxes
+
+
+def verdict_json(report: FrameReport) -> JsonObject:
+    """Return the verdict of a one-part frame as plain JSON values."""
+    (verdict,) = report.finished
+    return {
+        "verdict": verdict.state.value,
+        "reason": verdict.reason,
+        "score": verdict.score,
+        "threshold": verdict.threshold,
+        "product_corners_xy": [[round(v, 2) for v in p] for p in verdict.product_corners_xy],
+        "defects": [
+            {
+                "kind": d.kind,
+                "box_xyxy": [round(v, 2) for v in d.box_xyxy],
+                "peak": round(d.peak, 4),
+                "weak_localisation": d.weak_localisation,
+            }
+            for d in verdict.defects
+        ],
+    }

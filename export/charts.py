@@ -1,0 +1,137 @@
+"""Small inline SVG charts for reports: no script, no font, no time, the same bytes every run."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from edge_app.records import U8Array
+
+WIDTH, HEIGHT, PAD = 560, 220, 34
+GOOD, BAD, INK = "#0a7d62", "#c4452d", "#3b4550"
+
+
+def histogram(
+    groups: Sequence[tuple[str, str, Sequence[float]]], marks: Sequence[tuple[str, float]]
+) -> str:
+    """Return an SVG histogram.
+
+    Args:
+        groups: (name, colour, values) drawn over one another, each as shares of its own count.
+        marks: (name, value) vertical lines, such as the threshold.
+    """
+    everything = [v for _, _, values in groups for v in values] + [v for _, v in marks]
+    low, high = min(everything), max(everything)
+    span = (high - low) or 1.0
+    edges = np.linspace(low, low + span, 41)
+    bars = []
+    for name, colour, values in groups:
+        counts, _ = np.histogram(values, edges)
+        shares = counts / max(counts.max(), 1)
+        for share, left in zip(shares, edges[:-1], strict=True):
+            x = PAD + (left - low) / span * (WIDTH - 2 * PAD)
+            tall = share * (HEIGHT - 2 * PAD)
+            if tall > 0:
+                bars.append(
+                    f'<rect x="{x:.1f}" y="{HEIGHT - PAD - tall:.1f}" width="11" '
+                    f'height="{tall:.1f}" fill="{colour}" fill-opacity="0.55">'
+                    f"<title>{html.escape(name)}</title></rect>"
+                )
+    lines = [_mark(name, PAD + (v - low) / span * (WIDTH - 2 * PAD)) for name, v in marks]
+    legend = _legend([(name, colour) for name, colour, _ in groups])
+    return _svg([*bars, *lines, _axis(low, low + span), legend])
+
+
+def curves(
+    x: Sequence[float], lines: Sequence[tuple[str, str, Sequence[float]]], mark: float | None = None
+) -> str:
+    """Return an SVG line chart; every line is scaled to its own maximum, named in the legend."""
+    low, high = min(x), max(x)
+    span = (high - low) or 1.0
+    drawn = []
+    for name, colour, values in lines:
+        top = max(max(values), 1e-12)
+        points = " ".join(
+            f"{PAD + (a - low) / span * (WIDTH - 2 * PAD):.1f},"
+            f"{HEIGHT - PAD - v / top * (HEIGHT - 2 * PAD):.1f}"
+            for a, v in zip(x, values, strict=True)
+        )
+        drawn.append(
+            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2">'
+            f"<title>{html.escape(name)}</title></polyline>"
+        )
+    if mark is not None:
+        drawn.append(_mark("chosen", PAD + (mark - low) / span * (WIDTH - 2 * PAD)))
+    legend = _legend([(f"{n} (max {max(v):g})", c) for n, c, v in lines])
+    return _svg([*drawn, _axis(low, low + span), legend])
+
+
+def picture(pixels: U8Array, caption: str, quality: int = 80) -> str:
+    """Return an inline figure."""
+    ok, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    data = base64.b64encode(encoded.tobytes()).decode() if ok else ""
+    text = html.escape(caption)
+    return (
+        f'<figure><img alt="{text}" src="data:image/jpeg;base64,{data}">'
+        f"<figcaption>{text}</figcaption></figure>"
+    )
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return an HTML table; every cell is escaped."""
+    head = "".join(f"<th>{html.escape(c)}</th>" for c in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def page(title: str, body: Sequence[str]) -> str:
+    """Return a whole HTML page."""
+    style = (
+        "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;"
+        f"color:{INK}}}h1,h2{{font-weight:600}}img{{max-width:100%}}figure{{margin:1rem 0}}"
+        "table{border-collapse:collapse}td,th{border-bottom:1px solid #ccd;padding:.2rem .8rem;"
+        "text-align:left}.warning{background:#fff3d6;padding:.5rem 1rem;border-left:4px solid #c80}"
+    )
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{html.escape(title)}</title><style>{style}</style>"
+        f"<h1>{html.escape(title)}</h1>{''.join(body)}</html>\n"
+    )
+
+
+def _svg(parts: Sequence[str]) -> str:
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img" '
+        f'font-family="system-ui,sans-serif" font-size="11">{"".join(parts)}</svg>'
+    )
+
+
+def _axis(low: float, high: float) -> str:
+    y = HEIGHT - PAD
+    return (
+        f'<line x1="{PAD}" y1="{y}" x2="{WIDTH - PAD}" y2="{y}" stroke="{INK}"/>'
+        f'<text x="{PAD}" y="{y + 16}">{low:.4g}</text>'
+        f'<text x="{WIDTH - PAD}" y="{y + 16}" text-anchor="end">{high:.4g}</text>'
+    )
+
+
+def _mark(name: str, x: float) -> str:
+    return (
+        f'<line x1="{x:.1f}" y1="{PAD / 2}" x2="{x:.1f}" y2="{HEIGHT - PAD}" stroke="{INK}" '
+        f'stroke-dasharray="4 3"/><text x="{x + 4:.1f}" y="{PAD - 4}">{html.escape(name)}</text>'
+    )
+
+
+def _legend(names: Sequence[tuple[str, str]]) -> str:
+    return "".join(
+        f'<rect x="{PAD + 180 * i}" y="2" width="10" height="10" fill="{colour}"/>'
+        f'<text x="{PAD + 14 + 180 * i}" y="11">{html.escape(name)}</text>'
+        for i, (name, colour) in enumerate(names)
+    )

@@ -1,0 +1,111 @@
+"""From good pictures and a detector to upright crops: the same boxes the device will see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edge_app.crop import CropSpec, crop_to_frame, upright_crop
+from edge_app.line import ProductFinder
+from edge_app.obb import touches_border
+from edge_app.orientation import DirectionCue
+from edge_app.records import BoxCxcywhr, U8Array
+from edge_app.tracking import BORDER_MARGIN_PX
+from export.dataset import Picture
+
+MARGIN = 0.08
+"""Of the box on each side: a chipped edge must lie inside, the belt is no product."""
+
+MAX_CROP_PIXELS = 64 * 1024
+"""About 224 × 224 and a quarter: one crop stays near 10 ms on two cores."""
+
+SIDE_STEP_PX = 32
+"""Crop sides are multiples of the backbone's stride, so that its grids lie on one another."""
+
+MIN_SIDE_PX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPart:
+    """One product a detector found in one picture.
+
+    Attributes:
+        picture: index into the list of pictures.
+        box_cxcywhr: frame pixels; direction not known yet.
+    """
+
+    picture: int
+    box_cxcywhr: BoxCxcywhr
+
+
+def find_parts(
+    finder: ProductFinder,
+    pictures: Sequence[Picture],
+    fills_frame: bool,
+    progress: Callable[[float], None],
+) -> tuple[list[FoundPart], list[str]]:
+    """Return every whole product, and the names of the pictures without one."""
+    found: list[FoundPart] = []
+    empty: list[str] = []
+    for index, picture in enumerate(pictures):
+        boxes = [d.box_cxcywhr for d in finder.find(picture.read())]
+        if not fills_frame:
+            boxes = [b for b in boxes if not touches_border(b, picture.hw, BORDER_MARGIN_PX)]
+        found += [FoundPart(index, box) for box in boxes]
+        if not boxes:
+            empty.append(picture.name)
+        progress((index + 1) / len(pictures))
+    return found, empty
+
+
+def crop_spec_for(boxes_cxcywhr: Sequence[BoxCxcywhr], fills_frame: bool) -> CropSpec:
+    """Return how to cut: the median box's own aspect, its own scale up to the pixel limit.
+
+    A product that fills the frame is stretched to the median picture's aspect, so that pictures of
+    mixed sizes give one crop size.
+    """
+    margin = 0.0 if fills_frame else MARGIN
+    w = float(np.median([b[2] for b in boxes_cxcywhr])) * (1 + 2 * margin)
+    h = float(np.median([b[3] for b in boxes_cxcywhr])) * (1 + 2 * margin)
+    limit = 224 * 224 if fills_frame else MAX_CROP_PIXELS
+    scale = min(1.0, (limit / (w * h)) ** 0.5)
+    return CropSpec((_side(h * scale), _side(w * scale)), margin, stretch=fills_frame)
+
+
+def _side(length_px: float) -> int:
+    return max(MIN_SIDE_PX, round(length_px / SIDE_STEP_PX) * SIDE_STEP_PX)
+
+
+def cut_crops(
+    pictures: Sequence[Picture],
+    parts: Sequence[FoundPart],
+    cue: DirectionCue | None,
+    spec: CropSpec,
+    progress: Callable[[float], None],
+) -> tuple[list[U8Array], list[BoxCxcywhr]]:
+    """Return the upright crop and the directed box of every part."""
+    crops: list[U8Array] = []
+    boxes: list[BoxCxcywhr] = []
+    for part in parts:
+        pixels = pictures[part.picture].read()
+        box = cue.directed(pixels, part.box_cxcywhr) if cue else part.box_cxcywhr
+        crops.append(upright_crop(pixels, box, spec))
+        boxes.append(box)
+        progress(len(crops) / len(parts))
+    return crops, boxes
+
+
+def paint_into_frame(
+    pixels_hwc: U8Array, crop: U8Array, painted: U8Array, box: BoxCxcywhr, spec: CropSpec
+) -> U8Array:
+    """Return the frame with what was painted onto a crop put where the crop was cut out.
+
+    Only the change is added, so that the rest of the frame keeps its own pixels and noise.
+    """
+    h, w = pixels_hwc.shape[:2]
+    change = painted.astype(np.float32) - crop.astype(np.float32)
+    there = cv2.warpAffine(change, crop_to_frame(box, spec), (w, h), flags=cv2.INTER_LINEAR)
+    return np.clip(np.round(pixels_hwc + there), 0, 255).astype(np.uint8)

@@ -1,0 +1,106 @@
+"""The golden set: pictures whose outcome a device must reproduce before it trusts a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edge_app.errors import DataError
+from edge_app.manifest import GoldenPart, GoldenPicture
+from edge_app.model import LoadedModel
+from edge_app.offline import look_at
+from edge_app.records import U8Array
+from export.augment import pseudo_anomaly
+from export.crops import paint_into_frame
+
+GOLDEN_PICTURES = 20
+JPEG_QUALITY = 92
+
+MARGIN = 0.05
+"""A golden score keeps this distance from the threshold, as a fraction of it: rounding on another
+processor must not flip a golden verdict."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GoldenFile:
+    """One golden picture: its bytes and what must come out."""
+
+    picture: GoldenPicture
+    data: bytes
+
+
+def make_golden_set(
+    model: LoadedModel,
+    readers: Sequence[Callable[[], U8Array]],
+    mask: U8Array | None,
+    seed: int,
+    progress: Callable[[float], None],
+) -> list[GoldenFile]:
+    """Return golden pictures spread over the scores, about half of them with a painted defect.
+
+    Args:
+        readers: read held-back good pictures.
+        mask: the product's region in a crop.
+
+    Raises:
+        DataError: hardly any picture keeps its distance from the threshold.
+    """
+    rng = np.random.default_rng(seed)
+    candidates: list[GoldenFile] = []
+    for index, read in enumerate(readers[: 2 * GOLDEN_PICTURES]):
+        pixels = read()
+        if index % 2:
+            pixels = _with_defect(model, pixels, mask, rng)
+        golden = _golden(model, pixels, f"golden/{index:03d}.jpg")
+        if golden is not None:
+            candidates.append(golden)
+        progress((index + 1) / min(len(readers), 2 * GOLDEN_PICTURES))
+    chosen = _spread(candidates)
+    if len(chosen) < 4:
+        raise DataError(
+            f"Only {len(chosen)} of {len(readers)} held-back pictures keep {MARGIN:.0%} distance "
+            "from the threshold: the model hardly tells good parts from bad. Take more pictures."
+        )
+    return chosen
+
+
+def _with_defect(
+    model: LoadedModel, pixels: U8Array, mask: U8Array | None, rng: np.random.Generator
+) -> U8Array:
+    looks = look_at(model, pixels)
+    if not looks:
+        return pixels
+    look = looks[0]
+    painted = pseudo_anomaly(rng, look.crop, mask).crop_hwc
+    return paint_into_frame(pixels, look.crop, painted, look.box_cxcywhr, model.spec)
+
+
+def _golden(model: LoadedModel, pixels: U8Array, file: str) -> GoldenFile | None:
+    """Return the picture with its expectations, or None if a score is too near the threshold."""
+    ok, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not ok:
+        raise DataError(f"OpenCV cannot encode {file}.")
+    decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
+    looks = look_at(model, decoded)
+    limit = model.limits.score_threshold
+    if not looks or any(abs(k.anomaly.score - limit) < MARGIN * abs(limit) for k in looks):
+        return None
+    parts = tuple(
+        GoldenPart(
+            box_cxcywhr=k.box_cxcywhr,
+            score=k.anomaly.score,
+            verdict="NG" if k.anomaly.score >= limit else "OK",
+        )
+        for k in looks
+    )
+    return GoldenFile(GoldenPicture(file=file, parts=parts), encoded.tobytes())
+
+
+def _spread(candidates: list[GoldenFile]) -> list[GoldenFile]:
+    """Return at most GOLDEN_PICTURES of them, evenly over the range of their largest scores."""
+    ordered = sorted(candidates, key=lambda g: max(p.score for p in g.picture.parts))
+    picks = np.linspace(0, len(ordered) - 1, min(GOLDEN_PICTURES, len(ordered)))
+    return sorted((ordered[round(i)] for i in picks), key=lambda g: g.picture.file)

@@ -1,0 +1,96 @@
+"""From scores of held-back good parts and pseudo-anomalies to the manifest's thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration.threshold import (
+    GridSearch,
+    ThresholdChoice,
+    choose_threshold,
+    fit_normalisation,
+    grid_search,
+)
+from edge_app.inspector import Inspector
+from edge_app.manifest import Normalisation, Thresholds
+from edge_app.records import F64Array, U8Array
+from export.augment import pseudo_anomaly
+
+MAP_QUANTILE = 0.995
+"""Of good crops' map maxima: above it an area is a defect's outline."""
+
+BATCH = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """Scores and map maxima of one set of crops."""
+
+    scores: F64Array
+    map_peaks: F64Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """What calibration found, for the manifest and the report."""
+
+    thresholds: Thresholds
+    choice: ThresholdChoice
+    grid: GridSearch
+    good: Scored
+    bad: Scored
+    recall: float
+
+
+def score_crops(
+    inspector: Inspector, crops: Sequence[U8Array], progress: Callable[[float], None]
+) -> Scored:
+    """Return every crop's score and map maximum."""
+    scores: list[float] = []
+    peaks: list[float] = []
+    for start in range(0, len(crops), BATCH):
+        for anomaly in inspector.score(crops[start : start + BATCH]):
+            scores.append(anomaly.score)
+            peaks.append(float(anomaly.map_hw.max()))
+        progress(len(scores) / len(crops))
+    return Scored(np.array(scores), np.array(peaks))
+
+
+def paint_all(crops: Sequence[U8Array], mask: U8Array | None, seed: int) -> list[U8Array]:
+    """Return each crop with one pseudo-anomaly; seeded apart from training."""
+    rng = np.random.default_rng([seed, 1])
+    return [pseudo_anomaly(rng, crop, mask).crop_hwc for crop in crops]
+
+
+def calibrate(good: Scored, bad: Scored, false_alarm_rate: float) -> Calibration:
+    """Choose the thresholds from good parts' scores; pseudo-anomalies give the scale.
+
+    The score threshold is the lowest that keeps the false-alarm budget. The paper's grid search
+    on the normalised score is computed beside it, for the report.
+
+    Raises:
+        DataError: scores are missing or not finite, or pseudo-anomalies score no higher than good
+            parts.
+    """
+    normalisation = fit_normalisation(good.scores, bad.scores)
+    choice = choose_threshold(good.scores, false_alarm_rate)
+    grid = grid_search(
+        [np.array([s]) for s in good.scores],
+        [np.array([s]) for s in bad.scores],
+        normalisation,
+        false_alarm_rate,
+    )
+    thresholds = Thresholds(
+        score_threshold=choice.threshold,
+        map_threshold=float(np.quantile(good.map_peaks, MAP_QUANTILE)),
+        threshold_id="calibrated-1",
+        normalisation=Normalisation(low=normalisation.low, high=normalisation.high),
+        false_alarm_rate=false_alarm_rate,
+        calibration_scores=tuple(sorted(float(s) for s in good.scores)),
+        defects_from="pseudo-anomalies",
+    )
+    recall = float((bad.scores >= choice.threshold).mean())
+    return Calibration(thresholds, choice, grid, good, bad, recall)

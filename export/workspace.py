@@ -1,0 +1,90 @@
+"""The folder beside the bundle where a build keeps what each step found, so that it can resume.
+
+A step is done when its `done.json` names the same key: the step's own settings and the keys of
+all steps before it. Anything else is done again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge_app.records import JsonObject
+
+Report = Callable[[str, float], None]
+"""Called with a sentence and the share of the step that is done, 0..1."""
+
+
+@dataclass(slots=True)
+class Workspace:
+    """Runs a build's steps in order, each in a folder of its own.
+
+    Attributes:
+        folder: everything lies below it; may be deleted after the build.
+        report: shows progress.
+        timings_s: step → seconds of this run; 0.0 where an earlier run's result was taken.
+    """
+
+    folder: Path
+    report: Callable[[str, str, float], None]
+    timings_s: dict[str, float] = field(default_factory=dict)
+    _chain: str = ""
+
+    def step(
+        self, name: str, settings: JsonObject, work: Callable[[Path, Report], JsonObject]
+    ) -> tuple[Path, JsonObject]:
+        """Do a step, or take its earlier result.
+
+        Args:
+            name: the step's folder.
+            settings: what its result depends on besides the steps before it; JSON values.
+            work: gets an empty folder and a progress callback, returns JSON values to keep.
+
+        Returns:
+            The step's folder and what `work` returned.
+        """
+        key = self._key(name, settings)
+        folder = self.folder / name
+        done = folder / "done.json"
+        started = time.monotonic()
+        result = _earlier_result(done, key)
+        if result is None:
+            self.report(name, "", 0.0)
+            # A step may leave a checkpoint under its key; anything of another key goes.
+            if (folder / "key").exists() and (folder / "key").read_text() != key:
+                shutil.rmtree(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "key").write_text(key)
+            result = work(folder, lambda text, share: self.report(name, text, share))
+            _write_whole(done, {"key": key, "result": result})
+            self.timings_s[name] = time.monotonic() - started
+        else:
+            self.timings_s[name] = 0.0
+        self.report(name, "done", 1.0)
+        self._chain = key
+        return folder, result
+
+    def _key(self, name: str, settings: JsonObject) -> str:
+        text = json.dumps([self._chain, name, settings], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _earlier_result(done: Path, key: str) -> JsonObject | None:
+    try:
+        saved: dict[str, Any] = json.loads(done.read_text())
+    except (OSError, ValueError):
+        return None
+    result: JsonObject | None = saved.get("result") if saved.get("key") == key else None
+    return result
+
+
+def _write_whole(path: Path, content: JsonObject) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content))
+    partial.replace(path)

@@ -8,13 +8,18 @@ from urllib.parse import urlsplit
 
 from edge_app.page.state import AlertCard, CameraView, Facts, PageState
 from edge_app.page.words import (
+    BLIND_CAMERA_STATES,
     EVENT_WORDS,
     GOOD_CAMERA_STATES,
     VERDICT_WORDS,
+    age_words,
     camera_words,
     reason_words,
 )
 from edge_app.records import AlarmEvent, EventKind, JsonObject, PartVerdict, VerdictState
+
+FEW_WAITING = 5
+"""So many alerts on their way to a reachable broker are no news."""
 
 
 def state_json(state: PageState) -> JsonObject:
@@ -27,7 +32,7 @@ def state_json(state: PageState) -> JsonObject:
         "bundle": [{"label": label, "text": text} for label, text in facts.bundle],
         "has_map": facts.map_threshold is not None,
         "cameras": state.read_cameras(describe),
-        "notes": _notes(facts.health),
+        "notes": _notes(facts),
     }
 
 
@@ -42,9 +47,11 @@ def _camera_json(view: CameraView, facts: Facts, now_s: float) -> JsonObject:
         "name": view.name,
         "sequence": view.sequence,
         "picture_age_s": age_s,
+        "picture_age_text": "" if age_s is None else age_words(age_s),
         "state": view.state,
         "state_text": camera_words(view.state or "starting", view.detail, age_s),
         "is_good": view.state in GOOD_CAMERA_STATES,
+        "is_blind": view.state in BLIND_CAMERA_STATES,
         "verdict": None if view.verdict is None else _verdict_json(view.verdict),
         "figures": _figures(view, facts, now_s),
     }
@@ -86,10 +93,13 @@ def _skipped(health: JsonObject, camera: str) -> int | None:
     return None
 
 
-def _notes(health: JsonObject) -> list[str]:
-    """Return what people should know of the device, worst first; empty when all is well."""
-    outbox: dict[str, Any] = health.get("outbox") or {}
-    evidence: dict[str, Any] = health.get("evidence") or {}
+def _notes(facts: Facts) -> list[str]:
+    """Return what people should know of the device, worst first; empty when all is well.
+
+    That alerts wait is said by the broker's own line while it is away.
+    """
+    outbox: dict[str, Any] = facts.health.get("outbox") or {}
+    evidence: dict[str, Any] = facts.health.get("evidence") or {}
     notes = []
     if outbox.get("reserve_released"):
         notes.append("The disk is full: alerts use the last reserve. Free some space soon.")
@@ -97,7 +107,7 @@ def _notes(health: JsonObject) -> list[str]:
         notes.append(f"{outbox['counted_only']} alerts were only counted: the alarm store is full.")
     if evidence.get("dropped"):
         notes.append(f"{evidence['dropped']} alerts have no picture: {evidence['problem']}.")
-    if outbox.get("depth"):
+    if outbox.get("depth", 0) > FEW_WAITING and facts.is_broker_good is not False:
         notes.append(f"Alerts waiting safely on disk for the broker: {outbox['depth']}.")
     return notes
 

@@ -44,6 +44,7 @@ _CAMERA_STATES = {
 }
 
 GOOD_CAMERA_STATES = ("capturing", "waiting_for_trigger")
+BLIND_CAMERA_STATES = ("stalled", "reconnecting")
 
 
 def reason_words(reason: str) -> str:

@@ -6,6 +6,8 @@ const PICTURE_PAUSE_MS = 80;
 const LOST_AFTER_MS = 3000;
 const OLD_PICTURE_S = 5;
 
+const startsWithMap = new URLSearchParams(location.search).get("map") === "1";
+
 const byId = (id) => document.getElementById(id);
 const cameras = new Map();
 let lastContactMs = performance.now();
@@ -40,17 +42,19 @@ async function read(address) {
 function cameraCard(name) {
   if (cameras.has(name)) return cameras.get(name);
   const card = byId("camera-template").content.firstElementChild.cloneNode(true);
-  const camera = { name, card, withMap: false, sequence: 0, changed: false, find: (css) => card.querySelector(css) };
+  const camera = { name, card, withMap: startsWithMap, sequence: 0, changed: false, find: (css) => card.querySelector(css) };
   camera.find(".camera-name").textContent = name;
-  camera.find(".map-toggle").addEventListener("click", (event) => {
+  const toggle = camera.find(".map-toggle");
+  toggle.setAttribute("aria-pressed", String(camera.withMap));
+  toggle.addEventListener("click", () => {
     camera.withMap = !camera.withMap;
     camera.changed = true;
-    event.currentTarget.setAttribute("aria-pressed", String(camera.withMap));
+    toggle.setAttribute("aria-pressed", String(camera.withMap));
   });
   byId("no-camera").hidden = true;
   byId("cameras").append(card);
   cameras.set(name, camera);
-  byId("cameras").classList.toggle("is-many", cameras.size > 1);
+  document.body.classList.toggle("has-many", cameras.size > 1);
   showPictures(camera);
   return camera;
 }
@@ -68,6 +72,16 @@ function showVerdict(camera, verdict) {
   if (!hasScore || verdict.threshold <= 0) return;
   const share = Math.max(0, Math.min(1, verdict.score / (1.5 * verdict.threshold)));
   find(".scale-fill").setAttribute("width", String(100 * share));
+}
+
+// Without pictures the last part's verdict says nothing of what passes now: never leave OK standing.
+function showBlind(camera, data) {
+  camera.card.dataset.verdict = "BLIND";
+  camera.card.removeAttribute("data-scored");
+  write(camera.find(".verdict"), "NOT INSPECTING");
+  write(camera.find(".score"), `Camera: ${data.state_text}`);
+  const last = data.verdict ? `The last part, at ${clockTime(data.verdict.captured_at_ns)}, was ${data.verdict.words}.` : "";
+  write(camera.find(".part"), last);
 }
 
 function showFigures(camera, figures) {
@@ -88,12 +102,15 @@ function showFigures(camera, figures) {
 function showCamera(data, hasMap) {
   const camera = cameraCard(data.name);
   chip(camera.find(".camera-state"), `Camera: ${data.state_text}`, data.is_good);
-  showVerdict(camera, data.verdict);
+  if (data.is_blind) showBlind(camera, data);
+  else showVerdict(camera, data.verdict);
   showFigures(camera, data.figures);
   camera.find(".map-toggle").hidden = !hasMap;
-  camera.latest = data.sequence;
   const isOld = data.state !== "waiting_for_trigger" && data.picture_age_s > OLD_PICTURE_S;
   camera.find(".picture").classList.toggle("is-old", isOld);
+  const caption = camera.find("figcaption");
+  caption.hidden = data.sequence > 0 && !isOld;
+  if (isOld) write(caption, `This picture is ${data.picture_age_text} old`);
 }
 
 function showBundle(entries) {
@@ -124,13 +141,14 @@ function alertCard(alert) {
   const verdict = alert.verdict;
   card.dataset.verdict = verdict ? verdict.state : "GAP";
   put(".badge", verdict ? verdict.words : "MISSED");
-  put(".event", alert.kind_words.toLowerCase());
   const time = card.querySelector("time");
   time.textContent = clockTime(alert.at_ns);
   time.dateTime = new Date(alert.at_ns / 1e6).toISOString();
   if (verdict?.score != null) put(".alert-score", `Score ${score(verdict.score)} – limit ${score(verdict.threshold)}`);
   put(".alert-text", alert.text);
-  put(".alert-part", [alert.camera, verdict?.source_name ?? verdict?.part_id].filter(Boolean).join(" · "));
+  const part = verdict?.source_name ?? verdict?.part_id ?? "";
+  const camera = part.startsWith(alert.camera) ? "" : alert.camera;
+  put(".alert-part", [alert.kind_words, camera, part].filter(Boolean).join(" · "));
   thumbnail(card.querySelector(".thumb"), alert);
   return card;
 }
@@ -221,7 +239,6 @@ async function swap(picture, camera, answer) {
   await picture.decode();
   picture.hidden = false;
   picture.alt = `Live picture of ${camera.name} with the products' boxes and verdicts`;
-  camera.find("figcaption").hidden = true;
   camera.sequence = Number(answer.headers.get("X-Frame-Sequence"));
   if (before.startsWith("blob:")) URL.revokeObjectURL(before);
 }

@@ -1,0 +1,247 @@
+"""From calibration scores to a threshold: false-alarm budget, grid search, softmax threshold.
+
+Thresholds are data: nothing here touches a graph, and the normalisation is fixed at calibration.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_app.errors import DataError
+from edge_app.records import F32Array, F64Array
+
+GRID = tuple(round(0.1 + 0.05 * i, 2) for i in range(17))
+"""Thresholds tried on the normalised score, 0.1 to 0.9, as in the paper (Le and Kim)."""
+
+CONFIDENCE = 0.95
+"""Confidence of the bound on the true false-alarm rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdChoice:
+    """A threshold and what it promises.
+
+    Attributes:
+        threshold: `score >= threshold` is NG.
+        good_count: good parts it rests on, one score per part.
+        false_alarms: good calibration parts at or above it.
+        rate_bound: upper confidence bound of the true false-alarm rate, 0..1 (Beta quantile).
+        is_guaranteed: `rate_bound` is within the budget. False: too few parts, see `needed_count`.
+        needed_count: good parts with which the budget could be guaranteed.
+    """
+
+    threshold: float
+    budget_rate: float
+    good_count: int
+    false_alarms: int
+    rate_bound: float
+    is_guaranteed: bool
+    needed_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """A monotone line from scores to 0..1, fixed at calibration, never refitted on what is judged.
+
+    Attributes:
+        low: score that becomes 0, high: score that becomes 1; both clipped beyond.
+    """
+
+    low: float
+    high: float
+
+    def apply(self, scores: F64Array) -> F64Array:
+        """Return (n,) float64 in 0..1."""
+        return np.clip((scores - self.low) / (self.high - self.low), 0.0, 1.0)
+
+    def undo(self, value: float) -> float:
+        """Return the score that is normalised to `value`."""
+        return self.low + value * (self.high - self.low)
+
+
+@dataclass(frozen=True, slots=True)
+class GridPoint:
+    """What one threshold finds among the calibration parts."""
+
+    threshold: float
+    regions_found: int
+    false_positives: int
+
+
+@dataclass(frozen=True, slots=True)
+class GridSearch:
+    """The paper's curve and the point chosen on it.
+
+    Attributes:
+        points: one per threshold of GRID, ascending.
+        chosen: most regions found among those within the false-positive limit.
+        score_threshold: `chosen` on the scale of the scores.
+        is_within_limit: False when no point kept the limit; `chosen` then has the fewest.
+    """
+
+    points: tuple[GridPoint, ...]
+    chosen: GridPoint
+    score_threshold: float
+    normalisation: Normalisation
+    is_within_limit: bool
+
+
+def choose_threshold(good_scores: F64Array, budget_rate: float) -> ThresholdChoice:
+    """Return the lowest threshold that keeps good parts within a false-alarm budget.
+
+    With enough parts the true rate is at most the budget at 95 % confidence (split-conformal order
+    statistic, Beta bound). With too few the threshold lies just above the largest good score and
+    the choice says that it is not guaranteed.
+
+    Args:
+        good_scores: (n,) scores of held-back good parts, one per part.
+        budget_rate: allowed share of good parts alarmed, e.g. 0.005.
+
+    Raises:
+        DataError: no scores, a NaN among them, or a budget outside 0..1.
+    """
+    scores = _checked(good_scores, "good parts")
+    if not 0.0 < budget_rate < 1.0:
+        raise DataError(f"A false-alarm budget lies between 0 and 1, got {budget_rate}.")
+    needed = math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-budget_rate))
+    alarms = _allowed_alarms(len(scores), budget_rate)
+    return _choice(scores, budget_rate, max(alarms, 0), alarms >= 0, needed)
+
+
+def _choice(
+    scores: F64Array, budget_rate: float, alarms: int, is_guaranteed: bool, needed: int
+) -> ThresholdChoice:
+    ordered = np.sort(scores)[::-1]
+    threshold = float(np.nextafter(ordered[min(alarms, len(ordered) - 1)], np.inf))
+    counted = int(np.count_nonzero(scores >= threshold))
+    bound = rate_bound(counted, len(scores))
+    return ThresholdChoice(
+        threshold, budget_rate, len(scores), counted, bound, is_guaranteed, needed
+    )
+
+
+def _allowed_alarms(count: int, budget_rate: float) -> int:
+    """Return the most alarms among `count` whose bound keeps the budget; −1 if none does."""
+    alarms = -1
+    while alarms + 1 < count and rate_bound(alarms + 1, count) <= budget_rate:
+        alarms += 1
+    return alarms
+
+
+def rate_bound(alarms: int, count: int) -> float:
+    """Return the upper 95 % Clopper-Pearson bound of a rate seen as `alarms` of `count`.
+
+    Found by bisection on the binomial tail, so that no statistics library is needed.
+    """
+    if alarms >= count:
+        return 1.0
+    low, high = alarms / count, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _binomial_tail(alarms, count, middle) > 1 - CONFIDENCE:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _binomial_tail(alarms: int, count: int, rate: float) -> float:
+    """Return P(at most `alarms` of `count`) at the given rate, summed in log space."""
+    if rate <= 0.0 or rate >= 1.0:
+        return 1.0 if rate <= 0.0 else 0.0
+    log_n = math.lgamma(count + 1)
+    terms = [
+        log_n - math.lgamma(k + 1) - math.lgamma(count - k + 1)
+        + k * math.log(rate) + (count - k) * math.log1p(-rate)
+        for k in range(alarms + 1)
+    ]  # fmt: skip
+    return math.fsum(math.exp(term) for term in terms)
+
+
+def fit_normalisation(good_scores: F64Array, bad_scores: F64Array) -> Normalisation:
+    """Return the line from the good median (0) to the bad parts' 90th percentile (1).
+
+    Quantiles, not extremes: one wild calibration part must not squeeze all others together.
+
+    Raises:
+        DataError: empty or NaN scores, or bad parts that do not score above the good median.
+    """
+    low = float(np.median(_checked(good_scores, "good parts")))
+    high = float(np.quantile(_checked(bad_scores, "defects"), 0.9))
+    if high <= low:
+        raise DataError(
+            f"Calibration defects score no higher (90th percentile {high:.4g}) than good parts "
+            f"(median {low:.4g}): the model does not see them. Train again or check the folders."
+        )
+    return Normalisation(low, high)
+
+
+def grid_search(
+    good_region_peaks: Sequence[F64Array],
+    bad_region_peaks: Sequence[F64Array],
+    normalisation: Normalisation,
+    max_false_positive_rate: float,
+) -> GridSearch:
+    """Return the paper's grid search: most anomaly regions found without too many false positives.
+
+    Args:
+        good_region_peaks: per good part, the scores of its candidate regions (the part's own score
+            where it has just one).
+        bad_region_peaks: the same per defective part, for regions that meet a true defect.
+        normalisation: fixed scale on which GRID is read.
+        max_false_positive_rate: allowed false-positive regions per good part.
+
+    Raises:
+        DataError: there are no good or no defective parts, or a score is NaN.
+    """
+    good = normalisation.apply(_checked(_joined(good_region_peaks), "good parts"))
+    bad = normalisation.apply(_checked(_joined(bad_region_peaks), "defects"))
+    points = tuple(
+        GridPoint(t, int(np.count_nonzero(bad >= t)), int(np.count_nonzero(good >= t)))
+        for t in GRID
+    )
+    limit = max_false_positive_rate * len(good_region_peaks)
+    allowed = [p for p in points if p.false_positives <= limit]
+    chosen = _best(allowed) if allowed else min(points, key=lambda p: p.false_positives)
+    at = normalisation.undo(chosen.threshold)
+    return GridSearch(points, chosen, at, normalisation, bool(allowed))
+
+
+def _best(points: Sequence[GridPoint]) -> GridPoint:
+    """Most regions found; among equals fewest false positives, then the higher threshold."""
+    return max(points, key=lambda p: (p.regions_found, -p.false_positives, p.threshold))
+
+
+def softmax_kind(logits: F32Array, threshold: float) -> int | None:
+    """Return the most probable kind, or None ("unknown") when its probability is not above T.
+
+    Args:
+        logits: (c,) float32 of one region.
+        threshold: T, 0..1.
+
+    Raises:
+        DataError: the logits are empty or not finite.
+    """
+    if logits.ndim != 1 or logits.size == 0 or not np.isfinite(logits).all():
+        raise DataError(f"softmax_kind wants (c,) finite logits, got {logits!r}")
+    powers = np.exp(logits.astype(np.float64) - float(logits.max()))
+    best = int(np.argmax(powers))
+    return best if powers[best] / powers.sum() > threshold else None
+
+
+def _joined(parts: Sequence[F64Array]) -> F64Array:
+    return np.concatenate([np.asarray(p, np.float64) for p in parts]) if parts else np.zeros(0)
+
+
+def _checked(scores: F64Array, what: str) -> F64Array:
+    values = np.asarray(scores, np.float64)
+    if values.ndim != 1 or values.size == 0:
+        raise DataError(f"Calibration needs scores of {what}, got shape {values.shape}.")
+    if not np.isfinite(values).all():
+        bad = int(np.count_nonzero(~np.isfinite(values)))
+        raise DataError(f"{bad} of {values.size} scores of {what} are not finite: check the model.")
+    return values

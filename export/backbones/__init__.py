@@ -1,0 +1,1 @@
+"""Feature extractors: our own network definitions, weights from ordinary packages."""

@@ -1,0 +1,68 @@
+"""Which terms to sum and which map to export: decided on held-back crops, written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import get_args
+
+import cv2
+import numpy as np
+
+from edge_app.records import F32Array, F64Array, U8Array
+from export.inspector_graph import MapKind
+
+WEIGHT_CANDIDATES: dict[str, tuple[float, float, float]] = {
+    "position": (1, 0, 0),
+    "coreset": (0, 1, 0),
+    "statistics": (0, 0, 1),
+    "position+coreset": (1, 1, 0),
+    "position+statistics": (1, 0, 1),
+    "coreset+statistics": (0, 1, 1),
+    "position+coreset+statistics": (1, 1, 1),
+}
+"""Sums of standardised terms that compete: position, coreset, statistics."""
+
+MAP_KINDS: tuple[MapKind, ...] = get_args(MapKind)
+
+
+def choose_weights(good: F64Array, bad: F64Array) -> tuple[F64Array, dict[str, float]]:
+    """Return the (3,) weights with the best AUROC and every candidate's AUROC.
+
+    Args:
+        good: (n, 3) standardised terms of held-back good crops.
+        bad: (m, 3) the same of their painted copies.
+    """
+    table = {
+        name: round(auroc(good @ np.array(w), bad @ np.array(w)), 4)
+        for name, w in WEIGHT_CANDIDATES.items()
+    }
+    best = max(table, key=lambda name: table[name])
+    return np.array(WEIGHT_CANDIDATES[best], np.float64), table
+
+
+def choose_map(
+    maps: Mapping[str, F32Array], regions_nhw: U8Array
+) -> tuple[MapKind, dict[str, float]]:
+    """Return the map kind that separates painted pixels best and each kind's mean AUROC.
+
+    The AUROC is taken within each crop and averaged: it asks where, not how strange.
+    """
+    table = {kind: round(_localisation(maps[kind], regions_nhw), 4) for kind in MAP_KINDS}
+    return max(MAP_KINDS, key=lambda kind: table[kind]), table
+
+
+def _localisation(map_ngg: F32Array, regions_nhw: U8Array) -> float:
+    hw = (map_ngg.shape[2], map_ngg.shape[1])
+    values = []
+    for values_hw, region_hw in zip(map_ngg, regions_nhw, strict=True):
+        small = cv2.resize(region_hw, hw, interpolation=cv2.INTER_AREA) > 127
+        if small.any() and not small.all():
+            values.append(auroc(values_hw[~small].astype(float), values_hw[small].astype(float)))
+    return float(np.mean(values)) if values else 0.5
+
+
+def auroc(good: F64Array, bad: F64Array) -> float:
+    """Return P(bad > good) + ½ P(bad = good), 0..1."""
+    ordered = np.sort(good)
+    below = np.searchsorted(ordered, bad, "left") + np.searchsorted(ordered, bad, "right")
+    return float(below.sum() / (2 * len(good) * len(bad)))

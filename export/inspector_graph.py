@@ -1,0 +1,208 @@
+"""The inspector as one graph: pixels in, score and map out, nothing left for the device to do.
+
+Input `crops` uint8 (n, h, w, 3) BGR. Outputs `score` float32 (n,), larger is stranger, and `map`
+float32 (n, h / 4, w / 4), >= 0, 1 being an average place of an average good part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from edge_app.errors import ModelError, ShapeError
+from edge_app.records import JsonObject
+from export.backbones.efficientnet_lite import EfficientNetLite0, normalise_pixels
+from export.gradcam import logit_cam
+from export.inspector_terms import (
+    CoresetTerm,
+    PatchEmbedding,
+    PositionTerm,
+    StatisticsTerm,
+    peak_score,
+    resized,
+)
+
+OPSET = 17
+MAP_STRIDE = 4
+"""Input pixels per map pixel: the finest defects wanted are 6 px wide."""
+
+SCORE_LIMIT = 1e4
+"""Scores stay below it, so that fp16 variants cannot overflow."""
+
+MapKind = Literal["position_energy", "coreset_distance", "logit_cam", "statistics_cam"]
+
+
+@dataclass(frozen=True, slots=True)
+class InspectorParts:
+    """Everything fitted that the graph is put together from.
+
+    Attributes:
+        local_taps: blocks behind the patch embedding, finest grid first.
+        global_taps: blocks behind the statistics term.
+        logit_weights: (c,) "some pseudo-anomaly" minus "normal", of the pretext head.
+    """
+
+    backbone: EfficientNetLite0
+    local_taps: tuple[int, ...]
+    global_taps: tuple[int, ...]
+    embedding: PatchEmbedding
+    position: PositionTerm
+    coreset: CoresetTerm
+    statistics: StatisticsTerm
+    logit_weights: Tensor
+
+
+class Inspector(nn.Module):
+    """Weighted sum of standardised log distances, and one GradCAM map.
+
+    `offset`, `scale` and `weight` are (3,): position, coreset, statistics. They are fixed when the
+    inspector is fitted. A term of weight 0 leaves the exported graph.
+    """
+
+    offset: Tensor
+    scale: Tensor
+    weight: Tensor
+    map_scale: Tensor
+
+    def __init__(self, parts: InspectorParts):
+        super().__init__()
+        self.backbone = parts.backbone
+        self.local_taps, self.global_taps = parts.local_taps, parts.global_taps
+        self.embedding, self.position = parts.embedding, parts.position
+        self.coreset, self.statistics = parts.coreset, parts.statistics
+        self.register_buffer("logit_weights", parts.logit_weights)
+        self.register_buffer("offset", torch.zeros(3))
+        self.register_buffer("scale", torch.ones(3))
+        self.register_buffer("weight", torch.ones(3))
+        self.register_buffer("map_scale", torch.ones(1))
+        self.map_kind: MapKind = "position_energy"
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (n,) scores and (n, h / 4, w / 4) maps of uint8 (n, h, w, 3) crops."""
+        taps = self.taps(crops)
+        embedded = self.embedding([taps[b] for b in self.local_taps])
+        used = [i for i in range(3) if float(self.weight[i]) != 0.0]
+        raw = {i: self.term(i, taps, embedded) for i in used}
+        parts = [(raw[i] - self.offset[i]) * (self.weight[i] / self.scale[i]) for i in used]
+        score = torch.stack(parts).sum(0).clamp(-SCORE_LIMIT, SCORE_LIMIT)
+        coarse = self.map_of(self.map_kind, taps, embedded) * self.map_scale
+        return score, enlarged(coarse, (int(crops.shape[1]), int(crops.shape[2])))
+
+    def taps(self, crops: Tensor) -> dict[int, Tensor]:
+        """Return the tapped blocks' outputs by block number."""
+        wanted = sorted({*self.local_taps, *self.global_taps})
+        found = self.backbone(normalise_pixels(crops), wanted)
+        return dict(zip(wanted, found, strict=True))
+
+    def term(self, index: int, taps: dict[int, Tensor], embedded: Tensor) -> Tensor:
+        """Return (n,) log distances of one term, not yet standardised."""
+        if index == 0:
+            return peak_score(self.position(embedded))
+        if index == 1:
+            return peak_score(self.coreset(embedded))
+        return torch.log(self.statistics([taps[b] for b in self.global_taps]))
+
+    def map_of(self, kind: MapKind, taps: dict[int, Tensor], embedded: Tensor) -> Tensor:
+        """Return one kind's (n, gh, gw) map on its own grid, not yet scaled."""
+        if kind == "position_energy":
+            return self.position(embedded)
+        if kind == "coreset_distance":
+            return self.coreset(embedded)
+        if kind == "logit_cam":
+            return logit_cam(taps[max(taps)], self.logit_weights)
+        levels = self.statistics.maps([taps[b] for b in self.global_taps])
+        grid_hw = (int(levels[0].shape[1]), int(levels[0].shape[2]))
+        return torch.stack([resized(m[:, None], grid_hw)[:, 0] for m in levels]).sum(0)
+
+
+TERM_NAMES = ("position", "coreset", "statistics")
+
+
+def enlarged(map_nhw: Tensor, crop_hw: tuple[int, int]) -> Tensor:
+    """Return the map at one MAP_STRIDE-th of the crop's size, bilinear, (n, mh, mw)."""
+    return resized(map_nhw[:, None], (crop_hw[0] // MAP_STRIDE, crop_hw[1] // MAP_STRIDE))[:, 0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedInspector:
+    """A fitted inspector and what was measured while fitting it.
+
+    Attributes:
+        crop_hw: the crop size (height, width) it was made for.
+        report: plain JSON: method, taps, shares, choices and measured figures; no times or paths.
+    """
+
+    inspector: Inspector
+    crop_hw: tuple[int, int]
+    report: JsonObject
+
+
+def export_inspector(trained: TrainedInspector, out: Path) -> JsonObject:
+    """Write inspector.onnx and return its metadata for the manifest and the report.
+
+    Returns:
+        The report of the fit, and `onnx_bytes`, `opset`, `map_hw`, `fp32_nodes` (nodes that fp16
+        variants must leave in fp32: densities and distances).
+
+    Raises:
+        ModelError: the exported graph does not pass ONNX's checker.
+    """
+    h, w = trained.crop_hw
+    example = torch.zeros((2, h, w, 3), dtype=torch.uint8)
+    buffer = io.BytesIO()
+    with torch.no_grad(), _quiet_tracing():
+        torch.onnx.export(
+            trained.inspector.eval(), (example,), buffer, dynamo=False, opset_version=OPSET,
+            input_names=["crops"], output_names=["score", "map"],
+            dynamic_axes={"crops": {0: "n"}, "score": {0: "n"}, "map": {0: "n"}},
+        )  # fmt: skip
+    model = _checked(onnx.load_from_string(buffer.getvalue()))
+    out.write_bytes(model.SerializeToString(deterministic=True))
+    return {
+        **trained.report,
+        "onnx_bytes": out.stat().st_size,
+        "opset": OPSET,
+        "map_hw": [h // MAP_STRIDE, w // MAP_STRIDE],
+        "fp32_nodes": density_nodes(model),
+    }
+
+
+@contextlib.contextmanager
+def _quiet_tracing() -> Iterator[None]:
+    """Hush the tracer: it warns of each size read as a constant, and sizes are fixed per bundle."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", "Constant folding", UserWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        yield
+
+
+def _checked(model: onnx.ModelProto) -> onnx.ModelProto:
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"The exported inspector is not valid ONNX: {error}") from error
+    model.ClearField("doc_string")
+    for node in model.graph.node:
+        node.ClearField("doc_string")
+    return model
+
+
+BACKBONE_SCOPES = ("/backbone/",)
+
+
+def density_nodes(model: onnx.ModelProto, scopes: Sequence[str] = BACKBONE_SCOPES) -> list[str]:
+    """Return the names of all nodes outside the backbone, in graph order."""
+    names = [node.name for node in model.graph.node]
+    if not any(name.startswith(scopes[0]) for name in names):
+        raise ShapeError("The graph has no /backbone/ nodes: the exporter changed its naming.")
+    return [name for name in names if not name.startswith(tuple(scopes))]

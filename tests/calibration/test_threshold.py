@@ -1,0 +1,133 @@
+"""Thresholds from calibration scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calibration.threshold import (
+    GRID,
+    Normalisation,
+    choose_threshold,
+    fit_normalisation,
+    grid_search,
+    rate_bound,
+    softmax_kind,
+)
+from edge_app.errors import DataError
+
+
+def test_rate_bound_agrees_with_the_beta_quantile() -> None:
+    """The bisected bound is SciPy's exact Clopper-Pearson bound."""
+    beta = pytest.importorskip("scipy.stats").beta
+    for alarms, count in ((0, 30), (3, 100), (10, 3000), (99, 100)):
+        exact = beta.ppf(0.95, alarms + 1, count - alarms)
+        assert rate_bound(alarms, count) == pytest.approx(exact, rel=1e-9)
+    assert rate_bound(5, 5) == 1.0
+
+
+def test_budget_is_kept_in_95_of_100_draws() -> None:
+    """Thresholds from 400 good parts keep a 2 % budget on the population in 95 % of draws."""
+    rng = np.random.default_rng(0)
+    kept = 0
+    for _ in range(200):
+        choice = choose_threshold(rng.standard_t(4, 400), 0.02)
+        kept += np.mean(choice.threshold <= POPULATION) <= 0.02
+    assert kept >= 182
+
+
+POPULATION = np.random.default_rng(1).standard_t(4, 100_000)
+
+
+def test_too_few_parts_are_called_not_guaranteed() -> None:
+    """Forty parts cannot promise 0.5 %: nothing good is alarmed, and 598 parts are asked for."""
+    scores = np.random.default_rng(2).normal(size=40)
+    choice = choose_threshold(scores, 0.005)
+    assert not choice.is_guaranteed
+    assert choice.needed_count == 598
+    assert choice.false_alarms == 0
+    assert choice.threshold > scores.max()
+
+
+def test_enough_parts_are_called_guaranteed() -> None:
+    """598 parts promise 0.5 % with no alarm among them; 597 do not."""
+    scores = np.arange(598.0)
+    assert choose_threshold(scores, 0.005).is_guaranteed
+    assert not choose_threshold(scores[:597], 0.005).is_guaranteed
+
+
+def test_one_score_gives_a_threshold_above_it() -> None:
+    """A single good part is judged good and nothing is promised."""
+    choice = choose_threshold(np.array([2.0]), 0.01)
+    assert choice.threshold > 2.0
+    assert not choice.is_guaranteed
+
+
+@pytest.mark.parametrize("scores", [[], [1.0, float("nan")], [float("inf")]])
+def test_unusable_scores_are_refused(scores: list[float]) -> None:
+    """No scores, NaN and infinity end in a clear error, never in a threshold."""
+    with pytest.raises(DataError):
+        choose_threshold(np.array(scores), 0.01)
+
+
+def test_budget_outside_its_range_is_refused() -> None:
+    """A budget of 2 (meant as per cent, perhaps) is named."""
+    with pytest.raises(DataError, match="between 0 and 1, got 2"):
+        choose_threshold(np.zeros(3), 2)
+
+
+def test_grid_is_the_papers() -> None:
+    """0.1 to 0.9 in steps of 0.05: seventeen thresholds."""
+    assert GRID[0] == 0.1
+    assert GRID[-1] == 0.9
+    assert len(GRID) == 17
+    assert np.allclose(np.diff(GRID), 0.05)
+
+
+def test_grid_search_takes_most_regions_within_the_limit() -> None:
+    """Counts by hand: at 0.35 both strong defects are found and no good region is."""
+    good = [np.array([0.05]), np.array([0.3, 0.12]), np.array([])]
+    bad = [np.array([0.36, 0.8]), np.array([0.2])]
+    found = grid_search(good, bad, Normalisation(0.0, 1.0), 0.0)
+    assert found.is_within_limit
+    assert found.chosen.threshold == 0.35
+    assert (found.chosen.regions_found, found.chosen.false_positives) == (2, 0)
+    assert found.points[0].regions_found == 3
+    assert found.points[0].false_positives == 2
+
+
+def test_grid_search_reads_its_threshold_back_on_the_score_scale() -> None:
+    """0.35 between 10 and 20 is a score of 13.5."""
+    found = grid_search([np.array([10.5])], [np.array([13.6])], Normalisation(10.0, 20.0), 0.0)
+    assert found.score_threshold == pytest.approx(13.5)
+
+
+def test_grid_search_says_when_no_threshold_keeps_the_limit() -> None:
+    """A good part at the top of the scale leaves no allowed point: said, and the fewest taken."""
+    found = grid_search([np.array([1.0])], [np.array([0.5])], Normalisation(0.0, 1.0), 0.0)
+    assert not found.is_within_limit
+
+
+def test_normalisation_does_not_follow_one_wild_part() -> None:
+    """One defect a thousand times stranger than the rest leaves the scale as it was."""
+    good, bad = np.linspace(0, 1, 101), np.linspace(2, 3, 100)
+    wild = np.append(bad, 3000.0)
+    assert fit_normalisation(good, wild).high == pytest.approx(
+        fit_normalisation(good, bad).high, abs=0.02
+    )
+
+
+def test_defects_that_score_like_good_parts_are_refused() -> None:
+    """A model that sees nothing is told apart from a threshold problem."""
+    with pytest.raises(DataError, match="does not see them"):
+        fit_normalisation(np.ones(5), np.ones(5))
+
+
+def test_softmax_threshold_sends_the_unsure_to_unknown() -> None:
+    """Probabilities 0.88 and 0.12: kind 0 above T = 0.8, unknown at T = 0.9."""
+    logits = np.array([2.0, 0.0], np.float32)
+    assert softmax_kind(logits, 0.8) == 0
+    assert softmax_kind(logits, 0.9) is None
+    assert softmax_kind(np.array([0.0, 0.0], np.float32), 0.5) is None
+    with pytest.raises(DataError):
+        softmax_kind(np.array([np.nan], np.float32), 0.5)

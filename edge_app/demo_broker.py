@@ -17,6 +17,8 @@ START_TIMEOUT_S = 10.0
 """Importing amqtt and opening a port takes half a second on a slow machine."""
 HOST = "127.0.0.1"
 
+_log = logging.getLogger(__name__)
+
 
 class EmbeddedBroker:
     """A broker in its own thread with its own event loop; use it as a context manager.
@@ -79,12 +81,18 @@ class EmbeddedBroker:
         # amqtt reports every client that leaves as an error of its own
         for name in ("amqtt", "transitions"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        self._loop.set_exception_handler(_note)
         broker = Broker(_configuration(self.port))
         await broker.start()
-        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         self._is_ready.set()
         await self._end.wait()
         await broker.shutdown()
+
+
+def _note(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """Log what amqtt lets fall: a client that hung up while being refused raises inside it."""
+    _log.debug("amqtt: %s", context.get("exception") or context.get("message"))
 
 
 def _configuration(port: int) -> dict[str, object]:

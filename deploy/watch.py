@@ -1,0 +1,281 @@
+"""Watching alerts: a persistent session, each alert once, in order, as rows or JSON lines."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from pydantic import ValidationError
+
+from deploy.watch_evidence import fetch_evidence
+from deploy.watch_order import Ordered, SeenIds, SeqOrder
+from deploy.watch_table import header, row
+from edge_app.errors import BrokerError, DataError
+from edge_app.mqtt.connection import (
+    LOGIN_CODES,
+    MQTT_5,
+    MQTT_311,
+    PROTOCOL_CODE,
+    TAKEN_OVER_CODE,
+    make_client,
+)
+from edge_app.mqtt.dial import CONNACK_TIMEOUT_S, SILENCE_TIMEOUT_S
+from edge_app.mqtt.messages import Alert
+from edge_app.mqtt.settings import MqttSettings
+
+SESSION_EXPIRY_S = 7 * 24 * 3600
+"""A watcher may be away for a week (a plant's holiday) before the broker forgets it."""
+RETRY_S = 1.0
+"""A person is waiting in front of the screen: try again soon."""
+LOOP_S = 0.2
+"""How long one look at the socket takes at most; also how late a stop request is noticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """What to watch and how to show it.
+
+    Attributes:
+        topic: subscription filter (`topics.alert_filter`).
+        client_id: names the persistent session: the same id gets what came meanwhile.
+        evidence_folder: fetch each alert's picture into it; None fetches nothing.
+        count: end after so many alerts; None goes on.
+        timeout_s: end after so long; None goes on.
+    """
+
+    settings: MqttSettings
+    topic: str
+    client_id: str
+    as_json: bool = False
+    evidence_folder: Path | None = None
+    count: int | None = None
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    alert: Alert
+    payload: str
+    client: Client
+    mid: int
+    qos: int
+
+
+class Watch:
+    """One run of the watcher. An alert is acknowledged to the broker after it was shown.
+
+    Args:
+        out: rows or JSON lines.
+        notes: everything else: connections, missing numbers, refused evidence.
+    """
+
+    def __init__(
+        self,
+        options: WatchOptions,
+        out: TextIO = sys.stdout,
+        notes: TextIO = sys.stderr,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._options = options
+        self._out = out
+        self._notes = notes
+        self._now_s = now_s
+        self._seen = SeenIds()
+        self._order: SeqOrder[_Arrived] = SeqOrder()
+        self._fetcher = ThreadPoolExecutor(max_workers=2, thread_name_prefix="evidence")
+        self._refusal: ReasonCode | None = None
+        self._was_answered = True
+        self._error: str | None = None
+        self._should_stop = False
+        self._trouble = ""
+        self.shown = 0
+        self.duplicates = 0
+
+    def stop(self) -> None:
+        """End soon; may be called from a signal handler."""
+        self._should_stop = True
+
+    def run(self) -> int:
+        """Watch until told to end; return the exit code.
+
+        Returns:
+            0, or 1 if `count` was not reached in time.
+
+        Raises:
+            BrokerError: the broker refuses the login or the subscription.
+            ConfigError: a password or certificate file cannot be read.
+        """
+        end_s = self._now_s() + (self._options.timeout_s or float("inf"))
+        if not self._options.as_json:
+            self._say(self._out, header())
+        protocol = MQTT_5
+        while not self._is_done(end_s):
+            self._refusal = None
+            self._watch_once(protocol, end_s)
+            protocol = self._next_protocol(protocol)
+        self._fetcher.shutdown(wait=True)
+        return 0 if self._options.count is None or self.shown >= self._options.count else 1
+
+    # -- one connection -------------------------------------------------------------------------
+
+    def _watch_once(self, protocol: MQTTProtocolVersion, end_s: float) -> None:
+        client = make_client(self._options.settings, protocol, self._options.client_id, True)
+        client.manual_ack_set(True)
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_disconnect = self._on_disconnect
+        try:
+            self._open(client, protocol)
+        except OSError as error:
+            self._complain(f"no broker: {error}; trying again")
+            self._pause(end_s)
+            return
+        self._listen(client, end_s, SILENCE_TIMEOUT_S if protocol == MQTT_5 else CONNACK_TIMEOUT_S)
+        client.disconnect()
+        if self._was_answered and self._refusal is None and not self._is_done(end_s):
+            self._complain("connection lost; trying again")
+            self._pause(end_s)
+
+    def _listen(self, client: Client, end_s: float, answer_s: float) -> None:
+        """Take what comes until the connection ends, or never answered within `answer_s`."""
+        self._was_answered = False
+        answer_by_s = self._now_s() + answer_s
+        while client.loop(LOOP_S) == MQTTErrorCode.MQTT_ERR_SUCCESS and not self._is_done(end_s):
+            if not self._was_answered and self._now_s() > answer_by_s:
+                return
+            self._show(self._order.overdue(self._now_s()))
+            if self._error is not None:
+                raise BrokerError(self._error)
+
+    def _open(self, client: Client, protocol: MQTTProtocolVersion) -> None:
+        settings = self._options.settings
+        more: dict[str, Any] = {}
+        if protocol == MQTT_5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho has no types here
+            properties.SessionExpiryInterval = SESSION_EXPIRY_S
+            more = {"clean_start": False, "properties": properties}
+        client.connect(settings.host, settings.port, settings.keepalive_s, **more)
+
+    def _next_protocol(self, protocol: MQTTProtocolVersion) -> MQTTProtocolVersion:
+        """Return what to speak next, after a connection ended or was refused."""
+        if not self._was_answered:  # hung up without a word: perhaps it does not know MQTT 5
+            return MQTT_311 if protocol == MQTT_5 else MQTT_5
+        if self._refusal is None:
+            return protocol
+        if protocol == MQTT_5 and self._refusal.value == PROTOCOL_CODE:
+            return MQTT_311
+        what = "the login" if self._refusal.value in LOGIN_CODES else "the connection"
+        raise BrokerError(f"broker refused {what}: {self._refusal}; check user and password")
+
+    def _is_done(self, end_s: float) -> bool:
+        count = self._options.count
+        is_full = count is not None and self.shown >= count
+        return self._should_stop or is_full or self._now_s() >= end_s
+
+    def _pause(self, end_s: float) -> None:
+        until_s = min(self._now_s() + RETRY_S, end_s)
+        while self._now_s() < until_s and not self._should_stop:
+            time.sleep(0.05)
+
+    # -- paho's callbacks, in this thread -------------------------------------------------------
+
+    def _on_connect(self, client: Client, _u: Any, _f: Any, reason: ReasonCode, _p: Any) -> None:
+        self._was_answered = True
+        if reason.is_failure:
+            self._refusal = reason
+            return
+        client.subscribe(self._options.topic, qos=1)
+
+    def _on_subscribe(
+        self, _c: Client, _u: Any, _mid: int, reasons: list[ReasonCode], _p: Any
+    ) -> None:
+        if reasons[0].is_failure:
+            self._error = (
+                f"broker refused the subscription to {self._options.topic}: {reasons[0]}; the "
+                "broker's ACL must let this user read it"
+            )
+            return
+        self._trouble = ""
+        settings = self._options.settings
+        self._note(f"watching {self._options.topic} at {settings.host}:{settings.port}")
+
+    def _on_disconnect(self, _c: Client, _u: Any, _f: Any, reason: ReasonCode, _p: Any) -> None:
+        if reason.value == TAKEN_OVER_CODE:
+            self._error = (
+                f"another watcher took over the session {self._options.client_id!r}: give each "
+                "its own --client-id"
+            )
+
+    def _on_message(self, client: Client, _u: Any, message: MQTTMessage) -> None:
+        try:
+            alert = Alert.model_validate_json(message.payload)
+        except ValidationError as error:
+            first = error.errors()[0]
+            self._note(f"no alert on {message.topic}: {first['loc']} {first['msg']}")
+            client.ack(message.mid, message.qos)
+            return
+        if not self._seen.is_new(alert.message_id):
+            self.duplicates += 1
+            client.ack(message.mid, message.qos)
+            return
+        arrived = _Arrived(alert, message.payload.decode(), client, message.mid, message.qos)
+        device = f"{alert.site}/{alert.line}/{alert.device}"
+        self._show(self._order.offer(device, alert.seq, arrived, self._now_s()))
+
+    # -- showing --------------------------------------------------------------------------------
+
+    def _show(self, turns: list[Ordered[_Arrived]]) -> None:
+        for turn in turns:
+            arrived = turn.item
+            if turn.missing is not None:
+                first, last = turn.missing
+                device = arrived.alert.device
+                self._note(f"{device}: seq {first}..{last} missing: the outbox was replaced?")
+            text = arrived.payload if self._options.as_json else self._row(arrived.alert)
+            self._say(self._out, text)
+            self.shown += 1
+            self._fetch(arrived.alert)
+            arrived.client.ack(arrived.mid, arrived.qos)
+
+    def _row(self, alert: Alert) -> str:
+        return row(alert, with_colour=self._out.isatty())
+
+    def _fetch(self, alert: Alert) -> None:
+        folder = self._options.evidence_folder
+        if folder is None or alert.evidence is None:
+            return
+        name = f"{alert.device}-{alert.seq}-{alert.alarm_id}"
+        self._fetcher.submit(fetch_evidence, alert.evidence, folder, name).add_done_callback(
+            self._fetched
+        )
+
+    def _fetched(self, result: Future[Path]) -> None:
+        try:
+            self._note(f"evidence saved: {result.result()}")
+        except (DataError, OSError) as error:
+            self._note(str(error))
+
+    def _complain(self, text: str) -> None:
+        """Say once what keeps happening."""
+        if text != self._trouble:
+            self._note(text)
+        self._trouble = text
+
+    def _note(self, text: str) -> None:
+        self._say(self._notes, f"edge-deploy watch: {text}")
+
+    @staticmethod
+    def _say(stream: TextIO, text: str) -> None:
+        stream.write(text + "\n")
+        stream.flush()

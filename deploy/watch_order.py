@@ -1,0 +1,87 @@
+"""Each alert once and in order: what a consumer of these messages has to do. No IO."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+MAX_SEEN = 100_000
+"""Ids remembered: a day of one alert a second in about 10 MB. Older ones are forgotten first."""
+HOLD_S = 2.0
+"""How long a later alert waits for an earlier one that is missing."""
+
+T = TypeVar("T")
+
+
+class SeenIds:
+    """Remembers the newest ids."""
+
+    def __init__(self, max_ids: int = MAX_SEEN) -> None:
+        self._ids: OrderedDict[str, None] = OrderedDict()
+        self._max = max_ids
+
+    def is_new(self, message_id: str) -> bool:
+        """Return whether this id was not seen before, and remember it as the newest."""
+        was_seen = message_id in self._ids
+        self._ids[message_id] = None
+        self._ids.move_to_end(message_id)
+        if len(self._ids) > self._max:
+            self._ids.popitem(last=False)
+        return not was_seen
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered(Generic[T]):
+    """One item in its turn.
+
+    Attributes:
+        missing: first and last number that never came before this one, None if none is missing.
+        is_late: its number was already passed.
+    """
+
+    item: T
+    missing: tuple[int, int] | None = None
+    is_late: bool = False
+
+
+@dataclass(slots=True)
+class _Device(Generic[T]):
+    expected: int
+    held: dict[int, tuple[T, float]] = field(default_factory=dict)
+
+
+class SeqOrder(Generic[T]):
+    """Puts each device's items in the order of their `seq`, waiting a little for missing ones."""
+
+    def __init__(self, hold_s: float = HOLD_S) -> None:
+        self._hold_s = hold_s
+        self._devices: dict[str, _Device[T]] = {}
+
+    def offer(self, device: str, seq: int, item: T, now_s: float) -> list[Ordered[T]]:
+        """Take one item; return what is in turn now. A device's first item is in turn at once."""
+        state = self._devices.setdefault(device, _Device(expected=seq))
+        if seq < state.expected:
+            return [Ordered(item, is_late=True)]
+        state.held[seq] = (item, now_s)
+        return self._in_turn(state)
+
+    def overdue(self, now_s: float) -> list[Ordered[T]]:
+        """Return what has waited long enough for a missing number; the first one names the gap."""
+        ready: list[Ordered[T]] = []
+        for state in self._devices.values():
+            if state.held and min(s for _, s in state.held.values()) + self._hold_s <= now_s:
+                first, state_expected = min(state.held), state.expected
+                state.expected = first
+                head, *rest = self._in_turn(state)
+                ready += [Ordered(head.item, missing=(state_expected, first - 1)), *rest]
+        return ready
+
+    @staticmethod
+    def _in_turn(state: _Device[T]) -> list[Ordered[T]]:
+        ready: list[Ordered[T]] = []
+        while state.expected in state.held:
+            item, _ = state.held.pop(state.expected)
+            ready.append(Ordered(item))
+            state.expected += 1
+        return ready

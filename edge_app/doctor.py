@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from edge_app.config_model import AppConfig
@@ -69,13 +70,8 @@ def print_table(checks: list[Check], console: Console | None = None) -> None:
     table = Table("check", "state", "what was found, and what to do", box=None, pad_edge=False)
     for check in checks:
         said = check.detail + (f"\n→ {check.advice}" if check.advice else "")
-        table.add_row(check.name, f"[{_STYLES[check.state]}]{check.state}[/]", _plain(said))
+        table.add_row(check.name, f"[{_STYLES[check.state]}]{check.state}[/]", escape(said))
     (console or Console()).print(table)
-
-
-def _plain(text: str) -> str:
-    """Return the text so that rich takes no bracket in it for markup."""
-    return text.replace("[", r"\[")
 
 
 def _machine_questions() -> list[Question]:

@@ -70,8 +70,8 @@ class Waiting:
 class FrameQueue:
     """Hands frames from one thread to another by the mode's rule. Thread-safe.
 
-    `Unjudged` records are small and are never refused: they wait in order between the frames and
-    do not count against the depth.
+    `Unjudged` records are small and never refused: they wait in order between the frames, and
+    count against the depth only where the writer can be made to wait (file).
     """
 
     def __init__(self, mode: CameraMode, depth: int) -> None:
@@ -91,8 +91,8 @@ class FrameQueue:
         with self._changed:
             return not self._waiting
 
-    def offer(self, frame: Frame, now_ns: int, timeout_s: float) -> str:
-        """Put a frame in.
+    def offer(self, item: Frame | Unjudged, now_ns: int, timeout_s: float) -> str:
+        """Put a frame in, or a part that could not even be read.
 
         Args:
             timeout_s: how long a `file` writer waits for room.
@@ -104,20 +104,13 @@ class FrameQueue:
         with self._changed:
             if self._mode == "file":
                 self._changed.wait_for(lambda: self._has_room() or self._is_closed, timeout_s)
-            if self._has_room():
-                return self._append(Waiting(frame, now_ns), "queued")
-            if self._mode == "file":
+            if self._has_room() or (self._mode != "file" and isinstance(item, Unjudged)):
+                return self._append(Waiting(item, now_ns), "queued")
+            if self._mode == "file" or isinstance(item, Unjudged):
                 return "full"
-            if self._mode == "live":
-                self._drop_waiting_frame()
-                return self._append(Waiting(frame, now_ns), "replaced")
-            why = f"{self._frames} parts were already waiting"
-            return self._append(Waiting(unjudged_of(frame, OVERLOAD, why), now_ns), "refused")
-
-    def put_unjudged(self, record: Unjudged, now_ns: int) -> None:
-        """Put in a part that could not even be read."""
-        with self._changed:
-            self._append(Waiting(record, now_ns), "queued")
+            return (
+                self._replace(item, now_ns) if self._mode == "live" else self._refuse(item, now_ns)
+            )
 
     def take(self, timeout_s: float) -> Waiting | None:
         """Return the oldest entry, or None when nothing came in time."""
@@ -137,7 +130,7 @@ class FrameQueue:
             self._changed.notify_all()
 
     def _has_room(self) -> bool:
-        return self._frames < self._depth
+        return (len(self._waiting) if self._mode == "file" else self._frames) < self._depth
 
     def _append(self, entry: Waiting, outcome: str) -> str:
         self._waiting.append(entry)
@@ -145,7 +138,12 @@ class FrameQueue:
         self._changed.notify_all()
         return outcome
 
-    def _drop_waiting_frame(self) -> None:
-        frame = next(entry for entry in self._waiting if isinstance(entry.item, Frame))
-        self._waiting.remove(frame)
+    def _replace(self, frame: Frame, now_ns: int) -> str:
+        waiting = next(entry for entry in self._waiting if isinstance(entry.item, Frame))
+        self._waiting.remove(waiting)
         self._frames -= 1
+        return self._append(Waiting(frame, now_ns), "replaced")
+
+    def _refuse(self, frame: Frame, now_ns: int) -> str:
+        why = f"{self._frames} parts were already waiting"
+        return self._append(Waiting(unjudged_of(frame, OVERLOAD, why), now_ns), "refused")

@@ -173,7 +173,7 @@ class Grabber:
                 if self._read_until_it_ends():
                     break
         finally:
-            self._camera.close()
+            self._close()
             self._queue.close()
 
     def _read_until_it_ends(self) -> bool:
@@ -197,7 +197,6 @@ class Grabber:
         return False
 
     def _open(self) -> None:
-        self._camera.close()
         self._camera.open(self._resume_after)
         self._counts["reconnects"] += self._opened > 0
         self._opened += 1
@@ -225,15 +224,16 @@ class Grabber:
         self._back_off(self._state.stalled())
         return True
 
-    def _pass_on(self, frame: Frame) -> None:
-        outcome = self._queue.offer(frame, self._monotonic_ns(), READ_SLICE_S)
+    def _pass_on(self, item: Frame | Unjudged) -> None:
+        """Queue it; after a reconnect a numbered source goes on behind what was queued."""
+        outcome = self._queue.offer(item, self._monotonic_ns(), READ_SLICE_S)
         while outcome == "full" and not self._stop.is_set():
             self._beat()
-            outcome = self._queue.offer(frame, self._monotonic_ns(), READ_SLICE_S)
+            outcome = self._queue.offer(item, self._monotonic_ns(), READ_SLICE_S)
         self._counts["skipped"] += outcome == "replaced"
         self._counts["overload"] += outcome == "refused"
-        if outcome != "full":
-            self._remember(frame.source_number)
+        if outcome != "full" and item.source_number is not None:
+            self._resume_after = item.source_number
 
     def _pass_on_corrupt(self, error: FrameCorrupt) -> None:
         """Count it; where pictures are parts or the file is damaged, it also gets a verdict."""
@@ -252,18 +252,19 @@ class Grabber:
             message=str(error),
             source_name=error.source_name,
         )
-        self._queue.put_unjudged(record, self._monotonic_ns())
-        self._remember(error.source_number)
+        self._pass_on(record)
 
-    def _remember(self, source_number: int | None) -> None:
-        """After a reconnect the source goes on behind what was already handed over."""
-        if source_number is not None:
-            self._resume_after = source_number
+    def _close(self) -> None:
+        """Close the camera; a driver that fails even at this must not end the thread."""
+        try:
+            self._camera.close()
+        except Exception as error:
+            log.warning("camera %s: closing failed: %s", self.name, error)
 
     def _back_off(self, wait_s: float) -> None:
         """Wait before the next attempt, in slices that keep the heart beating."""
         until_ns = self._monotonic_ns() + round(wait_s * 1e9)
-        self._camera.close()
+        self._close()
         while not self._stop.is_set():
             left_s = (until_ns - self._monotonic_ns()) / 1e9
             if left_s <= 0:

@@ -127,7 +127,8 @@ class VideoCamera:
     def _ending(self) -> EndOfStream | FrameCorrupt:
         """Return what the end means: damage is told once, then the stream has ended."""
         allowed = max(1, round(self._promised * MISSING_SHARE))
-        if self._damage_told or self._position >= self._promised - allowed:
+        is_whole = 0 < self._position >= self._promised - allowed
+        if self._damage_told or is_whole:
             return EndOfStream(f"Video {self._path}: all {self._position} frames shown.")
         self._damage_told = True
         return FrameCorrupt(

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import tomli as toml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from edge_app.config import config_of, example_config_text, load_config
 from edge_app.config_model import AppConfig
 from edge_app.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 MINIMAL = """
 [device]
@@ -99,7 +104,7 @@ def test_example_tells_the_default(table: str, key: str, field: FieldInfo) -> No
     elif field.default is None:
         assert (told["default"], is_set) == ("none", False)
     else:
-        default = toml.loads(f"x = {told['default']}")["x"]
+        default = tomllib.loads(f"x = {told['default']}")["x"]
         assert default == (str(field.default) if isinstance(field.default, Path) else field.default)
         assert (value, is_set) == (told["default"], True)
 

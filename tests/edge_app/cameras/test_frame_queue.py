@@ -15,6 +15,10 @@ def frame(number: int) -> Frame:
     return Frame("cam1", number, np.zeros((2, 3, 3), np.uint8), number * 10, f"t{number}", number)
 
 
+def torn(number: int) -> Unjudged:
+    return unjudged_of(frame(number), "corrupt_picture", "")
+
+
 def drain(queue: FrameQueue) -> list[tuple[str, int | None]]:
     taken = []
     while entry := queue.take(0):
@@ -54,14 +58,22 @@ def test_file_writer_waits_for_room() -> None:
     assert drain(queue) == [("frame", 2)]
 
 
-def test_unjudged_records_take_no_room() -> None:
-    """A corrupt picture's record neither fills the queue nor is refused."""
-    queue = FrameQueue("file", depth=1)
+def test_unjudged_triggers_take_no_room() -> None:
+    """A torn trigger's record neither fills the queue nor is refused."""
+    queue = FrameQueue("triggered", depth=1)
     for number in range(1, 4):
-        queue.put_unjudged(unjudged_of(frame(number), "corrupt_picture", ""), 0)
+        assert queue.offer(torn(number), 0, 0) == "queued"
     assert len(queue) == 0
     assert queue.offer(frame(4), 0, 0) == "queued"
+    assert queue.offer(torn(5), 0, 0) == "queued"
     assert (len(queue), queue.is_drained()) == (1, False)
+
+
+def test_folder_of_corrupt_files_waits_for_the_line() -> None:
+    """In file mode records wait for room too: a looping folder of bad files fills no memory."""
+    queue = FrameQueue("file", depth=2)
+    outcomes = [queue.offer(torn(number), 0, 0) for number in range(1, 4)]
+    assert outcomes == ["queued", "queued", "full"]
 
 
 def test_closing_wakes_the_reader_and_keeps_what_waits() -> None:

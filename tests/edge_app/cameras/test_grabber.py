@@ -355,6 +355,25 @@ def test_stop_ends_a_waiting_grabber_and_closes_its_camera() -> None:
     assert grabber.next(10.0) is None  # returns at once: nothing can come any more
 
 
+def test_driver_that_fails_at_closing_comes_back_too() -> None:
+    """An exception from close() does not end the thread."""
+    clock = Clock()
+
+    class Brittle(ScriptedCamera):
+        def close(self) -> None:
+            super().close()
+            raise OSError("handle is gone")
+
+    grabber = Grabber(
+        Brittle("file", [1, CameraUnavailable("cable out"), 2]),
+        "cam1",
+        monotonic_ns=clock,
+        pause=clock.pause,
+    )
+    grabber.start()
+    assert outline(drain(grabber)) == [("frame", 1), ("frame", 2)]
+
+
 def test_stop_before_start_is_harmless() -> None:
     """A line that fails while starting can stop everything it made."""
     grabber = Grabber(ScriptedCamera("file", [1]), "cam1")

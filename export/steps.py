@@ -27,7 +27,7 @@ from export.dataset import GoodPictures, Picture
 from export.detector_export import export_detector
 from export.detector_train import TrainProgress, train_detector
 from export.inspector_graph import export_inspector
-from export.labels import from_json, given_labels, has_labels, to_json
+from export.label_files import from_json, given_labels, has_labels, to_json
 from export.orientation import ELONGATED_ASPECT, learn_orientation
 from export.part_shape import Kind
 from export.workspace import Report, Workspace

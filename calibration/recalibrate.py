@@ -1,0 +1,151 @@
+"""New thresholds for an existing bundle, from good parts that pass the whole line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from calibration.threshold import ThresholdChoice, choose_threshold
+from edge_app.bundle import read_bundle, write_bundle
+from edge_app.cameras.protocol import Camera
+from edge_app.errors import CameraError, DataError, EndOfStream, FrameTimeout
+from edge_app.line import InspectionLine
+from edge_app.manifest import Thresholds
+from edge_app.model import load_model, make_line, make_tracker
+from edge_app.records import F64Array, FrameReport
+
+MAP_QUANTILE = 0.995
+"""Of good parts' map maxima; the same as at build."""
+
+READ_TIMEOUT_S = 10.0
+
+MIN_PARTS = 50
+"""Fewer good parts than this say nothing about a false-alarm rate worth having."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PartScores:
+    """One score per part, as the line saw it: the largest over the judged views.
+
+    Attributes:
+        scores: (n,) float64.
+        map_peaks: (m,) float64, one per judged view.
+        not_inspected: parts that left without a judged view.
+    """
+
+    scores: F64Array
+    map_peaks: F64Array
+    not_inspected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recalibrated:
+    """The rewritten bundle and what its threshold promises."""
+
+    sha256: str
+    choice: ThresholdChoice
+    not_inspected: int
+
+
+def recalibrate(
+    bundle_path: Path,
+    camera: Camera,
+    false_alarm_rate: float,
+    progress: Callable[[float], None],
+    out: Path | None = None,
+) -> Recalibrated:
+    """Judge every good part a source shows and set the thresholds from their scores.
+
+    Args:
+        camera: shows good parts only, and comes to an end.
+        false_alarm_rate: budget, as a fraction of good parts.
+        out: where to write; None rewrites the bundle in place.
+
+    Raises:
+        DataError: too few parts, or scores that are not finite.
+    """
+    bundle = read_bundle(bundle_path)
+    found = score_stream(bundle_path, camera, progress)
+    if len(found.scores) < MIN_PARTS:
+        raise DataError(
+            f"Only {len(found.scores)} good parts were judged, at least {MIN_PARTS} are needed: "
+            "record a longer stream of good parts."
+        )
+    choice = choose_threshold(found.scores, false_alarm_rate)
+    variant = bundle.variant()
+    old = variant.thresholds
+    thresholds = Thresholds(
+        score_threshold=choice.threshold,
+        map_threshold=float(np.quantile(found.map_peaks, MAP_QUANTILE)),
+        threshold_id=_next_id(old.threshold_id),
+        normalisation=old.normalisation,
+        false_alarm_rate=false_alarm_rate,
+        calibration_scores=tuple(sorted(float(s) for s in found.scores)),
+        defects_from=old.defects_from,
+        softmax_threshold=old.softmax_threshold,
+    )
+    golden = tuple(
+        g.model_copy(
+            update={
+                "parts": tuple(
+                    p.model_copy(update={"verdict": "NG" if p.score >= choice.threshold else "OK"})
+                    for p in g.parts
+                )
+            }
+        )
+        for g in variant.golden
+    )
+    changed = variant.model_copy(update={"thresholds": thresholds, "golden": golden})
+    manifest = bundle.manifest.model_copy(update={"variants": (changed,)})
+    digest = write_bundle(out or bundle_path, manifest, bundle.files)
+    return Recalibrated(digest, choice, found.not_inspected)
+
+
+def score_stream(
+    bundle_path: Path, camera: Camera, progress: Callable[[float], None]
+) -> PartScores:
+    """Return the scores of every part a finite source shows, through the whole line."""
+    model = load_model(read_bundle(bundle_path))
+    info = camera.describe()
+    tracker = make_tracker(info, "calibration", model.fills_frame)
+    line = make_line(model, "calibration", tracker, lambda: "calibration", lambda *_: None)
+    scores: list[float] = []
+    peaks: list[float] = []
+    not_inspected = 0
+    for report in _reports(camera, line):
+        for verdict in report.finished:
+            if verdict.score is None:
+                not_inspected += 1
+            else:
+                scores.append(verdict.score)
+        peaks += [float(a.map_hw.max()) for a in report.anomalies.values()]
+        progress(0.0 if not scores else 1 - 1 / (1 + len(scores) / 500))
+    return PartScores(np.array(scores), np.array(peaks), not_inspected)
+
+
+def _reports(camera: Camera, line: InspectionLine):  # type: ignore[no-untyped-def]
+    camera.open()
+    last: FrameReport | None = None
+    try:
+        while True:
+            try:
+                last = line.inspect(camera.read(READ_TIMEOUT_S))
+            except EndOfStream:
+                break
+            except FrameTimeout as error:
+                raise DataError(f"The source stopped before its end: {error}") from error
+            except CameraError:
+                continue
+            yield last
+    finally:
+        camera.close()
+    if last is not None:
+        yield line.finish(last.frame)
+
+
+def _next_id(threshold_id: str) -> str:
+    name, _, number = threshold_id.rpartition("-")
+    return f"{name or threshold_id}-{int(number) + 1 if number.isdigit() else 2}"

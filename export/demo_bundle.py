@@ -1,0 +1,69 @@
+"""The demo's bundle: built from the simulated line's good parts, calibrated on its own stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+
+from calibration.recalibrate import recalibrate
+from edge_app.cameras.registry import open_camera
+from edge_app.simulator.config import SimulatorConfig
+from edge_app.simulator.scene import good_line
+from edge_app.simulator.truth import SEEDS, Product
+from export.build import BuildOptions, build
+
+CALIBRATION_PARTS = 2000
+"""Good parts of the calibration seed, judged by the whole line as they come by."""
+
+MAX_VIEWS = 3
+
+
+def build_demo_bundle(
+    product: Product,
+    out: Path,
+    *,
+    pictures: int,
+    seed: int,
+    steps: int,
+    serial: int,
+    device: str,
+    false_alarm_rate: float,
+    show: Callable[[str, str, float], None],
+) -> str:
+    """Write the bundle and return its sha256.
+
+    The build sees pictures alone: no truth of the simulator is used.
+    """
+    data = out.with_name(out.name + ".pictures")
+    write_good_pictures(product, data / "train" / "good", pictures, show)
+    options = BuildOptions(
+        data=data,
+        out=out,
+        product=f"demo-{product}",
+        seed=seed,
+        steps=steps,
+        serial=serial,
+        device=device,
+        false_alarm_rate=false_alarm_rate,
+        max_views=MAX_VIEWS,
+    )
+    build(options, show)
+    url = f"sim:{product}?seed={SEEDS['calibration']}&parts={CALIBRATION_PARTS}&mode=file"
+    camera = open_camera(url + "&defect_rate=0", "calibration")
+    return recalibrate(out, camera, false_alarm_rate, lambda s: show("stream", url, s)).sha256
+
+
+def write_good_pictures(
+    product: Product, folder: Path, count: int, show: Callable[[str, str, float], None]
+) -> None:
+    """Write pictures of good parts as a person would take them: one part in each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    line = good_line(SimulatorConfig(product=product, seed=SEEDS["training"]))
+    for number in range(1, count + 1):
+        file = folder / f"{number:05d}.png"
+        if not file.is_file():
+            pixels, _ = line.single(number)
+            cv2.imwrite(str(file), pixels)
+        show("simulate", f"{count} good parts", number / count)

@@ -1,22 +1,16 @@
-"""Product boxes without hand labels: segment every picture, then believe what they agree on.
-
-One picture alone cannot tell a part from a stain. All pictures together can: the usual area and
-elongation are medians over the data set, and what differs from them is named, not used.
-"""
+"""Product boxes without hand labels: segment every picture, then believe what they agree on."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from edge_app.errors import DataError
-from edge_app.records import BoxCxcywhr, F32Array, F64Array, U8Array
-from export.part_shape import Kind, PartShape, box_of, has_direction, kind_of, measured
+from edge_app.records import F32Array, U8Array
+from export.label_rules import judged, usual_of
+from export.label_sheet import write_overview
+from export.labels import AutoLabel, LabelReport, Segmented
+from export.part_shape import measured
 from export.segmentation import (
     background_from_border,
     background_from_stack,
@@ -24,22 +18,17 @@ from export.segmentation import (
     distance_map,
     work_lab,
 )
-from export.yolo_dataset import LabelledPicture, read_bgr
+from export.yolo_dataset import read_bgr
 
-AREA_RATIO = 1.6
-ELONGATION_RATIO = 1.35
-"""A part's area and elongation may differ from the data set's medians by these factors."""
-
-WEAK_CONTRAST = 2.5
-"""Median distance of a part from the background, in background spreads; less is guesswork."""
-
-LEFTOVER_SHARE = 0.35
-"""Another object of at least this share of the usual area makes a picture doubtful."""
-
-CUT_SHARE = 0.08
-CUT_WIDTH_SHARE = 0.3
-"""What touches the border and has at least this share of the usual area and width is a part cut
-by the border; thinner things are rails."""
+__all__ = [
+    "AutoLabel",
+    "LabelReport",
+    "autolabel",
+    "autolabel_folder",
+    "product_fills_frame",
+    "segment",
+    "write_overview",
+]
 
 STACK_PICTURES = 64
 STACK_MIN_PICTURES = 12
@@ -48,91 +37,6 @@ RETRY_SHARE = 0.3
 
 FILL_SAMPLE = 32
 FILL_SURE_SHARE = 0.6
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Segmented:
-    """What one picture shows, before anything is known about the others.
-
-    Attributes:
-        whole: areas inside the picture, largest first.
-        at_border: areas that reach the border.
-    """
-
-    frame_hw: tuple[int, int]
-    whole: tuple[PartShape, ...]
-    at_border: tuple[PartShape, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Usual:
-    """What the pictures agree on: medians over each picture's largest whole area.
-
-    Attributes:
-        area_px: in frame pixels.
-        elongation: long over short spread, >= 1.
-        kind: the most frequent one.
-    """
-
-    area_px: float
-    elongation: float
-    kind: Kind
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AutoLabel:
-    """One picture's label.
-
-    Attributes:
-        frame_hw: picture size.
-        boxes: one per part, largest first; convention in `edge_app/obb.py`.
-        has_direction: per part: the angle is a direction (heavy end to light end), not an axis.
-        shapes: per part, its outline and measures; `shapes[i].mask(frame_hw)` is its mask.
-        cut: areas that are parts cut by the border.
-        unsure: why a person should look at it; empty when there is no doubt.
-    """
-
-    frame_hw: tuple[int, int]
-    boxes: tuple[BoxCxcywhr, ...]
-    has_direction: tuple[bool, ...]
-    shapes: tuple[PartShape, ...]
-    cut: tuple[PartShape, ...]
-    unsure: tuple[str, ...]
-
-    @property
-    def confidence(self) -> float:
-        """Return the least contrasted part's contrast over twice the weakest allowed, 0..1."""
-        if self.unsure or not self.shapes:
-            return 0.0
-        return min(1.0, min(shape.contrast for shape in self.shapes) / (2 * WEAK_CONTRAST))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LabelReport:
-    """The labels of a data set.
-
-    Attributes:
-        paths: the pictures, in the order given.
-        labels: one per picture.
-        usual: what they agree on.
-        background: "border" (fitted to each picture's border) or "stack" (median picture).
-    """
-
-    paths: tuple[Path, ...]
-    labels: tuple[AutoLabel, ...]
-    usual: Usual
-    background: str
-
-    @property
-    def unsure(self) -> dict[Path, tuple[str, ...]]:
-        """Return the doubtful pictures and why."""
-        pairs = zip(self.paths, self.labels, strict=True)
-        return {path: label.unsure for path, label in pairs if label.unsure}
-
-    def labelled(self) -> list[LabelledPicture]:
-        """Return the pictures without doubt, ready for training; cut parts are hidden."""
-        pairs = zip(self.paths, self.labels, strict=True)
-        return [_as_training(path, label) for path, label in pairs if not label.unsure]
 
 
 def autolabel(pixels_hwc: U8Array) -> AutoLabel:
@@ -202,70 +106,6 @@ def segment(pixels_hwc: U8Array, background_hwc: F32Array | None = None) -> Segm
     return Segmented(frame_hw, tuple(whole), tuple(at_border))
 
 
-def usual_of(pictures: Sequence[Segmented]) -> Usual:
-    """Return what the pictures agree on."""
-    largest = [p.whole[0] for p in pictures if p.whole]
-    if not largest:
-        return Usual(0.0, 1.0, "compact")
-    area_px = float(np.median([shape.area_px for shape in largest]))
-    typical = [s for s in largest if _ratio(s.area_px, area_px) <= AREA_RATIO]
-    kinds = Counter(kind_of(shape) for shape in typical)
-    elongation = float(np.median([shape.elongation for shape in typical]))
-    return Usual(area_px, elongation, max(kinds, key=lambda kind: kinds[kind]))
-
-
-def judged(segmented: Segmented, usual: Usual) -> AutoLabel:
-    """Return the label of one picture, given what all of them agree on."""
-    parts = tuple(s for s in segmented.whole if not _misfit(s, usual))
-    cut = tuple(s for s in segmented.at_border if _is_cut_part(s, usual))
-    return AutoLabel(
-        frame_hw=segmented.frame_hw,
-        boxes=tuple(box_of(shape, usual.kind) for shape in parts),
-        has_direction=tuple(usual.kind == "elongated" and has_direction(s) for s in parts),
-        shapes=parts,
-        cut=cut,
-        unsure=_doubts(segmented, parts, cut, usual),
-    )
-
-
-def _doubts(
-    segmented: Segmented, parts: tuple[PartShape, ...], cut: tuple[PartShape, ...], usual: Usual
-) -> tuple[str, ...]:
-    reasons = []
-    for shape in segmented.whole:
-        misfit = _misfit(shape, usual)
-        if misfit and shape.area_px >= LEFTOVER_SHARE * usual.area_px:
-            reasons.append(misfit)
-    if not parts and cut:
-        reasons.append("the part touches the picture's border")
-    elif not parts and not reasons:
-        reasons.append("no part found")
-    if any(shape.contrast < WEAK_CONTRAST for shape in parts):
-        reasons.append("the part hardly differs from the background")
-    return tuple(reasons)
-
-
-def _misfit(shape: PartShape, usual: Usual) -> str:
-    """Return why an area is not one usual part; empty if it is."""
-    if _ratio(shape.area_px, usual.area_px) > AREA_RATIO:
-        return f"area is {shape.area_px / max(usual.area_px, 1.0):.2f} times the usual"
-    if _ratio(shape.elongation, usual.elongation) > ELONGATION_RATIO:
-        return f"elongation is {shape.elongation:.2f}, usually {usual.elongation:.2f}"
-    return ""
-
-
-def _is_cut_part(shape: PartShape, usual: Usual) -> bool:
-    _, (a, b), _ = cv2.minAreaRect(shape.outline_xy)
-    usual_width = np.sqrt(usual.area_px / usual.elongation)
-    is_large = CUT_SHARE <= shape.area_px / max(usual.area_px, 1.0) <= AREA_RATIO
-    return bool(is_large and min(a, b) >= CUT_WIDTH_SHARE * usual_width)
-
-
-def _ratio(a: float, b: float) -> float:
-    low, high = sorted((max(a, 1e-9), max(b, 1e-9)))
-    return high / low
-
-
 def _label_all(
     paths: Sequence[Path],
     background_hwc: F32Array | None,
@@ -278,9 +118,7 @@ def _label_all(
             progress(number, len(paths))
     usual = usual_of(segmented)
     labels = tuple(judged(picture, usual) for picture in segmented)
-    return LabelReport(
-        tuple(paths), labels, usual, "border" if background_hwc is None else "stack"
-    )
+    return LabelReport(tuple(paths), labels, usual, "border" if background_hwc is None else "stack")
 
 
 def _stack_background(paths: Sequence[Path]) -> F32Array | None:
@@ -290,8 +128,3 @@ def _stack_background(paths: Sequence[Path]) -> F32Array | None:
     if len(pictures) < STACK_MIN_PICTURES or len({p.shape for p in pictures}) > 1:
         return None
     return background_from_stack([work_lab(picture) for picture in pictures])
-
-
-def _as_training(path: Path, label: AutoLabel) -> LabelledPicture:
-    boxes: F64Array = np.array(label.boxes, np.float64).reshape(-1, 5)
-    return LabelledPicture(path, boxes, hidden_xy=tuple(shape.outline_xy for shape in label.cut))

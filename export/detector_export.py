@@ -36,7 +36,7 @@ class DetectorGraph(nn.Module):
     def __init__(self, network: nn.Module, top_k: int) -> None:
         super().__init__()
         self.network = copy.deepcopy(network).fuse(verbose=False).eval()  # type: ignore[operator]
-        self.network.model[-1].export = True  # type: ignore[union-attr]
+        self.network.model[-1].export = True
         self.top_k = top_k
         self.bgr_to_rgb = nn.Buffer(torch.tensor([2, 1, 0]))
 

@@ -91,7 +91,7 @@ def background_from_border(lab_hwc: F32Array) -> F32Array:
         fit = np.linalg.lstsq(terms[rows], values[rows], rcond=None)[0]  # (6, 3)
         off = np.linalg.norm(values[rows] - terms[rows] @ fit, axis=1)
         rows = rows[off <= 2.5 * max(float(np.median(off)), 0.5)]
-    return (terms @ fit).reshape(h, w, 3).astype(np.float32)
+    return np.asarray((terms @ fit).reshape(h, w, 3), np.float32)
 
 
 def background_from_stack(labs: Sequence[F32Array]) -> F32Array:

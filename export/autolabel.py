@@ -7,9 +7,9 @@ from pathlib import Path
 
 from edge_app.errors import DataError
 from edge_app.records import F32Array, U8Array
+from export.label_records import AutoLabel, LabelReport, Segmented
 from export.label_rules import judged, usual_of
 from export.label_sheet import write_overview
-from export.labels import AutoLabel, LabelReport, Segmented
 from export.part_shape import measured
 from export.segmentation import (
     background_from_border,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from export.labels import WEAK_CONTRAST, AutoLabel, Segmented, Usual
+from export.label_records import WEAK_CONTRAST, AutoLabel, Segmented, Usual
 from export.part_shape import PartShape, box_of, has_direction, kind_of
 
 AREA_RATIO = 1.6

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -37,8 +38,15 @@ class SimulatedLine:
     def __init__(self, config: SimulatorConfig) -> None:
         self.config = config
         self._shop = PartShop(config)
-        self._belt = Belt(self._rng(1, _BELT_STREAM), config.frame_hw)
-        self._optics = Optics(config.frame_hw)
+
+    @cached_property
+    def _belt(self) -> Belt:
+        # made when the first picture is: a camera that is only described costs nothing
+        return Belt(self._rng(1, _BELT_STREAM), self.config.frame_hw)
+
+    @cached_property
+    def _optics(self) -> Optics:
+        return Optics(self.config.frame_hw)
 
     @property
     def redraw_log(self) -> tuple[Redraw, ...]:

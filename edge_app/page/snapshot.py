@@ -11,6 +11,7 @@ from edge_app.page.words import (
     BLIND_CAMERA_STATES,
     EVENT_WORDS,
     GOOD_CAMERA_STATES,
+    IDLE_CAMERA_STATES,
     VERDICT_WORDS,
     age_words,
     camera_words,
@@ -50,7 +51,7 @@ def _camera_json(view: CameraView, facts: Facts, now_s: float) -> JsonObject:
         "picture_age_text": "" if age_s is None else age_words(age_s),
         "state": view.state,
         "state_text": camera_words(view.state or "starting", view.detail, age_s),
-        "is_good": view.state in GOOD_CAMERA_STATES,
+        "is_good": None if view.state in IDLE_CAMERA_STATES else view.state in GOOD_CAMERA_STATES,
         "is_blind": view.state in BLIND_CAMERA_STATES,
         "verdict": None if view.verdict is None else _verdict_json(view.verdict),
         "figures": _figures(view, facts, now_s),
@@ -126,6 +127,7 @@ def _card_json(card: AlertCard) -> JsonObject:
         "verdict": None if event.verdict is None else _verdict_json(event.verdict),
         "text": _card_text(event),
         "part_xyxy": _part_xyxy(pictured),
+        "defects_xyxy": [d.box_xyxy for d in pictured.defects] if pictured else [],
         "frame_hw": None if pictured is None else pictured.frame_hw,
     }
 

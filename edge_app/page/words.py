@@ -19,20 +19,16 @@ EVENT_WORDS: dict[EventKind, str] = {
 
 _REASONS = {
     "overload": "parts came faster than they can be inspected",
-    "timeout": "the picture came too late",
-    "deadline": "the verdict came too late",
+    "deadline": "the part waited too long for its verdict",
     "no_product": "no product was found where one was expected",
     "never_whole": "the part was never completely in the picture",
     "not_finite": "the model gave no usable score",
     "model_error": "the model failed on this picture",
     "no_model": "no model is loaded",
     "stalled": "the camera stood still",
-    "corrupt": "the picture could not be read",
-    "frame_corrupt": "the picture could not be read",
-    "unreadable": "the picture could not be read",
+    "corrupt_picture": "the picture could not be read",
+    "lost": "the pictures were lost before they were inspected",
     "restart": "the inspection was restarted",
-    "crash": "the inspection was interrupted",
-    "stopped": "the inspection was being stopped",
 }
 
 _CAMERA_STATES = {
@@ -44,6 +40,7 @@ _CAMERA_STATES = {
 }
 
 GOOD_CAMERA_STATES = ("capturing", "waiting_for_trigger")
+IDLE_CAMERA_STATES = ("", "ended")
 BLIND_CAMERA_STATES = ("stalled", "reconnecting")
 
 

@@ -106,7 +106,7 @@ function showCamera(data, hasMap) {
   else showVerdict(camera, data.verdict);
   showFigures(camera, data.figures);
   camera.find(".map-toggle").hidden = !hasMap;
-  const isOld = data.state !== "waiting_for_trigger" && data.picture_age_s > OLD_PICTURE_S;
+  const isOld = !["waiting_for_trigger", "ended"].includes(data.state) && data.picture_age_s > OLD_PICTURE_S;
   camera.find(".picture").classList.toggle("is-old", isOld);
   const caption = camera.find("figcaption");
   caption.hidden = data.sequence > 0 && !isOld;
@@ -158,25 +158,37 @@ function thumbnail(link, alert) {
   const miss = () => { picture.hidden = true; link.removeAttribute("href"); link.classList.add("is-missing"); };
   if (!alert.evidence) return miss();
   picture.addEventListener("error", miss, { once: true });
-  picture.addEventListener("load", () => zoom(picture, link, alert.part_xyxy, alert.frame_hw), { once: true });
+  picture.addEventListener("load", () => zoom(picture, link, alert), { once: true });
   picture.alt = `Picture of part ${alert.verdict?.part_id ?? ""} with its defect marked`;
   picture.src = link.href = alert.evidence;
 }
 
 // Show the part instead of the whole frame, where the picture is the frame (same aspect).
-function zoom(picture, link, partXyxy, frameHw) {
-  if (!partXyxy || !frameHw) return;
-  const [h, w] = frameHw;
+function zoom(picture, link, alert) {
+  if (!alert.part_xyxy || !alert.frame_hw) return;
+  const [h, w] = alert.frame_hw;
   if (Math.abs(picture.naturalWidth * h - picture.naturalHeight * w) > 0.02 * picture.naturalWidth * h) return;
-  const [x0, y0, x1, y1] = partXyxy;
+  const [x0, y0, x1, y1] = alert.part_xyxy;
   const { clientWidth, clientHeight } = link;
   const fitted = Math.min(clientWidth / (x1 - x0), clientHeight / (y1 - y0)) * 0.9;
   const scale = Math.max(fitted, clientWidth / w, clientHeight / h);
   const hold = (middle, shown, whole) => Math.min(0, Math.max(shown - whole * scale, shown / 2 - middle * scale));
   picture.classList.add("is-zoomed");
   picture.style.width = `${w * scale}px`;
-  picture.style.left = `${hold((x0 + x1) / 2, clientWidth, w)}px`;
-  picture.style.top = `${hold((y0 + y1) / 2, clientHeight, h)}px`;
+  const [left, top] = [hold((x0 + x1) / 2, clientWidth, w), hold((y0 + y1) / 2, clientHeight, h)];
+  Object.assign(picture.style, { left: `${left}px`, top: `${top}px` });
+  alert.defects_xyxy.forEach((box) => link.append(defectBox(box, left, top, scale)));
+}
+
+function defectBox([x0, y0, x1, y1], left, top, scale) {
+  const box = document.createElement("span");
+  box.className = "defect";
+  const px = (value) => `${value}px`;
+  Object.assign(box.style, {
+    left: px(left + x0 * scale - 4), top: px(top + y0 * scale - 4),
+    width: px((x1 - x0) * scale + 8), height: px((y1 - y0) * scale + 8),
+  });
+  return box;
 }
 
 function showAlerts(alerts) {

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from rich.console import Console
 from rich.markup import escape
@@ -91,8 +92,7 @@ def _machine_questions() -> list[Question]:
 
 def _config_questions(config: AppConfig) -> list[Question]:
     cameras: list[Question] = [
-        (f"camera {camera.name}", lambda camera=camera: check_camera(camera))  # type: ignore[misc]
-        for camera in config.cameras
+        (f"camera {camera.name}", partial(check_camera, camera)) for camera in config.cameras
     ]
     return [
         *cameras,

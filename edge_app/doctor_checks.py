@@ -22,7 +22,7 @@ from edge_app.errors import BundleError, CameraError
 
 CheckState = Literal["ok", "warning", "fail", "absent"]
 
-MB = 1_000_000
+MB = 1 << 20
 
 LOW_DISK_MB = 200
 """Below this an outbox of 100,000 alerts of about 2 kB no longer fits."""

@@ -24,6 +24,7 @@ from edge_app import doctor
 from edge_app.clock import clock_is_synchronised
 from edge_app.config import config_of
 from edge_app.config_model import AppConfig
+from edge_app.demo_broker import EmbeddedBroker
 from edge_app.doctor import Check, format_json, has_failed, print_table, run_doctor
 from edge_app.doctor_broker import check_broker
 from edge_app.doctor_checks import (
@@ -201,6 +202,29 @@ def test_cuda_tells_machine_kinds_apart(tmp_path: Path, monkeypatch: pytest.Monk
     assert (broken.state, "nvidia-smi gives no answer" in broken.detail) == ("fail", True)
 
 
+@pytest.mark.parametrize(
+    ("script", "state", "said"),
+    [
+        ("echo 'NVIDIA H200, 570.1'", "warning", "NVIDIA H200, 570.1; pycuda is not usable"),
+        ("exec sleep 30", "fail", "nvidia-smi gives no answer"),
+        ("exit 9", "fail", "nvidia-smi gives no answer"),
+    ],
+)
+def test_driver_that_hangs_or_fails_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, state: str, said: str
+) -> None:
+    """nvidia-smi's first line is shown; one that hangs is given up after 2 s."""
+    monkeypatch.setitem(sys.modules, "pycuda", None)  # as on a machine without it
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "nvidia0").touch()
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    check = check_cuda(tmp_path)
+    assert (check.state, said in check.detail) == (state, True)
+
+
 def test_state_folder_is_tried_and_measured(tmp_path: Path) -> None:
     """Not there: a warning, and it is not made; writable: ok and left empty; a file: fail."""
     config = make_config(tmp_path, evidence={"max_mb": 1})
@@ -289,6 +313,17 @@ def test_broker_that_refuses_the_login_is_told(tmp_path: Path, broker: int) -> N
     assert check.state == "fail"
     assert "refuses the login" in check.detail
     assert "password_file" in check.advice
+
+
+def test_broker_that_speaks_the_older_mqtt_is_proved_by_echo(tmp_path: Path) -> None:
+    """amqtt knows 3.1.1 only: the probe has to come back, then it is ok."""
+    pytest.importorskip("amqtt", reason="needs the extra `demo`")
+    with EmbeddedBroker() as broker:
+        check = check_broker(on_port(tmp_path, broker.port))
+    assert (check.state, check.detail) == (
+        "ok",
+        f"127.0.0.1:{broker.port} takes login and publish (MQTT 3.1.1).",
+    )
 
 
 # paho 2.2 does not close its socket when the TLS handshake fails; the collector does.

@@ -1,7 +1,7 @@
 """Print how fast the simulated line renders: `python benchmarks/simulator_speed.py`.
 
-Processor time of one thread, 768 x 1024 pixels, the test seed with its 10 % of defective parts. Aim: 40 frames/s,
-so that the simulator never is what `edge-app demo` waits for.
+Processor time of one thread (other work on the machine does not count), 768 x 1024 pixels, the test
+seed with its 10 % of defective parts. Aim: 40 frames/s, so that `edge-app demo` never waits for it.
 """
 
 from __future__ import annotations

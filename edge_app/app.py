@@ -1,7 +1,7 @@
 """The composition root of `edge-app run`: the one file that names concrete classes.
 
-    grabbers → inspection thread → outbox → publisher → broker
-                        ↘ page (copies)
+grabbers → inspection thread → outbox → publisher → broker
+                    ↘ page (copies)
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class EdgeApp:
         observers: Sequence[Observer] = (),
     ) -> None:
         self._config = config
-        self._observers = observers
+        self._observers = list(observers)
         self._started_s = time.monotonic()
         self._stop = threading.Event()
         self._who = DeviceName(config.device.site, config.device.line, config.device.device)
@@ -115,6 +115,10 @@ class EdgeApp:
         self._thread = InspectionThread(self._posts, self._sink, self._show)
         self._page = self._make_page()
         self._tell_page_the_bundle(bundle)
+
+    def add_observer(self, observer: Observer) -> None:
+        """Have every further report shown to `observer` too; before `start` only."""
+        self._observers.append(observer)
 
     @property
     def page_url(self) -> str | None:

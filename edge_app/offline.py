@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+
 from edge_app.cameras.pictures import list_pictures, read_picture
 from edge_app.crop import upright_crop
 from edge_app.errors import CameraError
@@ -14,6 +16,7 @@ from edge_app.line import InspectionLine, ProductFinder
 from edge_app.model import LoadedModel, make_line
 from edge_app.obb import touches_border
 from edge_app.orientation import DirectionCue
+from edge_app.overlay import draw_report
 from edge_app.records import (
     Anomaly,
     BoxCxcywhr,
@@ -143,3 +146,17 @@ def verdict_json(report: FrameReport) -> JsonObject:
             for d in verdict.defects
         ],
     }
+
+
+def saved_views(folder: Path, map_threshold: float) -> Show:
+    """Return a callback that writes every picture with its boxes and its map into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def save(report: FrameReport) -> None:
+        name = (report.frame.source_name or "picture").replace("/", "_")
+        file = (folder / name).with_suffix(".jpg")
+        ok, encoded = cv2.imencode(".jpg", draw_report(report, map_threshold))
+        if ok:
+            file.write_bytes(encoded.tobytes())
+
+    return save

@@ -1,0 +1,189 @@
+"""`edge-app`: everything a device does. Heavy imports happen inside the command that needs them,
+so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_app.errors import EdgeError
+
+EXIT_NG, EXIT_ERROR = 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0 done; 1 what the command looked for was found (a failed check, a stopped inspection);
+        2 wrong use or bad input, with one clear message on stderr; 3 see `run`.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.work(args))
+    except EdgeError as error:
+        print(f"edge-app {args.command}: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except BrokenPipeError:
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edge-app", description="Inspect parts on a line and tell people over MQTT."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="inspect, as the configuration says")
+    run.add_argument("--config", type=Path, required=True, metavar="FILE")
+    run.set_defaults(work=_run)
+
+    check = commands.add_parser("check-config", help="say all that is wrong with a configuration")
+    check.add_argument("config", type=Path, metavar="FILE")
+    check.set_defaults(work=_check_config)
+
+    example = commands.add_parser("example-config", help="print a commented configuration")
+    example.set_defaults(work=_example_config)
+
+    inspect = commands.add_parser("inspect", help="judge pictures on disk, one part each")
+    inspect.add_argument("path", type=Path, help="a picture or a folder of pictures")
+    inspect.add_argument("--bundle", type=Path, required=True, metavar="FILE")
+    inspect.add_argument("--json", action="store_true", help="one JSON object per picture")
+    inspect.add_argument("--out", type=Path, metavar="DIR", help="write pictures with map")
+    inspect.set_defaults(work=_inspect)
+
+    demo = commands.add_parser("demo", help="the whole product on a simulated line")
+    demo.add_argument("--product", default="tapered", choices=("tapered", "square", "round"))
+    demo.add_argument("--bundle", type=Path, metavar="FILE", help="default: the shipped one")
+    demo.add_argument("--parts", type=_count, metavar="N", help="stop after N parts")
+    demo.add_argument(
+        "--seconds", type=float, default=0.0, metavar="S", help="stop after this long"
+    )
+    demo.add_argument(
+        "--headless", action="store_true", help="no page, faster than real time (needs --parts)"
+    )
+    demo.add_argument("--json", action="store_true", help="last line is one JSON object")
+    demo.add_argument("--port", type=int, default=8080, help="of the live page")
+    demo.set_defaults(work=_demo)
+
+    doctor = commands.add_parser("doctor", help="what this machine has, and what is missing")
+    doctor.add_argument("--config", type=Path, metavar="FILE")
+    doctor.add_argument("--json", action="store_true")
+    doctor.set_defaults(work=_doctor)
+
+    report = commands.add_parser("report", help="take the report out of a bundle")
+    report.add_argument("--bundle", type=Path, required=True, metavar="FILE")
+    report.add_argument("--out", type=Path, required=True, metavar="FILE.html")
+    report.set_defaults(work=_report)
+    return parser
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+def _run(args: argparse.Namespace) -> int:
+    import logging
+    import signal
+
+    from edge_app.app import EdgeApp
+    from edge_app.config import load_config
+
+    config = load_config(args.config)
+    logging.basicConfig(
+        level=config.runtime.log_level, format="%(levelname)s %(name)s: %(message)s"
+    )
+    app = EdgeApp(config)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: app.stop())
+    if app.page_url:
+        logging.getLogger(__name__).info("live page: %s", app.page_url)
+    return app.run()
+
+
+def _check_config(args: argparse.Namespace) -> int:
+    from edge_app.config import load_config
+
+    config = load_config(args.config)
+    names = ", ".join(c.name for c in config.cameras)
+    print(f"{args.config} is fine: cameras {names}, broker {config.mqtt.host}:{config.mqtt.port}.")
+    return 0
+
+
+def _example_config(_args: argparse.Namespace) -> int:
+    from edge_app.config import example_config_text
+
+    print(example_config_text(), end="")
+    return 0
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    from edge_app.bundle import read_bundle
+    from edge_app.model import load_model
+    from edge_app.offline import inspect_pictures, pictures_at, saved_views
+
+    model = load_model(read_bundle(args.bundle))
+    pictures = pictures_at(args.path)
+    show = saved_views(args.out, model.limits.map_threshold) if args.out else None
+    for result in inspect_pictures(model, pictures, show):
+        print(json.dumps(result) if args.json else _one_line(result), flush=True)
+    return 0
+
+
+def _one_line(result: dict[str, object]) -> str:
+    score = result.get("score")
+    told = f"{score:.3f}" if isinstance(score, float) else str(result.get("reason", ""))
+    return f"{result['verdict']:<14}{told:>10}  {result['picture']}"
+
+
+def _demo(args: argparse.Namespace) -> int:
+    if args.headless and args.parts is None and args.seconds <= 0:
+        print("edge-app demo: --headless needs --parts or --seconds", file=sys.stderr)
+        return EXIT_ERROR
+    from edge_app.demo.run import DemoOptions, demo_command
+
+    return demo_command(
+        DemoOptions(
+            product=args.product,
+            bundle=args.bundle,
+            parts=args.parts,
+            seconds=args.seconds,
+            headless=args.headless,
+            as_json=args.json,
+            port=args.port,
+        )
+    )
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from edge_app.config import load_config
+    from edge_app.doctor import format_json, has_failed, print_table, run_doctor
+
+    checks = run_doctor(load_config(args.config) if args.config else None)
+    if args.json:
+        print(format_json(checks))
+    else:
+        print_table(checks)
+    return EXIT_NG if has_failed(checks) else 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    from edge_app.bundle import read_bundle
+    from edge_app.errors import BundleError
+
+    files = read_bundle(args.bundle).files
+    if "report.html" not in files:
+        raise BundleError(f"Bundle {args.bundle} holds no report.html.")
+    args.out.write_bytes(files["report.html"])
+    print(args.out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

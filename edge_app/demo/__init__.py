@@ -1,0 +1,1 @@
+"""`edge-app demo`: the whole product on a simulated line, scored against its ground truth."""

@@ -1,0 +1,195 @@
+"""Running the demo: simulated line, shipped bundle, embedded broker, live page, real subscriber."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from rich.console import Console
+
+from edge_app.app import EdgeApp
+from edge_app.cameras.registry import open_camera
+from edge_app.cameras.simulated import SimulatedCamera
+from edge_app.config import config_of
+from edge_app.config_model import AppConfig
+from edge_app.demo.baseline import MeanDifference, mean_good_crop
+from edge_app.demo.broker import EmbeddedBroker
+from edge_app.demo.report import print_summary
+from edge_app.demo.scoring import Scoreboard
+from edge_app.demo.subscriber import WatchProcess
+from edge_app.errors import ConfigError
+from edge_app.records import JsonObject
+from edge_app.simulator.truth import SEEDS, Product
+
+CAMERA = "line1"
+LIVE_FPS, LIVE_ADVANCE_PX = 10, 120
+"""The belt runs at 1200 px/s: two and a half parts a second, smooth to look at."""
+
+SUBSCRIBE_S = 1.5
+"""The subscriber's process needs this long to be there before the first alert."""
+
+BASELINE_RATE = 0.01
+"""The baseline may alarm on as many good parts as the demo is allowed to."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What a person can choose.
+
+    Attributes:
+        bundle: None takes the shipped one of the product.
+        parts: stop after this many; None runs until stopped.
+        seconds: stop after this long; 0 runs until stopped.
+        headless: no page, no table, faster than real time.
+        port: the page's; another free one is taken if it is in use.
+    """
+
+    product: Product = "tapered"
+    bundle: Path | None = None
+    parts: int | None = None
+    seconds: float = 0.0
+    headless: bool = False
+    as_json: bool = False
+    port: int = 8080
+    seed: int = SEEDS["test"]
+
+
+def run_demo(options: DemoOptions, console: Console) -> JsonObject:
+    """Run the demo to its end and return the summary.
+
+    Raises:
+        ConfigError: there is no shipped bundle for the product.
+    """
+    with tempfile.TemporaryDirectory(prefix="cropliq-demo-") as state, EmbeddedBroker() as broker:
+        port = 0 if options.headless else free_port(options.port)
+        config = _config(options, Path(state), broker.port, port)
+        camera = open_camera(config.cameras[0].url, CAMERA)
+        if not isinstance(camera, SimulatedCamera):
+            raise ConfigError("The demo runs on the simulated line only.")
+        board = Scoreboard(camera.truth)
+        app = EdgeApp(config, {CAMERA: camera}, [board.take])
+        baseline = _baseline(app, options, console)
+        watch = WatchProcess(broker.port, shows_table=not options.headless)
+        if not options.headless:
+            console.print(f"Live page: [bold]{app.page_url}[/]   (Ctrl-C ends the demo)")
+        watch.start()
+        time.sleep(SUBSCRIBE_S)
+        started_s = time.monotonic()
+        _run(app, options)
+        elapsed_s = time.monotonic() - started_s
+        return _summary(options, board, baseline, watch, elapsed_s)
+
+
+def _run(app: EdgeApp, options: DemoOptions) -> None:
+    """Run the app until its parts, its time or the person's patience is at an end."""
+
+    def stop(*_: object) -> None:
+        app.stop()
+
+    previous = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    timer = threading.Timer(options.seconds, app.stop) if options.seconds > 0 else None
+    if timer:
+        timer.daemon = True
+        timer.start()
+    try:
+        app.run()
+    finally:
+        if timer:
+            timer.cancel()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _summary(
+    options: DemoOptions,
+    board: Scoreboard,
+    baseline: MeanDifference | None,
+    watch: WatchProcess,
+    elapsed_s: float,
+) -> JsonObject:
+    summary: JsonObject = {"product": options.product, **board.summary(), **watch.stop()}
+    summary["frames_per_second"] = round(board.frames / max(elapsed_s, 1e-3), 2)
+    summary["seconds"] = round(elapsed_s, 2)
+    if baseline is not None:
+        rate = max(BASELINE_RATE, summary["false_alarm_rate"] or 0.0)
+        summary["baseline"] = baseline.summary(board, rate)
+    return summary
+
+
+def _baseline(app: EdgeApp, options: DemoOptions, console: Console) -> MeanDifference | None:
+    """Return the baseline for a counted run; a live demo has no use for it."""
+    if options.parts is None:
+        return None
+    console.print("Preparing the baseline (mean image difference) ...")
+    baseline = MeanDifference(mean_good_crop(app.model, options.product), app.model.spec)
+    app.add_observer(baseline.take)
+    return baseline
+
+
+def _config(options: DemoOptions, state: Path, broker_port: int, page_port: int) -> AppConfig:
+    document = {
+        "device": {"site": "demo", "line": "belt", "device": "edge1", "state_dir": str(state)},
+        "bundle": {"path": str(_bundle(options)), "allow_unsigned": True},
+        "camera": [{"name": CAMERA, "url": camera_url(options), "alarm_debounce_s": 0.5}],
+        "mqtt": {"host": "127.0.0.1", "port": broker_port},
+        "page": {"enabled": not options.headless, "port": page_port or 1},
+        "evidence": {"enabled": not options.headless, "max_mb": 200},
+        "outbox": {"reserve_mb": 1},
+    }
+    return config_of(document, Path(), "of the demo")
+
+
+def camera_url(options: DemoOptions) -> str:
+    """Return the simulated camera's address: live for eyes, as fast as it goes otherwise."""
+    url = f"sim:{options.product}?seed={options.seed}"
+    url += f"&parts={options.parts}" if options.parts else ""
+    if options.headless:
+        return url + "&mode=file"
+    return url + f"&mode=live&fps={LIVE_FPS}&advance={LIVE_ADVANCE_PX}"
+
+
+def _bundle(options: DemoOptions) -> Path:
+    if options.bundle is not None:
+        return options.bundle.absolute()
+    shipped = files("edge_app").joinpath("assets").joinpath(f"demo-{options.product}.bundle")
+    path = Path(str(shipped))
+    if not path.is_file():
+        raise ConfigError(
+            f"No bundle is shipped for the {options.product} product. Make one with "
+            f"`edge-export demo-bundle --product {options.product} --out FILE` and pass "
+            "`--bundle FILE`."
+        )
+    return path
+
+
+def free_port(wanted: int) -> int:
+    """Return the wanted loopback port, or another free one if it is in use."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ConfigError("No free port on loopback for the live page.")
+
+
+def demo_command(options: DemoOptions) -> int:
+    """Run the demo for the command line: summary on stdout, JSON as the last line if asked."""
+    import json
+
+    console = Console(stderr=True, quiet=options.headless and options.as_json)
+    summary = run_demo(options, console)
+    if options.as_json:
+        print(json.dumps(summary))
+    else:
+        print_summary(summary, Console(file=sys.stdout))
+    return 0

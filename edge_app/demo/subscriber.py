@@ -1,0 +1,82 @@
+"""A real subscriber beside the demo: the product's own `edge-deploy watch`, in its own process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from edge_app.records import JsonObject
+
+WATCH = Path(sys.executable).with_name("edge-deploy")
+
+
+class WatchProcess:
+    """`edge-deploy watch` on the demo's broker; counts the alarms it was told of.
+
+    Args:
+        port: the broker's, on loopback.
+        shows_table: a second instance prints its table to this terminal.
+    """
+
+    def __init__(self, port: int, shows_table: bool) -> None:
+        self._port = port
+        self._shows_table = shows_table
+        self._alarm_ids: set[str] = set()
+        self._messages = 0
+        self._processes: list[subprocess.Popen[str]] = []
+        self._reader: threading.Thread | None = None
+
+    @property
+    def is_available(self) -> bool:
+        """A device has edge_app alone: no edge-deploy beside it."""
+        return WATCH.is_file()
+
+    def start(self) -> None:
+        """Start watching; a machine without edge-deploy goes without."""
+        if not self.is_available:
+            return
+        counting = self._open("--json", "--client-id", "demo-count", piped=True)
+        self._reader = threading.Thread(target=self._read, args=(counting,), daemon=True)
+        self._reader.start()
+        if self._shows_table:
+            self._open("--client-id", "demo-table", piped=False)
+
+    def stop(self) -> JsonObject:
+        """End the processes and return what arrived."""
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        if self._reader:
+            self._reader.join(5)
+        if not self.is_available:
+            return {"alerts_received": None, "messages_received": None}
+        return {"alerts_received": len(self._alarm_ids), "messages_received": self._messages}
+
+    def _open(self, *extra: str, piped: bool) -> subprocess.Popen[str]:
+        command = [str(WATCH), "watch", "--broker", f"127.0.0.1:{self._port}", *extra]
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if piped else None,
+            stderr=subprocess.DEVNULL if piped else None,
+            text=True,
+        )
+        self._processes.append(process)
+        return process
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        for line in process.stdout or ():
+            try:
+                alert: JsonObject = json.loads(line)
+            except ValueError:
+                continue
+            self._messages += 1
+            if alert.get("event") == "new" and alert.get("verdict") == "NG":
+                self._alarm_ids.add(str(alert["alarm_id"]))

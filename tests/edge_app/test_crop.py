@@ -1,0 +1,170 @@
+"""Cutting pixels: letterbox and upright crop, checked on pixels and by numeric round trips."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_app.crop import (
+    LETTERBOX_GREY,
+    CropSpec,
+    crop_box,
+    crop_corners,
+    crop_to_frame,
+    letterbox,
+    upright_crop,
+    whole_frame_box,
+)
+from edge_app.errors import ShapeError
+from edge_app.obb import corners_of
+from edge_app.records import BoxCxcywhr, U8Array
+
+
+def with_dot(hw: tuple[int, int], xy: tuple[float, float], radius: float = 6.0) -> U8Array:
+    """Return a black picture with a soft white dot centred at `xy` (pixel centres whole)."""
+    y, x = np.mgrid[: hw[0], : hw[1]]
+    dot = np.exp(-((x - xy[0]) ** 2 + (y - xy[1]) ** 2) / (2 * radius**2))
+    return np.repeat(np.rint(255 * dot)[..., None], 3, axis=2).astype(np.uint8)
+
+
+def centroid(pixels: U8Array) -> tuple[float, float]:
+    """Return the centre of brightness of a picture, grey letterbox bars counted as black."""
+    weight = pixels[..., 0].astype(np.float64)
+    weight[weight == LETTERBOX_GREY] = 0
+    y, x = np.mgrid[: weight.shape[0], : weight.shape[1]]
+    return float((x * weight).sum() / weight.sum()), float((y * weight).sum() / weight.sum())
+
+
+@pytest.mark.parametrize("frame_hw", [(96, 128), (97, 131), (301, 87), (60, 400)], ids=str)
+def test_letterbox_and_back_finds_the_same_point(frame_hw: tuple[int, int]) -> None:
+    """A dot seen in the letterbox maps back to where it is in the frame, to a third of a pixel."""
+    at = (frame_hw[1] * 0.7, frame_hw[0] * 0.3)
+    image, mapping = letterbox(with_dot(frame_hw, at, 4.0), (128, 160))
+    x, y = centroid(image)  # pixel centres whole; the detector counts from the edge
+    back = mapping.box_to_frame((x + 0.5, y + 0.5, 1.0, 1.0, 0.0))
+    assert back[:2] == pytest.approx(at, abs=0.34)
+
+
+def test_letterbox_box_keeps_its_angle_and_scales_its_sides() -> None:
+    """Halving a 200 × 400 frame: centre counted from the edge, sides doubled back, same angle."""
+    _, mapping = letterbox(np.zeros((200, 400, 3), np.uint8), (150, 200))
+    assert (mapping.scale, mapping.pad_x, mapping.pad_y) == (0.5, 0.0, 25.0)
+    box = mapping.box_to_frame((100.0, 75.0, 30.0, 10.0, 0.3))
+    assert box == pytest.approx((199.5, 99.5, 60.0, 20.0, 0.3))
+
+
+@pytest.mark.parametrize("hw", [(1, 1), (1, 1000), (1000, 1), (3, 7)], ids=str)
+def test_letterbox_takes_pictures_of_any_size(hw: tuple[int, int]) -> None:
+    """Even one pixel fills its share of the input, on grey."""
+    image, _ = letterbox(np.full((*hw, 3), 255, np.uint8), (64, 96))
+    assert image.shape == (64, 96, 3)
+    assert (image == 255).any()
+    assert set(np.unique(image)) <= {LETTERBOX_GREY, 255}
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((0, 5, 3), np.uint8),
+        np.zeros((5, 5), np.uint8),
+        np.zeros((5, 5, 4), np.uint8),
+        np.zeros((5, 5, 3), np.float32),
+    ],
+    ids=["empty", "grey", "alpha", "float"],
+)
+def test_what_is_no_picture_is_refused(picture: U8Array) -> None:
+    """Both cutters name the shape and dtype they got."""
+    with pytest.raises(ShapeError, match="uint8"):
+        letterbox(picture, (32, 32))
+    with pytest.raises(ShapeError, match="uint8"):
+        upright_crop(picture, (2.0, 2.0, 2.0, 2.0, 0.0), CropSpec((4, 4), 0.0))
+
+
+@pytest.mark.parametrize("angle_rad", [0.0, 0.5, math.pi / 2, -2.2, math.pi])
+def test_a_point_of_the_frame_is_found_in_the_crop(angle_rad: float) -> None:
+    """Frame → crop → frame through the pixels agrees with the matrix to a fifth of a pixel."""
+    box = (150.0, 100.0, 120.0, 60.0, angle_rad)
+    spec = CropSpec((64, 120), 0.1)
+    at = (150.0 + 25 * math.cos(angle_rad), 100.0 + 25 * math.sin(angle_rad))
+    crop = upright_crop(with_dot((200, 300), at), box, spec)
+    x, y = centroid(crop)
+    assert crop_to_frame(box, spec) @ (x, y, 1.0) == pytest.approx(at, abs=0.2)
+    assert x > 60
+    assert y == pytest.approx(31.5, abs=0.2)
+
+
+def test_the_crop_of_an_unturned_box_is_the_same_pixels() -> None:
+    """Angle 0, no margin, same size: a plain slice, bit for bit."""
+    frame = np.random.default_rng(1).integers(0, 256, (40, 60, 3), np.uint8)
+    box: BoxCxcywhr = (24.5, 14.5, 20.0, 10.0, 0.0)  # covers columns 15..34 and rows 10..19
+    crop = upright_crop(frame, box, CropSpec((10, 20), 0.0))
+    assert np.array_equal(crop, frame[10:20, 15:35])
+
+
+def test_the_products_direction_points_right_in_the_crop() -> None:
+    """A part that points down comes out pointing right: its lower half is the crop's right half."""
+    frame = np.zeros((80, 60, 3), np.uint8)
+    frame[40:70, 25:35] = 255
+    crop = upright_crop(frame, (29.5, 39.5, 60.0, 12.0, math.pi / 2), CropSpec((12, 60), 0.0))
+    assert crop[:, 31:58].mean() > 200
+    assert crop[:, :28].max() == 0
+
+
+def test_crop_corners_are_the_edges_of_the_corner_pixels() -> None:
+    """The outline runs half a pixel outside the outermost pixel centres."""
+    box, spec = (50.0, 40.0, 30.0, 10.0, 0.4), CropSpec((16, 48), 0.12)
+    matrix = crop_to_frame(box, spec)
+    edges = [(-0.5, -0.5), (47.5, -0.5), (47.5, 15.5), (-0.5, 15.5)]
+    expected = [tuple(matrix @ (x, y, 1.0)) for x, y in edges]
+    assert np.allclose(crop_corners(box, spec), expected)
+
+
+@pytest.mark.parametrize("box_wh", [(100.0, 10.0), (10.0, 100.0), (30.0, 30.0)])
+def test_a_part_is_never_squeezed_and_never_cut(box_wh: tuple[float, float]) -> None:
+    """Both axes get one scale, and the box with its margin lies inside the crop."""
+    spec = CropSpec((32, 64), 0.1)
+    _, _, w, h, _ = crop_box((0.0, 0.0, *box_wh, 0.3), spec)
+    assert w / 64 == pytest.approx(h / 32)
+    assert w >= box_wh[0] * 1.2 - 1e-9
+    assert h >= box_wh[1] * 1.2 - 1e-9
+
+
+def test_stretch_fills_both_axes() -> None:
+    """A whole frame of another aspect fills the crop exactly."""
+    spec = CropSpec((32, 64), 0.0, stretch=True)
+    box = whole_frame_box((100, 50))
+    assert crop_box(box, spec) == box
+    corners = [(-0.5, -0.5), (49.5, -0.5), (49.5, 99.5), (-0.5, 99.5)]
+    assert list(crop_corners(box, spec)) == corners == list(corners_of(box))
+
+
+def test_outside_the_frame_the_border_is_repeated() -> None:
+    """A box that leaves the frame shows the border's colour, not black."""
+    frame = np.full((20, 30, 3), 200, np.uint8)
+    crop = upright_crop(frame, (0.0, 0.0, 40.0, 20.0, 0.7), CropSpec((20, 40), 0.2))
+    assert crop.min() == 200
+
+
+def test_a_degenerate_box_gives_a_crop_and_no_nan() -> None:
+    """Zero sides are possible from a network; the crop keeps its size."""
+    spec = CropSpec((8, 16), 0.1)
+    crop = upright_crop(np.full((9, 9, 3), 7, np.uint8), (4.0, 4.0, 0.0, 0.0, 0.0), spec)
+    assert crop.shape == (8, 16, 3)
+    assert np.isfinite(crop_to_frame((4.0, 4.0, 0.0, 0.0, 0.0), spec)).all()
+
+
+def test_a_one_pixel_frame_can_be_cropped() -> None:
+    """The smallest picture there is."""
+    frame = np.full((1, 1, 3), 90, np.uint8)
+    assert (upright_crop(frame, whole_frame_box((1, 1)), CropSpec((4, 6), 0.0)) == 90).all()
+
+
+def test_crop_matrix_agrees_with_opencvs_affine_through_three_corners() -> None:
+    """Built another way, from three corner pairs, the map is the same."""
+    box, spec = (70.0, 30.0, 44.0, 20.0, -1.1), CropSpec((24, 48), 0.05)
+    source = np.array([[-0.5, -0.5], [47.5, -0.5], [47.5, 23.5]], np.float32)
+    target = np.array(crop_corners(box, spec)[:3], np.float32)
+    assert np.allclose(cv2.getAffineTransform(source, target), crop_to_frame(box, spec), atol=1e-4)

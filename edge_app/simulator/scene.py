@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
@@ -42,7 +42,7 @@ class SimulatedLine:
     @cached_property
     def _belt(self) -> Belt:
         # made when the first picture is: a camera that is only described costs nothing
-        return Belt(self._rng(1, _BELT_STREAM), self.config.frame_hw)
+        return _belt_of(self.config.seed, self.config.frame_hw)
 
     @cached_property
     def _optics(self) -> Optics:
@@ -131,9 +131,17 @@ class SimulatedLine:
         return PartTruth(part.number, self.config.product, box, is_whole, defect, pose)
 
     def _rng(self, number: int, stream: int) -> np.random.Generator:
-        return np.random.Generator(
-            np.random.PCG64(np.random.SeedSequence([self.config.seed, number, stream]))
-        )
+        return _generator(self.config.seed, number, stream)
+
+
+def _generator(seed: int, number: int, stream: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, number, stream])))
+
+
+@lru_cache(maxsize=2)
+def _belt_of(seed: int, frame_hw: tuple[int, int]) -> Belt:
+    """Return a seed's belt; all lines of that seed share it."""
+    return Belt(_generator(seed, 1, _BELT_STREAM), frame_hw)
 
 
 def good_line(config: SimulatorConfig) -> SimulatedLine:

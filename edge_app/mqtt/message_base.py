@@ -23,7 +23,9 @@ Count = Annotated[int, Field(ge=0)]
 class Body(BaseModel):
     """Base of every object in a message: frozen, finite numbers only."""
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, allow_inf_nan=False, json_schema_serialization_defaults_required=True
+    )
 
 
 class Message(Body):

@@ -31,7 +31,7 @@ from edge_app.mqtt.reserve import Reserve
 MAX_MESSAGES = 100_000
 """A day of one alert a second; at about 2 kB each some 200 MB."""
 RESERVE_BYTES = 16 << 20
-"""Room for some thousands of alerts after the disk is full, and for the write-ahead log (4 MiB)."""
+"""Room for some thousands of alerts after the disk is full, and for the write-ahead log."""
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -289,8 +289,12 @@ class Outbox:
         stored = read_meta(self._connection, "session")
         self._session = max(stored, self._mark.session) + 1
         self._count()
-        self._write(lambda c: write_meta(c, "session", self._session))
+        self._write(self._store_start)
         self._write(lambda _: self._raise_mark(HighWater(self._mark.seq, self._session)))
+
+    def _store_start(self, connection: sqlite3.Connection) -> None:
+        write_meta(connection, "session", self._session)
+        write_meta(connection, "next_seq", self._next_seq)
 
     def _count(self) -> None:
         connection = self._connection
@@ -306,7 +310,7 @@ class Outbox:
             self._start_afresh(error)
             self._count()
             with transaction(self._connection) as connection:
-                write_meta(connection, "session", self._session)
+                self._store_start(connection)
         except (sqlite3.Error, OSError) as second:
             raise self._error("is corrupt and cannot be replaced", second) from second
 

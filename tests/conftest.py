@@ -1,0 +1,32 @@
+"""Fixtures that several folders of tests use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from brokers import MOSQUITTO, Mosquitto
+
+
+@pytest.fixture
+def start_mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+    """Return a function that starts a mosquitto with further configuration lines."""
+    if MOSQUITTO is None:
+        pytest.skip("needs Debian's mosquitto: apt-get install mosquitto")
+    started: list[Mosquitto] = []
+
+    def start(lines: str = "", is_open: bool = True) -> Mosquitto:
+        broker = Mosquitto(tmp_path / f"mosquitto-{len(started)}", lines, is_open)
+        started.append(broker)
+        return broker.start()
+
+    yield start
+    for broker in started:
+        broker.stop()
+
+
+@pytest.fixture
+def mosquitto(start_mosquitto: Callable[..., Mosquitto]) -> Mosquitto:
+    """Return a running mosquitto that is open to everybody and stores its sessions."""
+    return start_mosquitto()

@@ -199,6 +199,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         ("[mqtt]\nenabled = 1", "[mqtt] enabled: Input should be a valid boolean, got 1"),
         ("[page]\nhost = '0.0.0.0'", "host '0.0.0.0' lets others see the page: give token_file"),
         ("[page]\nhost = '::'", "host '::' lets others see the page"),
+        ("[page]\nhost = 'edge1.example'", "host 'edge1.example' lets others see the page"),
         ("[threshold]\nscore_threshold = 1.0", "needs a reason"),
         ("[threshold]\nmap_threshold = nan\nreason = 'trial run'", "finite number"),
         ("[[camera]]\nname = 'cam1'\nurl = 'folder:x'", "names must differ; used twice: cam1"),

@@ -213,7 +213,7 @@ def _draw_part(
     colour = STATE_BGR[verdict.state]
     is_ng = verdict.state is VerdictState.NG
     is_dashed = verdict.state is VerdictState.NOT_INSPECTED
-    draw_outline(picture, corners_xy, colour, pen.width * (2 if is_ng else 1), is_dashed)
+    draw_outline(picture, corners_xy, colour, pen.width * 2 + 1 if is_ng else pen.width, is_dashed)
     moved = _follow(verdict.product_corners_xy, corners_xy)
     for defect in verdict.defects:
         _draw_defect(picture, defect, moved, pen)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
@@ -66,7 +67,7 @@ class Access:
         """Return the refusal or the redirect for a request, None to let it in."""
         headers = Headers(scope=scope)
         if self._token is None:
-            name = headers.get("host", "").rsplit(":", 1)[0]
+            name = re.sub(r":\d+$", "", headers.get("host", ""))
             return None if name in LOOPBACK_NAMES else _refuse(WRONG_NAME, 403)
         query = parse_qsl(scope["query_string"].decode("latin-1"))
         given = dict(query).get("token")

@@ -231,7 +231,7 @@ def test_grey_pictures_become_colour_and_wrong_ones_are_refused() -> None:
         with pytest.raises(ShapeError, match="a picture must be"):
             as_bgr(wrong)
     with pytest.raises(ShapeError, match="uint8, got float32"):
-        as_bgr(np.zeros((4, 6, 3), np.float32))  # type: ignore[arg-type]
+        as_bgr(np.zeros((4, 6, 3), np.float32))
 
 
 def test_a_contact_sheet_fits_tiles_of_any_size_unsqueezed() -> None:

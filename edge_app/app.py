@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import platform
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from edge_app.cameras.grabber import Grabber
 from edge_app.cameras.protocol import Camera
 from edge_app.cameras.registry import open_camera
 from edge_app.clock import clock_is_synchronised
-from edge_app.config_model import AppConfig, CameraConfig
+from edge_app.config_model import AppConfig, CameraConfig, is_loopback
 from edge_app.errors import BundleError
 from edge_app.evidence import EvidenceStore
 from edge_app.health import CameraCounter, read_health
@@ -36,7 +37,7 @@ from edge_app.mqtt.messages import (
     result_from_verdict,
 )
 from edge_app.mqtt.outbox import Outbox
-from edge_app.mqtt.publisher import MqttSettings, Publisher
+from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.timestamps import uuid7
 from edge_app.mqtt.topics import DeviceName
 from edge_app.page.server import LivePage, PageSettings
@@ -272,13 +273,13 @@ class EdgeApp:
                 ),
             ),
         )
-        return Publisher(mqtt_settings(self._config), self._who, self.outbox, info)
+        return Publisher(self._config.mqtt.settings(), self._who, self.outbox, info)
 
     def _make_page(self) -> LivePage | None:
         page = self._config.page
         if not page.enabled:
             return None
-        token = page.token_file.read_text().strip() if page.token_file else None
+        token = page.token_file.read_text().splitlines()[0].strip() if page.token_file else None
         return LivePage(PageSettings(page.host, page.port, token), self.page_state, self._evidence)
 
     def _tell_page_the_bundle(self, bundle: Bundle) -> None:
@@ -294,23 +295,6 @@ class EdgeApp:
             }
         )
         self.page_state.set_map_threshold(limits.map_threshold)
-
-
-def mqtt_settings(config: AppConfig) -> MqttSettings:
-    """Return the broker's part of the configuration as the publisher takes it."""
-    m = config.mqtt
-    return MqttSettings(
-        host=m.host,
-        port=m.port,
-        username=m.username,
-        password_file=m.password_file,
-        ca_file=m.ca_file,
-        cert_file=m.cert_file,
-        key_file=m.key_file,
-        tls=m.tls,
-        keepalive_s=m.keepalive_s,
-        reconnect_max_s=m.reconnect_max_s,
-    )
 
 
 def _with_overrides(model: LoadedModel, config: AppConfig) -> LoadedModel:
@@ -332,7 +316,8 @@ def _open_evidence(config: AppConfig) -> EvidenceStore | None:
     e = config.evidence
     if not e.enabled:
         return None
-    base_url = e.base_url or f"http://{config.page.host}:{config.page.port}"
+    host = config.page.host if is_loopback(config.page.host) else socket.getfqdn()
+    base_url = e.base_url or f"http://{host}:{config.page.port}"
     folder = config.device.state_dir / "evidence"
     return EvidenceStore(folder, e.max_age_h, e.max_mb << 20, e.jpeg_quality, base_url)
 

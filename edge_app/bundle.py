@@ -199,6 +199,8 @@ def _check_digests(manifest: Manifest, files: Mapping[str, bytes], name: str) ->
 
 def _check_references(manifest: Manifest, files: Mapping[str, bytes], name: str) -> None:
     wanted = [manifest.orientation.cue]
+    if manifest.alignment is not None:
+        wanted.append(manifest.alignment.template)
     for variant in manifest.variants:
         wanted += [variant.inspector, variant.detector, *(g.file for g in variant.golden)]
         if (variant.detector is None) != (manifest.detector is None):

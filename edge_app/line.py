@@ -23,7 +23,7 @@ from edge_app.errors import ModelError
 from edge_app.judge import Limits, find_defects, judge_score
 from edge_app.ledger import PartLedger, ViewResult
 from edge_app.obb import corners_of
-from edge_app.orientation import DirectionCue
+from edge_app.pose import PoseFinder
 from edge_app.records import (
     AlarmEvent,
     Anomaly,
@@ -70,7 +70,7 @@ class InspectionLine:
 
     Args:
         finder: finds products.
-        cue: turns them the right way round; None where turning does not matter.
+        pose: turns them the right way round and puts the box exactly on them.
         tracker: gives them identities.
         spec: how they are cut out.
         inspector: scores the crops.
@@ -84,7 +84,7 @@ class InspectionLine:
         self,
         *,
         finder: ProductFinder,
-        cue: DirectionCue | None,
+        pose: PoseFinder,
         tracker: Tracker,
         spec: CropSpec,
         inspector: CropScorer,
@@ -94,7 +94,7 @@ class InspectionLine:
         keep_evidence: KeepEvidence,
     ) -> None:
         self._finder = finder
-        self._cue = cue
+        self._pose = pose
         self._tracker = tracker
         self._spec = spec
         self._inspector = inspector
@@ -117,7 +117,7 @@ class InspectionLine:
         sighting = self._tracker.follow(frame, detections)
         for view in sighting.views:
             self._ledger.sight(view.part_id, frame, corners_of(view.detection.box_cxcywhr))
-        views = [self._directed(frame, v) if self._is_due(v) else v for v in sighting.views]
+        views = [self._posed(frame, v) if self._is_due(v) else v for v in sighting.views]
         due = [v for v in views if self._is_due(v)]
         crops = [upright_crop(frame.pixels_hwc, v.detection.box_cxcywhr, self._spec) for v in due]
         clock.mark("crop")
@@ -172,10 +172,8 @@ class InspectionLine:
     def _is_due(self, view: PartView) -> bool:
         return view.is_whole and self._ledger.views_judged(view.part_id) < self._max_views
 
-    def _directed(self, frame: Frame, view: PartView) -> PartView:
-        if self._cue is None:
-            return view
-        box = self._cue.directed(frame.pixels_hwc, view.detection.box_cxcywhr)
+    def _posed(self, frame: Frame, view: PartView) -> PartView:
+        box = self._pose.find(frame.pixels_hwc, view.detection.box_cxcywhr)
         return replace(view, detection=replace(view.detection, box_cxcywhr=box))
 
     def _score(self, crops: list[U8Array]) -> list[Anomaly]:

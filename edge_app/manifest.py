@@ -60,6 +60,18 @@ class OrientationSpec(_Strict):
     cue: str | None = None
 
 
+class AlignmentSpec(_Strict):
+    """How a box is put exactly onto the product; see `edge_app/alignment.py`.
+
+    Attributes:
+        template: member name of the mean good part, a small grey picture.
+        product_wh: the product's box (w, h) inside a crop, in crop pixels.
+    """
+
+    template: str
+    product_wh: tuple[Finite, Finite]
+
+
 class CropModel(_Strict):
     """The upright crop; see `edge_app/crop.py`."""
 
@@ -191,6 +203,7 @@ class Manifest(_Strict):
     detector: DetectorSpec | None
     orientation: OrientationSpec
     crop: CropModel
+    alignment: AlignmentSpec | None = None
     views: ViewRule = ViewRule()
     variants: Annotated[tuple[Variant, ...], Field(min_length=1)]
     provenance: Provenance

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from edge_app.alignment import Aligner, aligner_from_template
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle import Bundle
 from edge_app.cameras.protocol import CameraInfo
@@ -19,6 +20,7 @@ from edge_app.judge import Limits
 from edge_app.ledger import PartLedger
 from edge_app.line import InspectionLine, KeepEvidence, ProductFinder, WholeFrame
 from edge_app.orientation import TURNS, DirectionCue, cue_from_template
+from edge_app.pose import PoseFinder
 from edge_app.records import ModelIdentity, U8Array
 from edge_app.tracking import BeltTracker, OnePartPerFrame, Tracker
 
@@ -30,7 +32,7 @@ class LoadedModel:
     identity: ModelIdentity
     finder: ProductFinder
     inspector: Inspector
-    cue: DirectionCue | None
+    pose: PoseFinder
     spec: CropSpec
     limits: Limits
     max_views: int
@@ -64,7 +66,7 @@ def load_model(bundle: Bundle, threads: int = 0, precision: str | None = None) -
         identity=ModelIdentity(manifest.product, manifest.serial, bundle.sha256, variant.precision),
         finder=_load_finder(bundle, variant.detector, threads),
         inspector=inspector,
-        cue=_load_cue(bundle, spec),
+        pose=PoseFinder(_load_cue(bundle, spec), _load_aligner(bundle, spec)),
         spec=spec,
         limits=Limits(
             thresholds.score_threshold, thresholds.map_threshold, thresholds.threshold_id
@@ -95,6 +97,15 @@ def _load_cue(bundle: Bundle, spec: CropSpec) -> DirectionCue | None:
     return cue_from_template(
         _grey_picture(bundle.files[orientation.cue], orientation.cue), orientation.kind, spec
     )
+
+
+def _load_aligner(bundle: Bundle, spec: CropSpec) -> Aligner | None:
+    alignment = bundle.manifest.alignment
+    if alignment is None:
+        return None
+    template = _grey_picture(bundle.files[alignment.template], alignment.template)
+    is_round = bundle.manifest.orientation.kind == "free"
+    return aligner_from_template(template, alignment.product_wh, spec, keeps_angle=is_round)
 
 
 def _grey_picture(data: bytes, name: str) -> U8Array:
@@ -136,7 +147,7 @@ def make_line(
     )
     return InspectionLine(
         finder=model.finder,
-        cue=model.cue,
+        pose=model.pose,
         tracker=tracker,
         spec=model.spec,
         inspector=model.inspector,

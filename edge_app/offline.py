@@ -15,8 +15,8 @@ from edge_app.errors import CameraError
 from edge_app.line import InspectionLine, ProductFinder
 from edge_app.model import LoadedModel, make_line
 from edge_app.obb import touches_border
-from edge_app.orientation import DirectionCue
 from edge_app.overlay import draw_report
+from edge_app.pose import PoseFinder
 from edge_app.records import (
     Anomaly,
     BoxCxcywhr,
@@ -110,21 +110,21 @@ def look_at(model: LoadedModel, pixels_hwc: U8Array) -> list[Look]:
 
     A product cut off by the border is left out, as on the line.
     """
-    boxes = whole_products(model.finder, model.cue, pixels_hwc, model.fills_frame)
+    boxes = whole_products(model.finder, model.pose, pixels_hwc, model.fills_frame)
     crops = [upright_crop(pixels_hwc, box, model.spec) for box in boxes]
     anomalies = model.inspector.score(crops)
     return [Look(*found) for found in zip(boxes, crops, anomalies, strict=True)]
 
 
 def whole_products(
-    finder: ProductFinder, cue: DirectionCue | None, pixels_hwc: U8Array, fills_frame: bool
+    finder: ProductFinder, pose: PoseFinder, pixels_hwc: U8Array, fills_frame: bool
 ) -> list[BoxCxcywhr]:
-    """Return the boxes of the products that are wholly in the picture, the right way round."""
+    """Return the poses of the products that are wholly in the picture."""
     h, w = pixels_hwc.shape[:2]
     boxes = [d.box_cxcywhr for d in finder.find(pixels_hwc)]
     if not fills_frame:
         boxes = [b for b in boxes if not touches_border(b, (h, w), BORDER_MARGIN_PX)]
-    return [cue.directed(pixels_hwc, b) for b in boxes] if cue else boxes
+    return [pose.find(pixels_hwc, b) for b in boxes]
 
 
 def verdict_json(report: FrameReport) -> JsonObject:

@@ -15,7 +15,7 @@ from typing import Protocol
 from edge_app.obb import touches_border
 from edge_app.records import BoxCxcywhr, Detection, Frame, PartView
 
-BORDER_MARGIN_PX = 2.0
+BORDER_MARGIN_PX = 4.0
 """A box nearer than this to the frame's border may be cut off: the view is not judged."""
 
 MAX_MISSED_FRAMES = 2

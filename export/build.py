@@ -146,7 +146,7 @@ def _loaded(
         identity=ModelIdentity(options.product, options.serial, "0" * 64, "fp32"),
         finder=cutting.finder,
         inspector=inspector,
-        cue=cutting.cue,
+        pose=cutting.pose,
         spec=cutting.spec,
         limits=Limits(t.score_threshold, t.map_threshold, t.threshold_id),
         max_views=options.max_views,
@@ -182,8 +182,10 @@ def _files(
     files = {"inspector.onnx": graph.read_bytes(), "report.html": report.encode()}
     if detector is not None:
         files["detector.onnx"] = detector.read_bytes()
-    if cutting.cue is not None:
+    if cutting.pose.cue is not None:
         files["cue.png"] = (work / "orientation" / "cue.png").read_bytes()
+    if cutting.pose.aligner is not None:
+        files["align.png"] = (work / "orientation" / "align.png").read_bytes()
     return {**files, **{g.picture.file: g.data for g in golden}}
 
 
@@ -197,7 +199,7 @@ def _manifest(
     held: list[Picture],
     about: JsonObject,
 ) -> Manifest:
-    orientation, crop = models_of(cutting)
+    orientation, crop, alignment = models_of(cutting)
     variant = Variant(
         precision="fp32",
         detector="detector.onnx" if detector else None,
@@ -211,6 +213,7 @@ def _manifest(
         detector=detector,
         orientation=orientation,
         crop=crop,
+        alignment=alignment,
         views=ViewRule(max_views=options.max_views),
         variants=(variant,),
         provenance=Provenance(

@@ -11,7 +11,7 @@ import numpy as np
 from edge_app.crop import CropSpec, crop_to_frame, upright_crop
 from edge_app.line import ProductFinder
 from edge_app.obb import touches_border
-from edge_app.orientation import DirectionCue
+from edge_app.pose import PoseFinder
 from edge_app.records import BoxCxcywhr, U8Array
 from edge_app.tracking import BORDER_MARGIN_PX
 from export.dataset import Picture
@@ -82,16 +82,16 @@ def _side(length_px: float) -> int:
 def cut_crops(
     pictures: Sequence[Picture],
     parts: Sequence[FoundPart],
-    cue: DirectionCue | None,
+    pose: PoseFinder,
     spec: CropSpec,
     progress: Callable[[float], None],
 ) -> tuple[list[U8Array], list[BoxCxcywhr]]:
-    """Return the upright crop and the directed box of every part."""
+    """Return the upright crop and the pose of every part."""
     crops: list[U8Array] = []
     boxes: list[BoxCxcywhr] = []
     for part in parts:
         pixels = pictures[part.picture].read()
-        box = cue.directed(pixels, part.box_cxcywhr) if cue else part.box_cxcywhr
+        box = pose.find(pixels, part.box_cxcywhr)
         crops.append(upright_crop(pixels, box, spec))
         boxes.append(box)
         progress(len(crops) / len(parts))

@@ -12,14 +12,17 @@ from typing import Literal, cast
 import cv2
 import numpy as np
 
+from edge_app.alignment import aligner_from_template
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.crop import CropSpec
 from edge_app.detector import Detector
 from edge_app.errors import DataError
 from edge_app.line import ProductFinder, WholeFrame
-from edge_app.manifest import CropModel, DetectorSpec, OrientationSpec
-from edge_app.orientation import DirectionCue, cue_from_template
+from edge_app.manifest import AlignmentSpec, CropModel, DetectorSpec, OrientationSpec
+from edge_app.orientation import cue_from_template, turned
+from edge_app.pose import PoseFinder
 from edge_app.records import BoxCxcywhr, JsonObject, U8Array
+from export.alignment import learn_alignment, template_picture
 from export.autolabel import autolabel_folder, product_fills_frame, write_overview
 from export.cropliq_train import train_inspector
 from export.crops import FoundPart, crop_spec_for, cut_crops, find_parts
@@ -79,7 +82,7 @@ class Cutting:
     finder: ProductFinder
     fills_frame: bool
     kind: OrientationKind
-    cue: DirectionCue | None
+    pose: PoseFinder
     spec: CropSpec
     reason: str
 
@@ -239,14 +242,22 @@ def orientation_step(
     boxes = [p.box_cxcywhr for p in parts]
     spec = crop_spec_for(boxes, labels.fills_frame)
     if labels.fills_frame:
-        return Cutting(finder, True, "fixed", None, spec, "the product fills the frame")
+        return Cutting(finder, True, "fixed", PoseFinder(), spec, "the product fills the frame")
 
-    def work(folder: Path, _report: Report) -> JsonObject:
+    def work(folder: Path, report: Report) -> JsonObject:
         readers = [fitting[p.picture].read for p in parts]
         learnt = learn_orientation(readers, boxes, spec, labels.shape)
         if learnt.template is not None:
             cv2.imwrite(str(folder / "cue.png"), learnt.template)
+        turned_boxes = [
+            turned(box, learnt.kind, int(turn))
+            for box, turn in zip(boxes, learnt.turns, strict=True)
+        ]
+        is_round = learnt.kind == "free"
+        aligner = learn_alignment(readers, turned_boxes, spec, is_round, report)
+        cv2.imwrite(str(folder / "align.png"), template_picture(aligner))
         return {
+            "product_wh": list(aligner.product_wh),
             "kind": learnt.kind,
             "has_cue": learnt.template is not None,
             "reason": learnt.reason,
@@ -257,7 +268,11 @@ def orientation_step(
     if result["has_cue"]:
         template = np.asarray(cv2.imread(str(folder / "cue.png"), cv2.IMREAD_GRAYSCALE), np.uint8)
         cue = cue_from_template(template, result["kind"], spec)
-    return Cutting(finder, False, result["kind"], cue, spec, result["reason"])
+    template = np.asarray(cv2.imread(str(folder / "align.png"), cv2.IMREAD_GRAYSCALE), np.uint8)
+    wh = (float(result["product_wh"][0]), float(result["product_wh"][1]))
+    aligner = aligner_from_template(template, wh, spec, result["kind"] == "free")
+    pose = PoseFinder(cue, aligner)
+    return Cutting(finder, False, result["kind"], pose, spec, result["reason"])
 
 
 def inspector_step(
@@ -302,14 +317,19 @@ def cut_all(
     progress: Callable[[float], None],
 ) -> tuple[list[U8Array], list[BoxCxcywhr]]:
     """Return every part's upright crop and directed box."""
-    return cut_crops(pictures, parts, cutting.cue, cutting.spec, progress)
+    return cut_crops(pictures, parts, cutting.pose, cutting.spec, progress)
 
 
-def models_of(cutting: Cutting) -> tuple[OrientationSpec, CropModel]:
+def models_of(cutting: Cutting) -> tuple[OrientationSpec, CropModel, AlignmentSpec | None]:
     """Return the manifest's entries for how crops are made."""
     spec = cutting.spec
-    orientation = OrientationSpec(kind=cutting.kind, cue="cue.png" if cutting.cue else None)
-    return orientation, CropModel(crop_hw=spec.crop_hw, margin=spec.margin, stretch=spec.stretch)
+    orientation = OrientationSpec(kind=cutting.kind, cue="cue.png" if cutting.pose.cue else None)
+    crop = CropModel(crop_hw=spec.crop_hw, margin=spec.margin, stretch=spec.stretch)
+    aligner = cutting.pose.aligner
+    alignment = (
+        AlignmentSpec(template="align.png", product_wh=aligner.product_wh) if aligner else None
+    )
+    return orientation, crop, alignment
 
 
 def _digests(pictures: Sequence[Picture]) -> list[str]:

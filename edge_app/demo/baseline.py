@@ -31,7 +31,7 @@ def mean_good_crop(model: LoadedModel, product: Product, parts: int = TRAINING_P
     crops: list[U8Array] = []
     for number in range(1, parts + 1):
         pixels, _ = line.single(number)
-        boxes = whole_products(model.finder, model.cue, pixels, model.fills_frame)
+        boxes = whole_products(model.finder, model.pose, pixels, model.fills_frame)
         crops += [upright_crop(pixels, box, model.spec) for box in boxes]
     return np.asarray(np.mean(np.stack(crops), axis=0, dtype=np.float64), np.float32)
 

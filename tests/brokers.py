@@ -131,8 +131,10 @@ class Listener:
                 if topic.endswith(end) and text]  # fmt: skip
 
     def publish(self, topic: str, text: str, retain: bool = False) -> None:
-        """Publish as this client."""
-        self._client.publish(topic, text, qos=1, retain=retain).wait_for_publish(5)
+        """Publish as this client; mosquitto 2.0.11 hangs up after one that its ACL denies."""
+        wait_until(self._client.is_connected, what="connected")
+        sent = self._client.publish(topic, text, qos=1, retain=retain)
+        wait_until(lambda: sent.is_published() or not self._client.is_connected(), what=topic)
 
     def close(self) -> None:
         """Disconnect."""

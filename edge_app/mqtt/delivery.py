@@ -174,9 +174,17 @@ class Delivery:
         return oldest_s is not None and self._now_s() - oldest_s > ACK_TIMEOUT_S
 
     @property
-    def is_probed(self) -> bool:
-        """The probe has arrived: publishing is permitted."""
-        return self._is_probed and self.refusal is None
+    def is_proven(self) -> bool:
+        """The probe has arrived, and an alert if there was one to send: nothing is refused."""
+        is_served = self._is_proven or (self._is_probed and self._outbox.depth() == 0)
+        return is_served and self.refusal is None
+
+    @property
+    def unproven_topic(self) -> str | None:
+        """The topic of what was sent last, if it was the first of its kind and has not arrived."""
+        if self._is_proven:
+            return None
+        return next((flight.topic for flight in self._flights.values()), None)
 
     @property
     def is_idle(self) -> bool:

@@ -36,6 +36,8 @@ from edge_app.mqtt.topics import DeviceName, Topics
 
 TICK_S = 0.5
 """How often deadlines are looked at when nothing happens."""
+MAX_HANG_UPS = 2
+"""Connections in a row that ended over their first message; see `_note_loss`."""
 GOODBYE_S = 1.0
 """For the acknowledgement of `stopped`, even if the time to stop is used up."""
 
@@ -89,7 +91,9 @@ class Publisher:
         self._retry_at_s = 0.0
         self._thread = threading.Thread(target=self._run, name="mqtt-publisher", daemon=True)
         self._app_reason: str | None = None
-        self._broker_reason: str | None = None
+        self._refusal: str | None = None
+        self._is_refused_now = False
+        self._hang_ups = 0
         self._outbox_reason: str | None = None
         self._status: tuple[StatusName, str] | None = None
         self._has_failed = False
@@ -185,8 +189,7 @@ class Publisher:
             if lost is None and delivery.is_hung:
                 lost = "the broker acknowledges nothing"
             if lost is not None:
-                wait_s = self._note_failure(DialFailure(f"connection lost: {lost}", False))
-                self._stopping.wait(wait_s)
+                self._stopping.wait(self._note_loss(lost, delivery))
                 return
             self._deliver(delivery)
             self._judge(delivery)
@@ -194,7 +197,7 @@ class Publisher:
         self._say_goodbye(connection)
 
     def _begin(self, connection: Connection) -> Delivery:
-        self._broker_reason = None
+        self._is_refused_now = False
         self._is_awake = False
         self._retained_mids.clear()
         self._retained.say_all_again()
@@ -230,7 +233,7 @@ class Publisher:
             delivery.acked(event.mid, event.refusal)
             topic = self._retained_mids.pop(event.mid, None)
             if topic is not None and event.refusal is not None:
-                self._broker_reason = refusal_text(event.refusal, topic)
+                self._refuse(refusal_text(event.refusal, topic))
         elif isinstance(event, Received) and event.is_retained:
             self._clear_if_stale(event, connection)
         elif isinstance(event, Received):
@@ -253,19 +256,24 @@ class Publisher:
             self._outbox_reason = str(error)
         delivery.check_deadlines()
         if delivery.refusal is not None and not was_refused:
+            self._refuse(delivery.refusal)
             self._retry_at_s = now_s + self._refusal_backoff.next_s()
 
     def _judge(self, delivery: Delivery) -> None:
         """Say how it stands: to people by `state`, to the broker by `status`."""
-        reason = delivery.refusal or self._broker_reason or self._outbox_reason
+        if delivery.is_proven and not self._is_refused_now and not self._retained_mids:
+            self._refusal, self._hang_ups = None, 0
+        reason = self._refusal or self._outbox_reason
         if reason is not None:
             self._note_trouble(f"degraded: {reason}", reason)
-        elif delivery.is_probed:
+        elif delivery.is_proven:
             self._note_success()
         status_reason = reason or self._app_reason
-        if reason is None and not delivery.is_probed and self.state.startswith("degraded"):
-            return  # trying again after a refusal: nothing new is known yet
         self._set_status("degraded" if status_reason else "online", status_reason or "")
+
+    def _refuse(self, text: str) -> None:
+        """Remember a refusal until a later connection proves that it is over."""
+        self._refusal, self._is_refused_now = text, True
 
     def _publish_retained(self, connection: Connection) -> None:
         for topic, payload in self._retained.take_changed():
@@ -318,6 +326,23 @@ class Publisher:
             f"degraded: {failure.text}" if is_for_person else "connecting", failure.text
         )
         return self._backoff.slow_s() if is_for_person else self._backoff.next_s()
+
+    def _note_loss(self, lost: str, delivery: Delivery) -> float:
+        """Show a lost connection, and what it means; return how long to wait, in seconds.
+
+        mosquitto 2.0.11 hangs up after a publish that its ACL denies. So a connection that ends
+        over its first message twice in a row is taken for a refusal, not for a weak network.
+        """
+        topic = delivery.unproven_topic
+        self._hang_ups = self._hang_ups + 1 if topic is not None else 0
+        if delivery.refusal is not None:
+            self._refuse(delivery.refusal)
+        elif topic is not None and self._hang_ups >= MAX_HANG_UPS:
+            self._refuse(refusal_text("the broker hangs up on it", topic))
+        if self._refusal is None:
+            return self._note_failure(DialFailure(f"connection lost: {lost}", needs_person=False))
+        self._note_trouble(f"degraded: {self._refusal}", self._refusal)
+        return self._refusal_backoff.next_s()
 
     def _note_trouble(self, state: str, why: str) -> None:
         """First failure WARNING, repeats DEBUG; a new kind of trouble counts as first."""

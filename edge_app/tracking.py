@@ -90,7 +90,7 @@ class BeltTracker:
     The speed (pixels per second, so skipped frames do not matter) is learnt from matches; until
     the first one it is the hint, or zero. A detection belongs to the track whose predicted centre
     is nearest, if it lies within the gate: half the part's longer side once the speed is known,
-    one and a half before.
+    half the frame's longer side before.
 
     Args:
         prefix: starts every part id; unique per camera and session.
@@ -138,14 +138,15 @@ class BeltTracker:
 
     def _match(self, frame: Frame, detections: Sequence[Detection]) -> dict[int, _Track]:
         """Return detection index → track: nearest pairs first, each used once."""
-        reach = 0.5 if self._speed is not None else 1.5
+        start_gate_px = max(frame.hw) / 2
         distances = []
         for t_index, track in enumerate(self._tracks):
             x, y = self._predicted(track, frame)
             for d_index, detection in enumerate(detections):
                 box = detection.box_cxcywhr
                 distance = math.hypot(box[0] - x, box[1] - y)
-                if distance <= reach * max(box[2], box[3]):
+                known_gate_px = max(box[2], box[3]) / 2
+                if distance <= (known_gate_px if self._speed is not None else start_gate_px):
                     distances.append((distance, t_index, d_index))
         pairs: dict[int, _Track] = {}
         used: set[int] = set()

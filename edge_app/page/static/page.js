@@ -12,7 +12,7 @@ const byId = (id) => document.getElementById(id);
 const cameras = new Map();
 let lastContactMs = performance.now();
 let hadContact = false;
-let shownAlerts = "";
+const shownAlerts = new Map(); // alarm_id → { key, card }
 
 const number = (value, digits = 0) =>
   value == null ? "–" : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
@@ -135,8 +135,23 @@ function showNotes(notes) {
   list.replaceChildren(...notes.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
 }
 
+// An unchanged alert keeps its card, a changed one its picture: nothing flickers or loads twice.
 function alertCard(alert) {
+  const key = JSON.stringify(alert);
+  const known = shownAlerts.get(alert.alarm_id);
+  if (known?.key === key) return known.card;
+  const card = newAlertCard(alert);
+  const sameEvidence = known && known.card.dataset.evidence === card.dataset.evidence;
+  const thumb = card.querySelector(".thumb");
+  if (sameEvidence) thumb.replaceWith(known.card.querySelector(".thumb"));
+  else thumbnail(thumb, alert);
+  shownAlerts.set(alert.alarm_id, { key, card });
+  return card;
+}
+
+function newAlertCard(alert) {
   const card = byId("alert-template").content.firstElementChild.cloneNode(true);
+  card.dataset.evidence = alert.evidence ?? "";
   const put = (css, text) => (card.querySelector(css).textContent = text);
   const verdict = alert.verdict;
   card.dataset.verdict = verdict ? verdict.state : "GAP";
@@ -149,7 +164,6 @@ function alertCard(alert) {
   const part = verdict?.source_name ?? verdict?.part_id ?? "";
   const camera = part.startsWith(alert.camera) ? "" : alert.camera;
   put(".alert-part", [alert.kind_words, camera, part].filter(Boolean).join(" · "));
-  thumbnail(card.querySelector(".thumb"), alert);
   return card;
 }
 
@@ -192,11 +206,13 @@ function defectBox([x0, y0, x1, y1], left, top, scale) {
 }
 
 function showAlerts(alerts) {
-  const key = JSON.stringify(alerts);
-  if (key === shownAlerts) return;
-  shownAlerts = key;
   byId("no-alerts").hidden = alerts.length > 0;
-  byId("alerts").replaceChildren(...alerts.map(alertCard));
+  const list = byId("alerts");
+  const cards = alerts.map(alertCard);
+  const isSame = cards.length === list.children.length && cards.every((card, i) => card === list.children[i]);
+  if (!isSame) list.replaceChildren(...cards);
+  const current = new Set(alerts.map((alert) => alert.alarm_id));
+  for (const id of shownAlerts.keys()) if (!current.has(id)) shownAlerts.delete(id);
 }
 
 function showContact(problem) {
@@ -247,8 +263,8 @@ async function showPictures(camera) {
 
 async function swap(picture, camera, answer) {
   const before = picture.src;
-  picture.src = URL.createObjectURL(await answer.blob());
-  await picture.decode();
+  const address = URL.createObjectURL(await answer.blob());
+  await new Promise((done, failed) => Object.assign(picture, { onload: done, onerror: failed, src: address }));
   picture.hidden = false;
   picture.alt = `Live picture of ${camera.name} with the products' boxes and verdicts`;
   camera.sequence = Number(answer.headers.get("X-Frame-Sequence"));

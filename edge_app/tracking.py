@@ -94,7 +94,7 @@ class BeltTracker:
 
     Args:
         prefix: starts every part id; unique per camera and session.
-        speed_hint_px_per_s: (vx, vy) if the line's speed is known.
+        speed_hint_px_per_s: (vx, vy) if the line's speed is known; a wrong one is unlearnt.
     """
 
     def __init__(self, prefix: str, speed_hint_px_per_s: tuple[float, float] | None = None) -> None:
@@ -110,6 +110,9 @@ class BeltTracker:
 
     def follow(self, frame: Frame, detections: Sequence[Detection]) -> Sighting:
         pairs = self._match(frame, detections)
+        if not pairs and detections and self._expected(frame):
+            self._speed = None  # nothing is where it should be: the belt changed its speed
+            pairs = self._match(frame, detections)
         self._learn_speed(frame, detections, pairs)
         views = []
         for d_index, detection in enumerate(detections):
@@ -135,6 +138,12 @@ class BeltTracker:
         track = _Track(self.part_id(frame), detection.box_cxcywhr, frame.captured_at_ns, 0)
         self._tracks.append(track)
         return track
+
+    def _expected(self, frame: Frame) -> bool:
+        """Return whether some part should still be in the picture."""
+        h, w = frame.hw
+        places = (self._predicted(t, frame) for t in self._tracks)
+        return any(0 <= x < w and 0 <= y < h for x, y in places)
 
     def _match(self, frame: Frame, detections: Sequence[Detection]) -> dict[int, _Track]:
         """Return detection index → track: nearest pairs first, each used once."""

@@ -37,6 +37,10 @@ SESSION_EXPIRY_S = 7 * 24 * 3600
 """A watcher may be away for a week (a plant's holiday) before the broker forgets it."""
 RETRY_S = 1.0
 """A person is waiting in front of the screen: try again soon."""
+SHORT_SESSION_S = 5.0
+MAX_SHORT_SESSIONS = 3
+"""So many connections in a row that ended sooner: two watchers with one session drive each other
+out once a second, and mosquitto 2.0.11 does not say so."""
 LOOP_S = 0.2
 """How long one look at the socket takes at most; also how late a stop request is noticed."""
 
@@ -98,6 +102,7 @@ class Watch:
         self._error: str | None = None
         self._should_stop = False
         self._trouble = ""
+        self._short_sessions = 0
         self.shown = 0
         self.duplicates = 0
 
@@ -141,22 +146,37 @@ class Watch:
             self._complain(f"no broker: {error}; trying again")
             self._pause(end_s)
             return
+        opened_s = self._now_s()
         self._listen(client, end_s, SILENCE_TIMEOUT_S if protocol == MQTT_5 else CONNACK_TIMEOUT_S)
         client.disconnect()
         if self._was_answered and self._refusal is None and not self._is_done(end_s):
-            self._complain("connection lost; trying again")
+            self._complain(self._why_lost(self._now_s() - opened_s))
             self._pause(end_s)
+
+    def _why_lost(self, lasted_s: float) -> str:
+        self._short_sessions = self._short_sessions + 1 if lasted_s < SHORT_SESSION_S else 0
+        if self._short_sessions < MAX_SHORT_SESSIONS:
+            return "connection lost; trying again"
+        return f"connection lost again and again: {self._taken_over_text()}"
+
+    def _taken_over_text(self) -> str:
+        return (
+            f"another watcher uses the session {self._options.client_id!r}? Give each its own "
+            "--client-id"
+        )
 
     def _listen(self, client: Client, end_s: float, answer_s: float) -> None:
         """Take what comes until the connection ends, or never answered within `answer_s`."""
         self._was_answered = False
         answer_by_s = self._now_s() + answer_s
-        while client.loop(LOOP_S) == MQTTErrorCode.MQTT_ERR_SUCCESS and not self._is_done(end_s):
+        is_open = True
+        while is_open and not self._is_done(end_s):
+            is_open = client.loop(LOOP_S) == MQTTErrorCode.MQTT_ERR_SUCCESS
+            if self._error is not None:
+                raise BrokerError(self._error)
             if not self._was_answered and self._now_s() > answer_by_s:
                 return
             self._show(self._order.overdue(self._now_s()))
-            if self._error is not None:
-                raise BrokerError(self._error)
 
     def _open(self, client: Client, protocol: MQTTProtocolVersion) -> None:
         settings = self._options.settings
@@ -212,10 +232,7 @@ class Watch:
 
     def _on_disconnect(self, _c: Client, _u: Any, _f: Any, reason: ReasonCode, _p: Any) -> None:
         if reason.value == TAKEN_OVER_CODE:
-            self._error = (
-                f"another watcher took over the session {self._options.client_id!r}: give each "
-                "its own --client-id"
-            )
+            self._error = self._taken_over_text()
 
     def _on_message(self, client: Client, _u: Any, message: MQTTMessage) -> None:
         try:

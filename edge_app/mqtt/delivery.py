@@ -181,10 +181,10 @@ class Delivery:
 
     @property
     def unproven_topic(self) -> str | None:
-        """The topic of what was sent last, if it was the first of its kind and has not arrived."""
-        if self._is_proven:
+        """What had not arrived yet: the probe or the first alert; None once nothing is in doubt."""
+        if self._is_proven or (self._is_probed and not self._flights):
             return None
-        return next((flight.topic for flight in self._flights.values()), None)
+        return next((flight.topic for flight in self._flights.values()), self._topics.probe)
 
     @property
     def is_idle(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from edge_app.errors import ShapeError
 from export.backbones.efficientnet_lite import EfficientNetLite0, channels_of, normalise_pixels
@@ -83,4 +83,4 @@ def pretext_loss(
     late = network.backbone.blocks[network.first_trained :]
     pairs = zip(late.parameters(), anchor, strict=True)
     drift = torch.stack([(p - a).square().sum() for p, a in pairs]).sum()
-    return F.cross_entropy(logits, labels) + 0.5 * strength * drift
+    return functional.cross_entropy(logits, labels) + 0.5 * strength * drift

@@ -20,7 +20,9 @@ from edge_app.records import U8Array
 from export.augment import pseudo_anomaly
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0
 from export.cropliq import WAYS, PretextNet, anchor_of, pretext_loss
-from export.inspector_fit import FitSettings, TrainedInspector, fit_inspector
+from export.inspector_fit import Bench, FitSettings, fit_inspector
+from export.inspector_graph import TrainedInspector
+from export.silhouette import product_silhouette
 
 Progress = Callable[[str, float], None]
 """Called with a step's name and how much of it is done, 0..1."""
@@ -72,7 +74,8 @@ def train_inspector(
 
     Args:
         good_crops: uint8 (h, w, 3) BGR, all of one size, sides divisible by 32.
-        product_mask: uint8 (h, w), > 0 where the product may be, or None for the whole crop.
+        product_mask: uint8 (h, w), > 0 where the product may be (its box will do: the outline is
+            found inside it), or None when the product fills the crop.
         out_dir: for the checkpoint; made if missing.
         seed: with equal inputs and thread count the CPU gives equal bytes.
         steps: pretext steps; 0 leaves ImageNet's weights alone.
@@ -84,16 +87,16 @@ def train_inspector(
     """
     settings = pretext or PretextSettings()
     crops = _stacked(good_crops)
-    key = _key(crops, product_mask, repr((seed, steps, settings)))
+    mask = None if product_mask is None else product_silhouette(crops, product_mask)
+    key = _key(crops, mask, repr((seed, steps, settings)))
     network = _pretext_network(settings, seed)
     path = out_dir / f"pretext-{key}.pt"
     accuracy = _restored(network, path)
     if accuracy is None:
-        accuracy = _learn(network, crops, product_mask, settings, seed, steps, device, progress)
+        accuracy = _learn(network, crops, mask, settings, seed, steps, device, progress)
         _keep(network, accuracy, path)
-    return fit_inspector(
-        network, crops, product_mask, fit or FitSettings(), seed, accuracy, device, progress
-    )
+    bench = Bench(network, mask, np.random.default_rng((seed, 2)), device, progress)
+    return fit_inspector(bench, crops, fit or FitSettings(), accuracy)
 
 
 def _stacked(crops: Sequence[U8Array]) -> U8Array:
@@ -167,7 +170,8 @@ def _learn(
         batch, target = pool[pick].to(device).float(), labels[pick].to(device)
         logits = network(batch)
         optimiser.zero_grad()
-        pretext_loss(network, logits, target, anchor, settings.anchor_strength).backward()
+        loss = pretext_loss(network, logits, target, anchor, settings.anchor_strength)
+        torch.autograd.backward(loss)
         optimiser.step()
         schedule.step()
         hits.append(float((logits.argmax(1) == target).float().mean()))

@@ -98,7 +98,8 @@ def to_cells(features: F32Array, cell: int) -> F32Array:
     if h % cell or w % cell:
         raise ShapeError(f"A {h}×{w} grid cannot be cut into {cell}×{cell} cells: change the crop.")
     split = features.reshape(n, d, h // cell, cell, w // cell, cell)
-    return split.transpose(2, 4, 0, 3, 5, 1).reshape(-1, n, cell * cell, d)
+    cells: F32Array = split.transpose(2, 4, 0, 3, 5, 1).reshape(-1, n, cell * cell, d)
+    return cells
 
 
 def squared_distances(embeddings: F64Array, gaussian: GlobalGaussian) -> F64Array:
@@ -116,7 +117,7 @@ def position_energies(features: F32Array, gaussian: PositionGaussian) -> F32Arra
     flat = centred.reshape(len(centred), -1, centred.shape[3])
     energy = ((flat @ gaussian.whitening.transpose(0, 2, 1)) ** 2).sum(2)
     grid = energy.reshape(h // k, w // k, n, k, k).transpose(2, 0, 3, 1, 4)
-    return grid.reshape(n, h, w)
+    return np.asarray(grid.reshape(n, h, w), np.float32)
 
 
 def ledoit_wolf(centred: F64Array) -> tuple[F64Array, float, float]:

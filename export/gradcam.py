@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 def logit_cam(features: Tensor, weights: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ def logit_cam(features: Tensor, weights: Tensor) -> Tensor:
         (n, h, w) >= 0.
     """
     alpha = weights / (features.shape[2] * features.shape[3])
-    return F.relu((features * alpha[None, :, None, None]).sum(1))
+    return functional.relu((features * alpha[None, :, None, None]).sum(1))
 
 
 def energy_cam(whitened: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ def statistics_cam(features: Tensor, mean_gradient: Tensor, std_gradient: Tensor
     centred = features - mean[:, :, None, None]
     slope = (std_gradient / std)[:, :, None, None]
     gradient = (mean_gradient[:, :, None, None] + slope * centred) / count
-    return F.relu((gradient * centred).sum(1))
+    return functional.relu((gradient * centred).sum(1))
 
 
 STD_EPS = 1e-8

@@ -12,15 +12,15 @@ from edge_app.records import F32Array, F64Array, U8Array
 from export.inspector_graph import MapKind
 
 WEIGHT_CANDIDATES: dict[str, tuple[float, float, float]] = {
-    "position": (1, 0, 0),
-    "coreset": (0, 1, 0),
+    "detail": (1, 0, 0),
+    "context": (0, 1, 0),
     "statistics": (0, 0, 1),
-    "position+coreset": (1, 1, 0),
-    "position+statistics": (1, 0, 1),
-    "coreset+statistics": (0, 1, 1),
-    "position+coreset+statistics": (1, 1, 1),
+    "detail+context": (1, 1, 0),
+    "detail+statistics": (1, 0, 1),
+    "context+statistics": (0, 1, 1),
+    "detail+context+statistics": (1, 1, 1),
 }
-"""Sums of standardised terms that compete: position, coreset, statistics."""
+"""Sums of standardised terms that compete, in the order of TERM_NAMES."""
 
 MAP_KINDS: tuple[MapKind, ...] = get_args(MapKind)
 
@@ -41,14 +41,16 @@ def choose_weights(good: F64Array, bad: F64Array) -> tuple[F64Array, dict[str, f
 
 
 def choose_map(
-    maps: Mapping[str, F32Array], regions_nhw: U8Array
+    maps: Mapping[str, F32Array], regions_nhw: U8Array, weights: F64Array
 ) -> tuple[MapKind, dict[str, float]]:
     """Return the map kind that separates painted pixels best and each kind's mean AUROC.
 
-    The AUROC is taken within each crop and averaged: it asks where, not how strange.
+    The AUROC is taken within each crop and averaged: it asks where, not how strange. All kinds are
+    measured; only those of terms in the score may win, so that the map explains the score.
     """
-    table = {kind: round(_localisation(maps[kind], regions_nhw), 4) for kind in MAP_KINDS}
-    return max(MAP_KINDS, key=lambda kind: table[kind]), table
+    table = {str(kind): round(_localisation(maps[kind], regions_nhw), 4) for kind in MAP_KINDS}
+    eligible = [k for k, w in zip(MAP_KINDS[:3], weights, strict=True) if w > 0]
+    return max(eligible, key=lambda kind: table[kind]), table
 
 
 def _localisation(map_ngg: F32Array, regions_nhw: U8Array) -> float:

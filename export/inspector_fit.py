@@ -12,19 +12,21 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from edge_app.records import F32Array, F64Array, JsonObject, U8Array
 from export.augment import Painted, pseudo_anomaly
-from export.backbones.efficientnet_lite import normalise_pixels, stride_of
+from export.backbones.efficientnet_lite import normalise_pixels
 from export.cropliq import PretextNet
 from export.density import fit_global, fit_positions
 from export.inspector_choice import MAP_KINDS, choose_map, choose_weights
 from export.inspector_graph import TERM_NAMES, Inspector, InspectorParts, TrainedInspector
 from export.inspector_terms import (
-    CoresetTerm,
+    LocalGaussian,
     PatchEmbedding,
     PositionTerm,
     StatisticsTerm,
+    smoothed,
     statistics_embedding,
 )
 
@@ -33,184 +35,137 @@ Progress = Callable[[str, float], None]
 BATCH = 8
 """Crops a forward pass: more does not speed up two cores."""
 
+SCALE_CROPS = 64
+"""Crops the channels' standard deviations come from; they only balance the projection."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSettings:
+    """One per-position Gaussian.
+
+    Attributes:
+        taps: blocks it looks at.
+        stride: input pixels per grid step, a power of two.
+        dimensions: of the patch embedding.
+        cell: side of a cell of positions that share a covariance, in grid steps.
+    """
+
+    taps: tuple[int, ...]
+    stride: int
+    dimensions: int
+    cell: int
+
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
     """What is fitted, with the defaults measured best (docs/methods.md).
 
     Attributes:
-        local_taps: blocks of the patch embedding, finest grid first; that grid is the map's.
-        global_taps: blocks of the global Gaussian.
-        embedding_d: dimensions of the patch embedding.
-        cell: side of a cell of positions that share a covariance.
-        coreset_count: patches kept for the nearest-neighbour term.
-        held_back_share: part of the good crops no density is fitted to.
+        held_back_share: part of the good crops that no density is fitted to.
     """
 
-    local_taps: tuple[int, ...] = (2, 4, 7)
+    detail: LocalSettings = LocalSettings((0, 2, 4), 4, 56, 4)
+    context: LocalSettings = LocalSettings((7, 10, 14), 16, 128, 2)
     global_taps: tuple[int, ...] = (4, 7, 10, 14)
-    embedding_d: int = 64
-    cell: int = 4
-    coreset_count: int = 1000
     held_back_share: float = 0.2
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Measured:
-    """What the terms and maps give on a set of crops.
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where and how the fit runs: a network, its device, the mask and one source of randomness."""
 
-    Attributes:
-        terms: (n, 3) float64 log distances, in the order of TERM_NAMES.
-        maps: map kind → (n, gh, gw) float32 on the kind's own grid.
-    """
+    network: PretextNet
+    mask_hw: U8Array | None
+    rng: np.random.Generator
+    device: str
+    progress: Progress
 
-    terms: F64Array
-    maps: dict[str, F32Array]
+    def batches(self, crops: U8Array, step: str) -> Iterator[Tensor]:
+        """Yield uint8 batches on the device and report the step's progress."""
+        for start in range(0, len(crops), BATCH):
+            yield torch.from_numpy(crops[start : start + BATCH]).to(self.device)
+            self.progress(step, min(1.0, (start + BATCH) / len(crops)))
+
+    def taps(self, batch: Tensor, wanted: tuple[int, ...]) -> dict[int, Tensor]:
+        """Return the wanted blocks' outputs by block number."""
+        with torch.no_grad():
+            found = self.network.backbone(normalise_pixels(batch), wanted)
+        return dict(zip(sorted(wanted), found, strict=True))
 
 
 def fit_inspector(
-    network: PretextNet,
-    crops: U8Array,
-    mask_hw: U8Array | None,
-    settings: FitSettings,
-    seed: int,
-    pretext_accuracy: float,
-    device: str,
-    progress: Progress,
+    bench: Bench, crops: U8Array, settings: FitSettings, pretext_accuracy: float
 ) -> TrainedInspector:
-    """Return the inspector of one product.
+    """Return the inspector of one product, on the CPU.
 
     Args:
+        bench: outside its mask the map is 0 and nothing adds to the local terms.
         crops: uint8 (n, h, w, 3) good crops, n >= 10.
-        mask_hw: uint8 (h, w), > 0 where the product is, or None for everywhere. Outside it the map
-            is 0 and nothing adds to the local terms.
-        seed: of the split, the projection, the coreset and the pseudo-anomalies.
     """
-    rng = np.random.default_rng((seed, 2))
-    order = rng.permutation(len(crops))
+    order = bench.rng.permutation(len(crops))
     held_count = max(2, round(len(crops) * settings.held_back_share))
     held, fitted = crops[np.sort(order[:held_count])], crops[np.sort(order[held_count:])]
-    network = network.eval().requires_grad_(False).to(device)
-    inspector = _fitted(network, fitted, mask_hw, settings, rng, device, progress).to(device)
-    painted = [pseudo_anomaly(rng, crop, mask_hw) for crop in held]
-    report = _settle(inspector, held, painted, device, progress)
-    h, w = int(crops.shape[1]), int(crops.shape[2])
+    bench.network.eval().requires_grad_(False).to(bench.device)
+    inspector = _fitted(bench, fitted, settings).to(bench.device)
+    _even_out(bench, inspector, held)
+    report = _settle(bench, inspector, held)
     report |= {
         "method": "cropliq",
-        "settings": {
-            k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()
-        },
+        "settings": asdict(settings),
         "pretext_accuracy": round(pretext_accuracy, 4),
         "fitted_crops": len(fitted),
         "held_back_crops": len(held),
     }
-    return TrainedInspector(inspector.to("cpu").eval(), (h, w), report)
+    crop_hw = (int(crops.shape[1]), int(crops.shape[2]))
+    return TrainedInspector(inspector.to("cpu").eval(), crop_hw, report)
 
 
-def _fitted(
-    network: PretextNet,
-    crops: U8Array,
-    mask_hw: U8Array | None,
-    settings: FitSettings,
-    rng: np.random.Generator,
-    device: str,
-    progress: Progress,
-) -> Inspector:
+def _fitted(bench: Bench, crops: U8Array, settings: FitSettings) -> Inspector:
     """Fit all terms to the crops; scales and choices are still open."""
-    scales = _channel_scales(network, crops[:64], settings.local_taps, device)
-    embedding = PatchEmbedding(_projections(scales, settings.embedding_d, rng)).to(device)
-    features, statistics = [], []
-    wanted = sorted({*settings.local_taps, *settings.global_taps})
-    for done, batch in _batches(crops, device):
-        taps = dict(zip(wanted, _taps(network, batch, wanted), strict=True))
-        features.append(embedding([taps[b] for b in settings.local_taps]).cpu())
+    local = (settings.detail, settings.context)
+    embeddings = [_embedding(bench, crops, s) for s in local]
+    wanted = tuple(sorted({*local[0].taps, *local[1].taps, *settings.global_taps}))
+    grids: tuple[list[Tensor], list[Tensor]] = ([], [])
+    statistics = []
+    for batch in bench.batches(crops, "features"):
+        taps = bench.taps(batch, wanted)
+        for grid, embedding, s in zip(grids, embeddings, local, strict=True):
+            grid.append(embedding([taps[b] for b in s.taps]).cpu())
         statistics.append(statistics_embedding([taps[b] for b in settings.global_taps]).cpu())
-        progress("features", done)
-    grid = torch.cat(features).numpy()  # (n, d, gh, gw)
-    weight = _grid_weight(mask_hw, crops.shape[1:3], stride_of(settings.local_taps[0]))
-    progress("densities", 0.0)
-    head = network.head.weight.detach()
-    parts = InspectorParts(
-        network.backbone,
-        settings.local_taps,
-        settings.global_taps,
-        embedding,
-        PositionTerm(fit_positions(grid, settings.cell), weight / grid.shape[1]),
-        CoresetTerm(_coreset(grid, weight, settings.coreset_count, rng), weight),
-        StatisticsTerm(fit_global(torch.cat(statistics).double().numpy())),
-        head[1:].mean(0) - head[0],
+    terms = [
+        LocalGaussian(s.taps, e, _position(bench, torch.cat(g).numpy(), s))
+        for g, e, s in zip(grids, embeddings, local, strict=True)
+    ]
+    head = bench.network.head.weight.detach()
+    gaussian = fit_global(torch.cat(statistics).double().numpy())
+    return Inspector(
+        InspectorParts(
+            bench.network.backbone,
+            terms[0],
+            terms[1],
+            StatisticsTerm(gaussian),
+            settings.global_taps,
+            head[1:].mean(0) - head[0],
+        )
     )
-    progress("densities", 1.0)
-    return Inspector(parts)
 
 
-def _settle(
-    inspector: Inspector,
-    held: U8Array,
-    painted: list[Painted],
-    device: str,
-    progress: Progress,
-) -> JsonObject:
-    """Fix scales, weights and the map from held-back crops; return what was measured."""
-    good = _measure(inspector, held, device, progress, "held-back good")
-    anomalies = np.stack([p.crop_hwc for p in painted])
-    bad = _measure(inspector, anomalies, device, progress, "held-back painted")
-    offset, scale = good.terms.mean(0), good.terms.std(0) + 1e-3
-    weights, table = choose_weights((good.terms - offset) / scale, (bad.terms - offset) / scale)
-    regions = np.stack([p.region_hw for p in painted])
-    kind, localisation = choose_map(bad.maps, regions)
-    for name, value in (("offset", offset), ("scale", scale), ("weight", weights)):
-        getattr(inspector, name).copy_(torch.from_numpy(value))
-    average = float(good.maps[kind].mean())
-    inspector.map_kind = kind
-    inspector.map_scale.fill_(1.0 / max(average, 1e-12))
-    return {
-        "map_kind": kind,
-        "map_pixel_auroc_painted": localisation,
-        "term_weights": dict(zip(TERM_NAMES, (float(w) for w in weights), strict=True)),
-        "term_auroc_painted": table,
-    }
+def _embedding(bench: Bench, crops: U8Array, settings: LocalSettings) -> PatchEmbedding:
+    scales = _channel_scales(bench, crops[:SCALE_CROPS], settings.taps)
+    stride = settings.stride
+    grid_hw = (crops.shape[1] // stride, crops.shape[2] // stride)
+    pieces = _projections(scales, settings.dimensions, bench.rng)
+    return PatchEmbedding(pieces, grid_hw).to(bench.device)
 
 
-def _measure(
-    inspector: Inspector, crops: U8Array, device: str, progress: Progress, step: str
-) -> Measured:
-    terms: list[Tensor] = []
-    maps: dict[str, list[Tensor]] = {kind: [] for kind in MAP_KINDS}
-    with torch.no_grad():
-        for done, batch in _batches(crops, device):
-            taps = inspector.taps(batch)
-            embedded = inspector.embedding([taps[b] for b in inspector.local_taps])
-            terms.append(torch.stack([inspector.term(i, taps, embedded) for i in range(3)], 1))
-            for kind in MAP_KINDS:
-                maps[kind].append(inspector.map_of(kind, taps, embedded).cpu())
-            progress(step, done)
-    joined = {kind: torch.cat(pieces).numpy() for kind, pieces in maps.items()}
-    return Measured(torch.cat(terms).cpu().double().numpy(), joined)
-
-
-def _batches(crops: U8Array, device: str) -> Iterator[tuple[float, Tensor]]:
-    """Yield (share done after this batch, uint8 batch)."""
-    for start in range(0, len(crops), BATCH):
-        batch = torch.from_numpy(crops[start : start + BATCH]).to(device)
-        yield min(1.0, (start + BATCH) / len(crops)), batch
-
-
-def _taps(network: PretextNet, batch: Tensor, wanted: list[int]) -> list[Tensor]:
-    with torch.no_grad():
-        return network.backbone(normalise_pixels(batch), wanted)
-
-
-def _channel_scales(
-    network: PretextNet, crops: U8Array, taps: tuple[int, ...], device: str
-) -> list[F32Array]:
+def _channel_scales(bench: Bench, crops: U8Array, taps: tuple[int, ...]) -> list[F32Array]:
     """Return each tap's (c,) standard deviation over crops and positions."""
-    squares: list[list[Tensor]] = [[] for _ in taps]
-    for _, batch in _batches(crops, device):
-        for store, tap in zip(squares, _taps(network, batch, list(taps)), strict=True):
-            store.append(torch.stack([tap.mean((0, 2, 3)), tap.square().mean((0, 2, 3))]))
-    moments = [torch.stack(s).mean(0).cpu() for s in squares]
-    return [torch.sqrt((m[1] - m[0] ** 2).clamp(min=1e-8)).numpy() for m in moments]
+    moments: dict[int, list[Tensor]] = {tap: [] for tap in taps}
+    for batch in bench.batches(crops, "channel scales"):
+        for tap, x in bench.taps(batch, taps).items():
+            moments[tap].append(torch.stack([x.mean((0, 2, 3)), x.square().mean((0, 2, 3))]))
+    joined = [torch.stack(moments[tap]).mean(0).cpu() for tap in taps]
+    return [torch.sqrt((m[1] - m[0] ** 2).clamp(min=1e-8)).numpy() for m in joined]
 
 
 def _projections(scales: list[F32Array], d: int, rng: np.random.Generator) -> list[F32Array]:
@@ -224,27 +179,75 @@ def _projections(scales: list[F32Array], d: int, rng: np.random.Generator) -> li
     return [(p / s).astype(np.float32) for p, s in zip(pieces, scales, strict=True)]
 
 
-def _grid_weight(mask_hw: U8Array | None, crop_hw: tuple[int, ...], stride: int) -> F32Array:
+def _position(bench: Bench, grid: F32Array, settings: LocalSettings) -> PositionTerm:
+    bench.progress("densities", 0.0)
+    crop_hw = (grid.shape[2] * settings.stride, grid.shape[3] * settings.stride)
+    weight = grid_weight(bench.mask_hw, crop_hw, settings.stride) / np.float32(grid.shape[1])
+    term = PositionTerm(fit_positions(grid, settings.cell), weight)
+    bench.progress("densities", 1.0)
+    return term
+
+
+def grid_weight(mask_hw: U8Array | None, crop_hw: tuple[int, int], stride: int) -> F32Array:
     """Return (gh, gw) float32: 1 where at least half of the position's pixels are product."""
     grid_hw = (crop_hw[0] // stride, crop_hw[1] // stride)
     if mask_hw is None:
         return np.ones(grid_hw, np.float32)
     blocks = (mask_hw > 0).reshape(grid_hw[0], stride, grid_hw[1], stride).mean((1, 3))
-    return (blocks >= 0.5).astype(np.float32)
+    return np.asarray(blocks >= 0.5, np.float32)
 
 
-CANDIDATE_PATCHES = 20_000
-"""Patches the coreset is chosen from: the greedy choice costs candidates × kept."""
+def _even_out(bench: Bench, inspector: Inspector, held: U8Array) -> None:
+    """Weigh each position down by how strange good parts get there (edges, holes, print).
+
+    With r the largest 3×3-mean energy of held-back good crops round a position and m its median
+    over the product, the weight is √(m / max(r, m)): half way to equal peaks everywhere.
+    """
+    for term in (inspector.detail, inspector.context):
+        energies = []
+        for batch in bench.batches(held, "evening out"):
+            energies.append(smoothed(term.energy(inspector.taps(batch))[:, None]))
+        worst = functional.max_pool2d(torch.cat(energies).amax(0, keepdim=True), 3, 1, 1)[0, 0]
+        middle = float(worst[worst > 0].median())
+        term.position.weight.mul_(torch.sqrt(middle / worst.clamp(min=middle)))
 
 
-def _coreset(grid: F32Array, weight_hw: F32Array, count: int, rng: np.random.Generator) -> F32Array:
-    """Return (count, d) patches by greedy farthest-point choice (PatchCore, Roth et al. 2022)."""
-    patches = grid.transpose(0, 2, 3, 1)[:, weight_hw > 0].reshape(-1, grid.shape[1])
-    picked = rng.choice(len(patches), min(CANDIDATE_PATCHES, len(patches)), replace=False)
-    candidates = torch.from_numpy(patches[np.sort(picked)])
-    chosen = [0]
-    distance = (candidates - candidates[0]).square().sum(1)
-    for _ in range(min(count, len(candidates)) - 1):
-        chosen.append(int(distance.argmax()))
-        distance = torch.minimum(distance, (candidates - candidates[chosen[-1]]).square().sum(1))
-    return candidates[chosen].numpy()
+def _settle(bench: Bench, inspector: Inspector, held: U8Array) -> JsonObject:
+    """Fix scales, weights and the map from held-back crops; return what was measured."""
+    painted = [pseudo_anomaly(bench.rng, crop, bench.mask_hw) for crop in held]
+    good, good_maps = _measure(bench, inspector, held, "held-back good")
+    bad, bad_maps = _measure(bench, inspector, _crops_of(painted), "held-back painted")
+    offset, scale = good.mean(0), good.std(0) + 1e-3
+    weights, table = choose_weights((good - offset) / scale, (bad - offset) / scale)
+    regions = np.stack([p.region_hw for p in painted])
+    kind, localisation = choose_map(bad_maps, regions, weights)
+    for name, value in (("offset", offset), ("scale", scale), ("weight", weights)):
+        getattr(inspector, name).copy_(torch.from_numpy(value))
+    inspector.map_kind = kind
+    inspector.map_scale.fill_(1.0 / max(float(good_maps[kind].mean()), 1e-12))
+    return {
+        "map_kind": kind,
+        "map_pixel_auroc_painted": localisation,
+        "term_weights": dict(zip(TERM_NAMES, (float(w) for w in weights), strict=True)),
+        "term_auroc_painted": table,
+    }
+
+
+def _crops_of(painted: list[Painted]) -> U8Array:
+    return np.stack([p.crop_hwc for p in painted])
+
+
+def _measure(
+    bench: Bench, inspector: Inspector, crops: U8Array, step: str
+) -> tuple[F64Array, dict[str, F32Array]]:
+    """Return (n, 3) log distances in the order of TERM_NAMES, and every map kind's maps."""
+    terms: list[Tensor] = []
+    maps: dict[str, list[Tensor]] = {kind: [] for kind in MAP_KINDS}
+    with torch.no_grad():
+        for batch in bench.batches(crops, step):
+            taps = inspector.taps(batch)
+            terms.append(torch.stack([inspector.term(i, taps) for i in range(3)], 1).cpu())
+            for kind in MAP_KINDS:
+                maps[kind].append(inspector.map_of(kind, taps).cpu())
+    joined = {kind: torch.cat(pieces).numpy() for kind, pieces in maps.items()}
+    return torch.cat(terms).double().numpy(), joined

@@ -17,15 +17,14 @@ from typing import Literal
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
 
 from edge_app.errors import ModelError, ShapeError
 from edge_app.records import JsonObject
 from export.backbones.efficientnet_lite import EfficientNetLite0, normalise_pixels
 from export.gradcam import logit_cam
 from export.inspector_terms import (
-    CoresetTerm,
-    PatchEmbedding,
-    PositionTerm,
+    LocalGaussian,
     StatisticsTerm,
     peak_score,
     resized,
@@ -38,7 +37,9 @@ MAP_STRIDE = 4
 SCORE_LIMIT = 1e4
 """Scores stay below it, so that fp16 variants cannot overflow."""
 
-MapKind = Literal["position_energy", "coreset_distance", "logit_cam", "statistics_cam"]
+TERM_NAMES = ("detail", "context", "statistics")
+
+MapKind = Literal["detail_energy", "context_energy", "statistics_cam", "logit_cam"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +47,24 @@ class InspectorParts:
     """Everything fitted that the graph is put together from.
 
     Attributes:
-        local_taps: blocks behind the patch embedding, finest grid first.
-        global_taps: blocks behind the statistics term.
+        detail: per-position Gaussian on early blocks and a fine grid: small, faint defects.
+        context: the same on late blocks and a coarse grid: what is wrong with a neighbourhood.
+        statistics: global Gaussian; `global_taps` are the blocks behind it.
         logit_weights: (c,) "some pseudo-anomaly" minus "normal", of the pretext head.
     """
 
     backbone: EfficientNetLite0
-    local_taps: tuple[int, ...]
-    global_taps: tuple[int, ...]
-    embedding: PatchEmbedding
-    position: PositionTerm
-    coreset: CoresetTerm
+    detail: LocalGaussian
+    context: LocalGaussian
     statistics: StatisticsTerm
+    global_taps: tuple[int, ...]
     logit_weights: Tensor
 
 
 class Inspector(nn.Module):
     """Weighted sum of standardised log distances, and one GradCAM map.
 
-    `offset`, `scale` and `weight` are (3,): position, coreset, statistics. They are fixed when the
+    `offset`, `scale` and `weight` are (3,), in the order of TERM_NAMES. They are fixed when the
     inspector is fitted. A term of weight 0 leaves the exported graph.
     """
 
@@ -72,59 +72,54 @@ class Inspector(nn.Module):
     scale: Tensor
     weight: Tensor
     map_scale: Tensor
+    logit_weights: Tensor
 
     def __init__(self, parts: InspectorParts):
         super().__init__()
         self.backbone = parts.backbone
-        self.local_taps, self.global_taps = parts.local_taps, parts.global_taps
-        self.embedding, self.position = parts.embedding, parts.position
-        self.coreset, self.statistics = parts.coreset, parts.statistics
+        self.detail, self.context = parts.detail, parts.context
+        self.statistics, self.global_taps = parts.statistics, parts.global_taps
         self.register_buffer("logit_weights", parts.logit_weights)
         self.register_buffer("offset", torch.zeros(3))
         self.register_buffer("scale", torch.ones(3))
         self.register_buffer("weight", torch.ones(3))
         self.register_buffer("map_scale", torch.ones(1))
-        self.map_kind: MapKind = "position_energy"
+        self.map_kind: MapKind = "detail_energy"
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Return (n,) scores and (n, h / 4, w / 4) maps of uint8 (n, h, w, 3) crops."""
         taps = self.taps(crops)
-        embedded = self.embedding([taps[b] for b in self.local_taps])
         used = [i for i in range(3) if float(self.weight[i]) != 0.0]
-        raw = {i: self.term(i, taps, embedded) for i in used}
+        raw = {i: self.term(i, taps) for i in used}
         parts = [(raw[i] - self.offset[i]) * (self.weight[i] / self.scale[i]) for i in used]
         score = torch.stack(parts).sum(0).clamp(-SCORE_LIMIT, SCORE_LIMIT)
-        coarse = self.map_of(self.map_kind, taps, embedded) * self.map_scale
+        coarse = self.map_of(self.map_kind, taps) * self.map_scale
         return score, enlarged(coarse, (int(crops.shape[1]), int(crops.shape[2])))
 
     def taps(self, crops: Tensor) -> dict[int, Tensor]:
         """Return the tapped blocks' outputs by block number."""
-        wanted = sorted({*self.local_taps, *self.global_taps})
+        wanted = sorted({*self.detail.taps, *self.context.taps, *self.global_taps})
         found = self.backbone(normalise_pixels(crops), wanted)
         return dict(zip(wanted, found, strict=True))
 
-    def term(self, index: int, taps: dict[int, Tensor], embedded: Tensor) -> Tensor:
+    def term(self, index: int, taps: dict[int, Tensor]) -> Tensor:
         """Return (n,) log distances of one term, not yet standardised."""
-        if index == 0:
-            return peak_score(self.position(embedded))
-        if index == 1:
-            return peak_score(self.coreset(embedded))
-        return torch.log(self.statistics([taps[b] for b in self.global_taps]))
+        if index < 2:
+            return peak_score((self.detail, self.context)[index].energy(taps))
+        distance: Tensor = self.statistics([taps[b] for b in self.global_taps])
+        return torch.log(distance)
 
-    def map_of(self, kind: MapKind, taps: dict[int, Tensor], embedded: Tensor) -> Tensor:
+    def map_of(self, kind: MapKind, taps: dict[int, Tensor]) -> Tensor:
         """Return one kind's (n, gh, gw) map on its own grid, not yet scaled."""
-        if kind == "position_energy":
-            return self.position(embedded)
-        if kind == "coreset_distance":
-            return self.coreset(embedded)
+        if kind == "detail_energy":
+            return self.detail.energy(taps)
+        if kind == "context_energy":
+            return self.context.energy(taps)
         if kind == "logit_cam":
             return logit_cam(taps[max(taps)], self.logit_weights)
         levels = self.statistics.maps([taps[b] for b in self.global_taps])
         grid_hw = (int(levels[0].shape[1]), int(levels[0].shape[2]))
         return torch.stack([resized(m[:, None], grid_hw)[:, 0] for m in levels]).sum(0)
-
-
-TERM_NAMES = ("position", "coreset", "statistics")
 
 
 def enlarged(map_nhw: Tensor, crop_hw: tuple[int, int]) -> Tensor:
@@ -158,14 +153,13 @@ def export_inspector(trained: TrainedInspector, out: Path) -> JsonObject:
     """
     h, w = trained.crop_hw
     example = torch.zeros((2, h, w, 3), dtype=torch.uint8)
-    buffer = io.BytesIO()
     with torch.no_grad(), _quiet_tracing():
         torch.onnx.export(
-            trained.inspector.eval(), (example,), buffer, dynamo=False, opset_version=OPSET,
+            trained.inspector.eval(), (example,), str(out), dynamo=False, opset_version=OPSET,
             input_names=["crops"], output_names=["score", "map"],
             dynamic_axes={"crops": {0: "n"}, "score": {0: "n"}, "map": {0: "n"}},
         )  # fmt: skip
-    model = _checked(onnx.load_from_string(buffer.getvalue()))
+    model = _checked(onnx.load(str(out)))
     out.write_bytes(model.SerializeToString(deterministic=True))
     return {
         **trained.report,
@@ -180,7 +174,7 @@ def export_inspector(trained: TrainedInspector, out: Path) -> JsonObject:
 def _quiet_tracing() -> Iterator[None]:
     """Hush the tracer: it warns of each size read as a constant, and sizes are fixed per bundle."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", TracerWarning)
         warnings.filterwarnings("ignore", "Constant folding", UserWarning)
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         yield

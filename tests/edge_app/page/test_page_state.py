@@ -191,6 +191,28 @@ def test_a_frame_is_drawn_once_for_all_who_ask(state: PageState) -> None:
     assert newer[1] != first[1]
 
 
+def test_a_map_travels_with_its_part_until_it_leaves(state: PageState) -> None:
+    """Judged once, seen again 40 px further unjudged: the map is there; gone with the part."""
+    state.show(make_report(seen=(make_verdict(NG),)))
+    judged = make_report(seen=(make_verdict(NG),))
+    (view,) = judged.views
+    cx, cy, w, h, angle_rad = view.detection.box_cxcywhr
+    further = replace(view.detection, box_cxcywhr=(cx + 40, cy, w, h, angle_rad))
+    moved = replace(
+        judged, views=(replace(view, detection=further),), anomalies={}, crop_corners_xy={}
+    )
+    state.show(moved)
+    shown = state.picture("belt-1")
+    assert shown is not None
+    before, after = (r.crop_corners_xy[view.part_id] for r in (judged, shown[1]))
+    assert shown[1].anomalies.keys() == {view.part_id}
+    assert [x for x, _ in after] == pytest.approx([x + 40 for x, _ in before])
+    state.show(make_report())
+    shown = state.picture("belt-1")
+    assert shown is not None
+    assert shown[1].anomalies == {}
+
+
 @pytest.mark.parametrize("frame_hwc", [(1, 1, 3), (1, 2000, 3), (3000, 20, 3)])
 def test_odd_frames_become_pictures(state: PageState, frame_hwc: tuple[int, int, int]) -> None:
     """One pixel, one row and a tall strip are shown, scaled down where they are large."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def recalibrate(
     bundle_path: Path,
     camera: Camera,
     false_alarm_rate: float,
-    progress: Callable[[float], None],
+    progress: Callable[[int], None],
     out: Path | None = None,
 ) -> Recalibrated:
     """Judge every good part a source shows and set the thresholds from their scores.
@@ -62,6 +62,7 @@ def recalibrate(
     Args:
         camera: shows good parts only, and comes to an end.
         false_alarm_rate: budget, as a fraction of good parts.
+        progress: called with the number of parts judged so far.
         out: where to write; None rewrites the bundle in place.
 
     Raises:
@@ -104,9 +105,7 @@ def recalibrate(
     return Recalibrated(digest, choice, found.not_inspected)
 
 
-def score_stream(
-    bundle_path: Path, camera: Camera, progress: Callable[[float], None]
-) -> PartScores:
+def score_stream(bundle_path: Path, camera: Camera, progress: Callable[[int], None]) -> PartScores:
     """Return the scores of every part a finite source shows, through the whole line."""
     model = load_model(read_bundle(bundle_path))
     info = camera.describe()
@@ -122,11 +121,11 @@ def score_stream(
             else:
                 scores.append(verdict.score)
         peaks += [float(a.map_hw.max()) for a in report.anomalies.values()]
-        progress(0.0 if not scores else 1 - 1 / (1 + len(scores) / 500))
+        progress(len(scores))
     return PartScores(np.array(scores), np.array(peaks), not_inspected)
 
 
-def _reports(camera: Camera, line: InspectionLine):  # type: ignore[no-untyped-def]
+def _reports(camera: Camera, line: InspectionLine) -> Iterator[FrameReport]:
     camera.open()
     last: FrameReport | None = None
     try:

@@ -52,7 +52,11 @@ def build_demo_bundle(
     build(options, show)
     url = f"sim:{product}?seed={SEEDS['calibration']}&parts={CALIBRATION_PARTS}&mode=file"
     camera = open_camera(url + "&defect_rate=0", "calibration")
-    return recalibrate(out, camera, false_alarm_rate, lambda s: show("stream", url, s)).sha256
+
+    def told(parts: int) -> None:
+        show("stream", f"{parts} good parts judged", parts / CALIBRATION_PARTS)
+
+    return recalibrate(out, camera, false_alarm_rate, told).sha256
 
 
 def write_good_pictures(

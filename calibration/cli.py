@@ -1,0 +1,64 @@
+"""`edge-calibrate`: thresholds for a bundle (fp16 and INT8 variants arrive with issue E)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_app.errors import EdgeError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return 0, or 2 with one clear sentence on stderr."""
+    args = _parser().parse_args(argv)
+    try:
+        return _thresholds(args)
+    except EdgeError as error:
+        print(f"edge-calibrate: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="edge-calibrate", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    thresholds = commands.add_parser(
+        "thresholds", help="set a bundle's thresholds from good parts that pass the whole line"
+    )
+    thresholds.add_argument("bundle", type=Path)
+    thresholds.add_argument(
+        "--source", required=True, help="good parts only: folder:PATH, video:PATH or sim:..."
+    )
+    thresholds.add_argument(
+        "--false-alarm-rate", type=float, default=0.005, help="budget, share of good parts"
+    )
+    thresholds.add_argument("--out", type=Path, help="default: rewrite the bundle in place")
+    return parser
+
+
+def _thresholds(args: argparse.Namespace) -> int:
+    from calibration.recalibrate import recalibrate
+    from edge_app.cameras.registry import open_camera
+
+    camera = open_camera(args.source, "calibration")
+    done = recalibrate(args.bundle, camera, args.false_alarm_rate, _show, args.out)
+    choice = done.choice
+    print(file=sys.stderr)
+    print(
+        f"threshold {choice.threshold:.4f}: {choice.false_alarms} of {choice.good_count} good "
+        f"parts alarmed; the true rate is at most {choice.rate_bound:.3%} (95 % confidence)"
+    )
+    if not choice.is_guaranteed:
+        print(
+            f"warning: too few parts to guarantee {choice.budget_rate:.3%}; "
+            f"{choice.needed_count} would do",
+            file=sys.stderr,
+        )
+    if done.not_inspected:
+        print(f"warning: {done.not_inspected} parts could not be judged", file=sys.stderr)
+    return 0
+
+
+def _show(parts: int) -> None:
+    print(f"\r{parts} good parts judged", end="", file=sys.stderr, flush=True)

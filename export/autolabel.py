@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_app.errors import DataError
 from edge_app.records import F32Array, U8Array
-from export.label_records import AutoLabel, LabelReport, Segmented
+from export.label_records import WEAK_CONTRAST, AutoLabel, LabelReport, Segmented
 from export.label_rules import judged, usual_of
 from export.label_sheet import write_overview
 from export.part_shape import measured
@@ -100,10 +100,10 @@ def segment(pixels_hwc: U8Array, background_hwc: F32Array | None = None) -> Segm
     background = background_from_border(lab) if background_hwc is None else background_hwc
     distance = distance_map(lab, background)
     frame_hw = (pixels_hwc.shape[0], pixels_hwc.shape[1])
-    found = components(distance)
-    whole = (measured(c, distance, frame_hw) for c in found if not c.touches_border)
-    at_border = (measured(c, distance, frame_hw) for c in found if c.touches_border)
-    return Segmented(frame_hw, tuple(whole), tuple(at_border))
+    pairs = [(c.touches_border, measured(c, distance, frame_hw)) for c in components(distance)]
+    clear = [(at_border, shape) for at_border, shape in pairs if shape.contrast >= WEAK_CONTRAST]
+    whole = tuple(shape for at_border, shape in clear if not at_border)
+    return Segmented(frame_hw, whole, tuple(shape for at_border, shape in clear if at_border))
 
 
 def _label_all(

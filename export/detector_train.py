@@ -8,12 +8,11 @@ of warm-up, linear decay, an exponential moving average, no mosaic.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,21 +25,21 @@ from edge_app.crop import letterbox
 from edge_app.errors import DataError
 from edge_app.records import F64Array
 from export.detector_augment import Scene, augmented
-from export.detector_model import STRIDE, build_network, load_tensors, save_tensors, save_weights
+from export.detector_model import STRIDE, save_weights
+from export.detector_state import (
+    TrainState,
+    fresh_state,
+    restore_state,
+    save_state,
+    set_rate,
+    update_average,
+)
 from export.yolo_dataset import LabelledPicture, read_dataset
 
-LEARNING_RATE = 0.002
-FINAL_RATE_SHARE = 0.01
-WEIGHT_DECAY = 5e-4
-BETAS = (0.937, 0.999)
 BATCH = 16
 CLIP_NORM = 10.0
 GAINS = {"box": 7.5, "cls": 0.5, "dfl": 1.5, "angle": 1.0}
 """Ultralytics' weights of the four losses."""
-
-EMA_DECAY = 0.999
-EMA_RAMP_STEPS = 100
-"""Ultralytics ramps over 2000 steps; these runs have a few hundred."""
 
 WANTED_STEPS = 320
 CPU_THREADS = 2
@@ -70,14 +69,7 @@ class _Job:
     class_names: tuple[str, ...]
     is_round: bool
     batch: int
-
-
-@dataclass(slots=True, eq=False)
-class _State:
-    network: nn.Module
-    average: nn.Module
-    optimiser: torch.optim.Optimizer
-    epoch: int = 0
+    start_from: Path | None
 
 
 def epochs_for(picture_count: int) -> int:
@@ -95,10 +87,11 @@ def train_detector(
     seed: int = 0,
     class_names: Sequence[str] = ("part",),
     is_round: bool = False,
+    start_from: Path | None = None,
     progress: Callable[[TrainProgress], None] | None = None,
     resume: bool = False,
 ) -> Path:
-    """Train a detector from scratch and return its weight file, `out_dir/best.pt`.
+    """Train a detector and return its weight file, `out_dir/best.pt`.
 
     The weights are the moving average after the last epoch. On the CPU (two threads) the same
     arguments give the same weights, also after a stop and a resume.
@@ -112,6 +105,7 @@ def train_detector(
         seed: of weights, order and augmentation.
         class_names: one per class id in the labels.
         is_round: the part looks the same at every angle; its boxes are taught angle 0.
+        start_from: a weight file to begin with, with as many classes; None: from scratch.
         progress: called after each epoch.
         resume: go on from `last.pt` if it belongs to the same job.
 
@@ -122,7 +116,7 @@ def train_detector(
     pictures = read_dataset(dataset) if isinstance(dataset, Path) else list(dataset)
     epochs = epochs_for(len(pictures)) if epochs is None else epochs
     batch = min(BATCH, max(1, len(pictures)))
-    job = _Job(input_hw, epochs, device, seed, tuple(class_names), is_round, batch)
+    job = _Job(input_hw, epochs, device, seed, tuple(class_names), is_round, batch, start_from)
     _check(job, pictures)
     scenes = [scene_of(picture, input_hw) for picture in pictures]
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -164,32 +158,18 @@ def _run(
     last: Path,
     progress: Callable[[TrainProgress], None] | None,
     resume: bool,
-) -> _State:
+) -> TrainState:
     fingerprint = _fingerprint(job, scenes)
-    state = _fresh(job)
+    state = fresh_state(len(job.class_names), job.seed, job.device, job.start_from)
     if resume and last.is_file():
-        _restore(state, load_tensors(last), fingerprint, last.name)
+        restore_state(last, state, fingerprint)
     criterion = _criterion(state.network)
     while state.epoch < job.epochs:
         loss = _epoch(job, scenes, state, criterion)
-        save_tensors(last, _snapshot(state, fingerprint))
+        save_state(last, state, fingerprint)
         if progress is not None:
             progress(TrainProgress(state.epoch, job.epochs, loss))
     return state
-
-
-def _fresh(job: _Job) -> _State:
-    torch.manual_seed(job.seed)
-    network = build_network(len(job.class_names)).to(job.device).train()
-    average = copy.deepcopy(network).eval().requires_grad_(False)
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]  # biases and BatchNorm
-    groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": WEIGHT_DECAY},
-        {"params": plain},
-    ]
-    optimiser = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=BETAS, weight_decay=0.0)
-    return _State(network, average, optimiser)
 
 
 def _criterion(network: nn.Module) -> Any:
@@ -199,7 +179,7 @@ def _criterion(network: nn.Module) -> Any:
     return v8OBBLoss(network)
 
 
-def _epoch(job: _Job, scenes: Sequence[Scene], state: _State, criterion: Any) -> float:
+def _epoch(job: _Job, scenes: Sequence[Scene], state: TrainState, criterion: Any) -> float:
     """Go once through the scenes; order and augmentation depend on seed and epoch alone."""
     rng = np.random.default_rng((job.seed, state.epoch))
     order = rng.permutation(len(scenes))
@@ -208,14 +188,14 @@ def _epoch(job: _Job, scenes: Sequence[Scene], state: _State, criterion: Any) ->
     for number, start in enumerate(starts):
         drawn = [augmented(scenes[i], rng) for i in order[start : start + job.batch]]
         done_epochs = state.epoch + number / len(starts)
-        _set_rate(state.optimiser, done_epochs, job.epochs)
+        set_rate(state.optimiser, done_epochs, job.epochs)
         losses.append(_step(job, drawn, state, criterion))
-        _average(state, state.epoch * len(starts) + number + 1)
+        update_average(state, state.epoch * len(starts) + number + 1)
     state.epoch += 1
     return float(np.mean(losses))
 
 
-def _step(job: _Job, scenes: Sequence[Scene], state: _State, criterion: Any) -> float:
+def _step(job: _Job, scenes: Sequence[Scene], state: TrainState, criterion: Any) -> float:
     images, targets = _tensors(scenes, job)
     is_gpu = job.device.startswith("cuda")
     with torch.autocast("cuda", torch.bfloat16) if is_gpu else nullcontext():
@@ -253,46 +233,10 @@ def _tensors(scenes: Sequence[Scene], job: _Job) -> tuple[torch.Tensor, dict[str
     }
 
 
-def _set_rate(optimiser: torch.optim.Optimizer, done_epochs: float, epochs: int) -> None:
-    warm_up = min(1.0, done_epochs)
-    decay = 1 - (1 - FINAL_RATE_SHARE) * done_epochs / epochs
-    for group in optimiser.param_groups:
-        group["lr"] = LEARNING_RATE * warm_up * decay
-
-
-@torch.no_grad()
-def _average(state: _State, step: int) -> None:
-    decay = EMA_DECAY * (1 - math.exp(-step / EMA_RAMP_STEPS))
-    current = state.network.state_dict()
-    for name, value in state.average.state_dict().items():
-        if value.dtype.is_floating_point:
-            value.lerp_(current[name], 1 - decay)
-
-
-def _snapshot(state: _State, fingerprint: str) -> dict[str, Any]:
-    return {
-        "fingerprint": fingerprint,
-        "epoch": state.epoch,
-        "network": state.network.state_dict(),
-        "average": state.average.state_dict(),
-        "optimiser": state.optimiser.state_dict(),
-    }
-
-
-def _restore(state: _State, saved: dict[str, Any], fingerprint: str, name: str) -> None:
-    if saved.get("fingerprint") != fingerprint:
-        raise DataError(
-            f"{name} belongs to a training with other pictures or settings. Give the same ones to "
-            "resume, or start again in an empty folder."
-        )
-    state.network.load_state_dict(saved["network"])
-    state.average.load_state_dict(saved["average"])
-    state.optimiser.load_state_dict(saved["optimiser"])
-    state.epoch = saved["epoch"]
-
-
 def _fingerprint(job: _Job, scenes: Sequence[Scene]) -> str:
-    digest = hashlib.sha256(repr(job).encode())
+    digest = hashlib.sha256(repr(replace(job, start_from=None)).encode())
+    if job.start_from is not None:
+        digest.update(job.start_from.read_bytes())
     for scene in scenes:
         digest.update(scene.pixels_hwc.tobytes())
         digest.update(scene.boxes_cxcywhr.tobytes())

@@ -12,7 +12,9 @@ from export.part_shape import Kind, PartShape
 from export.yolo_dataset import LabelledPicture
 
 WEAK_CONTRAST = 2.5
-"""Median distance of a part from the background, in background spreads; less is guesswork."""
+"""Median distance of an area from the background, in background spreads; less is texture.
+
+Measured: noise and belt texture reach 2.0, the simulated parts start at 6.5, screws at 8.8."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

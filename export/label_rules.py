@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from export.label_records import WEAK_CONTRAST, AutoLabel, Segmented, Usual
+from export.label_records import AutoLabel, Segmented, Usual
 from export.part_shape import PartShape, box_of, has_direction, kind_of
 
 AREA_RATIO = 1.6
@@ -66,8 +66,6 @@ def _doubts(
         reasons.append("the part touches the picture's border")
     elif not parts and not reasons:
         reasons.append("no part found")
-    if any(shape.contrast < WEAK_CONTRAST for shape in parts):
-        reasons.append("the part hardly differs from the background")
     return tuple(reasons)
 
 

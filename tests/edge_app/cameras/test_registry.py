@@ -26,7 +26,7 @@ def test_scheme_chooses_the_camera() -> None:
         ("qqq:/x", "unknown scheme 'qqq'. Known: sim, folder, video"),
         ("/srv/pictures", "has no scheme. Write it like"),
         ("", "has no scheme"),
-        ("rtsp://host/stream", "arrives with issue G. Usable now: sim:, folder:, video:"),
+        ("rtsp://host/stream", "arrives with issue G. Usable now: sim:, folder:, video:, v4l2:"),
     ],
 )
 def test_unusable_address_is_explained(url: str, said: str) -> None:

@@ -22,11 +22,15 @@ WEIGHT_CANDIDATES: dict[str, tuple[float, float, float]] = {
 }
 """Sums of standardised terms that compete, in the order of TERM_NAMES."""
 
+TIE = 0.002
+"""AUROC difference that counts as a tie: then more terms win, since painted anomalies are not the
+real ones and a term they do not need may be the one that sees a real defect."""
+
 MAP_KINDS: tuple[MapKind, ...] = get_args(MapKind)
 
 
 def choose_weights(good: F64Array, bad: F64Array) -> tuple[F64Array, dict[str, float]]:
-    """Return the (3,) weights with the best AUROC and every candidate's AUROC.
+    """Return the (3,) weights with the best AUROC (ties: most terms) and every candidate's AUROC.
 
     Args:
         good: (n, 3) standardised terms of held-back good crops.
@@ -36,7 +40,9 @@ def choose_weights(good: F64Array, bad: F64Array) -> tuple[F64Array, dict[str, f
         name: round(auroc(good @ np.array(w), bad @ np.array(w)), 4)
         for name, w in WEIGHT_CANDIDATES.items()
     }
-    best = max(table, key=lambda name: table[name])
+    top = max(table.values())
+    tied = [name for name, value in table.items() if value >= top - TIE]
+    best = max(tied, key=lambda name: (sum(WEIGHT_CANDIDATES[name]), table[name]))
     return np.array(WEIGHT_CANDIDATES[best], np.float64), table
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+# ONNX Runtime 1.31 for Linux reports to its maker and writes a device id into the home directory
+# unless this is set when it is imported (its `disable_telemetry_events()` comes too late).
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime as ort
 
-from edge_app.backends.protocol import AnyArray, GraphInfo, TensorInfo, check_inputs
+from edge_app.backends.protocol import (
+    AnyArray,
+    GraphInfo,
+    TensorInfo,
+    check_inputs,
+)
 from edge_app.errors import ModelError
 
 ERRORS_ONLY = 3

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -163,6 +166,24 @@ def test_a_missing_file_is_a_model_error(tmp_path: Path) -> None:
     """A path that is not there is named."""
     with pytest.raises(ModelError, match=r"gone\.onnx"):
         OnnxRunner(tmp_path / "gone.onnx")
+
+
+def test_onnx_runtime_reports_nothing_home(tmp_path: Path) -> None:
+    """Running a graph leaves the home directory empty: telemetry is off before it starts."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "detector.onnx").write_bytes(graph([HIGH]))
+    script = (
+        "import sys; from pathlib import Path; from edge_app.backends.onnx import OnnxRunner; "
+        "OnnxRunner(Path(sys.argv[1])).close()"
+    )
+    clean = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "detector.onnx")],
+        env={**clean, "HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": ""},
+        cwd=Path(__file__).parents[2],
+        check=True,
+    )
+    assert list((tmp_path / "home").iterdir()) == []
 
 
 def test_a_closed_runner_says_so() -> None:

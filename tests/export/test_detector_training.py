@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("ultralytics", reason="needs the `train` extra")
+if importlib.util.find_spec("ultralytics") is None:  # importing it here would read its switches
+    pytest.skip("needs the `train` extra", allow_module_level=True)
 
 import torch
 

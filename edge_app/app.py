@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from edge_app.cameras.protocol import Camera
 from edge_app.cameras.registry import open_camera
 from edge_app.clock import clock_is_synchronised
 from edge_app.config_model import AppConfig, CameraConfig, is_loopback
-from edge_app.errors import BundleError
+from edge_app.errors import BundleError, ConfigError
 from edge_app.evidence import EvidenceStore
 from edge_app.health import CameraCounter, read_health
 from edge_app.inspection import GapWatch, InspectionThread, Post
@@ -130,11 +131,19 @@ class EdgeApp:
         """Start every thread; returns once status is on its way."""
         if self._publisher:
             self._publisher.start()
-        if self._page:
-            self._page.start()
+        self._start_page()
         for post in self._posts:
             post.grabber.start()
         self._thread.start()
+
+    def _start_page(self) -> None:
+        """Start the page; inspection does not end because a port is taken."""
+        try:
+            if self._page:
+                self._page.start()
+        except ConfigError as error:
+            _log.warning("no live page: %s", error)
+            self._page = None
 
     def stop(self) -> None:
         """Ask `run` to return; may be called from a signal handler."""
@@ -213,9 +222,11 @@ class EdgeApp:
         )
         if self._publisher:
             self._publisher.publish_health(health)
-        self.page_state.set_health(health.model_dump(mode="json"))
+        figures = health.model_dump(mode="json")
         if self._evidence:
             self._evidence.prune()
+            figures["evidence"] = asdict(self._evidence.stats())
+        self.page_state.set_health(figures)
 
     def _tell_broker(self) -> None:
         if self._publisher is None:

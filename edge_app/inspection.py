@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -145,32 +145,26 @@ class InspectionThread:
 
     def _take(self, post: Post, item: Frame | Unjudged) -> None:
         missing = post.gaps.before(item.source_number)
-        gap = [post.line.gap(*missing)] if missing else []
         if isinstance(item, Unjudged):
             _log.warning("%s: part not inspected: %s %s", post.name, item.reason, item.message)
             report = post.line.miss(_unseen(item), item.reason)
         else:
             post.latest = item
             report = self._inspect(post, item)
-        self._hand_on(post, report, item.source_number, gap)
+        if missing:
+            report = replace(report, events=(post.line.gap(*missing), *report.events))
+        self._hand_on(post, report, item.source_number)
 
     def _inspect(self, post: Post, frame: Frame) -> FrameReport:
         try:
             return post.line.inspect(frame)
         except EdgeError as error:
             _log.error("%s: frame %d not inspected: %s", post.name, frame.frame_id, error)
-            return post.line.miss(frame, "error")
+            return post.line.miss(frame, "model_error")
 
-    def _hand_on(
-        self,
-        post: Post,
-        report: FrameReport,
-        number: int | None,
-        before: Sequence[AlarmEvent] = (),
-    ) -> None:
-        events = [*before, *report.events]
-        if events or number is not None:
-            self._sink.deliver(post.name, events, number)
+    def _hand_on(self, post: Post, report: FrameReport, number: int | None) -> None:
+        if report.events or number is not None:
+            self._sink.deliver(post.name, report.events, number)
         self._show(report)
 
 

@@ -146,20 +146,43 @@ def test_the_shipped_acl_lets_a_device_do_its_work(
 def test_with_the_shipped_acl_nobody_writes_anothers_topics(
     start_mosquitto: Callable[..., Mosquitto], logins: Callable[..., str]
 ) -> None:
-    """Neither another device nor a watcher can speak for a device or overhear it."""
+    """Neither another device nor a watcher can speak for a device."""
     acl = files("edge_app.mqtt") / "mosquitto.acl"
     other = "graz/line-2/press-4"
     lines = f"{logins(DEVICE_USER, other, 'watch')}\nacl_file {acl}"
     broker = start_mosquitto(lines, is_open=False)
     watcher = Listener(broker.port, "inspect/v1/#", username="watch", password="secret")
-    intruder = Listener(broker.port, "inspect/v1/#", username=other, password="secret")
-    for topic in ("status", "cam/cam1/alert", "cam/cam1/alarm"):
-        intruder.publish(f"{WHO.root}/{topic}", "forged")
-        watcher.publish(f"{WHO.root}/{topic}", "forged")
+    curious = Listener(broker.port, "inspect/v1/#", username=other, password="secret")
+    for name in (other, "watch"):
+        forger = Listener(broker.port, "nothing", username=name, password="secret")
+        for topic in ("status", "cam/cam1/alert", "cam/cam1/alarm"):
+            forger.publish(f"{WHO.root}/{topic}", "forged")
+        forger.close()
     own = f"inspect/v1/{other}/status"
-    intruder.publish(own, "mine")
-    wait_until(lambda: len(watcher.messages) == 1)
-    assert [(topic, text) for topic, text, _ in watcher.messages] == [(own, "mine")]
-    assert [topic for topic, _, _ in intruder.messages] == [own]
-    watcher.close()
-    intruder.close()
+    curious.publish(own, "mine")
+    wait_until(lambda: bool(watcher.messages) and bool(curious.messages))
+    for listener in (watcher, curious):
+        assert [(topic, text) for topic, text, _ in listener.messages] == [(own, "mine")]
+        listener.close()
+
+
+def test_with_the_shipped_acl_no_device_overhears_another(
+    start_mosquitto: Callable[..., Mosquitto],
+    outbox: Outbox,
+    start_publisher: Start,
+    tmp_path: Path,
+    logins: Callable[..., str],
+) -> None:
+    """A device that subscribes to everything gets nothing of what another says."""
+    acl = files("edge_app.mqtt") / "mosquitto.acl"
+    other = "graz/line-2/press-4"
+    lines = f"{logins(DEVICE_USER, other)}\nacl_file {acl}"
+    broker = start_mosquitto(lines, is_open=False)
+    curious = Listener(broker.port, "#", username=other, password="secret")
+    outbox.append([draft(1)])
+    publisher = start_publisher(broker.port, **user(tmp_path, DEVICE_USER))
+    wait_until(lambda: publisher.state == "connected" and outbox.depth() == 0)
+    curious.publish(f"inspect/v1/{other}/status", "mine")
+    wait_until(lambda: bool(curious.messages))
+    assert [text for _, text, _ in curious.messages] == ["mine"]
+    curious.close()

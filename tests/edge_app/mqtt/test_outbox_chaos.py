@@ -1,0 +1,25 @@
+"""The short form of benchmarks/outbox_chaos.py."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.mark.broker
+def test_kills_and_broker_restarts_lose_no_part_and_keep_the_order() -> None:
+    """Every numbered part is told, first occurrences in order, no seq missing."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.outbox_chaos", "--parts", "250", "--kills", "2",
+         "--restarts", "2"],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert (figures["parts_told"], figures["kills"], figures["faults"]) == (250, 2, 4)

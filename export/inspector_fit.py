@@ -48,12 +48,14 @@ class LocalSettings:
         stride: input pixels per grid step, a power of two.
         dimensions: of the patch embedding.
         cell: side of a cell of positions that share a covariance, in grid steps.
+        is_pooled: features are averaged over 3×3 positions before the projection's sum.
     """
 
     taps: tuple[int, ...]
     stride: int
     dimensions: int
     cell: int
+    is_pooled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,8 @@ class FitSettings:
         held_back_share: part of the good crops that no density is fitted to.
     """
 
-    detail: LocalSettings = LocalSettings((0, 2, 4), 4, 56, 4)
-    context: LocalSettings = LocalSettings((7, 10, 14), 16, 128, 2)
+    detail: LocalSettings = LocalSettings((0, 2, 4), 4, 56, 4, is_pooled=False)
+    context: LocalSettings = LocalSettings((7, 10, 14), 16, 128, 2, is_pooled=True)
     global_taps: tuple[int, ...] = (4, 7, 10, 14)
     held_back_share: float = 0.2
 
@@ -155,7 +157,7 @@ def _embedding(bench: Bench, crops: U8Array, settings: LocalSettings) -> PatchEm
     stride = settings.stride
     grid_hw = (crops.shape[1] // stride, crops.shape[2] // stride)
     pieces = _projections(scales, settings.dimensions, bench.rng)
-    return PatchEmbedding(pieces, grid_hw).to(bench.device)
+    return PatchEmbedding(pieces, grid_hw, settings.is_pooled).to(bench.device)
 
 
 def _channel_scales(bench: Bench, crops: U8Array, taps: tuple[int, ...]) -> list[F32Array]:

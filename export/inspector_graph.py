@@ -34,9 +34,6 @@ OPSET = 17
 MAP_STRIDE = 4
 """Input pixels per map pixel: the finest defects wanted are 6 px wide."""
 
-SCORE_LIMIT = 1e4
-"""Scores stay below it, so that fp16 variants cannot overflow."""
-
 TERM_NAMES = ("detail", "context", "statistics")
 
 MapKind = Literal["detail_energy", "context_energy", "statistics_cam", "logit_cam"]
@@ -92,7 +89,7 @@ class Inspector(nn.Module):
         used = [i for i in range(3) if float(self.weight[i]) != 0.0]
         raw = {i: self.term(i, taps) for i in used}
         parts = [(raw[i] - self.offset[i]) * (self.weight[i] / self.scale[i]) for i in used]
-        score = torch.stack(parts).sum(0).clamp(-SCORE_LIMIT, SCORE_LIMIT)
+        score = torch.stack(parts).sum(0)  # no clamp: it could turn a NaN into a number
         coarse = self.map_of(self.map_kind, taps) * self.map_scale
         return score, enlarged(coarse, (int(crops.shape[1]), int(crops.shape[2])))
 

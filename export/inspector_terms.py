@@ -65,11 +65,14 @@ class PatchEmbedding(nn.Module):
     Args:
         projections: per tap, (d, c) float32.
         grid_hw: (height, width) of the grid.
+        is_pooled: each tap is averaged over 3×3 of its own positions: tolerates misplaced texture,
+            blunts small defects.
     """
 
-    def __init__(self, projections: Sequence[F32Array], grid_hw: tuple[int, int]):
+    def __init__(self, projections: Sequence[F32Array], grid_hw: tuple[int, int], is_pooled: bool):
         super().__init__()
         self.grid_hw = grid_hw
+        self.is_pooled = is_pooled
         self.layers = nn.ModuleList()
         for matrix in projections:
             layer = nn.Conv2d(matrix.shape[1], matrix.shape[0], 1, bias=False)
@@ -80,7 +83,9 @@ class PatchEmbedding(nn.Module):
     def forward(self, taps: Sequence[Tensor]) -> Tensor:
         """Return (n, d, *grid_hw)."""
         pairs = zip(self.layers, taps, strict=True)
-        parts = [resized(layer(shrunk(tap, self.grid_hw)), self.grid_hw) for layer, tap in pairs]
+        projected = [layer(shrunk(tap, self.grid_hw)) for layer, tap in pairs]
+        pooled = [smoothed(p) for p in projected] if self.is_pooled else projected
+        parts = [resized(p, self.grid_hw) for p in pooled]
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
 

@@ -45,7 +45,7 @@ def test_a_step_moves_late_blocks_only() -> None:
 
 
 def test_loss_is_the_papers_plus_the_pull_to_the_start() -> None:
-    """At the start the pull is 0 and the loss is cross entropy; a drift of 1 in n weights adds n/2."""
+    """At the start the loss is cross entropy; a drift of 1 in n weights adds n/2."""
     net = network(2)
     anchor, labels = anchor_of(net), torch.tensor([0, 1])
     logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])

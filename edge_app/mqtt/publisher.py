@@ -176,6 +176,10 @@ class Publisher:
             self._connection = answer
             try:
                 self._serve(answer)
+            except Exception as error:  # this thread must outlive any single bad message
+                _log.exception("MQTT: the publisher failed and starts again")
+                failure = DialFailure(f"publisher failed: {error}", needs_person=True)
+                self._stopping.wait(self._note_failure(failure))
             finally:
                 self._connection = None
                 answer.close()

@@ -172,3 +172,16 @@ def test_a_reason_of_the_apps_own_makes_the_status_degraded(
     assert said == [("online", ""), ("degraded", "no model"), ("online", "")]
     assert publisher.state == "connected"
     listener.close()
+
+
+def test_a_message_that_cannot_be_sent_does_not_end_the_publisher(
+    mosquitto: Mosquitto, outbox: Outbox, start_publisher: Start
+) -> None:
+    """A camera name that no topic can hold is shown as degraded; the thread goes on trying."""
+    publisher = start_publisher(mosquitto.port)
+    wait_until(lambda: publisher.state == "connected")
+    outbox.append([draft(1, camera="cam+")])
+    publisher.wake()
+    wait_until(lambda: publisher.state.startswith("degraded: publisher failed: "))
+    outbox.delete(1)
+    wait_until(lambda: publisher.state == "connected")

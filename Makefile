@@ -7,7 +7,7 @@ INSTALL := $(UV) pip install --quiet --constraint constraints.txt
 DEMO_SECONDS ?= 0
 DEMO_ARGS ?=
 
-.PHONY: demo test test-slow test-gpu lint format bench demo-bundle schemas clean
+.PHONY: demo test test-slow test-gpu test-device check-arm64-wheels device-wheel lint format bench demo-bundle schemas clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-app demo --seconds $(DEMO_SECONDS) $(DEMO_ARGS)
@@ -21,6 +21,29 @@ test-slow: $(VENV)/.full
 
 test-gpu: $(VENV)/.full
 	$(BIN)/python -m pytest -m gpu
+
+# The device's tests on the Python versions that JetPack 6 and 7 bring, where they are installed.
+DEVICE_PYTHONS ?= 3.10 3.12
+test-device: | $(UV)
+	@for v in $(DEVICE_PYTHONS); do \
+		python=$$(ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$v.*/bin/python 2>/dev/null | tail -1); \
+		python=$${python:-$$(command -v python$$v)}; \
+		if [ -z "$$python" ]; then echo "Python $$v is not here: not tested on it"; continue; fi; \
+		$(UV) venv --quiet --clear --python $$python $(VENV)-$$v || exit 1; \
+		$(UV) pip install --quiet --python $(VENV)-$$v/bin/python --constraint constraints.txt \
+			--editable ".[demo,device-test]" || exit 1; \
+		echo "== the device's tests on Python $$v"; \
+		$(VENV)-$$v/bin/python -m pytest tests/edge_app tests/deploy tests/calibration || exit 1; \
+	done
+
+# Every dependency of the device has a wheel for 64-bit Arm and JetPack 6's Python 3.10.
+check-arm64-wheels: | $(UV)
+	$(UV) pip install --quiet --dry-run --python-platform aarch64-manylinux_2_28 --python-version 3.10 \
+		--only-binary :all: --constraint constraints.txt --target $(VENV)/arm64 -r pyproject.toml
+
+# The wheel a device installs: edge_app alone, with edge-app as its only command.
+device-wheel: | $(UV)
+	$(BIN)/python packaging/device_wheel.py dist
 
 lint: $(VENV)/.full
 	$(BIN)/ruff check .
@@ -57,4 +80,4 @@ $(VENV)/.full: pyproject.toml constraints.txt | $(UV)
 	@touch $@ $(VENV)/.demo
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

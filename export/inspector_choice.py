@@ -29,19 +29,24 @@ real ones and a term they do not need may be the one that sees a real defect."""
 MAP_KINDS: tuple[MapKind, ...] = get_args(MapKind)
 
 
-def choose_weights(good: F64Array, bad: F64Array) -> tuple[F64Array, dict[str, float]]:
+def choose_weights(
+    good: F64Array, bad: F64Array, keep_statistics: bool
+) -> tuple[F64Array, dict[str, float]]:
     """Return the (3,) weights with the best AUROC (ties: most terms) and every candidate's AUROC.
 
     Args:
         good: (n, 3) standardised terms of held-back good crops.
         bad: (m, 3) the same of their painted copies.
+        keep_statistics: only sums with the statistics term may win. For products that fill the
+            crop: there it sees product only, and painted anomalies, all local, cannot judge it.
     """
     table = {
         name: round(auroc(good @ np.array(w), bad @ np.array(w)), 4)
         for name, w in WEIGHT_CANDIDATES.items()
     }
-    top = max(table.values())
-    tied = [name for name, value in table.items() if value >= top - TIE]
+    allowed = [name for name, w in WEIGHT_CANDIDATES.items() if w[2] or not keep_statistics]
+    top = max(table[name] for name in allowed)
+    tied = [name for name in allowed if table[name] >= top - TIE]
     best = max(tied, key=lambda name: (sum(WEIGHT_CANDIDATES[name]), table[name]))
     return np.array(WEIGHT_CANDIDATES[best], np.float64), table
 

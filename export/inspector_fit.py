@@ -220,7 +220,9 @@ def _settle(bench: Bench, inspector: Inspector, held: U8Array) -> JsonObject:
     good, good_maps = _measure(bench, inspector, held, "held-back good")
     bad, bad_maps = _measure(bench, inspector, _crops_of(painted), "held-back painted")
     offset, scale = good.mean(0), good.std(0) + 1e-3
-    weights, table = choose_weights((good - offset) / scale, (bad - offset) / scale)
+    weights, table = choose_weights(
+        (good - offset) / scale, (bad - offset) / scale, bench.mask_hw is None
+    )
     regions = np.stack([p.region_hw for p in painted])
     kind, localisation = choose_map(bad_maps, regions, weights)
     for name, value in (("offset", offset), ("scale", scale), ("weight", weights)):

@@ -191,12 +191,15 @@ def _position(bench: Bench, grid: F32Array, settings: LocalSettings) -> Position
 
 
 def grid_weight(mask_hw: U8Array | None, crop_hw: tuple[int, int], stride: int) -> F32Array:
-    """Return (gh, gw) float32: 1 where at least half of the position's pixels are product."""
+    """Return (gh, gw) float32: 1 where at least half of the position's pixels are product.
+
+    A product so thin that no position is half full keeps its fullest ones.
+    """
     grid_hw = (crop_hw[0] // stride, crop_hw[1] // stride)
     if mask_hw is None:
         return np.ones(grid_hw, np.float32)
     blocks = (mask_hw > 0).reshape(grid_hw[0], stride, grid_hw[1], stride).mean((1, 3))
-    return np.asarray(blocks >= 0.5, np.float32)
+    return np.asarray(blocks >= min(0.5, float(blocks.max())), np.float32)
 
 
 def _even_out(bench: Bench, inspector: Inspector, held: U8Array) -> None:

@@ -213,3 +213,10 @@ def test_grid_weight_is_one_where_half_the_block_is_product() -> None:
     mask[1, 4:7] = 1
     assert grid_weight(mask, (4, 8), 4).tolist() == [[1.0, 0.0]]
     assert grid_weight(None, (4, 8), 4).tolist() == [[1.0, 1.0]]
+
+
+def test_a_thin_product_keeps_its_fullest_positions() -> None:
+    """One row of pixels never fills half a block: the row's blocks count all the same."""
+    mask = np.zeros((8, 8), np.uint8)
+    mask[5] = 1
+    assert grid_weight(mask, (8, 8), 4).tolist() == [[0.0, 0.0], [1.0, 1.0]]

@@ -78,6 +78,7 @@ class EdgeApp:
         config: checked.
         cameras: name → source, in place of opening the configured URLs (the demo's simulator).
         observers: called with every frame's report in the inspection thread; must be quick.
+        stop: when set, `run` returns; made before the app, it serves a signal during start-up.
     """
 
     def __init__(
@@ -85,11 +86,12 @@ class EdgeApp:
         config: AppConfig,
         cameras: dict[str, Camera] | None = None,
         observers: Sequence[Observer] = (),
+        stop: threading.Event | None = None,
     ) -> None:
         self._config = config
         self._observers = list(observers)
         self._started_s = time.monotonic()
-        self._stop = threading.Event()
+        self._stop = stop or threading.Event()
         self._who = DeviceName(config.device.site, config.device.line, config.device.device)
         bundle = open_bundle(
             config.bundle.path, config.bundle.allow_unsigned, config.bundle.max_bundle_mb << 20
@@ -233,7 +235,9 @@ class EdgeApp:
             self.page_state.set_broker("not used", None)
             return
         state, waiting = self._publisher.state, self.outbox.depth()
-        text = state if state == "connected" else f"{state} {self._publisher.last_error}".strip()
+        text = state
+        if state == "connecting" and self._publisher.last_error:
+            text = f"connecting: {self._publisher.last_error}"
         if waiting and state != "connected":
             text += f" - {waiting} alerts wait safely on disk"
         self.page_state.set_broker(text, state == "connected")

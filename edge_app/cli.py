@@ -91,6 +91,11 @@ def _count(text: str) -> int:
 def _run(args: argparse.Namespace) -> int:
     import logging
     import signal
+    import threading
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
 
     from edge_app.app import EdgeApp
     from edge_app.config import load_config
@@ -99,9 +104,7 @@ def _run(args: argparse.Namespace) -> int:
     logging.basicConfig(
         level=config.runtime.log_level, format="%(levelname)s %(name)s: %(message)s"
     )
-    app = EdgeApp(config)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: app.stop())
+    app = EdgeApp(config, stop=stop)
     if app.page_url:
         logging.getLogger(__name__).info("live page: %s", app.page_url)
     return app.run()

@@ -197,6 +197,8 @@ def test_an_odd_broker_address_is_explained(broker: str) -> None:
     assert "expected HOST or HOST:PORT" in done.stderr
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # amqtt on Python 3.10 leaves transports
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_embedded_broker_can_be_watched() -> None:
     """The demo's broker speaks 3.1.1 only; the watcher follows."""
     with EmbeddedBroker() as broker:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle import write_bundle
 from edge_app.inspector import Inspector
@@ -19,8 +21,8 @@ from edge_app.model import LoadedModel
 from edge_app.records import JsonObject, ModelIdentity, U8Array
 from export.dataset import Picture, scan_good_pictures
 from export.golden import GoldenFile, make_golden_set
-from export.mask import product_mask
 from export.report import write_report
+from export.silhouette import product_silhouette
 from export.steps import (
     Cutting,
     cut_all,
@@ -99,7 +101,7 @@ def build(options: BuildOptions, show: Show) -> BuildResult:
     cutting = orientation_step(space, finder, labels, fitting, fitting_parts)
     crops, _ = cut_all(cutting, everything, fitting_parts, lambda s: show("crops", "", s))
     held_crops, _ = cut_all(cutting, everything, held_parts, lambda s: show("crops", "", s))
-    mask = product_mask(crops) if not labels.fills_frame else None
+    mask = _product_region(cutting, crops)
     graph, about = inspector_step(
         space, crops, mask, seed=options.seed, steps=options.steps, device=options.device
     )
@@ -120,6 +122,18 @@ def build(options: BuildOptions, show: Show) -> BuildResult:
     show("bundle", f"{options.out.name} {digest[:12]}", 1.0)
     measured = {"pseudo_anomaly_recall": found.recall}
     return BuildResult(options.out, digest, warnings, measured)
+
+
+def _product_region(cutting: Cutting, crops: list[U8Array]) -> U8Array | None:
+    """Return where in a crop the product is, uint8 (h, w); None where it fills the frame."""
+    if cutting.pose.aligner is None:
+        return None
+    h, w = cutting.spec.crop_hw
+    product_w, product_h = cutting.pose.aligner.product_wh
+    box = np.zeros((h, w), np.uint8)
+    top, left = max(0, round((h - product_h) / 2)), max(0, round((w - product_w) / 2))
+    box[top : h - top, left : w - left] = 255
+    return product_silhouette(np.stack(crops), box)
 
 
 def _calibrate(

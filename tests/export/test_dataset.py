@@ -1,0 +1,75 @@
+"""The pictures a person brings: what is taken, what is refused, what is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_app.errors import DataError
+from export.dataset import scan_good_pictures
+
+
+def write(folder: Path, count: int, hw: tuple[int, int] = (20, 30), start: int = 0) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(start)
+    for i in range(start, start + count):
+        cv2.imwrite(str(folder / f"{i:03d}.png"), rng.integers(0, 255, (*hw, 3), np.uint8))
+
+
+def test_the_mvtec_layout_is_found(tmp_path: Path) -> None:
+    """`train/good` is read; `test/` and `ground_truth/` are not even looked at."""
+    write(tmp_path / "train" / "good", 25)
+    for name in ("test", "ground_truth"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "poison.png").write_bytes(b"never opened")
+    good = scan_good_pictures(tmp_path)
+    assert len(good.pictures) == 25
+    assert good.pictures[0].name == "000.png"
+    assert good.pictures[0].hw == (20, 30)
+
+
+def test_a_plain_folder_will_do_but_its_test_folder_is_left_out(tmp_path: Path) -> None:
+    """Pictures directly in the folder count; those below a `test` folder in it do not."""
+    write(tmp_path, 22)
+    write(tmp_path / "test", 5, start=100)
+    assert len(scan_good_pictures(tmp_path).pictures) == 22
+
+
+@pytest.mark.parametrize("name", ["test", "ground_truth"])
+def test_a_test_folder_is_refused(tmp_path: Path, name: str) -> None:
+    """Pointing at test data by mistake is an error that says what to name instead."""
+    write(tmp_path / name, 25)
+    with pytest.raises(DataError, match="nothing there is trained on"):
+        scan_good_pictures(tmp_path / name)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_too_few_pictures(tmp_path: Path, count: int) -> None:
+    """One or three pictures are refused with the number that is needed."""
+    write(tmp_path, count)
+    with pytest.raises(DataError, match=f"holds {count} different .* at least 20"):
+        scan_good_pictures(tmp_path)
+
+
+def test_copies_corrupt_files_and_sizes_are_told(tmp_path: Path) -> None:
+    """Copies count once; unreadable files, mixed sizes and small numbers are told."""
+    write(tmp_path, 20)
+    write(tmp_path, 3, hw=(40, 40), start=50)
+    (tmp_path / "copy.png").write_bytes((tmp_path / "000.png").read_bytes())
+    (tmp_path / "bad.png").write_bytes(b"not a picture")
+    good = scan_good_pictures(tmp_path)
+    assert len(good.pictures) == 23
+    told = " | ".join(good.warnings)
+    assert "bad.png" in told
+    assert "1 pictures are byte-identical copies" in told
+    assert "2 different sizes" in told
+    assert "only 23 good pictures" in told
+
+
+def test_no_folder_at_all(tmp_path: Path) -> None:
+    """A path that is not there says which layout was expected."""
+    with pytest.raises(DataError, match="Expected DIR/train/good"):
+        scan_good_pictures(tmp_path / "nowhere")

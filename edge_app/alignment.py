@@ -7,7 +7,7 @@ correlation coefficient; its affine solution is reduced to shift, turn and scale
 
 Source: Evangelidis and Psarakis, PAMI 2008 (cv2.findTransformECC).
 Measured on 60 simulated parts (boxes off by 3 px, 3 % and 1.4°, one standard deviation each):
-afterwards 0.3 px, 0.3 % and 0.3°, in 3 ms on one core.
+afterwards 0.3 px, 0.3 % and 0.3°, in 2 ms on one core.
 """
 
 from __future__ import annotations
@@ -26,12 +26,16 @@ from edge_app.records import BoxCxcywhr, F32Array, F64Array, U8Array
 LONG_SIDE_PX = 160
 """Of the small crop: fine enough for a third of a pixel, coarse enough for 3 ms."""
 
-MIN_CORRELATION = 0.5
+MIN_CORRELATION = 0.8
 MAX_SHIFT = 0.15
 MAX_SCALE = 1.2
 MAX_TURN_RAD = math.radians(12)
 """Beyond these (shift as a fraction of the crop's longer side) registration has slipped, and the
 detector's own box is the better guess."""
+
+BLURS_PX = (17, 5)
+"""Coarse first: with the fine blur alone 8 of 1,171 simulated views slid to a false optimum a
+seventh too large (correlation 0.7 instead of 0.99) and alarmed; with 17 px first none did."""
 
 _STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
 
@@ -105,9 +109,14 @@ class Aligner:
 
 def _register(template: F32Array, crop: F32Array) -> F64Array | None:
     """Return the (2, 3) affine warp from template to crop pixels; None where none is found."""
-    start = np.eye(2, 3, dtype=np.float32)
+    warp: cv2.typing.MatLike = np.eye(2, 3, dtype=np.float32)
+    everywhere = np.full(crop.shape, 255, np.uint8)
+    correlation = 0.0
     try:
-        correlation, warp = cv2.findTransformECC(template, crop, start, cv2.MOTION_AFFINE, _STOP)
+        for blur_px in BLURS_PX:
+            correlation, warp = cv2.findTransformECC(
+                template, crop, warp, cv2.MOTION_AFFINE, _STOP, everywhere, blur_px
+            )
     except cv2.error:  # it did not converge, or the crop is flat
         return None
     if not correlation >= MIN_CORRELATION or not np.isfinite(warp).all():

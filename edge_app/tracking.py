@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge_app.belt_speed import BeltSpeed
 from edge_app.obb import touches_border
 from edge_app.records import BoxCxcywhr, Detection, Frame, PartView
 
@@ -20,9 +21,6 @@ BORDER_MARGIN_PX = 4.0
 
 MAX_MISSED_FRAMES = 2
 """A part unseen for more frames than this has left, even if it should still be in the picture."""
-
-SPEED_SMOOTHING = 0.3
-"""Weight of a new speed measurement; about seven matches average out a jittery box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +85,8 @@ class _Track:
 class BeltTracker:
     """Follows parts that move with one common speed, as on a belt.
 
-    The speed (pixels per second, so skipped frames do not matter) is learnt from matches; until
-    the first one it is the hint, or zero. A detection belongs to the track whose predicted centre
+    The speed (pixels per second, so skipped frames do not matter) is learnt by `BeltSpeed`; until
+    it is known it is the hint, or zero. A detection belongs to the track whose predicted centre
     is nearest, if it lies within the gate: half the part's longer side once the speed is known,
     half the frame's longer side before.
 
@@ -99,21 +97,19 @@ class BeltTracker:
 
     def __init__(self, prefix: str, speed_hint_px_per_s: tuple[float, float] | None = None) -> None:
         self._prefix = prefix
-        self._speed = speed_hint_px_per_s
+        self._belt = BeltSpeed(speed_hint_px_per_s)
         self._tracks: list[_Track] = []
         self._next_number = 1
 
     @property
     def speed_px_per_s(self) -> tuple[float, float] | None:
-        """The belt's speed as learnt so far; None before the first match."""
-        return self._speed
+        """The belt's speed as learnt so far; None while nothing is known."""
+        return self._belt.px_per_s
 
     def follow(self, frame: Frame, detections: Sequence[Detection]) -> Sighting:
+        whole = [d.box_cxcywhr for d in detections if _is_whole(d, frame)]
+        self._belt.note(frame.captured_at_ns, whole)
         pairs = self._match(frame, detections)
-        if not pairs and detections and self._expected(frame):
-            self._speed = None  # nothing is where it should be: the belt changed its speed
-            pairs = self._match(frame, detections)
-        self._learn_speed(frame, detections, pairs)
         views = []
         for d_index, detection in enumerate(detections):
             track = pairs.get(d_index) or self._start(detection, frame)
@@ -139,23 +135,16 @@ class BeltTracker:
         self._tracks.append(track)
         return track
 
-    def _expected(self, frame: Frame) -> bool:
-        """Return whether some part should still be in the picture."""
-        h, w = frame.hw
-        places = (self._predicted(t, frame) for t in self._tracks)
-        return any(0 <= x < w and 0 <= y < h for x, y in places)
-
     def _match(self, frame: Frame, detections: Sequence[Detection]) -> dict[int, _Track]:
         """Return detection index → track: nearest pairs first, each used once."""
-        start_gate_px = max(frame.hw) / 2
+        is_known, start_gate_px = self._belt.px_per_s is not None, max(frame.hw) / 2
         distances = []
         for t_index, track in enumerate(self._tracks):
             x, y = self._predicted(track, frame)
             for d_index, detection in enumerate(detections):
                 box = detection.box_cxcywhr
                 distance = math.hypot(box[0] - x, box[1] - y)
-                known_gate_px = max(box[2], box[3]) / 2
-                if distance <= (known_gate_px if self._speed is not None else start_gate_px):
+                if distance <= (max(box[2], box[3]) / 2 if is_known else start_gate_px):
                     distances.append((distance, t_index, d_index))
         pairs: dict[int, _Track] = {}
         used: set[int] = set()
@@ -166,22 +155,9 @@ class BeltTracker:
         return pairs
 
     def _predicted(self, track: _Track, frame: Frame) -> tuple[float, float]:
-        vx, vy = self._speed or (0.0, 0.0)
+        vx, vy = self._belt.px_per_s or (0.0, 0.0)
         dt_s = (frame.captured_at_ns - track.seen_at_ns) / 1e9
         return track.box_cxcywhr[0] + vx * dt_s, track.box_cxcywhr[1] + vy * dt_s
-
-    def _learn_speed(
-        self, frame: Frame, detections: Sequence[Detection], pairs: dict[int, _Track]
-    ) -> None:
-        for d_index, track in pairs.items():
-            dt_s = (frame.captured_at_ns - track.seen_at_ns) / 1e9
-            cut_off = touches_border(track.box_cxcywhr, frame.hw, BORDER_MARGIN_PX)
-            if dt_s <= 0 or cut_off or not _is_whole(detections[d_index], frame):
-                continue  # a box cut off by the border has its centre in the wrong place
-            box = detections[d_index].box_cxcywhr
-            now = ((box[0] - track.box_cxcywhr[0]) / dt_s, (box[1] - track.box_cxcywhr[1]) / dt_s)
-            old, k = self._speed or now, SPEED_SMOOTHING
-            self._speed = (old[0] + k * (now[0] - old[0]), old[1] + k * (now[1] - old[1]))
 
     def _drop_departed(self, frame: Frame) -> tuple[str, ...]:
         staying: list[_Track] = []

@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALL := $(UV) pip install --quiet --constraint constraints.txt
 DEMO_SECONDS ?= 0
+# Waiting OpenMP threads sleep: spinning ones steal the cores from everything else.
+export OMP_WAIT_POLICY = PASSIVE
+export GOMP_SPINCOUNT = 0
 DEMO_ARGS ?=
 
 .PHONY: demo test test-slow test-gpu test-device check-arm64-wheels device-wheel lint format bench demo-bundle schemas clean

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import cv2
 import numpy as np
 
-from edge_app.alignment import Aligner, small_crop
+from edge_app.alignment import Aligner, small_crop, small_spec
 from edge_app.crop import CropSpec, crop_box
 from edge_app.records import BoxCxcywhr, U8Array
+from export.silhouette import product_silhouette
 from export.workspace import Report
 
 ROUNDS = 2
 """After the second average the template no longer gets sharper (measured on simulated parts)."""
+
+GROWN_SHARE = 0.06
+"""Of the crop's shorter side: the outline, where the gradient is, plus a box's usual error."""
 
 MAX_PARTS = 200
 """More parts make the mean no better and the step slower."""
@@ -34,23 +39,41 @@ def learn_alignment(
     step = max(1, len(pictures) // MAX_PARTS)
     frames = [read() for read in pictures[::step][:MAX_PARTS]]
     boxes = list(boxes_cxcywhr[::step][:MAX_PARTS])
-    aligner = _averaged(frames, boxes, spec, is_round)
+    everywhere = np.full(small_spec(spec).crop_hw, 255, np.uint8)
+    aligner = _averaged(frames, boxes, spec, is_round, everywhere)
     for round_number in range(ROUNDS):
         boxes = [aligner.aligned(f, b) for f, b in zip(frames, boxes, strict=True)]
-        aligner = _averaged(frames, boxes, spec, is_round)
+        aligner = _averaged(frames, boxes, spec, is_round, _surroundings(frames, boxes, spec))
         report("alignment template", (round_number + 1) / ROUNDS)
     return aligner
 
 
 def _averaged(
-    frames: Sequence[U8Array], boxes: Sequence[BoxCxcywhr], spec: CropSpec, is_round: bool
+    frames: Sequence[U8Array],
+    boxes: Sequence[BoxCxcywhr],
+    spec: CropSpec,
+    is_round: bool,
+    mask: U8Array,
 ) -> Aligner:
     """Return the aligner whose template is the mean crop and whose box is the median box."""
     crops = [small_crop(f, b, spec) for f, b in zip(frames, boxes, strict=True)]
     in_crop = [_in_crop(box, spec) for box in boxes]
     w, h = (float(v) for v in np.median(np.array(in_crop), axis=0))
     template = np.round(np.mean(np.stack(crops), axis=0, dtype=np.float64)).astype(np.float32)
-    return Aligner(template, (w, h), spec, is_round)
+    return Aligner(template, mask, (w, h), spec, is_round)
+
+
+def _surroundings(
+    frames: Sequence[U8Array], boxes: Sequence[BoxCxcywhr], spec: CropSpec
+) -> U8Array:
+    """Return the product's silhouette in the small crop, grown so that its outline is inside."""
+    crops = [small_crop(f, b, spec).astype(np.uint8) for f, b in zip(frames, boxes, strict=True)]
+    everywhere = np.full(crops[0].shape, 255, np.uint8)
+    colour = np.repeat(np.stack(crops)[..., None], 3, axis=3)  # (n, h, w, 3)
+    silhouette = product_silhouette(colour, everywhere)
+    side = 2 * max(2, round(GROWN_SHARE * min(everywhere.shape))) + 1
+    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return np.asarray(cv2.dilate(silhouette, element), np.uint8)
 
 
 def _in_crop(box: BoxCxcywhr, spec: CropSpec) -> tuple[float, float]:
@@ -60,5 +83,5 @@ def _in_crop(box: BoxCxcywhr, spec: CropSpec) -> tuple[float, float]:
 
 
 def template_picture(aligner: Aligner) -> U8Array:
-    """Return the template as the bundle keeps it, uint8 (h, w)."""
-    return aligner.template.astype(np.uint8)
+    """Return the template as the bundle keeps it, uint8 (2 h, w): picture, below it the mask."""
+    return np.vstack([aligner.template.astype(np.uint8), aligner.mask])

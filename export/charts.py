@@ -12,6 +12,9 @@ import numpy as np
 from edge_app.records import U8Array
 
 WIDTH, HEIGHT, PAD = 560, 220, 34
+UNIT = 320
+"""Side of a chart of rates, in pixels."""
+
 GOOD, BAD, INK = "#0a7d62", "#c4452d", "#3b4550"
 
 
@@ -68,6 +71,51 @@ def curves(
         drawn.append(_mark("chosen", PAD + (mark - low) / span * (WIDTH - 2 * PAD)))
     legend = _legend([(f"{n} (max {max(v):g})", c) for n, c, v in lines])
     return _svg([*drawn, _axis(low, low + span), legend])
+
+
+def unit_curve(
+    x: Sequence[float],
+    y: Sequence[float],
+    names: tuple[str, str],
+    mark_xy: tuple[float, float] | None = None,
+) -> str:
+    """Return an SVG of a curve in the unit square, with quarter lines.
+
+    Args:
+        x, y: points, each 0..1.
+        names: of the x and the y axis.
+        mark_xy: the working point, drawn as a dot.
+    """
+    points = " ".join("{:.1f},{:.1f}".format(*_in_unit(*p)) for p in zip(x, y, strict=True))
+    drawn = [f'<polyline points="{points}" fill="none" stroke="{GOOD}" stroke-width="2"/>']
+    if mark_xy is not None:
+        cx, cy = _in_unit(*mark_xy)
+        drawn.append(f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="5" fill="{BAD}"/>')
+    x_name, y_name = (html.escape(name) for name in names)
+    return (
+        f'<svg viewBox="0 0 {UNIT} {UNIT}" width="{UNIT}" role="img" '
+        f'font-family="system-ui,sans-serif" font-size="11">{_quarter_lines()}{"".join(drawn)}'
+        f'<text x="{UNIT / 2}" y="{UNIT - 4}" text-anchor="middle">{x_name}</text>'
+        f'<text x="{PAD}" y="{PAD - 10}">{y_name}</text></svg>'
+    )
+
+
+def _in_unit(x: float, y: float) -> tuple[float, float]:
+    side = UNIT - 2 * PAD
+    return PAD + x * side, UNIT - PAD - y * side
+
+
+def _quarter_lines() -> str:
+    side, drawn = UNIT - 2 * PAD, []
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        (left, level), (upright, top) = _in_unit(0, share), _in_unit(share, 1)
+        drawn.append(
+            f'<path d="M{left:.1f} {level:.1f}h{side}M{upright:.1f} {top:.1f}v{side}" '
+            f'stroke="{INK}" stroke-opacity="0.2"/>'
+            f'<text x="{left - 4:.1f}" y="{level + 4:.1f}" text-anchor="end">{share:g}</text>'
+            f'<text x="{upright:.1f}" y="{UNIT - PAD + 14}" text-anchor="middle">{share:g}</text>'
+        )
+    return "".join(drawn)
 
 
 def picture(pixels: U8Array, caption: str, quality: int = 80) -> str:

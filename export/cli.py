@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.command == "build":
             return _build(args)
+        if args.command == "evaluate":
+            return _evaluate(args)
         return _demo_bundle(args)
     except EdgeError as error:
         print(f"edge-export: {error}", file=sys.stderr)
@@ -36,6 +39,15 @@ def _parser() -> argparse.ArgumentParser:
         "--method", default="cropliq", choices=("auto", "cropliq"), help="auto means cropliq"
     )
     _shared(build)
+    check = commands.add_parser("evaluate", help="measure a bundle on pictures it has not seen")
+    check.add_argument("--bundle", type=Path, required=True, metavar="FILE")
+    check.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="holds test/good and test/<kind>"
+    )
+    check.add_argument(
+        "--out", type=Path, metavar="DIR", help="default: NAME.evaluation beside the bundle"
+    )
+    check.add_argument("--json", action="store_true", help="last line is one JSON object")
     demo = commands.add_parser(
         "demo-bundle", help="train the demo's bundle from the simulated line's good parts"
     )
@@ -80,6 +92,25 @@ def _build(args: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"{result.path}  sha256 {result.sha256}")
     print("The report is inside (report.html): edge-app report --bundle FILE --out report.html")
+    return 0
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from export.evaluate import evaluate
+    from export.evaluation_report import fact_rows
+    from export.progress import ConsoleProgress
+
+    with ConsoleProgress() as progress:
+        done = evaluate(args.bundle, args.data, args.out, progress.show)
+    for warning in done.figures["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
+    for name in done.figures["excluded_pictures"]:
+        print(f"left out, the bundle has seen it: {name}", file=sys.stderr)
+    for what, found in fact_rows(done.figures):
+        print(f"{what:<32} {found}")
+    print(done.page)
+    if args.json:
+        print(json.dumps(done.figures))
     return 0
 
 

@@ -19,9 +19,7 @@ KEPT_EXTRAS = ("demo", "jetson", "cameras")
 
 def device_pyproject(text: str) -> str:
     """Return the project's pyproject.toml reduced to the device."""
-    lines = [
-        line for line in text.splitlines() if not line.startswith(tuple(DROPPED_COMMANDS))
-    ]
+    lines = [line for line in text.splitlines() if not line.startswith(tuple(DROPPED_COMMANDS))]
     reduced = "\n".join(lines)
     reduced = reduced.replace('name = "cropliq-edge"', 'name = "cropliq-edge-device"')
     reduced = reduced.replace(

@@ -87,7 +87,8 @@ def aligner() -> Aligner:
     """Return an aligner whose template shows the true box."""
     crop = small_crop(picture(TRUTH, 1), TRUTH, LONG)
     scale = 160 / (130 * 1.2)  # both axes share the larger need
-    return Aligner(np.round(crop), (130 * scale, 50 * scale), LONG)
+    everywhere = np.full(crop.shape, 255, np.uint8)
+    return Aligner(np.round(crop), everywhere, (130 * scale, 50 * scale), LONG)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_a_slipped_registration_keeps_the_box() -> None:
 def test_a_round_part_keeps_its_angle() -> None:
     """Without an axis only place and size are corrected."""
     a = aligner()
-    round_one = Aligner(a.template, a.product_wh, a.spec, keeps_angle=True)
+    round_one = Aligner(a.template, a.mask, a.product_wh, a.spec, keeps_angle=True)
     off: BoxCxcywhr = (202.0, 149.0, 130.0, 50.0, 0.52)
     assert round_one.aligned(picture(TRUTH, 4), off)[4] == 0.52
 
@@ -133,5 +134,6 @@ def test_a_template_of_the_wrong_size_is_refused() -> None:
     """A template that does not belong to the crop is a broken bundle."""
     with pytest.raises(BundleError, match="Alignment template is"):
         aligner_from_template(np.zeros((5, 5), np.uint8), (1.0, 1.0), LONG, False)
-    good = np.zeros(small_spec(LONG).crop_hw, np.uint8)
+    h, w = small_spec(LONG).crop_hw
+    good = np.zeros((2 * h, w), np.uint8)
     assert aligner_from_template(good, (1.0, 1.0), LONG, False).product_wh == (1.0, 1.0)

@@ -1,0 +1,92 @@
+"""A bundle measured on pictures it has not seen, through the code that runs on the device.
+
+pictures → product boxes → poses → upright crops → scores + maps → figures + evaluation.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_app.bundle import read_bundle
+from edge_app.model import LoadedModel, load_model
+from edge_app.records import JsonObject
+from export.evaluation_data import TestPictures, scan_test_pictures
+from export.evaluation_figures import figures_of
+from export.evaluation_judge import Judged, judge_picture
+from export.evaluation_pixels import PixelCounts
+from export.evaluation_report import write_page
+
+Show = Callable[[str, str, float], None]
+"""Called with (step, text, share of the step done)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What was measured.
+
+    Attributes:
+        figures: the JSON object of docs/evaluation.md.
+        page: evaluation.html.
+    """
+
+    figures: JsonObject
+    page: Path
+
+
+def evaluate(bundle: Path, data: Path, out: Path | None, show: Show) -> Evaluation:
+    """Judge every test picture, write evaluation.html and evaluation.json into `out`.
+
+    Args:
+        data: a data set's folder; see evaluation_data.py.
+        out: default: NAME.evaluation beside the bundle.
+
+    Raises:
+        BundleError, ModelError: the bundle cannot be used.
+        DataError: fewer than one good and one bad picture remain.
+    """
+    show("pictures", "reading and hashing", 0.0)
+    opened = read_bundle(bundle)
+    model = load_model(opened)
+    provenance = opened.manifest.provenance
+    seen = {*provenance.training_sha256, *provenance.calibration_sha256}
+    pictures = scan_test_pictures(data, seen)
+    show("pictures", f"{len(pictures.kept)} to judge", 1.0)
+    judged, pixels, warnings = _judge_all(model, pictures, show)
+    figures = figures_of(model, pictures, judged, pixels, warnings)
+    out = out or bundle.with_name(bundle.stem + ".evaluation")
+    out.mkdir(parents=True, exist_ok=True)
+    show("report", "", 0.0)
+    page = out / "evaluation.html"
+    page.write_text(write_page(model, pictures, judged, figures), encoding="utf-8")
+    (out / "evaluation.json").write_text(_record(figures, judged), encoding="utf-8")
+    show("report", str(page), 1.0)
+    return Evaluation({**figures, "report": str(page)}, page)
+
+
+def _judge_all(
+    model: LoadedModel, pictures: TestPictures, show: Show
+) -> tuple[list[Judged], PixelCounts, list[str]]:
+    pixels, judged, warnings = PixelCounts(), [], []
+    for number, picture in enumerate(pictures.kept, start=1):
+        result, warning = judge_picture(model, picture, pixels)
+        judged.append(result)
+        warnings += [warning] if warning else []
+        show("evaluate", picture.name, number / len(pictures.kept))
+    return judged, pixels, warnings
+
+
+def _record(figures: JsonObject, judged: list[Judged]) -> str:
+    rows = [
+        {
+            "picture": j.picture.name,
+            "kind": j.picture.kind,
+            "score": j.score,
+            "verdict": j.verdict.value,
+            "reason": j.reason,
+        }
+        for j in judged
+    ]
+    return json.dumps({**figures, "pictures": rows}, indent=1) + "\n"

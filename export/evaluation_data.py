@@ -1,0 +1,131 @@
+"""The pictures of an evaluation: found, hashed, and freed of what the bundle has already seen.
+
+`DIR/test/good`, `DIR/test/<kind>` and `DIR/ground_truth/<kind>/<stem>_mask.png` (MVTec AD), or the
+folders `good` and `<kind>` right inside DIR.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_app.cameras.pictures import list_pictures
+from edge_app.errors import CameraUnavailable, DataError
+
+GOOD = "good"
+NO_KINDS = ("ground_truth", "train")
+"""Folders beside `good` that hold no kind of defect."""
+
+
+@dataclass(frozen=True, slots=True)
+class TestPicture:
+    """One picture to be judged.
+
+    Attributes:
+        name: relative to the folder of kinds, e.g. "scratch/001.png".
+        kind: the folder's name; GOOD for good parts.
+        sha256: of the file's bytes.
+        mask: the file that marks the defect's pixels, if there is one.
+    """
+
+    __test__ = False  # not a test case for pytest
+
+    path: Path
+    name: str
+    kind: str
+    sha256: str
+    mask: Path | None
+
+    @property
+    def is_good(self) -> bool:
+        return self.kind == GOOD
+
+
+@dataclass(frozen=True, slots=True)
+class TestPictures:
+    """What is to be judged, and what was left out because the bundle rests on it."""
+
+    __test__ = False
+
+    kept: tuple[TestPicture, ...]
+    excluded: tuple[TestPicture, ...]
+
+
+def scan_test_pictures(data: Path, seen_sha256: Collection[str]) -> TestPictures:
+    """Return the pictures below `data`, good ones first, kinds in order of their names.
+
+    Args:
+        seen_sha256: digests of the pictures that trained the bundle or set its threshold.
+
+    Raises:
+        DataError: no such folders, or fewer than one good and one bad picture remain.
+    """
+    root, masks = _folders(data)
+    kinds = sorted(p.name for p in root.iterdir() if p.is_dir() and not _is_passed_over(p.name))
+    found = [p for kind in [GOOD, *(k for k in kinds if k != GOOD)] for p in _of(root, kind, masks)]
+    kept = tuple(p for p in found if p.sha256 not in seen_sha256)
+    excluded = tuple(p for p in found if p.sha256 in seen_sha256)
+    good = sum(p.is_good for p in kept)
+    if good == 0 or good == len(kept):
+        raise DataError(
+            f"{good} good and {len(kept) - good} defective pictures remain of {data}, at least one "
+            f"of each is needed; {len(excluded)} were left out because the bundle was trained or "
+            f"calibrated on them{_named(excluded)}. Add pictures that the bundle has not seen."
+        )
+    return TestPictures(kept, excluded)
+
+
+def _folders(data: Path) -> tuple[Path, Path]:
+    """Return the folder that holds `good` and the kinds, and the folder of masks."""
+    for root in (data / "test", data):
+        if (root / GOOD).is_dir():
+            above = root.parent if root.name == "test" else root
+            return root, above / "ground_truth"
+    raise DataError(
+        f"{data} holds no test pictures: expected DIR/test/good and DIR/test/<kind>, or DIR/good "
+        f"and DIR/<kind>, got {_content(data)}."
+    )
+
+
+def _content(data: Path) -> str:
+    if not data.is_dir():
+        return "no folder of that name"
+    names = sorted(p.name for p in data.iterdir())
+    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "") if names else "an empty folder"
+
+
+def _is_passed_over(name: str) -> bool:
+    return name.startswith(".") or name in NO_KINDS
+
+
+def _of(root: Path, kind: str, masks: Path) -> list[TestPicture]:
+    try:
+        paths = list_pictures(root / kind)
+    except CameraUnavailable:  # a folder without pictures is no kind
+        return []
+    return [
+        TestPicture(
+            path,
+            path.relative_to(root).as_posix(),
+            kind,
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+            None if kind == GOOD else _mask_of(masks / path.relative_to(root)),
+        )
+        for path in paths
+    ]
+
+
+def _mask_of(picture: Path) -> Path | None:
+    for name in (f"{picture.stem}_mask.png", f"{picture.stem}.png"):
+        if (picture.parent / name).is_file():
+            return picture.parent / name
+    return None
+
+
+def _named(pictures: tuple[TestPicture, ...], most: int = 5) -> str:
+    if not pictures:
+        return ""
+    names = ", ".join(p.name for p in pictures[:most])
+    return f" ({names}{', ...' if len(pictures) > most else ''})"

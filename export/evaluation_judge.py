@@ -1,0 +1,136 @@
+"""One test picture judged as the device judges it, and its pixels counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+from edge_app.cameras.pictures import read_picture
+from edge_app.errors import CameraError, ModelError
+from edge_app.judge import find_defects, judge_score
+from edge_app.model import LoadedModel
+from edge_app.offline import Look, look_at
+from edge_app.records import Defect, U8Array, VerdictState
+from export.evaluation_data import TestPicture
+from export.evaluation_pixels import BoolArray, PixelCounts, as_mask, frame_map, regions_met
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the bundle said of one picture.
+
+    Attributes:
+        score: the largest over the picture's parts; None when none could be judged.
+        reason: why not; "" otherwise.
+        boxes: predicted defect boxes; only NG pictures have any.
+        met: (regions of the mask, regions met by a box, boxes on a region); None without a mask.
+        times_ms: reading the file, judging it; None when it was not judged.
+    """
+
+    picture: TestPicture
+    score: float | None
+    reason: str
+    is_ng: bool = False
+    boxes: int = 0
+    met: tuple[int, int, int] | None = None
+    times_ms: tuple[float, float] | None = None
+
+    @property
+    def verdict(self) -> VerdictState:
+        if self.score is None:
+            return VerdictState.NOT_INSPECTED
+        return VerdictState.NG if self.is_ng else VerdictState.OK
+
+    @property
+    def rank_score(self) -> float:
+        """The score to rank by: what could not be judged is stranger than every number."""
+        return math.inf if self.score is None else self.score
+
+
+def judge_picture(
+    model: LoadedModel, picture: TestPicture, pixels: PixelCounts
+) -> tuple[Judged, str | None]:
+    """Return one picture's result, and a sentence where its mask cannot be used."""
+    started = perf_counter()
+    try:
+        frame = read_picture(picture.path)
+    except CameraError as error:
+        return Judged(picture, None, "corrupt_picture"), str(error)
+    read = perf_counter()
+    looks, reason = looks_at(model, frame)
+    done = perf_counter()
+    scores = [k.anomaly.score for k in looks if math.isfinite(k.anomaly.score)]
+    score = max(scores) if scores else None
+    defects = defects_of(model, looks)
+    mask, warning = read_mask(picture, frame)
+    met = _count_pixels(model, picture, looks, frame, mask, pixels, defects)
+    is_ng = any(_is_ng(model, k) for k in looks)
+    times_ms = ((read - started) * 1e3, (done - read) * 1e3)
+    why = reason if score is None else ""
+    return Judged(picture, score, why, is_ng, len(defects), met, times_ms), warning
+
+
+def looks_at(model: LoadedModel, frame: U8Array) -> tuple[list[Look], str]:
+    """Return the products with their scores, and the reason should none have a usable score."""
+    try:
+        looks = look_at(model, frame)
+    except ModelError:
+        return [], "model_error"
+    return looks, "not_finite" if looks else "no_whole_product"
+
+
+def _is_ng(model: LoadedModel, look: Look) -> bool:
+    return judge_score(look.anomaly.score, model.limits)[0] is VerdictState.NG
+
+
+def defects_of(model: LoadedModel, looks: Sequence[Look]) -> list[Defect]:
+    """Return the outlines that the device would publish: those of NG parts."""
+    return [
+        defect
+        for look in looks
+        if _is_ng(model, look)
+        for defect in find_defects(look.anomaly, look.box_cxcywhr, model.spec, model.limits)
+    ]
+
+
+def read_mask(picture: TestPicture, frame: U8Array) -> tuple[BoolArray | None, str | None]:
+    """Return a picture's mask, bool (h, w), or None; and what is wrong with the file, if anything.
+
+    Args:
+        frame: the picture itself, uint8 (h, w, 3).
+    """
+    if picture.mask is None:
+        return None, None
+    try:
+        pixels = read_picture(picture.mask)
+    except CameraError as error:
+        return None, str(error)
+    if pixels.shape != frame.shape:
+        (h, w), (mh, mw) = frame.shape[:2], pixels.shape[:2]
+        return None, f"mask of {picture.name} is {mw}×{mh}, its picture {w}×{h}: not used"
+    if not pixels.any():
+        return None, f"mask of {picture.name} marks nothing: not used"
+    return as_mask(pixels), None
+
+
+def _count_pixels(
+    model: LoadedModel,
+    picture: TestPicture,
+    looks: Sequence[Look],
+    frame: U8Array,
+    mask: BoolArray | None,
+    pixels: PixelCounts,
+    defects: Sequence[Defect],
+) -> tuple[int, int, int] | None:
+    """Count a picture's pixels; return regions, regions met, boxes on defects where masked."""
+    if mask is None and not picture.is_good:
+        return None
+    h, w = frame.shape[:2]
+    map_hw = frame_map(looks, model.spec, (h, w))
+    if mask is None:
+        pixels.add_good(map_hw)
+        return None
+    pixels.add_bad(picture.kind, map_hw, mask)
+    return regions_met(mask, defects)

@@ -1,0 +1,116 @@
+"""Figures of merit for picture scores, from numpy alone: AUROC, precision and recall, F1, bounds.
+
+A score may be +inf (a picture nobody could judge): it is stranger than every number. Two pictures
+with the same score are a tie, and a tie counts half.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration.threshold import rate_bound
+from edge_app.errors import DataError
+from edge_app.records import F64Array
+
+BOOTSTRAP_ROUNDS = 1000
+BOOTSTRAP_SHARE = 0.95
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """One point per different score, strictest threshold first.
+
+    Attributes:
+        thresholds: (k,) float64, descending; a picture with `score >= threshold` is called bad.
+        false_alarms: (k,) share of good pictures called bad, ascending.
+        recall: (k,) share of bad pictures called bad, ascending.
+        precision: (k,) share of the pictures called bad that are bad.
+    """
+
+    thresholds: F64Array
+    false_alarms: F64Array
+    recall: F64Array
+    precision: F64Array
+
+
+def score_curve(good: F64Array, bad: F64Array) -> Curve:
+    """Return what every threshold would have called bad.
+
+    Args:
+        good: (n,) scores of good pictures, larger is stranger.
+        bad: (m,) scores of defective pictures.
+
+    Raises:
+        DataError: one of them is empty or holds a NaN.
+    """
+    good, bad = _checked(good, "good"), _checked(bad, "defective")
+    thresholds = np.unique(np.concatenate([good, bad]))[::-1]
+    alarms = len(good) - np.searchsorted(np.sort(good), thresholds, side="left")
+    hits = len(bad) - np.searchsorted(np.sort(bad), thresholds, side="left")
+    return Curve(thresholds, alarms / len(good), hits / len(bad), hits / (hits + alarms))
+
+
+def auroc(good: F64Array, bad: F64Array) -> float:
+    """Return the chance that a bad picture scores above a good one, 0..1; ties count half.
+
+    Raises:
+        DataError: one of them is empty or holds a NaN.
+    """
+    ordered, bad = np.sort(_checked(good, "good")), _checked(bad, "defective")
+    below = np.searchsorted(ordered, bad, side="left")
+    up_to = np.searchsorted(ordered, bad, side="right")
+    return float((below + up_to).mean() / (2 * len(ordered)))
+
+
+def auroc_interval(good: F64Array, bad: F64Array, seed: int = 0) -> tuple[float, float]:
+    """Return the bootstrap 95 % interval of the AUROC (percentiles, seeded).
+
+    Good and bad pictures are drawn again apart from each other, so both counts stay as they are.
+    """
+    good, bad = _checked(good, "good"), _checked(bad, "defective")
+    rng = np.random.default_rng(seed)
+    drawn = [
+        auroc(good[rng.integers(0, len(good), len(good))], bad[rng.integers(0, len(bad), len(bad))])
+        for _ in range(BOOTSTRAP_ROUNDS)
+    ]
+    tail = (1 - BOOTSTRAP_SHARE) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def average_precision(curve: Curve) -> float:
+    """Return the area under precision over recall as a sum of steps (AUPR), 0..1."""
+    return float(np.sum(np.diff(curve.recall, prepend=0.0) * curve.precision))
+
+
+def best_f1(curve: Curve) -> tuple[float, float]:
+    """Return the largest F1 over all thresholds, 0..1, and the threshold that reaches it.
+
+    The threshold is chosen on the pictures it is measured on: an upper limit, not a forecast.
+    """
+    p, r = curve.precision, curve.recall
+    f1 = 2 * p * r / np.maximum(p + r, 1e-12)
+    best = int(np.argmax(f1))
+    return float(f1[best]), float(curve.thresholds[best])
+
+
+def rate_interval(hits: int, count: int) -> tuple[float, float]:
+    """Return the Clopper-Pearson bounds of a rate; each end holds at 95 % confidence by itself.
+
+    Raises:
+        DataError: there is nothing to count.
+    """
+    if count < 1 or not 0 <= hits <= count:
+        raise DataError(f"A rate wants 0 <= hits <= count and count >= 1, got {hits} of {count}.")
+    return 1 - rate_bound(count - hits, count), rate_bound(hits, count)
+
+
+def _checked(scores: F64Array, what: str) -> F64Array:
+    values = np.asarray(scores, np.float64)
+    if values.ndim != 1 or values.size == 0:
+        raise DataError(f"Evaluation needs scores of {what} pictures, got shape {values.shape}.")
+    if np.isnan(values).any():
+        raise DataError(f"{int(np.isnan(values).sum())} scores of {what} pictures are NaN.")
+    return values

@@ -1,0 +1,192 @@
+"""evaluation.html: figures, curves, and the pictures a person should look at."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge_app.cameras.pictures import read_picture
+from edge_app.errors import CameraError
+from edge_app.model import LoadedModel
+from edge_app.records import JsonObject
+from export import charts
+from export.evaluation_data import TestPictures
+from export.evaluation_figures import good_and_bad, scores_of
+from export.evaluation_judge import Judged, defects_of, looks_at, read_mask
+from export.evaluation_metrics import score_curve
+from export.evaluation_pixels import frame_map
+from export.evaluation_sheets import row_of
+
+ROWS = 12
+"""Pictures shown of each sort."""
+
+
+def write_page(
+    model: LoadedModel, pictures: TestPictures, judged: Sequence[Judged], figures: JsonObject
+) -> str:
+    """Return the whole page, self-contained."""
+    good, bad = good_and_bad(judged)
+    misses = sorted((j for j in bad if not j.is_ng), key=lambda j: j.rank_score)
+    alarms = sorted((j for j in good if j.is_ng), key=lambda j: -j.rank_score)
+    hits = sorted((j for j in bad if j.is_ng), key=lambda j: j.rank_score)
+    blind = [j for j in judged if j.score is None]
+    body = [
+        *(f'<p class="warning">{html.escape(w)}</p>' for w in figures["warnings"]),
+        charts.table(["What", "Measured"], fact_rows(figures)),
+        "<h2>By kind</h2>",
+        charts.table(*_kind_table(figures)),
+        "<h2>Scores</h2>",
+        *_curves(good, bad, figures),
+        "<h2>Worst misses</h2>",
+        *_rows(model, misses[:ROWS], f"{len(misses)} of {len(bad)} defective pictures not caught"),
+        "<h2>Worst false alarms</h2>",
+        *_rows(model, alarms[:ROWS], f"{len(alarms)} of {len(good)} good pictures alarmed"),
+        "<h2>Caught, from the weakest to the strongest</h2>",
+        *_rows(model, _spread(hits), f"{len(hits)} of {len(bad)} defective pictures caught"),
+        "<h2>Not inspected</h2>",
+        _listed([f"{j.picture.name}: {j.reason}" for j in blind], "every picture was inspected"),
+        "<h2>Left out: the bundle was trained or calibrated on them</h2>",
+        _listed([p.name for p in pictures.excluded], "none"),
+    ]
+    return charts.page(f"Evaluation: {figures['product']}, serial {figures['serial']}", body)
+
+
+def fact_rows(figures: JsonObject) -> list[list[str]]:
+    """Return (what, figure) rows for a person, page and terminal alike."""
+    low, high = figures["image_auroc_interval"]
+    blind = figures["not_inspected"]
+    rows = [
+        ["Pictures", f"{figures['good']} good, {figures['bad']} defective"],
+        ["Left out (seen in training)", str(figures["excluded"])],
+        ["Not inspected", f"{blind['good']} good, {blind['bad']} defective"],
+        ["Image AUROC", f"{figures['image_auroc']:.4f} (95 %: {low:.4f} to {high:.4f})"],
+        ["AUPR", f"{figures['aupr']:.4f}"],
+        ["Best F1", f"{figures['f1_max']:.4f}"],
+        ["Threshold", f"{figures['threshold']:.4g} ({figures['threshold_id']})"],
+        ["Caught", _rate(figures["caught"], figures["recall"], figures["recall_bounds"])],
+        [
+            "False alarms",
+            _rate(
+                figures["false_alarms"],
+                figures["false_alarm_rate"],
+                figures["false_alarm_rate_bounds"],
+            ),
+        ],
+    ]
+    if "pixel_auroc" in figures:
+        rows += [
+            ["Pixel AUROC", f"{figures['pixel_auroc']:.4f} ({figures['masked']} masks)"],
+            ["PRO (up to 0.3 false positives)", f"{figures['pro']:.4f}"],
+            ["Defects met by a box", f"{figures['regions_met']:.1%} of {figures['regions']}"],
+            ["Boxes that meet a defect", _share(figures["boxes_on_defects"], figures["boxes"])],
+        ]
+    if "judge_median" in figures["picture_ms"]:
+        ms = figures["picture_ms"]
+        rows.append(
+            [
+                "Time per picture, this machine",
+                f"reading {ms['read_median']:.1f} ms, judging {ms['judge_median']:.1f} ms "
+                f"(95 % within {ms['judge_p95']:.1f} ms)",
+            ]
+        )
+    return rows
+
+
+def _rate(count: int, rate: float | None, bounds: Sequence[float] | None) -> str:
+    if rate is None or bounds is None:
+        return "no good picture was inspected"
+    return f"{count} = {rate:.2%} (at least {bounds[0]:.2%}, at most {bounds[1]:.2%})"
+
+
+def _share(share: float | None, count: int) -> str:
+    return "no boxes" if share is None else f"{share:.1%} of {count}"
+
+
+def _kind_table(figures: JsonObject) -> tuple[list[str], list[list[str]]]:
+    header = ["Kind", "Pictures", "Caught", "At least", "Not inspected", "Image AUROC"]
+    has_masks = "pixel_auroc" in figures
+    if has_masks:
+        header += ["Pixel AUROC", "PRO", "Defects met"]
+    rows = []
+    for k in figures["kinds"]:
+        cells = [
+            k["kind"],
+            str(k["pictures"]),
+            f"{k['caught']} = {k['recall']:.1%}",
+            f"{k['recall_bounds'][0]:.1%}",
+            str(k["not_inspected"]),
+            f"{k['image_auroc']:.4f}",
+        ]
+        if "pixel_auroc" in k:
+            met = f"{k['regions_met']:.1%} of {k['regions']}"
+            cells += [f"{k['pixel_auroc']:.4f}", f"{k['pro']:.4f}", met]
+        elif has_masks:
+            cells += ["no masks", "", ""]
+        rows.append(cells)
+    return header, rows
+
+
+def _curves(good: Sequence[Judged], bad: Sequence[Judged], figures: JsonObject) -> list[str]:
+    curve = score_curve(scores_of(good), scores_of(bad))
+    groups = [
+        ("good", charts.GOOD, [j.score for j in good if j.score is not None]),
+        ("defective", charts.BAD, [j.score for j in bad if j.score is not None]),
+    ]
+    alarms = figures["false_alarms"] / len(good)
+    called = figures["false_alarms"] + figures["caught"]
+    precision = figures["caught"] / called if called else 1.0
+    return [
+        charts.histogram(groups, [("threshold", figures["threshold"])]),
+        "<p>Right: what every threshold would give; the dot is the bundle's own.</p>"
+        '<div style="display:flex;flex-wrap:wrap">',
+        charts.unit_curve(
+            [0.0, *curve.false_alarms.tolist()],
+            [0.0, *curve.recall.tolist()],
+            ("false-alarm rate", "recall (ROC)"),
+            (alarms, figures["recall"]),
+        ),
+        charts.unit_curve(
+            [0.0, *curve.recall.tolist()],
+            [float(curve.precision[0]), *curve.precision.tolist()],
+            ("recall", "precision"),
+            (figures["recall"], precision),
+        ),
+        "</div>",
+    ]
+
+
+def _rows(model: LoadedModel, judged: Sequence[Judged], lead: str) -> list[str]:
+    told = f"<p>{html.escape(lead)}. Original | map | overlay | mask where there is one.</p>"
+    return [told, *(_row(model, j) for j in judged)]
+
+
+def _row(model: LoadedModel, judged: Judged) -> str:
+    """Return one picture's panels; it is looked at again, so that none had to be kept."""
+    told = judged.reason
+    if judged.score is not None:
+        told = f"score {judged.score:.4g}, threshold {model.limits.score_threshold:.4g}"
+    caption = f"{judged.picture.name}: {judged.verdict.value}, {told}"
+    try:
+        frame = read_picture(judged.picture.path)
+    except CameraError:
+        return f"<p>{html.escape(caption)}</p>"
+    looks, _ = looks_at(model, frame)
+    mask, _ = read_mask(judged.picture, frame)
+    h, w = frame.shape[:2]
+    map_hw = frame_map(looks, model.spec, (h, w))
+    return charts.picture(
+        row_of(model, frame, looks, defects_of(model, looks), map_hw, mask), caption
+    )
+
+
+def _spread(hits: Sequence[Judged]) -> list[Judged]:
+    picks = np.linspace(0, len(hits) - 1, min(ROWS, len(hits))).astype(int)
+    return [hits[i] for i in picks]
+
+
+def _listed(lines: Sequence[str], nothing: str) -> str:
+    if not lines:
+        return f"<p>{html.escape(nothing)}</p>"
+    return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in lines) + "</ul>"

@@ -8,16 +8,28 @@ Two ways, chosen by what the source says of itself:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from edge_app.belt_speed import BeltSpeed
-from edge_app.obb import touches_border
+from edge_app.obb import axis_difference_rad, touches_border
 from edge_app.records import BoxCxcywhr, Detection, Frame, PartView
 
 BORDER_MARGIN_PX = 4.0
 """A box nearer than this to the frame's border may be cut off: the view is not judged."""
+
+LANE_SHARE = 0.15
+LANE_TURN_RAD = math.radians(10)
+ELONGATED = 1.2
+"""A part off the pace is still the same if it left its lane by less than this share of its longer
+side and, where it has an axis, turned by less."""
+
+STILL_SHARE = 0.03
+"""Moved by less than this share of its longer side, a part stands still."""
+
+PACE_BACK, PACE_AHEAD = 0.15, 2.5
+"""How far off the pace: from hardly moved back (a stopped belt) to two and a half times as far."""
 
 MAX_MISSED_FRAMES = 2
 """A part unseen for more frames than this has left, even if it should still be in the picture."""
@@ -85,14 +97,15 @@ class _Track:
 class BeltTracker:
     """Follows parts that move with one common speed, as on a belt.
 
-    The speed (pixels per second, so skipped frames do not matter) is learnt by `BeltSpeed`; until
-    it is known it is the hint, or zero. A detection belongs to the track whose predicted centre
-    is nearest, if it lies within the gate: half the part's longer side once the speed is known,
-    half the frame's longer side before.
+    The speed (pixels per second, so skipped frames do not matter) is learnt by `BeltSpeed`. A
+    detection belongs to the track whose predicted centre is nearest, within half the part's longer
+    side; what is left may be off the pace, in its lane and at its angle. While no speed is known
+    the nearest detection within half the frame counts.
 
     Args:
         prefix: starts every part id; unique per camera and session.
-        speed_hint_px_per_s: (vx, vy) if the line's speed is known; a wrong one is unlearnt.
+        speed_hint_px_per_s: (vx, vy) if the line's speed is known, right to within a half. Needed
+            where parts lie evenly in line and move more than half their spacing per frame.
     """
 
     def __init__(self, prefix: str, speed_hint_px_per_s: tuple[float, float] | None = None) -> None:
@@ -136,23 +149,69 @@ class BeltTracker:
         return track
 
     def _match(self, frame: Frame, detections: Sequence[Detection]) -> dict[int, _Track]:
-        """Return detection index → track: nearest pairs first, each used once."""
-        is_known, start_gate_px = self._belt.px_per_s is not None, max(frame.hw) / 2
-        distances = []
+        """Return detection index → track: where they are expected first, then off the pace."""
+        pairs = self._nearest_pairs(frame, detections, self._misfit, {})
+        if self._belt.px_per_s is None:
+            return pairs
+        return self._nearest_pairs(frame, detections, self._pace_misfit, pairs)
+
+    def _nearest_pairs(
+        self,
+        frame: Frame,
+        detections: Sequence[Detection],
+        misfit: Callable[[_Track, BoxCxcywhr, Frame], float | None],
+        pairs: dict[int, _Track],
+    ) -> dict[int, _Track]:
+        """Return `pairs` with the best-fitting pairs of those still single, each used once."""
+        matched = {track.part_id for track in pairs.values()}
+        fits = []
         for t_index, track in enumerate(self._tracks):
-            x, y = self._predicted(track, frame)
             for d_index, detection in enumerate(detections):
-                box = detection.box_cxcywhr
-                distance = math.hypot(box[0] - x, box[1] - y)
-                if distance <= (max(box[2], box[3]) / 2 if is_known else start_gate_px):
-                    distances.append((distance, t_index, d_index))
-        pairs: dict[int, _Track] = {}
-        used: set[int] = set()
-        for _, t_index, d_index in sorted(distances):
-            if t_index not in used and d_index not in pairs:
-                pairs[d_index] = self._tracks[t_index]
-                used.add(t_index)
-        return pairs
+                if track.part_id in matched or d_index in pairs:
+                    continue
+                cost = misfit(track, detection.box_cxcywhr, frame)
+                if cost is not None:
+                    fits.append((cost, t_index, d_index))
+        found = dict(pairs)
+        for _, t_index, d_index in sorted(fits):
+            track = self._tracks[t_index]
+            if track.part_id not in matched and d_index not in found:
+                found[d_index] = track
+                matched.add(track.part_id)
+        return found
+
+    def _misfit(self, track: _Track, box: BoxCxcywhr, frame: Frame) -> float | None:
+        """Return how far a box is from where a track should be, px; None outside the gate."""
+        x, y = self._predicted(track, frame)
+        distance = math.hypot(box[0] - x, box[1] - y)
+        # A box cut off by the border is shorter than its part: the longer of the two counts.
+        known_gate = max(*box[2:4], *track.box_cxcywhr[2:4]) / 2
+        gate = known_gate if self._belt.px_per_s is not None else max(frame.hw) / 2
+        return distance if distance <= gate else None
+
+    def _pace_misfit(self, track: _Track, box: BoxCxcywhr, frame: Frame) -> float | None:
+        """Return the misfit of a box that lies on a track's path, but too early or too late.
+
+        A belt stops, starts and changes its speed; what lies on it keeps its lane and its angle.
+        """
+        x, y = self._predicted(track, frame)
+        path = (x - track.box_cxcywhr[0], y - track.box_cxcywhr[1])
+        length = math.hypot(*path)
+        if length == 0:
+            return None
+        step = (box[0] - track.box_cxcywhr[0], box[1] - track.box_cxcywhr[1])
+        along = (step[0] * path[0] + step[1] * path[1]) / length**2
+        across = abs(step[0] * path[1] - step[1] * path[0]) / length
+        turn = axis_difference_rad(box[4], track.box_cxcywhr[4])
+        h, w = frame.hw
+        stands_still = math.hypot(*step) <= STILL_SHARE * max(box[2], box[3])
+        if not stands_still and not (0 <= x < w and 0 <= y < h):
+            return None  # the part has left; what lies here is another
+        in_lane = across <= LANE_SHARE * max(box[2], box[3])
+        is_turned = turn > LANE_TURN_RAD and box[2] > ELONGATED * box[3]
+        if not in_lane or is_turned or not -PACE_BACK <= along <= PACE_AHEAD:
+            return None
+        return abs(along - 1) * length
 
     def _predicted(self, track: _Track, frame: Frame) -> tuple[float, float]:
         vx, vy = self._belt.px_per_s or (0.0, 0.0)

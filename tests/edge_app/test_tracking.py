@@ -122,3 +122,63 @@ def test_a_product_that_fills_the_frame_has_no_border_to_fear() -> None:
     tracker = OnePartPerFrame("t", whole_frame=True)
     detection = Detection((499.5, 199.5, 1000.0, 400.0, 0.0), 1.0)
     assert tracker.follow(frame(0, number=1), [detection]).views[0].is_whole
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.5, 2.0])
+def test_a_belt_that_changes_its_pace_splits_no_part(factor: float) -> None:
+    """A belt that stops, slows down or speeds up keeps every part's id."""
+    tracker = BeltTracker("c")
+    ids_seen = set()
+    x = 80.0
+    for i in range(8):
+        sighting = tracker.follow(frame(i * 0.2), [part(x)])
+        ids_seen |= set(ids(sighting))
+        x += 80 if i < 3 else 80 * factor
+    assert ids_seen == {"c-000001"}
+
+
+@pytest.mark.parametrize(
+    ("length", "spacing", "step"), [(100, 200, 150), (200, 480, 300), (200, 930, 900)]
+)
+def test_evenly_spaced_parts_in_line_need_the_hint(length: int, spacing: int, step: int) -> None:
+    """Where backwards fits as well as forwards, the hint decides and every part has one id."""
+    tracker = BeltTracker("c", (step / 0.2, 0.0))
+    seen: dict[int, set[str]] = {}
+    for i in range(40):
+        there = [(n, step * i - spacing * n) for n in range(60)]
+        there = [(n, x) for n, x in there if length / 2 + 6 < x < 994 - length / 2]
+        sighting = tracker.follow(frame(i * 0.2), [part(x, w=length) for _, x in there])
+        for (n, _), view in zip(there, sighting.views, strict=True):
+            seen.setdefault(n, set()).add(view.part_id)
+    assert all(len(found) == 1 for found in seen.values())
+    assert len(set.union(*seen.values())) == len(seen)
+
+
+def test_the_part_cut_off_at_the_exit_is_still_the_same() -> None:
+    """At the exit a box shrinks and its centre lags: no new part comes of it."""
+    tracker = BeltTracker("c", (1000.0, 0.0))
+    tracker.follow(frame(0.0), [part(700, w=200)])
+    tracker.follow(frame(0.2), [part(900, w=198)])
+    sliver = Detection((990.0, 200.0, 20.0, 60.0, 0.0), 0.6)
+    assert ids(tracker.follow(frame(0.4), [sliver])) == ["c-000001"]
+
+
+def test_a_belt_whose_step_is_half_the_pitch_is_not_misread() -> None:
+    """With parts 480 px apart and 240 px a frame, +240 and −240 fit equally well along the belt.
+
+    Parts lie at different heights, and one detection is missing: still every part keeps one id.
+    """
+    rng = np.random.default_rng(1)
+    heights = rng.uniform(100, 300, 12)
+    places = 480 * np.arange(12) + rng.uniform(-36, 36, 12)
+    tracker = BeltTracker("c")
+    seen: dict[int, set[str]] = {}
+    for i in range(24):
+        there = [(n, 240 * i - p) for n, p in enumerate(places) if 70 < 240 * i - p < 930]
+        there = [(n, x) for n, x in there if (i, n) != (5, 1)]
+        boxes = [part(x, heights[n]) for n, x in there]
+        sighting = tracker.follow(frame(i * 0.2), boxes)
+        for (n, _), view in zip(there, sighting.views, strict=True):
+            seen.setdefault(n, set()).add(view.part_id)
+    assert all(len(found) == 1 for found in seen.values())
+    assert len(set.union(*seen.values())) == len(seen)

@@ -205,7 +205,8 @@ class BeltTracker:
         turn = axis_difference_rad(box[4], track.box_cxcywhr[4])
         h, w = frame.hw
         stands_still = math.hypot(*step) <= STILL_SHARE * max(box[2], box[3])
-        if not stands_still and not (0 <= x < w and 0 <= y < h):
+        is_leaving = touches_border(box, frame.hw, BORDER_MARGIN_PX)
+        if not (stands_still or is_leaving) and not (0 <= x < w and 0 <= y < h):
             return None  # the part has left; what lies here is another
         in_lane = across <= LANE_SHARE * max(box[2], box[3])
         is_turned = turn > LANE_TURN_RAD and box[2] > ELONGATED * box[3]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +11,17 @@ import numpy as np
 from calibration.threshold import ThresholdChoice, choose_threshold
 from edge_app.bundle import read_bundle, write_bundle
 from edge_app.cameras.protocol import Camera
-from edge_app.errors import CameraError, DataError, EndOfStream, FrameTimeout
+from edge_app.errors import DataError, EndOfStream, FrameCorrupt, FrameTimeout
 from edge_app.line import InspectionLine
-from edge_app.manifest import Thresholds
+from edge_app.manifest import GoldenPicture, Thresholds
 from edge_app.model import load_model, make_line, make_tracker
 from edge_app.records import F64Array, FrameReport
 
 MAP_QUANTILE = 0.995
 """Of good parts' map maxima; the same as at build."""
+
+GOLDEN_MARGIN = 0.05
+"""A golden score keeps this distance from the threshold, as a fraction of it."""
 
 READ_TIMEOUT_S = 10.0
 
@@ -88,21 +91,42 @@ def recalibrate(
         defects_from=old.defects_from,
         softmax_threshold=old.softmax_threshold,
     )
-    golden = tuple(
-        g.model_copy(
-            update={
-                "parts": tuple(
-                    p.model_copy(update={"verdict": "NG" if p.score >= choice.threshold else "OK"})
-                    for p in g.parts
-                )
-            }
-        )
-        for g in variant.golden
+    changed = variant.model_copy(
+        update={"thresholds": thresholds, "golden": _rejudged(variant.golden, choice.threshold)}
     )
-    changed = variant.model_copy(update={"thresholds": thresholds, "golden": golden})
-    manifest = bundle.manifest.model_copy(update={"variants": (changed,)})
-    digest = write_bundle(out or bundle_path, manifest, bundle.files)
+    note = (
+        f"{thresholds.threshold_id}: threshold {choice.threshold:.4f} set from "
+        f"{choice.good_count} good parts ({choice.false_alarms} above it, true rate at most "
+        f"{choice.rate_bound:.3%} at 95 % confidence); the report shows the one set at build"
+    )
+    provenance = bundle.manifest.provenance
+    manifest = bundle.manifest.model_copy(
+        update={
+            "variants": tuple(changed if v is variant else v for v in bundle.manifest.variants),
+            "provenance": provenance.model_copy(update={"notes": (*provenance.notes, note)}),
+        }
+    )
+    named = {g.file for v in manifest.variants for g in v.golden}
+    files = {n: d for n, d in bundle.files.items() if not n.startswith("golden/") or n in named}
+    digest = write_bundle(out or bundle_path, manifest, files)
     return Recalibrated(digest, choice, found.not_inspected)
+
+
+def _rejudged(golden: Sequence[GoldenPicture], threshold: float) -> tuple[GoldenPicture, ...]:
+    """Return the golden pictures with their verdicts under a new threshold.
+
+    Those with a score too near the threshold are left out: rounding must not flip a verdict.
+    """
+    kept = []
+    for picture in golden:
+        if any(abs(p.score - threshold) < GOLDEN_MARGIN * abs(threshold) for p in picture.parts):
+            continue
+        parts = tuple(
+            p.model_copy(update={"verdict": "NG" if p.score >= threshold else "OK"})
+            for p in picture.parts
+        )
+        kept.append(picture.model_copy(update={"parts": parts}))
+    return tuple(kept)
 
 
 def score_stream(bundle_path: Path, camera: Camera, progress: Callable[[int], None]) -> PartScores:
@@ -136,7 +160,7 @@ def _reports(camera: Camera, line: InspectionLine) -> Iterator[FrameReport]:
                 break
             except FrameTimeout as error:
                 raise DataError(f"The source stopped before its end: {error}") from error
-            except CameraError:
+            except FrameCorrupt:
                 continue
             yield last
     finally:

@@ -58,6 +58,7 @@ class AlarmSink:
         self._clock_ns = clock_ns
         self._pending: deque[Batch] = deque()
         self._lock = threading.Lock()
+        self._is_failing = False
         self._levels = {name: AlarmLevel(s, monotonic_s) for name, s in debounce_s.items()}
 
     def deliver(
@@ -75,26 +76,41 @@ class AlarmSink:
             for event in events
         ]
         with self._lock:
-            self._pending.append((camera, drafts, finished_number))
+            self._hold((camera, drafts, finished_number))
             self._flush()
-        for event in events:
-            self._levels[camera].take(event)
+            for event in events:
+                self._levels[camera].take(event)
         self.tick()
+
+    def forget_progress(self, camera: str) -> None:
+        """Let a finite source that was shown to its end begin anew at the next start."""
+        with self._lock:
+            self._flush()
+            if not self._pending:
+                self._outbox.forget_finished(camera)
 
     def tick(self) -> None:
         """Publish levels whose debounce time has passed, and retry a failing store."""
         with self._lock:
             if self._pending:
                 self._flush()
-        for camera, level in self._levels.items():
-            change = level.change()
-            if change is not None and self._publisher is not None:
-                self._publisher.set_alarm_level(camera, change[0], change[1])
+            for camera, level in self._levels.items():
+                change = level.change()
+                if change is not None and self._publisher is not None:
+                    self._publisher.set_alarm_level(camera, change[0], change[1])
 
     @property
     def pending(self) -> int:
         """Batches that are in memory only, because the store could not be written."""
         return len(self._pending)
+
+    def _hold(self, batch: Batch) -> None:
+        """Queue a batch; progress without alarms does not take an alarm's place."""
+        if self._pending:
+            camera, drafts, _ = self._pending[-1]
+            if camera == batch[0] and not drafts and batch[2] is not None:
+                self._pending.pop()
+        self._pending.append(batch)
 
     def _flush(self) -> None:
         """Store what is pending, in order. The caller holds the lock."""
@@ -106,12 +122,17 @@ class AlarmSink:
         except OutboxError as error:
             self._note_failure(error)
             return
+        if self._is_failing:
+            self._is_failing = False
+            _log.info("alarm store works again")
         if self._publisher is not None:
             self._publisher.set_degraded(None)
             self._publisher.wake()
 
     def _note_failure(self, error: OutboxError) -> None:
-        _log.error("alarms wait in memory (%d batches): %s", len(self._pending), error)
+        level = logging.DEBUG if self._is_failing else logging.ERROR
+        _log.log(level, "alarms wait in memory (%d batches): %s", len(self._pending), error)
+        self._is_failing = True
         if self._publisher is not None:
             self._publisher.set_degraded("alarm store cannot be written")
         while len(self._pending) > MAX_PENDING:
@@ -146,7 +167,8 @@ class AlarmLevel:
 
     def change(self) -> tuple[bool, str | None] | None:
         """Return (is_on, part) when it differs from what was returned last, else None."""
-        if self._off_at_s is not None and self._now_s() >= self._off_at_s:
+        is_told = self._told[0] or not self._is_on  # a lamp that was to be on is on first
+        if is_told and self._off_at_s is not None and self._now_s() >= self._off_at_s:
             self._is_on, self._off_at_s, self._part_id = False, None, None
         now = (self._is_on, self._part_id)
         if now == self._told:

@@ -33,6 +33,7 @@ from edge_app.model import LoadedModel, load_model, make_line, make_tracker
 from edge_app.mqtt.messages import (
     CameraDescription,
     DeviceInfo,
+    Health,
     SlotDescription,
     model_body,
     result_from_verdict,
@@ -105,6 +106,7 @@ class EdgeApp:
         )
         sources = cameras or {c.name: open_camera(c.url, c.name) for c in config.cameras}
         self.page_state = PageState()
+        self._is_safe = True
         self._evidence = _open_evidence(config)
         self._publisher = self._make_publisher(sources)
         self._counters = {c.name: CameraCounter() for c in config.cameras}
@@ -155,7 +157,7 @@ class EdgeApp:
         """Run until stopped or until every source has ended; return the exit code.
 
         0: stopped, or all parts judged and published. 1: inspection failed. 3: finite sources
-        ended, but alerts still wait in the outbox for the broker.
+        ended, but alerts still wait, in the outbox for the broker or in memory for the disk.
         """
         self.start()
         try:
@@ -164,7 +166,7 @@ class EdgeApp:
             self._shut_down()
         if self._thread.failure is not None:
             return 1
-        return 3 if not self._stop.is_set() and self.outbox.depth() and self._publisher else 0
+        return 0 if self._stop.is_set() or self._is_safe else 3
 
     def _tend(self) -> None:
         """The main thread's loop: levels, health, and noticing the end."""
@@ -190,8 +192,10 @@ class EdgeApp:
         for post in self._posts:
             post.grabber.stop()
         self._thread.stop()
+        self._sink.tick()
         if self._publisher:
             self._publisher.stop()
+        self._is_safe = self._is_delivered()
         if self._page:
             self._page.stop()
         self.outbox.close()
@@ -214,14 +218,11 @@ class EdgeApp:
 
     def _tell_health(self) -> None:
         dropped = self._publisher.messages_dropped if self._publisher else 0
-        health = read_health(
-            self._posts,
-            self._counters,
-            self.outbox,
-            self._config.device.state_dir,
-            self._started_s,
-            dropped,
-        )
+        try:
+            health = self._read_health(dropped)
+        except OSError as error:  # a state folder that is gone is no reason to stop inspecting
+            _log.warning("no health figures: %s", error)
+            return
         if self._publisher:
             self._publisher.publish_health(health)
         figures = health.model_dump(mode="json")
@@ -229,6 +230,16 @@ class EdgeApp:
             self._evidence.prune()
             figures["evidence"] = asdict(self._evidence.stats())
         self.page_state.set_health(figures)
+
+    def _read_health(self, dropped: int) -> Health:
+        return read_health(
+            self._posts,
+            self._counters,
+            self.outbox,
+            self._config.device.state_dir,
+            self._started_s,
+            dropped,
+        )
 
     def _tell_broker(self) -> None:
         if self._publisher is None:
@@ -258,7 +269,7 @@ class EdgeApp:
         prefix = f"{config.name}-{self.outbox.session}"
         tracker = make_tracker(info, prefix, self.model.fills_frame, config.belt_px_per_s_xy)
         line = make_line(self.model, config.name, tracker, _new_alarm_id, self._keep)
-        return Post(config.name, grabber, line, GapWatch(last))
+        return Post(config.name, grabber, line, GapWatch(last), info.can_resume)
 
     def _camera_changed(self, name: str, state: str, why: str) -> None:
         self.page_state.set_camera(name, state, why)
@@ -294,7 +305,7 @@ class EdgeApp:
         page = self._config.page
         if not page.enabled:
             return None
-        token = page.token_file.read_text().splitlines()[0].strip() if page.token_file else None
+        token = first_line(page.token_file) if page.token_file else None
         return LivePage(PageSettings(page.host, page.port, token), self.page_state, self._evidence)
 
     def _tell_page_the_bundle(self, bundle: Bundle) -> None:
@@ -325,6 +336,18 @@ def _with_overrides(model: LoadedModel, config: AppConfig) -> LoadedModel:
     )
     _log.warning("thresholds overridden: %s instead of %s; reason: %s", limits, old, own.reason)
     return model.with_limits(limits)
+
+
+def first_line(file: Path) -> str:
+    """Return a secret file's first line.
+
+    Raises:
+        ConfigError: the file is empty.
+    """
+    text = file.read_text(encoding="utf-8").strip()
+    if not text:
+        raise ConfigError(f"The secret file {file} is empty; write the secret into its first line.")
+    return text.splitlines()[0].strip()
 
 
 def _open_evidence(config: AppConfig) -> EvidenceStore | None:

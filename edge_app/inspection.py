@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edge_app.cameras.grabber import Grabber, Unjudged
+from edge_app.cameras.grabber import CameraState, Grabber, Unjudged
 from edge_app.errors import EdgeError
 from edge_app.line import InspectionLine
 from edge_app.records import AlarmEvent, Frame, FrameReport
@@ -36,6 +36,9 @@ class EventSink(Protocol):
         self, camera: str, events: Sequence[AlarmEvent], finished_number: int | None
     ) -> None:
         """Store the events, and the last finished source number, in one transaction."""
+
+    def forget_progress(self, camera: str) -> None:
+        """A finite source was shown to its end: the next start begins with its first part."""
 
 
 @dataclass(slots=True)
@@ -71,6 +74,7 @@ class Post:
     grabber: Grabber
     line: InspectionLine
     gaps: GapWatch
+    can_resume: bool = False
     latest: Frame | None = None
     is_closed: bool = field(default=False)
 
@@ -127,6 +131,8 @@ class InspectionThread:
                 self._heartbeat_ns = self._monotonic_ns()
                 for post in self._posts:
                     self._turn(post)
+            for post in self._posts:
+                self._close(post)
         except Exception as error:
             self._failure = error
             _log.exception("inspection ended by an unexpected error")
@@ -139,9 +145,21 @@ class InspectionThread:
         if item is not None:
             self._take(post, item)
         elif post.grabber.is_finished():
-            post.is_closed = True
-            if post.latest is not None:
-                self._hand_on(post, post.line.finish(post.latest), None)
+            self._close(post)
+            if post.grabber.state() is CameraState.ENDED:
+                self._sink.forget_progress(post.name)
+
+    def _close(self, post: Post) -> None:
+        """Give every part still in the picture, or waiting for us, its verdict; once."""
+        if post.is_closed:
+            return
+        post.is_closed = True
+        while (item := post.grabber.next(0.0)) is not None:
+            if post.can_resume:
+                break  # the source shows these again at the next start
+            self._take(post, item if isinstance(item, Unjudged) else _stopped(item))
+        if post.latest is not None:
+            self._hand_on(post, post.line.finish(post.latest), None)
 
     def _take(self, post: Post, item: Frame | Unjudged) -> None:
         missing = post.gaps.before(item.source_number)
@@ -160,12 +178,30 @@ class InspectionThread:
             return post.line.inspect(frame)
         except EdgeError as error:
             _log.error("%s: frame %d not inspected: %s", post.name, frame.frame_id, error)
-            return post.line.miss(frame, "model_error")
+        except Exception:  # one odd frame must not end inspection for all that follow
+            _log.exception("%s: frame %d not inspected", post.name, frame.frame_id)
+        return post.line.miss(frame, "internal_error")
 
     def _hand_on(self, post: Post, report: FrameReport, number: int | None) -> None:
         if report.events or number is not None:
             self._sink.deliver(post.name, report.events, number)
-        self._show(report)
+        try:
+            self._show(report)
+        except Exception:  # the page is no reason to stop inspecting
+            _log.exception("%s: showing frame %d failed", post.name, report.frame.frame_id)
+
+
+def _stopped(frame: Frame) -> Unjudged:
+    """Return the record of a part that was waiting when the app was stopped."""
+    return Unjudged(
+        camera=frame.camera,
+        source_number=frame.source_number,
+        trigger_id=frame.trigger_id,
+        captured_at_ns=frame.captured_at_ns,
+        reason="stopped",
+        frame_id=frame.frame_id,
+        frame_hw=frame.hw,
+    )
 
 
 def _unseen(item: Unjudged) -> Frame:

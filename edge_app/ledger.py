@@ -51,6 +51,8 @@ class _Entry:
     alarm_id: str | None = None
     published_score: float = 0.0
     evidence: Evidence | None = None
+    failed_frame: int | None = None
+    failed_reason: str = ""
 
 
 class PartLedger:
@@ -101,6 +103,7 @@ class PartLedger:
         entry = self._entries[result.part_id]
         before = entry.verdict
         if result.state is VerdictState.NOT_INSPECTED:
+            entry.failed_frame, entry.failed_reason = frame.frame_id, result.reason
             if before.views_judged == 0:
                 entry.verdict = replace(before, reason=result.reason)
             return None
@@ -144,6 +147,11 @@ class PartLedger:
         entry = self._entries.pop(part_id, None)
         if entry is None:
             entry = _Entry(self._blank(part_id, frame, trouble or "no_product", ()))
+        if entry.verdict.state is VerdictState.OK and entry.failed_frame == entry.verdict.frame_id:
+            # Two boxes in one picture, one of them not judged: the picture's part is not good.
+            entry.verdict = replace(
+                entry.verdict, state=VerdictState.NOT_INSPECTED, reason=entry.failed_reason
+            )
         events = []
         if entry.verdict.state is VerdictState.NOT_INSPECTED:
             entry.alarm_id = self._new_alarm_id()

@@ -2,8 +2,8 @@
 
     camera → frame → product boxes → parts → upright crops → scores + maps → verdicts → alarm events
 
-`InspectionLine.inspect` is that path; `run.py` feeds it from a grabber and hands its events to
-the outbox. Everything a stage needs is passed in, so the same line judges live frames, files,
+`InspectionLine.inspect` is that path; `inspection.py` feeds it from a grabber and hands its events
+to the outbox. Everything a stage needs is passed in, so the same line judges live frames, files,
 golden pictures and calibration parts.
 """
 
@@ -36,7 +36,7 @@ from edge_app.records import (
     U8Array,
     VerdictState,
 )
-from edge_app.tracking import Tracker
+from edge_app.tracking import Sighting, Tracker
 
 _log = logging.getLogger(__name__)
 
@@ -102,6 +102,7 @@ class InspectionLine:
         self._max_views = max_views
         self._ledger = ledger
         self._keep_evidence = keep_evidence
+        self._is_blind = False
 
     def inspect(self, frame: Frame) -> FrameReport:
         """Take one frame through the whole path.
@@ -126,15 +127,17 @@ class InspectionLine:
         events: list[AlarmEvent] = []
         for view, anomaly in zip(due, anomalies, strict=True):
             events += self._judge(frame, view, anomaly)
+        strangest = _strangest(due, anomalies)
         verdicts = {v.part_id: self._ledger.verdict(v.part_id) for v in views}
-        finished, last_events = self._close(sighting.departed, frame, trouble)
+        departed = (*sighting.departed, *self._blind_spot(frame, sighting, trouble))
+        finished, last_events = self._close(departed, frame, trouble)
         clock.mark("judge")
         return FrameReport(
             frame=frame,
             views=tuple(views),
-            anomalies=_strangest(due, anomalies),
+            anomalies={v.part_id: a for v, a in strangest},
             crop_corners_xy={
-                v.part_id: crop_corners(v.detection.box_cxcywhr, self._spec) for v in due
+                v.part_id: crop_corners(v.detection.box_cxcywhr, self._spec) for v, _ in strangest
             },
             verdicts={**verdicts, **{v.part_id: v for v in finished}},
             finished=finished,
@@ -168,6 +171,15 @@ class InspectionLine:
         except ModelError as error:
             _log.error("Detector failed on frame %d of %s: %s", frame.frame_id, frame.camera, error)
             return [], "model_error"
+
+    def _blind_spot(self, frame: Frame, sighting: Sighting, trouble: str) -> tuple[str, ...]:
+        """Return an id for what a failing detector may have overlooked, once per outage.
+
+        A numbered frame has its part's id already; on a belt nobody knows what passed unseen.
+        """
+        is_new = bool(trouble) and not self._is_blind
+        self._is_blind = bool(trouble)
+        return (self._tracker.part_id(frame),) if is_new and not sighting.departed else ()
 
     def _is_due(self, view: PartView) -> bool:
         return view.is_whole and self._ledger.views_judged(view.part_id) < self._max_views
@@ -207,14 +219,20 @@ class InspectionLine:
         return tuple(finished), tuple(events)
 
 
-def _strangest(views: Sequence[PartView], anomalies: Sequence[Anomaly]) -> dict[str, Anomaly]:
-    """Return each part's strangest anomaly of this frame; NaN counts as strangest."""
-    found: dict[str, Anomaly] = {}
+def _strangest(
+    views: Sequence[PartView], anomalies: Sequence[Anomaly]
+) -> list[tuple[PartView, Anomaly]]:
+    """Return each part's strangest view of this frame; one that is no number is the strangest."""
+    found: dict[str, tuple[PartView, Anomaly]] = {}
     for view, anomaly in zip(views, anomalies, strict=True):
         known = found.get(view.part_id)
-        if known is None or not anomaly.score <= known.score:
-            found[view.part_id] = anomaly
-    return found
+        if known is None or _strangeness(anomaly) > _strangeness(known[1]):
+            found[view.part_id] = (view, anomaly)
+    return list(found.values())
+
+
+def _strangeness(anomaly: Anomaly) -> float:
+    return anomaly.score if math.isfinite(anomaly.score) else math.inf
 
 
 class _StageClock:

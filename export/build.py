@@ -5,6 +5,7 @@ pictures → labels → detector → parts → orientation → crops → inspect
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,7 +96,8 @@ def build(options: BuildOptions, show: Show) -> BuildResult:
     )
     finder = open_finder(file, spec, labels.has_axis)
     everything = [*fitting, *held]
-    parts, empty = parts_step(space, finder, everything, labels.fills_frame)
+    detector_sha256 = hashlib.sha256(file.read_bytes()).hexdigest() if file else ""
+    parts, empty = parts_step(space, finder, detector_sha256, everything, labels.fills_frame)
     fitting_parts = [p for p in parts if p.picture < len(fitting)]
     held_parts = [p for p in parts if p.picture >= len(fitting)]
     cutting = orientation_step(space, finder, labels, fitting, fitting_parts)

@@ -66,7 +66,7 @@ def find_good_folder(data: Path) -> Path:
     Raises:
         DataError: there is none, or it is a folder that must not be trained on.
     """
-    if data.name in FORBIDDEN_FOLDERS or any(p in FORBIDDEN_FOLDERS for p in data.parts[-2:]):
+    if data.name in FORBIDDEN_FOLDERS:
         raise DataError(
             f"{data} is a {'/'.join(FORBIDDEN_FOLDERS)} folder: nothing there is trained on. "
             "Name the data set's folder, the one that holds train/good."

@@ -36,7 +36,7 @@ def build_demo_bundle(
 
     The build sees pictures alone: no truth of the simulator is used.
     """
-    data = out.with_name(out.name + ".pictures")
+    data = out.with_name(f"{out.name}.pictures-{product}-{pictures}")
     write_good_pictures(product, data / "train" / "good", pictures, show)
     options = BuildOptions(
         data=data,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from calibration.recalibrate import GOLDEN_MARGIN
 from edge_app.errors import DataError
 from edge_app.manifest import GoldenPart, GoldenPicture
 from edge_app.model import LoadedModel
@@ -18,10 +19,6 @@ from export.crops import paint_into_frame
 
 GOLDEN_PICTURES = 20
 JPEG_QUALITY = 92
-
-MARGIN = 0.05
-"""A golden score keeps this distance from the threshold, as a fraction of it: rounding on another
-processor must not flip a golden verdict."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,8 +58,9 @@ def make_golden_set(
     chosen = _spread(candidates)
     if len(chosen) < 4:
         raise DataError(
-            f"Only {len(chosen)} of {len(readers)} held-back pictures keep {MARGIN:.0%} distance "
-            "from the threshold: the model hardly tells good parts from bad. Take more pictures."
+            f"Only {len(chosen)} of {len(readers)} held-back pictures keep {GOLDEN_MARGIN:.0%} "
+            "distance from the threshold: the model hardly tells good parts from bad. Take more "
+            "pictures."
         )
     return chosen
 
@@ -86,7 +84,7 @@ def _golden(model: LoadedModel, pixels: U8Array, file: str) -> GoldenFile | None
     decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
     looks = look_at(model, decoded)
     limit = model.limits.score_threshold
-    if not looks or any(abs(k.anomaly.score - limit) < MARGIN * abs(limit) for k in looks):
+    if not looks or any(abs(k.anomaly.score - limit) < GOLDEN_MARGIN * abs(limit) for k in looks):
         return None
     parts = tuple(
         GoldenPart(

@@ -3,6 +3,7 @@ still valid; `build.py` calls them in order."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -113,9 +114,18 @@ def label_step(
             return _saved(False, given, None, f"labels of {len(given)} pictures were given")
         return _own_labels(fitting, folder, report)
 
-    _, found = space.step("labels", {"detector": detector, "pictures": _digests(fitting)}, work)
+    settings = {"detector": detector, "pictures": _digests(fitting), **_label_digest(good.folder)}
+    _, found = space.step("labels", settings, work)
     pictures = from_json(found["pictures"])
     return Labels(found["fills_frame"], pictures, found["shape"], found["reason"])
+
+
+def _label_digest(folder: Path) -> dict[str, str]:
+    """Return what the labels beside the pictures hash to, so that corrected ones are read again."""
+    digest = hashlib.sha256()
+    for file in sorted([*folder.glob("*.txt"), *(folder / "labels").glob("*.txt")]):
+        digest.update(file.name.encode() + file.read_bytes())
+    return {"labels": digest.hexdigest()}
 
 
 def _saved(
@@ -210,7 +220,11 @@ def _multiple(length_px: float) -> int:
 
 
 def parts_step(
-    space: Workspace, finder: ProductFinder, pictures: Sequence[Picture], fills_frame: bool
+    space: Workspace,
+    finder: ProductFinder,
+    detector_sha256: str,
+    pictures: Sequence[Picture],
+    fills_frame: bool,
 ) -> tuple[list[FoundPart], list[str]]:
     """Find every product with the detector the device will use."""
 
@@ -218,7 +232,8 @@ def parts_step(
         found, empty = find_parts(finder, pictures, fills_frame, lambda s: report("", s))
         return {"parts": [asdict(p) for p in found], "empty": empty}
 
-    _, result = space.step("parts", {"pictures": _digests(pictures)}, work)
+    settings = {"pictures": _digests(pictures), "detector": detector_sha256}
+    _, result = space.step("parts", settings, work)
     parts = [
         FoundPart(p["picture"], cast(BoxCxcywhr, tuple(p["box_cxcywhr"]))) for p in result["parts"]
     ]

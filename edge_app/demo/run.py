@@ -24,7 +24,7 @@ from edge_app.demo.broker import EmbeddedBroker
 from edge_app.demo.report import print_summary
 from edge_app.demo.scoring import Scoreboard
 from edge_app.demo.subscriber import WatchProcess
-from edge_app.errors import ConfigError
+from edge_app.errors import ConfigError, ModelError
 from edge_app.records import JsonObject
 from edge_app.simulator.truth import SEEDS, Product
 
@@ -80,14 +80,19 @@ def run_demo(options: DemoOptions, console: Console) -> JsonObject:
         if not options.headless:
             console.print(f"Live page: [bold]{app.page_url}[/]   (Ctrl-C ends the demo)")
         watch.start()
-        time.sleep(SUBSCRIBE_S)
-        started_s = time.monotonic()
-        _run(app, options)
-        elapsed_s = time.monotonic() - started_s
-        return _summary(options, board, baseline, watch, elapsed_s)
+        try:
+            time.sleep(SUBSCRIBE_S)
+            started_s = time.monotonic()
+            exit_code = _run(app, options)
+            elapsed_s = time.monotonic() - started_s
+        finally:
+            received = watch.stop()
+        if exit_code == 1:
+            raise ModelError("The demo's inspection ended by an error; the log above says which.")
+        return _summary(options, board, baseline, received, elapsed_s)
 
 
-def _run(app: EdgeApp, options: DemoOptions) -> None:
+def _run(app: EdgeApp, options: DemoOptions) -> int:
     """Run the app until its parts, its time or the person's patience is at an end."""
 
     def stop(*_: object) -> None:
@@ -99,7 +104,7 @@ def _run(app: EdgeApp, options: DemoOptions) -> None:
         timer.daemon = True
         timer.start()
     try:
-        app.run()
+        return app.run()
     finally:
         if timer:
             timer.cancel()
@@ -111,10 +116,10 @@ def _summary(
     options: DemoOptions,
     board: Scoreboard,
     baseline: MeanDifference | None,
-    watch: WatchProcess,
+    received: JsonObject,
     elapsed_s: float,
 ) -> JsonObject:
-    summary: JsonObject = {"product": options.product, **board.summary(), **watch.stop()}
+    summary: JsonObject = {"product": options.product, **board.summary(), **received}
     summary["frames_per_second"] = round(board.frames / max(elapsed_s, 1e-3), 2)
     summary["seconds"] = round(elapsed_s, 2)
     if baseline is not None:

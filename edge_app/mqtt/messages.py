@@ -146,7 +146,7 @@ def _judgement(verdict: PartVerdict) -> _Judgement:
         "part_id": verdict.part_id,
         "trigger_id": verdict.trigger_id,
         "source_number": verdict.source_number,
-        "source_name": verdict.source_name,
+        "source_name": _as_text(verdict.source_name),
         "captured_at": rfc3339(verdict.captured_at_ns),
         "verdict": verdict.state.value,
         "reason": verdict.reason,
@@ -161,6 +161,11 @@ def _judgement(verdict: PartVerdict) -> _Judgement:
         "defects": tuple(_defect(d) for d in verdict.defects if _is_drawable(d)),
         "model": model_body(verdict.model),
     }
+
+
+def _as_text(name: str | None) -> str | None:
+    """Return a file name as valid UTF-8: Linux allows any bytes, JSON does not."""
+    return None if name is None else name.encode("utf-8", "replace").decode()
 
 
 def model_body(model: ModelIdentity | None) -> ModelBody | None:

@@ -130,6 +130,14 @@ class Outbox:
 
     # -- what the publisher uses ----------------------------------------------------------------
 
+    def forget_finished(self, camera: str) -> None:
+        """Drop a camera's progress: its source begins again at the first part."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM finished WHERE camera = ?", (camera,))
+
+        self._write(work)
+
     def next_batch(self, count: int, after_seq: int = 0) -> list[StoredAlert]:
         """Return up to `count` alerts with the lowest numbers above `after_seq`."""
         query = "SELECT seq, session, camera, body FROM alerts WHERE seq > ? ORDER BY seq LIMIT ?"

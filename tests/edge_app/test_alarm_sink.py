@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,4 +105,45 @@ def test_a_failing_store_loses_nothing(
     bodies = [json.loads(s.body) for s in outbox.next_batch(10)]
     assert [b["alarm_id"] for b in bodies] == ["a1", "a2"]
     assert outbox.last_finished("cam") == 2
+    outbox.close()
+
+
+def test_a_level_without_debounce_is_seen(tmp_path: Path) -> None:
+    """With a debounce time of 0 a part that is over at once still lights the lamp."""
+    level = AlarmLevel(0.0, Clock())
+    level.take(event(EventKind.NEW))
+    level.take(event(EventKind.END))
+    assert level.change() == (True, "p-a1")
+    assert level.change() == (False, None)
+
+
+def test_good_parts_do_not_displace_alarms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the store fails, the progress of good parts is one batch, however many there are."""
+    sink, outbox = make_sink(tmp_path)
+    caplog.set_level(logging.CRITICAL)
+
+    def broken(*_: object) -> list[int]:
+        raise OutboxError("disk gone")
+
+    monkeypatch.setattr(outbox, "append", broken)
+    for number in range(1, 50):
+        sink.deliver("cam", [], number)
+    sink.deliver("cam", [event(EventKind.NEW)], 50)
+    assert sink.pending == 1
+    monkeypatch.undo()
+    sink.tick()
+    assert (outbox.depth(), outbox.last_finished("cam")) == (1, 50)
+    outbox.close()
+
+
+def test_a_file_name_that_is_no_text_is_stored(tmp_path: Path) -> None:
+    """A name with bytes that are not UTF-8 is told as well as it can be; nothing fails."""
+    sink, outbox = make_sink(tmp_path)
+    odd = event(EventKind.NEW)
+    assert odd.verdict is not None
+    named = replace(odd, verdict=replace(odd.verdict, source_name="b\udcffd.png"))
+    sink.deliver("cam", [named], 1)
+    assert json.loads(outbox.next_batch(1)[0].body)["source_name"] == "b?d.png"
     outbox.close()

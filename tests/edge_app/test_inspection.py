@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from brokers import wait_until
 from bundles import write_bright_bundle, write_pictures
 
 from edge_app.bundle import read_bundle
@@ -15,7 +17,8 @@ from edge_app.cameras.folder import FolderCamera
 from edge_app.cameras.grabber import Grabber
 from edge_app.inspection import GapWatch, InspectionThread, Post
 from edge_app.model import load_model, make_line, make_tracker
-from edge_app.records import AlarmEvent, FrameReport
+from edge_app.records import AlarmEvent, Detection, EventKind, FrameReport
+from edge_app.tracking import BeltTracker
 
 
 @pytest.mark.parametrize(
@@ -42,15 +45,22 @@ class Sink:
 
     def __init__(self) -> None:
         self.deliveries: list[tuple[list[AlarmEvent], int | None]] = []
+        self.forgotten: list[str] = []
 
     def deliver(
         self, camera: str, events: Sequence[AlarmEvent], finished_number: int | None
     ) -> None:
         self.deliveries.append((list(events), finished_number))
 
+    def forget_progress(self, camera: str) -> None:
+        self.forgotten.append(camera)
+
 
 def run_folder(
-    folder: Path, tmp_path: Path, last: int | None = None
+    folder: Path,
+    tmp_path: Path,
+    last: int | None = None,
+    show: Callable[[FrameReport], None] | None = None,
 ) -> tuple[Sink, list[FrameReport]]:
     """Judge a folder to its end; `last` is the last finished number of an earlier run."""
     model = load_model(read_bundle(write_bright_bundle(tmp_path / "a.bundle")))
@@ -59,7 +69,8 @@ def run_folder(
     line = make_line(model, "cam", tracker, lambda: "alarm", lambda *_: None)
     grabber = Grabber(camera, "cam", resume_after=last)
     sink, reports = Sink(), list[FrameReport]()
-    thread = InspectionThread([Post("cam", grabber, line, GapWatch(last))], sink, reports.append)
+    post = Post("cam", grabber, line, GapWatch(last), can_resume=True)
+    thread = InspectionThread([post], sink, show or reports.append)
     grabber.start()
     thread.start()
     thread._thread.join(20)
@@ -76,6 +87,7 @@ def test_every_picture_gets_one_verdict_in_order(tmp_path: Path) -> None:
     alarmed = [n for events, n in sink.deliveries if events]
     assert alarmed == [3, 7]
     assert sum(len(r.finished) for r in reports) == 10
+    assert sink.forgotten == ["cam"]  # shown to its end: the next start begins anew
 
 
 def test_a_corrupt_picture_is_a_part_that_was_not_inspected(tmp_path: Path) -> None:
@@ -103,3 +115,42 @@ def test_a_restart_goes_on_behind_the_last_finished_part(tmp_path: Path) -> None
     sink, _ = run_folder(write_pictures(tmp_path / "in", 6, set()), tmp_path, last=4)
     assert [n for _, n in sink.deliveries] == [5, 6]
     assert all(not events for events, _ in sink.deliveries)
+
+
+def test_a_page_that_fails_ends_no_inspection(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When showing a frame fails every part is judged all the same."""
+    caplog.set_level(logging.CRITICAL)
+
+    def broken(_report: FrameReport) -> None:
+        raise ZeroDivisionError
+
+    sink, _ = run_folder(write_pictures(tmp_path / "in", 4, {2}), tmp_path, show=broken)
+    assert [n for _, n in sink.deliveries] == [1, 2, 3, 4]
+
+
+def test_a_stop_gives_open_alarms_their_end(tmp_path: Path) -> None:
+    """Stopped with a bad part still in the picture, its alarm ends and the part is closed."""
+    model = load_model(read_bundle(write_bright_bundle(tmp_path / "a.bundle")))
+    camera = FolderCamera(write_pictures(tmp_path / "in", 1, {1}), "cam", loop=True, interval_s=0.2)
+    tracker = BeltTracker("b")
+    line = make_line(model, "cam", tracker, lambda: "alarm", lambda *_: None)
+    line._finder = StandingPart()
+    grabber = Grabber(camera, "cam")
+    sink, reports = Sink(), list[FrameReport]()
+    thread = InspectionThread([Post("cam", grabber, line, GapWatch(None))], sink, reports.append)
+    grabber.start()
+    thread.start()
+    wait_until(lambda: any(r.events for r in reports))
+    grabber.stop()
+    thread.stop()
+    kinds = [e.kind for events, _ in sink.deliveries for e in events]
+    assert kinds == [EventKind.NEW, EventKind.END]
+
+
+class StandingPart:
+    """A finder that sees one part lying still in the middle of the picture."""
+
+    def find(self, pixels_hwc: object) -> list[Detection]:
+        return [Detection((48.0, 40.0, 60.0, 30.0, 0.0), 0.9)]

@@ -11,6 +11,7 @@ from edge_app.ledger import PartLedger, ViewResult
 from edge_app.records import AlarmEvent, EventKind, Frame, VerdictState
 
 FRAME = Frame("cam", 1, np.zeros((10, 20, 3), np.uint8), 1_000_000)
+NEXT_FRAME = Frame("cam", 2, np.zeros((10, 20, 3), np.uint8), 2_000_000)
 
 
 class Story:
@@ -31,10 +32,10 @@ class Story:
             self.events.append(self.ledger.publish(part, kind, None))
         return self
 
-    def fails(self, reason: str, part: str = "p") -> Story:
-        self.ledger.sight(part, FRAME, ())
+    def fails(self, reason: str, part: str = "p", frame: Frame = NEXT_FRAME) -> Story:
+        self.ledger.sight(part, frame, ())
         state = VerdictState.NOT_INSPECTED
-        assert self.ledger.record(ViewResult(part, state, reason, None, (), ()), FRAME) is None
+        assert self.ledger.record(ViewResult(part, state, reason, None, (), ()), frame) is None
         return self
 
     def leaves(self, part: str = "p") -> VerdictState:
@@ -74,6 +75,13 @@ def test_a_failed_view_after_a_good_one_changes_nothing() -> None:
     """A part with one judged view is judged, even if another view failed."""
     story = Story().sees(1.0).fails("not_finite")
     assert story.leaves() is VerdictState.OK
+
+
+def test_a_failure_beside_a_good_box_in_one_picture_is_not_good() -> None:
+    """Of two boxes in one picture one is good and one could not be judged: NOT_INSPECTED."""
+    story = Story().sees(1.0).fails("not_finite", frame=FRAME)
+    assert story.leaves() is VerdictState.NOT_INSPECTED
+    assert story.told == ["new", "end"]
 
 
 def test_only_failed_views_is_not_inspected() -> None:

@@ -6,8 +6,8 @@ is registered to the template (the mean of the good parts' small crops) by maxim
 correlation coefficient; its affine solution is reduced to shift, turn and scale.
 
 Source: Evangelidis and Psarakis, PAMI 2008 (cv2.findTransformECC).
-Measured on 60 simulated parts (boxes off by 3 px, 3 % and 1.4°, one standard deviation each):
-afterwards 0.3 px, 0.3 % and 0.3°, in 2 ms on one core.
+Measured on 478 simulated views with a real detector: angle within 0.13° (median) and 0.29° (95 %),
+size within 0.4 % (95 %); the shadow, which does not turn with the part, moves the centre by 1 px.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from edge_app.errors import BundleError
 from edge_app.obb import wrap_turn
 from edge_app.records import BoxCxcywhr, F32Array, F64Array, U8Array
 
-LONG_SIDE_PX = 160
-"""Of the small crop: fine enough for a third of a pixel, coarse enough for 3 ms."""
+LONG_SIDE_PX = 320
+"""Of the small crop. Measured at 160 / 224 / 320 px: 95 % of angles within 0.42 / 0.34 / 0.29°, in
+1.5 / 2.3 / 4.5 ms on one core."""
 
 MIN_CORRELATION = 0.8
 MAX_SHIFT = 0.15
@@ -33,9 +34,11 @@ MAX_TURN_RAD = math.radians(12)
 """Beyond these (shift as a fraction of the crop's longer side) registration has slipped, and the
 detector's own box is the better guess."""
 
-BLURS_PX = (17, 5)
+BLURS_PX = (33, 5)
 """Coarse first: with the fine blur alone 8 of 1,171 simulated views slid to a false optimum a
-seventh too large (correlation 0.7 instead of 0.99) and alarmed; with 17 px first none did."""
+seventh too large (correlation 0.7 instead of 0.99) and alarmed; with the coarse one first none
+did. The coarse step sees the whole crop (inside the mask alone the length of a plain part is not
+to be seen), the fine one the product only (a neighbour in the corner turned it by up to 1°)."""
 
 START_SHIFTS = ((0.0, 0.0), (0.08, 0.0), (-0.08, 0.0), (0.0, 0.15), (0.0, -0.15))
 """Where to start, as shares of the template's sides; the next is tried only if one fails. A
@@ -132,9 +135,9 @@ def _climb(
     warp[:, 2] = start_xy
     correlation = 0.0
     try:
-        for blur_px in BLURS_PX:
+        for seen, blur_px in zip((np.full_like(mask, 255), mask), BLURS_PX, strict=True):
             correlation, warp = cv2.findTransformECC(
-                template, crop, warp, cv2.MOTION_AFFINE, _STOP, mask, blur_px
+                template, crop, warp, cv2.MOTION_AFFINE, _STOP, seen, blur_px
             )
     except cv2.error:  # it did not converge, or the crop is flat
         return 0.0, np.asarray(warp, np.float64)

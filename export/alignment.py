@@ -16,8 +16,9 @@ from export.workspace import Report
 ROUNDS = 2
 """After the second average the template no longer gets sharper (measured on simulated parts)."""
 
-GROWN_SHARE = 0.06
-"""Of the crop's shorter side: the outline, where the gradient is, plus a box's usual error."""
+GROWN_SHARE = 0.2
+"""Of the crop's shorter side, so that the outline and what is left of the coarse step's error lie
+inside. Measured: with 0.06 the size was off by up to 3 %, with 0.12 and 0.2 by 1 %."""
 
 MAX_PARTS = 200
 """More parts make the mean no better and the step slower."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_app.errors import DataError
+from edge_app.manifest import Normalisation, normalise
 from edge_app.records import F32Array, F64Array
 
 GRID = tuple(round(0.1 + 0.05 * i, 2) for i in range(17))
@@ -41,26 +42,6 @@ class ThresholdChoice:
     rate_bound: float
     is_guaranteed: bool
     needed_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Normalisation:
-    """A monotone line from scores to 0..1, fixed at calibration, never refitted on what is judged.
-
-    Attributes:
-        low: score that becomes 0, high: score that becomes 1; both clipped beyond.
-    """
-
-    low: float
-    high: float
-
-    def apply(self, scores: F64Array) -> F64Array:
-        """Return (n,) float64 in 0..1."""
-        return np.clip((scores - self.low) / (self.high - self.low), 0.0, 1.0)
-
-    def undo(self, value: float) -> float:
-        """Return the score that is normalised to `value`."""
-        return self.low + value * (self.high - self.low)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +158,7 @@ def fit_normalisation(good_scores: F64Array, bad_scores: F64Array) -> Normalisat
             f"Calibration defects score no higher (90th percentile {high:.4g}) than good parts "
             f"(median {low:.4g}): the model does not see them. Train again or check the folders."
         )
-    return Normalisation(low, high)
+    return Normalisation(low=low, high=high)
 
 
 def grid_search(
@@ -198,8 +179,8 @@ def grid_search(
     Raises:
         DataError: there are no good or no defective parts, or a score is NaN.
     """
-    good = normalisation.apply(_checked(_joined(good_region_peaks), "good parts"))
-    bad = normalisation.apply(_checked(_joined(bad_region_peaks), "defects"))
+    good = _normalised(_checked(_joined(good_region_peaks), "good parts"), normalisation)
+    bad = _normalised(_checked(_joined(bad_region_peaks), "defects"), normalisation)
     points = tuple(
         GridPoint(t, int(np.count_nonzero(bad >= t)), int(np.count_nonzero(good >= t)))
         for t in GRID
@@ -207,7 +188,7 @@ def grid_search(
     limit = max_false_positive_rate * len(good_region_peaks)
     allowed = [p for p in points if p.false_positives <= limit]
     chosen = _best(allowed) if allowed else min(points, key=lambda p: p.false_positives)
-    at = normalisation.undo(chosen.threshold)
+    at = normalisation.low + chosen.threshold * (normalisation.high - normalisation.low)
     return GridSearch(points, chosen, at, normalisation, bool(allowed))
 
 
@@ -231,6 +212,10 @@ def softmax_kind(logits: F32Array, threshold: float) -> int | None:
     powers = np.exp(logits.astype(np.float64) - float(logits.max()))
     best = int(np.argmax(powers))
     return best if powers[best] / powers.sum() > threshold else None
+
+
+def _normalised(scores: F64Array, normalisation: Normalisation) -> F64Array:
+    return np.array([normalise(float(s), normalisation) for s in scores], np.float64)
 
 
 def _joined(parts: Sequence[F64Array]) -> F64Array:

@@ -15,7 +15,7 @@ from calibration.threshold import (
     grid_search,
 )
 from edge_app.inspector import Inspector
-from edge_app.manifest import Normalisation, Thresholds
+from edge_app.manifest import Thresholds
 from edge_app.records import F64Array, U8Array
 from export.augment import pseudo_anomaly
 
@@ -87,7 +87,7 @@ def calibrate(good: Scored, bad: Scored, false_alarm_rate: float) -> Calibration
         score_threshold=choice.threshold,
         map_threshold=float(np.quantile(good.map_peaks, MAP_QUANTILE)),
         threshold_id="calibrated-1",
-        normalisation=Normalisation(low=normalisation.low, high=normalisation.high),
+        normalisation=normalisation,
         false_alarm_rate=false_alarm_rate,
         calibration_scores=tuple(sorted(float(s) for s in good.scores)),
         defects_from="pseudo-anomalies",

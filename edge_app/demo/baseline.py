@@ -1,4 +1,5 @@
-"""What the obvious method would do: compare each upright crop with the mean good crop.
+"""What the obvious method would do: compare each upright crop with the mean good crop, pixel by
+pixel, in units of that pixel's own spread over the good parts.
 
 It gets our detector, our upright crop and, for its threshold, the test parts' own truth: the
 threshold that alarms on the stated share of the test's good parts. The product has to beat that.
@@ -25,22 +26,35 @@ SMOOTHING_PX = 2.0
 """Standard deviation of the blur before the maximum: single noisy pixels do not decide."""
 
 
-def mean_good_crop(model: LoadedModel, product: Product, parts: int = TRAINING_PARTS) -> F32Array:
-    """Return the mean upright crop of good training parts, float32 (h, w, 3)."""
+MIN_SPREAD_GREY = 3.0
+"""Grey levels; a pixel steadier than this would alarm on noise alone."""
+
+
+def good_look(
+    model: LoadedModel, product: Product, parts: int = TRAINING_PARTS
+) -> tuple[F32Array, F32Array]:
+    """Return mean and spread of good training parts' upright crops, each float32 (h, w)."""
     line = good_line(SimulatorConfig(product=product, seed=SEEDS["training"]))
     crops: list[U8Array] = []
     for number in range(1, parts + 1):
         pixels, _ = line.single(number)
         boxes = whole_products(model.finder, model.pose, pixels, model.fills_frame)
         crops += [upright_crop(pixels, box, model.spec) for box in boxes]
-    return np.asarray(np.mean(np.stack(crops), axis=0, dtype=np.float64), np.float32)
+    grey = np.stack([_grey(crop) for crop in crops])
+    return grey.mean(axis=0), np.maximum(grey.std(axis=0), MIN_SPREAD_GREY)
+
+
+def _grey(crop: U8Array) -> F32Array:
+    """Return a crop's smoothed grey levels, float32 (h, w)."""
+    grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(grey, (0, 0), SMOOTHING_PX), np.float32)
 
 
 class MeanDifference:
-    """Scores the same crops as the line, by their largest smoothed difference from the mean."""
+    """Scores the same crops as the line, by their largest difference from the good look."""
 
-    def __init__(self, mean: F32Array, spec: CropSpec) -> None:
-        self._mean = mean
+    def __init__(self, look: tuple[F32Array, F32Array], spec: CropSpec) -> None:
+        self._mean, self._spread = look
         self._spec = spec
         self._scores: dict[str, float] = {}
 
@@ -51,8 +65,7 @@ class MeanDifference:
                 continue
             box = view.detection.box_cxcywhr
             crop = upright_crop(report.frame.pixels_hwc, box, self._spec)
-            difference = np.abs(crop.astype(np.float32) - self._mean).mean(axis=2)
-            score = float(cv2.GaussianBlur(difference, (0, 0), SMOOTHING_PX).max())
+            score = float((np.abs(_grey(crop) - self._mean) / self._spread).max())
             self._scores[view.part_id] = max(score, self._scores.get(view.part_id, 0.0))
 
     def summary(self, board: Scoreboard, false_alarm_rate: float) -> JsonObject:

@@ -19,7 +19,7 @@ from edge_app.cameras.registry import open_camera
 from edge_app.cameras.simulated import SimulatedCamera
 from edge_app.config import config_of
 from edge_app.config_model import AppConfig
-from edge_app.demo.baseline import MeanDifference, mean_good_crop
+from edge_app.demo.baseline import MeanDifference, good_look
 from edge_app.demo.broker import EmbeddedBroker
 from edge_app.demo.report import print_summary
 from edge_app.demo.scoring import Scoreboard
@@ -133,7 +133,7 @@ def _baseline(app: EdgeApp, options: DemoOptions, console: Console) -> MeanDiffe
     if options.parts is None:
         return None
     console.print("Preparing the baseline (mean image difference) ...")
-    baseline = MeanDifference(mean_good_crop(app.model, options.product), app.model.spec)
+    baseline = MeanDifference(good_look(app.model, options.product), app.model.spec)
     app.add_observer(baseline.take)
     return baseline
 

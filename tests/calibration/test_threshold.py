@@ -88,7 +88,7 @@ def test_grid_search_takes_most_regions_within_the_limit() -> None:
     """Counts by hand: at 0.35 both strong defects are found and no good region is."""
     good = [np.array([0.05]), np.array([0.3, 0.12]), np.array([])]
     bad = [np.array([0.36, 0.8]), np.array([0.2])]
-    found = grid_search(good, bad, Normalisation(0.0, 1.0), 0.0)
+    found = grid_search(good, bad, Normalisation(low=0.0, high=1.0), 0.0)
     assert found.is_within_limit
     assert found.chosen.threshold == 0.35
     assert (found.chosen.regions_found, found.chosen.false_positives) == (2, 0)
@@ -98,13 +98,15 @@ def test_grid_search_takes_most_regions_within_the_limit() -> None:
 
 def test_grid_search_reads_its_threshold_back_on_the_score_scale() -> None:
     """0.35 between 10 and 20 is a score of 13.5."""
-    found = grid_search([np.array([10.5])], [np.array([13.6])], Normalisation(10.0, 20.0), 0.0)
+    found = grid_search(
+        [np.array([10.5])], [np.array([13.6])], Normalisation(low=10.0, high=20.0), 0.0
+    )
     assert found.score_threshold == pytest.approx(13.5)
 
 
 def test_grid_search_says_when_no_threshold_keeps_the_limit() -> None:
     """A good part at the top of the scale leaves no allowed point: said, and the fewest taken."""
-    found = grid_search([np.array([1.0])], [np.array([0.5])], Normalisation(0.0, 1.0), 0.0)
+    found = grid_search([np.array([1.0])], [np.array([0.5])], Normalisation(low=0.0, high=1.0), 0.0)
     assert not found.is_within_limit
 
 

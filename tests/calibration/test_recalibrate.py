@@ -1,0 +1,83 @@
+"""Thresholds from a stream of good parts, through the whole line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from bundles import grey_picture, write_bright_bundle
+
+from calibration.cli import main
+from calibration.recalibrate import recalibrate
+from edge_app.bundle import read_bundle
+from edge_app.cameras.folder import FolderCamera
+from edge_app.errors import DataError
+
+
+def good_folder(folder: Path, count: int) -> Path:
+    """Write good pictures whose brightest block is 100 to 100 + count / 10."""
+    folder.mkdir()
+    for i in range(count):
+        pixels = grey_picture()
+        pixels[:16, :16] = 100 + i // 10
+        cv2.imwrite(str(folder / f"{i:04d}.png"), pixels)
+    return folder
+
+
+def test_the_threshold_follows_the_good_parts(tmp_path: Path) -> None:
+    """With 200 good parts up to 119 the threshold lies just above them, under a new name."""
+    bundle = write_bright_bundle(tmp_path / "a.bundle")
+    seen: list[int] = []
+    camera = FolderCamera(good_folder(tmp_path / "in", 200), "c")
+    done = recalibrate(bundle, camera, 0.02, seen.append)
+    thresholds = read_bundle(bundle).variant().thresholds
+    assert thresholds.threshold_id == "calibrated-2"
+    assert thresholds.score_threshold == pytest.approx(119, abs=1)
+    assert len(thresholds.calibration_scores) == 200
+    assert done.choice.is_guaranteed
+    assert seen[-1] == 200
+
+
+def test_too_short_a_stream_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    """Ten parts say nothing about a false-alarm rate; the bundle stays as it was."""
+    bundle = write_bright_bundle(tmp_path / "a.bundle")
+    before = bundle.read_bytes()
+    camera = FolderCamera(good_folder(tmp_path / "in", 10), "c")
+    with pytest.raises(DataError, match="Only 10 good parts were judged"):
+        recalibrate(bundle, camera, 0.01, lambda _: None)
+    assert bundle.read_bytes() == before
+
+
+def test_a_corrupt_picture_is_passed_over(tmp_path: Path) -> None:
+    """One unreadable file among the good ones is no reason to stop."""
+    folder = good_folder(tmp_path / "in", 60)
+    (folder / "0010.png").write_bytes(b"no picture")
+    bundle = write_bright_bundle(tmp_path / "a.bundle")
+    recalibrate(bundle, FolderCamera(folder, "c"), 0.05, lambda _: None)
+    assert len(read_bundle(bundle).variant().thresholds.calibration_scores) == 59
+
+
+def test_the_command_writes_a_new_bundle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`edge-calibrate thresholds` says what the threshold promises and warns where it cannot."""
+    bundle = write_bright_bundle(tmp_path / "a.bundle")
+    folder = good_folder(tmp_path / "in", 60)
+    out = tmp_path / "b.bundle"
+    args = ["thresholds", str(bundle), "--source", f"folder:{folder}", "--out", str(out)]
+    assert main(args) == 0
+    told = capsys.readouterr()
+    assert "of 60 good parts alarmed" in told.out
+    assert "too few parts to guarantee" in told.err
+    assert read_bundle(out).variant().thresholds.threshold_id == "calibrated-2"
+    assert read_bundle(bundle).variant().thresholds.threshold_id == "calibrated-1"
+
+
+def test_a_source_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing folder ends with code 2 and one sentence."""
+    bundle = write_bright_bundle(tmp_path / "a.bundle")
+    assert main(["thresholds", str(bundle), "--source", f"folder:{tmp_path / 'no'}"]) == 2
+    assert "edge-calibrate:" in capsys.readouterr().err
+    assert np.isfinite(read_bundle(bundle).variant().thresholds.score_threshold)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from brokers import MOSQUITTO, Mosquitto
+from system_packages import missing
 
 
 @pytest.fixture
 def start_mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
     """Return a function that starts a mosquitto with further configuration lines."""
     if MOSQUITTO is None:
-        pytest.skip("needs Debian's mosquitto: apt-get install mosquitto")
+        missing("mosquitto")
     started: list[Mosquitto] = []
 
     def start(lines: str = "", is_open: bool = True) -> Mosquitto:

@@ -1,0 +1,18 @@
+"""What of Debian the tests use. Missing here means skipped; missing in CI means failed."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+REQUIRED = "CROPLIQ_REQUIRE_SYSTEM_PACKAGES"
+"""Set by .ci/run, which installs them: then a missing one is a mistake in .ci/run."""
+
+
+def missing(package: str) -> None:
+    """Skip the test for want of a Debian package, or fail it where it was to be installed."""
+    text = f"needs Debian's {package}: apt-get install {package}"
+    if os.environ.get(REQUIRED):
+        pytest.fail(text)
+    pytest.skip(text)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from page_reports import make_event, make_report, make_verdict
+from system_packages import missing
 
 from edge_app.evidence import EvidenceStore
 from edge_app.page.server import LivePage
@@ -18,10 +19,13 @@ from edge_app.records import EventKind, VerdictState
 
 CHROMIUM = shutil.which("chromium")
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
-]
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(autouse=True)
+def _needs_chromium() -> None:
+    if CHROMIUM is None:
+        missing("chromium")
 
 
 def seen_by_a_person(url: str, profile: Path, window: str = "1280,900") -> str:

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import pytest
 from rich.console import Console
+from system_packages import missing
 
 from edge_app import doctor
 from edge_app.clock import clock_is_synchronised
@@ -65,7 +66,7 @@ def on_port(folder: Path, port: int, **more: Any) -> AppConfig:
 def broker(tmp_path: Path) -> Iterator[int]:
     """A mosquitto in which `edge` may write its own tree and `guest` may write nothing."""
     if MOSQUITTO is None:
-        pytest.skip("needs Debian's mosquitto")
+        missing("mosquitto")
     port = free_port()
     passwords, acl, settings = (tmp_path / n for n in ("passwd", "acl", "mosquitto.conf"))
     passwords.write_text("edge:secret\nguest:secret\n")

@@ -171,9 +171,12 @@ def _axis(low: float, high: float) -> str:
 
 
 def _mark(name: str, x: float) -> str:
+    is_near_right_edge = x > WIDTH - 2.5 * PAD  # the name then stands left of its line
+    at, anchor = (x - 4, "end") if is_near_right_edge else (x + 4, "start")
     return (
         f'<line x1="{x:.1f}" y1="{PAD / 2}" x2="{x:.1f}" y2="{HEIGHT - PAD}" stroke="{INK}" '
-        f'stroke-dasharray="4 3"/><text x="{x + 4:.1f}" y="{PAD - 4}">{html.escape(name)}</text>'
+        f'stroke-dasharray="4 3"/><text x="{at:.1f}" y="{PAD - 4}" text-anchor="{anchor}">'
+        f"{html.escape(name)}</text>"
     )
 
 

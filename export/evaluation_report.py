@@ -97,7 +97,7 @@ def fact_rows(figures: JsonObject) -> list[list[str]]:
 def _rate(count: int, rate: float | None, bounds: Sequence[float] | None) -> str:
     if rate is None or bounds is None:
         return "no good picture was inspected"
-    return f"{count} = {rate:.2%} (at least {bounds[0]:.2%}, at most {bounds[1]:.2%})"
+    return f"{count} = {rate:.2%} (95 %: at least {bounds[0]:.2%}, at most {bounds[1]:.2%})"
 
 
 def _share(share: float | None, count: int) -> str:
@@ -139,7 +139,7 @@ def _curves(good: Sequence[Judged], bad: Sequence[Judged], figures: JsonObject) 
     precision = figures["caught"] / called if called else 1.0
     return [
         charts.histogram(groups, [("threshold", figures["threshold"])]),
-        "<p>Right: what every threshold would give; the dot is the bundle's own.</p>"
+        "<p>Below: what every threshold would give; the dot is the bundle's own.</p>"
         '<div style="display:flex;flex-wrap:wrap">',
         charts.unit_curve(
             [0.0, *curve.false_alarms.tolist()],

@@ -136,10 +136,12 @@ def _curves(good: Sequence[Judged], bad: Sequence[Judged], figures: JsonObject) 
     ]
     alarms = figures["false_alarms"] / len(good)
     called = figures["false_alarms"] + figures["caught"]
-    precision = figures["caught"] / called if called else 1.0
+    working_point = (figures["recall"], figures["caught"] / called) if called else None
     return [
         charts.histogram(groups, [("threshold", figures["threshold"])]),
-        "<p>Below: what every threshold would give; the dot is the bundle's own.</p>"
+        "<p>Below: what every threshold would give, a picture not inspected being the strangest. "
+        "The dot is the bundle's own threshold, where such a picture is neither caught nor an "
+        "alarm: it can lie beside the curve.</p>"
         '<div style="display:flex;flex-wrap:wrap">',
         charts.unit_curve(
             [0.0, *curve.false_alarms.tolist()],
@@ -151,7 +153,7 @@ def _curves(good: Sequence[Judged], bad: Sequence[Judged], figures: JsonObject) 
             [0.0, *curve.recall.tolist()],
             [float(curve.precision[0]), *curve.precision.tolist()],
             ("recall", "precision"),
-            (figures["recall"], precision),
+            working_point,
         ),
         "</div>",
     ]

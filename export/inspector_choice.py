@@ -25,8 +25,8 @@ WEIGHT_CANDIDATES: dict[str, tuple[float, float, float]] = {
 TIE = 0.002
 """AUROC difference that counts as a tie. For a product with an outline fewer terms win: the
 statistics term sees the background in the crop's corners too, and on the simulated line's
-calibration stream adding it and the context to the detail term cost a fifth of the recall at the
-same false alarms. For a product that fills the crop more terms win: painted anomalies are not the
+calibration stream adding it and the context to the detail term took recall at 1 % false alarms from
+96 to 88 %. For a product that fills the crop more terms win: painted anomalies are not the
 real ones, and a term they do not need may be the one that sees a real defect."""
 
 MAP_KINDS: tuple[MapKind, ...] = get_args(MapKind)

@@ -131,18 +131,24 @@ class Device:
             return self._process.wait()
 
 
-def spread_faults(rng: random.Random, device: Device, broker: Broker, faults: list[str]) -> int:
+def spread_faults(
+    rng: random.Random,
+    device: Device,
+    broker: Broker,
+    faults: list[str],
+    pause_s: tuple[float, float],
+) -> int:
     """Let the faults happen at random moments; return how many happened before the end."""
     rng.shuffle(faults)
     for done, fault in enumerate(faults):
-        time.sleep(rng.uniform(MIN_PAUSE_S, MAX_PAUSE_S))
+        time.sleep(rng.uniform(*pause_s))
         if device.exit_code is not None:
             return done
         if fault == "kill":
             device.kill_and_restart()
             continue
         broker.stop()
-        time.sleep(rng.uniform(MIN_PAUSE_S, MAX_PAUSE_S))
+        time.sleep(rng.uniform(*pause_s))
         broker.start()
     return len(faults)
 
@@ -170,22 +176,26 @@ def judge(alerts: list[dict[str, Any]], parts: int) -> dict[str, Any]:
     return figures | {"ok": is_complete and figures["is_ordered"] and figures["is_gapless"]}
 
 
-def run(parts: int, kills: int, restarts: int, seed: int, command: str) -> dict[str, Any]:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     """Run once in a temporary folder and return the figures."""
     with tempfile.TemporaryDirectory(prefix="outbox-chaos-") as name:
         folder = Path(name)
         broker = Broker(folder)
         subscriber = Subscriber(broker.port)
         begin_s = time.monotonic()
-        filled = command.format(port=broker.port, state=folder / "state", parts=parts)
+        filled = options.device.format(
+            port=broker.port, state=folder / "state", parts=options.parts
+        )
         device = Device(shlex.split(filled))
-        faults = ["kill"] * kills + ["restart"] * restarts
-        happened = spread_faults(random.Random(seed), device, broker, faults)
-        exit_code = device.wait(60 + parts * 0.1)
+        faults = ["kill"] * options.kills + ["restart"] * options.restarts
+        happened = spread_faults(
+            random.Random(options.seed), device, broker, faults, tuple(options.pause_s)
+        )
+        exit_code = device.wait(60 + options.parts * 0.15)
         time.sleep(2.0)  # the subscriber's own reconnect takes a second
         subscriber.close()
         broker.stop()
-    figures = judge(subscriber.alerts, parts)
+    figures = judge(subscriber.alerts, options.parts)
     figures |= {"kills": device.kills, "faults": happened, "device_exit_code": exit_code}
     figures["seconds"] = round(time.monotonic() - begin_s, 1)
     figures["ok"] = figures["ok"] and exit_code == 0 and happened == len(faults)
@@ -199,9 +209,17 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--restarts", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--pause-s",
+        type=float,
+        nargs=2,
+        default=(MIN_PAUSE_S, MAX_PAUSE_S),
+        metavar=("MIN", "MAX"),
+        help="between two faults; take it long enough for the device to start",
+    )
     parser.add_argument("--device", default=OWN_DEVICE, help="command of the device under test")
     options = parser.parse_args()
-    figures = run(options.parts, options.kills, options.restarts, options.seed, options.device)
+    figures = run(options)
     print(json.dumps(figures))
     return 0 if figures["ok"] else 1
 

@@ -162,6 +162,9 @@ class InspectionThread:
             self._hand_on(post, post.line.finish(post.latest), None)
 
     def _take(self, post: Post, item: Frame | Unjudged) -> None:
+        if post.gaps.last_finished is None and item.source_number is not None:
+            # The very first part: from here on a kill leaves a gap that can be told.
+            self._sink.deliver(post.name, [], item.source_number - 1)
         missing = post.gaps.before(item.source_number)
         if isinstance(item, Unjudged):
             _log.warning("%s: part not inspected: %s %s", post.name, item.reason, item.message)

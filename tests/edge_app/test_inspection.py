@@ -83,7 +83,7 @@ def run_folder(
 def test_every_picture_gets_one_verdict_in_order(tmp_path: Path) -> None:
     """Ten pictures, two bad: ten finished numbers in order, alarms for the two."""
     sink, reports = run_folder(write_pictures(tmp_path / "in", 10, {3, 7}), tmp_path)
-    assert [n for _, n in sink.deliveries] == list(range(1, 11))
+    assert [n for _, n in sink.deliveries] == list(range(11))  # 0: nothing before the first
     alarmed = [n for events, n in sink.deliveries if events]
     assert alarmed == [3, 7]
     assert sum(len(r.finished) for r in reports) == 10
@@ -99,7 +99,7 @@ def test_a_corrupt_picture_is_a_part_that_was_not_inspected(tmp_path: Path) -> N
     verdicts = [v for r in reports for v in r.finished]
     assert [v.source_number for v in verdicts] == [1, 2, 3, 4, 5]
     assert [v.reason for v in verdicts] == ["", "", "corrupt_picture", "", ""]
-    assert [len(events) for events, _ in sink.deliveries] == [0, 0, 2, 0, 0]
+    assert [len(events) for events, _ in sink.deliveries] == [0, 0, 0, 2, 0, 0]
 
 
 def test_a_one_pixel_picture_is_judged(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_page_that_fails_ends_no_inspection(
         raise ZeroDivisionError
 
     sink, _ = run_folder(write_pictures(tmp_path / "in", 4, {2}), tmp_path, show=broken)
-    assert [n for _, n in sink.deliveries] == [1, 2, 3, 4]
+    assert [n for _, n in sink.deliveries] == [0, 1, 2, 3, 4]
 
 
 def test_a_stop_gives_open_alarms_their_end(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """What the obvious method would do: compare each upright crop with the mean good crop, pixel by
 pixel, in units of that pixel's own spread over the good parts.
 
-It gets our detector, our upright crop and, for its threshold, the test parts' own truth: the
-threshold that alarms on the stated share of the test's good parts. The product has to beat that.
+It gets our detector, our upright crop and alignment, looks at the product only and, for its
+threshold, is told the test parts' own truth: the threshold that alarms on the stated share of the
+test's good parts. The product has to beat that.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ MIN_SPREAD_GREY = 3.0
 def good_look(
     model: LoadedModel, product: Product, parts: int = TRAINING_PARTS
 ) -> tuple[F32Array, F32Array]:
-    """Return mean and spread of good training parts' upright crops, each float32 (h, w)."""
+    """Return mean and spread of good training parts' upright crops, each float32 (h, w).
+
+    Outside the product the spread is infinite: the belt is never twice the same.
+    """
     line = good_line(SimulatorConfig(product=product, seed=SEEDS["training"]))
     crops: list[U8Array] = []
     for number in range(1, parts + 1):
@@ -41,7 +45,16 @@ def good_look(
         boxes = whole_products(model.finder, model.pose, pixels, model.fills_frame)
         crops += [upright_crop(pixels, box, model.spec) for box in boxes]
     grey = np.stack([_grey(crop) for crop in crops])
-    return grey.mean(axis=0), np.maximum(grey.std(axis=0), MIN_SPREAD_GREY)
+    mean, spread = grey.mean(axis=0), np.maximum(grey.std(axis=0), MIN_SPREAD_GREY)
+    return mean, np.where(_product_of(mean), spread, np.float32(np.inf))
+
+
+def _product_of(mean: F32Array) -> np.ndarray:
+    """Return bool (h, w): the class of grey levels (Otsu) that fills the middle of the crop."""
+    _, bright = cv2.threshold(mean.astype(np.uint8), 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    h, w = mean.shape
+    middle = bright[h // 4 : h - h // 4, w // 4 : w - w // 4]
+    return np.asarray(bright == int(middle.mean() > 0.5))
 
 
 def _grey(crop: U8Array) -> F32Array:

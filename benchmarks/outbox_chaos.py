@@ -153,7 +153,7 @@ def spread_faults(
     return len(faults)
 
 
-def judge(alerts: list[dict[str, Any]], parts: int) -> dict[str, Any]:
+def judge(alerts: list[dict[str, Any]], parts: int, first: int = 0) -> dict[str, Any]:
     """Return the figures, and under `ok` whether nothing was lost and the order kept."""
     told: set[int] = set()
     for alert in alerts:
@@ -165,7 +165,7 @@ def judge(alerts: list[dict[str, Any]], parts: int) -> dict[str, Any]:
     seqs = list(dict.fromkeys(alert["seq"] for alert in alerts))
     figures = {
         "parts": parts,
-        "parts_told": len(told & set(range(parts))),
+        "parts_told": len(told & set(range(first, first + parts))),
         "messages": len(alerts),
         "duplicates": len(alerts) - len({alert["message_id"] for alert in alerts}),
         "sessions": len({alert["session"] for alert in alerts}),
@@ -195,7 +195,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         time.sleep(2.0)  # the subscriber's own reconnect takes a second
         subscriber.close()
         broker.stop()
-    figures = judge(subscriber.alerts, options.parts)
+    figures = judge(subscriber.alerts, options.parts, options.first)
     figures |= {"kills": device.kills, "faults": happened, "device_exit_code": exit_code}
     figures["seconds"] = round(time.monotonic() - begin_s, 1)
     figures["ok"] = figures["ok"] and exit_code == 0 and happened == len(faults)
@@ -206,6 +206,7 @@ def main() -> int:
     """Read the options, run, print the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--parts", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first part")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--restarts", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)

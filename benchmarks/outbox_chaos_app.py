@@ -1,6 +1,6 @@
 """The whole app as the device of `outbox_chaos`: a triggered line that does not wait for it.
 
-    python -m benchmarks.outbox_chaos --parts 1000 --pause-s 3 7 \\
+    python -m benchmarks.outbox_chaos --parts 1000 --first 1 --pause-s 2 5 \\
         --device "python -m benchmarks.outbox_chaos_app {port} {state} {parts}"
 
 The simulated line triggers in real time by the wall clock, whether the app lives or not, so every

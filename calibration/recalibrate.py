@@ -18,7 +18,7 @@ from edge_app.model import load_model, make_line, make_tracker
 from edge_app.records import F64Array, FrameReport
 
 MAP_QUANTILE = 0.995
-"""Of good parts' map maxima; the same as at build."""
+"""Of good parts' map maxima: above it an area is a defect's outline. The build uses it too."""
 
 GOLDEN_MARGIN = 0.05
 """A golden score keeps this distance from the threshold, as a fraction of it."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calibration.recalibrate import MAP_QUANTILE
 from calibration.threshold import (
     GridSearch,
     ThresholdChoice,
@@ -18,9 +19,6 @@ from edge_app.inspector import Inspector
 from edge_app.manifest import Thresholds
 from edge_app.records import F64Array, U8Array
 from export.augment import pseudo_anomaly
-
-MAP_QUANTILE = 0.995
-"""Of good crops' map maxima: above it an area is a defect's outline."""
 
 BATCH = 16
 

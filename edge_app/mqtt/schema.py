@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_app.mqtt.deploy_messages import AgentStatus, Desired, Reported
 from edge_app.mqtt.messages import (
     SCHEMA_VERSION,
     Alert,
@@ -31,7 +32,11 @@ DEVICE_ROOT = ROOT + "/{site}/{line}/{device}"
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One topic: what stands on it and how it is sent."""
+    """One topic: what stands on it and how it is sent.
+
+    Attributes:
+        is_ours: the device writes it; otherwise the device reads it.
+    """
 
     name: str
     topic: str
@@ -39,6 +44,12 @@ class Channel:
     qos: int
     is_retained: bool
     use: str
+    is_ours: bool = True
+
+    @property
+    def operation(self) -> str:
+        """Name of what the device does with it."""
+        return f"{'publish' if self.is_ours else 'receive'}_{self.name}"
 
 
 CHANNELS = (
@@ -51,6 +62,19 @@ CHANNELS = (
     ),
     Channel("alert", "cam/{camera}/alert", Alert, 1, False, "The event: new, update, end, gap."),
     Channel("result", "cam/{camera}/result", PartResult, 0, False, "Every part; opt-in."),
+    Channel("agent_status", "agent/status", AgentStatus, 1, True, "Does the agent run? Its will."),
+    Channel(
+        "reported", "deploy/{slot}/reported", Reported, 1, True, "How far a new model has come."
+    ),
+    Channel(
+        "desired",
+        "deploy/{slot}/desired",
+        Desired,
+        1,
+        True,
+        "Written by the workstation: the bundle that a slot shall have.",
+        is_ours=False,
+    ),
 )
 
 
@@ -67,11 +91,11 @@ def asyncapi() -> JsonObject:
         "info": {
             "title": "CropLiq Edge",
             "version": f"{SCHEMA_VERSION}.0.0",
-            "description": "What an inspecting device says over MQTT. Made from the code.",
+            "description": "What an inspecting device says and reads over MQTT.",
         },
         "defaultContentType": "application/json",
         "channels": {channel.name: _channel(channel) for channel in CHANNELS},
-        "operations": {f"publish_{channel.name}": _operation(channel) for channel in CHANNELS},
+        "operations": {channel.operation: _operation(channel) for channel in CHANNELS},
         "components": {"messages": {channel.name: _message(channel) for channel in CHANNELS}},
     }
 
@@ -89,7 +113,7 @@ def _channel(channel: Channel) -> JsonObject:
 
 def _operation(channel: Channel) -> JsonObject:
     return {
-        "action": "send",
+        "action": "send" if channel.is_ours else "receive",
         "channel": {"$ref": f"#/channels/{channel.name}"},
         "messages": [{"$ref": f"#/channels/{channel.name}/messages/{channel.name}"}],
         "bindings": {"mqtt": {"qos": channel.qos, "retain": channel.is_retained}},

@@ -39,6 +39,24 @@ class DeviceName:
         check_name(self.line, "line")
         check_name(self.device, "device")
 
+    @classmethod
+    def parse(cls, text: str) -> DeviceName:
+        """Return the device of a text SITE/LINE/DEVICE.
+
+        Raises:
+            ConfigError: the text is not three levels of a topic.
+        """
+        levels = text.split("/")
+        if len(levels) != 3:
+            raise ConfigError(
+                f"device {text!r} is not named in full: expected SITE/LINE/DEVICE, "
+                "e.g. graz/line-2/press-3"
+            )
+        return cls(*levels)
+
+    def __str__(self) -> str:
+        return f"{self.site}/{self.line}/{self.device}"
+
     @property
     def root(self) -> str:
         """The device's own part of the topic tree, without a slash at the end."""
@@ -84,6 +102,17 @@ class Topics:
 
     def result(self, camera: str) -> str:
         return f"{self.who.root}/cam/{camera}/result"
+
+    @property
+    def agent_status(self) -> str:
+        return f"{self.who.root}/agent/status"
+
+    def desired(self, slot: str) -> str:
+        """Written by the workstation; `+` for a slot is the filter for all of them."""
+        return f"{self.who.root}/deploy/{slot}/desired"
+
+    def reported(self, slot: str) -> str:
+        return f"{self.who.root}/deploy/{slot}/reported"
 
 
 def alert_filter(site: str = "+", line: str = "+", device: str = "+") -> str:

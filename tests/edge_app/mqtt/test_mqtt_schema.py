@@ -10,6 +10,7 @@ import pytest
 from alerts import WHO, as_draft, bad_part, draft, gap_event
 from jsonschema import Draft202012Validator, ValidationError
 
+from edge_app.mqtt.deploy_messages import AgentStatus, Desired, Disagreement, Reported
 from edge_app.mqtt.messages import (
     Alert,
     CameraAlarmLevel,
@@ -30,6 +31,7 @@ from edge_app.mqtt.timestamps import rfc3339
 
 DOCS = Path(__file__).parents[3] / "docs"
 NOW = rfc3339(1_790_000_000_000_000_000)
+ID = "01990000-0000-7000-8000-000000000001"
 NUMBERED = {"seq": 1, "session": 1, "published_at": NOW, "replayed": False}
 
 
@@ -68,6 +70,35 @@ def sample_messages() -> dict[str, list[Message]]:
         ],
         "result": [
             result_from_verdict(bad_part(1), WHO, clock_synchronised=False, published_at_ns=0)
+        ],
+        "agent_status": [
+            AgentStatus(state="online", version="0.1.0", since=NOW),
+            AgentStatus(state="offline", reason="vanished", since=None),
+        ],
+        "reported": [
+            Reported(slot="main", state="downloading", sha256="0" * 64, percent=12.5, at=NOW),
+            Reported(
+                slot="main",
+                state="rolled_back",
+                sha256="0" * 64,
+                serial=3,
+                reason="shadow: 9 of 50 parts judged differently",
+                disagreement=Disagreement(parts=50, only_candidate_ng=9, only_current_ng=0),
+                desired_id=ID,
+                at=NOW,
+            ),
+            Reported(slot="main", state="refused", sha256=None, reason="no JSON", at=NOW),
+        ],
+        "desired": [
+            Desired(
+                message_id=ID,
+                issued_at=NOW,
+                product="screws",
+                serial=3,
+                sha256="0" * 64,
+                length=1,
+                url="https://station.plant/screws-3.bundle",
+            )
         ],
     }
 

@@ -1,9 +1,15 @@
-"""Is this machine's clock set by a time source? Asked of the kernel, without a subprocess."""
+"""The machine's two clocks: the wall clock, which is set, and the monotonic one, which is not.
+
+Deadlines, differences and speeds are taken on the monotonic clock only; the wall clock is for
+people. Whether a time source sets it is asked of the kernel, without a subprocess.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+import time
+from collections.abc import Callable
 
 STA_UNSYNC = 0x0040
 """Status bit of adjtimex(2), <linux/timex.h>: chrony, timesyncd and ntpd clear it."""
@@ -42,3 +48,39 @@ def clock_is_synchronised() -> bool | None:
     if answer < 0:
         return None
     return answer != TIME_ERROR and not timex.status & STA_UNSYNC
+
+
+def wall_at_ns(
+    monotonic_ns: int,
+    wall_ns: Callable[[], int] = time.time_ns,
+    now_ns: Callable[[], int] = time.monotonic_ns,
+) -> int:
+    """Return what the wall clock, as it is set now, says of a moment of the monotonic clock.
+
+    Returns:
+        ns since the epoch, UTC. A moment before a clock was corrected gets its corrected time.
+    """
+    return wall_ns() - (now_ns() - monotonic_ns)
+
+
+class SteadyWall:
+    """Unix seconds that start at the wall clock's and then follow the monotonic clock.
+
+    For schedules that are written in Unix time and must not jump when the clock is set.
+    """
+
+    def __init__(
+        self,
+        wall_s: Callable[[], float] = time.time,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._monotonic_s = monotonic_s
+        self._offset_s = wall_s() - monotonic_s()
+
+    def __call__(self) -> float:
+        """Return the seconds now."""
+        return self._monotonic_s() + self._offset_s
+
+    def monotonic_ns(self, at_s: float) -> int:
+        """Return one of these times on the monotonic clock."""
+        return round((at_s - self._offset_s) * 1e9)

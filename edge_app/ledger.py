@@ -64,7 +64,8 @@ class PartLedger:
         threshold: the score threshold in force, for the record.
         threshold_id: its name.
         new_alarm_id: gives a fresh id; passed in so that tests are deterministic.
-        now_ns: the wall clock, ns since the epoch, for the latency.
+        now_ns: the wall clock, ns since the epoch, for a recording's latency.
+        monotonic_ns: the clock nobody sets, for everybody else's.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class PartLedger:
         threshold_id: str,
         new_alarm_id: Callable[[], str],
         now_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._camera = camera
         self._model = model
@@ -82,6 +84,7 @@ class PartLedger:
         self._threshold_id = threshold_id
         self._new_alarm_id = new_alarm_id
         self._now_ns = now_ns
+        self._monotonic_ns = monotonic_ns
         self._entries: dict[str, _Entry] = {}
 
     def verdict(self, part_id: str) -> PartVerdict:
@@ -114,10 +117,15 @@ class PartLedger:
                 state=result.state,
                 score=score,
                 defects=result.defects,
-                latency_ms=(self._now_ns() - frame.captured_at_ns) / 1e6,
+                latency_ms=self._latency_ms(frame),
             )
         entry.verdict = replace(entry.verdict, views_judged=before.views_judged + 1)
         return self._called_for(entry)
+
+    def _latency_ms(self, frame: Frame) -> float:
+        is_recorded = frame.monotonic_ns is None
+        now_ns = self._now_ns() if is_recorded else self._monotonic_ns()
+        return max(0.0, (now_ns - frame.steady_ns) / 1e6)
 
     def _called_for(self, entry: _Entry) -> EventKind | None:
         if entry.verdict.state is not VerdictState.NG or entry.verdict.score is None:

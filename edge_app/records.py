@@ -33,11 +33,14 @@ class Frame:
         camera: the camera's name in the configuration.
         frame_id: grows by one per frame the source delivered since it was opened.
         pixels_hwc: uint8 (h, w, 3), BGR.
-        captured_at_ns: when the light fell on the sensor, ns since the epoch, UTC.
+        captured_at_ns: when the light fell on the sensor, ns since the epoch, UTC: for people. It
+            jumps when the machine's clock is set, so nothing is computed with it.
         trigger_id: who asked for this frame; None on a free-running camera.
         source_number: number of the one part this frame stands for, in a source that numbers
             its parts (files, triggers), growing by one; None where frames are not parts.
         source_name: file name or the like, for people; None if there is none.
+        monotonic_ns: the same moment on this machine's monotonic clock, which nobody sets; the
+            grabber fills in the arrival where a source does not say. None on a recording.
     """
 
     camera: str
@@ -47,6 +50,15 @@ class Frame:
     trigger_id: str | None = None
     source_number: int | None = None
     source_name: str | None = None
+    monotonic_ns: int | None = None
+
+    @property
+    def steady_ns(self) -> int:
+        """Time for differences between this camera's frames, in ns: no set clock moves it.
+
+        A recording's stamps lie on one scale from its first frame to its last.
+        """
+        return self.captured_at_ns if self.monotonic_ns is None else self.monotonic_ns
 
     @property
     def hw(self) -> tuple[int, int]:

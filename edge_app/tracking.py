@@ -121,13 +121,13 @@ class BeltTracker:
 
     def follow(self, frame: Frame, detections: Sequence[Detection]) -> Sighting:
         whole = [d.box_cxcywhr for d in detections if _is_whole(d, frame)]
-        self._belt.note(frame.captured_at_ns, whole)
+        self._belt.note(frame.steady_ns, whole)
         pairs = self._match(frame, detections)
         views = []
         for d_index, detection in enumerate(detections):
             track = pairs.get(d_index) or self._start(detection, frame)
             track.box_cxcywhr = detection.box_cxcywhr
-            track.seen_at_ns, track.missed = frame.captured_at_ns, 0
+            track.seen_at_ns, track.missed = frame.steady_ns, 0
             is_whole = _is_whole(detection, frame)
             views.append(PartView(track.part_id, track.views, detection, is_whole))
             track.views += 1
@@ -144,7 +144,7 @@ class BeltTracker:
         return f"{self._prefix}-{self._next_number - 1:06d}"
 
     def _start(self, detection: Detection, frame: Frame) -> _Track:
-        track = _Track(self.part_id(frame), detection.box_cxcywhr, frame.captured_at_ns, 0)
+        track = _Track(self.part_id(frame), detection.box_cxcywhr, frame.steady_ns, 0)
         self._tracks.append(track)
         return track
 
@@ -216,7 +216,7 @@ class BeltTracker:
 
     def _predicted(self, track: _Track, frame: Frame) -> tuple[float, float]:
         vx, vy = self._belt.px_per_s or (0.0, 0.0)
-        dt_s = (frame.captured_at_ns - track.seen_at_ns) / 1e9
+        dt_s = (frame.steady_ns - track.seen_at_ns) / 1e9
         return track.box_cxcywhr[0] + vx * dt_s, track.box_cxcywhr[1] + vy * dt_s
 
     def _drop_departed(self, frame: Frame) -> tuple[str, ...]:
@@ -224,7 +224,7 @@ class BeltTracker:
         departed: list[_Track] = []
         h, w = frame.hw
         for track in self._tracks:
-            if track.seen_at_ns == frame.captured_at_ns:
+            if track.seen_at_ns == frame.steady_ns:
                 staying.append(track)
                 continue
             track.missed += 1

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_app.cameras.capture_state import CameraState, CaptureState, StateCallback
 from edge_app.cameras.frame_queue import (
@@ -214,8 +214,18 @@ class Grabber:
         self._is_corrupt_told = False
         self._state.frame_came(self._monotonic_ns())
         self._counts["frames"] += 1
-        self._pass_on(frame)
+        self._pass_on(self._stamped(frame))
         return False
+
+    def _stamped(self, frame: Frame) -> Frame:
+        """Return the frame with its arrival as its time where the source has no steady clock.
+
+        A recording of a belt keeps its own stamps: only they tell how far parts have moved.
+        """
+        is_recording = self._mode == "file" and frame.source_number is None
+        if frame.monotonic_ns is not None or is_recording:
+            return frame
+        return replace(frame, monotonic_ns=self._monotonic_ns())
 
     def _nothing_came(self) -> bool:
         """Back off when a live source has stalled; tell whether it has."""

@@ -26,6 +26,8 @@ class CameraInfo:
         frame_hw: (height, width) in pixels, or None while unknown.
         is_numbered: its frames carry `source_number`: one part each, growing by one.
         can_resume: it can start at a given source number (files can, a belt cannot).
+        is_local: on this machine or its own cable; it is tried every second, while a server on
+            the plant's network is asked ever more slowly.
     """
 
     url: str
@@ -33,6 +35,7 @@ class CameraInfo:
     frame_hw: tuple[int, int] | None
     is_numbered: bool
     can_resume: bool
+    is_local: bool = True
 
 
 class Camera(Protocol):

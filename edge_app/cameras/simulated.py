@@ -19,6 +19,7 @@ from typing import Literal, get_args
 
 from edge_app.cameras.protocol import CameraInfo, CameraMode
 from edge_app.cameras.source_url import SourceUrl, nearest_of, parse_source_url
+from edge_app.clock import SteadyWall
 from edge_app.errors import CameraUnavailable, ConfigError, EndOfStream, FrameTimeout
 from edge_app.records import Frame
 from edge_app.simulator.config import SimulatorConfig, as_product
@@ -61,7 +62,8 @@ class SimulatedCamera:
         line: what it films.
         settings: mode and speed.
         url: the address it was made from, for people; None writes a short one.
-        now_s, sleep_s: the clock (Unix seconds) and how to wait; passed in by tests.
+        now_s, sleep_s: the clock (Unix seconds) and how to wait; passed in by tests. Without it
+            the line follows the monotonic clock: setting the machine's clock moves no part.
     """
 
     def __init__(
@@ -71,14 +73,14 @@ class SimulatedCamera:
         settings: SimulatedSettings,
         *,
         url: str | None = None,
-        now_s: Callable[[], float] = time.time,
+        now_s: Callable[[], float] | None = None,
         sleep_s: Callable[[float], None] = time.sleep,
     ) -> None:
         self.line = line
         self._name = name
         self._url = url or f"sim:{line.config.product}?seed={line.config.seed}"
         self._settings = settings
-        self._now_s = now_s
+        self._now_s: Callable[[], float] = now_s or SteadyWall()
         self._sleep_s = sleep_s
         self._started_s: float | None = settings.epoch_s
         self._next = 0
@@ -140,7 +142,8 @@ class SimulatedCamera:
             raise EndOfStream(f"camera {self._name}: all {self.line.config.parts} parts have left")
         pixels, truth = self.line.frame(self._next)
         at_ns = self._stamp_ns(self._next, self._settings.fps)
-        return self._delivered(Frame(self._name, self._next, pixels, at_ns), truth)
+        frame = Frame(self._name, self._next, pixels, at_ns, monotonic_ns=self._monotonic_ns(at_ns))
+        return self._delivered(frame, truth)
 
     def _read_part(self, timeout_s: float) -> Frame:
         if self._settings.mode == "triggered":
@@ -153,9 +156,11 @@ class SimulatedCamera:
             self._wait_for(number, self._settings.rate, timeout_s)
         pixels, truth = self.line.single(number)
         at_ns = self._stamp_ns(number, self._settings.rate)
-        return self._delivered(
-            Frame(self._name, number, pixels, at_ns, f"T{number}", number), truth
+        steady_ns = self._monotonic_ns(at_ns)
+        frame = Frame(
+            self._name, number, pixels, at_ns, f"T{number}", number, monotonic_ns=steady_ns
         )
+        return self._delivered(frame, truth)
 
     def _delivered(self, frame: Frame, truth: FrameTruth) -> Frame:
         self._next = frame.frame_id + 1
@@ -193,6 +198,13 @@ class SimulatedCamera:
 
     def _stamp_ns(self, count: int, per_second: float) -> int:
         return round((self._start_s() + count / per_second) * 1e9)
+
+    def _monotonic_ns(self, at_ns: int) -> int | None:
+        """Return a stamp on the monotonic clock; None for recordings and on a test's clock."""
+        is_real_time = self._settings.mode in ("live", "triggered")
+        if not is_real_time or not isinstance(self._now_s, SteadyWall):
+            return None
+        return self._now_s.monotonic_ns(at_ns / 1e9)
 
     def _start_s(self) -> float:
         if self._started_s is None:

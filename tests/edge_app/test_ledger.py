@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,6 +104,18 @@ def test_the_latency_runs_from_capture_to_verdict() -> None:
     """Captured at 1 ms, judged at 6 ms: 5 ms."""
     story = Story().sees(4.0)
     assert story.ledger.verdict("p").latency_ms == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("jump_ns", [3600 * 10**9, -3600 * 10**9])
+def test_a_clock_set_meanwhile_does_not_change_the_latency(jump_ns: int) -> None:
+    """Captured 5 ms ago by the clock nobody sets; the wall clock jumped by an hour since."""
+    ledger = PartLedger(
+        "cam", None, 3.0, "t-1", lambda: "a", lambda: 1_000_000 + jump_ns, lambda: 9_000_000
+    )
+    frame = replace(FRAME, monotonic_ns=4_000_000)
+    ledger.sight("p", frame, ())
+    ledger.record(ViewResult("p", VerdictState.OK, "", 1.0, (), ()), frame)
+    assert ledger.verdict("p").latency_ms == pytest.approx(5.0)
 
 
 def test_a_gap_counts_both_ends() -> None:

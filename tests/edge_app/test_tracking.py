@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -182,3 +184,15 @@ def test_a_belt_whose_step_is_half_the_pitch_is_not_misread() -> None:
             seen.setdefault(n, set()).add(view.part_id)
     assert all(len(found) == 1 for found in seen.values())
     assert len(set.union(*seen.values())) == len(seen)
+
+
+@pytest.mark.parametrize("jump_s", [3600, -3600])
+def test_a_clock_set_by_an_hour_changes_no_part_and_no_speed(jump_s: int) -> None:
+    """In the middle of a part's way the wall clock jumps: the part and the speed stay the same."""
+    tracker, seen = BeltTracker("c"), []
+    for number, x in enumerate([100, 200, 300, 400, 500, 600]):
+        wall_s = 10_000 + 0.2 * number + (jump_s if number >= 3 else 0)
+        stamped = replace(frame(wall_s), monotonic_ns=round(0.2 * number * 1e9))
+        seen.append(tracker.follow(stamped, [part(x)]))
+    assert {i for s in seen for i in ids(s)} == {"c-000001"}
+    assert tracker.speed_px_per_s == pytest.approx((500, 0))

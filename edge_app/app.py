@@ -94,6 +94,8 @@ class EdgeApp:
         self._started_s = time.monotonic()
         self._stop = stop or threading.Event()
         self._who = DeviceName(config.device.site, config.device.line, config.device.device)
+        if config.bundle.path is None:
+            raise ConfigError("[bundle] path is missing: there is nothing to judge with.")
         bundle = open_bundle(
             config.bundle.path, config.bundle.allow_unsigned, config.bundle.max_bundle_mb << 20
         )

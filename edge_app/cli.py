@@ -41,6 +41,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--config", type=Path, required=True, metavar="FILE")
     run.set_defaults(work=_run)
 
+    agent = commands.add_parser("agent", help="bring new bundles in, as the configuration says")
+    agent.add_argument("--config", type=Path, required=True, metavar="FILE")
+    agent.set_defaults(work=_agent)
+
     check = commands.add_parser("check-config", help="say all that is wrong with a configuration")
     check.add_argument("config", type=Path, metavar="FILE")
     check.set_defaults(work=_check_config)
@@ -108,6 +112,25 @@ def _run(args: argparse.Namespace) -> int:
     if app.page_url:
         logging.getLogger(__name__).info("live page: %s", app.page_url)
     return app.run()
+
+
+def _agent(args: argparse.Namespace) -> int:
+    import logging
+    import signal
+    import threading
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+
+    from edge_app.agent.main import run_agent
+    from edge_app.config import load_config
+
+    config = load_config(args.config)
+    logging.basicConfig(
+        level=config.runtime.log_level, format="%(levelname)s %(name)s: %(message)s"
+    )
+    return run_agent(config, stop)
 
 
 def _check_config(args: argparse.Namespace) -> int:

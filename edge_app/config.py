@@ -99,6 +99,8 @@ def _place(location: Location) -> str:
         number = int(rest.pop(0)) + 1
         head = f"[[{table}]] no. {number}"
     else:
+        if table == "slot" and rest:
+            table = f"slot.{rest.pop(0)}"
         head = f"[[{table}]]" if table == "camera" else f"[{table}]"
     keys = ".".join(str(key) for key in rest)
     return f"{head} {keys}: " if keys else f"{head} "
@@ -111,6 +113,11 @@ def _known_keys(location: Location) -> tuple[str, ...]:
         if isinstance(step, int):
             continue
         fields = {field.alias or name: field for name, field in model.model_fields.items()}
-        annotation = fields[step].annotation  # one table, or a tuple of tables
-        model = cast("type[BaseModel]", next(iter(get_args(annotation)), annotation))
+        if step not in fields:
+            continue  # a slot's own name
+        annotation = fields[step].annotation  # one table, a tuple of tables or a dict of tables
+        inner = [
+            a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, BaseModel)
+        ]
+        model = cast("type[BaseModel]", next(iter(inner), annotation))
     return tuple(field.alias or name for name, field in model.model_fields.items())

@@ -74,9 +74,9 @@ class DeviceConfig(Table):
 
 
 class BundleConfig(Table):
-    """The model bundle to judge with."""
+    """The model bundle to judge with; `path` may be left out where an agent brings bundles."""
 
-    path: ExistingFile
+    path: ExistingFile | None = None
     allow_unsigned: bool = False
     max_bundle_mb: int = Field(512, ge=1, le=16_384)
 
@@ -86,6 +86,7 @@ class CameraConfig(Table):
 
     name: TopicLevel
     url: str
+    slot: TopicLevel = "main"
     queue_depth: int = Field(8, ge=1, le=1000)
     verdict_deadline_ms: float = Field(1000.0, gt=0, le=600_000)
     stall_after_s: float = Field(5.0, ge=0.1, le=3600)
@@ -208,6 +209,33 @@ class ThresholdConfig(Table):
         return self.score_threshold is not None or self.map_threshold is not None
 
 
+class AgentConfig(Table):
+    """Where bundles arrive, and what the agent may use; see docs/activation.md."""
+
+    enabled: bool = False
+    store_dir: AnchoredPath = Path("/var/lib/cropliq-edge-agent")
+    socket: AnchoredPath = Path("/run/cropliq-edge-agent/agent.sock")
+    keep_releases: int = Field(3, ge=0, le=100)
+    min_free_mb: int = Field(256, ge=1, le=1_048_576)
+    check_memory_mb: int = Field(4096, ge=256, le=1_048_576)
+    check_cpu_s: int = Field(300, ge=1, le=86_400)
+    check_wall_s: float = Field(300.0, gt=0, le=86_400)
+    inspection_wait_s: float = Field(30.0, gt=0, le=3600)
+
+
+class SlotConfig(Table):
+    """One slot, `[slot.NAME]`: how a new bundle earns its place there."""
+
+    shadow_parts: int = Field(200, ge=0, le=1_000_000)
+    shadow_max_min: float = Field(60.0, gt=0, le=100_000)
+    max_disagreement: float = Field(0.02, ge=0, le=1)
+    promote: Literal["rule", "hand"] = "rule"
+    probation_parts: int = Field(200, ge=0, le=1_000_000)
+    probation_max_min: float = Field(60.0, gt=0, le=100_000)
+    max_latency_ratio: float = Field(1.5, ge=1, le=100)
+    standby_models: int = Field(2, ge=0, le=20)
+
+
 def _table(model: type[Table]) -> Any:
     """Return a field that is an empty table when the file leaves it out."""
     return Field(default_factory=model)
@@ -225,6 +253,37 @@ class AppConfig(Table):
     page: PageConfig = _table(PageConfig)
     runtime: RuntimeConfig = _table(RuntimeConfig)
     threshold: ThresholdConfig = _table(ThresholdConfig)
+    agent: AgentConfig = _table(AgentConfig)
+    slots: Annotated[dict[TopicLevel, SlotConfig], Field(strict=False)] = Field(
+        alias="slot", default_factory=dict
+    )
+
+    def slot(self, name: str) -> SlotConfig:
+        """Return a slot's rules: its table, or the defaults."""
+        return self.slots.get(name, SlotConfig())
+
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        """The slots that cameras belong to, in the order of the cameras."""
+        return tuple(dict.fromkeys(camera.slot for camera in self.cameras))
+
+    @model_validator(mode="after")
+    def _slots_need_an_agent(self) -> AppConfig:
+        if not self.agent.enabled and self.bundle.path is None:
+            raise ValueError("[bundle] path is missing; without [agent] it names the one bundle")
+        if not self.agent.enabled and len(self.slot_names) > 1:
+            raise ValueError(
+                f"the cameras name {len(self.slot_names)} slots ({', '.join(self.slot_names)}), "
+                "but one bundle path serves one slot; set [agent] enabled = true, or leave slot out"
+            )
+        unused = sorted(set(self.slots) - set(self.slot_names))
+        if unused:
+            raise ValueError(
+                f"no camera belongs to slot {', '.join(unused)}; cameras name "
+                f"{', '.join(self.slot_names)}. Give a [[camera]] slot = {unused[0]!r}, or remove "
+                f"[slot.{unused[0]}]"
+            )
+        return self
 
     @field_validator("cameras")
     @classmethod

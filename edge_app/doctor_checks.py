@@ -206,6 +206,8 @@ def check_state_dir(config: AppConfig) -> Check:
 
 def check_bundle(config: AppConfig) -> Check:
     """Whether the bundle can be read and may be used."""
+    if config.bundle.path is None:
+        return Check("bundle", "absent", "No [bundle] path: the agent's slots bring bundles.")
     limits = BundleLimits(max_bytes=config.bundle.max_bundle_mb * MB)
     try:
         bundle = read_bundle(config.bundle.path, limits)

@@ -1,0 +1,1 @@
+"""`edge-app agent`: takes bundles in, tries them, and has `edge-app run` switch to them."""

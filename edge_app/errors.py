@@ -11,6 +11,8 @@
     │   ├── FrameCorrupt         one frame could not be read; the next may be fine
     │   └── EndOfStream          a file source has shown its last frame
     ├── OutboxError          the alarm store cannot be read or written
+    ├── DownloadError        a bundle cannot be fetched, for good
+    │   └── DownloadCancelled    somebody wants another one, or the agent stops
     ├── BrokerError          the MQTT broker refuses us
     └── DataError            a workstation's pictures or labels are not usable
 
@@ -72,6 +74,14 @@ class EndOfStream(CameraError):
 
 class OutboxError(EdgeError):
     """The alarm store on disk cannot be opened, read or written."""
+
+
+class DownloadError(EdgeError):
+    """A bundle is not fetched: its address, its server or its bytes are not acceptable."""
+
+
+class DownloadCancelled(DownloadError):
+    """A download ended early on purpose; what has arrived is kept for the next time."""
 
 
 class BrokerError(EdgeError):

@@ -97,6 +97,7 @@ class Publisher:
         self._outbox_reason: str | None = None
         self._status: tuple[StatusName, str] | None = None
         self._has_failed = False
+        self._heartbeat_ns = time.monotonic_ns()
         self.state = "connecting"
         self.last_error = ""
         self.messages_dropped = 0
@@ -121,6 +122,18 @@ class Publisher:
         self.wake()
         if self._thread.ident is not None:
             self._thread.join(timeout_s + GOODBYE_S + TICK_S)
+
+    def heartbeat_ns(self) -> int:
+        """When the thread last went round, monotonic ns, for the watchdog.
+
+        Waiting before the next attempt is progress; one attempt to connect is one round.
+        """
+        return self._heartbeat_ns
+
+    @property
+    def is_told(self) -> bool:
+        """The broker has acknowledged `status`, or why it could not be told is known."""
+        return self.state != "connecting" or self.last_error != ""
 
     def wake(self) -> None:
         """Call after `Outbox.append`: the alerts go out now instead of at the next tick."""
@@ -169,9 +182,10 @@ class Publisher:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            self._beat()
             answer = dial(self._config, self._client_id, self._will())
             if isinstance(answer, DialFailure):
-                self._stopping.wait(self._note_failure(answer))
+                self._rest(self._note_failure(answer))
                 continue
             self._connection = answer
             try:
@@ -179,7 +193,7 @@ class Publisher:
             except Exception as error:  # this thread must outlive any single bad message
                 _log.exception("MQTT: the publisher failed and starts again")
                 failure = DialFailure(f"publisher failed: {error}", needs_person=True)
-                self._stopping.wait(self._note_failure(failure))
+                self._rest(self._note_failure(failure))
             finally:
                 self._connection = None
                 answer.close()
@@ -189,16 +203,28 @@ class Publisher:
         """Deliver until the connection is lost or it is time to stop."""
         delivery = self._begin(connection)
         while not self._may_stop(delivery):
+            self._beat()
             lost = self._take_events(connection, delivery)
             if lost is None and delivery.is_hung:
                 lost = "the broker acknowledges nothing"
             if lost is not None:
-                self._stopping.wait(self._note_loss(lost, delivery))
+                self._rest(self._note_loss(lost, delivery))
                 return
             self._deliver(delivery)
             self._judge(delivery)
             self._publish_retained(connection)
         self._say_goodbye(connection)
+
+    def _rest(self, wait_s: float) -> None:
+        """Wait before the next attempt, in slices that keep the heart beating, or for `stop`."""
+        end_ns = time.monotonic_ns() + round(wait_s * 1e9)
+        while (left_s := (end_ns - time.monotonic_ns()) / 1e9) > 0:
+            self._beat()
+            if self._stopping.wait(min(TICK_S, left_s)):
+                return
+
+    def _beat(self) -> None:
+        self._heartbeat_ns = time.monotonic_ns()
 
     def _begin(self, connection: Connection) -> Delivery:
         self._is_refused_now = False

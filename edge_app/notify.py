@@ -1,0 +1,75 @@
+"""Telling systemd how the service stands: sd_notify(3), one datagram per message, no library.
+
+Without systemd (`NOTIFY_SOCKET` unset) every call does nothing, so the caller needs no `if`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Mapping
+
+NOTIFY_SOCKET = "NOTIFY_SOCKET"
+WATCHDOG_USEC = "WATCHDOG_USEC"
+
+_log = logging.getLogger(__name__)
+
+
+class ServiceNotifier:
+    """The service's voice towards its service manager. May be used from any thread.
+
+    Args:
+        address: `NOTIFY_SOCKET`'s value: a path, or "@name" for the abstract name space; None says
+            nothing to nobody.
+        watchdog_s: within how many seconds systemd expects the next `alive`; None: it does not.
+    """
+
+    def __init__(self, address: str | None = None, watchdog_s: float | None = None) -> None:
+        self._address = address
+        self._status = ""
+        self.watchdog_s = watchdog_s
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> ServiceNotifier:
+        """Return the notifier systemd asked for, or a silent one."""
+        address = environment.get(NOTIFY_SOCKET) or None
+        told_us = environment.get(WATCHDOG_USEC, "")
+        watchdog_s = int(told_us) / 1e6 if address and told_us.isdigit() else None
+        return cls(address, watchdog_s or None)
+
+    @property
+    def is_heard(self) -> bool:
+        """There is a service manager that listens."""
+        return self._address is not None
+
+    def ready(self) -> None:
+        """The service runs; `systemctl start` returns."""
+        self._send("READY=1")
+
+    def stopping(self) -> None:
+        """The service is on its way out; its watchdog no longer counts."""
+        self._send("STOPPING=1")
+
+    def alive(self) -> None:
+        """Every loop goes round: systemd's watchdog starts counting anew."""
+        self._send("WATCHDOG=1")
+
+    def status(self, text: str) -> None:
+        """Show one line in `systemctl status`; the same text again is not sent."""
+        line = " ".join(text.split())
+        if line != self._status:
+            self._status = line
+            self._send(f"STATUS={line}")
+
+    def _send(self, message: str) -> None:
+        """Send one message; a service manager that does not listen is no reason to end."""
+        if self._address is None:
+            return
+        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.settimeout(1.0)
+                sender.sendto(message.encode(), address)
+        except OSError as error:
+            _log.warning("systemd could not be told %r: %s", message, error)

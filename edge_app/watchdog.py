@@ -1,0 +1,93 @@
+"""The watchdog's rule: systemd is fed only while every loop goes round within its own deadline.
+
+Waiting for a trigger, an absent broker and a camera being opened again are progress: those loops
+keep beating. A loop that stands still ends the feeding, and systemd restarts the service.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+_log = logging.getLogger(__name__)
+
+FEEDS_PER_PERIOD = 3.0
+"""sd_watchdog_enabled(3) advises half the period; a third leaves room for one late round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One loop that has to go round.
+
+    Attributes:
+        name: for the journal, e.g. "camera cam1".
+        deadline_s: longest time between two beats while all is well.
+        heartbeat_ns: when it last went round, on the monotonic clock.
+        is_running: False once it has ended as it should: then it needs no beat.
+    """
+
+    name: str
+    deadline_s: float
+    heartbeat_ns: Callable[[], int]
+    is_running: Callable[[], bool]
+
+
+class Watchdog:
+    """Feeds systemd's watchdog for as long as no loop stands still.
+
+    Args:
+        loops: what has to go round.
+        feed: tells systemd that all is well.
+        period_s: systemd's `WatchdogSec`; None: nobody waits to be fed.
+    """
+
+    def __init__(
+        self,
+        loops: Sequence[Loop],
+        feed: Callable[[], None],
+        period_s: float | None,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._loops = tuple(loops)
+        self._feed = feed
+        self._every_s = None if period_s is None else period_s / FEEDS_PER_PERIOD
+        self._now_ns = monotonic_ns
+        self._next_ns = monotonic_ns()
+        self._told: tuple[str, ...] = ()
+
+    def tend(self) -> None:
+        """Feed if it is time and all loops go round; call a few times a second."""
+        if self._every_s is None or self._now_ns() < self._next_ns:
+            return
+        still = self.standing_still()
+        self._tell(still)
+        if not still:
+            self._feed()
+            self._next_ns = self._now_ns() + round(self._every_s * 1e9)
+
+    def standing_still(self) -> tuple[Loop, ...]:
+        """Return the loops whose deadline has passed."""
+        return tuple(loop for loop in self._loops if self._silent_s(loop) > loop.deadline_s)
+
+    def _silent_s(self, loop: Loop) -> float:
+        if not loop.is_running():
+            return 0.0
+        return (self._now_ns() - loop.heartbeat_ns()) / 1e9
+
+    def _tell(self, still: tuple[Loop, ...]) -> None:
+        """Log what stands still when it begins, and that it moves again."""
+        names = tuple(loop.name for loop in still)
+        if names == self._told:
+            return
+        self._told = names
+        if still:
+            what = "; ".join(
+                f"{loop.name} has not moved for {self._silent_s(loop):.1f} s "
+                f"(allowed: {loop.deadline_s:g} s)"
+                for loop in still
+            )
+            _log.error("systemd's watchdog is not fed, a restart follows: %s", what)
+        else:
+            _log.info("every loop moves again; systemd's watchdog is fed")

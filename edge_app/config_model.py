@@ -191,6 +191,13 @@ class RuntimeConfig(Table):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 
+class WatchdogConfig(Table):
+    """How long a loop may stand still before systemd is let restart the service."""
+
+    inspection_deadline_s: float = Field(10.0, ge=0.5, le=3600)
+    camera_deadline_s: float = Field(30.0, ge=1.0, le=3600)
+
+
 class ThresholdConfig(Table):
     """The device's own thresholds in place of the bundle's, with the reason for the audit trail."""
 
@@ -252,6 +259,7 @@ class AppConfig(Table):
     evidence: EvidenceConfig = _table(EvidenceConfig)
     page: PageConfig = _table(PageConfig)
     runtime: RuntimeConfig = _table(RuntimeConfig)
+    watchdog: WatchdogConfig = _table(WatchdogConfig)
     threshold: ThresholdConfig = _table(ThresholdConfig)
     agent: AgentConfig = _table(AgentConfig)
     slots: Annotated[dict[TopicLevel, SlotConfig], Field(strict=False)] = Field(

@@ -1,0 +1,121 @@
+"""The little that is needed of NVIDIA's driver library directly: which GPU, and CUDA graphs.
+
+pycuda wraps neither before a context exists nor graphs at all. libcuda comes with the driver, so
+nothing has to be installed; without a driver every question here has the answer "no GPU".
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from functools import lru_cache
+
+from edge_app.errors import ModelError
+
+DRIVER = "libcuda.so.1"
+
+_MAJOR, _MINOR, _INTEGRATED = 75, 76, 18
+"""CUdevice_attribute: compute capability major and minor; GPU shares the CPU's memory."""
+
+_CAPTURE_RELAXED = 2
+"""CUstreamCaptureMode: calls of other threads do not break a capture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU.
+
+    Attributes:
+        compute_capability: e.g. "8.7" (Jetson Orin).
+        is_integrated: it uses the CPU's own memory, as on every Jetson.
+    """
+
+    name: str
+    compute_capability: str
+    is_integrated: bool
+
+
+@lru_cache(maxsize=1)
+def find_gpu() -> Gpu | None:
+    """Return the first GPU, or None where there is no driver or no GPU."""
+    try:
+        cuda = ctypes.CDLL(DRIVER)
+    except OSError:
+        return None
+    device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
+    if cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0):
+        return None
+    if cuda.cuDeviceGetName(name, len(name), device):
+        return None
+    major, minor, integrated = (_attribute(cuda, n, device) for n in (_MAJOR, _MINOR, _INTEGRATED))
+    return Gpu(name.value.decode(errors="replace"), f"{major}.{minor}", bool(integrated))
+
+
+def _attribute(cuda: ctypes.CDLL, number: int, device: ctypes.c_int) -> int:
+    value = ctypes.c_int()
+    _check(cuda.cuDeviceGetAttribute(ctypes.byref(value), number, device), "cuDeviceGetAttribute")
+    return value.value
+
+
+class CudaGraph:
+    """Work recorded on a stream once and launched again as one call.
+
+    Between `begin` and `end` nothing is executed; every address must stay valid until `close`.
+
+    Args:
+        stream: the CUstream's address (pycuda: `stream.handle`), not the default stream.
+    """
+
+    def __init__(self, stream: int) -> None:
+        self._cuda = ctypes.CDLL(DRIVER)
+        self._stream = ctypes.c_void_p(stream)
+        self._graph, self._executable = ctypes.c_void_p(), ctypes.c_void_p()
+
+    def begin(self) -> None:
+        """Start recording.
+
+        Raises:
+            ModelError: the driver refuses.
+        """
+        _check(
+            self._cuda.cuStreamBeginCapture_v2(self._stream, _CAPTURE_RELAXED), "begin of capture"
+        )
+
+    def end(self) -> None:
+        """Stop recording and make the graph ready to launch.
+
+        Raises:
+            ModelError: something recorded cannot be part of a graph.
+        """
+        ended = self._cuda.cuStreamEndCapture(self._stream, ctypes.byref(self._graph))
+        _check(ended, "end of capture")
+        _check(
+            self._cuda.cuGraphInstantiateWithFlags(
+                ctypes.byref(self._executable), self._graph, ctypes.c_ulonglong(0)
+            ),
+            "cuGraphInstantiate",
+        )
+
+    def launch(self) -> None:
+        """Put the whole graph on the stream.
+
+        Raises:
+            ModelError: the driver refuses.
+        """
+        _check(self._cuda.cuGraphLaunch(self._executable, self._stream), "cuGraphLaunch")
+
+    def close(self) -> None:
+        """Release the graph; may be called twice."""
+        if self._executable:
+            self._cuda.cuGraphExecDestroy(self._executable)
+        if self._graph:
+            self._cuda.cuGraphDestroy(self._graph)
+        self._graph, self._executable = ctypes.c_void_p(), ctypes.c_void_p()
+
+
+def _check(code: int, what: str) -> None:
+    if code:
+        raise ModelError(
+            f"NVIDIA's driver refused {what} with error {code}. `edge-app doctor` shows the "
+            "driver; without CUDA graphs: runtime.cuda_graphs = false."
+        )

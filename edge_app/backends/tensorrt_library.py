@@ -1,0 +1,81 @@
+"""Which TensorRT this machine has: JetPack's `tensorrt`, or TensorRT-RTX under either of its names.
+
+All three have the same Python interface. Nothing is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from edge_app.errors import ModelError
+
+MODULES = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
+"""In the order of preference; the first that can be imported is taken."""
+
+RTX_LIBRARY_PACKAGE = "onnxruntime_ep_nv_tensorrt_rtx"
+"""Carries the libraries that `tensorrt_rtx_bindings` needs, in a folder no loader looks into."""
+
+RTX_LIBRARIES = ("libcudart.so.*", "libtensorrt_rtx.so.*", "libtensorrt_onnxparser_rtx.so.*")
+"""Loaded in this order, each finds what it depends on already in the process."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TensorRt:
+    """An imported TensorRT.
+
+    Attributes:
+        module: the Python module; typed Any because it comes with the device, not with us.
+        name: the module's name.
+        version: e.g. "10.3.0".
+        is_rtx: TensorRT-RTX, which compiles for a named GPU without having one.
+    """
+
+    module: Any
+    name: str
+    version: str
+    is_rtx: bool
+
+
+@lru_cache(maxsize=1)
+def load_tensorrt() -> TensorRt:
+    """Return this machine's TensorRT.
+
+    Raises:
+        ModelError: none can be imported; says what was tried.
+    """
+    tried = []
+    for name in MODULES:
+        if find_spec(name) is None:
+            tried.append(f"{name}: not installed")
+            continue
+        if name == "tensorrt_rtx_bindings":
+            _load_rtx_libraries()
+        try:
+            module = importlib.import_module(name)
+        except (ImportError, OSError) as error:
+            tried.append(f"{name}: {error}")
+            continue
+        return TensorRt(module, name, str(module.__version__), name != "tensorrt")
+    raise ModelError(
+        f"No TensorRT can be used here ({'; '.join(tried)}). On a Jetson it comes with JetPack: "
+        "make the virtual environment with --system-site-packages. Inspection runs on ONNX "
+        'Runtime without it (runtime.backend = "onnxruntime").'
+    )
+
+
+def _load_rtx_libraries() -> None:
+    """Bring TensorRT-RTX's libraries into the process, where the package with them is installed."""
+    spec = find_spec(RTX_LIBRARY_PACKAGE)
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    for folder in folders:
+        for pattern in RTX_LIBRARIES:
+            for file in sorted(Path(folder).glob(pattern)):
+                with contextlib.suppress(OSError):  # the import that follows says what is missing
+                    ctypes.CDLL(str(file), mode=ctypes.RTLD_GLOBAL)

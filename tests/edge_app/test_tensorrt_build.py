@@ -1,0 +1,159 @@
+"""Engines built ahead of time by NVIDIA's own builder, through the product's own code."""
+
+from __future__ import annotations
+
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
+from bundles import GRAPHS
+
+from edge_app.backends import tensorrt_library
+from edge_app.backends.cuda_driver import Gpu
+from edge_app.backends.tensorrt_build import EngineOptions, build_engine
+from edge_app.bundle import read_bundle
+from edge_app.engine_build import build_into
+from edge_app.engine_cache import EngineCache, engine_key
+from edge_app.errors import ModelError
+
+DEMO = Path(str(files("edge_app").joinpath("assets/demo-tapered.bundle")))
+OPTIONS = EngineOptions(compute_capability=AHEAD_OF_TIME)
+
+
+def _bright() -> bytes:
+    return (GRAPHS / "bright_inspector.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("graph", ["detector.onnx", "inspector.onnx"])
+def test_shipped_bundle_compiles_ahead_of_time(graph: str) -> None:
+    """Every variant of the shipped bundle's graphs becomes an engine for an Ampere GPU."""
+    tensorrt_rtx()
+    bundle = read_bundle(DEMO)
+    for variant in bundle.manifest.variants:
+        name = variant.detector if graph == "detector.onnx" else variant.inspector
+        assert name is not None
+        built = build_engine(bundle.files[name], OPTIONS)
+        print(f"{variant.precision} {name}: {built.layers} layers, {len(built.plan)} bytes")
+        assert len(built.plan) > len(bundle.files[name]) // 8
+        assert built.layers > 100
+
+
+@pytest.mark.parametrize("name", ["bright_inspector", "nan_inspector"])
+def test_tiny_graph_compiles_ahead_of_time(name: str) -> None:
+    """The graphs the other tests run on compile too."""
+    tensorrt_rtx()
+    assert build_engine((GRAPHS / f"{name}.onnx").read_bytes(), OPTIONS).plan
+
+
+def test_progress_is_told_phase_by_phase() -> None:
+    """A build names its phases and ends each at 100 %."""
+    tensorrt_rtx()
+    told: list[tuple[str, float]] = []
+    build_engine(_bright(), OPTIONS, progress=lambda phase, share: told.append((phase, share)))
+    assert ("Building engine", 1.0) in told
+    assert all(0.0 <= share <= 1.0 for _, share in told)
+
+
+def test_unknown_operator_is_named() -> None:
+    """A graph with an operator that TensorRT lacks is refused with the node's name."""
+    onnx = pytest.importorskip("onnx")
+    tensorrt_rtx()
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    node = helper.make_node("Det", ["x"], ["y"], name="the_determinant")
+    graph = helper.make_graph(
+        [node],
+        "g",
+        [helper.make_tensor_value_info("x", kind, [2, 3, 3])],
+        [helper.make_tensor_value_info("y", kind, [2])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    with pytest.raises(ModelError, match="the_determinant") as refused:
+        build_engine(model.SerializeToString(), OPTIONS)
+    assert "Det" in str(refused.value)
+    assert "docs/tensorrt.md" in str(refused.value)
+
+
+def test_what_is_no_graph_is_refused() -> None:
+    """Bytes that are no ONNX model are said to be none."""
+    tensorrt_rtx()
+    with pytest.raises(ModelError, match="sha256"):
+        build_engine(b"xx", OPTIONS)
+
+
+def test_unknown_target_is_refused() -> None:
+    """A GPU that the builder cannot aim at is named, with the way out."""
+    tensorrt_rtx()
+    with pytest.raises(ModelError, match=r"SM12345.*on the device itself"):
+        build_engine(_bright(), EngineOptions(compute_capability="SM12345"))
+
+
+def test_open_crop_size_is_refused() -> None:
+    """A graph whose crop size is open would need a profile nobody knows: it is refused."""
+    onnx = pytest.importorskip("onnx")
+    tensorrt_rtx()
+    model = onnx.load_from_string(_bright())
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "h"
+    del model.graph.value_info[:]
+    with pytest.raises(ModelError, match="only its first axis"):
+        build_engine(model.SerializeToString(), OPTIONS)
+
+
+def test_child_process_builds_and_stores(tmp_path: Path) -> None:
+    """The low-priority child's engine lands in the cache and can be loaded again."""
+    trt = tensorrt_rtx()
+    cache = EngineCache(tmp_path)
+    key = engine_key(_bright(), trt.name, trt.version, Gpu("Orin", "8.6", True), "fp32", 4)
+    entry = build_into(
+        cache, key, "inspector", _bright(),
+        progress=lambda *_: None, timeout_s=120, compute_capability=AHEAD_OF_TIME,
+    )  # fmt: skip
+    assert entry.length == len(cache.load(key))
+    assert cache.entries() == [entry]
+
+
+def test_child_that_fails_tells_why(tmp_path: Path) -> None:
+    """What goes wrong inside the child comes out as its own sentence; nothing is stored."""
+    trt = tensorrt_rtx()
+    cache = EngineCache(tmp_path / "engines")
+    key = engine_key(b"xx", trt.name, trt.version, Gpu("Orin", "8.6", True), "fp32", 4)
+    with pytest.raises(ModelError, match="no ONNX model"):
+        build_into(cache, key, "inspector", b"xx", progress=lambda *_: None, timeout_s=120)
+    assert cache.entries() == []
+
+
+def test_child_that_takes_too_long_is_killed(tmp_path: Path) -> None:
+    """A build past its time-out ends, and the message names the option that gives more time."""
+    trt = tensorrt_rtx()
+    key = engine_key(_bright(), trt.name, trt.version, Gpu("Orin", "8.6", True), "fp32", 4)
+    with pytest.raises(ModelError, match="--timeout-s"):
+        build_into(
+            EngineCache(tmp_path), key, "inspector", _bright(),
+            progress=lambda *_: None, timeout_s=0.05,
+        )  # fmt: skip
+
+
+def test_without_tensorrt_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no TensorRT is installed the message says what was tried and what runs without it."""
+    monkeypatch.setattr(tensorrt_library, "MODULES", ("tensorrt_that_is_not_there",))
+    tensorrt_library.load_tensorrt.cache_clear()
+    try:
+        with pytest.raises(ModelError, match=r"not installed.*onnxruntime"):
+            tensorrt_library.load_tensorrt()
+    finally:
+        tensorrt_library.load_tensorrt.cache_clear()
+
+
+def test_import_needs_no_tensorrt() -> None:
+    """Importing the builder and the cache does not import TensorRT."""
+    import subprocess
+
+    program = (
+        "import sys, edge_app.engine_build, edge_app.engine_cache\n"
+        "print([m for m in sys.modules if m.startswith(('tensorrt', 'pycuda'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "[]"

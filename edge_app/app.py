@@ -42,9 +42,11 @@ from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.timestamps import uuid7
 from edge_app.mqtt.topics import DeviceName
+from edge_app.notify import ServiceNotifier
 from edge_app.page.server import LivePage, PageSettings
 from edge_app.page.state import PageState
 from edge_app.records import Anomaly, Evidence, Frame, FrameReport, PartView
+from edge_app.service import Service, loops_of, status_line
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +82,7 @@ class EdgeApp:
         cameras: name → source, in place of opening the configured URLs (the demo's simulator).
         observers: called with every frame's report in the inspection thread; must be quick.
         stop: when set, `run` returns; made before the app, it serves a signal during start-up.
+        notifier: tells systemd how the app stands; None where there is none.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class EdgeApp:
         cameras: dict[str, Camera] | None = None,
         observers: Sequence[Observer] = (),
         stop: threading.Event | None = None,
+        notifier: ServiceNotifier | None = None,
     ) -> None:
         self._config = config
         self._observers = list(observers)
@@ -123,6 +127,7 @@ class EdgeApp:
         self._thread = InspectionThread(self._posts, self._sink, self._show)
         self._page = self._make_page()
         self._tell_page_the_bundle(bundle)
+        self._service = self._make_service(notifier or ServiceNotifier())
 
     def add_observer(self, observer: Observer) -> None:
         """Have every further report shown to `observer` too; before `start` only."""
@@ -181,6 +186,7 @@ class EdgeApp:
                 next_health_s = now_s + HEALTH_EVERY_S
                 self._tell_health()
             self._tell_broker()
+            self._service.tend(self._status_line)
             if self._thread.is_alive():
                 continue
             ended_s = ended_s or now_s
@@ -191,6 +197,7 @@ class EdgeApp:
         return not self._sink.pending and (self._publisher is None or self.outbox.depth() == 0)
 
     def _shut_down(self) -> None:
+        self._service.stopping()
         for post in self._posts:
             post.grabber.stop()
         self._thread.stop()
@@ -254,6 +261,21 @@ class EdgeApp:
         if waiting and state != "connected":
             text += f" - {waiting} alerts wait safely on disk"
         self.page_state.set_broker(text, state == "connected")
+
+    def _make_service(self, notifier: ServiceNotifier) -> Service:
+        publisher, deadlines = self._publisher, self._config.watchdog
+        loops = loops_of(
+            self._posts,
+            self._thread,
+            publisher,
+            inspection_deadline_s=deadlines.inspection_deadline_s,
+            camera_deadline_s=deadlines.camera_deadline_s,
+        )
+        return Service(notifier, loops, lambda: publisher is None or publisher.is_told)
+
+    def _status_line(self) -> str:
+        broker = self._publisher.state if self._publisher else "not used"
+        return status_line(self._posts, self.model.identity, broker, self.outbox.depth())
 
     def _make_post(self, config: CameraConfig, camera: Camera) -> Post:
         info = camera.describe()

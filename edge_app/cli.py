@@ -103,19 +103,18 @@ def _run(args: argparse.Namespace) -> int:
 
     from edge_app.app import EdgeApp
     from edge_app.config import load_config
+    from edge_app.journal import start_logging
+    from edge_app.notify import ServiceNotifier
 
     config = load_config(args.config)
-    logging.basicConfig(
-        level=config.runtime.log_level, format="%(levelname)s %(name)s: %(message)s"
-    )
-    app = EdgeApp(config, stop=stop)
+    start_logging(config.runtime.log_level)
+    app = EdgeApp(config, stop=stop, notifier=ServiceNotifier.from_environment())
     if app.page_url:
         logging.getLogger(__name__).info("live page: %s", app.page_url)
     return app.run()
 
 
 def _agent(args: argparse.Namespace) -> int:
-    import logging
     import signal
     import threading
 
@@ -125,11 +124,10 @@ def _agent(args: argparse.Namespace) -> int:
 
     from edge_app.agent.main import run_agent
     from edge_app.config import load_config
+    from edge_app.journal import start_logging
 
     config = load_config(args.config)
-    logging.basicConfig(
-        level=config.runtime.log_level, format="%(levelname)s %(name)s: %(message)s"
-    )
+    start_logging(config.runtime.log_level)
     return run_agent(config, stop)
 
 

@@ -10,6 +10,7 @@ from edge_app.cameras.grabber import Grabber
 from edge_app.inspection import InspectionThread, Post
 from edge_app.mqtt.publisher import Publisher
 from edge_app.notify import ServiceNotifier
+from edge_app.records import ModelIdentity
 from edge_app.watchdog import Loop, Watchdog
 
 READY_AFTER_S = 20.0
@@ -102,4 +103,15 @@ def _camera_loop(grabber: Grabber, deadline_s: float) -> Loop:
         deadline_s,
         grabber.heartbeat_ns,
         lambda: grabber.state() is not CameraState.ENDED,
+    )
+
+
+def status_line(
+    posts: Sequence[Post], model: ModelIdentity, broker: str, alerts_waiting: int
+) -> str:
+    """Return how it stands, for `systemctl status`."""
+    cameras = ", ".join(f"{post.name} {post.grabber.state().value}" for post in posts)
+    return (
+        f"{cameras}; judging {model.product} {model.serial}; "
+        f"broker {broker}; {alerts_waiting} alerts wait"
     )

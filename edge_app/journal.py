@@ -1,0 +1,101 @@
+"""Where log lines go: a terminal gets text, systemd's journal gets fields.
+
+In the journal a line keeps its level, so `journalctl -u edge-app -p warning` shows what went wrong,
+and `journalctl LOGGER=edge_app.mqtt.publisher` or `THREAD=grab-cam1` what one part of the app said.
+Protocol: https://systemd.io/JOURNAL_NATIVE_PROTOCOL, one datagram per line, no library.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import socket
+import struct
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+JOURNAL_SOCKET = "/run/systemd/journal/socket"
+JOURNAL_STREAM = "JOURNAL_STREAM"
+MAX_MESSAGE_CHARS = 32_000
+"""A datagram may hold about 200 kB (net.core.wmem_default); a longer line is nobody's to read."""
+
+_PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+"""syslog(3): 3 error, 4 warning, 6 informational; below INFO it is 7, debug."""
+
+
+def start_logging(level: str) -> None:
+    """Send every log line to the journal if stderr goes there, else to stderr as text.
+
+    A crash, and the SIGABRT by which systemd's watchdog ends the service, write the Python stack
+    of every thread to stderr: the journal then says where a loop stood still.
+    """
+    faulthandler.enable()
+    text = logging.Formatter("%(levelname)s %(name)s: %(message)s")
+    handler: logging.Handler = logging.StreamHandler()
+    if stderr_is_journal():
+        handler, text = JournalHandler(), logging.Formatter("%(message)s")
+    handler.setFormatter(text)
+    logging.basicConfig(level=level, handlers=[handler])
+
+
+def stderr_is_journal(environment: Mapping[str, str] = os.environ, stderr_fd: int = 2) -> bool:
+    """Tell whether stderr is the stream systemd connected to the journal (systemd.exec(5))."""
+    try:
+        stat = os.fstat(stderr_fd)
+    except OSError:
+        return False
+    return environment.get(JOURNAL_STREAM) == f"{stat.st_dev}:{stat.st_ino}"
+
+
+class JournalHandler(logging.Handler):
+    """Writes log records into the journal; what it does not take goes to stderr.
+
+    Args:
+        address: the journal's socket.
+    """
+
+    def __init__(self, address: str = JOURNAL_SOCKET) -> None:
+        super().__init__()
+        self._address = address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record; never raises."""
+        text = self.format(record)[:MAX_MESSAGE_CHARS]
+        fields = {
+            "MESSAGE": text,
+            "PRIORITY": str(priority_of(record.levelno)),
+            "SYSLOG_IDENTIFIER": Path(sys.argv[0]).name,
+            "LOGGER": record.name,
+            "THREAD": str(record.threadName),
+            "CODE_FILE": record.pathname,
+            "CODE_LINE": str(record.lineno),
+            "CODE_FUNC": record.funcName or "",
+        }
+        try:
+            self._socket.sendto(datagram(fields), self._address)
+        except OSError:
+            print(f"<{priority_of(record.levelno)}>{record.name}: {text}", file=sys.stderr)
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._socket.close()
+        super().close()
+
+
+def priority_of(level: int) -> int:
+    """Return the syslog priority of a logging level."""
+    return next((priority for least, priority in _PRIORITIES if level >= least), 7)
+
+
+def datagram(fields: Mapping[str, str]) -> bytes:
+    """Return the fields as the journal reads them; one that spans lines is written by length."""
+    return b"".join(_field(name.encode(), text.encode()) for name, text in fields.items())
+
+
+def _field(name: bytes, value: bytes) -> bytes:
+    if b"\n" in value:
+        return name + b"\n" + struct.pack("<Q", len(value)) + value + b"\n"
+    return name + b"=" + value + b"\n"

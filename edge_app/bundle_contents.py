@@ -1,0 +1,127 @@
+"""What a bundle's members must be to one another. Pure rules over names, digests and bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from edge_app.errors import BundleError
+from edge_app.manifest import Manifest, Member
+from edge_app.ustar import MAX_NAME
+
+MANIFEST = "manifest.json"
+SIGNATURE = "bundle.sig"
+GRAPH_SUFFIX = ".onnx"
+
+MAX_MANIFEST_BYTES = 8 * 1024 * 1024
+MAX_SIGNATURE_BYTES = 256 * 1024
+"""200 members with the longest names make a signature of 60 kB."""
+
+_NAME = re.compile(r"(golden/)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class BundleLimits:
+    """What a device is willing to read, from its own configuration, never from the bundle."""
+
+    max_bytes: int = 512 * 1024 * 1024
+    max_members: int = 200
+
+
+def check_name(member: str, label: str) -> None:
+    """Return if a member may be called that: a plain name, in no folder but `golden`.
+
+    Raises:
+        BundleError: it may not.
+    """
+    if len(member) > MAX_NAME or not _NAME.fullmatch(member):
+        raise BundleError(f"Bundle {label} refused: member name {member!r} is not allowed.")
+
+
+def check_digests(
+    expected: Mapping[str, str], seen: Mapping[str, Member], label: str, by: str
+) -> None:
+    """Return if exactly the expected members are there, unchanged.
+
+    Args:
+        expected: member name → sha256.
+        by: who expects them, e.g. "its manifest".
+
+    Raises:
+        BundleError: it names every missing, unlisted and changed member.
+    """
+    missing = sorted(set(expected) - set(seen))
+    extra = sorted(set(seen) - set(expected))
+    changed = sorted(n for n, m in seen.items() if n in expected and m.sha256 != expected[n])
+    told = [
+        f"{what}: {', '.join(names)}"
+        for what, names in (("missing", missing), ("not listed", extra), ("changed", changed))
+        if names
+    ]
+    if told:
+        raise BundleError(
+            f"Bundle {label} refused: its files do not match {by} ({'; '.join(told)}). "
+            "Copy or build it again."
+        )
+
+
+def check_against_manifest(manifest: Manifest, seen: Mapping[str, Member], label: str) -> None:
+    """Return if the members are those the manifest lists, and hold all that it refers to.
+
+    Raises:
+        BundleError: they are not.
+    """
+    listed = {name: member.sha256 for name, member in manifest.members.items()}
+    check_digests(listed, seen, label, "its manifest")
+    wrong = sorted(n for n, m in manifest.members.items() if m.length != seen[n].length)
+    if wrong:
+        raise BundleError(
+            f"Bundle {label} refused: the manifest tells other lengths of {', '.join(wrong)}."
+        )
+    check_references(manifest, seen, label)
+
+
+def check_references(manifest: Manifest, names: Iterable[str], label: str) -> None:
+    """Return if every file that the manifest refers to is among `names`.
+
+    Raises:
+        BundleError: one is missing, a graph is no `.onnx` file, or manifest and variant disagree
+            about the detector.
+    """
+    wanted = [manifest.orientation.cue]
+    if manifest.alignment is not None:
+        wanted.append(manifest.alignment.template)
+    for variant in manifest.variants:
+        graphs = [g for g in (variant.inspector, variant.detector) if g is not None]
+        wanted += [*graphs, *(g.file for g in variant.golden)]
+        if (variant.detector is None) != (manifest.detector is None):
+            raise BundleError(
+                f"Bundle {label} refused: variant {variant.precision} and the manifest disagree "
+                "on whether there is a detector."
+            )
+        odd = [g for g in graphs if not g.endswith(GRAPH_SUFFIX)]
+        if odd:
+            raise BundleError(f"Bundle {label} refused: the graph {odd[0]} is no .onnx file.")
+    absent = sorted({w for w in wanted if w is not None} - set(names))
+    if absent:
+        raise BundleError(f"Bundle {label} refused: it lacks {', '.join(absent)}.")
+
+
+def parse_manifest(text: bytes, label: str) -> Manifest:
+    """Return the manifest, or say in one line each what is wrong with it.
+
+    Raises:
+        BundleError: it is not JSON, too large or breaks the format.
+    """
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"Bundle {label}: {MANIFEST} is larger than {MAX_MANIFEST_BYTES} bytes.")
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()
+        )
+        raise BundleError(f"Bundle {label} refused: {MANIFEST} is wrong: {problems}") from error

@@ -1,0 +1,92 @@
+"""May this device activate that bundle? Pure rules: no files, no clock, no network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+from edge_app.errors import BundleError
+from edge_app.manifest import Manifest
+from edge_app.mqtt.topics import DeviceName
+
+EVERYONE = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """The end of a signature's or a key's life.
+
+    Attributes:
+        at: the first moment that is too late, UTC.
+        of: what ends then, e.g. "its signature" or "the key line1".
+    """
+
+    at: datetime
+    of: str
+
+
+def check_admissible(
+    manifest: Manifest,
+    device: DeviceName,
+    installed_high_water: int | None,
+    allow_back: bool,
+    *,
+    now: datetime,
+    expiry: Expiry | None = None,
+    product: str | None = None,
+) -> None:
+    """Return if a verified bundle may be installed on this device now.
+
+    Changing a slot between products that are installed already is no installation: do not ask.
+
+    Args:
+        installed_high_water: the largest serial of this product ever installed here; None: none.
+        allow_back: the signer, or a person at the device, permits an older serial.
+        now: with a time zone.
+        expiry: `VerifiedBundle.expiry`.
+        product: what was asked for; None: whatever comes.
+
+    Raises:
+        BundleError: it is another product, meant for others, expired, or older than what was
+            installed.
+    """
+    what = f"Bundle {manifest.product} {manifest.serial} refused"
+    if product is not None and product != manifest.product:
+        raise BundleError(f"{what}: it is for the product {manifest.product}, not {product}.")
+    check_target(manifest, device)
+    if expiry is not None and now >= expiry.at:
+        raise BundleError(
+            f"{what}: {expiry.of} expired on {expiry.at:%Y-%m-%d %H:%M} UTC, here it is "
+            f"{now:%Y-%m-%d %H:%M}. Sign it again, or set this device's clock if that is wrong."
+        )
+    if installed_high_water is None or manifest.serial >= installed_high_water or allow_back:
+        return
+    raise BundleError(
+        f"{what}: older than serial {installed_high_water} installed before. Push "
+        f"{installed_high_water + 1} or later, or sign it with --allow-back to go back."
+    )
+
+
+def check_target(manifest: Manifest, device: DeviceName) -> None:
+    """Return if the bundle is meant for this device.
+
+    Raises:
+        BundleError: none of its targets matches.
+    """
+    name = (device.site, device.line, device.device)
+    if any(_matches(pattern, name) for pattern in manifest.targets):
+        return
+    raise BundleError(
+        f"Bundle {manifest.product} {manifest.serial} refused: it is for "
+        f"{', '.join(manifest.targets) or 'nobody'}, this device is {'/'.join(name)}. "
+        "Push the one that is meant for it."
+    )
+
+
+def _matches(pattern: str, name: tuple[str, str, str]) -> bool:
+    """Compare level by level: a wildcard never reaches over a slash."""
+    levels = pattern.split("/")
+    if pattern == EVERYONE:
+        return True
+    return len(levels) == 3 and all(map(fnmatchcase, name, levels))

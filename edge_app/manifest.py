@@ -150,10 +150,18 @@ class GoldenPicture(_Strict):
 
 
 class Tolerances(_Strict):
-    """How far a device may be from the golden expectations without failing its self-check."""
+    """How far a device may be from the golden expectations without failing its self-check.
+
+    Attributes:
+        score_relative: |score − expected| over the larger of |expected| and |score_threshold|.
+        box_min_iou: rotated intersection over union with the expected box.
+        latency_ms: most the median golden picture may take on a device; None where only the
+            device's own budget counts.
+    """
 
     score_relative: Finite = 0.02
     box_min_iou: Finite = 0.9
+    latency_ms: Finite | None = None
 
 
 class Variant(_Strict):

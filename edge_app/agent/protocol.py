@@ -1,0 +1,296 @@
+"""What agent and inspection say to one another over the Unix socket: one JSON object per line.
+
+    agent                            inspection
+                                  ←  hello            which bundle judges in each slot
+    prepare                       →
+                                  ←  loaded, golden   or failed
+    start_shadow                  →
+                                  ←  shadow …
+    switch                        →
+                                  ←  switched         between two parts
+    start_probation               →
+                                  ←  probation …
+    commit | rollback             →
+                                  ←  rolled_back
+                                  ←  bye              a planned end; without it the end is a crash
+
+Commands (`edge-app install`, `edge-app slots`) speak to the agent over the same socket and get one
+`answer`, or `progress` lines and then the `answer`. A line that is not in this schema ends the
+connection.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from contextlib import suppress
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from edge_app.agent.intents import Figures, Sha256
+from edge_app.errors import EdgeError
+from edge_app.mqtt.deploy_messages import Disagreement, Reported
+
+MAX_LINE_BYTES = 1 << 20
+"""Longest line either side reads; the largest real one (a fleet of slots) is far below."""
+
+SEND_S = 5
+"""A peer that does not read for so long, in seconds, counts as gone: nobody waits for it."""
+
+SlotName = Annotated[str, Field(min_length=1, max_length=64)]
+Reason = Annotated[str, Field(max_length=4000)]
+Purpose = Literal["candidate", "changeover", "standby", "restore"]
+
+
+class ProtocolError(EdgeError):
+    """A peer said something that is not in the schema, or hung up in the middle of a line."""
+
+
+class Line(BaseModel):
+    """Base of everything that is said."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class _About(Line):
+    """Base of what is said of one bundle in one slot."""
+
+    slot: SlotName
+    sha256: Sha256
+
+
+class Prepare(_About):
+    """Load the bundle and judge its golden set; `memory_mb` is what that took in the trial."""
+
+    type: Literal["prepare"] = "prepare"
+    purpose: Purpose
+    memory_mb: int = Field(0, ge=0)
+
+
+class StartShadow(_About):
+    """Judge live parts beside the current model, without any consequence."""
+
+    type: Literal["start_shadow"] = "start_shadow"
+    parts: int = Field(ge=1)
+    max_min: float = Field(gt=0)
+
+
+class Switch(_About):
+    """Judge with it from the next part on."""
+
+    type: Literal["switch"] = "switch"
+
+
+class StartProbation(_About):
+    """Watch it against the old model's figures, and take it back if it does worse."""
+
+    type: Literal["start_probation"] = "start_probation"
+    parts: int = Field(ge=1)
+    max_min: float = Field(gt=0)
+    max_latency_ratio: float = Field(ge=1)
+    baseline: Figures | None = None
+
+
+class Commit(_About):
+    """It stays; the old model may go."""
+
+    type: Literal["commit"] = "commit"
+
+
+class Rollback(_About):
+    """It goes: drop the candidate, or judge with the old model again."""
+
+    type: Literal["rollback"] = "rollback"
+    reason: Reason = ""
+
+
+class Hello(Line):
+    """The inspection process is there; slot → digest of what judges (or is about to), or null."""
+
+    type: Literal["hello"] = "hello"
+    pid: int
+    slots: dict[SlotName, Sha256 | None]
+
+
+class Loaded(_About):
+    type: Literal["loaded"] = "loaded"
+
+
+class Golden(_About):
+    """What the golden set came out as in the inspection's own session."""
+
+    type: Literal["golden"] = "golden"
+    is_ok: bool
+    reason: Reason = ""
+    pictures: int = 0
+    latency_ms: float | None = None
+
+
+class Shadow(_About):
+    """How far the comparison is. Frames that came while it was busy are `skipped`."""
+
+    type: Literal["shadow"] = "shadow"
+    is_final: bool
+    disagreement: Disagreement
+    skipped: int = Field(0, ge=0)
+    errors: int = Field(0, ge=0)
+    reason: Reason = ""
+
+
+class Switched(_About):
+    """It judges; `after_part` is the last part the old model judged."""
+
+    type: Literal["switched"] = "switched"
+    after_part: str | None = None
+    baseline: Figures | None = None
+
+
+class Probation(_About):
+    type: Literal["probation"] = "probation"
+    state: Literal["watching", "passed", "failed"]
+    figures: Figures
+    first_part: str | None = None
+    reason: Reason = ""
+
+
+class RolledBack(_About):
+    """`sha256` no longer judges or waits in this slot; `active` judges, or nothing does."""
+
+    type: Literal["rolled_back"] = "rolled_back"
+    active: Sha256 | None
+
+
+class Failed(_About):
+    """What was asked for could not be done; what judged before still judges."""
+
+    type: Literal["failed"] = "failed"
+    reason: Reason
+
+
+class Bye(Line):
+    """A planned end."""
+
+    type: Literal["bye"] = "bye"
+
+
+class InstallCommand(Line):
+    """Install the file; followed by progress until a final state."""
+
+    type: Literal["install"] = "install"
+    path: str
+    slot: SlotName
+
+
+class SelectCommand(Line):
+    """Change a slot over to an installed product."""
+
+    type: Literal["select"] = "select"
+    slot: SlotName
+    product: str
+
+
+class DecideCommand(Line):
+    """A person's word on a candidate that was compared."""
+
+    type: Literal["decide"] = "decide"
+    slot: SlotName
+    promote: bool
+
+
+class SlotsCommand(Line):
+    type: Literal["slots"] = "slots"
+
+
+class Release(Line):
+    """One bundle in the list of slots."""
+
+    sha256: Sha256
+    product: str
+    serial: int
+
+
+class SlotEntry(Line):
+    """One slot as the agent knows it."""
+
+    slot: SlotName
+    active: Release | None
+    previous: Release | None
+    installed: tuple[Release, ...]
+    state: str = ""
+    reason: str = ""
+
+
+class Progress(Line):
+    type: Literal["progress"] = "progress"
+    reported: Reported
+
+
+class Answer(Line):
+    type: Literal["answer"] = "answer"
+    is_ok: bool
+    text: str
+    slots: tuple[SlotEntry, ...] = ()
+
+
+Order = Prepare | StartShadow | Switch | StartProbation | Commit | Rollback
+News = Loaded | Golden | Shadow | Switched | Probation | RolledBack | Failed
+Command = InstallCommand | SelectCommand | DecideCommand | SlotsCommand
+ToAgent = Hello | Bye | News | Command
+ToPeer = Order | Progress | Answer
+
+TO_AGENT: TypeAdapter[ToAgent] = TypeAdapter(Annotated[ToAgent, Field(discriminator="type")])
+TO_PEER: TypeAdapter[ToPeer] = TypeAdapter(Annotated[ToPeer, Field(discriminator="type")])
+
+
+class LineSocket:
+    """A connected socket as lines of the schema. One thread receives; any may send.
+
+    Args:
+        connection: connected; closed by `close`.
+        adapter: what may be received.
+    """
+
+    def __init__(
+        self, connection: socket.socket, adapter: TypeAdapter[ToAgent] | TypeAdapter[ToPeer]
+    ) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_S, 0))
+        self._connection = connection
+        self._sending = threading.Lock()
+        self._adapter = adapter
+        self._reader = connection.makefile("rb")
+
+    def send(self, line: Line) -> None:
+        """Say one line.
+
+        Raises:
+            OSError: the peer is gone, or has not read for SEND_S.
+        """
+        with self._sending:
+            self._connection.sendall(line.model_dump_json().encode() + b"\n")
+
+    def receive(self) -> Line | None:
+        """Return the next line; None when the peer has hung up.
+
+        Raises:
+            OSError: the connection broke.
+            ProtocolError: what came is not in the schema, is too long or was cut off.
+        """
+        raw = self._reader.readline(MAX_LINE_BYTES)
+        if not raw:
+            return None
+        if not raw.endswith(b"\n"):
+            raise ProtocolError(f"a line ended after {len(raw)} bytes without its end of line")
+        try:
+            line: Line = self._adapter.validate_json(raw)
+        except ValidationError as error:
+            told = "; ".join(e["msg"] for e in error.errors(include_url=False)[:3])
+            raise ProtocolError(f"a line is not in the protocol: {told}") from error
+        return line
+
+    def close(self) -> None:
+        """Hang up; may be called twice and from any thread."""
+        with suppress(OSError):  # it may not be connected any more
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._connection.close()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -91,6 +91,27 @@ def choose_threshold(good_scores: F64Array, budget_rate: float) -> ThresholdChoi
     needed = math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-budget_rate))
     alarms = _allowed_alarms(len(scores), budget_rate)
     return _choice(scores, budget_rate, max(alarms, 0), alarms >= 0, needed)
+
+
+def prefer_grid(
+    choice: ThresholdChoice, grid: GridSearch, good_scores: F64Array, bad_scores: F64Array
+) -> ThresholdChoice:
+    """Return the grid search's threshold where it costs no detection, else the budget's own.
+
+    The grid is coarse: where a threshold between two of its points finds more defects within the
+    budget, that one stays. Where the grid's point finds as many, it leaves good parts more room.
+
+    Args:
+        choice: from `choose_threshold` on `good_scores`.
+        grid: from `grid_search` on the same scores.
+    """
+    at = grid.score_threshold
+    found, found_on_grid = (np.count_nonzero(bad_scores >= t) for t in (choice.threshold, at))
+    if not grid.is_within_limit or at < choice.threshold or found_on_grid < found:
+        return choice
+    alarms = int(np.count_nonzero(good_scores >= at))
+    bound = rate_bound(alarms, choice.good_count)
+    return replace(choice, threshold=at, false_alarms=alarms, rate_bound=bound)
 
 
 def _choice(
@@ -193,8 +214,13 @@ def grid_search(
 
 
 def _best(points: Sequence[GridPoint]) -> GridPoint:
-    """Most regions found; among equals fewest false positives, then the higher threshold."""
-    return max(points, key=lambda p: (p.regions_found, -p.false_positives, p.threshold))
+    """Most regions found; among equals fewest false positives, then the middle of the equals.
+
+    The middle leaves as much room to the good parts as to the weakest defect found.
+    """
+    best = max((p.regions_found, -p.false_positives) for p in points)
+    equals = [p for p in points if (p.regions_found, -p.false_positives) == best]
+    return equals[len(equals) // 2]
 
 
 def softmax_kind(logits: F32Array, threshold: float) -> int | None:

@@ -115,3 +115,16 @@ def touches_border(box_cxcywhr: BoxCxcywhr, frame_hw: tuple[int, int], margin_px
         x < margin_px or y < margin_px or x > w - 1 - margin_px or y > h - 1 - margin_px
         for x, y in corners_of(box_cxcywhr)
     )
+
+
+def share_outside(box_cxcywhr: BoxCxcywhr, frame_hw: tuple[int, int]) -> float:
+    """Return how much of a box's area lies beyond the frame's border, 0..1."""
+    h, w = frame_hw
+    frame = ((w - 1) / 2, (h - 1) / 2), (float(w), float(h)), 0.0
+    cx, cy, bw, bh, angle_rad = box_cxcywhr
+    box = (cx, cy), (bw, bh), math.degrees(angle_rad)
+    kind, points = cv2.rotatedRectangleIntersection(frame, box)
+    if kind == cv2.INTERSECT_NONE or points is None or len(points) < 3 or bw * bh <= 0:
+        return 1.0
+    inside = float(cv2.contourArea(cv2.convexHull(points))) / (bw * bh)
+    return min(1.0, max(0.0, 1.0 - inside))

@@ -14,7 +14,6 @@ from edge_app.crop import upright_crop
 from edge_app.errors import CameraError
 from edge_app.line import InspectionLine, ProductFinder
 from edge_app.model import LoadedModel, make_line
-from edge_app.obb import touches_border
 from edge_app.overlay import draw_report
 from edge_app.pose import PoseFinder
 from edge_app.records import (
@@ -27,7 +26,7 @@ from edge_app.records import (
     PartView,
     U8Array,
 )
-from edge_app.tracking import BORDER_MARGIN_PX, OnePartPerFrame
+from edge_app.tracking import OnePartPerFrame, is_inside
 
 Show = Callable[[FrameReport], None]
 
@@ -123,7 +122,7 @@ def whole_products(
     h, w = pixels_hwc.shape[:2]
     boxes = [d.box_cxcywhr for d in finder.find(pixels_hwc)]
     if not fills_frame:
-        boxes = [b for b in boxes if not touches_border(b, (h, w), BORDER_MARGIN_PX)]
+        boxes = [b for b in boxes if is_inside(b, (h, w))]
     return [pose.find(pixels_hwc, b) for b in boxes]
 
 

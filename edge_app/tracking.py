@@ -13,11 +13,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge_app.belt_speed import BeltSpeed
-from edge_app.obb import axis_difference_rad, touches_border
+from edge_app.obb import axis_difference_rad, share_outside, touches_border
 from edge_app.records import BoxCxcywhr, Detection, Frame, PartView
 
 BORDER_MARGIN_PX = 4.0
 """A box nearer than this to the frame's border may be cut off: the view is not judged."""
+
+MAX_OUTSIDE_SHARE = 0.01
+"""A picture taken of one part (a trigger, a file) often shows it close to the border: its box may
+reach over it with this share of its area, corners that hold background. 320 screws that fill their
+pictures reach over with 0.8 % at most."""
 
 LANE_SHARE = 0.15
 LANE_TURN_RAD = math.radians(10)
@@ -76,7 +81,7 @@ class OnePartPerFrame:
     def follow(self, frame: Frame, detections: Sequence[Detection]) -> Sighting:
         part_id = self.part_id(frame)
         views = tuple(
-            PartView(part_id, i, d, self._whole_frame or _is_whole(d, frame))
+            PartView(part_id, i, d, self._whole_frame or is_inside(d.box_cxcywhr, frame.hw))
             for i, d in enumerate(detections)
         )
         return Sighting(views, (part_id,))
@@ -233,6 +238,11 @@ class BeltTracker:
             (departed if has_left else staying).append(track)
         self._tracks = staying
         return tuple(t.part_id for t in departed)
+
+
+def is_inside(box_cxcywhr: BoxCxcywhr, frame_hw: tuple[int, int]) -> bool:
+    """Return whether a picture taken of one part shows all of it (see MAX_OUTSIDE_SHARE)."""
+    return share_outside(box_cxcywhr, frame_hw) <= MAX_OUTSIDE_SHARE
 
 
 def _is_whole(detection: Detection, frame: Frame) -> bool:

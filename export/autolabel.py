@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_app.errors import DataError
 from edge_app.records import F32Array, U8Array
 from export.label_records import WEAK_CONTRAST, AutoLabel, LabelReport, Segmented
-from export.label_rules import judged, usual_of
+from export.label_rules import CUT_AT_BORDER, judged, usual_of
 from export.label_sheet import write_overview
 from export.part_shape import measured
 from export.segmentation import (
@@ -37,6 +37,8 @@ RETRY_SHARE = 0.3
 
 FILL_SAMPLE = 32
 FILL_SURE_SHARE = 0.6
+FILL_WHOLE_SHARE = 0.25
+"""Of the sampled pictures: so many show a separate object, so many show it wholly inside."""
 
 
 def autolabel(pixels_hwc: U8Array) -> AutoLabel:
@@ -83,9 +85,11 @@ def product_fills_frame(paths: Sequence[Path]) -> tuple[bool, str]:
     sample = list(paths)[::step][:FILL_SAMPLE]
     report = autolabel_folder(sample)
     sure = len(sample) - len(report.unsure)
+    cut = sum(CUT_AT_BORDER in reasons for reasons in report.unsure.values())
     seen = f"{sure} of {len(sample)} sampled pictures"
-    if sure >= FILL_SURE_SHARE * len(sample):
-        return False, f"{seen} show separate objects of like area and shape on a background."
+    if sure >= FILL_WHOLE_SHARE * len(sample) and sure + cut >= FILL_SURE_SHARE * len(sample):
+        also = f" ({cut} more at the border)" if cut else ""
+        return False, f"{seen}{also} show separate objects of like area and shape on a background."
     return True, f"Only {seen} show a separate object of the usual area and shape."
 
 

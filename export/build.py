@@ -6,7 +6,6 @@ pictures → labels → detector → parts → orientation → crops → inspect
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,27 +16,28 @@ from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle import write_bundle
 from edge_app.inspector import Inspector
 from edge_app.judge import Limits
-from edge_app.manifest import DetectorSpec, Manifest, Provenance, Variant, ViewRule
+from edge_app.line import ProductFinder
+from edge_app.manifest import DetectorSpec
 from edge_app.model import LoadedModel
 from edge_app.records import JsonObject, ModelIdentity, U8Array
-from export.dataset import Picture, scan_good_pictures
-from export.golden import GoldenFile, make_golden_set
-from export.report import write_report
-from export.silhouette import product_silhouette
-from export.steps import (
-    Cutting,
-    cut_all,
+from export.assemble import Assembly, files_of, manifest_of, warnings_of, write_build_record
+from export.crop_checks import two_products
+from export.crops import FoundPart, PartsFound
+from export.dataset import GoodPictures, Picture, scan_good_pictures
+from export.defect_pictures import DefectPictures, cut_defects, scan_defects
+from export.finding import (
+    Labels,
     detector_step,
-    inspector_step,
     label_step,
-    models_of,
     open_finder,
-    orientation_step,
     parts_step,
     split,
 )
+from export.golden import make_golden_set
+from export.report import write_report
+from export.silhouette import product_silhouette
+from export.steps import Cutting, cut_all, inspector_step, orientation_step
 from export.thresholds import Calibration, calibrate, paint_all, score_crops
-from export.versions import training_versions
 from export.workspace import Workspace
 
 Show = Callable[[str, str, float], None]
@@ -55,6 +55,8 @@ class BuildOptions:
         steps: optimiser steps of the inspector's pretext training.
         false_alarm_rate: budget, as a fraction of good parts.
         max_views: how many views of a part are judged on a free-running camera.
+        known_defects: one sub-folder per kind of real defects; kept out of every evaluation.
+        calibration_defects: real defects that choose the threshold in place of painted ones.
     """
 
     data: Path
@@ -68,6 +70,8 @@ class BuildOptions:
     steps: int = 250
     false_alarm_rate: float = 0.005
     max_views: int = 1
+    known_defects: Path | None = None
+    calibration_defects: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,50 +84,141 @@ class BuildResult:
     measured: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """After the first step: the pictures, how they are split, and where the products are."""
+
+    space: Workspace
+    good: GoodPictures
+    fitting: list[Picture]
+    held: list[Picture]
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """After the second: the detector (None: the product fills the frame) and what it finds."""
+
+    detector: Path | None
+    spec: DetectorSpec | None
+    finder: ProductFinder
+    parts: PartsFound
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """After the third: how crops are cut, the crops, and the graph that judges them.
+
+    Attributes:
+        crops: of the fitting pictures; `held_parts` of the others, never fitted to.
+        mask: uint8 (h, w), where in a crop the product is; None where it fills the frame.
+    """
+
+    cutting: Cutting
+    crops: list[U8Array]
+    held_parts: list[FoundPart]
+    held_crops: list[U8Array]
+    mask: U8Array | None
+    graph: Path
+    about: JsonObject
+
+
 def build(options: BuildOptions, show: Show) -> BuildResult:
     """Run every step and write the bundle.
 
     Raises:
         DataError: the pictures are not enough, or not what the options say.
     """
+    known = scan_defects(options.known_defects)
+    real = scan_defects(options.calibration_defects)
+    labelled = label_pictures(options, show)
+    found = train_detector(options, labelled)
+    trained = train_inspector(options, labelled, found, show)
+    inspector = Inspector(OnnxRunner(trained.graph), trained.cutting.spec.crop_hw)
+    calibration = _calibrate(inspector, trained, real, options, show)
+    model = _loaded(trained.cutting, inspector, calibration, options)
+    golden = make_golden_set(
+        model,
+        [p.read for p in labelled.held],
+        trained.mask,
+        options.seed,
+        lambda s: show("golden", "", s),
+    )
+    warnings = (
+        *labelled.good.warnings,
+        *labelled.labels.warnings,
+        *found.parts.warnings,
+        *two_products(trained.crops),
+        *warnings_of(calibration, [labelled.held[p.picture].name for p in trained.held_parts]),
+    )
+    report = write_report(
+        options.product,
+        labelled.good,
+        labelled.labels,
+        trained.cutting,
+        trained.crops,
+        trained.held_crops,
+        trained.mask,
+        calibration,
+        model,
+        trained.about,
+        warnings,
+    )
+    assembly = Assembly(
+        trained.cutting, found.detector, trained.graph, labelled.space.folder, golden, report
+    )
+    files = files_of(assembly)
+    seen = [*labelled.fitting, *known.pictures]
+    judged = [*labelled.held, *real.pictures]
+    manifest = manifest_of(
+        options, found.spec, assembly, calibration, trained.about, (seen, judged)
+    )
+    digest = write_bundle(options.out, manifest, files)
+    write_build_record(options, labelled.space, digest)
+    show("bundle", f"{options.out.name} {digest[:12]}", 1.0)
+    measured = {"recall": calibration.recall}
+    return BuildResult(options.out, digest, warnings, measured)
+
+
+def label_pictures(options: BuildOptions, show: Show) -> Labelled:
+    """Read the pictures and find out where the products are (`edge-export label`)."""
     space = Workspace(options.out.with_name(options.out.name + ".work"), show)
     show("pictures", "reading", 0.0)
     good = scan_good_pictures(options.data)
     fitting, held = split(good.pictures)
-    labels = label_step(space, good, fitting, options.detector)
+    return Labelled(space, good, fitting, held, label_step(space, good, fitting, options.detector))
+
+
+def train_detector(options: BuildOptions, labelled: Labelled) -> Found:
+    """Train the detector and find every product with it (`edge-export detector`)."""
+    space, labels = labelled.space, labelled.labels
     file, spec = detector_step(
-        space, labels, fitting, options.detector, options.seed, options.device
+        space, labels, labelled.fitting, options.detector, options.seed, options.device
     )
     finder = open_finder(file, spec, labels.has_axis)
-    everything = [*fitting, *held]
-    detector_sha256 = hashlib.sha256(file.read_bytes()).hexdigest() if file else ""
-    parts, empty = parts_step(space, finder, detector_sha256, everything, labels.fills_frame)
-    fitting_parts = [p for p in parts if p.picture < len(fitting)]
-    held_parts = [p for p in parts if p.picture >= len(fitting)]
-    cutting = orientation_step(space, finder, labels, fitting, fitting_parts)
-    crops, _ = cut_all(cutting, everything, fitting_parts, lambda s: show("crops", "", s))
-    held_crops, _ = cut_all(cutting, everything, held_parts, lambda s: show("crops", "", s))
+    everything = [*labelled.fitting, *labelled.held]
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest() if file else ""
+    parts = parts_step(space, finder, sha256, everything, labels.fills_frame)
+    return Found(file, spec, finder, parts)
+
+
+def train_inspector(options: BuildOptions, labelled: Labelled, found: Found, show: Show) -> Trained:
+    """Cut the upright crops and train what judges them (`edge-export train`)."""
+    fitting, held = labelled.fitting, labelled.held
+    parts = [p for p in found.parts.parts if p.picture < len(fitting)]
+    held_parts = [
+        FoundPart(p.picture - len(fitting), p.box_cxcywhr)
+        for p in found.parts.parts
+        if p.picture >= len(fitting)
+    ]
+    cutting = orientation_step(labelled.space, found.finder, labelled.labels, fitting, parts)
+    crops, _ = cut_all(cutting, fitting, parts, lambda s: show("crops", "", s))
+    held_crops, _ = cut_all(cutting, held, held_parts, lambda s: show("crops", "", s))
     mask = _product_region(cutting, crops)
     graph, about = inspector_step(
-        space, crops, mask, seed=options.seed, steps=options.steps, device=options.device
+        labelled.space, crops, mask, seed=options.seed, steps=options.steps, device=options.device
     )
-    inspector = Inspector(OnnxRunner(graph), cutting.spec.crop_hw)
-    found = _calibrate(inspector, held_crops, mask, options, show)
-    model = _loaded(cutting, inspector, found, options)
-    golden = make_golden_set(
-        model, [p.read for p in held], mask, options.seed, lambda s: show("golden", "", s)
-    )
-    warnings = (*good.warnings, *_warnings(empty, found))
-    report = write_report(
-        options.product, good, labels, cutting, crops, mask, found, model, about, warnings
-    )
-    files = _files(file, graph, cutting, golden, report, space.folder)
-    manifest = _manifest(options, spec, cutting, found, golden, fitting, held, about)
-    digest = write_bundle(options.out, manifest, files)
-    _write_build_record(options, space, digest)
-    show("bundle", f"{options.out.name} {digest[:12]}", 1.0)
-    measured = {"pseudo_anomaly_recall": found.recall}
-    return BuildResult(options.out, digest, warnings, measured)
+    return Trained(cutting, crops, held_parts, held_crops, mask, graph, about)
 
 
 def _product_region(cutting: Cutting, crops: list[U8Array]) -> U8Array | None:
@@ -140,18 +235,22 @@ def _product_region(cutting: Cutting, crops: list[U8Array]) -> U8Array | None:
 
 def _calibrate(
     inspector: Inspector,
-    held_crops: list[U8Array],
-    mask: U8Array | None,
+    trained: Trained,
+    real: DefectPictures,
     options: BuildOptions,
     show: Show,
 ) -> Calibration:
     def told(share: float) -> None:
         show("thresholds", "", share)
 
-    good = score_crops(inspector, held_crops, told)
-    painted = paint_all(held_crops, mask, options.seed)
-    bad = score_crops(inspector, painted, told)
-    return calibrate(good, bad, options.false_alarm_rate)
+    good = score_crops(inspector, trained.held_crops, told)
+    if real.pictures:
+        defects, source = cut_defects(real, trained.cutting), real.told
+    else:
+        defects = paint_all(trained.held_crops, trained.mask, options.seed)
+        source = "pseudo-anomalies"
+    bad = score_crops(inspector, defects, told)
+    return calibrate(good, bad, options.false_alarm_rate, source)
 
 
 def _loaded(
@@ -167,91 +266,3 @@ def _loaded(
         limits=Limits(t.score_threshold, t.map_threshold, t.threshold_id),
         max_views=options.max_views,
     )
-
-
-def _warnings(empty: list[str], found: Calibration) -> tuple[str, ...]:
-    told = []
-    if empty:
-        told.append(f"no product found in {len(empty)} pictures: {', '.join(empty[:5])}")
-    choice = found.choice
-    if not choice.is_guaranteed:
-        told.append(
-            f"{choice.good_count} held-back good parts cannot guarantee a false-alarm rate of "
-            f"{choice.budget_rate:.2%}: at 95 % confidence it is at most {choice.rate_bound:.2%}; "
-            f"{choice.needed_count} parts would do"
-        )
-    if found.recall < 0.5:
-        told.append(
-            f"the threshold catches only {found.recall:.0%} of the painted pseudo-anomalies"
-        )
-    return tuple(told)
-
-
-def _files(
-    detector: Path | None,
-    graph: Path,
-    cutting: Cutting,
-    golden: list[GoldenFile],
-    report: str,
-    work: Path,
-) -> dict[str, bytes]:
-    files = {"inspector.onnx": graph.read_bytes(), "report.html": report.encode()}
-    if detector is not None:
-        files["detector.onnx"] = detector.read_bytes()
-    if cutting.pose.cue is not None:
-        files["cue.png"] = (work / "orientation" / "cue.png").read_bytes()
-    if cutting.pose.aligner is not None:
-        files["align.png"] = (work / "orientation" / "align.png").read_bytes()
-    return {**files, **{g.picture.file: g.data for g in golden}}
-
-
-def _manifest(
-    options: BuildOptions,
-    detector: DetectorSpec | None,
-    cutting: Cutting,
-    found: Calibration,
-    golden: list[GoldenFile],
-    fitting: list[Picture],
-    held: list[Picture],
-    about: JsonObject,
-) -> Manifest:
-    orientation, crop, alignment = models_of(cutting)
-    variant = Variant(
-        precision="fp32",
-        detector="detector.onnx" if detector else None,
-        inspector="inspector.onnx",
-        thresholds=found.thresholds,
-        golden=tuple(g.picture for g in golden),
-    )
-    return Manifest(
-        product=options.product,
-        serial=options.serial,
-        detector=detector,
-        orientation=orientation,
-        crop=crop,
-        alignment=alignment,
-        views=ViewRule(max_views=options.max_views),
-        variants=(variant,),
-        provenance=Provenance(
-            method=options.method,
-            data=f"{len(fitting) + len(held)} pictures of good parts",
-            seed=options.seed,
-            versions=training_versions(),
-            notes=tuple(f"{k}: {v}" for k, v in sorted(about.items())),
-            training_sha256=tuple(p.sha256 for p in fitting),
-            calibration_sha256=tuple(p.sha256 for p in held),
-            measured={"pseudo_anomaly_recall": round(found.recall, 4)},
-        ),
-    )
-
-
-def _write_build_record(options: BuildOptions, space: Workspace, digest: str) -> None:
-    """Times and paths belong to this run, not to the bundle: they go beside it."""
-    record = {
-        "bundle_sha256": digest,
-        "data": str(options.data),
-        "device": options.device,
-        "seconds": {name: round(s, 2) for name, s in space.timings_s.items()},
-    }
-    beside = options.out.with_name(options.out.name + ".build.json")
-    beside.write_text(json.dumps(record, indent=1) + "\n")

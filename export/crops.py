@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from edge_app.line import ProductFinder
 from edge_app.obb import touches_border
 from edge_app.pose import PoseFinder
 from edge_app.records import BoxCxcywhr, U8Array
-from edge_app.tracking import BORDER_MARGIN_PX
+from edge_app.tracking import BORDER_MARGIN_PX, is_inside
 from export.dataset import Picture
 
 MARGIN = 0.08
@@ -26,6 +26,9 @@ SIDE_STEP_PX = 32
 """Crop sides are multiples of the backbone's stride, so that its grids lie on one another."""
 
 MIN_SIDE_PX = 64
+
+SHORT_SHARE = 0.93
+"""At the border a box shorter than this share of the usual length is a part's visible rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +44,69 @@ class FoundPart:
     box_cxcywhr: BoxCxcywhr
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PartsFound:
+    """What a detector found in a set of pictures.
+
+    Attributes:
+        parts: every product that lies wholly inside its picture.
+        empty: names of the pictures without any product.
+        cut: names of the pictures where products only touch the border.
+    """
+
+    parts: list[FoundPart]
+    empty: list[str] = field(default_factory=list)
+    cut: list[str] = field(default_factory=list)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return sentences for the terminal and the report."""
+        told = []
+        if self.empty:
+            told.append(f"no product found in {len(self.empty)} pictures: {_first(self.empty)}")
+        if self.cut:
+            told.append(
+                f"in {len(self.cut)} pictures the product touches the border and was not used: "
+                f"{_first(self.cut)}"
+            )
+        return tuple(told)
+
+
+def _first(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
 def find_parts(
     finder: ProductFinder,
     pictures: Sequence[Picture],
     fills_frame: bool,
     progress: Callable[[float], None],
-) -> tuple[list[FoundPart], list[str]]:
-    """Return every whole product, and the names of the pictures without one."""
-    found: list[FoundPart] = []
-    empty: list[str] = []
-    for index, picture in enumerate(pictures):
-        boxes = [d.box_cxcywhr for d in finder.find(picture.read())]
-        if not fills_frame:
-            boxes = [b for b in boxes if not touches_border(b, picture.hw, BORDER_MARGIN_PX)]
-        found += [FoundPart(index, box) for box in boxes]
+) -> PartsFound:
+    """Return every whole product, and which pictures show none."""
+    seen = []
+    for number, picture in enumerate(pictures, 1):
+        seen.append([d.box_cxcywhr for d in finder.find(picture.read())])
+        progress(number / len(pictures))
+    if fills_frame:
+        return PartsFound([FoundPart(i, box) for i, boxes in enumerate(seen) for box in boxes])
+    usual_px = float(np.median([box[2] for boxes in seen for box in boxes] or [0.0]))
+    found = PartsFound([])
+    for index, (picture, boxes) in enumerate(zip(pictures, seen, strict=True)):
+        whole = [box for box in boxes if not _is_cut(box, picture.hw, usual_px)]
+        found.parts.extend(FoundPart(index, box) for box in whole)
         if not boxes:
-            empty.append(picture.name)
-        progress((index + 1) / len(pictures))
-    return found, empty
+            found.empty.append(picture.name)
+        elif not whole:
+            found.cut.append(picture.name)
+    return found
+
+
+def _is_cut(box: BoxCxcywhr, frame_hw: tuple[int, int], usual_px: float) -> bool:
+    """Return whether the border cuts a part off: over it, or at it and shorter than usual."""
+    is_short = min(box[2], usual_px) < SHORT_SHARE * usual_px
+    return not is_inside(box, frame_hw) or (
+        is_short and touches_border(box, frame_hw, BORDER_MARGIN_PX)
+    )
 
 
 def crop_spec_for(boxes_cxcywhr: Sequence[BoxCxcywhr], fills_frame: bool) -> CropSpec:

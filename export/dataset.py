@@ -73,8 +73,19 @@ def find_good_folder(data: Path) -> Path:
         )
     for candidate in (data / "train" / "good", data / "good", data):
         if candidate.is_dir():
+            _refuse_kind_of_defect(candidate)
             return candidate
     raise DataError(f"{data} is no folder. Expected DIR/train/good with pictures of good parts.")
+
+
+def _refuse_kind_of_defect(folder: Path) -> None:
+    """Refuse `test/crack`, and `crack` beside a folder `good`: those are defects."""
+    beside = folder.absolute().parent
+    if folder.name != "good" and (beside.name in FORBIDDEN_FOLDERS or (beside / "good").is_dir()):
+        raise DataError(
+            f"{folder} looks like a folder of defects (it lies in {beside.name}/, beside good "
+            "parts). Name the folder of good parts, or the data set's folder above it."
+        )
 
 
 def scan_good_pictures(data: Path, min_pictures: int = MIN_PICTURES) -> GoodPictures:
@@ -85,6 +96,7 @@ def scan_good_pictures(data: Path, min_pictures: int = MIN_PICTURES) -> GoodPict
     """
     folder = find_good_folder(data)
     seen: dict[str, Picture] = {}
+    grey: set[str] = set()
     unreadable: list[str] = []
     copies = 0
     for path in list_pictures(folder):
@@ -100,17 +112,26 @@ def scan_good_pictures(data: Path, min_pictures: int = MIN_PICTURES) -> GoodPict
         copies += digest in seen
         hw = (int(pixels.shape[0]), int(pixels.shape[1]))
         seen.setdefault(digest, Picture(path, name, digest, hw))
+        if (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all():
+            grey.add(digest)
     pictures = tuple(sorted(seen.values(), key=lambda p: p.name))
     if len(pictures) < min_pictures:
         raise DataError(
             f"{folder} holds {len(pictures)} different readable pictures, at least {min_pictures} "
             "are needed (a few hundred are better): take more pictures of good parts."
         )
-    return GoodPictures(folder, pictures, _warnings(pictures, unreadable, copies))
+    return GoodPictures(folder, pictures, _warnings(pictures, unreadable, copies, len(grey)))
 
 
-def _warnings(pictures: tuple[Picture, ...], unreadable: list[str], copies: int) -> tuple[str, ...]:
+def _warnings(
+    pictures: tuple[Picture, ...], unreadable: list[str], copies: int, grey: int
+) -> tuple[str, ...]:
     told = []
+    if 0 < grey < len(pictures):
+        told.append(
+            f"{grey} of {len(pictures)} pictures are grey, the others in colour: take all of them "
+            "the way the line's camera will"
+        )
     if unreadable:
         told.append(f"{len(unreadable)} pictures cannot be read: {', '.join(unreadable[:5])}")
     if copies:

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_app.records import JsonObject
 from export.dataset import Picture
-from export.yolo_dataset import LabelledPicture, read_dataset
+from export.yolo_dataset import LabelledPicture, label_lines, read_bgr, read_dataset
 
 
 def has_labels(good_folder: Path) -> bool:
@@ -26,6 +26,19 @@ def given_labels(pictures: Sequence[Picture], good_folder: Path) -> list[Labelle
     """
     wanted = {p.path for p in pictures}
     return [p for p in read_dataset(good_folder) if p.source in wanted]
+
+
+def write_label_files(folder: Path, labelled: Sequence[LabelledPicture]) -> None:
+    """Write one YOLO-OBB file per picture, named like it.
+
+    A person corrects them and puts them into `labels/` beside the pictures: they are taken then.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for picture in labelled:
+        if isinstance(picture.source, Path):
+            h, w = read_bgr(picture.source).shape[:2]
+            name = picture.source.stem + ".txt"
+            (folder / name).write_text("".join(label_lines(picture, (h, w))))
 
 
 def to_json(labelled: Sequence[LabelledPicture]) -> list[JsonObject]:

@@ -22,6 +22,9 @@ ELONGATION_RATIO = 1.35
 LEFTOVER_SHARE = 0.35
 """Another object of at least this share of the usual area makes a picture doubtful."""
 
+CUT_AT_BORDER = "the part touches the picture's border"
+"""Why a picture is left out whose only part is cut off."""
+
 CUT_SHARE = 0.08
 CUT_WIDTH_SHARE = 0.3
 """What touches the border and has at least this share of the usual area and width is a part cut
@@ -63,7 +66,7 @@ def _doubts(
         if misfit and shape.area_px >= LEFTOVER_SHARE * usual.area_px:
             reasons.append(misfit)
     if not parts and cut:
-        reasons.append("the part touches the picture's border")
+        reasons.append(CUT_AT_BORDER)
     elif not parts and not reasons:
         reasons.append("no part found")
     return tuple(reasons)

@@ -14,7 +14,8 @@ from edge_app.records import JsonObject, U8Array
 from export import charts
 from export.augment import pseudo_anomaly
 from export.dataset import GoodPictures
-from export.steps import Cutting, Labels
+from export.finding import Labels
+from export.steps import Cutting
 from export.thresholds import Calibration
 
 SHEET_CROPS = 50
@@ -27,6 +28,7 @@ def write_report(
     labels: Labels,
     cutting: Cutting,
     crops: Sequence[U8Array],
+    held_crops: Sequence[U8Array],
     mask: U8Array | None,
     found: Calibration,
     model: LoadedModel,
@@ -34,17 +36,17 @@ def write_report(
     warnings: Sequence[str],
 ) -> str:
     """Return the page. It holds no time and no path: the same inputs give the same bytes."""
-    choice, grid = found.choice, found.grid
+    choice, grid, source = found.choice, found.grid, found.thresholds.defects_from
     body = [
         "".join(f'<p class="warning">{html.escape(w)}</p>' for w in warnings),
         charts.table(["What", "Found"], _facts(good, labels, cutting, found, about)),
         "<h2>The product, cut out and turned upright</h2>",
         charts.picture(_sheet(crops), f"{min(len(crops), SHEET_CROPS)} of {len(crops)} crops"),
-        "<h2>Scores of held-back good parts and of painted pseudo-anomalies</h2>",
+        f"<h2>Scores of held-back good parts and of {html.escape(source)}</h2>",
         charts.histogram(
             [
                 ("good parts", charts.GOOD, found.good.scores.tolist()),
-                ("pseudo-anomalies", charts.BAD, found.bad.scores.tolist()),
+                (source, charts.BAD, found.bad.scores.tolist()),
             ],
             [("threshold", choice.threshold)],
         ),
@@ -57,6 +59,8 @@ def write_report(
             ],
             grid.chosen.threshold,
         ),
+        "<h2>The strangest good parts among the held-back ones: are they good?</h2>",
+        charts.picture(_strangest(held_crops, found, model), "crop above, the map over it below"),
         "<h2>What the map shows on painted defects</h2>",
         charts.picture(_maps(crops, mask, model), "painted crop above, the map over it below"),
     ]
@@ -83,7 +87,8 @@ def _facts(
             f"{choice.threshold:.4g}: {choice.false_alarms} of {choice.good_count} held-back good "
             f"parts above it; true rate at most {choice.rate_bound:.2%} (95 % confidence)",
         ],
-        ["Painted pseudo-anomalies caught", f"{found.recall:.1%} (not real defects)"],
+        ["Threshold chosen with", found.thresholds.defects_from],
+        ["Of these caught", f"{found.recall:.1%}"],
         *([str(k), str(v)] for k, v in sorted(about.items()) if k != "fp32_nodes"),
     ]
 
@@ -98,10 +103,19 @@ def _maps(crops: Sequence[U8Array], mask: U8Array | None, model: LoadedModel) ->
     rng = np.random.default_rng(5)
     picks = np.linspace(0, len(crops) - 1, min(SHEET_MAPS, len(crops))).astype(int)
     painted = [pseudo_anomaly(rng, crops[i], mask).crop_hwc for i in picks]
+    return _with_maps(painted, model)
+
+
+def _strangest(crops: Sequence[U8Array], found: Calibration, model: LoadedModel) -> U8Array:
+    order = np.argsort(found.good.scores)[::-1][: SHEET_MAPS // 2]
+    return _with_maps([crops[i] for i in order], model)
+
+
+def _with_maps(crops: Sequence[U8Array], model: LoadedModel) -> U8Array:
     h, w = crops[0].shape[:2]
     corners = ((0.0, 0.0), (float(w), 0.0), (float(w), float(h)), (0.0, float(h)))
     shown = []
-    for crop, anomaly in zip(painted, model.inspector.score(painted), strict=True):
+    for crop, anomaly in zip(crops, model.inspector.score(crops), strict=True):
         over = blend_map(crop, anomaly.map_hw, corners, model.limits.map_threshold)
         shown.append(np.vstack([crop, over]))
     return _shrunk(contact_sheet(shown, 3 if w > 1.5 * h else 6), 1200)

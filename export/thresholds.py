@@ -14,6 +14,7 @@ from calibration.threshold import (
     choose_threshold,
     fit_normalisation,
     grid_search,
+    prefer_grid,
 )
 from edge_app.inspector import Inspector
 from edge_app.manifest import Thresholds
@@ -63,24 +64,28 @@ def paint_all(crops: Sequence[U8Array], mask: U8Array | None, seed: int) -> list
     return [pseudo_anomaly(rng, crop, mask).crop_hwc for crop in crops]
 
 
-def calibrate(good: Scored, bad: Scored, false_alarm_rate: float) -> Calibration:
-    """Choose the thresholds from good parts' scores; pseudo-anomalies give the scale.
+def calibrate(good: Scored, bad: Scored, false_alarm_rate: float, defects_from: str) -> Calibration:
+    """Choose the thresholds from good parts' scores and from defects.
 
-    The score threshold is the lowest that keeps the false-alarm budget. The paper's grid search
-    on the normalised score is computed beside it, for the report.
+    The paper's grid search on the normalised score chooses, within the false-alarm budget; where
+    the budget's own threshold lies between two points of the grid and finds more, that one is
+    taken (`prefer_grid`).
+
+    Args:
+        defects_from: where `bad` comes from, for the manifest and the report.
 
     Raises:
-        DataError: scores are missing or not finite, or pseudo-anomalies score no higher than good
-            parts.
+        DataError: scores are missing or not finite, or defects score no higher than good parts.
     """
     normalisation = fit_normalisation(good.scores, bad.scores)
-    choice = choose_threshold(good.scores, false_alarm_rate)
+    budget = choose_threshold(good.scores, false_alarm_rate)
     grid = grid_search(
         [np.array([s]) for s in good.scores],
         [np.array([s]) for s in bad.scores],
         normalisation,
         false_alarm_rate,
     )
+    choice = prefer_grid(budget, grid, good.scores, bad.scores)
     thresholds = Thresholds(
         score_threshold=choice.threshold,
         map_threshold=float(np.quantile(good.map_peaks, MAP_QUANTILE)),
@@ -88,7 +93,7 @@ def calibrate(good: Scored, bad: Scored, false_alarm_rate: float) -> Calibration
         normalisation=normalisation,
         false_alarm_rate=false_alarm_rate,
         calibration_scores=tuple(sorted(float(s) for s in good.scores)),
-        defects_from="pseudo-anomalies",
+        defects_from=defects_from,
     )
     recall = float((bad.scores >= choice.threshold).mean())
     return Calibration(thresholds, choice, grid, good, bad, recall)

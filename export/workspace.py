@@ -17,6 +17,9 @@ from typing import Any
 
 from edge_app.records import JsonObject
 
+FORMAT = 2
+"""Of what the steps keep; a work folder of another format is done again."""
+
 Report = Callable[[str, float], None]
 """Called with a sentence and the share of the step that is done, 0..1."""
 
@@ -72,7 +75,7 @@ class Workspace:
         return folder, result
 
     def _key(self, name: str, settings: JsonObject) -> str:
-        text = json.dumps([self._chain, name, settings], sort_keys=True)
+        text = json.dumps([FORMAT, self._chain, name, settings], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

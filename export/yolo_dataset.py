@@ -101,11 +101,12 @@ def write_dataset(folder: Path, pictures: Sequence[LabelledPicture]) -> None:
         pixels = picture.pixels()
         encoded = cv2.imencode(".png", pixels)[1]
         (folder / "images" / f"{index:05d}.png").write_bytes(encoded.tobytes())
-        lines = _lines(picture, (pixels.shape[0], pixels.shape[1]))
+        lines = label_lines(picture, (pixels.shape[0], pixels.shape[1]))
         (folder / "labels" / f"{index:05d}.txt").write_text("".join(lines))
 
 
-def _lines(picture: LabelledPicture, frame_hw: tuple[int, int]) -> list[str]:
+def label_lines(picture: LabelledPicture, frame_hw: tuple[int, int]) -> list[str]:
+    """Return the lines of a picture's label file, one per product."""
     h, w = frame_hw
     lines = []
     for box, class_id in zip(picture.boxes_cxcywhr, picture.classes(), strict=True):

@@ -7,10 +7,12 @@ import pytest
 
 from calibration.threshold import (
     GRID,
+    GridSearch,
     Normalisation,
     choose_threshold,
     fit_normalisation,
     grid_search,
+    prefer_grid,
     rate_bound,
     softmax_kind,
 )
@@ -76,6 +78,16 @@ def test_budget_outside_its_range_is_refused() -> None:
         choose_threshold(np.zeros(3), 2)
 
 
+def grid_of(good: np.ndarray, bad: np.ndarray) -> GridSearch:
+    """Return the grid search over parts with one region each, on their own normalisation."""
+    return grid_search(
+        [np.array([g]) for g in good],
+        [np.array([b]) for b in bad],
+        fit_normalisation(good, bad),
+        0.05,
+    )
+
+
 def test_grid_is_the_papers() -> None:
     """0.1 to 0.9 in steps of 0.05: seventeen thresholds."""
     assert GRID[0] == 0.1
@@ -97,11 +109,34 @@ def test_grid_search_takes_most_regions_within_the_limit() -> None:
 
 
 def test_grid_search_reads_its_threshold_back_on_the_score_scale() -> None:
-    """0.35 between 10 and 20 is a score of 13.5."""
+    """Only 0.35 between 10 and 20 lies above the good part and below the defect: 13.5."""
+    found = grid_search(
+        [np.array([13.1])], [np.array([13.6])], Normalisation(low=10.0, high=20.0), 0.0
+    )
+    assert found.score_threshold == pytest.approx(13.5)
+
+
+def test_grid_search_takes_the_middle_of_equally_good_thresholds() -> None:
+    """0.1 to 0.35 all part the good 10.5 from the defect 13.6: the middle, 0.25, is taken."""
     found = grid_search(
         [np.array([10.5])], [np.array([13.6])], Normalisation(low=10.0, high=20.0), 0.0
     )
-    assert found.score_threshold == pytest.approx(13.5)
+    assert found.chosen.threshold == 0.25
+
+
+def test_the_grid_decides_where_it_costs_no_detection() -> None:
+    """Good to 0.10, defects from 0.50: the grid's middle point replaces "just above the best"."""
+    good, bad = np.linspace(0.0, 0.1, 20), np.linspace(0.5, 1.0, 20)
+    choice = prefer_grid(choose_threshold(good, 0.05), grid_of(good, bad), good, bad)
+    assert 0.2 < choice.threshold < 0.5
+    assert choice.false_alarms == 0
+
+
+def test_the_budget_decides_where_the_grid_is_too_coarse() -> None:
+    """Defects between two grid points are found by the budget's own threshold only."""
+    good, bad = np.linspace(0.0, 0.10, 20), np.append(np.full(10, 0.12), np.full(10, 10.0))
+    budget = choose_threshold(good, 0.05)
+    assert prefer_grid(budget, grid_of(good, bad), good, bad) == budget
 
 
 def test_grid_search_says_when_no_threshold_keeps_the_limit() -> None:

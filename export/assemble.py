@@ -1,0 +1,143 @@
+"""The last step of a build: manifest, files and warnings of the bundle, the record beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_app.manifest import DetectorSpec, Manifest, Provenance, Variant, ViewRule
+from edge_app.records import F64Array, JsonObject
+from export.dataset import Picture
+from export.golden import GoldenFile
+from export.steps import Cutting, models_of
+from export.thresholds import Calibration
+from export.versions import training_versions
+from export.workspace import Workspace
+
+if TYPE_CHECKING:
+    from export.build import BuildOptions
+
+OUTLIER_SPREADS = 8.0
+"""A held-back good part this many robust standard deviations above the median is named."""
+
+MANY_OUTLIERS = 0.1
+"""A larger share of them among the good parts looks like a folder that is not good parts alone."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assembly:
+    """What the bundle's files are made of.
+
+    Attributes:
+        work: the workspace's folder; it holds the cue's and the aligner's pictures.
+    """
+
+    cutting: Cutting
+    detector: Path | None
+    graph: Path
+    work: Path
+    golden: list[GoldenFile]
+    report: str
+
+
+def files_of(assembly: Assembly) -> dict[str, bytes]:
+    """Return the bundle's members but the manifest: name → bytes."""
+    files = {"inspector.onnx": assembly.graph.read_bytes(), "report.html": assembly.report.encode()}
+    learnt = assembly.work / "orientation"
+    if assembly.detector is not None:
+        files["detector.onnx"] = assembly.detector.read_bytes()
+    if assembly.cutting.pose.cue is not None:
+        files["cue.png"] = (learnt / "cue.png").read_bytes()
+    if assembly.cutting.pose.aligner is not None:
+        files["align.png"] = (learnt / "align.png").read_bytes()
+    return {**files, **{g.picture.file: g.data for g in assembly.golden}}
+
+
+def manifest_of(
+    options: BuildOptions,
+    detector: DetectorSpec | None,
+    assembly: Assembly,
+    found: Calibration,
+    about: JsonObject,
+    seen: tuple[Sequence[Picture], Sequence[Picture]],
+) -> Manifest:
+    """Return the manifest; `seen` are the pictures that trained and those that set a threshold."""
+    orientation, crop, alignment = models_of(assembly.cutting)
+    variant = Variant(
+        precision="fp32",
+        detector="detector.onnx" if detector else None,
+        inspector="inspector.onnx",
+        thresholds=found.thresholds,
+        golden=tuple(g.picture for g in assembly.golden),
+    )
+    training, calibration = seen
+    return Manifest(
+        product=options.product,
+        serial=options.serial,
+        detector=detector,
+        orientation=orientation,
+        crop=crop,
+        alignment=alignment,
+        views=ViewRule(max_views=options.max_views),
+        variants=(variant,),
+        provenance=Provenance(
+            method=options.method,
+            data=f"{len(training) + len(calibration)} pictures",
+            seed=options.seed,
+            versions=training_versions(),
+            notes=tuple(f"{k}: {v}" for k, v in sorted(about.items())),
+            training_sha256=tuple(p.sha256 for p in training),
+            calibration_sha256=tuple(p.sha256 for p in calibration),
+            measured={"calibration_recall": round(found.recall, 4)},
+        ),
+    )
+
+
+def warnings_of(found: Calibration, held_names: Sequence[str]) -> tuple[str, ...]:
+    """Return what a person must know of the threshold; `held_names` name the held-back crops."""
+    told = []
+    choice = found.choice
+    if not choice.is_guaranteed:
+        told.append(
+            f"{choice.good_count} held-back good parts cannot guarantee a false-alarm rate of "
+            f"{choice.budget_rate:.2%}: at 95 % confidence it is at most {choice.rate_bound:.2%}; "
+            f"{choice.needed_count} parts would do"
+        )
+    if found.recall < 0.5:
+        told.append(
+            f"the threshold catches only {found.recall:.0%} of the "
+            f"{found.thresholds.defects_from} it was chosen with"
+        )
+    return (*told, *_outliers(found.good.scores, held_names))
+
+
+def _outliers(scores: F64Array, names: Sequence[str]) -> tuple[str, ...]:
+    """Name held-back good parts far stranger than the rest: defects among the good, perhaps."""
+    middle = float(np.median(scores))
+    spread = 1.4826 * float(np.median(np.abs(scores - middle)))
+    order = np.argsort(scores)[::-1]
+    far = [int(i) for i in order if scores[i] > middle + OUTLIER_SPREADS * max(spread, 1e-9)]
+    if not far:
+        return ()
+    named = ", ".join(names[i] for i in far[:5]) + (", ..." if len(far) > 5 else "")
+    what = f"{len(far)} of {len(scores)} held-back good parts are far stranger than the rest"
+    if len(far) > MANY_OUTLIERS * len(scores):
+        return (f"{what}: is this a folder of good parts only? Look at {named}",)
+    return (f"{what}; if they are defective take them out and build again: {named}",)
+
+
+def write_build_record(options: BuildOptions, space: Workspace, digest: str) -> None:
+    """Times and paths belong to this run, not to the bundle: they go beside it."""
+    record = {
+        "bundle_sha256": digest,
+        "data": str(options.data),
+        "device": options.device,
+        "seconds": {name: round(s, 2) for name, s in space.timings_s.items()},
+    }
+    beside = options.out.with_name(options.out.name + ".build.json")
+    beside.write_text(json.dumps(record, indent=1) + "\n")

@@ -7,6 +7,7 @@ Validation happens with a context `{"folder": Path}`: relative paths count from 
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -31,6 +32,11 @@ TOPIC_LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 of file names."""
 
 
+CREDENTIALS = Path("credentials")
+"""Secrets in this folder beside the TOML are root's alone. The service finds those that systemd
+hands over (LoadCredential) in $CREDENTIALS_DIRECTORY; at the shell root finds the folder itself."""
+
+
 def _topic_level(name: str) -> str:
     if not TOPIC_LEVEL.fullmatch(name):
         raise ValueError(
@@ -42,6 +48,9 @@ def _topic_level(name: str) -> str:
 
 def _anchored(path: Path, info: ValidationInfo) -> Path:
     folder: Path = (info.context or {}).get("folder", Path())
+    handed_over = os.environ.get("CREDENTIALS_DIRECTORY")
+    if handed_over and path.parent == CREDENTIALS:
+        return Path(handed_over) / path.name
     return (folder / path).absolute()
 
 

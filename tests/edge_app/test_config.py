@@ -267,3 +267,19 @@ def test_parsed_document_is_checked_the_same_way(tmp_path: Path) -> None:
     document: dict[str, Any] = {"device": {"site": "a", "line": "b", "device": "c"}}
     with pytest.raises(ConfigError, match="Configuration demo has 2 problems"):
         config_of(document, tmp_path, "demo")
+
+
+def test_a_service_finds_its_secrets_where_systemd_put_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`credentials/NAME` is beside the file at the shell, and systemd's copy in the service."""
+    text = MINIMAL + '[mqtt]\nusername = "edge1"\npassword_file = "credentials/mqtt.password"\n'
+    beside, handed_over = tmp_path / "credentials", tmp_path / "run"
+    for folder in (beside, handed_over):
+        folder.mkdir()
+        (folder / "mqtt.password").write_text("secret")
+    config = write(tmp_path, text)
+    assert load_config(config).mqtt.password_file == beside / "mqtt.password"
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(handed_over))
+    assert load_config(config).mqtt.password_file == handed_over / "mqtt.password"
+    assert load_config(config).bundle.path == tmp_path / "bundle.tar"

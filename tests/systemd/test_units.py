@@ -1,0 +1,53 @@
+"""The shipped units as systemd's own tools see them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from system_packages import missing
+
+UNITS = Path(__file__).parent.parent.parent / "systemd"
+COMMAND = "/opt/cropliq-edge/venv/bin/edge-app"
+MAX_EXPOSURE = {"edge-app": 4.0, "edge-app-agent": 3.0}
+"""0 is shut, 10 is open to everything; the bounds are the product's promise."""
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run systemd-analyze."""
+    if shutil.which("systemd-analyze") is None:
+        missing("systemd")
+    return subprocess.run(
+        ["systemd-analyze", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("name", MAX_EXPOSURE)
+def test_a_unit_has_nothing_systemd_complains_of(name: str, tmp_path: Path) -> None:
+    """`systemd-analyze verify` is silent once the command it starts exists."""
+    text = (UNITS / f"{name}.service").read_text()
+    assert f"ExecStart={COMMAND} " in text
+    unit = tmp_path / f"{name}.service"
+    unit.write_text(text.replace(COMMAND, "/bin/true"))
+    done = analyze("verify", "--man=no", str(unit))
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("name", "bound"), MAX_EXPOSURE.items())
+def test_a_unit_gives_away_no_more_than_promised(name: str, bound: float) -> None:
+    """`systemd-analyze security` rates its exposure at most as the product says."""
+    done = analyze("security", "--offline=true", "--no-pager", str(UNITS / f"{name}.service"))
+    told = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+    assert told is not None, done.stdout + done.stderr
+    assert float(told[1]) <= bound
+
+
+@pytest.mark.parametrize("name", MAX_EXPOSURE)
+def test_no_restart_limit_ends_a_service_for_good(name: str) -> None:
+    """Restarted always, without a start limit: a line is never left alone."""
+    lines = (UNITS / f"{name}.service").read_text().splitlines()
+    assert {"Restart=always", "StartLimitIntervalSec=0", "Type=notify"} <= set(lines)
+    assert any(line.startswith("WatchdogSec=") for line in lines)

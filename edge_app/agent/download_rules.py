@@ -7,8 +7,8 @@ They hold for the pointer's address and for every redirect alike.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
+from email.message import Message
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from edge_app.config_model import is_loopback
@@ -18,9 +18,9 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
 """A file server behind a proxy needs one or two; more is a loop."""
 MAX_ADDRESS_LENGTH = 2048
-OK, PARTIAL, OUT_OF_RANGE = 200, 206, 416
+OK, PARTIAL = 200, 206
 
-_ALLOWED_CHARACTERS = re.compile(r"[!#-;=?-\[\]_a-z~]+")
+_ALLOWED_CHARACTERS = re.compile(r"[!#-;=?-\[\]_a-zA-Z~]+")
 """RFC 3986's reserved, unreserved and percent characters: no blank, no control mark, no quote."""
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
@@ -70,7 +70,7 @@ def check_address(url: str, rules: DownloadRules) -> Address:
     Raises:
         DownloadError: what is wrong with it, and which hosts are allowed.
     """
-    if len(url) > MAX_ADDRESS_LENGTH or not _ALLOWED_CHARACTERS.fullmatch(url, re.IGNORECASE):
+    if len(url) > MAX_ADDRESS_LENGTH or not _ALLOWED_CHARACTERS.fullmatch(url):
         raise DownloadError(f"Address {url[:80]!r} refused: it is no well-formed URL.")
     try:
         parts = urlsplit(url)
@@ -105,9 +105,7 @@ def _target(parts: SplitResult) -> str:
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
-def redirect_target(
-    status: int, headers: Mapping[str, str], url: str, rules: DownloadRules
-) -> str | None:
+def redirect_target(status: int, headers: Message, url: str, rules: DownloadRules) -> str | None:
     """Return where a redirect leads, None if the answer is none.
 
     Raises:
@@ -126,9 +124,7 @@ def redirect_target(
     return target
 
 
-def first_byte_of(
-    status: int, headers: Mapping[str, str], asked_from: int, length: int, where: str
-) -> int:
+def first_byte_of(status: int, headers: Message, asked_from: int, length: int, where: str) -> int:
     """Return the position in the file at which an answer's body begins.
 
     Args:

@@ -71,7 +71,14 @@ class Received:
     is_retained: bool
 
 
-Event = Connected | Refused | Lost | Acked | Received
+@dataclass(frozen=True, slots=True)
+class SubscriptionRefused:
+    """The broker does not let us read something we asked for."""
+
+    text: str
+
+
+Event = Connected | Refused | Lost | Acked | Received | SubscriptionRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +131,19 @@ class Connection:
         settings: MqttSettings,
         protocol: MQTTProtocolVersion,
         client_id: str,
-        will: Will,
+        will: Will | None,
     ) -> None:
         self.is_mqtt5 = protocol == MQTT_5
         self.events: SimpleQueue[Event | None] = SimpleQueue()
         self._lossy: set[int] = set()
         self._lock = threading.Lock()
         self._client = make_client(settings, protocol, client_id, is_persistent=False)
-        self._client.will_set(will.topic, will.payload, qos=1, retain=True)
+        if will is not None:
+            self._client.will_set(will.topic, will.payload, qos=1, retain=True)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
         self._open(settings)
 
@@ -193,6 +202,13 @@ class Connection:
                 self._lossy.discard(mid)
                 return
         self.events.put(Acked(mid, str(reason) if reason.is_failure else None))
+
+    def _on_subscribe(
+        self, _c: Client, _u: Any, _mid: int, reasons: list[ReasonCode], _p: Properties | None
+    ) -> None:
+        refusals = [str(reason) for reason in reasons if reason.is_failure]
+        if refusals:
+            self.events.put(SubscriptionRefused(", ".join(refusals)))
 
     def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
         self.events.put(Received(message.topic, bytes(message.payload), bool(message.retain)))

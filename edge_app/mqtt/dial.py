@@ -41,7 +41,7 @@ class DialFailure:
     needs_person: bool
 
 
-def dial(settings: MqttSettings, client_id: str, will: Will) -> Connection | DialFailure:
+def dial(settings: MqttSettings, client_id: str, will: Will | None) -> Connection | DialFailure:
     """Return a connection that the broker has accepted, or why there is none. Never raises.
 
     A broker that hangs up on MQTT 5, or says nothing at all, is asked again in 3.1.1.
@@ -62,7 +62,7 @@ def _ask(
     settings: MqttSettings,
     protocol: MQTTProtocolVersion,
     client_id: str,
-    will: Will,
+    will: Will | None,
     timeout_s: float,
 ) -> Connection | DialFailure | Refused | Lost:
     try:

@@ -1,0 +1,102 @@
+"""One HTTP request for the rest of a file, redirects followed by rule, failures told apart."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from email.message import Message
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+
+from edge_app.agent.download_rules import (
+    MAX_REDIRECTS,
+    Address,
+    DownloadRules,
+    check_address,
+    redirect_target,
+)
+from edge_app.errors import DownloadError
+
+
+class Interrupted(Exception):
+    """The bytes stopped coming, or never began to; trying again may help."""
+
+
+class RangeAnswer:
+    """A server's answer.
+
+    Attributes:
+        where: who answered, for people.
+    """
+
+    def __init__(self, response: HTTPResponse, where: str) -> None:
+        self._response = response
+        self.where = where
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    @property
+    def headers(self) -> Message:
+        return self._response.headers
+
+    def read(self, max_bytes: int) -> bytes:
+        """Return what has arrived, at most `max_bytes`; empty at the end of the body.
+
+        Raises:
+            Interrupted: the connection broke or stood still.
+        """
+        with _failures_told():
+            return self._response.read1(max_bytes)
+
+
+@contextmanager
+def open_range(
+    url: str, first: int, rules: DownloadRules, tls: ssl.SSLContext
+) -> Iterator[RangeAnswer]:
+    """Ask for a file from byte `first` on; nothing but an allowed address is ever contacted.
+
+    Raises:
+        DownloadError: an address is forbidden, redirects go in circles, or the certificate is not
+            trusted.
+        Interrupted: nobody answered.
+    """
+    for _ in range(MAX_REDIRECTS + 1):
+        address = check_address(url, rules)
+        with closing(_connection(address, rules.timeout_s, tls)) as connection:
+            with _failures_told():
+                connection.request("GET", address.target, headers=_headers(first))
+                response = connection.getresponse()
+            with closing(response):
+                target = redirect_target(response.status, response.headers, url, rules)
+                if target is None:
+                    yield RangeAnswer(response, address.text)
+                    return
+        url = target
+    raise DownloadError(f"{url} redirects more than {MAX_REDIRECTS} times.")
+
+
+def _headers(first: int) -> dict[str, str]:
+    headers = {"Accept-Encoding": "identity", "User-Agent": "cropliq-edge-agent"}
+    return headers | ({"Range": f"bytes={first}-"} if first else {})
+
+
+def _connection(address: Address, timeout_s: float, tls: ssl.SSLContext) -> HTTPConnection:
+    """Return a connection that is not open yet; proxies from the environment play no part."""
+    if address.is_encrypted:
+        return HTTPSConnection(address.host, address.port, timeout=timeout_s, context=tls)
+    return HTTPConnection(address.host, address.port, timeout=timeout_s)
+
+
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    """Turn what networks and servers do into `Interrupted`; a wrong certificate is final."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError as error:
+        raise DownloadError(
+            f"Server not trusted: {error.verify_message}. Name its authority in [download] ca_file."
+        ) from error
+    except (OSError, HTTPException) as error:
+        raise Interrupted(str(error) or type(error).__name__) from error

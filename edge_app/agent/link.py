@@ -1,0 +1,210 @@
+"""The agent's own line to the broker: pointers in, reports out, `agent/status` with its own will.
+
+dial → subscribe deploy/+/desired → retained messages → events … → lost → wait → dial
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty
+
+from edge_app.mqtt.backoff import Backoff
+from edge_app.mqtt.connection import (
+    Acked,
+    Connection,
+    Event,
+    Lost,
+    Received,
+    SubscriptionRefused,
+    Will,
+)
+from edge_app.mqtt.deploy_messages import AgentState, AgentStatus, Reported
+from edge_app.mqtt.dial import DialFailure, dial
+from edge_app.mqtt.retained import Retained
+from edge_app.mqtt.settings import MqttSettings
+from edge_app.mqtt.timestamps import rfc3339
+from edge_app.mqtt.topics import DeviceName, Topics
+
+TICK_S = 0.5
+"""How often a stop request is looked for when nothing happens."""
+GOODBYE_S = 1.0
+"""For the acknowledgement of `stopped`."""
+STEADY_S = 5.0
+"""A connection that lasted so long was a good one: the next failure is a first one again."""
+
+_log = logging.getLogger(__name__)
+
+
+class AgentLink:
+    """Keeps a connection, hands pointers on, publishes the newest report of every slot.
+
+    Args:
+        settings: the broker, with the agent's own login.
+        who: this device.
+        want: takes a slot's name and the payload of its pointer; called in the link's thread.
+        version: of this software, for `agent/status`.
+        clock_ns: wall clock, ns since the epoch.
+        random_unit: numbers in [0, 1) for the back-off.
+
+    Attributes:
+        trouble: why there is no working connection; "" while there is one.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        who: DeviceName,
+        want: Callable[[str, bytes], None],
+        version: str = "",
+        clock_ns: Callable[[], int] = time.time_ns,
+        random_unit: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings = settings
+        self._topics = Topics(who)
+        self._client_id = settings.client_id or f"agent-{who.site}-{who.line}-{who.device}"
+        self._want = want
+        self._version = version
+        self._clock_ns = clock_ns
+        self._backoff = Backoff(settings.reconnect_min_s, settings.reconnect_max_s, random_unit)
+        self._retained = Retained()
+        self._unacked: dict[int, str] = {}
+        self._connection: Connection | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="agent-link", daemon=True)
+        self._is_refused = False
+        self.trouble = "not connected yet"
+        self._say_status("online")
+
+    # -- called by the agent, from any thread ---------------------------------------------------
+
+    def start(self) -> None:
+        """Begin connecting; returns at once."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 3.0) -> None:
+        """Say `stopped` and disconnect."""
+        self._stopping.set()
+        self._wake()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
+    def publish(self, report: Reported) -> None:
+        """Publish a report, retained; without a connection the newest one waits for it."""
+        self._retained.set(self._topics.reported(report.slot), report)
+        self._wake()
+
+    def _wake(self) -> None:
+        connection = self._connection
+        if connection is not None:
+            connection.events.put(None)
+
+    # -- the thread -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            answer = dial(self._settings, self._client_id, self._will())
+            if isinstance(answer, DialFailure):
+                self._note_trouble(answer.text)
+                slow = answer.needs_person
+                self._stopping.wait(self._backoff.slow_s() if slow else self._backoff.next_s())
+                continue
+            self._serve_until_lost(answer)
+
+    def _serve_until_lost(self, connection: Connection) -> None:
+        begin_s = time.monotonic()
+        self._connection = connection
+        try:
+            lost = self._serve(connection)
+        except Exception:  # this thread must outlive any single bad message
+            _log.exception("MQTT: the agent's link failed and connects anew")
+            lost = "the link failed"
+        finally:
+            self._connection = None
+            connection.close()
+        if lost is None:
+            return
+        if time.monotonic() - begin_s > STEADY_S:
+            self._backoff.reset()
+        self._note_trouble(f"connection lost: {lost}")
+        self._stopping.wait(self._backoff.next_s())
+
+    def _serve(self, connection: Connection) -> str | None:
+        """Work until told to stop (None) or until the connection is lost (why)."""
+        self._unacked.clear()
+        self._is_refused = False
+        self._retained.say_all_again()
+        connection.subscribe(self._topics.desired("+"))
+        while not self._stopping.is_set():
+            self._publish_changed(connection)
+            lost = self._take_events(connection)
+            if lost is not None:
+                return lost
+        self._say_status("stopped")
+        self._publish_changed(connection)
+        end_s = time.monotonic() + GOODBYE_S
+        while self._unacked and time.monotonic() < end_s:
+            if self._take_events(connection) is not None:
+                break
+        return None
+
+    def _publish_changed(self, connection: Connection) -> None:
+        for topic, payload in self._retained.take_changed():
+            self._unacked[connection.publish(topic, payload, retain=True)] = topic
+
+    def _take_events(self, connection: Connection) -> str | None:
+        """Wait for something to happen and take all of it; return why the connection is lost."""
+        try:
+            event = connection.events.get(timeout=TICK_S)
+            while True:
+                if isinstance(event, Lost):
+                    return event.text
+                self._take(event)
+                event = connection.events.get_nowait()
+        except Empty:
+            return None
+
+    def _take(self, event: Event | None) -> None:
+        if isinstance(event, Acked):
+            topic = self._unacked.pop(event.mid, None)
+            if event.refusal is not None:
+                self._is_refused = True
+                self._note_trouble(f"publish refused: {event.refusal} ({topic}); {_ACL_ADVICE}")
+            elif topic is not None and not self._unacked:
+                self._note_success()
+        elif isinstance(event, SubscriptionRefused):
+            self._is_refused = True
+            self._note_trouble(
+                f"subscription refused: {event.text} ({self._topics.desired('+')}); {_ACL_ADVICE}"
+            )
+        elif isinstance(event, Received) and not self._stopping.is_set():
+            self._want(event.topic.split("/")[-2], event.payload)
+
+    # -- saying how it stands -------------------------------------------------------------------
+
+    def _will(self) -> Will:
+        message = AgentStatus(
+            state="offline", reason="the agent vanished", version=self._version, since=None
+        )
+        return Will(self._topics.agent_status, message.payload())
+
+    def _say_status(self, state: AgentState) -> None:
+        since = rfc3339(self._clock_ns())
+        message = AgentStatus(state=state, version=self._version, since=since)
+        self._retained.set(self._topics.agent_status, message)
+
+    def _note_trouble(self, why: str) -> None:
+        """First failure WARNING, repeats DEBUG."""
+        _log.log(logging.DEBUG if why == self.trouble else logging.WARNING, "MQTT: %s", why)
+        self.trouble = why
+
+    def _note_success(self) -> None:
+        if self.trouble and not self._is_refused:
+            _log.info("MQTT: agent connected to %s:%d", self._settings.host, self._settings.port)
+            self.trouble = ""
+
+
+_ACL_ADVICE = "the broker's ACL must let the agent's user use its agent/ and deploy/ topics"

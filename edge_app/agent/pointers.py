@@ -1,0 +1,118 @@
+"""What became of the workstation's pointers, slot by slot, kept on disk.
+
+The broker hands a retained pointer out again at every connection, and anybody with its login may
+send an old one: the ids of pointers that were carried out are remembered here.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from edge_app.agent.steps import perform, write_durably
+from edge_app.mqtt.deploy_messages import FINAL_STATES, Desired, Reported
+
+MAX_REMEMBERED = 256
+"""Pointers remembered per slot: years of weekly pushes in about 10 KB. An older one that comes back
+starts a download, and the bundle's serial decides."""
+
+_log = logging.getLogger(__name__)
+
+
+class SlotRecord(BaseModel):
+    """One slot's memory.
+
+    Attributes:
+        handled: ids of pointers that came to an end, oldest first.
+        current: the newest pointer that was taken up.
+        starts: how often its bundle was handed over for installation.
+        last_report: what was last said about the slot.
+    """
+
+    handled: list[str] = []
+    current: Desired | None = None
+    starts: int = 0
+    last_report: Reported | None = None
+
+
+class PointerJournal:
+    """The records of all slots, one JSON file each. Not thread-safe.
+
+    Args:
+        folder: the store's `state` folder; the agent alone writes there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._records: dict[str, SlotRecord] = {}
+
+    def record(self, slot: str) -> SlotRecord:
+        """Return what is known of a slot; an unreadable file counts as nothing and is replaced."""
+        if slot not in self._records:
+            self._records[slot] = self._read(slot)
+        return self._records[slot]
+
+    def is_handled(self, slot: str, message_id: str) -> bool:
+        return message_id in self.record(slot).handled
+
+    def is_newest(self, slot: str, message_id: str) -> bool:
+        """Tell whether this pointer is the one that came to its end last."""
+        return self.record(slot).handled[-1:] == [message_id]
+
+    def take_up(self, slot: str, desired: Desired) -> None:
+        """Remember a pointer as the slot's current one."""
+        record = self.record(slot)
+        if record.current is None or record.current.message_id != desired.message_id:
+            record.current, record.starts = desired, 0
+            self._write(slot)
+
+    def count_start(self, slot: str) -> int:
+        """Return how often the current pointer's bundle was handed over, this time included."""
+        record = self.record(slot)
+        record.starts += 1
+        self._write(slot)
+        return record.starts
+
+    def end(self, slot: str, message_id: str) -> None:
+        """Remember a pointer as carried out, refused or overtaken, and as the newest of these."""
+        record = self.record(slot)
+        others = [handled for handled in record.handled if handled != message_id]
+        record.handled = [*others, message_id][-MAX_REMEMBERED:]
+        if record.current is not None and record.current.message_id == message_id:
+            record.current = None
+        self._write(slot)
+
+    def note(self, report: Reported) -> Reported:
+        """Return a report with the id of the pointer it belongs to, and remember it."""
+        record = self.record(report.slot)
+        current = record.current
+        if report.desired_id is None and current is not None and current.sha256 == report.sha256:
+            report = report.model_copy(update={"desired_id": current.message_id})
+        previous, record.last_report = record.last_report, report
+        if report.state in FINAL_STATES and report.desired_id is not None:
+            self.end(report.slot, report.desired_id)
+        elif previous is None or previous.state != report.state:
+            self._write(report.slot)
+        return report
+
+    def _path(self, slot: str) -> Path:
+        return self._folder / f"pointer-{slot}.json"
+
+    def _read(self, slot: str) -> SlotRecord:
+        try:
+            return SlotRecord.model_validate_json(self._path(slot).read_bytes())
+        except FileNotFoundError:
+            return SlotRecord()
+        except (OSError, ValidationError) as error:
+            _log.warning("%s starts anew, it cannot be read: %s", self._path(slot), error)
+            return SlotRecord()
+
+    def _write(self, slot: str) -> None:
+        path = self._path(slot)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_durably(perform, path, self._records[slot].model_dump_json().encode())
+        except OSError as error:
+            _log.error("%s not written, pointers may be carried out twice: %s", path, error)

@@ -1,0 +1,260 @@
+"""From the workstation's pointers to files handed to the agent; one thread per slot fetches.
+
+pointer → already carried out? → already in use? → fetch → install (the agent's) → its reports
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from edge_app.agent.download import Downloader
+from edge_app.agent.intents import Intent
+from edge_app.agent.pointers import PointerJournal
+from edge_app.errors import DownloadCancelled, DownloadError
+from edge_app.mqtt.deploy_messages import FINAL_STATES, DeployState, Desired, Reported
+from edge_app.mqtt.timestamps import rfc3339
+
+MAX_POINTER_BYTES = 16 << 10
+"""A pointer has about 500 bytes."""
+MAX_STARTS = 3
+"""A bundle over which the agent has ended this often without a result is not tried again."""
+PROGRESS_EVERY_S = 2.0
+"""Percentages are for people; fifty devices then make 25 messages a second at most."""
+JOIN_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Installer(Protocol):
+    """What the agent offers: verify, try, switch. Returns at once; tells by reports."""
+
+    def __call__(self, file: Path, slot: str, origin: str) -> None: ...
+
+
+class Shelf(Protocol):
+    """What the store tells of bundles that are here already."""
+
+    def active(self, slot: str) -> str | None:
+        """Return the digest of the bundle in use."""
+
+    def release(self, sha256: str) -> Path:
+        """Return where a verified bundle lies, whether it is there or not."""
+
+    def intent(self, slot: str) -> Intent | None:
+        """Return the switch in progress, which the agent takes up by itself after a restart."""
+
+
+class Puller:
+    """Takes pointers, fetches bundles, hands them over. Thread-safe.
+
+    Args:
+        slots: this device's slots; pointers to others are refused.
+        install: `Agent.install`.
+        publish: gets every report, completed with its pointer's id.
+        shelf: the agent's store.
+    """
+
+    def __init__(
+        self,
+        downloader: Downloader,
+        journal: PointerJournal,
+        slots: Collection[str],
+        install: Installer,
+        publish: Callable[[Reported], None],
+        shelf: Shelf,
+        now_ns: Callable[[], int] = time.time_ns,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._downloader = downloader
+        self._journal = journal
+        self._slots = tuple(slots)
+        self._install = install
+        self._publish = publish
+        self._shelf = shelf
+        self._now_ns = now_ns
+        self._now_s = now_s
+        self._lock = threading.RLock()
+        self._fetches: dict[str, _Fetch] = {}
+        self._handed_over: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Say again what was last said, the broker may have forgotten it; drop old leftovers.
+
+        To be called before the agent's own start.
+        """
+        with self._lock:
+            records = [self._journal.record(slot) for slot in self._slots]
+            wanted = {record.current.sha256 for record in records if record.current}
+            self._downloader.forget_others(wanted, is_start=True)
+            for record in records:
+                if record.last_report is not None:
+                    self._publish(record.last_report)
+
+    def stop(self) -> None:
+        """Cancel downloads; what has arrived is kept for the next start."""
+        with self._lock:
+            fetches = list(self._fetches.values())
+            self._fetches.clear()
+        for fetch in fetches:
+            fetch.cancel.set()
+        for fetch in fetches:
+            fetch.thread.join(JOIN_S)
+
+    def note(self, report: Reported) -> None:
+        """Take a report of the agent's and publish it."""
+        with self._lock:
+            self._publish(self._journal.note(report))
+
+    def want(self, slot: str, payload: bytes) -> None:
+        """Take what stands on `deploy/{slot}/desired`; an empty payload takes a wish back."""
+        with self._lock:
+            if not payload:
+                self._end_fetch(slot, "withdrawn by the workstation")
+                return
+            try:
+                desired = self._parse(slot, payload)
+            except DownloadError as error:
+                self._say(slot, "refused", None, str(error))
+                return
+            if not self._is_old(slot, desired):
+                self._begin(slot, desired)
+
+    # -- deciding, under the lock ---------------------------------------------------------------
+
+    def _parse(self, slot: str, payload: bytes) -> Desired:
+        if slot not in self._slots:
+            raise DownloadError(
+                f"Pointer refused: this device has no slot {slot!r}, only "
+                f"{', '.join(self._slots)}. Push with --slot, or give a camera that slot."
+            )
+        if len(payload) > MAX_POINTER_BYTES:
+            raise DownloadError(f"Pointer refused: longer than {MAX_POINTER_BYTES} bytes.")
+        try:
+            return Desired.model_validate_json(payload)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "it"
+            raise DownloadError(f"Pointer refused: {place}: {first['msg']}.") from error
+
+    def _is_old(self, slot: str, desired: Desired) -> bool:
+        """Tell whether a pointer was dealt with before; one that was overtaken is refused aloud."""
+        fetch = self._fetches.get(slot)
+        in_hand = fetch.desired.message_id if fetch else self._handed_over.get(slot)
+        if in_hand == desired.message_id:
+            return True
+        if not self._journal.is_handled(slot, desired.message_id):
+            return False
+        if not self._journal.is_newest(slot, desired.message_id):
+            why = "Pointer refused: it was replayed, the device dealt with it before. Push again."
+            self._say(slot, "refused", desired, why)
+        return True
+
+    def _begin(self, slot: str, desired: Desired) -> None:
+        self._end_fetch(slot, "overtaken by a newer pointer")
+        self._journal.take_up(slot, desired)
+        intent = self._shelf.intent(slot)
+        if intent is not None and intent.new_sha256 == desired.sha256:
+            self._handed_over[slot] = desired.message_id
+            return
+        if intent is None and self._shelf.active(slot) == desired.sha256:
+            self._say(slot, "committed", desired, "already in use")
+            return
+        fetch = _Fetch(slot, desired)
+        fetch.thread = threading.Thread(
+            target=self._fetch, args=(fetch,), name=f"pull-{slot}", daemon=True
+        )
+        self._fetches[slot] = fetch
+        self._downloader.forget_others({f.desired.sha256 for f in self._fetches.values()})
+        fetch.thread.start()
+
+    def _end_fetch(self, slot: str, reason: str) -> None:
+        fetch = self._fetches.pop(slot, None)
+        if fetch is not None:
+            fetch.cancel.set()
+            self._say(slot, "refused", fetch.desired, f"Download ended: {reason}.")
+
+    def _say(
+        self,
+        slot: str,
+        state: DeployState,
+        desired: Desired | None,
+        reason: str = "",
+        percent: float | None = None,
+    ) -> None:
+        report = Reported(
+            slot=slot,
+            state=state,
+            sha256=desired.sha256 if desired else None,
+            product=desired.product if desired else None,
+            serial=desired.serial if desired else None,
+            percent=percent,
+            reason=reason,
+            desired_id=desired.message_id if desired else None,
+            at=rfc3339(self._now_ns()),
+        )
+        if state in FINAL_STATES:
+            _log.info("slot %s: %s %s", slot, state, reason)
+        self._publish(self._journal.note(report))
+
+    # -- fetching, in the slot's thread ---------------------------------------------------------
+
+    def _fetch(self, fetch: _Fetch) -> None:
+        self._progress(fetch, 0.0, "")
+        try:
+            file = self._downloader.fetch(
+                fetch.desired,
+                fetch.cancel,
+                functools.partial(self._progress, fetch),
+                kept=self._shelf.release(fetch.desired.sha256),
+            )
+        except DownloadCancelled:
+            return
+        except DownloadError as error:
+            self._hand_over(fetch, None, str(error))
+            return
+        self._hand_over(fetch, file, "")
+
+    def _progress(self, fetch: _Fetch, percent: float, why: str) -> None:
+        now_s = self._now_s()
+        is_due = now_s - fetch.told_s >= PROGRESS_EVERY_S or why != fetch.told_why
+        if not is_due:
+            return
+        with self._lock:
+            if self._fetches.get(fetch.slot) is fetch:
+                fetch.told_s, fetch.told_why = now_s, why
+                self._say(fetch.slot, "downloading", fetch.desired, why, round(percent, 1))
+
+    def _hand_over(self, fetch: _Fetch, file: Path | None, why: str) -> None:
+        """Give a fetched file to the agent, unless the slot wants another one by now."""
+        with self._lock:
+            if self._fetches.get(fetch.slot) is not fetch:
+                return
+            del self._fetches[fetch.slot]
+            if file is None:
+                self._say(fetch.slot, "refused", fetch.desired, why)
+            elif self._journal.count_start(fetch.slot) > MAX_STARTS:
+                why = f"Bundle refused: the agent ended {MAX_STARTS} times while installing it."
+                self._say(fetch.slot, "refused", fetch.desired, why)
+            else:
+                self._handed_over[fetch.slot] = fetch.desired.message_id
+                self._install(file, fetch.slot, "push")
+
+
+class _Fetch:
+    """One download in progress."""
+
+    def __init__(self, slot: str, desired: Desired) -> None:
+        self.slot = slot
+        self.desired = desired
+        self.cancel = threading.Event()
+        self.thread = threading.current_thread()
+        self.told_s = float("-inf")
+        self.told_why = ""

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from enum import Enum
 
+from edge_app.cameras.picture_health import Finding, PictureFault
 from edge_app.cameras.protocol import CameraMode
 
 log = logging.getLogger(__name__)
@@ -16,15 +17,28 @@ FIRST_RETRY_S = 0.5
 RETRY_GROWTH = 2.0
 """0.5, 1, 2, 4, 8 s: quick at first, and no log or network flood from a camera that is off."""
 
+LOCAL_RETRY_MAX_S = 1.0
+"""A camera on its own cable is tried every second: plugged in again it is back within 2 s."""
+
+REPEATS_TO_REOPEN = 3
+"""A triggered source with the same picture at so many triggers in a row is opened again: a driver
+that repeats its buffer does not stop by itself (docs/cameras.md, "Picture health")."""
+
 IDLE_AFTER_S = 2.0
 """A triggered camera without a trigger for this long is called waiting; slower than the usual
 belt's pace, so that the retained state on MQTT does not flip with every part."""
 
 
 class CameraState(str, Enum):
-    """What people see of a camera; before the first frame it is `reconnecting`."""
+    """What people see of a camera; before the first frame it is `reconnecting`.
+
+    impaired: pictures come and are judged, but they are blurred or show another place.
+    blind: pictures come, but none that can be judged.
+    """
 
     CAPTURING = "capturing"
+    IMPAIRED = "impaired"
+    BLIND = "blind"
     WAITING_FOR_TRIGGER = "waiting_for_trigger"
     STALLED = "stalled"
     RECONNECTING = "reconnecting"
@@ -59,17 +73,33 @@ class CaptureState:
         self._on_state = on_state
         self._retry_s = 0.0
         self._is_failing = False
+        self._fault: PictureFault | None = None
+        self._repeats = 0
         self._last_frame_ns: int | None = None
 
     def opened(self, now_ns: int) -> None:
         """The source is open; a live one has `stall_after_s` from now for its first frame."""
         self._last_frame_ns = now_ns if self._mode == "live" else None
 
-    def frame_came(self, now_ns: int) -> None:
-        """The source delivered."""
+    def frame_came(self, now_ns: int, finding: Finding | None = None) -> None:
+        """The source delivered a picture that will be judged, whatever else is wrong with it."""
         self._last_frame_ns = now_ns
+        self._repeats = 0
         self._recover()
-        self._set(CameraState.CAPTURING, "")
+        if finding is None:
+            self._set(CameraState.CAPTURING, "")
+        else:
+            self._tell(CameraState.IMPAIRED, finding)
+
+    def unusable_came(self, now_ns: int, finding: Finding) -> bool:
+        """The source delivered a picture nobody can judge. True: it stands still, reopen it."""
+        self._last_frame_ns = now_ns
+        self._repeats = self._repeats + 1 if finding.fault is PictureFault.REPEATED else 0
+        self._tell(CameraState.BLIND, finding)
+        if self._repeats < REPEATS_TO_REOPEN:
+            return False
+        self._repeats = 0
+        return True
 
     def nothing_came(self, now_ns: int) -> bool:
         """A read ran into its time-out. Returns True when a live source counts as stalled."""
@@ -77,15 +107,17 @@ class CaptureState:
         silent_s = float("inf") if last_ns is None else (now_ns - last_ns) / 1e9
         if self._mode == "live":
             return silent_s >= self._stall_after_s
+        if self.state is CameraState.BLIND:
+            return False  # until a picture shows that it sees again
         self._recover()
         if self._mode == "triggered" and silent_s >= IDLE_AFTER_S:
             self._set(CameraState.WAITING_FOR_TRIGGER, "")
         return False
 
-    def stalled(self) -> float:
-        """A live source is open but stands still. Returns the seconds to wait before reopening."""
-        why = f"no frame for {self._stall_after_s:g} s; it is opened again"
-        return self._failed(CameraState.STALLED, why)
+    def stalled(self, why: str = "") -> float:
+        """The source is open but stands still. Returns the seconds to wait before reopening."""
+        why = why or f"no frame for {self._stall_after_s:g} s"
+        return self._failed(CameraState.STALLED, f"{why}; it is opened again")
 
     def lost(self, why: str) -> float:
         """The source cannot be opened or has gone. Returns the seconds to wait before reopening."""
@@ -111,9 +143,18 @@ class CaptureState:
         self._retry_s = min(self._reconnect_max_s, grown_s)
         return self._retry_s
 
-    def _set(self, state: CameraState, why: str) -> None:
-        if state is self.state:
+    def _tell(self, state: CameraState, finding: Finding) -> None:
+        """Say a picture's fault: log it when it is new."""
+        if (state, finding.fault) == (self.state, self._fault):
             return
-        self.state = state
+        log.warning("camera %s: %s", self._camera, finding.why)
+        self._set(state, finding.why, finding.fault)
+
+    def _set(self, state: CameraState, why: str, fault: PictureFault | None = None) -> None:
+        if (state, fault) == (self.state, self._fault):
+            return
+        if self._fault is not None and state is CameraState.CAPTURING:
+            log.info("camera %s: its pictures are good again", self._camera)
+        self.state, self._fault = state, fault
         if self._on_state is not None:
             self._on_state(state, why)

@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from edge_app.cameras.protocol import CameraMode
+from edge_app.errors import FrameCorrupt
 from edge_app.records import Frame
 
 OVERLOAD = "overload"
@@ -26,7 +27,8 @@ class Unjudged:
     """A part that came but will not be inspected; it still gets a verdict: NOT_INSPECTED.
 
     Attributes:
-        reason: "overload" (queue full), "deadline" (waited too long) or "corrupt_picture".
+        reason: "overload" (queue full), "deadline" (waited too long), "corrupt_picture", or what
+            `PictureFault` names.
         message: for people; says what was wrong with the picture.
         captured_at_ns: ns since the epoch; time of reading for a picture that could not be read.
         frame_id: as in Frame; 0 where there was no frame.
@@ -56,6 +58,21 @@ def unjudged_of(frame: Frame, reason: str, message: str) -> Unjudged:
         source_name=frame.source_name,
         frame_id=frame.frame_id,
         frame_hw=frame.hw,
+    )
+
+
+def unjudged_of_corrupt(
+    camera: str, error: FrameCorrupt, wall_ns: int, is_triggered: bool
+) -> Unjudged:
+    """Return the record that stands for a part whose picture could not be read."""
+    return Unjudged(
+        camera=camera,
+        source_number=error.source_number,
+        trigger_id=error.source_name if is_triggered else None,
+        captured_at_ns=wall_ns,
+        reason=CORRUPT_PICTURE,
+        message=str(error),
+        source_name=error.source_name,
     )
 
 

@@ -11,16 +11,23 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from edge_app.cameras.capture_state import CameraState, CaptureState, StateCallback
+from edge_app.cameras.capture_state import (
+    LOCAL_RETRY_MAX_S,
+    CameraState,
+    CaptureState,
+    StateCallback,
+)
 from edge_app.cameras.frame_queue import (
-    CORRUPT_PICTURE,
     DEADLINE,
     FrameQueue,
     Unjudged,
     unjudged_of,
+    unjudged_of_corrupt,
 )
+from edge_app.cameras.grabber_counts import GrabberCounts
+from edge_app.cameras.picture_health import Finding, PictureFault, PictureHealth
 from edge_app.cameras.protocol import Camera
 from edge_app.errors import CameraUnavailable, EndOfStream, FrameCorrupt, FrameTimeout
 from edge_app.records import Frame
@@ -35,27 +42,6 @@ and `stop` is obeyed within it."""
 
 JOIN_S = 5.0
 """`stop` gives a hung driver this long; its thread is a daemon and does not keep the process."""
-
-
-@dataclass(frozen=True, slots=True)
-class GrabberCounts:
-    """What has passed since the start; published in `health`.
-
-    Attributes:
-        frames: delivered by the source.
-        skipped: replaced by a newer frame before anybody looked (live).
-        overload: parts refused because the queue was full (triggered).
-        deadline: parts that waited past their deadline (triggered).
-        corrupt: pictures that could not be read.
-        reconnects: openings after the first.
-    """
-
-    frames: int = 0
-    skipped: int = 0
-    overload: int = 0
-    deadline: int = 0
-    corrupt: int = 0
-    reconnects: int = 0
 
 
 class Grabber:
@@ -75,6 +61,7 @@ class Grabber:
         reconnect_max_s: float = 10.0,
         resume_after: int | None = None,
         on_state: StateCallback | None = None,
+        health: PictureHealth | None = None,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
         wall_ns: Callable[[], int] = time.time_ns,
         pause: Callable[[threading.Event, float], object] = threading.Event.wait,
@@ -87,20 +74,26 @@ class Grabber:
             verdict_deadline_s: a triggered part older than this is not judged any more; counted
                 from its arrival here on the monotonic clock, which no time server moves.
             stall_after_s: a live source without a frame for this long is reopened.
-            reconnect_max_s: longest wait between two attempts to open.
+            reconnect_max_s: longest wait between two attempts to open; a local camera's is
+                LOCAL_RETRY_MAX_S at most.
             resume_after: last finished source number; see `Camera.open`.
             on_state: called from the grabber's thread on every change of state.
+            health: looks at every picture of a camera; files are shown as they are.
             pause: waits for the stop event or that many seconds; tests pass their own.
         """
         self.name = name
         self._camera = camera
-        self._mode = camera.describe().mode
+        info = camera.describe()
+        self._mode = info.mode
+        self._health = health if self._mode != "file" else None
         self._queue = FrameQueue(self._mode, queue_depth)
         self._state = CaptureState(
             name,
             self._mode,
             stall_after_s=stall_after_s,
-            reconnect_max_s=reconnect_max_s,
+            reconnect_max_s=min(reconnect_max_s, LOCAL_RETRY_MAX_S)
+            if info.is_local
+            else reconnect_max_s,
             on_state=on_state,
         )
         self._read_slice_s = min(READ_SLICE_S, stall_after_s / 2)
@@ -109,6 +102,7 @@ class Grabber:
         self._monotonic_ns, self._wall_ns, self._pause = monotonic_ns, wall_ns, pause
         self._counts = dict.fromkeys(GrabberCounts.__dataclass_fields__, 0)
         self._opened = 0
+        self._last_frame_id: int | None = None
         self._is_corrupt_told = False
         self._heartbeat_ns = monotonic_ns()
         self._stop = threading.Event()
@@ -200,6 +194,7 @@ class Grabber:
         self._camera.open(self._resume_after)
         self._counts["reconnects"] += self._opened > 0
         self._opened += 1
+        self._last_frame_id = None
         self._state.opened(self._monotonic_ns())
 
     def _read_once(self) -> bool:
@@ -212,10 +207,37 @@ class Grabber:
             self._pass_on_corrupt(error)
             return self._mode == "live" and self._nothing_came()
         self._is_corrupt_told = False
-        self._state.frame_came(self._monotonic_ns())
-        self._counts["frames"] += 1
+        self._count(frame)
+        now_ns = self._monotonic_ns()
+        finding = self._health.look(frame.pixels_hwc, now_ns) if self._health else None
+        if finding is not None and not finding.fault.is_usable:
+            return self._refuse(frame, finding)
+        self._state.frame_came(now_ns, finding)
         self._pass_on(self._stamped(frame))
         return False
+
+    def _count(self, frame: Frame) -> None:
+        """Count a frame, and the ones its number says were lost on the way (live)."""
+        self._counts["frames"] += 1
+        before, self._last_frame_id = self._last_frame_id, frame.frame_id
+        if self._mode == "live" and before is not None:
+            self._counts["missed"] += max(0, frame.frame_id - before - 1)
+
+    def _refuse(self, frame: Frame, finding: Finding) -> bool:
+        """Hand no unusable picture on; True when the source has to be opened again.
+
+        A repeated picture of a live source is as good as none: it stalls in the same time.
+        """
+        is_repeat = finding.fault is PictureFault.REPEATED
+        self._counts["repeated" if is_repeat else "unusable"] += 1
+        if self._mode == "live" and is_repeat:
+            return self._nothing_came(finding.why)
+        stands_still = self._state.unusable_came(self._monotonic_ns(), finding)
+        if self._mode == "triggered":
+            self._pass_on(unjudged_of(frame, finding.fault.value, finding.why))
+        if stands_still:
+            self._back_off(self._state.stalled(finding.why))
+        return stands_still
 
     def _stamped(self, frame: Frame) -> Frame:
         """Return the frame with its arrival as its time where the source has no steady clock.
@@ -227,11 +249,11 @@ class Grabber:
             return frame
         return replace(frame, monotonic_ns=self._monotonic_ns())
 
-    def _nothing_came(self) -> bool:
+    def _nothing_came(self, why: str = "") -> bool:
         """Back off when a live source has stalled; tell whether it has."""
         if not self._state.nothing_came(self._monotonic_ns()):
             return False
-        self._back_off(self._state.stalled())
+        self._back_off(self._state.stalled(why))
         return True
 
     def _pass_on(self, item: Frame | Unjudged) -> None:
@@ -253,15 +275,8 @@ class Grabber:
         self._is_corrupt_told = True
         if self._mode == "live":
             return
-        record = Unjudged(
-            camera=self.name,
-            source_number=error.source_number,
-            trigger_id=error.source_name if self._mode == "triggered" else None,
-            captured_at_ns=self._wall_ns(),
-            reason=CORRUPT_PICTURE,
-            message=str(error),
-            source_name=error.source_name,
-        )
+        is_triggered = self._mode == "triggered"
+        record = unjudged_of_corrupt(self.name, error, self._wall_ns(), is_triggered)
         self._pass_on(record)
 
     def _close(self) -> None:

@@ -56,8 +56,10 @@ class ScriptedCamera:
         *,
         open_faults: list[Exception | None] | None = None,
         clock: Clock | None = None,
+        is_local: bool = False,
     ) -> None:
         self.mode: CameraMode = mode
+        self.is_local = is_local
         self.opened_after: list[int | None] = []
         self.closes = 0
         self._steps: Iterator[Step] = iter(script)
@@ -87,7 +89,8 @@ class ScriptedCamera:
         self.closes += 1
 
     def describe(self) -> CameraInfo:
-        return CameraInfo("scripted:", self.mode, None, self.mode != "live", self.mode == "file")
+        is_file, is_numbered = self.mode == "file", self.mode != "live"
+        return CameraInfo("scripted:", self.mode, None, is_numbered, is_file, self.is_local)
 
     def _frame(self, number: int) -> Frame:
         self._frames += 1

@@ -13,14 +13,24 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from deploy.trust_commands import add_trust_commands
+
 PLAIN_PORT = 1883
 TLS_PORT = 8883
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 1 failed, 2 wrong use."""
+    from edge_app.errors import EdgeError
+
     arguments = _parser().parse_args(argv)
-    return _watch(arguments)
+    try:
+        return int(arguments.work(arguments))
+    except EdgeError as error:
+        print(f"edge-deploy {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,45 +49,40 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--client-id", help="name of the session that the broker keeps for you")
     watch.add_argument("--count", type=int, metavar="N", help="end after N alerts")
     watch.add_argument("--timeout-s", type=float, metavar="S", help="end after S seconds")
+    watch.set_defaults(work=_watch)
+    add_trust_commands(commands)
     return parser
 
 
 def _watch(arguments: argparse.Namespace) -> int:
     from deploy.watch import Watch, WatchOptions
-    from edge_app.errors import EdgeError
     from edge_app.mqtt.settings import MqttSettings
     from edge_app.mqtt.topics import alert_filter
 
     is_tls = arguments.tls or any((arguments.ca_file, arguments.cert_file, arguments.key_file))
-    try:
-        host, port = _address(arguments.broker, TLS_PORT if is_tls else PLAIN_PORT)
-        settings = MqttSettings(
-            host=host,
-            port=port,
-            username=arguments.username,
-            password_file=arguments.password_file,
-            ca_file=arguments.ca_file,
-            cert_file=arguments.cert_file,
-            key_file=arguments.key_file,
-            tls=is_tls,
-        )
-        options = WatchOptions(
-            settings=settings,
-            topic=alert_filter(arguments.site, arguments.line, arguments.device),
-            client_id=arguments.client_id or f"edge-watch-{socket.gethostname()}",
-            as_json=arguments.json,
-            evidence_folder=arguments.evidence,
-            count=arguments.count,
-            timeout_s=arguments.timeout_s,
-        )
-        watch = Watch(options)
-        _stop_on_signals(watch.stop)
-        return watch.run()
-    except EdgeError as error:
-        print(f"edge-deploy watch: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        return 0
+    host, port = _address(arguments.broker, TLS_PORT if is_tls else PLAIN_PORT)
+    settings = MqttSettings(
+        host=host,
+        port=port,
+        username=arguments.username,
+        password_file=arguments.password_file,
+        ca_file=arguments.ca_file,
+        cert_file=arguments.cert_file,
+        key_file=arguments.key_file,
+        tls=is_tls,
+    )
+    options = WatchOptions(
+        settings=settings,
+        topic=alert_filter(arguments.site, arguments.line, arguments.device),
+        client_id=arguments.client_id or f"edge-watch-{socket.gethostname()}",
+        as_json=arguments.json,
+        evidence_folder=arguments.evidence,
+        count=arguments.count,
+        timeout_s=arguments.timeout_s,
+    )
+    watch = Watch(options)
+    _stop_on_signals(watch.stop)
+    return watch.run()
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:

@@ -61,14 +61,18 @@ class Contents:
     Attributes:
         files: member name → bytes, without manifest.json and bundle.sig; graphs only unless all
             were to be kept.
+        digests: member name → sha256, without bundle.sig.
         has_signature: a bundle.sig is there.
+        body_offset: where in the file the unsigned bundle begins, in bytes.
         verified: what it proves; None when no trust was given.
     """
 
     sha256: str
     manifest: Manifest
     files: Mapping[str, bytes]
+    digests: Mapping[str, str]
     has_signature: bool
+    body_offset: int
     verified: VerifiedBundle | None
 
 
@@ -99,9 +103,10 @@ def read_contents(
     label = path.name
     with _opened(path, limits) as reader:
         entry = reader.next_entry()
-        text = None
+        text, body_offset = None, 0
         if entry is not None and entry.name == SIGNATURE:
             text = _small(reader, entry, MAX_SIGNATURE_BYTES, label)
+            body_offset = reader.position
             entry = reader.next_entry()
         signed = _signed(text, trust, label) if trust is not None else None
         members = _Members(reader, limits, label, keeps_all)
@@ -116,7 +121,10 @@ def read_contents(
         if name.endswith(GRAPH_SUFFIX):
             check_self_contained(data, name, label)
     verified = None if signed is None else _verified(sha256, manifest, signed)
-    return Contents(sha256, manifest, members.files, text is not None, verified)
+    digests = {name: member.sha256 for name, member in members.seen.items()}
+    return Contents(
+        sha256, manifest, members.files, digests, text is not None, body_offset, verified
+    )
 
 
 class _Members:

@@ -55,11 +55,7 @@ def check_admissible(
     if product is not None and product != manifest.product:
         raise BundleError(f"{what}: it is for the product {manifest.product}, not {product}.")
     check_target(manifest, device)
-    if expiry is not None and now >= expiry.at:
-        raise BundleError(
-            f"{what}: {expiry.of} expired on {expiry.at:%Y-%m-%d %H:%M} UTC, here it is "
-            f"{now:%Y-%m-%d %H:%M}. Sign it again, or set this device's clock if that is wrong."
-        )
+    check_not_expired(manifest, expiry, now)
     if installed_high_water is None or manifest.serial >= installed_high_water or allow_back:
         return
     raise BundleError(
@@ -81,6 +77,21 @@ def check_target(manifest: Manifest, device: DeviceName) -> None:
         f"Bundle {manifest.product} {manifest.serial} refused: it is for "
         f"{', '.join(manifest.targets) or 'nobody'}, this device is {'/'.join(name)}. "
         "Push the one that is meant for it."
+    )
+
+
+def check_not_expired(manifest: Manifest, expiry: Expiry | None, now: datetime) -> None:
+    """Return if the bundle may still be installed.
+
+    Raises:
+        BundleError: its signature's or its key's time is over.
+    """
+    if expiry is None or now < expiry.at:
+        return
+    raise BundleError(
+        f"Bundle {manifest.product} {manifest.serial} refused: {expiry.of} expired on "
+        f"{expiry.at:%Y-%m-%d %H:%M} UTC, here it is {now:%Y-%m-%d %H:%M}. Sign it again, or set "
+        "this clock if that is wrong."
     )
 
 

@@ -75,9 +75,14 @@ class UstarReader:
 
     def __init__(self, file: BinaryIO, length: int, label: str) -> None:
         self._file = file
-        self._left = length
+        self._length = self._left = length
         self._label = label
         self._whole = hashlib.sha256()
+
+    @property
+    def position(self) -> int:
+        """How many bytes have been read."""
+        return self._length - self._left
 
     @property
     def sha256(self) -> str:

@@ -1,0 +1,121 @@
+"""`edge-deploy keygen | sign | verify`: their arguments and what they print."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge_app.bundle_verify import VerifiedBundle
+
+
+def add_trust_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the three commands to `edge-deploy`."""
+    keygen = commands.add_parser("keygen", help="make a key pair that signs bundles")
+    keygen.add_argument("--out", type=Path, required=True, metavar="DIR")
+    keygen.add_argument("--name", default="bundle-signing", help="of the two files")
+    keygen.add_argument("--expires", metavar="DATE", help="e.g. 2028-01-31; default: never")
+    _add_passphrase(keygen)
+    keygen.set_defaults(work=_keygen)
+
+    sign = commands.add_parser("sign", help="sign a bundle for the devices that trust the key")
+    sign.add_argument("bundle", type=Path, metavar="BUNDLE")
+    sign.add_argument("--key", type=Path, required=True, metavar="FILE.key")
+    sign.add_argument("--out", type=Path, required=True, metavar="SIGNED")
+    sign.add_argument(
+        "--expires", metavar="DATE", help="no device installs it from then on; default: never"
+    )
+    sign.add_argument(
+        "--allow-back", action="store_true", help="devices may go back to it from a newer serial"
+    )
+    _add_passphrase(sign)
+    sign.set_defaults(work=_sign)
+
+    verify = commands.add_parser("verify", help="check a bundle as a device does")
+    verify.add_argument("bundle", type=Path, metavar="BUNDLE")
+    verify.add_argument("--keys", type=Path, required=True, metavar="DIR")
+    verify.add_argument(
+        "--device", metavar="SITE/LINE/DEVICE", help="also check that it is meant for this one"
+    )
+    verify.set_defaults(work=_verify)
+
+
+def _add_passphrase(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--passphrase-file",
+        type=Path,
+        metavar="FILE",
+        help="its first line; default: the variable CROPLIQ_KEY_PASSPHRASE, else none",
+    )
+
+
+def _keygen(arguments: argparse.Namespace) -> int:
+    from deploy.keys import PASSPHRASE_VARIABLE, PRIVATE_SUFFIX, generate_key, read_passphrase
+    from edge_app.trust import KEY_SUFFIX
+
+    passphrase = read_passphrase(arguments.passphrase_file, os.environ)
+    expires_at = _future(arguments.expires)
+    key = generate_key(arguments.out, arguments.name, passphrase, expires_at)
+    base = arguments.out / arguments.name
+    print(f"key id   {key.key_id}")
+    print(f"private  {base}{PRIVATE_SUFFIX}   keep it off the devices")
+    print(f"public   {base}{KEY_SUFFIX}   goes into every device's bundle.trusted_keys_dir")
+    if passphrase is None:
+        print(f"The private key is not encrypted; {PASSPHRASE_VARIABLE} would do that.")
+    return 0
+
+
+def _sign(arguments: argparse.Namespace) -> int:
+    from deploy.keys import load_private_key, read_passphrase
+    from deploy.sign import sign_bundle
+    from edge_app.signature import SigningTerms
+
+    passphrase = read_passphrase(arguments.passphrase_file, os.environ)
+    key = load_private_key(arguments.key, passphrase)
+    terms = SigningTerms(expires_at=_future(arguments.expires), allow_back=arguments.allow_back)
+    _print_verified(sign_bundle(arguments.bundle, key, arguments.out, terms))
+    print(f"written  {arguments.out}, {arguments.out.stat().st_size} bytes")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from deploy.sign import WORKSTATION_LIMITS
+    from edge_app.bundle_verify import verify_bundle
+    from edge_app.mqtt.topics import DeviceName
+    from edge_app.trust import load_trust
+    from edge_app.trust_rules import check_not_expired, check_target
+
+    verified = verify_bundle(arguments.bundle, load_trust(arguments.keys), WORKSTATION_LIMITS)
+    check_not_expired(verified.manifest, verified.expiry, datetime.now(timezone.utc))
+    if arguments.device is not None:
+        check_target(verified.manifest, DeviceName.parse(arguments.device))
+    _print_verified(verified)
+    return 0
+
+
+def _print_verified(verified: VerifiedBundle) -> None:
+    manifest, expiry = verified.manifest, verified.expiry
+    print(f"product  {manifest.product}, serial {manifest.serial}")
+    print(f"for      {', '.join(manifest.targets)}")
+    print(f"sha256   {verified.sha256}")
+    print(f"signed   by key {verified.key_id}")
+    if expiry is not None:
+        print(f"expires  {expiry.at:%Y-%m-%d %H:%M} UTC ({expiry.of})")
+    if verified.allow_back:
+        print("allows   going back from a newer serial")
+
+
+def _future(text: str | None) -> datetime | None:
+    """Return the moment of --expires, which must not have passed."""
+    from edge_app.errors import ConfigError
+    from edge_app.trust import parse_moment
+
+    if text is None:
+        return None
+    moment = parse_moment(text, "--expires")
+    if moment <= datetime.now(timezone.utc):
+        raise ConfigError(f"--expires {text} has passed already.")
+    return moment

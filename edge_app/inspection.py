@@ -7,6 +7,7 @@ network, a page or a person: events go into the outbox on disk, everything else 
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +18,6 @@ import numpy as np
 
 from edge_app.cameras.grabber import CameraState, Grabber, Unjudged
 from edge_app.errors import EdgeError
-from edge_app.line import InspectionLine
 from edge_app.records import AlarmEvent, Frame, FrameReport
 
 _log = logging.getLogger(__name__)
@@ -27,6 +27,22 @@ SHARED_POLL_S = 0.01
 
 SINGLE_POLL_S = 0.25
 """With one camera its queue wakes us; this is only how often a stop request is looked at."""
+
+
+class Line(Protocol):
+    """Judges one camera's parts: a model's `InspectionLine`, or one that has no model."""
+
+    def inspect(self, frame: Frame) -> FrameReport: ...
+
+    def miss(self, frame: Frame, reason: str) -> FrameReport: ...
+
+    def finish(self, frame: Frame) -> FrameReport: ...
+
+    def gap(self, first_number: int, last_number: int, reason: str) -> AlarmEvent: ...
+
+
+Succeed = Callable[[Line, "Frame | None"], tuple[Line, "FrameReport | None"]]
+"""Takes a line and its latest frame; returns the line after it, and what closing the old led to."""
 
 
 class EventSink(Protocol):
@@ -72,7 +88,7 @@ class Post:
 
     name: str
     grabber: Grabber
-    line: InspectionLine
+    line: Line
     gaps: GapWatch
     can_resume: bool = False
     latest: Frame | None = None
@@ -102,6 +118,7 @@ class InspectionThread:
         self._stop = threading.Event()
         self._heartbeat_ns = monotonic_ns()
         self._failure: BaseException | None = None
+        self._errands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="inspection", daemon=True)
 
     def start(self) -> None:
@@ -125,10 +142,34 @@ class InspectionThread:
         """Monotonic time of the loop's last round, for the watchdog."""
         return self._heartbeat_ns
 
+    def between_parts(self, errand: Callable[[], None]) -> None:
+        """Have a quick errand done by this thread, after the frame in hand and before the next."""
+        self._errands.put(errand)
+
+    def exchange(self, name: str, succeed: Succeed) -> None:
+        """Put another line in a camera's place; as an errand only. No waiting frame is touched."""
+        for post in self._posts:
+            if post.name == name and not post.is_closed:
+                post.line, report = succeed(post.line, post.latest)
+                if report is not None:
+                    self._hand_on(post, report, None)
+
+    def is_caught_up(self) -> bool:
+        """Tell whether no frame waits anywhere."""
+        return all(post.grabber.queue_length() == 0 for post in self._posts)
+
+    def _run_errands(self) -> None:
+        while not self._errands.empty():
+            try:
+                self._errands.get()()
+            except Exception:  # what was in place before goes on judging
+                _log.exception("an errand between two parts failed")
+
     def _run(self) -> None:
         try:
             while not self._stop.is_set() and not all(p.is_closed for p in self._posts):
                 self._heartbeat_ns = self._monotonic_ns()
+                self._run_errands()
                 for post in self._posts:
                     self._turn(post)
             for post in self._posts:

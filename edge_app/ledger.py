@@ -53,6 +53,7 @@ class _Entry:
     evidence: Evidence | None = None
     failed_frame: int | None = None
     failed_reason: str = ""
+    is_sealed: bool = False
 
 
 class PartLedger:
@@ -95,6 +96,24 @@ class PartLedger:
         """Return how many of a part's views were judged; 0 for an unknown part."""
         entry = self._entries.get(part_id)
         return entry.verdict.views_judged if entry else 0
+
+    def is_open(self, part_id: str) -> bool:
+        """Tell whether further views of a part may be judged; a new model leaves the old one's
+        verdicts alone, because their scores have another scale."""
+        entry = self._entries.get(part_id)
+        return entry is None or not entry.is_sealed
+
+    def hand_over(self, model: ModelIdentity, threshold: float, threshold_id: str) -> None:
+        """Let another model judge from now on: judged parts keep their verdict, the others are
+        the new model's."""
+        self._model, self._threshold, self._threshold_id = model, threshold, threshold_id
+        for entry in self._entries.values():
+            if entry.verdict.views_judged:
+                entry.is_sealed = True
+            else:
+                entry.verdict = replace(
+                    entry.verdict, model=model, threshold=threshold, threshold_id=threshold_id
+                )
 
     def sight(self, part_id: str, frame: Frame, corners_xy: tuple[PointXy, ...]) -> None:
         """Note that a part is in the picture; it is NOT_INSPECTED until a view is judged."""

@@ -104,6 +104,16 @@ class InspectionLine:
         self._keep_evidence = keep_evidence
         self._is_blind = False
 
+    @property
+    def tracker(self) -> Tracker:
+        """What follows the parts; a successor on the same belt goes on with it."""
+        return self._tracker
+
+    @property
+    def ledger(self) -> PartLedger:
+        """What is known of the parts in the picture; a successor goes on with it."""
+        return self._ledger
+
     def inspect(self, frame: Frame) -> FrameReport:
         """Take one frame through the whole path.
 
@@ -182,7 +192,9 @@ class InspectionLine:
         return (self._tracker.part_id(frame),) if is_new and not sighting.departed else ()
 
     def _is_due(self, view: PartView) -> bool:
-        return view.is_whole and self._ledger.views_judged(view.part_id) < self._max_views
+        if not view.is_whole or not self._ledger.is_open(view.part_id):
+            return False
+        return self._ledger.views_judged(view.part_id) < self._max_views
 
     def _posed(self, frame: Frame, view: PartView) -> PartView:
         box = self._pose.find(frame.pixels_hwc, view.detection.box_cxcywhr)

@@ -136,15 +136,18 @@ def make_line(
     tracker: Tracker,
     new_alarm_id: Callable[[], str],
     keep_evidence: KeepEvidence,
+    ledger: PartLedger | None = None,
 ) -> InspectionLine:
-    """Return the line of one camera, judging with `model`."""
-    ledger = PartLedger(
-        camera,
-        model.identity,
-        model.limits.score_threshold,
-        model.limits.threshold_id,
-        new_alarm_id,
-    )
+    """Return the line of one camera, judging with `model`.
+
+    Args:
+        ledger: of a line that `model` takes over from, with the parts in the picture.
+    """
+    whose = (model.identity, model.limits.score_threshold, model.limits.threshold_id)
+    if ledger is None:
+        ledger = PartLedger(camera, *whose, new_alarm_id)
+    else:
+        ledger.hand_over(*whose)
     return InspectionLine(
         finder=model.finder,
         pose=model.pose,

@@ -18,13 +18,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edge_app.alarm_sink import AlarmSink
-from edge_app.bundle import Bundle, BundleLimits, read_bundle
-from edge_app.cameras.grabber import Grabber
+from edge_app.bundle import Bundle
+from edge_app.bundle_open import how_signed, open_bundle
 from edge_app.cameras.protocol import Camera
 from edge_app.cameras.registry import open_camera
+from edge_app.capture import make_grabber
 from edge_app.clock import clock_is_synchronised
 from edge_app.config_model import AppConfig, CameraConfig, is_loopback
-from edge_app.errors import BundleError, ConfigError
+from edge_app.errors import ConfigError
 from edge_app.evidence import EvidenceStore
 from edge_app.health import CameraCounter, read_health
 from edge_app.inspection import GapWatch, InspectionThread, Post
@@ -59,21 +60,6 @@ DRAIN_S = 30.0
 Observer = Callable[[FrameReport], None]
 
 
-def open_bundle(path: Path, allow_unsigned: bool, max_bytes: int) -> Bundle:
-    """Return the bundle, refusing an unsigned one unless it is allowed.
-
-    Raises:
-        BundleError: see `read_bundle`; or it is unsigned, or signed (no verification yet).
-    """
-    bundle = read_bundle(path, BundleLimits(max_bytes=max_bytes))
-    if not allow_unsigned:
-        raise BundleError(
-            f"Bundle {path.name} refused: this version cannot verify signatures yet, so nothing "
-            "vouches for it. Set bundle.allow_unsigned = true if you trust where it comes from."
-        )
-    return bundle
-
-
 class EdgeApp:
     """Everything that runs on the device, wired together.
 
@@ -100,9 +86,7 @@ class EdgeApp:
         self._who = DeviceName(config.device.site, config.device.line, config.device.device)
         if config.bundle.path is None:
             raise ConfigError("[bundle] path is missing: there is nothing to judge with.")
-        bundle = open_bundle(
-            config.bundle.path, config.bundle.allow_unsigned, config.bundle.max_bundle_mb << 20
-        )
+        bundle = open_bundle(config.bundle.path, config.bundle, self._who)
         self.model = _with_overrides(load_model(bundle, config.runtime.threads), config)
         config.device.state_dir.mkdir(parents=True, exist_ok=True)
         self.outbox = Outbox(
@@ -280,15 +264,11 @@ class EdgeApp:
     def _make_post(self, config: CameraConfig, camera: Camera) -> Post:
         info = camera.describe()
         last = self.outbox.last_finished(config.name) if info.is_numbered else None
-        grabber = Grabber(
+        grabber = make_grabber(
+            config,
             camera,
-            config.name,
-            queue_depth=config.queue_depth,
-            verdict_deadline_s=config.verdict_deadline_ms / 1e3,
-            stall_after_s=config.stall_after_s,
-            reconnect_max_s=config.reconnect_max_s,
-            resume_after=last,
-            on_state=lambda state, why: self._camera_changed(config.name, state.value, why),
+            last,
+            lambda state, why: self._camera_changed(config.name, state.value, why),
         )
         prefix = f"{config.name}-{self.outbox.session}"
         tracker = make_tracker(info, prefix, self.model.fills_frame, config.belt_px_per_s_xy)
@@ -340,7 +320,7 @@ class EdgeApp:
                 "Serial": str(identity.serial),
                 "Precision": identity.precision,
                 "Threshold": f"{limits.score_threshold:.3f} ({limits.threshold_id})",
-                "Signed": "yes" if bundle.is_signed else "no (allowed by configuration)",
+                "Signed": how_signed(bundle),
                 "SHA-256": bundle.sha256[:16],
             }
         )

@@ -10,7 +10,7 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -64,6 +64,7 @@ def _existing_file(path: Path, info: ValidationInfo) -> Path:
 
 AnchoredPath = Annotated[Path, Field(strict=False), AfterValidator(_anchored)]
 ExistingFile = Annotated[Path, Field(strict=False), AfterValidator(_existing_file)]
+FaultName = Literal["repeated", "black", "white", "blurred", "moved"]
 TopicLevel = Annotated[str, AfterValidator(_topic_level)]
 
 
@@ -86,6 +87,7 @@ class BundleConfig(Table):
     """The model bundle to judge with; `path` may be left out where an agent brings bundles."""
 
     path: ExistingFile | None = None
+    trusted_keys_dir: AnchoredPath | None = None
     allow_unsigned: bool = False
     max_bundle_mb: int = Field(512, ge=1, le=16_384)
 
@@ -100,6 +102,7 @@ class CameraConfig(Table):
     verdict_deadline_ms: float = Field(1000.0, gt=0, le=600_000)
     stall_after_s: float = Field(5.0, ge=0.1, le=3600)
     reconnect_max_s: float = Field(10.0, ge=0.5, le=3600)
+    picture_faults: Annotated[tuple[FaultName, ...], Field(strict=False)] = get_args(FaultName)
     alarm_debounce_s: float = Field(1.0, ge=0, le=3600)
     belt_px_per_s_xy: Annotated[tuple[float, float], Field(strict=False)] | None = None
 

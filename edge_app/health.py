@@ -45,14 +45,20 @@ class CameraCounter:
         period_s = max(now_s - self._period_start_s, 1e-3)
         rate = (self._frames - self._period_frames) / period_s
         self._period_frames, self._period_start_s = self._frames, now_s
-        ordered = sorted(self._latencies_ms)
+        ordered, counts = sorted(self._latencies_ms), post.grabber.counts()
         return CameraHealth(
             camera=post.name,
             frames_per_second=round(rate, 2),
             latency_ms_p50=_quantile(ordered, 0.5),
             latency_ms_p95=_quantile(ordered, 0.95),
             frames=self._frames,
-            frames_skipped=post.grabber.counts().skipped,
+            frames_skipped=counts.skipped,
+            frames_captured=counts.frames,
+            frames_missed=counts.missed,
+            frames_repeated=counts.repeated,
+            frames_unusable=counts.unusable,
+            frames_corrupt=counts.corrupt,
+            reconnects=counts.reconnects,
             parts=self._parts,
             parts_ng=self._ng,
             parts_not_inspected=self._not_inspected,

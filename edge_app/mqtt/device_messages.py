@@ -10,7 +10,9 @@ from edge_app.mqtt.message_base import Body, Count, Message, Rfc3339
 from edge_app.mqtt.part_messages import ModelBody
 
 StatusName = Literal["online", "stopped", "offline", "degraded"]
-CameraStateName = Literal["capturing", "waiting_for_trigger", "stalled", "reconnecting", "ended"]
+CameraStateName = Literal[
+    "capturing", "impaired", "blind", "waiting_for_trigger", "stalled", "reconnecting", "ended"
+]
 
 
 class CameraAlarmLevel(Message):
@@ -77,6 +79,12 @@ class CameraHealth(Body):
     latency_ms_p95: float | None = None
     frames: Count = 0
     frames_skipped: Count = 0
+    frames_captured: Count = Field(default=0, description="delivered by the camera")
+    frames_missed: Count = Field(default=0, description="lost between camera and device")
+    frames_repeated: Count = Field(default=0, description="the picture before again; not judged")
+    frames_unusable: Count = Field(default=0, description="black or white; not judged")
+    frames_corrupt: Count = Field(default=0, description="could not be read")
+    reconnects: Count = Field(default=0, description="openings after the first")
     parts: Count = 0
     parts_ng: Count = 0
     parts_not_inspected: Count = 0

@@ -27,12 +27,17 @@ _REASONS = {
     "no_model": "no model is loaded",
     "stalled": "the camera stood still",
     "corrupt_picture": "the picture could not be read",
+    "repeated_picture": "the camera gave the picture before once more",
+    "black_picture": "the picture is black",
+    "white_picture": "the picture is white",
     "lost": "the pictures were lost before they were inspected",
     "restart": "the inspection was restarted",
 }
 
 _CAMERA_STATES = {
     "capturing": "capturing",
+    "impaired": "pictures are not as they were",
+    "blind": "no usable picture",
     "waiting_for_trigger": "waiting for the next trigger",
     "stalled": "stalled",
     "reconnecting": "not reachable, trying again",
@@ -41,7 +46,7 @@ _CAMERA_STATES = {
 
 GOOD_CAMERA_STATES = ("capturing", "waiting_for_trigger")
 IDLE_CAMERA_STATES = ("", "ended")
-BLIND_CAMERA_STATES = ("stalled", "reconnecting")
+BLIND_CAMERA_STATES = ("blind", "stalled", "reconnecting")
 
 
 def reason_words(reason: str) -> str:

@@ -1,0 +1,39 @@
+"""From a camera's table in the configuration to its grabber."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edge_app.cameras.capture_state import StateCallback
+from edge_app.cameras.grabber import Grabber
+from edge_app.cameras.picture_health import PictureFault, PictureHealth
+from edge_app.cameras.protocol import Camera
+from edge_app.config_model import CameraConfig
+
+
+def make_grabber(
+    config: CameraConfig, camera: Camera, resume_after: int | None, on_state: StateCallback
+) -> Grabber:
+    """Return the grabber of one camera, not yet started.
+
+    Args:
+        resume_after: last finished source number, of a source that can resume.
+        on_state: called on every change of the camera's state.
+    """
+    return Grabber(
+        camera,
+        config.name,
+        queue_depth=config.queue_depth,
+        verdict_deadline_s=config.verdict_deadline_ms / 1e3,
+        stall_after_s=config.stall_after_s,
+        reconnect_max_s=config.reconnect_max_s,
+        resume_after=resume_after,
+        on_state=on_state,
+        health=make_health(config.picture_faults),
+    )
+
+
+def make_health(names: Sequence[str]) -> PictureHealth | None:
+    """Return what looks for the named faults; None when there is nothing to look for."""
+    faults = [PictureFault[name.upper()] for name in names]
+    return PictureHealth(faults) if faults else None

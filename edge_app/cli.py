@@ -55,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     inspect = commands.add_parser("inspect", help="judge pictures on disk, one part each")
     inspect.add_argument("path", type=Path, help="a picture or a folder of pictures")
     inspect.add_argument("--bundle", type=Path, required=True, metavar="FILE")
+    inspect.add_argument(
+        "--keys", type=Path, metavar="DIR", help="refuse a bundle that no key in DIR has signed"
+    )
     inspect.add_argument("--json", action="store_true", help="one JSON object per picture")
     inspect.add_argument("--out", type=Path, metavar="DIR", help="write pictures with map")
     inspect.set_defaults(work=_inspect)
@@ -151,8 +154,10 @@ def _inspect(args: argparse.Namespace) -> int:
     from edge_app.bundle import read_bundle
     from edge_app.model import load_model
     from edge_app.offline import inspect_pictures, pictures_at, saved_views
+    from edge_app.trust import load_trust
 
-    model = load_model(read_bundle(args.bundle))
+    trust = load_trust(args.keys) if args.keys else None
+    model = load_model(read_bundle(args.bundle, trust=trust))
     pictures = pictures_at(args.path)
     show = saved_views(args.out, model.limits.map_threshold) if args.out else None
     for result in inspect_pictures(model, pictures, show):

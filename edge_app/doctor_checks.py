@@ -14,11 +14,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from edge_app.bundle import BundleLimits, read_bundle
+from edge_app.bundle_open import how_signed, open_bundle
 from edge_app.cameras.registry import family_of, open_camera
 from edge_app.clock import clock_is_synchronised
 from edge_app.config_model import AppConfig, CameraConfig
-from edge_app.errors import BundleError, CameraError
+from edge_app.errors import BundleError, CameraError, ConfigError
+from edge_app.mqtt.topics import DeviceName
 
 CheckState = Literal["ok", "warning", "fail", "absent"]
 
@@ -208,16 +209,21 @@ def check_bundle(config: AppConfig) -> Check:
     """Whether the bundle can be read and may be used."""
     if config.bundle.path is None:
         return Check("bundle", "absent", "No [bundle] path: the agent's slots bring bundles.")
-    limits = BundleLimits(max_bytes=config.bundle.max_bundle_mb * MB)
+    device = DeviceName(config.device.site, config.device.line, config.device.device)
     try:
-        bundle = read_bundle(config.bundle.path, limits)
+        bundle = open_bundle(config.bundle.path, config.bundle, device)
     except BundleError as error:
-        return Check("bundle", "fail", str(error), "Build or copy the bundle again.")
+        return Check("bundle", "fail", str(error), "Build, sign or copy the bundle again.")
+    except ConfigError as error:
+        return Check("bundle", "fail", str(error), "Put the public keys there.")
     manifest = bundle.manifest
-    detail = f"{manifest.product} {manifest.serial}, sha256 {bundle.sha256[:12]}, is readable."
-    if not bundle.is_signed and not config.bundle.allow_unsigned:
-        advice = "Sign it, or set allow_unsigned = true for a trial."
-        return Check("bundle", "fail", f"{detail[:-1]} but not signed.", advice)
+    detail = (
+        f"{manifest.product} {manifest.serial}, sha256 {bundle.sha256[:12]}, is readable; "
+        f"signed: {how_signed(bundle)}."
+    )
+    if bundle.verified is None:
+        advice = "For production: sign it, set trusted_keys_dir and allow_unsigned = false."
+        return Check("bundle", "warning", detail, advice)
     return Check("bundle", "ok", detail)
 
 

@@ -164,8 +164,52 @@ class Tolerances(_Strict):
     latency_ms: Finite | None = None
 
 
+class ParityFigures(_Strict):
+    """One variant beside the fp32 one, part by part, through the whole line.
+
+    Attributes:
+        source: the parts' source, without paths.
+        parts: judged by both.
+        flips: parts with another verdict, each variant under its own threshold.
+        unmatched: parts that only one of the two judged.
+        score_difference_median: of |variant − fp32| after the thresholds are laid together, in
+            units of the fp32 threshold.
+        score_difference_largest: likewise, the largest.
+    """
+
+    source: str
+    parts: Annotated[int, Field(ge=1)]
+    flips: Annotated[int, Field(ge=0)]
+    unmatched: Annotated[int, Field(ge=0)]
+    score_difference_median: Finite
+    score_difference_largest: Finite
+
+
+class Parity(_Strict):
+    """How a variant was made and how near it stays to the fp32 one.
+
+    Attributes:
+        ranges: rule the int8 ranges were drawn by, per graph; empty for fp16.
+        int8_nodes, fp16_nodes: nodes computed so, per graph; everything else stays fp32.
+        weight_share: bytes of those nodes' weights as a share of fp32, per precision.
+        calibration: on the parts that set the variant's thresholds.
+        held_out: on parts that set nothing; None where no source was given.
+    """
+
+    ranges: dict[str, str] = {}
+    int8_nodes: dict[str, tuple[str, ...]] = {}
+    fp16_nodes: dict[str, tuple[str, ...]] = {}
+    weight_share: dict[str, Finite] = {}
+    calibration: ParityFigures
+    held_out: ParityFigures | None = None
+
+
 class Variant(_Strict):
-    """One precision of the same model: its files, thresholds and golden expectations."""
+    """One precision of the same model: its files, thresholds and golden expectations.
+
+    Attributes:
+        parity: against the fp32 variant; None for fp32 itself.
+    """
 
     precision: Literal["fp32", "fp16", "int8"]
     detector: str | None
@@ -173,6 +217,7 @@ class Variant(_Strict):
     thresholds: Thresholds
     golden: tuple[GoldenPicture, ...]
     tolerances: Tolerances = Tolerances()
+    parity: Parity | None = None
 
 
 class Provenance(_Strict):

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from deploy.package_command import add_package_command
 from deploy.trust_commands import add_trust_commands
 
 PLAIN_PORT = 1883
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--timeout-s", type=float, metavar="S", help="end after S seconds")
     watch.set_defaults(work=_watch)
     add_trust_commands(commands)
+    add_package_command(commands)
     return parser
 
 

@@ -1,0 +1,115 @@
+"""One archive that turns a fresh device into an inspecting one.
+
+cropliq-edge-device/
+    install.sh              packaging/install.sh
+    SHA256SUMS              of every other file; install.sh checks it first
+    wheels/                 edge_app, and with a target everything it needs
+    constraints.txt         the versions that were tested together
+    OFFLINE                 the target, e.g. "python 3.10 aarch64"; only with one
+    systemd/*.service
+    edge-app.example.toml
+    trusted_keys/           *.pub and revoked.txt
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.wheels import ROOT, Target, build_device_wheel, download_dependencies
+from edge_app.errors import DataError
+
+FOLDER = "cropliq-edge-device"
+SUMS = "SHA256SUMS"
+
+
+@dataclass(frozen=True, slots=True)
+class PackageOptions:
+    """What to pack.
+
+    Attributes:
+        out: the archive to write; replaced if it is there.
+        keys: folder with the public keys that devices shall trust, or None.
+        offline: pack the dependencies' wheels for this device too; None: the device fetches them.
+        constraints: versions to install.
+    """
+
+    out: Path
+    keys: Path | None = None
+    offline: Target | None = None
+    constraints: Path = ROOT / "constraints.txt"
+
+
+def write_package(options: PackageOptions) -> None:
+    """Write the archive; the same sources and versions give the same bytes.
+
+    Raises:
+        DataError: a wheel cannot be built or fetched, or the keys are not public keys.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / FOLDER
+        _fill(folder, options)
+        sums = "".join(f"{_sha256(p)}  {p.relative_to(folder)}\n" for p in _files(folder))
+        (folder / SUMS).write_text(sums)
+        partial = options.out.with_name(options.out.name + ".partial")
+        partial.write_bytes(_tar_of(folder))
+        partial.replace(options.out)
+
+
+def _fill(folder: Path, options: PackageOptions) -> None:
+    wheels = folder / "wheels"
+    wheels.mkdir(parents=True)
+    wheel = build_device_wheel(wheels)
+    if options.offline is not None:
+        download_dependencies(wheel, options.offline, options.constraints, wheels)
+        (folder / "OFFLINE").write_text(f"{options.offline}\n")
+    shutil.copy(options.constraints, folder / "constraints.txt")
+    shutil.copy(ROOT / "packaging" / "install.sh", folder)
+    shutil.copy(ROOT / "edge_app" / "assets" / "edge-app.example.toml", folder)
+    shutil.copytree(ROOT / "systemd", folder / "systemd")
+    _copy_keys(options.keys, folder / "trusted_keys")
+
+
+def _copy_keys(keys: Path | None, folder: Path) -> None:
+    """Copy public keys and the list of revoked ones; a private key never leaves.
+
+    Raises:
+        DataError: there is no public key, or a file holds a private one.
+    """
+    folder.mkdir()
+    if keys is None:
+        return
+    public = sorted(keys.glob("*.pub"))
+    if not public:
+        raise DataError(f"{keys} holds no public key (*.pub); `edge-deploy keygen` makes one.")
+    revoked = keys / "revoked.txt"
+    for file in [*public, *([revoked] if revoked.exists() else [])]:
+        if b"PRIVATE" in file.read_bytes():
+            raise DataError(f"{file} holds a private key; only public keys go onto a device.")
+        shutil.copy(file, folder)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file())
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _tar_of(folder: Path) -> bytes:
+    """Return a tar of the folder without times and owners of this machine."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for file in _files(folder):
+            member = tarfile.TarInfo(f"{FOLDER}/{file.relative_to(folder)}")
+            member.size = file.stat().st_size
+            member.mode = 0o755 if file.suffix == ".sh" else 0o644
+            with file.open("rb") as content:
+                tar.addfile(member, content)
+    return raw.getvalue()

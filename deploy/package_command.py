@@ -1,0 +1,50 @@
+"""`edge-deploy package`: its arguments and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from pathlib import Path
+
+from edge_app.errors import ConfigError
+
+MACHINES = ("aarch64", "x86_64")
+
+
+def add_package_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to `edge-deploy`."""
+    package = commands.add_parser("package", help="write one archive that installs a device")
+    package.add_argument("--out", type=Path, required=True, metavar="FILE.tar")
+    package.add_argument("--keys", type=Path, metavar="DIR", help="public keys to trust, *.pub")
+    package.add_argument(
+        "--offline", action="store_true", help="with all wheels: the device needs no network"
+    )
+    package.add_argument("--python", metavar="X.Y", help="the device's; needs --offline")
+    package.add_argument("--platform", choices=MACHINES, help="the device's; needs --offline")
+    package.add_argument(
+        "--constraints", type=Path, metavar="FILE", help="versions to install; default: the tested"
+    )
+    package.set_defaults(work=_package)
+
+
+def _package(arguments: argparse.Namespace) -> int:
+    from deploy.package import PackageOptions, write_package
+    from deploy.wheels import ROOT, Target
+
+    if not arguments.offline and (arguments.python or arguments.platform):
+        raise ConfigError(
+            "--python and --platform choose the wheels of --offline; without it the device "
+            "fetches its own."
+        )
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    target = Target(arguments.python or here, arguments.platform or platform.machine())
+    constraints = arguments.constraints or ROOT / "constraints.txt"
+    offline = target if arguments.offline else None
+    write_package(PackageOptions(arguments.out, arguments.keys, offline, constraints))
+    size_mb = arguments.out.stat().st_size / 2**20
+    how = f"with all wheels for {target}" if offline else "the device fetches its dependencies"
+    print(f"{arguments.out}: {size_mb:.1f} MB, {how}")
+    if arguments.keys is None:
+        print("No trusted keys inside: the agent takes no bundle until the device has some.")
+    return 0

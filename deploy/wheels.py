@@ -1,0 +1,113 @@
+"""The wheels a device installs: our own, and for a device without a network its dependencies'."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from email import message_from_bytes
+from pathlib import Path
+
+from edge_app.errors import DataError
+
+ROOT = Path(__file__).resolve().parent.parent
+OLDEST_GLIBC, NEWEST_GLIBC = 17, 28
+"""manylinux_2_17 to 2_28: pip takes no range. Every supported system is newer (Ubuntu 22.04 and
+JetPack 6 have glibc 2.35), and all dependencies have such wheels (`make check-arm64-wheels`)."""
+
+OLDEST_ZIP_TIME = "315532800"
+"""1980-01-01, Unix seconds: the time that the wheel's members get in place of now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The device that offline wheels are for.
+
+    Attributes:
+        python: "3.10".
+        machine: as `uname -m` prints it: "aarch64" or "x86_64".
+    """
+
+    python: str
+    machine: str
+
+    def __str__(self) -> str:
+        return f"python {self.python} {self.machine}"
+
+    @property
+    def pip_platforms(self) -> list[str]:
+        """Every platform tag whose wheels the device can load."""
+        glibcs = range(NEWEST_GLIBC, OLDEST_GLIBC - 1, -1)
+        tags = [f"manylinux_2_{minor}_{self.machine}" for minor in glibcs]
+        return [*tags, f"manylinux2014_{self.machine}", f"linux_{self.machine}"]
+
+
+def build_device_wheel(folder: Path) -> Path:
+    """Build edge_app's wheel into a folder and return it; the same sources give the same bytes.
+
+    Raises:
+        DataError: this is no checkout of the project, or the build failed.
+    """
+    script = ROOT / "packaging" / "device_wheel.py"
+    if not script.is_file():
+        raise DataError(
+            f"`edge-deploy package` builds from the project's checkout, but {script} is not there; "
+            "run it from a clone of the repository."
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        _run([sys.executable, str(script), scratch], "building the device's wheel")
+        (wheel,) = Path(scratch).glob("*.whl")
+        return Path(shutil.copy(wheel, folder))
+
+
+def download_dependencies(wheel: Path, target: Target, constraints: Path, folder: Path) -> None:
+    """Download the wheels of everything the device's wheel needs on the target.
+
+    Raises:
+        DataError: a dependency has no wheel for the target, or no index was reached.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        pins = _pins(requirements_of(wheel), target, constraints, Path(scratch))
+        platforms = [f"--platform={tag}" for tag in target.pip_platforms]
+        _run(
+            [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps",
+             "--only-binary=:all:", "--implementation=cp", f"--python-version={target.python}",
+             *platforms, "--dest", str(folder), "--requirement", str(pins)],
+            f"downloading the dependencies' wheels for {target}",
+        )  # fmt: skip
+
+
+def _pins(needed: list[str], target: Target, constraints: Path, scratch: Path) -> Path:
+    """Return a requirements file with one version of everything; pip's own markers would be ours,
+    not the target's."""
+    requirements, pins = scratch / "requirements.in", scratch / "pins.txt"
+    requirements.write_text("\n".join(needed) + "\n")
+    _run(
+        [str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", "--no-header",
+         "--no-annotate", "--no-emit-index-url", "--only-binary", ":all:",
+         "--python-version", target.python,
+         "--python-platform", f"{target.machine}-manylinux_2_{NEWEST_GLIBC}",
+         "--constraint", str(constraints), "--output-file", str(pins), str(requirements)],
+        f"choosing the dependencies' versions for {target}",
+    )  # fmt: skip
+    return pins
+
+
+def requirements_of(wheel: Path) -> list[str]:
+    """Return what a wheel needs, without its extras, as a requirements file's lines."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        metadata = message_from_bytes(archive.read(name))
+    return [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
+
+
+def _run(command: list[str], what: str) -> None:
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": OLDEST_ZIP_TIME}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        told = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
+        raise DataError(f"{what[0].upper()}{what[1:]} failed:\n{told}")

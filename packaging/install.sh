@@ -1,0 +1,172 @@
+#!/bin/sh
+# Install, upgrade or remove CropLiq Edge on a device. Run it again at any time: it changes only
+# what differs, and a cut in the middle leaves what was there before in use.
+#
+#   sudo ./install.sh [--python PYTHON]    install or upgrade; services that run are restarted
+#   sudo ./install.sh --uninstall          remove it; configuration, alerts and bundles stay
+#   sudo ./install.sh --uninstall --purge  remove these too
+set -eu
+
+PREFIX=/opt/cropliq-edge          # releases/ID holds a virtual environment, venv points to one
+CONFIG=/etc/cropliq-edge
+UNITS=/etc/systemd/system
+SERVICES="edge-app.service edge-app-agent.service"
+GROUP=cropliq-edge
+USERS="cropliq-edge cropliq-edge-agent"
+STATE="/var/lib/cropliq-edge /var/lib/cropliq-edge-agent"
+COMMAND=/usr/local/bin/edge-app
+HERE=$(cd "$(dirname "$0")" && pwd)
+
+say() { echo "install.sh: $*"; }
+fail() { echo "install.sh: $*" >&2; exit 1; }
+systemd_runs() { [ -d /run/systemd/system ]; }
+
+main() {
+    action=install purge=no python=python3
+    while [ $# -gt 0 ]; do
+        case "$1" in
+            --python) [ $# -ge 2 ] || fail "--python needs the interpreter's name or path"
+                      python=$2; shift ;;
+            --uninstall) action=uninstall ;;
+            --purge) purge=yes ;;
+            -h|--help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+            *) fail "unknown option $1; see --help" ;;
+        esac
+        shift
+    done
+    [ "$(id -u)" = 0 ] || fail "must run as root: sudo $0"
+    [ "$action" = install ] || { uninstall "$purge"; exit 0; }
+    check_archive
+    check_python
+    make_users
+    make_environment
+    make_configuration
+    make_units
+    say "done. Next: edit $CONFIG/edge-app.toml, then"
+    say "  edge-app check-config $CONFIG/edge-app.toml && systemctl enable --now edge-app"
+}
+
+check_archive() {
+    (cd "$HERE" && sha256sum --check --quiet --strict SHA256SUMS) ||
+        fail "the archive is damaged or incomplete; copy it again. Nothing was changed."
+}
+
+check_python() {
+    command -v "$python" >/dev/null || fail "there is no $python; apt-get install python3-venv"
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+        fail "$($python --version) is too old, 3.10 is needed; name a newer one with --python"
+    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+        fail "$python has no venv module; apt-get install python3-venv"
+    [ -f "$HERE/OFFLINE" ] || return 0
+    want=$(cat "$HERE/OFFLINE")
+    got=$("$python" -c 'import platform, sys; print("python %d.%d" % sys.version_info[:2], platform.machine())')
+    [ "$want" = "$got" ] ||
+        fail "the wheels inside are for $want, this device has $got; package again with" \
+             "--python and --platform to match. Nothing was changed."
+}
+
+make_users() {
+    for group in $GROUP video render; do
+        getent group "$group" >/dev/null || groupadd --system "$group"
+    done
+    for user in $USERS; do
+        id -u "$user" >/dev/null 2>&1 ||
+            useradd --system --gid $GROUP --no-create-home --home-dir /nonexistent \
+                    --shell /usr/sbin/nologin "$user"
+    done
+}
+
+make_environment() {
+    id=$(sha256sum "$HERE/SHA256SUMS" | cut -c1-16)
+    release=$PREFIX/releases/$id
+    if [ -f "$release/complete" ] && "$release/bin/edge-app" --help >/dev/null 2>&1; then
+        say "release $id is installed already"
+    else
+        fill_environment
+    fi
+    previous=$(readlink "$PREFIX/venv" || true)
+    ln -sfn "releases/$id" "$PREFIX/venv.new"
+    mv -T "$PREFIX/venv.new" "$PREFIX/venv"
+    ln -sfn "$PREFIX/venv/bin/edge-app" $COMMAND
+    for old in "$PREFIX"/releases/*; do
+        case "$old" in "$release"|"$PREFIX/$previous") ;; *) rm -rf "$old" ;; esac
+    done
+}
+
+fill_environment() {
+    site= index=
+    # A Jetson's TensorRT and GStreamer-OpenCV belong to the system's Python.
+    [ ! -f /etc/nv_tegra_release ] || site=--system-site-packages
+    [ ! -f "$HERE/OFFLINE" ] || index="--no-index --find-links $HERE/wheels"
+    rm -rf "$release"
+    mkdir -p "$PREFIX/releases"
+    "$python" -m venv $site "$release"
+    # shellcheck disable=SC2086  # no words means no option
+    "$release/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
+        --root-user-action=ignore $index --constraint "$HERE/constraints.txt" \
+        "$HERE"/wheels/cropliq_edge_device-*.whl ||
+        fail "installing the wheels failed, see above. Without a network, package with --offline."
+    "$release/bin/python" -c 'import edge_app.app' ||
+        fail "the installed package does not load, see above. If a library is missing:" \
+             "apt-get install libxcb1"
+    sync -f "$release"
+    touch "$release/complete"
+}
+
+make_configuration() {
+    install -d -m 0750 -o root -g $GROUP $CONFIG $CONFIG/trusted_keys
+    install -d -m 0700 $CONFIG/credentials
+    install -m 0640 -g $GROUP "$HERE/edge-app.example.toml" $CONFIG/
+    [ -f $CONFIG/edge-app.toml ] ||
+        install -m 0640 -g $GROUP "$HERE/edge-app.example.toml" $CONFIG/edge-app.toml
+    for name in mqtt.password mqtt.key page.token; do
+        [ -f "$CONFIG/credentials/$name" ] || install -m 0600 /dev/null "$CONFIG/credentials/$name"
+    done
+    for key in "$HERE"/trusted_keys/*.pub; do
+        [ ! -f "$key" ] || install -m 0640 -g $GROUP "$key" $CONFIG/trusted_keys/
+    done
+    revoked=$CONFIG/trusted_keys/revoked.txt
+    if [ -f "$HERE/trusted_keys/revoked.txt" ]; then
+        touch $revoked   # what was revoked once stays revoked
+        sort -u "$HERE/trusted_keys/revoked.txt" $revoked >"$revoked.new"
+        chmod 0640 "$revoked.new" && chgrp $GROUP "$revoked.new"
+        mv "$revoked.new" $revoked
+    fi
+}
+
+make_units() {
+    for service in $SERVICES; do
+        install -m 0644 "$HERE/systemd/$service" $UNITS/
+    done
+    systemd_runs || return 0
+    systemctl daemon-reload
+    # shellcheck disable=SC2086
+    systemctl try-restart $SERVICES
+}
+
+uninstall() {
+    for service in $SERVICES; do
+        [ ! -f "$UNITS/$service" ] || if systemd_runs; then
+            systemctl disable --quiet --now "$service"
+        else
+            systemctl disable --quiet "$service"
+        fi
+        rm -f "$UNITS/$service"
+    done
+    ! systemd_runs || systemctl daemon-reload
+    rm -rf $PREFIX
+    [ ! -L $COMMAND ] || rm -f $COMMAND
+    # shellcheck disable=SC2086
+    if [ "$1" = yes ]; then
+        rm -rf $CONFIG $STATE
+        for user in $USERS; do
+            ! id -u "$user" >/dev/null 2>&1 || userdel "$user"
+        done
+        ! getent group $GROUP >/dev/null || groupdel $GROUP
+        say "removed, with configuration, alerts and bundles"
+    else
+        say "removed; kept: $CONFIG $STATE (--purge removes them)"
+    fi
+}
+
+main "$@"

@@ -83,7 +83,7 @@ class Seat:
     ) -> None:
         self.camera = camera
         self.slot = slot
-        self._info = info
+        self.info = info
         self._prefix = part_prefix
         self._speed_hint = speed_hint_px_per_s
         self._new_alarm_id = new_alarm_id
@@ -94,8 +94,8 @@ class Seat:
         """Return a fresh line; without a model one that inspects nothing and says so."""
         prefix = self._next_prefix()
         if model is None:
-            return EmptyLine(self.camera, prefix, self._info.is_numbered, self._new_alarm_id)
-        tracker = make_tracker(self._info, prefix, model.fills_frame, self._speed_hint)
+            return EmptyLine(self.camera, prefix, self.info.is_numbered, self._new_alarm_id)
+        tracker = make_tracker(self.info, prefix, model.fills_frame, self._speed_hint)
         return make_line(model, self.camera, tracker, self._new_alarm_id, self._keep_evidence)
 
     def succeed(
@@ -124,6 +124,6 @@ class Seat:
         """Return the prefix of a new tracker's ids: numbers of parts are unique, a tracker's own
         count begins anew."""
         self._generation += 1
-        if self._info.is_numbered or self._generation == 1:
+        if self.info.is_numbered or self._generation == 1:
             return self._prefix
         return f"{self._prefix}.{self._generation}"

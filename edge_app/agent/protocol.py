@@ -100,9 +100,10 @@ class Commit(_About):
 
 
 class Rollback(_About):
-    """It goes: drop the candidate, or judge with the old model again."""
+    """It goes: drop the candidate, or judge with `back_to` again (null: with nothing)."""
 
     type: Literal["rollback"] = "rollback"
+    back_to: Sha256 | None
     reason: Reason = ""
 
 
@@ -119,11 +120,9 @@ class Loaded(_About):
 
 
 class Golden(_About):
-    """What the golden set came out as in the inspection's own session."""
+    """The golden set came out as expected in the inspection's own session; else `failed`."""
 
     type: Literal["golden"] = "golden"
-    is_ok: bool
-    reason: Reason = ""
     pictures: int = 0
     latency_ms: float | None = None
 
@@ -136,7 +135,6 @@ class Shadow(_About):
     disagreement: Disagreement
     skipped: int = Field(0, ge=0)
     errors: int = Field(0, ge=0)
-    reason: Reason = ""
 
 
 class Switched(_About):

@@ -1,0 +1,295 @@
+"""The inspection process' side of a new model: prepare, compare, switch between two parts, watch.
+
+The agent asks (agent/protocol.py), this answers. One thread does what is asked, in order; loading
+and the golden set run in the loader's, the comparison in its own, the exchange itself in the
+inspection thread. Whatever fails, the model that judges goes on judging.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from edge_app.activation_loader import Loader, Ready
+from edge_app.activation_report import ShadowReport
+from edge_app.activation_shadow import ShadowRun, report_folder
+from edge_app.activation_slot import ActiveSlot, Exchange
+from edge_app.agent.protocol import (
+    Commit,
+    Failed,
+    Golden,
+    Hello,
+    Line,
+    Loaded,
+    Order,
+    Prepare,
+    Probation,
+    Rollback,
+    RolledBack,
+    StartProbation,
+    StartShadow,
+    Switch,
+    Switched,
+)
+from edge_app.records import FrameReport
+from edge_app.seats import Seat
+
+_log = logging.getLogger(__name__)
+
+TICK_S = 0.5
+
+
+class Activation:
+    """Holds each slot's models and does what the agent asks.
+
+    Args:
+        seats: the cameras' places.
+        ready: slot → what judges at the start; None where nothing does.
+        exchange: has the inspection thread exchange lines; see `Exchange`.
+        loader: makes models ready in the background.
+        is_caught_up: no frame waits for the line.
+        standby: slot → how many models are kept loaded for a changeover.
+        state_dir: reports of comparisons lie below it.
+        tell: says a line to the agent, if it is there.
+        on_active: told, from the own thread, what judges in a slot from now on.
+    """
+
+    def __init__(
+        self,
+        seats: Sequence[Seat],
+        ready: Mapping[str, Ready | None],
+        exchange: Exchange,
+        loader: Loader,
+        is_caught_up: Callable[[], bool],
+        standby: Callable[[str], int],
+        state_dir: Path,
+        tell: Callable[[Line], None],
+        on_active: Callable[[str, Ready | None], None],
+    ) -> None:
+        self._slots = {
+            name: ActiveSlot(name, [s for s in seats if s.slot == name], held, exchange)
+            for name, held in ready.items()
+        }
+        self._slot_of = {seat.camera: seat.slot for seat in seats}
+        self._loader, self._is_caught_up, self._standby = loader, is_caught_up, standby
+        self._state_dir, self._tell, self._on_active = state_dir, tell, on_active
+        self._tasks: queue.Queue[Callable[[], None] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._run, name="activation", daemon=True)
+
+    def start(self) -> None:
+        self._loader.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no further order; comparisons end."""
+        self._tasks.put(None)
+        self._loader.stop()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=2.0)
+
+    # -- called by the link's thread ------------------------------------------------------------
+
+    def hello(self) -> Hello:
+        """Return what judges now."""
+        return Hello(pid=os.getpid(), slots={n: s.active_sha256 for n, s in self._slots.items()})
+
+    def handle(self, order: Order) -> None:
+        """Have an order done; returns at once."""
+        self._tasks.put(lambda: self._obey(order))
+
+    def agent_lost(self) -> None:
+        """Forget candidates: an agent that comes back begins anew. What judges goes on, watched."""
+        self._tasks.put(self._drop_candidates)
+
+    # -- called by the inspection thread --------------------------------------------------------
+
+    def observe(self, report: FrameReport) -> None:
+        """Take a judged frame in; returns at once."""
+        slot = self._slots[self._slot_of[report.frame.camera]]
+        slot.observe(report)
+        if slot.probation is not None and not slot.is_decided:
+            reason = slot.probation.failure()
+            if reason:
+                slot.is_decided = True
+                self._tasks.put(lambda: self._take_back(slot, reason))
+
+    # -- the own thread -------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            try:
+                task = self._tasks.get(timeout=TICK_S)
+            except queue.Empty:
+                task = self._tick
+            if task is None:
+                break
+            try:
+                task()
+            except Exception:  # the model that judges goes on judging
+                _log.exception("an order of the agent failed")
+        self._drop_candidates()
+
+    def _obey(self, order: Order) -> None:
+        slot = self._slots.get(order.slot)
+        if slot is None:
+            known = ", ".join(self._slots)
+            reason = f"no camera belongs to slot {order.slot!r}; there are: {known}"
+            self._tell(Failed(slot=order.slot, sha256=order.sha256, reason=reason))
+        elif isinstance(order, Prepare):
+            self._prepare(slot, order)
+        elif isinstance(order, StartShadow):
+            self._start_shadow(slot, order)
+        elif isinstance(order, Switch):
+            self._switch(slot, order)
+        elif isinstance(order, StartProbation):
+            self._start_probation(slot, order)
+        elif isinstance(order, Commit):
+            self._commit(slot)
+        elif isinstance(order, Rollback):
+            self._roll_back(slot, order)
+
+    def _prepare(self, slot: ActiveSlot, order: Prepare) -> None:
+        held = slot.held(order.sha256)
+        if held is not None:
+            self._tell(Loaded(slot=slot.name, sha256=order.sha256))
+            self._prepared(slot, order, held, "")
+            return
+        self._loader.prepare(
+            slot.name,
+            order.sha256,
+            order.memory_mb,
+            loaded=lambda: self._tell(Loaded(slot=slot.name, sha256=order.sha256)),
+            done=lambda ready, why: self._tasks.put(
+                lambda: self._prepared(slot, order, ready, why)
+            ),
+        )
+
+    def _prepared(self, slot: ActiveSlot, order: Prepare, ready: Ready | None, reason: str) -> None:
+        if ready is None:
+            self._fail(slot, order.sha256, reason)
+            return
+        if order.purpose == "standby":
+            slot.put_on_shelf(ready, self._standby(slot.name))
+        else:
+            slot.candidate = ready
+        self._tell(
+            Golden(
+                slot=slot.name,
+                sha256=ready.sha256,
+                pictures=ready.pictures,
+                latency_ms=ready.latency_ms,
+            )
+        )
+
+    def _start_shadow(self, slot: ActiveSlot, order: StartShadow) -> None:
+        candidate, active = slot.candidate, slot.active
+        if candidate is None or candidate.sha256 != order.sha256 or active is None:
+            self._fail(slot, order.sha256, "nothing is prepared to be compared")
+            return
+        slot.stop_shadow()
+        report = ShadowReport(
+            report_folder(self._state_dir, slot.name),
+            active.model.identity,
+            candidate.model.identity,
+        )
+        run = ShadowRun(
+            slot.name,
+            candidate.model,
+            active.model.limits,
+            {seat.camera: seat.info for seat in slot.seats},
+            order.parts,
+            order.max_min * 60,
+            report,
+            self._tell,
+            self._is_caught_up,
+        )
+        run.start()
+        slot.shadow = run
+
+    def _switch(self, slot: ActiveSlot, order: Switch) -> None:
+        if slot.candidate is None or slot.candidate.sha256 != order.sha256:
+            self._fail(slot, order.sha256, "it is not prepared; prepare it again")
+            return
+        slot.stop_shadow()
+        baseline = slot.counter.figures() if slot.active is not None else None
+        if not slot.exchange_to(slot.candidate):
+            self._fail(slot, order.sha256, "the inspection thread did not take the switch up")
+            return
+        self._on_active(slot.name, slot.active)
+        self._tell(
+            Switched(
+                slot=slot.name,
+                sha256=order.sha256,
+                after_part=slot.last_part,
+                baseline=baseline,
+            )
+        )
+
+    def _start_probation(self, slot: ActiveSlot, order: StartProbation) -> None:
+        if slot.active_sha256 != order.sha256:
+            self._fail(slot, order.sha256, "it does not judge here")
+        elif slot.probation is None:  # an agent that comes back finds it running
+            slot.start_probation(order)
+
+    def _tick(self) -> None:
+        """Tell how probations stand: to an agent that comes back the outcome is told again."""
+        for slot in self._slots.values():
+            if slot.probation is not None and not slot.is_decided:
+                self._tell_probation(slot, "passed" if slot.probation.has_passed() else "watching")
+
+    def _tell_probation(self, slot: ActiveSlot, state: str, reason: str = "") -> None:
+        if slot.probation is None or slot.active_sha256 is None:
+            return
+        self._tell(
+            Probation.model_validate(
+                {
+                    "slot": slot.name,
+                    "sha256": slot.active_sha256,
+                    "state": state,
+                    "figures": slot.probation.figures(),
+                    "first_part": slot.probation.first_part,
+                    "reason": reason,
+                }
+            )
+        )
+
+    def _take_back(self, slot: ActiveSlot, reason: str) -> None:
+        """Return to the old model at once, if it is still in memory; the agent hears of it."""
+        _log.warning("slot %s: the new model is taken back: %s", slot.name, reason)
+        failed = slot.active_sha256
+        self._tell_probation(slot, "failed", reason)
+        if failed is None or slot.previous is None or not slot.exchange_to(slot.previous):
+            return
+        slot.previous = None
+        self._on_active(slot.name, slot.active)
+        self._tell(RolledBack(slot=slot.name, sha256=failed, active=slot.active_sha256))
+
+    def _commit(self, slot: ActiveSlot) -> None:
+        slot.commit(self._standby(slot.name))
+
+    def _roll_back(self, slot: ActiveSlot, order: Rollback) -> None:
+        if slot.candidate is not None and slot.candidate.sha256 == order.sha256:
+            slot.drop_candidate()
+        if slot.active_sha256 == order.sha256 and order.back_to != order.sha256:
+            old = None if order.back_to is None else slot.held(order.back_to)
+            if order.back_to is not None and old is None:
+                self._fail(slot, order.sha256, "the model before it is not in memory any more")
+                return
+            if not slot.exchange_to(old):
+                self._fail(slot, order.sha256, "the inspection thread did not take the switch up")
+                return
+            slot.previous = None
+            self._on_active(slot.name, slot.active)
+        self._tell(RolledBack(slot=slot.name, sha256=order.sha256, active=slot.active_sha256))
+
+    def _drop_candidates(self) -> None:
+        for slot in self._slots.values():
+            slot.drop_candidate()
+
+    def _fail(self, slot: ActiveSlot, sha256: str, reason: str) -> None:
+        _log.warning("slot %s: bundle %s: %s", slot.name, sha256[:12], reason)
+        self._tell(Failed(slot=slot.name, sha256=sha256, reason=reason))

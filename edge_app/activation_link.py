@@ -1,0 +1,115 @@
+"""The inspection process' end of the agent's socket: connect, say what judges, take orders.
+
+The agent may come and go; inspection does not depend on it.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_app.agent.protocol import TO_PEER, Answer, Bye, Hello, Line, LineSocket, Order, Progress
+from edge_app.errors import EdgeError
+
+_log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+"""A local socket costs nothing to try; an agent that starts is found within a second."""
+
+
+class AgentLink:
+    """Keeps the connection to the agent.
+
+    Args:
+        path: the agent's socket.
+        hello: what is said first on every connection.
+        on_order: gets every order; must return at once.
+        on_lost: told when a connection has ended.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        hello: Callable[[], Hello],
+        on_order: Callable[[Order], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self._path, self._hello, self._on_order, self._on_lost = path, hello, on_order, on_lost
+        self._peer: LineSocket | None = None
+        self._stop = threading.Event()
+        self._greeted = threading.Event()
+        self._is_told = False
+        self._thread = threading.Thread(target=self._run, name="agent-link", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wait_greeted(self, timeout_s: float) -> bool:
+        """Wait until the agent has been told what judges; False when it is not there in time."""
+        return self._greeted.wait(timeout_s)
+
+    def stop(self) -> None:
+        """Say goodbye: this end is no crash."""
+        self._stop.set()
+        self.tell(Bye())
+        peer = self._peer
+        if peer is not None:
+            peer.close()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=2.0)
+
+    def tell(self, line: Line) -> None:
+        """Say a line, if the agent is there; one that is not hears all it needs when it comes."""
+        peer = self._peer
+        if peer is None:
+            return
+        try:
+            peer.send(line)
+        except OSError as error:
+            _log.debug("agent: %s", error)
+            peer.close()
+
+    def greet_again(self) -> None:
+        """Correct what was said first: another model judges than was meant to."""
+        self.tell(self._hello())
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            peer = self._connect()
+            if peer is not None:
+                self._serve(peer)
+            self._stop.wait(RETRY_S)
+
+    def _connect(self) -> LineSocket | None:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(str(self._path))
+            peer = LineSocket(connection, TO_PEER)
+            peer.send(self._hello())
+        except OSError as error:
+            connection.close()
+            level = logging.DEBUG if self._is_told else logging.WARNING
+            _log.log(level, "no agent at %s: %s; inspection goes on without", self._path, error)
+            self._is_told = True
+            return None
+        _log.info("agent is there")
+        self._is_told = False
+        return peer
+
+    def _serve(self, peer: LineSocket) -> None:
+        self._peer = peer
+        self._greeted.set()
+        try:
+            while (line := peer.receive()) is not None:
+                if not isinstance(line, Progress | Answer):
+                    self._on_order(line)  # type: ignore[arg-type]
+        except (OSError, EdgeError) as error:
+            if not self._stop.is_set():
+                _log.warning("agent: %s", error)
+        finally:
+            self._peer = None
+            peer.close()
+            self._on_lost()

@@ -1,0 +1,157 @@
+"""Making a model ready beside the one that judges: memory, signature, graphs, golden set.
+
+One background thread; the line goes first: before every golden picture it waits for the line to
+have caught up.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_app.bundle import Bundle
+from edge_app.errors import BundleError, EdgeError
+from edge_app.golden_check import check_golden
+from edge_app.model import LoadedModel, load_model
+
+_log = logging.getLogger(__name__)
+
+GIVE_WAY_S = 0.5
+"""A line that never catches up holds each golden picture back at most so long."""
+
+MEMORY_RESERVE_MB = 256
+"""Left for the line's own frames: a full queue of eight 10-megapixel colour pictures is 240 MB."""
+
+_MEMINFO = Path("/proc/meminfo")
+_CGROUP = Path("/sys/fs/cgroup")
+
+ReadBundle = Callable[[str], Bundle]
+"""Returns a release by its digest, verified with this process' own keys; or raises BundleError."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ready:
+    """A loaded model.
+
+    Attributes:
+        is_signed: its bundle carries a signature.
+        pictures, latency_ms: of the golden set, as it came out in this process; 0 and None for
+            the model that judged from the start.
+    """
+
+    sha256: str
+    model: LoadedModel
+    is_signed: bool
+    pictures: int = 0
+    latency_ms: float | None = None
+
+
+def available_mb(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> int | None:
+    """Return the memory this process may still take, in MB; None where nobody says."""
+    found = []
+    try:
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                found.append(int(line.split()[1]) >> 10)
+    except (OSError, ValueError):
+        pass
+    try:
+        limit = int((cgroup / "memory.max").read_text())
+        found.append((limit - int((cgroup / "memory.current").read_text())) >> 20)
+    except (OSError, ValueError):
+        pass  # "max": no limit
+    return min(found, default=None)
+
+
+class Loader:
+    """Prepares models one after another.
+
+    Args:
+        read: see `ReadBundle`.
+        threads: per graph run, as for the model in use.
+        budget_ms: slot → what one picture may take on that slot's cameras.
+        is_caught_up: no frame waits for the line.
+        free_mb: see `available_mb`.
+    """
+
+    def __init__(
+        self,
+        read: ReadBundle,
+        threads: int,
+        budget_ms: Callable[[str], float | None],
+        is_caught_up: Callable[[], bool],
+        free_mb: Callable[[], int | None] = available_mb,
+    ) -> None:
+        self._read, self._threads, self._budget_ms = read, threads, budget_ms
+        self._is_caught_up, self._free_mb = is_caught_up, free_mb
+        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._run, name="model-loader", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no further job; one in hand dies with the process."""
+        self._jobs.put(None)
+
+    def prepare(
+        self,
+        slot: str,
+        sha256: str,
+        memory_mb: int,
+        loaded: Callable[[], None],
+        done: Callable[[Ready | None, str], None],
+    ) -> None:
+        """Prepare a model; returns at once.
+
+        Args:
+            memory_mb: what it took in its self-check; 0 where that is not known.
+            loaded: called when the graphs are loaded, before the golden set.
+            done: called with the model, or with None and the reason; both from the own thread.
+        """
+        self._jobs.put(lambda: done(*self._attempt(slot, sha256, memory_mb, loaded)))
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+    def _attempt(
+        self, slot: str, sha256: str, memory_mb: int, loaded: Callable[[], None]
+    ) -> tuple[Ready | None, str]:
+        try:
+            ready = self._ready(slot, sha256, memory_mb, loaded)
+        except (EdgeError, MemoryError) as error:
+            return None, str(error) or "out of memory"
+        except Exception as error:  # whatever a graph does, the model in use goes on
+            _log.exception("slot %s: %s cannot be prepared", slot, sha256[:12])
+            return None, f"{type(error).__name__}: {error}"
+        return ready, ""
+
+    def _ready(self, slot: str, sha256: str, memory_mb: int, loaded: Callable[[], None]) -> Ready:
+        self._check_memory(memory_mb)
+        bundle = self._read(sha256)
+        model = load_model(bundle, self._threads)
+        loaded()
+        result = check_golden(model, bundle, self._budget_ms(slot), self._give_way)
+        if not result.is_ok:
+            raise BundleError(f"self-check in the inspection process failed: {result.reason}")
+        return Ready(sha256, model, bundle.is_signed, result.pictures, result.latency_ms)
+
+    def _check_memory(self, needed_mb: int) -> None:
+        free_mb = self._free_mb()
+        if free_mb is not None and free_mb < needed_mb + MEMORY_RESERVE_MB:
+            raise BundleError(
+                f"too little memory for a second model: {free_mb} MB are available, it takes "
+                f"{needed_mb} MB and {MEMORY_RESERVE_MB} MB are kept for the line. End what else "
+                "runs here, or raise the service's MemoryMax."
+            )
+
+    def _give_way(self) -> None:
+        end_s = time.monotonic() + GIVE_WAY_S
+        while not self._is_caught_up() and time.monotonic() < end_s:
+            time.sleep(0.005)

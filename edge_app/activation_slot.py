@@ -1,0 +1,151 @@
+"""One slot's models in the inspection process: which judges, which waits, which may come back."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from edge_app.activation_loader import Ready
+from edge_app.activation_probation import PartCounter, ProbationWatch
+from edge_app.activation_shadow import ShadowRun
+from edge_app.agent.protocol import StartProbation
+from edge_app.inspection import Line, Succeed
+from edge_app.records import Frame, FrameReport
+from edge_app.seats import Seat
+
+EXCHANGE_S = 10.0
+"""The inspection thread exchanges lines within one turn, a fraction of a second; one that has not
+done it by then is stuck in a graph, and the watchdog says so."""
+
+
+class Exchange(Protocol):
+    """What of the inspection thread is needed to exchange lines."""
+
+    def between_parts(self, errand: Callable[[], None]) -> None: ...
+
+    def exchange(self, name: str, succeed: Succeed) -> None: ...
+
+
+class ActiveSlot:
+    """The state of one slot. Changed by the activation's thread, except for what the exchange
+    changes: that happens in the inspection thread, which also calls `observe`.
+
+    Args:
+        seats: its cameras' places.
+        active: what judges at the start.
+    """
+
+    def __init__(
+        self, name: str, seats: Sequence[Seat], active: Ready | None, exchange: Exchange
+    ) -> None:
+        self.name = name
+        self.seats = seats
+        self.active = active
+        self.previous: Ready | None = None
+        self.candidate: Ready | None = None
+        self.shadow: ShadowRun | None = None
+        self.probation: ProbationWatch | None = None
+        self.is_decided = False
+        self.counter = PartCounter()
+        self.last_part: str | None = None
+        self._shelf: OrderedDict[str, Ready] = OrderedDict()
+        self._exchange = exchange
+
+    @property
+    def active_sha256(self) -> str | None:
+        return None if self.active is None else self.active.sha256
+
+    def held(self, sha256: str) -> Ready | None:
+        """Return a model that is in memory and ready to judge."""
+        for ready in (self.active, self.previous, self._shelf.get(sha256)):
+            if ready is not None and ready.sha256 == sha256:
+                return ready
+        return None
+
+    def observe(self, report: FrameReport) -> None:
+        """Take a judged frame in: counts, and the comparison's share of it."""
+        if report.finished:
+            self.last_part = report.finished[-1].part_id
+        mine = [
+            verdict
+            for verdict in report.finished
+            if verdict.model is not None and verdict.model.bundle_sha256 == self.active_sha256
+        ]
+        self.counter.take(mine)
+        if self.probation is not None:
+            self.probation.take(mine)
+        shadow = self.shadow
+        if shadow is not None:
+            shadow.offer(report)
+
+    def exchange_to(self, new: Ready | None) -> bool:
+        """Let another model judge, between two parts; False when the line did not take it up."""
+        done, lock = threading.Event(), threading.Lock()
+        is_off = False
+
+        def errand() -> None:
+            with lock:
+                if is_off:
+                    return
+                for seat in self.seats:
+                    self._exchange.exchange(seat.camera, _succession(seat, new))
+                self.previous, self.active = self.active, new
+                self.counter, self.probation = PartCounter(), None
+                done.set()
+
+        self._exchange.between_parts(errand)
+        if not done.wait(EXCHANGE_S):
+            with lock:
+                is_off = not done.is_set()
+        if done.is_set():
+            self.candidate = None
+        return done.is_set()
+
+    def start_probation(self, order: StartProbation) -> None:
+        """Begin to watch what judges."""
+        self.is_decided = False
+        self.probation = ProbationWatch(
+            order.baseline, order.parts, order.max_min * 60, order.max_latency_ratio
+        )
+
+    def commit(self, shelf_size: int) -> None:
+        """Keep what judges; the model before it waits on the shelf if it is another product's."""
+        self.probation = None
+        before, self.previous = self.previous, None
+        if before is not None:
+            self.put_on_shelf(before, shelf_size)
+        if self.active is not None:
+            product = self.active.model.identity.product
+            for sha256 in [
+                s for s, r in self._shelf.items() if r.model.identity.product == product
+            ]:
+                del self._shelf[sha256]
+
+    def put_on_shelf(self, ready: Ready, shelf_size: int) -> None:
+        """Keep a model loaded for a changeover; the one unused for longest makes room."""
+        self._shelf[ready.sha256] = ready
+        self._shelf.move_to_end(ready.sha256)
+        while len(self._shelf) > shelf_size:
+            self._shelf.popitem(last=False)
+
+    def stop_shadow(self) -> None:
+        """End the comparison; the candidate's graphs are free afterwards."""
+        shadow, self.shadow = self.shadow, None
+        if shadow is not None:
+            shadow.stop()
+
+    def drop_candidate(self) -> None:
+        """Forget what waited."""
+        self.stop_shadow()
+        self.candidate = None
+
+
+def _succession(seat: Seat, new: Ready | None) -> Succeed:
+    model = None if new is None else new.model
+
+    def succeed(old: Line, latest: Frame | None) -> tuple[Line, FrameReport | None]:
+        return seat.succeed(old, model, latest)
+
+    return succeed

@@ -54,6 +54,12 @@ _log = logging.getLogger(__name__)
 HEALTH_EVERY_S = 5.0
 TICK_S = 0.2
 
+REPORTED_PACKAGES = (
+    "cropliq-edge-device", "cropliq-edge", "onnxruntime", "opencv-python-headless",
+    "opencv-python", "numpy", "paho-mqtt",
+)  # fmt: skip
+"""Whose versions `info` tells; a device has the first of each pair, a workstation the second."""
+
 DRAIN_S = 30.0
 """After a finite source has ended: how long the broker may take for what still waits."""
 
@@ -370,7 +376,7 @@ def _new_alarm_id() -> str:
 
 def _versions() -> dict[str, str]:
     found = {}
-    for name in ("cropliq-edge", "onnxruntime", "opencv-python", "numpy", "paho-mqtt"):
+    for name in REPORTED_PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

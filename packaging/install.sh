@@ -107,8 +107,7 @@ fill_environment() {
         "$HERE"/wheels/cropliq_edge_device-*.whl ||
         fail "installing the wheels failed, see above. Without a network, package with --offline."
     "$release/bin/python" -c 'import edge_app.app' ||
-        fail "the installed package does not load, see above. If a library is missing:" \
-             "apt-get install libxcb1"
+        fail "the installed package does not load, see above. The services were left as they were."
     sync -f "$release"
     touch "$release/complete"
 }

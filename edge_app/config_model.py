@@ -32,6 +32,8 @@ TOPIC_LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 of file names."""
 
 
+ALLOWED_HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?")
+
 CREDENTIALS = Path("credentials")
 """Secrets in this folder beside the TOML are root's alone. The service finds those that systemd
 hands over (LoadCredential) in $CREDENTIALS_DIRECTORY; at the shell root finds the folder itself."""
@@ -240,6 +242,38 @@ class AgentConfig(Table):
     check_cpu_s: int = Field(300, ge=1, le=86_400)
     check_wall_s: float = Field(300.0, gt=0, le=86_400)
     inspection_wait_s: float = Field(30.0, gt=0, le=3600)
+    mqtt_username: str | None = None
+    mqtt_password_file: AnchoredPath | None = None
+    mqtt_cert_file: AnchoredPath | None = None
+    mqtt_key_file: AnchoredPath | None = None
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> AgentConfig:
+        if (self.mqtt_cert_file is None) != (self.mqtt_key_file is None):
+            raise ValueError("mqtt_cert_file and mqtt_key_file belong together; give both")
+        if self.mqtt_password_file is not None and self.mqtt_username is None:
+            raise ValueError("mqtt_password_file without mqtt_username; MQTT sends them together")
+        return self
+
+
+class DownloadConfig(Table):
+    """Where pushed bundles may be fetched from; `[bundle] max_bundle_mb` caps their length."""
+
+    allowed_hosts: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    ca_file: AnchoredPath | None = None
+    timeout_s: float = Field(20.0, gt=0, le=600)
+    give_up_after_s: float = Field(3600.0, gt=0, le=604_800)
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not ALLOWED_HOST.fullmatch(host):
+                raise ValueError(
+                    f"{host!r} is no host; expected HOST or HOST:PORT without https:// and path, "
+                    'e.g. "station.plant" or "10.0.0.5:8443"'
+                )
+        return tuple(host.lower() for host in hosts)
 
 
 class SlotConfig(Table):
@@ -274,6 +308,7 @@ class AppConfig(Table):
     watchdog: WatchdogConfig = _table(WatchdogConfig)
     threshold: ThresholdConfig = _table(ThresholdConfig)
     agent: AgentConfig = _table(AgentConfig)
+    download: DownloadConfig = _table(DownloadConfig)
     slots: Annotated[dict[TopicLevel, SlotConfig], Field(strict=False)] = Field(
         alias="slot", default_factory=dict
     )

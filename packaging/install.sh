@@ -118,7 +118,7 @@ make_configuration() {
     install -m 0640 -g $GROUP "$HERE/edge-app.example.toml" $CONFIG/
     [ -f $CONFIG/edge-app.toml ] ||
         install -m 0640 -g $GROUP "$HERE/edge-app.example.toml" $CONFIG/edge-app.toml
-    for name in mqtt.password mqtt.key page.token; do
+    for name in mqtt.password mqtt.key agent.password agent.key page.token; do
         [ -f "$CONFIG/credentials/$name" ] || install -m 0600 /dev/null "$CONFIG/credentials/$name"
     done
     for key in "$HERE"/trusted_keys/*.pub; do

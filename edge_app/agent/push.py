@@ -1,0 +1,127 @@
+"""The agent's side of a push, put together: link, puller, downloader."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+
+from edge_app.agent.download import Downloader
+from edge_app.agent.download_rules import DownloadRules
+from edge_app.agent.link import AgentLink
+from edge_app.agent.pointers import PointerJournal
+from edge_app.agent.puller import Installer, Puller
+from edge_app.agent.store import Store
+from edge_app.config_model import AppConfig
+from edge_app.errors import ConfigError
+from edge_app.mqtt.deploy_messages import Reported
+from edge_app.mqtt.settings import MqttSettings
+from edge_app.mqtt.topics import DeviceName
+
+
+class PushSide:
+    """Pointers in, files to `install`, the agent's reports out.
+
+    Args:
+        settings: the broker, with the agent's own login; None: no broker, reports go nowhere.
+        downloader: fetches into `store.incoming`.
+        slots: this device's slots.
+        install: `Agent.install`.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings | None,
+        who: DeviceName,
+        store: Store,
+        downloader: Downloader,
+        slots: tuple[str, ...],
+        install: Installer,
+    ) -> None:
+        self._puller = Puller(
+            downloader,
+            PointerJournal(store.root / "state"),
+            slots,
+            install=install,
+            publish=self._publish,
+            shelf=store,
+        )
+        self._link = (
+            AgentLink(settings, who, self._puller.want, _version())
+            if settings is not None
+            else None
+        )
+
+    def start(self) -> None:
+        """Begin; to be called before the agent takes up what was unfinished."""
+        self._puller.start()
+        if self._link is not None:
+            self._link.start()
+
+    def stop(self) -> None:
+        """Cancel downloads and say goodbye."""
+        self._puller.stop()
+        if self._link is not None:
+            self._link.stop()
+
+    def report(self, report: Reported) -> None:
+        """Publish what the agent reached; returns at once."""
+        self._puller.note(report)
+
+    def _publish(self, report: Reported) -> None:
+        if self._link is not None:
+            self._link.publish(report)
+
+
+def push_side(config: AppConfig, store: Store, install: Installer) -> PushSide:
+    """Return the push side that a configuration describes.
+
+    Raises:
+        ConfigError: `[download] ca_file` cannot be used.
+    """
+    rules = DownloadRules(
+        allowed_hosts=config.download.allowed_hosts,
+        max_bytes=config.bundle.max_bundle_mb << 20,
+        min_free_bytes=config.agent.min_free_mb << 20,
+        timeout_s=config.download.timeout_s,
+        give_up_after_s=config.download.give_up_after_s,
+    )
+    device = config.device
+    return PushSide(
+        agent_settings(config) if config.mqtt.enabled else None,
+        DeviceName(device.site, device.line, device.device),
+        store,
+        Downloader(store.incoming, rules, _tls(config)),
+        config.slot_names,
+        install,
+    )
+
+
+def agent_settings(config: AppConfig) -> MqttSettings:
+    """Return the broker's address with the agent's login in place of inspection's."""
+    own, settings = config.agent, config.mqtt.settings()
+    if own.mqtt_username is not None:
+        settings = replace(
+            settings, username=own.mqtt_username, password_file=own.mqtt_password_file
+        )
+    if own.mqtt_cert_file is not None:
+        settings = replace(settings, cert_file=own.mqtt_cert_file, key_file=own.mqtt_key_file)
+    return settings
+
+
+def _tls(config: AppConfig) -> ssl.SSLContext:
+    ca_file = config.download.ca_file
+    try:
+        return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"[download] ca_file {ca_file} cannot be used: {error}") from error
+
+
+def _version() -> str:
+    """Return this software's version; the device's wheel has a name of its own."""
+    for name in ("cropliq-edge-device", "cropliq-edge"):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return ""

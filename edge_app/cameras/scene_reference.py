@@ -156,4 +156,5 @@ def _evened(thumb_hw: F32Array) -> U8Array:
     else be a mixture of two scenes."""
     middle = np.median(thumb_hw)
     spread = max(float(np.median(np.abs(thumb_hw - middle))), 0.5)
-    return np.clip(128 + (thumb_hw - middle) * (16 / spread), 0, 255).astype(np.uint8)
+    evened = np.clip(128 + (thumb_hw - middle) * (16 / spread), 0, 255)
+    return np.asarray(evened, dtype=np.uint8)

@@ -243,7 +243,8 @@ class Manifest(_Strict):
 
     Attributes:
         serial: only grows, per product.
-        targets: site/line/device patterns that may use it; "*" is everyone.
+        targets: SITE/LINE/DEVICE patterns that may use it, `*` and `?` within a level; "*" alone
+            is everyone.
         variants: preferred first.
         members: every file but manifest.json and bundle.sig.
     """
@@ -261,6 +262,14 @@ class Manifest(_Strict):
     variants: Annotated[tuple[Variant, ...], Field(min_length=1)]
     provenance: Provenance
     members: dict[str, Member] = {}
+
+    @field_validator("targets")
+    @classmethod
+    def _are_patterns(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in targets:
+            if pattern != "*" and len(pattern.split("/")) != 3:
+                raise ValueError(f"{pattern!r} reaches no device: expected SITE/LINE/DEVICE or *")
+        return targets
 
 
 def normalise(score: float, normalisation: Normalisation) -> float:

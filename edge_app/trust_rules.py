@@ -98,6 +98,4 @@ def check_not_expired(manifest: Manifest, expiry: Expiry | None, now: datetime) 
 def _matches(pattern: str, name: tuple[str, str, str]) -> bool:
     """Compare level by level: a wildcard never reaches over a slash."""
     levels = pattern.split("/")
-    if pattern == EVERYONE:
-        return True
-    return len(levels) == 3 and all(map(fnmatchcase, name, levels))
+    return pattern == EVERYONE or (len(levels) == 3 and all(map(fnmatchcase, name, levels)))

@@ -1,0 +1,349 @@
+"""What somebody without a trusted key can do to a bundle, and that each of it is refused.
+
+After every refusal the folder is as it was: verification writes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+from bundles import bright_manifest
+from crooked_tar import named, of_kind, prefixed, sized
+from signing import Members, Signer, full_files, members_of, signed_tar, tar_of, trusting
+
+from edge_app import bundle_verify
+from edge_app.bundle_contents import BundleLimits
+from edge_app.bundle_verify import verify_bundle
+from edge_app.errors import BundleError
+from edge_app.ustar import BLOCK
+
+
+@dataclass
+class Victim:
+    """A correct signed bundle, and the trusted signer who made it."""
+
+    folder: Path
+    signer: Signer
+    members: Members
+
+    @cached_property
+    def whole(self) -> bytes:
+        return self.behind(self.members)
+
+    @cached_property
+    def signature(self) -> bytes:
+        return self.signer.sign(self.members)
+
+    def behind(self, members: Members, signature: bytes | None = None) -> bytes:
+        """Return other members behind the true signature."""
+        return tar_of([("bundle.sig", signature or self.signature), *members])
+
+    def with_content(self, name: str, change: Callable[[bytes], bytes]) -> bytes:
+        return self.behind([(n, change(d) if n == name else d) for n, d in self.members])
+
+    def with_signature(self, change: Callable[[dict], None]) -> bytes:  # type: ignore[type-arg]
+        """Return the bundle with its signature's JSON changed."""
+        document = json.loads(self.signature)
+        change(document)
+        text = json.dumps(document, separators=(",", ":")).encode()
+        return self.behind(self.members, text)
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Victim:
+    return Victim(tmp_path, Signer("line1"), members_of(tmp_path))
+
+
+def refusal(victim: Victim, data: bytes, limits: BundleLimits | None = None) -> str:
+    """Return what `verify_bundle` says; the folder must be as it was."""
+    path = victim.folder / "crooked.bundle"
+    path.write_bytes(data)
+    before = {p: p.read_bytes() for p in victim.folder.rglob("*")}
+    with pytest.raises(BundleError) as refused:
+        verify_bundle(path, trusting(victim.signer.public()), limits)
+    assert {p: p.read_bytes() for p in victim.folder.rglob("*")} == before
+    return str(refused.value)
+
+
+def flipped(data: bytes, at: int = 10) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def envelope(document: dict) -> dict:  # type: ignore[type-arg]
+    return document["dsseEnvelope"]
+
+
+def flip_text(holder: dict, key: str) -> None:  # type: ignore[type-arg]
+    """Exchange one character of a hexadecimal or base64 text."""
+    text = holder[key]
+    holder[key] = text[:40] + ("b" if text[40] == "a" else "a") + text[41:]
+
+
+def swapped(members: Members, one: str, other: str) -> Members:
+    """Exchange the contents of two members."""
+    contents = dict(members)
+    contents[one], contents[other] = contents[other], contents[one]
+    return [(n, contents[n]) for n, _ in members]
+
+
+def impersonated(victim: Victim) -> bytes:
+    """Return the bundle signed by a stranger who claims the trusted key's id."""
+    stranger = Signer("stranger")
+    text = stranger.sign(victim.members)
+    return victim.behind(
+        victim.members, text.replace(stranger.key_id.encode(), victim.signer.key_id.encode())
+    )
+
+
+Attack = Callable[[Victim], bytes]
+
+FLIPS: dict[str, tuple[Attack, str]] = {
+    f"a flipped byte in {name}": (
+        lambda v, n=name: v.with_content(n, flipped),  # type: ignore[misc]
+        f"do not match its signature .changed: {name}",
+    )
+    for name in ("manifest.json", *full_files())
+}
+
+SIGNATURES: dict[str, tuple[Attack, str]] = {
+    "a flipped character in the signature": (
+        lambda v: v.with_signature(lambda d: flip_text(envelope(d)["signatures"][0], "sig")),
+        "its signature is not the one of key line1",
+    ),
+    "a flipped character in the signed statement": (
+        lambda v: v.with_signature(lambda d: flip_text(envelope(d), "payload")),
+        "its signature is not the one of key line1",
+    ),
+    "a flipped character in the key's id": (
+        lambda v: v.with_signature(
+            lambda d: flip_text(d["verificationMaterial"]["publicKey"], "hint")
+        ),
+        "not trusted here",
+    ),
+    "another payload type": (
+        lambda v: v.with_signature(lambda d: envelope(d).update(payloadType="text/html")),
+        "payloadType",
+    ),
+    "an unknown key in the signature": (
+        lambda v: v.with_signature(lambda d: d.update(certificate="x")),
+        "certificate: Extra inputs",
+    ),
+    "two signatures": (
+        lambda v: v.with_signature(lambda d: envelope(d)["signatures"].append({"sig": "AA=="})),
+        "at most 1 item",
+    ),
+    "no signature in the envelope": (
+        lambda v: v.with_signature(lambda d: envelope(d).update(signatures=[])),
+        "at least 1 item",
+    ),
+    "base64 of a second spelling": (
+        lambda v: v.with_signature(lambda d: envelope(d).update(payload="AB==")),
+        "damaged base64",
+    ),
+    "a signature that is no JSON": (
+        lambda v: v.behind(v.members, b"\x00\xff"),
+        "bundle.sig is not of the form",
+    ),
+    "a signature of nested brackets": (
+        lambda v: v.behind(v.members, b"[" * 200_000),
+        "bundle.sig is not of the form",
+    ),
+    "a stranger's signature": (
+        lambda v: signed_tar(v.members, Signer("stranger")),
+        "which is not trusted here. Trusted: line1",
+    ),
+    "a stranger's signature under a trusted key's id": (
+        impersonated,
+        "its signature is not the one of key line1",
+    ),
+    "no signature at all": (lambda v: tar_of(v.members), "it is not signed"),
+    "the signature not in the first place": (
+        lambda v: tar_of([*v.members, ("bundle.sig", v.signature)]),
+        "it is not signed .its first member is not bundle.sig",
+    ),
+    "a second signature behind the first": (
+        lambda v: v.behind([("bundle.sig", v.signature), *v.members]),
+        "bundle.sig must come first",
+    ),
+    "the signature of another bundle": (
+        lambda v: v.behind(v.members, v.signer.sign([("manifest.json", b"other"), *v.members[1:]])),
+        "changed: manifest.json",
+    ),
+}
+
+FILES: dict[str, tuple[Attack, str]] = {
+    "two files swapped": (
+        lambda v: v.behind(swapped(v.members, "golden/0001.jpg", "report.html")),
+        "changed: golden/0001.jpg, report.html",
+    ),
+    "an extra file": (
+        lambda v: v.behind([*v.members, ("extra.bin", b"x")]),
+        "not listed: extra.bin",
+    ),
+    "a missing file": (lambda v: v.behind(v.members[:-1]), "missing: report.html"),
+    "a file twice": (lambda v: v.behind([*v.members, v.members[1]]), "onnx is in it twice"),
+    "the manifest twice": (
+        lambda v: v.behind([v.members[0], *v.members]),
+        "manifest.json is in it twice",
+    ),
+    "no manifest": (lambda v: v.behind(v.members[1:]), "missing: manifest.json"),
+    "a manifest of another bundle": (
+        lambda v: v.behind(
+            [("manifest.json", bright_manifest().model_dump_json().encode()), *v.members[1:]]
+        ),
+        "changed: manifest.json",
+    ),
+    "bytes in the padding behind a file": (
+        lambda v: (
+            flipped(v.whole, 2 * BLOCK + len(v.signature) // BLOCK * BLOCK - 1)
+            if len(v.signature) % BLOCK == 0
+            else flipped(v.whole, BLOCK + len(v.signature))
+        ),
+        "something behind bundle.sig that no digest covers",
+    ),
+    "bytes behind the end": (lambda v: v.whole + b"x", "something behind its end"),
+    "bytes in the zeros of the end": (lambda v: flipped(v.whole, -1), "something behind its end"),
+    "an empty file": (lambda v: b"", "is cut off before its end"),
+    "only zeros": (lambda v: b"\0" * 10240, "it is not signed"),
+    "a compressed tar": (lambda v: b"\x1f\x8b" + b"\0" * 1022, "is not a plain file|damaged"),
+}
+
+PATHS: dict[str, tuple[Attack, str]] = {
+    told: (lambda v, h=head: v.behind([*v.members, (h, b"")]), why)  # type: ignore[misc]
+    for told, head, why in (
+        ("a path that climbs out", named("../evil"), "not allowed"),
+        ("an absolute path", named("/etc/evil"), "not allowed"),
+        ("a path that climbs out of golden", named("golden/../../evil"), "not allowed"),
+        ("a path with backslashes", named("..\\evil"), "not allowed"),
+        ("a path through the current folder", named("./manifest.json"), "not allowed"),
+        ("a path split over two fields", prefixed(b"/etc"), "header of '/etc/evil' is damaged"),
+        ("a path behind a zero byte", named("a\0/../../evil"), "header of 'a' is damaged"),
+        ("a name with a line break", named("evil\n"), "not allowed"),
+        ("a name that is not ASCII", named("évil"), "is damaged or of another kind"),
+        ("an empty name", named(""), "not allowed"),
+    )
+}
+
+KINDS: dict[str, tuple[Attack, str]] = {
+    told: (
+        lambda v, k=kind, t=target: v.behind([*v.members, (of_kind(k, t), b"")]),  # type: ignore[misc]
+        "thing.bin/? is not a plain file",
+    )
+    for told, kind, target in (
+        ("a symbolic link", tarfile.SYMTYPE, "/etc/passwd"),
+        ("a hard link", tarfile.LNKTYPE, "manifest.json"),
+        ("a character device", tarfile.CHRTYPE, ""),
+        ("a block device", tarfile.BLKTYPE, ""),
+        ("a pipe", tarfile.FIFOTYPE, ""),
+        ("a folder", tarfile.DIRTYPE, ""),
+        ("a sparse file", tarfile.GNUTYPE_SPARSE, ""),
+        ("a pax header", tarfile.XHDTYPE, ""),
+        ("a global pax header", tarfile.XGLTYPE, ""),
+        ("a long name of GNU", tarfile.GNUTYPE_LONGNAME, ""),
+    )
+}
+
+BOMBS: dict[str, tuple[Attack, str]] = {
+    "a signature of 300 kB": (
+        lambda v: v.behind(v.members, b" " * 300_000),
+        "bundle.sig is larger than 262144 bytes",
+    ),
+    "a signature that announces 8 GiB": (
+        lambda v: sized("bundle.sig", b"7" * 11 + b"\0"),
+        "is cut off inside bundle.sig: 8589934591 bytes are announced, 0 are there",
+    ),
+    "a size in the binary notation of GNU": (
+        lambda v: sized("bundle.sig", b"\x80" + b"\0" * 10 + b"\x01"),
+        "damaged or of another kind",
+    ),
+    "a negative size": (
+        lambda v: sized("bundle.sig", b"-0000000001\0"),
+        "damaged or of another kind",
+    ),
+    "a manifest of 9 MB": (
+        lambda v: v.behind([("manifest.json", b" " * 9_000_000), *v.members[1:]]),
+        "manifest.json is larger than 8388608 bytes",
+    ),
+    "a file that announces more than there is": (
+        lambda v: v.behind([*v.members, (sized("big.bin", b"00777777777\0"), b"")]),
+        "is cut off inside big.bin",
+    ),
+    "a thousand empty files": (
+        lambda v: v.behind([*v.members, *((f"f{n}", b"") for n in range(1000))]),
+        "more than 200 files",
+    ),
+}
+
+TABLE = {**FLIPS, **SIGNATURES, **FILES, **PATHS, **KINDS, **BOMBS}
+
+
+@pytest.mark.parametrize("attack", TABLE)
+def test_a_tampered_bundle_is_refused(victim: Victim, attack: str) -> None:
+    """Each alteration is refused with its reason, and nothing is written."""
+    make, told = TABLE[attack]
+    message = refusal(victim, make(victim))
+    assert re.search(told, message), message
+
+
+def test_the_victim_is_accepted(victim: Victim) -> None:
+    """What the attacks alter is a bundle that is accepted as it is."""
+    path = victim.folder / "whole.bundle"
+    path.write_bytes(victim.whole)
+    verified = verify_bundle(path, trusting(victim.signer.public()))
+    assert verified.key_id == victim.signer.key_id
+    assert verified.manifest.product == "bright"
+    assert verified.sha256 == hashlib.sha256(victim.whole).hexdigest()
+
+
+def test_every_flipped_byte_is_refused(victim: Victim) -> None:
+    """There is no byte in the file, header, padding and end included, that may change."""
+    whole = victim.whole
+    for at in range(0, len(whole), 7):
+        refusal(victim, flipped(whole, at))
+
+
+def test_every_truncation_is_refused(victim: Victim) -> None:
+    """A copy that ended early is refused wherever it ended, but for zeros at the very end."""
+    whole = victim.whole
+    body = len(whole.rstrip(b"\0"))
+    for length in (*range(0, body, 331), body, body + 1):
+        assert "is cut off" in refusal(victim, whole[:length])
+
+
+def test_a_file_beyond_the_devices_limit_is_not_opened_far(victim: Victim) -> None:
+    """The device's own limit counts before anything is read."""
+    message = refusal(victim, victim.whole, BundleLimits(max_bytes=1000))
+    assert "more than the 1000 this device allows" in message
+
+
+def test_nothing_unverified_meets_a_parser(victim: Victim, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever does not match the signature is refused before manifest or graph is parsed."""
+
+    def parsed(*_: object) -> None:
+        raise AssertionError("a parser was called")
+
+    monkeypatch.setattr(bundle_verify, "parse_manifest", parsed)
+    monkeypatch.setattr(bundle_verify, "check_self_contained", parsed)
+    for name in ("manifest.json", *full_files()):
+        refusal(victim, victim.with_content(name, flipped))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_a_path_that_is_no_plain_file_is_refused(victim: Victim, kind: str) -> None:
+    """A pipe would block the reader, a device would never end."""
+    path = Path("/dev/zero") if kind == "device" else victim.folder / kind
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    with pytest.raises(BundleError, match=r"is not a plain file|Is a directory"):
+        verify_bundle(path, trusting(victim.signer.public()))

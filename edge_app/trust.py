@@ -26,7 +26,7 @@ _CURVE = "secp256r1"
 
 _MAX_FILE_BYTES = 64 * 1024
 _KEY_ID = re.compile(r"[0-9a-f]{64}")
-_EXPIRES = re.compile(r"^expires:[ \t]*(\S+)[ \t]*$", re.MULTILINE)
+_HEADING = re.compile(r"(key-id|expires):[ \t]*(\S+)[ \t]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +116,13 @@ def load_trust(folder: Path) -> TrustPolicy:
 
 
 def parse_public_key(name: str, text: str, origin: str) -> TrustedKey:
-    """Return the one key of a PEM text. A line `expires: DATE` before it limits it.
+    """Return the one key of a PEM text.
+
+    Before the PEM may stand `expires: DATE`, `key-id: ID` and lines that begin with `#`.
 
     Raises:
-        ConfigError: it is not exactly one ECDSA P-256 public key, or the date is none.
+        ConfigError: it is not exactly one ECDSA P-256 public key, or a line before it is unknown,
+            twice there or wrong: a misspelt `expires` must not make a key last for ever.
     """
     try:
         key = serialization.load_pem_public_key(text.encode())
@@ -129,9 +132,12 @@ def parse_public_key(name: str, text: str, origin: str) -> TrustedKey:
         raise ConfigError(f"{origin} holds another kind of key; expected ECDSA P-256.")
     if text.count("-----BEGIN") != 1:
         raise ConfigError(f"{origin} holds several keys; expected one per file.")
-    dates = _EXPIRES.findall(text.partition("-----BEGIN")[0])
-    expires_at = parse_moment(dates[0], origin) if dates else None
-    return TrustedKey(key_id_of(key), name, key, expires_at)
+    headings = _headings(text.partition("-----BEGIN")[0], origin)
+    key_id = key_id_of(key)
+    if headings.get("key-id", key_id) != key_id:
+        raise ConfigError(f"{origin} says key-id {headings['key-id']}, but its key is {key_id}.")
+    ends = headings.get("expires")
+    return TrustedKey(key_id, name, key, parse_moment(ends, origin) if ends else None)
 
 
 def parse_revoked(text: str, origin: str) -> frozenset[str]:
@@ -167,6 +173,21 @@ def parse_moment(text: str, origin: str) -> datetime:
     return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).astimezone(
         timezone.utc
     )
+
+
+def _headings(text: str, origin: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = _HEADING.fullmatch(line)
+        if match is None or match[1] in found:
+            raise ConfigError(
+                f"{origin}: the line {line!r} is not understood; expected before the key at most "
+                "one `expires: DATE`, one `key-id: ID` and comments (#)."
+            )
+        found[match[1]] = match[2]
+    return found
 
 
 def key_id_of(key: ec.EllipticCurvePublicKey) -> str:

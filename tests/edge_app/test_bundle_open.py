@@ -1,0 +1,107 @@
+"""What `run` and the doctor accept, by what the configuration says about trust."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bundles import bright_manifest, write_bright_bundle, write_pictures
+from signing import Signer, write_signed
+
+from deploy.keys import generate_key, load_private_key
+from edge_app.bundle import Bundle
+from edge_app.bundle_open import how_signed, open_bundle
+from edge_app.config_model import BundleConfig
+from edge_app.errors import BundleError
+from edge_app.mqtt.topics import DeviceName
+from edge_app.signature import SigningTerms
+from edge_app.trust import parse_moment
+
+EDGE_APP = str(Path(sys.executable).with_name("edge-app"))
+HERE = DeviceName("graz", "l2", "d3")
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Signer:
+    """The signer whose key is in the device's folder."""
+    generate_key(tmp_path / "keys", "ours", None, None)
+    return Signer("ours", load_private_key(tmp_path / "keys" / "ours.key", None))
+
+
+def opened(path: Path, keys: bool, allow_unsigned: bool) -> Bundle:
+    folder = path.parent / "keys" if keys else None
+    config = BundleConfig(path=path, trusted_keys_dir=folder, allow_unsigned=allow_unsigned)
+    return open_bundle(path, config, HERE)
+
+
+def test_a_trusted_signature_is_enough(tmp_path: Path, ours: Signer) -> None:
+    """With the keys configured a signed bundle opens, and it is said whose key it was."""
+    for allow_unsigned in (False, True):
+        bundle = opened(write_signed(tmp_path / "a.bundle", ours), True, allow_unsigned)
+        assert how_signed(bundle) == f"by key {ours.key_id[:16]}"
+
+
+def test_an_unsigned_bundle_needs_permission(tmp_path: Path, ours: Signer) -> None:
+    """Unsigned bundles open only where the configuration allows them."""
+    path = write_bright_bundle(tmp_path / "a.bundle")
+    assert how_signed(opened(path, False, True)) == how_signed(opened(path, True, True)) == "no"
+    with pytest.raises(BundleError, match="it is not signed"):
+        opened(path, True, False)
+    with pytest.raises(BundleError, match="nothing vouches for it"):
+        opened(path, False, False)
+
+
+def test_permission_for_unsigned_is_none_for_a_wrong_signature(
+    tmp_path: Path, ours: Signer
+) -> None:
+    """A stranger's signature is refused even where unsigned bundles are allowed."""
+    path = write_signed(tmp_path / "a.bundle", Signer("stranger"))
+    with pytest.raises(BundleError, match="not trusted here"):
+        opened(path, True, True)
+    assert how_signed(opened(path, False, True)).startswith("not checked")
+
+
+def test_a_bundle_for_another_device_is_refused(tmp_path: Path, ours: Signer) -> None:
+    """Targets count at every start, signed or not."""
+    manifest = bright_manifest().model_copy(update={"targets": ("graz/l2/d4",)})
+    path = write_signed(tmp_path / "a.bundle", ours, manifest)
+    with pytest.raises(BundleError, match="this device is graz/l2/d3"):
+        opened(path, True, False)
+
+
+def test_an_expired_bundle_goes_on_judging(
+    tmp_path: Path, ours: Signer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line does not stop at a date: what is in use stays in use, with a warning."""
+    terms = SigningTerms(expires_at=parse_moment("2020-01-01", "test"))
+    path = write_signed(tmp_path / "a.bundle", ours, terms=terms)
+    with caplog.at_level(logging.WARNING):
+        assert opened(path, True, False).verified is not None
+    assert "still judging with an expired bundle" in caplog.text
+
+
+def inspect(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [EDGE_APP, "inspect", str(folder / "in"), "--bundle", str(folder / "a.bundle"), *more],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_inspect_can_ask_for_a_signature(tmp_path: Path, ours: Signer) -> None:
+    """`inspect --keys` judges with a trusted bundle and refuses an unsigned one."""
+    write_pictures(tmp_path / "in", 1, {1})
+    write_signed(tmp_path / "a.bundle", ours)
+    done = inspect(tmp_path, "--keys", str(tmp_path / "keys"))
+    assert done.returncode == 0
+    assert done.stdout.startswith("NG")
+    write_bright_bundle(tmp_path / "a.bundle")
+    assert inspect(tmp_path).returncode == 0
+    refused = inspect(tmp_path, "--keys", str(tmp_path / "keys"))
+    assert refused.returncode == 2
+    assert "it is not signed" in refused.stderr

@@ -1,4 +1,4 @@
-"""`edge-calibrate`: thresholds for a bundle (fp16 and INT8 variants arrive with issue E)."""
+"""`edge-calibrate`: thresholds of a bundle, and further precisions of its graphs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 2 with one clear sentence on stderr."""
     args = _parser().parse_args(argv)
     try:
-        return _thresholds(args)
+        return int(args.work(args))
     except EdgeError as error:
         print(f"edge-calibrate: {error}", file=sys.stderr)
         return 2
@@ -34,7 +34,30 @@ def _parser() -> argparse.ArgumentParser:
         "--false-alarm-rate", type=float, default=0.005, help="budget, share of good parts"
     )
     thresholds.add_argument("--out", type=Path, help="default: rewrite the bundle in place")
+    thresholds.set_defaults(work=_thresholds)
+    for precision, how in (
+        ("fp16", "half precision, densities and boxes in single"),
+        ("int8", "int8 convolutions, the fragile ones in half precision"),
+    ):
+        variant = commands.add_parser(precision, help=f"add a variant to a bundle: {how}")
+        _add_variant_arguments(variant)
+        variant.set_defaults(work=_variant, precision=precision)
     return parser
+
+
+def _add_variant_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument(
+        "--source", required=True, help="good parts only: folder:PATH, video:PATH or sim:..."
+    )
+    parser.add_argument(
+        "--held-out", metavar="SOURCE", help="further parts, good or bad, to count flips on"
+    )
+    parser.add_argument(
+        "--prefer", action="store_true", help="devices take this variant first from now on"
+    )
+    parser.add_argument("--threads", type=int, default=0, help="per graph; 0: one per core")
+    parser.add_argument("--out", type=Path, help="default: rewrite the bundle in place")
 
 
 def _thresholds(args: argparse.Namespace) -> int:
@@ -58,6 +81,31 @@ def _thresholds(args: argparse.Namespace) -> int:
     if done.not_inspected:
         print(f"warning: {done.not_inspected} parts could not be judged", file=sys.stderr)
     return 0
+
+
+def _variant(args: argparse.Namespace) -> int:
+    try:
+        from calibration.variants import VariantOptions, make_variant, summary
+    except ModuleNotFoundError as error:
+        print(f"edge-calibrate: {error}; pip install 'cropliq-edge[calibrate]'", file=sys.stderr)
+        return 2
+    options = VariantOptions(
+        bundle=args.bundle,
+        precision=args.precision,
+        source=args.source,
+        held_out=args.held_out,
+        is_preferred=args.prefer,
+        threads=args.threads,
+        out=args.out or args.bundle,
+    )
+    added = make_variant(options, _tell)
+    print(file=sys.stderr)
+    print(summary(added))
+    return 0
+
+
+def _tell(what: str) -> None:
+    print(f"\r{what:<60}", end="", file=sys.stderr, flush=True)
 
 
 def _show(parts: int) -> None:

@@ -1,0 +1,205 @@
+"""A rewritten precision becomes a variant of the bundle: thresholds, golden set, parity."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from calibration.parity import (
+    Flip,
+    PartPairs,
+    figures,
+    flips,
+    laid_together,
+    map_threshold,
+    paired_scores,
+)
+from calibration.recalibrate import GOLDEN_MARGIN, MIN_PARTS
+from calibration.rewritten import REFERENCE, Rewritten
+from edge_app.bundle import Bundle, write_bundle
+from edge_app.cameras.protocol import Camera
+from edge_app.errors import DataError
+from edge_app.judge import Limits
+from edge_app.manifest import GoldenPart, GoldenPicture, Manifest, Parity, Thresholds, Variant
+from edge_app.model import LoadedModel, load_model
+from edge_app.obb import rotated_iou
+from edge_app.offline import Look, look_at
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """Parts to compare on: a finite camera, and what to call it in the manifest."""
+
+    name: str
+    camera: Camera
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AddedVariant:
+    """The bundle with its new variant, and every part that has another verdict."""
+
+    sha256: str
+    variant: Variant
+    calibration_flips: list[Flip]
+    held_out_flips: list[Flip]
+
+
+def add_variant(
+    bundle: Bundle,
+    rewritten: Rewritten,
+    good_parts: Source,
+    held_out: Source | None,
+    out: Path,
+    *,
+    is_preferred: bool,
+    threads: int,
+    progress: Callable[[str, int], None],
+) -> AddedVariant:
+    """Measure the rewritten graphs against fp32 and write the bundle with them.
+
+    An older variant of the same precision is replaced. The fp32 variant stays as it is.
+
+    Args:
+        good_parts: good parts only; they set the thresholds.
+        held_out: any parts; they set nothing.
+        is_preferred: the new variant comes first; otherwise last.
+        progress: called with (what, parts judged so far).
+
+    Raises:
+        DataError: too few parts, or a golden picture with another verdict than in fp32.
+    """
+    precision = rewritten.precision
+    reference = load_model(bundle, threads, REFERENCE)
+    draft = _with_variant(bundle, rewritten, _draft(bundle, rewritten), is_preferred)
+    model = load_model(draft, threads, precision)
+    pairs = paired_scores(reference, model, good_parts.camera, lambda n: progress("calibration", n))
+    if len(pairs.names) < MIN_PARTS:
+        raise DataError(
+            f"Only {len(pairs.names)} parts were judged by both variants, at least {MIN_PARTS} "
+            "are needed: give a longer source of good parts."
+        )
+    thresholds = _thresholds(bundle.variant(REFERENCE).thresholds, pairs, precision)
+    model = model.with_limits(
+        Limits(thresholds.score_threshold, thresholds.map_threshold, thresholds.threshold_id)
+    )
+    old, new = reference.limits.score_threshold, thresholds.score_threshold
+    held = None
+    if held_out is not None:
+        held = paired_scores(reference, model, held_out.camera, lambda n: progress("held out", n))
+    parity = Parity(
+        ranges=rewritten.ranges,
+        int8_nodes=rewritten.int8_nodes,
+        fp16_nodes=rewritten.fp16_nodes,
+        weight_share=rewritten.weight_share,
+        calibration=figures(pairs, old, new, good_parts.name),
+        held_out=figures(held, old, new, held_out.name) if held and held_out else None,
+    )
+    golden = golden_of(model, draft)
+    variant = draft.variant(precision).model_copy(
+        update={"thresholds": thresholds, "golden": golden, "parity": parity}
+    )
+    done = _with_variant(bundle, rewritten, variant, is_preferred)
+    digest = write_bundle(out, done.manifest, done.files)
+    return AddedVariant(
+        digest, variant, flips(pairs, old, new), flips(held, old, new) if held else []
+    )
+
+
+def golden_of(model: LoadedModel, bundle: Bundle) -> tuple[GoldenPicture, ...]:
+    """Return the golden pictures as this model sees them; verdicts must be those of fp32.
+
+    Pictures whose score comes too near the threshold are left out.
+
+    Raises:
+        DataError: a verdict differs, or a product is not found.
+    """
+    kept = []
+    for picture in bundle.variant(REFERENCE).golden:
+        decoded = cv2.imdecode(np.frombuffer(bundle.files[picture.file], np.uint8), 1)
+        if decoded is None:
+            raise DataError(f"{picture.file} in the bundle is no readable picture; build it again.")
+        looks = look_at(model, np.asarray(decoded, np.uint8))
+        if len(looks) != len(picture.parts):
+            raise DataError(
+                f"{picture.file}: {len(looks)} products found, {len(picture.parts)} in fp32. "
+                "This precision does not suit the product; leave the bundle as it is."
+            )
+        parts = tuple(_golden_part(p, looks, model, picture.file) for p in picture.parts)
+        limit = model.limits.score_threshold
+        if all(abs(p.score - limit) >= GOLDEN_MARGIN * abs(limit) for p in parts):
+            kept.append(GoldenPicture(file=picture.file, parts=parts))
+    return tuple(kept)
+
+
+def _golden_part(
+    expected: GoldenPart, looks: list[Look], model: LoadedModel, file: str
+) -> GoldenPart:
+    look = max(looks, key=lambda k: rotated_iou(k.box_cxcywhr, expected.box_cxcywhr))
+    verdict = "NG" if look.anomaly.score >= model.limits.score_threshold else "OK"
+    if verdict != expected.verdict:
+        raise DataError(
+            f"{file}: {verdict} ({look.anomaly.score:.4g}) in {model.identity.precision}, "
+            f"{expected.verdict} ({expected.score:.4g}) in fp32. This precision does not suit the "
+            "product; leave the bundle as it is."
+        )
+    return GoldenPart(box_cxcywhr=look.box_cxcywhr, score=look.anomaly.score, verdict=verdict)
+
+
+def _thresholds(old: Thresholds, pairs: PartPairs, precision: str) -> Thresholds:
+    """Return the fp32 variant's thresholds moved by what this precision moves scores."""
+    score = laid_together(pairs, old.score_threshold)
+    shift = score - old.score_threshold
+    return old.model_copy(
+        update={
+            "score_threshold": score,
+            "map_threshold": map_threshold(pairs, old.map_threshold),
+            "threshold_id": f"{old.threshold_id}-{precision}",
+            "normalisation": old.normalisation.model_copy(
+                update={
+                    "low": old.normalisation.low + shift,
+                    "high": old.normalisation.high + shift,
+                }
+            ),
+            "calibration_scores": tuple(sorted(float(s) for s in pairs.variant)),
+        }
+    )
+
+
+def _draft(bundle: Bundle, rewritten: Rewritten) -> Variant:
+    """Return the variant with the fp32 one's thresholds, to be measured."""
+    names = {name: f"{name}-{rewritten.precision}.onnx" for name in rewritten.graphs}
+    return bundle.variant(REFERENCE).model_copy(
+        update={
+            "precision": rewritten.precision,
+            "detector": names.get("detector"),
+            "inspector": names["inspector"],
+            "golden": (),
+        }
+    )
+
+
+def _with_variant(
+    bundle: Bundle, rewritten: Rewritten, variant: Variant, is_preferred: bool
+) -> Bundle:
+    """Return the bundle, in memory, with this variant in place of one of the same precision."""
+    others = tuple(v for v in bundle.manifest.variants if v.precision != variant.precision)
+    variants = (variant, *others) if is_preferred else (*others, variant)
+    manifest: Manifest = bundle.manifest.model_copy(update={"variants": variants})
+    named = {f"{name}-{variant.precision}.onnx": g for name, g in rewritten.graphs.items()}
+    return replace(bundle, manifest=manifest, files={**bundle.files, **named})
+
+
+def flip_table(found: list[Flip]) -> str:
+    """Return every flipped part on a line of its own, with its distances from the thresholds."""
+    text = io.StringIO()
+    for flip in found:
+        text.write(
+            f"  {flip.name}: {flip.reference_margin:+.2%} in fp32, "
+            f"{flip.variant_margin:+.2%} here, of the threshold\n"
+        )
+    return text.getvalue()

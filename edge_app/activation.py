@@ -111,10 +111,10 @@ class Activation:
         """Take a judged frame in; returns at once."""
         slot = self._slots[self._slot_of[report.frame.camera]]
         slot.observe(report)
-        if slot.probation is not None and not slot.is_decided:
+        if slot.probation is not None and not slot.failure:
             reason = slot.probation.failure()
             if reason:
-                slot.is_decided = True
+                slot.failure = reason
                 self._tasks.put(lambda: self._take_back(slot, reason))
 
     # -- the own thread -------------------------------------------------------------------------
@@ -232,13 +232,15 @@ class Activation:
     def _start_probation(self, slot: ActiveSlot, order: StartProbation) -> None:
         if slot.active_sha256 != order.sha256:
             self._fail(slot, order.sha256, "it does not judge here")
-        elif slot.probation is None:  # an agent that comes back finds it running
+        elif slot.probation is None:  # an agent that comes back finds it running, or decided
             slot.start_probation(order)
+        elif slot.failure:
+            self._take_back(slot, slot.failure)
 
     def _tick(self) -> None:
         """Tell how probations stand: to an agent that comes back the outcome is told again."""
         for slot in self._slots.values():
-            if slot.probation is not None and not slot.is_decided:
+            if slot.probation is not None and not slot.failure:
                 self._tell_probation(slot, "passed" if slot.probation.has_passed() else "watching")
 
     def _tell_probation(self, slot: ActiveSlot, state: str, reason: str = "") -> None:
@@ -275,7 +277,8 @@ class Activation:
         if slot.candidate is not None and slot.candidate.sha256 == order.sha256:
             slot.drop_candidate()
         if slot.active_sha256 == order.sha256 and order.back_to != order.sha256:
-            old = None if order.back_to is None else slot.held(order.back_to)
+            # The store's "nothing" may be the bundle that the configuration names.
+            old = slot.previous if order.back_to is None else slot.held(order.back_to)
             if order.back_to is not None and old is None:
                 self._fail(slot, order.sha256, "the model before it is not in memory any more")
                 return

@@ -47,7 +47,7 @@ class ActiveSlot:
         self.candidate: Ready | None = None
         self.shadow: ShadowRun | None = None
         self.probation: ProbationWatch | None = None
-        self.is_decided = False
+        self.failure = ""
         self.counter = PartCounter()
         self.last_part: str | None = None
         self._shelf: OrderedDict[str, Ready] = OrderedDict()
@@ -105,7 +105,7 @@ class ActiveSlot:
 
     def start_probation(self, order: StartProbation) -> None:
         """Begin to watch what judges."""
-        self.is_decided = False
+        self.failure = ""
         self.probation = ProbationWatch(
             order.baseline, order.parts, order.max_min * 60, order.max_latency_ratio
         )

@@ -1,47 +1,110 @@
-"""The agent's state machine: from a file that arrived to a bundle in use, or refused.
+"""The agent: one thread per slot carries bundles in, one socket joins it to inspection and people.
 
-verifying → self_check → shadow → switching → probation → committed
-    └───────────┴──────────┴──────────┴──────────┴──→ refused, rolled_back
+`install`, `select` and `decide` may be called from any thread and return at once; `report` hears
+of every state an order reaches.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from edge_app.mqtt.deploy_messages import Reported
+from edge_app.agent.candidate import Checks, candidate_of
+from edge_app.agent.flow import FlowTimes, SlotFlow
+from edge_app.agent.inbox import Answered, Came, Decide, Gone, Install, News, Select
+from edge_app.agent.peers import PeerServer, Respond
+from edge_app.agent.protocol import (
+    Answer,
+    DecideCommand,
+    Hello,
+    InstallCommand,
+    Line,
+    Progress,
+    Release,
+    SelectCommand,
+    SlotEntry,
+)
+from edge_app.agent.store import Store
+from edge_app.agent.told import Told
+from edge_app.config_model import SlotConfig
+from edge_app.mqtt.deploy_messages import FINAL_STATES, Reported
 
 _log = logging.getLogger(__name__)
 
+JOIN_S = 3.0
+"""A slot's thread ends within its poll; one in a disk operation may take longer, and is left."""
+
 
 class Agent:
-    """Installs bundles one after another, in a thread of its own.
+    """Installs bundles and changes slots over.
 
     Args:
-        incoming: where files to install are put: the store's folder for them.
-        report: told of every state an installation reaches; must return at once.
+        store: the bundles; its folders are made.
+        checks: what a bundle has to pass.
+        slots: slot → how a bundle earns its place there.
+        times: how long inspection is waited for.
+        keep_releases: kept beside the needed ones.
+        socket_path: where inspection and commands come in.
+        report: told of every state of every order; must return at once.
     """
 
-    def __init__(self, incoming: Path, report: Callable[[Reported], None]) -> None:
-        self.incoming = incoming
+    def __init__(
+        self,
+        store: Store,
+        checks: Checks,
+        slots: dict[str, SlotConfig],
+        times: FlowTimes,
+        keep_releases: int,
+        socket_path: Path,
+        report: Callable[[Reported], None],
+    ) -> None:
+        self._store = store
         self._report = report
-        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._run, name="agent", daemon=True)
+        self._keep = keep_releases
+        self._listeners: list[Callable[[Reported], None]] = []
+        self._server = PeerServer(socket_path, self)
+        self._told = {slot: Told(slot, self._tell) for slot in slots}
+        self._flows = {
+            slot: SlotFlow(
+                slot,
+                rules,
+                store,
+                checks,
+                self._server.order,
+                self._told[slot],
+                times,
+                keep_releases,
+            )
+            for slot, rules in slots.items()
+        }
+
+    @property
+    def incoming(self) -> Path:
+        """Where files to install are put: the store's folder for them."""
+        return self._store.incoming
 
     def start(self) -> None:
-        """Take up what was unfinished at the last stop, then what is asked for."""
-        self._thread.start()
+        """Take up what was unfinished at the last stop, then what is asked for.
 
-    def stop(self, timeout_s: float = 4.0) -> None:
+        Raises:
+            OSError: the store's folders cannot be made.
+            ConfigError: the socket cannot be made.
+        """
+        self._store.prepare(self._flows)
+        self._store.sweep()
+        self._store.prune(self._keep)
+        for flow in self._flows.values():
+            flow.start()
+        self._server.start()
+
+    def stop(self, timeout_s: float = JOIN_S) -> None:
         """End after the step in hand; what is unfinished is taken up at the next start."""
-        self._jobs.put(None)
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
+        for flow in self._flows.values():
+            flow.stop()
+        self._server.stop()
+        for flow in self._flows.values():
+            flow.join(timeout_s / len(self._flows))
 
     def install(self, file: Path, slot: str, origin: str) -> None:
         """Have a file verified, tried and switched to; returns at once, see `report`.
@@ -50,12 +113,113 @@ class Agent:
             file: below `incoming` it is moved into the store, from elsewhere it is copied.
             slot: the cameras it is for.
             origin: who brought it, for the log: "push", "file".
+
+        Raises:
+            KeyError: there is no such slot.
         """
-        self._jobs.put(lambda: self._install(file, slot, origin))
-
-    def _install(self, file: Path, slot: str, origin: str) -> None:
         _log.info("slot %s: %s brings %s", slot, origin, file.name)
+        self._flows[slot].inbox.put(Install(file, origin))
 
-    def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job()
+    def select(self, slot: str, product: str, answer: Answered) -> None:
+        """Have a slot changed over to an installed product.
+
+        Raises:
+            KeyError: there is no such slot.
+        """
+        self._flows[slot].inbox.put(Select(product, answer))
+
+    def decide(self, slot: str, promote: bool, answer: Answered) -> None:
+        """Pass on a person's word on a compared candidate.
+
+        Raises:
+            KeyError: there is no such slot.
+        """
+        self._flows[slot].inbox.put(Decide(promote, answer))
+
+    def slots(self) -> tuple[SlotEntry, ...]:
+        """Return what each slot has."""
+        return tuple(self._entry(slot) for slot in self._flows)
+
+    # -- the desk: called in the connections' threads -------------------------------------------
+
+    def inspection_came(self, hello: Hello) -> None:
+        """Tell every slot what judges there."""
+        for slot, flow in self._flows.items():
+            flow.inbox.put(Came(hello.slots.get(slot)))
+
+    def inspection_said(self, news: Line) -> None:
+        """Give a slot its news."""
+        if isinstance(news, News) and news.slot in self._flows:
+            self._flows[news.slot].inbox.put(news)
+
+    def inspection_gone(self, is_planned: bool) -> None:
+        """Tell every slot."""
+        for flow in self._flows.values():
+            flow.inbox.put(Gone(is_planned))
+
+    def commanded(self, command: Line, respond: Respond) -> None:
+        """Carry out a person's command, or say why not."""
+        slot = getattr(command, "slot", None)
+        if slot is not None and slot not in self._flows:
+            known = ", ".join(self._flows)
+            respond(Answer(is_ok=False, text=f"there is no slot {slot!r}; there are: {known}"))
+        elif isinstance(command, InstallCommand):
+            self._follow(command, respond)
+        elif isinstance(command, SelectCommand):
+            self.select(command.slot, command.product, _answering(respond))
+        elif isinstance(command, DecideCommand):
+            self.decide(command.slot, command.promote, _answering(respond))
+        else:
+            respond(Answer(is_ok=True, text="", slots=self.slots()))
+
+    def _follow(self, command: InstallCommand, respond: Respond) -> None:
+        """Install a file and say every state of its slot until it has found its end."""
+
+        def tell(report: Reported) -> None:
+            if report.slot != command.slot:
+                return
+            try:
+                respond(Progress(reported=report))
+                if report.state in FINAL_STATES:
+                    self._listeners.remove(tell)
+                    is_ok = report.state == "committed"
+                    respond(Answer(is_ok=is_ok, text=report.reason or report.state))
+            except OSError:  # whoever asked has gone; the installation goes on
+                if tell in self._listeners:
+                    self._listeners.remove(tell)
+
+        self._listeners.append(tell)
+        self.install(Path(command.path), command.slot, "file")
+
+    def _tell(self, report: Reported) -> None:
+        self._report(report)
+        for listener in list(self._listeners):
+            listener(report)
+
+    def _entry(self, slot: str) -> SlotEntry:
+        latest = self._told[slot].latest
+        installed = self._store.installed(slot)
+        return SlotEntry(
+            slot=slot,
+            active=self._release(self._store.active(slot)),
+            previous=self._release(self._store.previous(slot)),
+            installed=tuple(r for s in installed.values() if (r := self._release(s)) is not None),
+            state=latest.state if latest else "",
+            reason=latest.reason if latest else "",
+        )
+
+    def _release(self, sha256: str | None) -> Release | None:
+        if sha256 is None:
+            return None
+        found = candidate_of(self._store, sha256)
+        return Release(sha256=sha256, product=found.product, serial=found.serial)
+
+
+def _answering(respond: Respond) -> Answered:
+    def answer(is_ok: bool, text: str) -> None:
+        try:
+            respond(Answer(is_ok=is_ok, text=text))
+        except OSError:
+            _log.info("whoever asked has gone before the answer: %s", text)
+
+    return answer

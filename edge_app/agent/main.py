@@ -4,32 +4,115 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from datetime import datetime, timezone
+from pathlib import Path
 
 from edge_app.agent.agent import Agent
+from edge_app.agent.candidate import Checks
+from edge_app.agent.child import CheckLimits, CheckResult, self_check
+from edge_app.agent.flow import FlowTimes
+from edge_app.agent.push import PushSide, push_side
+from edge_app.agent.store import Store
+from edge_app.agent.told import Report
+from edge_app.bundle_open import limits_of, trust_of
+from edge_app.bundle_verify import VerifiedBundle, verify_bundle
 from edge_app.config_model import AppConfig
 from edge_app.errors import ConfigError
-
-if TYPE_CHECKING:
-    from edge_app.mqtt.deploy_messages import Reported
+from edge_app.mqtt.deploy_messages import Reported
+from edge_app.mqtt.topics import DeviceName
+from edge_app.trust_rules import check_admissible
 
 _log = logging.getLogger(__name__)
+
+PREPARE_SLACK_S = 60.0
+"""Beyond the trial's own time: the inspection process gives way to its line while it prepares."""
 
 
 def run_agent(config: AppConfig, stop: threading.Event) -> int:
     """Run the agent until `stop` is set; return the exit code, 0.
 
     Raises:
-        ConfigError: the configuration has no agent.
+        ConfigError: the configuration has no agent or no trusted keys, or the store or the socket
+            cannot be made.
     """
-    if not config.agent.enabled:
-        raise ConfigError("the agent is off; set [agent] enabled = true to bring bundles in.")
-    agent = Agent(config.agent.store_dir / "incoming", _log_report)
-    agent.start()
-    stop.wait()
-    agent.stop()
+    store = Store(config.agent.store_dir)
+    told: list[PushSide] = []
+
+    def report(reported: Reported) -> None:
+        for side in told:
+            side.report(reported)
+
+    agent = make_agent(config, store, report, stop)
+    told.append(push_side(config, store, agent.install))
+    try:
+        for side in told:
+            side.start()
+        agent.start()
+        stop.wait()
+    except OSError as error:
+        raise ConfigError(
+            f"The store {store.root} cannot be used: {error.strerror}. Give the agent's user the "
+            "right to write there, or set agent.store_dir."
+        ) from error
+    finally:
+        agent.stop()
+        for side in told:
+            side.stop()
     return 0
 
 
-def _log_report(report: Reported) -> None:
-    _log.info("%s", report)
+def make_agent(config: AppConfig, store: Store, report: Report, stop: threading.Event) -> Agent:
+    """Return the agent that a configuration describes.
+
+    Raises:
+        ConfigError: the configuration has no agent, or no trusted keys.
+    """
+    if not config.agent.enabled:
+        raise ConfigError("the agent is off; set [agent] enabled = true to bring bundles in.")
+    return Agent(
+        store,
+        make_checks(config, stop),
+        {name: config.slot(name) for name in config.slot_names},
+        FlowTimes(config.agent.inspection_wait_s, config.agent.check_wall_s + PREPARE_SLACK_S),
+        config.agent.keep_releases,
+        config.agent.socket,
+        report,
+    )
+
+
+def make_checks(config: AppConfig, stop: threading.Event) -> Checks:
+    """Return what a bundle has to pass on this device.
+
+    Raises:
+        ConfigError: no trusted keys are configured, or they cannot be read.
+    """
+    trust = trust_of(config.bundle)
+    if trust is None:
+        raise ConfigError(
+            "the agent installs signed bundles only: name the folder of trusted public keys in "
+            "[bundle] trusted_keys_dir."
+        )
+    limits = limits_of(config.bundle)
+    device = DeviceName(config.device.site, config.device.line, config.device.device)
+    trial = CheckLimits(
+        limits.max_bytes,
+        config.agent.check_memory_mb << 20,
+        config.agent.check_cpu_s,
+        config.agent.check_wall_s,
+    )
+
+    def admit(bundle: VerifiedBundle, high_water: int | None) -> None:
+        now = datetime.now(timezone.utc)
+        check_admissible(
+            bundle.manifest, device, high_water, bundle.allow_back, now=now, expiry=bundle.expiry
+        )
+
+    def try_out(file: Path) -> CheckResult:
+        return self_check(file, trial, stop.is_set)
+
+    return Checks(
+        verify=lambda file: verify_bundle(file, trust, limits),
+        admit=admit,
+        try_out=try_out,
+        min_free=config.agent.min_free_mb << 20,
+    )

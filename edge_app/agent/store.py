@@ -3,6 +3,7 @@
     {root}/releases/{sha256}.bundle          and {sha256}.json, its card
     {root}/slots/{slot}/active, previous     → ../../releases/{sha256}.bundle
     {root}/slots/{slot}/installed/{product}.bundle → ../../../releases/{sha256}.bundle
+    {root}/slots/{slot}/before/{product}.bundle    the product's bundle before that one
     {root}/state/serials.json, intent-{slot}.json
     {root}/incoming/
 
@@ -72,15 +73,16 @@ class Store:
         return self._linked(self._slot(slot) / "active")
 
     def previous(self, slot: str) -> str | None:
-        """Return the digest of the bundle before it; None when there is none."""
+        """Return the digest of the same product's bundle before it; None when there is none."""
         return self._linked(self._slot(slot) / "previous")
 
     def installed(self, slot: str) -> dict[str, str]:
         """Return product → digest of its latest committed bundle in this slot."""
-        folder = self._slot(slot) / "installed"
-        links = sorted(folder.glob(f"[!.]*{_SUFFIX}")) if folder.is_dir() else []
-        found = {link.name.removesuffix(_SUFFIX): self._linked(link) for link in links}
-        return {product: sha256 for product, sha256 in found.items() if sha256 is not None}
+        return self._by_product(slot, "installed")
+
+    def before(self, slot: str) -> dict[str, str]:
+        """Return product → digest of the bundle that its latest one replaced."""
+        return self._by_product(slot, "before")
 
     def intent(self, slot: str) -> Intent | None:
         """Return what is going on in the slot, if anything."""
@@ -126,12 +128,13 @@ class Store:
             OSError: the folder cannot be made.
         """
         folders = [self._releases, self._state, self.incoming]
-        folders += [self._slot(slot) / "installed" for slot in slots]
+        names = list(slots)
+        folders += [self._slot(slot) / kind for slot in names for kind in ("installed", "before")]
         for folder in folders:
             if not folder.is_dir():
                 self._do(Step("make_folder", folder))
                 self._do(Step("sync", folder.parent))
-        for slot in slots:  # parents made on the way to .../installed
+        for slot in names:  # parents made on the way to .../installed
             self._do(Step("sync", self._slot(slot).parent))
         self._do(Step("sync", self.root))
 
@@ -204,9 +207,12 @@ class Store:
         self._point(self._slot(slot) / "previous", sha256, self.previous(slot))
 
     def set_installed(self, slot: str, product: str, sha256: str) -> None:
-        """Note a product's latest committed bundle; see `set_active`."""
-        link = self._slot(slot) / "installed" / f"{product}{_SUFFIX}"
-        self._point(link, sha256, self.installed(slot).get(product), depth=3)
+        """Note a product's latest committed bundle and what it replaced; see `set_active`."""
+        now = self.installed(slot).get(product)
+        for kind, wanted in (("before", now if now != sha256 else None), ("installed", sha256)):
+            if wanted is not None:
+                link = self._slot(slot) / kind / f"{product}{_SUFFIX}"
+                self._point(link, wanted, self._by_product(slot, kind).get(product), depth=3)
 
     def raise_high_water(self, product: str, serial: int) -> None:
         """Remember a committed serial; a lower one changes nothing.
@@ -250,9 +256,16 @@ class Store:
         needed: set[str | None] = set()
         for slot in self.slots():
             intent = self.intent(slot)
-            needed |= {self.active(slot), self.previous(slot), *self.installed(slot).values()}
+            needed |= {self.active(slot), self.previous(slot)}
+            needed |= {*self.installed(slot).values(), *self.before(slot).values()}
             needed |= {intent.old_sha256, intent.new_sha256} if intent else set()
         return {sha256 for sha256 in needed if sha256 is not None}
+
+    def _by_product(self, slot: str, kind: str) -> dict[str, str]:
+        folder = self._slot(slot) / kind
+        links = sorted(folder.glob(f"[!.]*{_SUFFIX}")) if folder.is_dir() else []
+        found = {link.name.removesuffix(_SUFFIX): self._linked(link) for link in links}
+        return {product: sha256 for product, sha256 in found.items() if sha256 is not None}
 
     def _slot(self, slot: str) -> Path:
         return self.root / "slots" / slot

@@ -1,0 +1,128 @@
+"""From a file to a release worth trying: room, signature, rules, self-check. Nothing is in use yet.
+
+Whatever refuses here has left the old model, the links and the records as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_app.agent.child import CheckResult
+from edge_app.agent.store import Card, Store
+from edge_app.bundle_verify import VerifiedBundle
+from edge_app.errors import BundleError
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A verified release in the store."""
+
+    sha256: str
+    product: str
+    serial: int
+    memory_mb: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What a bundle has to pass; each raises BundleError.
+
+    Attributes:
+        verify: its signature and every member's digest.
+        admit: target, serial against the high-water mark, expiry.
+        try_out: loads every graph and judges the golden set in a process of its own.
+        min_free: bytes that must stay free on the store's disk.
+    """
+
+    verify: Callable[[Path], VerifiedBundle]
+    admit: Callable[[VerifiedBundle, int | None], None]
+    try_out: Callable[[Path], CheckResult]
+    min_free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A file that is what it says it is and may be used here."""
+
+    file: Path
+    sha256: str
+    product: str
+    serial: int
+
+
+def verify_file(store: Store, checks: Checks, file: Path) -> Verified:
+    """Return the file, below `incoming` or among the releases, once it is verified and admissible.
+
+    Raises:
+        BundleError: no room, not signed by a trusted key, altered, not for this device, too old.
+        OSError: it cannot be read or copied.
+    """
+    source = _where(store, file)
+    is_here = source.parent in (store.incoming, store.release("").parent)
+    store.check_space(0 if is_here else source.stat().st_size, checks.min_free)
+    file = source if is_here else store.bring_in(source)
+    try:
+        bundle = checks.verify(file)
+        checks.admit(bundle, store.high_water(bundle.manifest.product))
+    except (BundleError, OSError):
+        _forget(store, file)
+        raise
+    return Verified(file, bundle.sha256, bundle.manifest.product, bundle.manifest.serial)
+
+
+def try_out(store: Store, checks: Checks, found: Verified) -> Candidate:
+    """Return the file as a release, once its trial in a process of its own has passed.
+
+    Raises:
+        BundleError: it crashed, hung, returned NaN or another verdict than expected.
+        OSError: it cannot be moved among the releases.
+    """
+    try:
+        result = checks.try_out(found.file)
+        if found.file != store.release(found.sha256):
+            card = Card(product=found.product, serial=found.serial, memory_mb=result.memory_mb)
+            store.admit(found.file, found.sha256, card)
+    except (BundleError, OSError):
+        _forget(store, found.file)
+        raise
+    return Candidate(found.sha256, found.product, found.serial, result.memory_mb)
+
+
+def installed_candidate(store: Store, slot: str, product: str) -> Candidate:
+    """Return an installed product's bundle.
+
+    Raises:
+        BundleError: the slot has no such product, or its file is gone.
+    """
+    installed = store.installed(slot)
+    sha256 = installed.get(product)
+    if sha256 is None:
+        known = ", ".join(installed) or "none yet"
+        raise BundleError(
+            f"slot {slot} has no product {product!r}; installed: {known}. Install its bundle first."
+        )
+    if not store.has(sha256):
+        raise BundleError(f"the bundle of {product} is gone from the store; install it again.")
+    return candidate_of(store, sha256, product)
+
+
+def candidate_of(store: Store, sha256: str, product: str = "") -> Candidate:
+    """Return a release by its digest, with what its card says."""
+    card = store.card(sha256)
+    if card is None:
+        return Candidate(sha256, product, 0)
+    return Candidate(sha256, card.product, card.serial, card.memory_mb)
+
+
+def _where(store: Store, file: Path) -> Path:
+    """Return where the file lies: another slot may have had the same one moved to the releases."""
+    if file.parent == store.incoming and not file.exists() and store.has(file.stem):
+        return store.release(file.stem)
+    return file
+
+
+def _forget(store: Store, file: Path) -> None:
+    if file.parent == store.incoming:
+        store.discard(file)

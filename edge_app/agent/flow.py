@@ -1,0 +1,332 @@
+"""One slot's way from a file to a bundle in use. A thread of its own; reads top-down.
+
+verifying → self_check → (prepare, golden set) → shadow → switching → probation → committed
+     └───────────┴───────────────┴─────────────────┴→ refused  └──────────┴→ rolled_back
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_app.agent.candidate import (
+    Candidate,
+    Checks,
+    candidate_of,
+    installed_candidate,
+    try_out,
+    verify_file,
+)
+from edge_app.agent.inbox import (
+    Came,
+    Decide,
+    Gone,
+    Inbox,
+    InspectionGone,
+    Install,
+    Interrupted,
+    Item,
+    Select,
+    Stop,
+    Stopping,
+)
+from edge_app.agent.protocol import (
+    Failed,
+    Golden,
+    Line,
+    Loaded,
+    Prepare,
+    Rollback,
+    Shadow,
+    StartShadow,
+)
+from edge_app.agent.store import Store
+from edge_app.agent.switching import Switching
+from edge_app.agent.told import Told
+from edge_app.config_model import SlotConfig
+from edge_app.errors import EdgeError
+
+_log = logging.getLogger(__name__)
+
+POLL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class FlowTimes:
+    """How long the slot's thread waits, in seconds.
+
+    Attributes:
+        inspection_s: for the inspection process to be there.
+        prepare_s: for it to load a bundle and judge its golden set.
+    """
+
+    inspection_s: float
+    prepare_s: float
+
+
+class SlotFlow:
+    """Installs and changes over, one order at a time.
+
+    Args:
+        slot: its name.
+        rules: how a bundle earns its place here.
+        store, checks: see there.
+        order: says a line to the inspection process; False when it is not there.
+        told: reports states.
+        keep: releases kept beside the needed ones.
+    """
+
+    def __init__(
+        self,
+        slot: str,
+        rules: SlotConfig,
+        store: Store,
+        checks: Checks,
+        order: Callable[[Line], bool],
+        told: Told,
+        times: FlowTimes,
+        keep: int,
+    ) -> None:
+        self.slot = slot
+        self.inbox = Inbox()
+        self._rules, self._store, self._checks = rules, store, checks
+        self._order, self._told, self._times, self._keep = order, told, times, keep
+        self._switching = Switching(slot, rules, store, order, told, self.inbox, self._prepare)
+        self._thread = threading.Thread(target=self._run, name=f"slot-{slot}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.inbox.put(Stop())
+
+    def join(self, timeout_s: float) -> None:
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._take_up(self.inbox.next_idle())
+            except Stopping:
+                return
+            except Exception:  # the thread must outlive any one order
+                _log.exception("slot %s: an order failed unexpectedly", self.slot)
+
+    def _take_up(self, item: Item | None) -> None:
+        if isinstance(item, Came):
+            self._greet()
+        elif isinstance(item, Gone):
+            self._note_gone(item)
+        elif isinstance(item, Install):
+            self._install(item)
+        elif isinstance(item, Select):
+            self._select(item)
+        elif isinstance(item, Decide):
+            item.answer(False, "nothing waits for a decision in this slot")
+
+    # -- the inspection process comes and goes --------------------------------------------------
+
+    def _greet(self) -> None:
+        """Go on with what was unfinished; else see that the slot's bundle judges."""
+        intent = self._store.intent(self.slot)
+        if intent is not None:
+            self._switching.resume(intent)
+            return
+        wanted, active = self._store.active(self.slot), self.inbox.active
+        if wanted is not None and wanted != active:
+            _log.warning(
+                "slot %s: %s judges, but %s is the slot's bundle", self.slot, active, wanted
+            )
+            self._switching.restore(wanted)
+        for product, sha256 in self._store.installed(self.slot).items():
+            if sha256 not in (wanted, active):
+                memory_mb = candidate_of(self._store, sha256, product).memory_mb
+                self._order(
+                    Prepare(slot=self.slot, sha256=sha256, purpose="standby", memory_mb=memory_mb)
+                )
+
+    def _note_gone(self, gone: Gone) -> None:
+        intent = self._store.intent(self.slot)
+        if intent is not None and not gone.is_planned:
+            self._switching.count_crash(intent)
+
+    # -- installing -----------------------------------------------------------------------------
+
+    def _install(self, job: Install) -> None:
+        claimed = job.file.stem if len(job.file.stem) == 64 else None
+        self._told.begin(claimed)
+        try:
+            candidate = self._candidate(job)
+            if candidate is None:
+                return
+            self._earn_its_place(candidate)
+        except Stopping:
+            raise
+        except (EdgeError, OSError) as error:
+            self._refuse(error)
+            return
+        self._switching.install(candidate)
+        self._prune()
+
+    def _candidate(self, job: Install) -> Candidate | None:
+        """Return the file as a tried release; None when it is in use already."""
+        self._told.say("verifying")
+        found = verify_file(self._store, self._checks, job.file)
+        self._told.about(found.sha256, found.product, found.serial)
+        if found.sha256 == self._store.active(self.slot):
+            if found.file.parent == self._store.incoming:
+                self._store.discard(found.file)
+            self._told.say("committed", "already in use")
+            return None
+        self._told.say("self_check")
+        return try_out(self._store, self._checks, found)
+
+    def _earn_its_place(self, candidate: Candidate) -> None:
+        """Have it prepared and compared on the line.
+
+        Raises:
+            EdgeError: it failed there, disagreed too much, or was turned down; it waits no more.
+        """
+        if not self.inbox.until_inspection(self._times.inspection_s):
+            raise EdgeError(
+                f"edge-app run is not there (waited {self._times.inspection_s:g} s, "
+                "agent.inspection_wait_s); start it, then install again"
+            )
+        try:
+            self._prepare(candidate, "candidate")
+            if self._rules.shadow_parts and self.inbox.active is not None:
+                self._compare(candidate)
+        except Stopping:
+            raise
+        except EdgeError as error:
+            back_to = self.inbox.active
+            self._order(Rollback(slot=self.slot, sha256=candidate.sha256, back_to=back_to))
+            if isinstance(error, Interrupted):
+                self.inbox.postpone_first(error.by)
+            raise
+
+    def _prepare(self, candidate: Candidate, purpose: str) -> None:
+        """Have the inspection process load it and judge the golden set.
+
+        Raises:
+            EdgeError: it could not, or did not come out as expected.
+        """
+        order = Prepare.model_validate(
+            {
+                "slot": self.slot,
+                "sha256": candidate.sha256,
+                "purpose": purpose,
+                "memory_mb": candidate.memory_mb,
+            }
+        )
+        if not self._order(order):
+            raise InspectionGone(is_planned=True)
+        for kind in (Loaded, Golden):
+            self.inbox.answer(candidate.sha256, kind, timeout_s=self._times.prepare_s)
+
+    def _compare(self, candidate: Candidate) -> None:
+        """Let it judge beside the model in use until rule or person has decided.
+
+        Raises:
+            EdgeError: it is turned down; the message says why.
+        """
+        self._told.say("shadow", "comparing on live parts", percent=0.0)
+        self._order(
+            StartShadow(
+                slot=self.slot,
+                sha256=candidate.sha256,
+                parts=self._rules.shadow_parts,
+                max_min=self._rules.shadow_max_min,
+            )
+        )
+        final: Shadow | None = None
+        while True:
+            item = self.inbox.waiting(Select, Install) or self.inbox.next_busy(POLL_S)
+            if isinstance(item, Decide):
+                self._decide(item)
+                if item.promote:
+                    return
+            elif isinstance(item, Select | Install):
+                what = "a changeover" if isinstance(item, Select) else "a newer installation"
+                raise Interrupted(item, f"given up for {what} that came during the comparison")
+            elif isinstance(item, Gone):
+                raise InspectionGone(item.is_planned)
+            elif isinstance(item, Failed) and item.sha256 == candidate.sha256:
+                raise EdgeError(item.reason)
+            elif isinstance(item, Shadow) and item.sha256 == candidate.sha256 and final is None:
+                self._told.disagreement = item.disagreement
+                final = item if item.is_final else None
+                if self._may_pass(item):
+                    return
+
+    def _decide(self, item: Decide) -> None:
+        if not item.promote:
+            item.answer(True, "the candidate is turned down")
+            raise EdgeError("turned down by hand after the comparison")
+        item.answer(True, "the candidate is promoted")
+
+    def _may_pass(self, item: Shadow) -> bool:
+        """Tell whether the rule lets it in; report how far the comparison is.
+
+        Raises:
+            EdgeError: the rule turns it down.
+        """
+        counts = item.disagreement
+        differing = counts.only_candidate_ng + counts.only_current_ng + item.errors
+        words = (
+            f"{differing} of {counts.parts} parts judged differently ({counts.only_candidate_ng} "
+            f"only the new one calls bad, {counts.only_current_ng} only the one in use, "
+            f"{item.errors} the new one could not judge)"
+        )
+        percent = min(100.0, 100.0 * counts.parts / self._rules.shadow_parts)
+        if not item.is_final:
+            self._told.say("shadow", words, percent=percent)
+            return False
+        if self._rules.promote == "hand":
+            words += "; waits for `edge-app slots promote`"
+            self._told.say("shadow", words, percent=100.0)
+            return False
+        if differing > self._rules.max_disagreement * counts.parts:
+            raise EdgeError(f"{words}; at most {self._rules.max_disagreement:.1%} may differ")
+        self._told.say("shadow", words, percent=100.0)
+        return True
+
+    def _refuse(self, error: Exception) -> None:
+        words = str(error)
+        if isinstance(error, OSError):
+            words = f"the store cannot be written: {error.strerror or error}. Free some space."
+        self._told.say("refused", words)
+        self._prune()
+
+    def _prune(self) -> None:
+        gone = self._store.prune(self._keep)
+        if gone:
+            _log.info("slot %s: %d old bundles removed", self.slot, len(gone))
+
+    # -- changing over --------------------------------------------------------------------------
+
+    def _select(self, job: Select) -> None:
+        started_s = time.monotonic()
+        try:
+            candidate = installed_candidate(self._store, self.slot, job.product)
+            if candidate.sha256 == self._store.active(self.slot):
+                job.answer(True, f"slot {self.slot} judges {job.product} already")
+                return
+            if not self.inbox.until_inspection(self._times.inspection_s):
+                raise EdgeError("edge-app run is not there; start it, then select again")
+            self._told.begin(candidate.sha256, candidate.product, candidate.serial)
+            self._prepare(candidate, "changeover")
+        except Stopping:
+            raise
+        except (EdgeError, OSError) as error:
+            job.answer(False, f"slot {self.slot} stays as it is: {error}")
+            return
+        failure = self._switching.select(candidate)
+        took_ms = (time.monotonic() - started_s) * 1e3
+        job.answer(
+            not failure, failure or f"slot {self.slot} judges {job.product} ({took_ms:.0f} ms)"
+        )

@@ -1,0 +1,60 @@
+"""The options by which every command finds the broker."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge_app.mqtt.settings import MqttSettings
+
+PLAIN_PORT = 1883
+TLS_PORT = 8883
+
+
+def add_broker_options(parser: argparse.ArgumentParser) -> None:
+    """Add --broker, the login and the certificates."""
+    parser.add_argument("--broker", required=True, metavar="HOST[:PORT]")
+    parser.add_argument("--username")
+    parser.add_argument("--tls", action="store_true", help="encrypt (implied by the three files)")
+    for name in ("password", "ca", "cert", "key"):
+        parser.add_argument(f"--{name}-file", type=Path, metavar="FILE")
+
+
+def broker_settings(arguments: argparse.Namespace) -> MqttSettings:
+    """Return what the options say.
+
+    Raises:
+        ConfigError: the port is no port.
+    """
+    from edge_app.mqtt.settings import MqttSettings
+
+    is_tls = arguments.tls or any((arguments.ca_file, arguments.cert_file, arguments.key_file))
+    host, port = parse_address(arguments.broker, TLS_PORT if is_tls else PLAIN_PORT)
+    return MqttSettings(
+        host=host,
+        port=port,
+        username=arguments.username,
+        password_file=arguments.password_file,
+        ca_file=arguments.ca_file,
+        cert_file=arguments.cert_file,
+        key_file=arguments.key_file,
+        tls=is_tls,
+    )
+
+
+def parse_address(text: str, default_port: int) -> tuple[str, int]:
+    """Return host and port of HOST, HOST:PORT, [V6] or [V6]:PORT.
+
+    Raises:
+        ConfigError: the port is no number from 1 to 65535.
+    """
+    from edge_app.errors import ConfigError
+
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        return text.strip("[]"), default_port
+    if not port.isdigit() or not 0 < int(port) < 65536 or not host:
+        raise ConfigError(f"--broker {text!r}: expected HOST or HOST:PORT, e.g. localhost:1883")
+    return host.strip("[]"), int(port)

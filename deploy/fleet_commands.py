@@ -1,0 +1,145 @@
+"""`edge-deploy serve | status`, and what the commands that watch the fleet share."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from deploy.broker_options import add_broker_options, broker_settings
+from edge_app.errors import ConfigError
+
+if TYPE_CHECKING:
+    from deploy.fleet import Fleet
+    from deploy.fleet_link import FleetLink
+    from edge_app.mqtt.topics import DeviceName
+
+SETTLE_S = 1.0
+"""Retained messages of fifty devices arrive in a fraction of this."""
+REDRAW_S = 0.5
+
+
+def add_fleet_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the two commands to `edge-deploy`."""
+    _add_serve(commands)
+    _add_status(commands)
+
+
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    serve = commands.add_parser("serve", help="offer a folder's bundles to devices over HTTPS")
+    serve.add_argument("folder", type=Path, metavar="FOLDER")
+    serve.add_argument("--host", default="0.0.0.0", help="address to listen on; default: all")
+    serve.add_argument("--port", type=int, default=8443)
+    serve.add_argument("--cert", type=Path, metavar="FILE", help="the server's certificate, PEM")
+    serve.add_argument("--key", type=Path, metavar="FILE", help="its key, if not in the same file")
+    serve.add_argument(
+        "--new-cert",
+        metavar="NAME[,NAME]",
+        help="make --cert and --key first, for these host names and addresses",
+    )
+    serve.set_defaults(work=_serve)
+
+
+def _add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    status = commands.add_parser("status", help="show the fleet and its updates as a live table")
+    add_broker_options(status)
+    status.add_argument("--device", metavar="SITE/LINE/DEVICE", help="only this one")
+    status.add_argument("--once", action="store_true", help="print the table and end")
+    status.add_argument("--json", action="store_true", help="print it as JSON and end")
+    status.set_defaults(work=_status)
+
+
+def connect(
+    arguments: argparse.Namespace, device: DeviceName | None = None
+) -> tuple[FleetLink, Fleet]:
+    """Return a connection to the broker of the options, and what it hears filled in.
+
+    SIGTERM ends the command as Ctrl-C does from here on.
+
+    Raises:
+        BrokerError: the broker does not answer, or refuses the login.
+        ConfigError: the options are wrong, or a file of them cannot be read.
+    """
+    from deploy.fleet import Fleet, fleet_filters
+    from deploy.fleet_link import FleetLink
+
+    fleet = Fleet()
+    settings = broker_settings(arguments)
+    _interrupt_on_terminate()
+    return FleetLink(settings, fleet_filters(device), fleet.apply, _note), fleet
+
+
+# -- serve -----------------------------------------------------------------------------------------
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from deploy.certificate import make_certificate
+    from deploy.serve import BundleServer, tls_context
+
+    if arguments.new_cert is not None:
+        if arguments.cert is None or arguments.key is None:
+            raise ConfigError("--new-cert needs --cert and --key: the two files to write.")
+        make_certificate(arguments.new_cert.split(","), arguments.cert, arguments.key)
+        print(f"{arguments.cert}: copy it to the devices as [download] ca_file", file=sys.stderr)
+    tls = tls_context(arguments.cert, arguments.key) if arguments.cert else None
+    _interrupt_on_terminate()
+    with BundleServer(arguments.folder, (arguments.host, arguments.port), tls) as server:
+        print(f"serving {arguments.folder} at {server.url}", file=sys.stderr, flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+# -- status ----------------------------------------------------------------------------------------
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    import json
+
+    from rich.console import Console
+
+    from deploy.fleet_table import fleet_json, fleet_rows, fleet_table
+    from edge_app.mqtt.topics import DeviceName
+
+    device = DeviceName.parse(arguments.device) if arguments.device else None
+    link, fleet = connect(arguments, device)
+    try:
+        link.pump(SETTLE_S)
+        rows = fleet_rows(fleet, time.time_ns())
+        if arguments.json:
+            print(json.dumps(fleet_json(rows), indent=1))
+        elif arguments.once or not sys.stdout.isatty():
+            Console(width=None if sys.stdout.isatty() else 200).print(fleet_table(rows))
+        else:
+            _show_live(link, fleet)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        link.close()
+    return 0
+
+
+def _show_live(link: FleetLink, fleet: Fleet) -> NoReturn:
+    """Redraw until interrupted."""
+    from rich.live import Live
+
+    from deploy.fleet_table import fleet_rows, fleet_table
+
+    with Live(auto_refresh=False, screen=True) as live:
+        while True:
+            live.update(fleet_table(fleet_rows(fleet, time.time_ns())), refresh=True)
+            link.pump(REDRAW_S)
+
+
+def _note(text: str) -> None:
+    print(f"edge-deploy: {text}", file=sys.stderr, flush=True)
+
+
+def _interrupt_on_terminate() -> None:
+    """Let SIGTERM end a command as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -1,0 +1,121 @@
+"""When a roll-out goes on, stops or is done. Pure rules: no broker, no file, no clock.
+
+canary → every device of it reached → next wave → … → done
+  └─ one failed                       └─ more than max_failures failed → stopped
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deploy.fleet import SlotView
+from deploy.rollout_state import RolloutState, Turn
+from edge_app.errors import ConfigError
+from edge_app.mqtt.deploy_messages import DeployState
+
+ORDER: tuple[DeployState, ...] = (
+    "downloading",
+    "verifying",
+    "building",
+    "self_check",
+    "shadow",
+    "switching",
+    "probation",
+    "committed",
+)
+"""The states of a bundle that is accepted; a device that reports a later one has passed."""
+NEVER = ("refused", "rolled_back")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a device counts as failed, and when that stops everything.
+
+    Attributes:
+        wait_for: the state that a device has to reach.
+        max_failures: so many failed devices are borne behind the canary; in the canary none is.
+        timeout_s: from the pointer to the state.
+    """
+
+    wait_for: DeployState = "committed"
+    max_failures: int = 0
+    timeout_s: float = 4 * 3600.0
+
+
+def make_waves(devices: Sequence[str], canary: int, then: str) -> list[list[str]]:
+    """Return the devices in waves.
+
+    Args:
+        canary: size of the first wave; 0: none.
+        then: "all" at once, or a number or a percentage at a time.
+
+    Raises:
+        ConfigError: `then` is neither.
+    """
+    head, rest = list(devices[:canary]), list(devices[canary:])
+    size = _wave_size(then, len(devices))
+    waves = [rest[i : i + size] for i in range(0, len(rest), size)]
+    return [wave for wave in [head, *waves] if wave]
+
+
+def _wave_size(then: str, count: int) -> int:
+    found = re.fullmatch(r"([1-9][0-9]*)(%?)", then)
+    if then == "all":
+        return max(1, count)
+    if found is None or (found[2] and int(found[1]) > 100):
+        raise ConfigError(f"--then {then!r}: expected all, a number, or a percentage like 20%")
+    return max(1, count * int(found[1]) // 100) if found[2] else int(found[1])
+
+
+def judge_turn(turn: Turn, view: SlotView, now_s: float, limits: Limits) -> bool:
+    """Bring a waiting device's turn up to date; return whether anything changed."""
+    if turn.state != "waiting" or turn.desired is None:
+        return False
+    before = turn.model_copy()
+    report, ours = view.reported, turn.desired.message_id
+    if report is not None and report.desired_id == ours:
+        turn.last = report
+        if report.state in NEVER:
+            turn.state, turn.reason = "failed", f"{report.state}: {report.reason}"
+        elif ORDER.index(report.state) >= ORDER.index(limits.wait_for):
+            turn.state = "reached"
+    elif view.desired is not None and view.desired.message_id > ours:
+        turn.state, turn.reason = "failed", "another push overtook this one"
+    if turn.state == "waiting" and now_s - (turn.sent_at_s or now_s) > limits.timeout_s:
+        last = turn.last.state if turn.last else "no answer"
+        turn.state, turn.reason = "failed", f"not in {limits.timeout_s:.0f} s, last: {last}"
+    return turn != before
+
+
+def why_stop(state: RolloutState, limits: Limits) -> str | None:
+    """Return why nothing more may be sent, None if it may go on."""
+    failed = state.failed
+    canary = state.waves[0]
+    if len(state.waves) > 1 and any(name in canary for name in failed):
+        return f"the canary failed: {_told(state, [n for n in failed if n in canary])}"
+    if len(failed) > limits.max_failures:
+        return f"{len(failed)} failed, {limits.max_failures} allowed: {_told(state, failed)}"
+    return None
+
+
+def next_wave(state: RolloutState) -> list[str]:
+    """Return the devices that get the bundle next; empty while others are still at it."""
+    for wave in state.waves:
+        turns = [state.turns[name] for name in wave]
+        if any(turn.state == "pending" for turn in turns):
+            return [name for name in wave if state.turns[name].state == "pending"]
+        if any(turn.state == "waiting" for turn in turns):
+            return []
+    return []
+
+
+def is_over(state: RolloutState) -> bool:
+    """Tell whether every device has had its turn."""
+    return all(turn.state in ("reached", "failed") for turn in state.turns.values())
+
+
+def _told(state: RolloutState, names: Sequence[str]) -> str:
+    first = f"{names[0]} ({state.turns[names[0]].reason})"
+    return first if len(names) == 1 else f"{first} and {len(names) - 1} more"

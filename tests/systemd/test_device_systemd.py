@@ -1,0 +1,185 @@
+"""A device under a real systemd: installed by the README's commands, then stopped, killed, hung.
+
+The tests share one booted system and run in this order; each leaves the service running.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from brokers import MOSQUITTO, Listener, Mosquitto, wait_until
+from containers import Container
+from debian_roots import debian_root
+from devices import BUSY, IDLE, Device, package, readme_commands
+from system_packages import missing
+
+pytestmark = [pytest.mark.slow, pytest.mark.broker]
+
+WATCHDOG_S = 5
+"""In place of the unit's 15, so that a hung service is seen three times as fast."""
+
+RESTART_S = 1
+"""RestartSec of the unit."""
+
+
+@pytest.fixture(scope="module")
+def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
+    """Return a freshly booted Debian with install.tar in root's home; a broker listens outside."""
+    if MOSQUITTO is None:
+        missing("mosquitto")
+    container = Container(debian_root("amd64"), tmp_path_factory.mktemp("device"))
+    broker = Mosquitto(tmp_path_factory.mktemp("broker"))
+    try:
+        container.boot()
+        package(container.root / "root/install.tar")
+        broker.start()
+        listener = Listener(broker.port, "inspect/v1/graz/#")
+        yield Device(container, broker, listener)
+        listener.close()
+    finally:
+        container.power_off()
+        broker.stop()
+
+
+def test_the_readmes_commands_install_and_start_the_service(device: Device) -> None:
+    """Typed one after another they end with an active service and `status` online."""
+    commands = readme_commands()
+    assert commands[-1] == "systemctl enable --now edge-app"
+    for command in commands:
+        if command.startswith("editor "):
+            device.configure(BUSY)
+            device.set_watchdog(WATCHDOG_S)
+        else:
+            device.container.run(command, timeout_s=120)
+    assert device.container.show("edge-app", "ActiveState") == "active"
+    device.wait_online()
+    assert "broker connected" in device.container.show("edge-app", "StatusText")
+
+
+def test_the_service_has_only_what_it_needs(device: Device) -> None:
+    """Its own user, no capability, no new privileges, system calls filtered, secrets its own."""
+    pid = device.main_pid()
+    status = dict(
+        line.split(":\t", 1)
+        for line in device.container.run(f"cat /proc/{pid}/status").stdout.splitlines()
+        if ":\t" in line
+    )
+    user_id = device.container.run("id -u cropliq-edge").stdout.strip()
+    assert status["Uid"].split()[0] == user_id != "0"
+    assert int(status["CapBnd"], 16) == 0
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    secrets = device.container.run("ls -l /etc/cropliq-edge/credentials | tail -n +2").stdout
+    assert "page.token" in secrets
+    assert all(line.startswith("-rw------- 1 root root") for line in secrets.splitlines())
+
+
+def test_alerts_arrive_at_a_broker_outside(device: Device) -> None:
+    """Half the simulated parts are defective: their alerts come in order, without a gap."""
+    wait_until(lambda: len(device.alerts()) >= 4, 30)
+    numbers = [alert["seq"] for alert in device.alerts()]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_a_service_that_hangs_is_restarted_within_its_deadline(device: Device) -> None:
+    """Frozen by SIGSTOP: offline within the watchdog's time, online again in a new session."""
+    session = device.states()[-1][1]
+    device.container.run("systemctl kill --signal=STOP --kill-whom=main edge-app")
+    stopped_s = time.monotonic()
+    wait_until(lambda: device.states()[-1] == ("offline", session), WATCHDOG_S + 1)
+    assert time.monotonic() - stopped_s <= WATCHDOG_S + 1
+    wait_until(lambda: device.states()[-1] == ("online", session + 1), 20)
+    assert device.restarts() == 1
+    journal = device.container.journal("edge-app")
+    assert "Watchdog timeout" in journal
+    assert "in _tend" in journal  # where the main loop stood, by SIGABRT's stack dump
+
+
+def test_a_killed_service_is_back_at_once(device: Device) -> None:
+    """After SIGKILL: offline, then online in a new session; alerts go on without a gap in `seq`."""
+    session, before = device.states()[-1][1], len(device.alerts())
+    device.container.run("systemctl kill --signal=KILL --kill-whom=main edge-app")
+    wait_until(lambda: device.states()[-2:] == [("offline", session), ("online", session + 1)], 20)
+    assert device.restarts() == 2
+    wait_until(lambda: len(device.alerts()) > before + 2, 30)
+    numbers = list(dict.fromkeys(alert["seq"] for alert in device.alerts()))
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_a_stop_is_clean_and_quick(device: Device) -> None:
+    """`systemctl stop` takes under 5 s and `status` ends with stopped."""
+    started_s = time.monotonic()
+    device.container.run("systemctl stop edge-app")
+    assert time.monotonic() - started_s < 5
+    wait_until(lambda: device.states()[-1][0] == "stopped", 5)
+    assert device.container.show("edge-app", "Result") == "success"
+    device.container.run("systemctl start edge-app")
+    device.wait_online()
+
+
+def test_a_line_without_triggers_is_not_restarted(device: Device) -> None:
+    """Twenty of the watchdog's periods without a part, every deadline at 2 s: nothing happens."""
+    device.configure(IDLE, "[watchdog]\ninspection_deadline_s = 2.0\ncamera_deadline_s = 2.0\n")
+    device.set_watchdog(2)
+    device.container.run("systemctl restart edge-app")
+    device.wait_online()
+    pid, before = device.main_pid(), len(device.alerts())
+    time.sleep(40)
+    assert (device.main_pid(), device.restarts()) == (pid, 0)
+    assert "waiting_for_trigger" in device.container.show("edge-app", "StatusText")
+    assert device.states()[-1][0] == "online"
+    assert len(device.alerts()) == before
+
+
+def test_without_a_broker_the_service_is_ready_and_keeps_its_alerts(device: Device) -> None:
+    """Started while the broker is away it becomes active; the alerts arrive when it is back."""
+    device.container.run("systemctl stop edge-app")
+    device.broker.stop()
+    before = len(device.alerts())
+    device.configure(BUSY)
+    device.set_watchdog(WATCHDOG_S)
+    device.container.run("systemctl start edge-app", timeout_s=30)
+    status = lambda: device.container.show("edge-app", "StatusText")  # noqa: E731
+    wait_until(lambda: "broker connecting" in status() and " 0 alerts" not in status(), 30)
+    device.broker.start()
+    wait_until(lambda: len(device.alerts()) > before + 2, 40)
+    assert any(alert["replayed"] for alert in device.alerts()[before:])
+
+
+def test_installing_again_changes_nothing_and_keeps_it_running(device: Device) -> None:
+    """The same archive once more: the same environment, the configuration untouched, active."""
+    before = device.container.run("cat /etc/cropliq-edge/edge-app.toml").stdout
+    done = device.container.run("cropliq-edge-device/install.sh", timeout_s=60)
+    assert "installed already" in done.stdout
+    assert device.container.run("cat /etc/cropliq-edge/edge-app.toml").stdout == before
+    assert device.container.run("ls /opt/cropliq-edge/releases | wc -l").stdout.strip() == "1"
+    assert device.container.show("edge-app", "ActiveState") == "active"
+
+
+def test_a_damaged_archive_changes_nothing(device: Device) -> None:
+    """One wrong byte in a wheel: install.sh says so before it touches anything."""
+    pid = device.main_pid()
+    device.container.run("cp -r cropliq-edge-device damaged && printf x >> damaged/constraints.txt")
+    done = device.container.run("damaged/install.sh", check=False)
+    assert done.returncode == 1
+    assert "damaged or incomplete" in done.stderr
+    assert device.main_pid() == pid
+
+
+def test_uninstalling_leaves_configuration_and_alerts_unless_purged(device: Device) -> None:
+    """`--uninstall` removes program and units; `--purge` the rest, users included; both twice."""
+    for _ in range(2):
+        device.container.run("cropliq-edge-device/install.sh --uninstall", timeout_s=30)
+    wait_until(lambda: device.states()[-1][0] == "stopped", 5)
+    left = device.container.run("ls -d /etc/cropliq-edge/edge-app.toml /var/lib/cropliq-edge")
+    assert len(left.stdout.split()) == 2
+    for _ in range(2):
+        device.container.run("cropliq-edge-device/install.sh --uninstall --purge")
+    gone = device.container.run(
+        "ls -d /opt/cropliq-edge /etc/cropliq-edge /var/lib/cropliq-edge* /usr/local/bin/edge-app "
+        "/etc/systemd/system/edge-app* ; id cropliq-edge; getent group cropliq-edge",
+        check=False,
+    )
+    left_over = gone.stdout.split()
+    assert left_over == ["/etc/systemd/system/edge-app.service.d"]  # a person's own settings

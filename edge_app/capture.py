@@ -8,7 +8,32 @@ from edge_app.cameras.capture_state import StateCallback
 from edge_app.cameras.grabber import Grabber
 from edge_app.cameras.picture_health import PictureFault, PictureHealth
 from edge_app.cameras.protocol import Camera
+from edge_app.cameras.registry import open_camera
+from edge_app.cameras.straightened import StraightenedCamera
 from edge_app.config_model import CameraConfig
+from edge_app.geometry import Geometry, Straightener, load_geometry
+
+
+def open_configured(config: CameraConfig) -> Camera:
+    """Return one camera, not yet opened; with straight pictures if its lens is calibrated.
+
+    Raises:
+        ConfigError: the calibration cannot be used.
+    """
+    camera = open_camera(config.url, config.name)
+    geometry = geometry_of(config)
+    if geometry is None or geometry.lens is None:
+        return camera
+    return StraightenedCamera(camera, Straightener(geometry, geometry.lens))
+
+
+def geometry_of(config: CameraConfig) -> Geometry | None:
+    """Return one camera's calibration, if it has one.
+
+    Raises:
+        ConfigError: the calibration cannot be used.
+    """
+    return None if config.calibration_file is None else load_geometry(config.calibration_file)
 
 
 def make_grabber(

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge_app.camera_cli import add_camera_commands
 from edge_app.errors import EdgeError
 
 EXIT_NG, EXIT_ERROR = 1, 2
@@ -75,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--json", action="store_true", help="last line is one JSON object")
     demo.add_argument("--port", type=int, default=8080, help="of the live page")
     demo.set_defaults(work=_demo)
+
+    add_camera_commands(commands)
 
     doctor = commands.add_parser("doctor", help="what this machine has, and what is missing")
     doctor.add_argument("--config", type=Path, metavar="FILE")

@@ -104,6 +104,7 @@ class CameraConfig(Table):
     verdict_deadline_ms: float = Field(1000.0, gt=0, le=600_000)
     stall_after_s: float = Field(5.0, ge=0.1, le=3600)
     reconnect_max_s: float = Field(10.0, ge=0.5, le=3600)
+    calibration_file: ExistingFile | None = None
     picture_faults: Annotated[tuple[FaultName, ...], Field(strict=False)] = get_args(FaultName)
     alarm_debounce_s: float = Field(1.0, ge=0, le=3600)
     belt_px_per_s_xy: Annotated[tuple[float, float], Field(strict=False)] | None = None

@@ -37,14 +37,14 @@ class PictureCache:
             if known is not None and known[0] >= sequence:
                 return known
             threshold = self._state.facts().map_threshold if with_map else None
-            data = encode_jpeg(_fit_screen(draw_report(report, threshold)), JPEG_QUALITY)
+            data = encode_jpeg(fit_screen(draw_report(report, threshold)), JPEG_QUALITY)
             if data is None:
                 return None
             self._jpegs[camera, with_map] = sequence, data
             return sequence, data
 
 
-def _fit_screen(pixels_hwc: U8Array) -> U8Array:
+def fit_screen(pixels_hwc: U8Array) -> U8Array:
     """Return the picture no larger than a screen needs; a phone line is slow."""
     h, w = pixels_hwc.shape[:2]
     scale = MAX_SIDE_PX / max(h, w)

@@ -13,6 +13,7 @@ import threading
 from dataclasses import dataclass, field
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from edge_app.errors import ConfigError
 from edge_app.evidence import EvidenceStore
@@ -55,21 +56,18 @@ class PageSettings:
             )
 
 
-class LivePage:
-    """Serves the page from `start` to `stop`.
+class PageServer:
+    """Serves an application from `start` to `stop`, to whom the settings let in.
 
     Args:
         settings: where, and for whom.
-        state: the latest copies; the line updates it.
-        evidence: the store whose pictures the alerts point to, if any are kept.
+        app: answers the requests.
+        stopping: set by `stop`, so that endless answers end.
     """
 
-    def __init__(
-        self, settings: PageSettings, state: PageState, evidence: EvidenceStore | None = None
-    ) -> None:
+    def __init__(self, settings: PageSettings, app: ASGIApp, stopping: threading.Event) -> None:
         self._settings = settings
-        self._stopping = threading.Event()
-        app = Pages(state, evidence, self._stopping.is_set).app()
+        self._stopping = stopping
         self._server = uvicorn.Server(
             uvicorn.Config(
                 Access(app, settings.token),
@@ -126,6 +124,22 @@ class LivePage:
             if self._server.started or not (self._thread and self._thread.is_alive()):
                 return
             waited.wait(0.02)
+
+
+class LivePage(PageServer):
+    """The page of a running line.
+
+    Args:
+        settings: where, and for whom.
+        state: the latest copies; the line updates it.
+        evidence: the store whose pictures the alerts point to, if any are kept.
+    """
+
+    def __init__(
+        self, settings: PageSettings, state: PageState, evidence: EvidenceStore | None = None
+    ) -> None:
+        stopping = threading.Event()
+        super().__init__(settings, Pages(state, evidence, stopping.is_set).app(), stopping)
 
 
 def is_loopback(host: str) -> bool:

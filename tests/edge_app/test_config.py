@@ -115,7 +115,14 @@ def test_keys_that_are_left_out_can_be_switched_on(tmp_path: Path) -> None:
     text = re.sub(r"(?m)^# (\w+ = )", r"\1", example_config_text()).replace(
         "tls = false", "tls = true"
     )
-    for name in ("ca.pem", "edge1.pem", "edge1.key", "mqtt.password", "page.token"):
+    for name in (
+        "ca.pem",
+        "edge1.pem",
+        "edge1.key",
+        "mqtt.password",
+        "page.token",
+        "cam1.calibration.json",
+    ):
         (tmp_path / name).touch()
     config = load_config(write(tmp_path, text))
     assert config.cameras[0].belt_px_per_s_xy == (120.0, 0.0)

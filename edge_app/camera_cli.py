@@ -1,0 +1,239 @@
+"""`edge-app camera`: finding, trying, focusing, recording and calibrating a camera.
+
+A camera is named by its address, or by `--config FILE` and its name there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_app.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge_app.camera_setup.recording import Choice, Recording
+    from edge_app.cameras.protocol import Camera
+
+EXIT_PROBLEM = 1
+DEFAULT_PORT = 8081
+"""Beside the live page's 8080, so that both can run at once."""
+
+
+ADDRESSES = "addresses"
+
+
+def add_camera_commands(commands: Any) -> None:
+    """Add `camera` and its sub-commands to edge-app's commands."""
+    camera = commands.add_parser(
+        "camera",
+        help="set a camera up: find, try, focus, record, calibrate",
+        formatter_class=_Help,
+        epilog=ADDRESSES,
+    )
+    steps = camera.add_subparsers(dest="step", required=True, metavar="STEP")
+
+    steps.add_parser("list", help="cameras on this machine").set_defaults(work=_list)
+
+    test = _step(steps, "test", "read a camera for a while and say whether it is ready", _test)
+    test.add_argument("--seconds", type=_positive, default=5.0, metavar="S")
+    test.add_argument("--json", action="store_true")
+
+    focus = _step(steps, "focus", "live picture with focus figure and histogram", _focus)
+    focus.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the page; 0: any")
+    focus.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    focus.add_argument("--token-file", type=Path, metavar="FILE", help="needed beyond loopback")
+    focus.add_argument("--seconds", type=_positive, metavar="S", help="stop after this long")
+
+    snapshot = _step(steps, "snapshot", "save one picture", _snapshot)
+    snapshot.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+
+    record = _step(steps, "record", "record good parts into DIR/train/good", _record)
+    record.add_argument("--out", type=Path, required=True, metavar="DIR")
+    record.add_argument("--count", type=int, default=100, metavar="N", help="pictures to keep")
+    record.add_argument(
+        "--interval-s", type=float, default=0.5, metavar="S", help="least time between pictures"
+    )
+    record.add_argument(
+        "--bundle", type=Path, metavar="FILE", help="keep only pictures of new whole products"
+    )
+
+    calibrate = _step(steps, "calibrate", "lens and millimetres from a checkerboard", _calibrate)
+    calibrate.add_argument("--out", type=Path, required=True, metavar="FILE.json")
+    calibrate.add_argument("--corners", type=_corners, required=True, metavar="COLSxROWS",
+                           help="inner corners of the board, e.g. 9x6")  # fmt: skip
+    calibrate.add_argument("--square-mm", type=_positive, required=True, metavar="MM")
+    calibrate.add_argument("--views", type=int, default=10, metavar="N")
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Puts the list of addresses in, made when somebody asks: importing it costs time."""
+
+    def add_text(self, text: str | None) -> None:
+        if text == ADDRESSES:
+            from edge_app.cameras.registry import describe_schemes
+
+            text = "addresses:\n" + describe_schemes()
+        super().add_text(text)
+
+
+def _step(
+    steps: Any, name: str, text: str, work: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = steps.add_parser(name, help=text)
+    parser.add_argument("camera", help="its address, or its name in --config")
+    parser.add_argument("--config", type=Path, metavar="FILE")
+    parser.set_defaults(work=work)
+    return parser
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
+    return value
+
+
+def _corners(text: str) -> tuple[int, int]:
+    columns, _, rows = text.lower().partition("x")
+    if not (columns.isdigit() and rows.isdigit() and min(int(columns), int(rows)) >= 3):
+        raise argparse.ArgumentTypeError(f"must be like 9x6, at least 3x3, got {text}")
+    return int(columns), int(rows)
+
+
+def open_named(args: argparse.Namespace) -> tuple[Camera, str]:
+    """Return the camera that the arguments name, not yet opened, and its name.
+
+    Raises:
+        ConfigError: the address is wrong, or the configuration has no such camera.
+    """
+    from edge_app.cameras.registry import open_camera
+
+    if args.config is None:
+        return open_camera(args.camera, "camera"), "camera"
+    from edge_app.capture import open_configured
+    from edge_app.config import load_config
+
+    cameras = {c.name: c for c in load_config(args.config).cameras}
+    if args.camera not in cameras:
+        raise ConfigError(
+            f"{args.config} has no camera named {args.camera!r}. Known: {', '.join(cameras)}."
+        )
+    return open_configured(cameras[args.camera]), args.camera
+
+
+def _list(_args: argparse.Namespace) -> int:
+    from edge_app.camera_setup.finding import find_cameras
+
+    stacks = find_cameras()
+    for stack in stacks:
+        print(f"{stack.name}: {stack.note or f'{len(stack.found)} found'}")
+        for url, text in stack.found:
+            print(f"    {url}    {text}")
+    return 0 if any(stack.found for stack in stacks) else EXIT_PROBLEM
+
+
+def _test(args: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from edge_app.camera_setup.trial import lines_of, try_camera
+
+    camera, _ = open_named(args)
+    trial = try_camera(camera, args.seconds)
+    if args.json:
+        print(json.dumps({**asdict(trial), "problems": trial.problems}))
+    else:
+        print("\n".join(lines_of(trial)))
+    return EXIT_PROBLEM if trial.problems else 0
+
+
+def _focus(args: argparse.Namespace) -> int:
+    from edge_app.app import first_line
+    from edge_app.camera_setup.focusing import FocusWatch
+    from edge_app.page.server import PageSettings
+    from edge_app.page.setup_page import SetupPage
+
+    camera, name = open_named(args)
+    token = first_line(args.token_file) if args.token_file else None
+    watch = FocusWatch(camera, name)
+    page = SetupPage(PageSettings(args.host, args.port, token), watch)
+    page.start()
+    watch.start()
+    print(f"camera set-up: {page.url}  (Ctrl-C ends it)", flush=True)
+    try:
+        _print_focus(watch, args.seconds)
+    except KeyboardInterrupt:
+        print()
+    finally:
+        watch.stop()
+        page.stop()
+    return 0
+
+
+def _print_focus(watch: Any, seconds: float | None) -> None:
+    """Print the figures once a second; one line that is written over on a terminal."""
+    import time
+
+    end_s = time.monotonic() + (seconds or float("inf"))
+    while time.monotonic() < end_s:
+        figures = watch.figures()
+        if figures is not None:
+            share = round(100 * figures.focus / figures.best) if figures.best else 0
+            line = f"focus {figures.focus:10.1f}  {share:3d} % of the best {figures.best:.1f}"
+            print(line, end="\r" if sys.stdout.isatty() else "\n", flush=True)
+        time.sleep(min(1.0, max(0.0, end_s - time.monotonic())))
+
+
+def _snapshot(args: argparse.Namespace) -> int:
+    from edge_app.camera_setup.recording import snapshot
+
+    camera, _ = open_named(args)
+    hw = snapshot(camera, args.out)
+    print(f"{args.out}: {hw[1]} x {hw[0]} pixels")
+    return 0
+
+
+def _record(args: argparse.Namespace) -> int:
+    from edge_app.camera_setup.recording import record
+
+    camera, name = open_named(args)
+    choice = _choice(args, camera)
+    is_terminal = sys.stdout.isatty()
+
+    def show(so_far: Recording) -> None:
+        if is_terminal:
+            print(f"\r{so_far.kept} of {args.count} kept", end="", flush=True)
+
+    try:
+        recording = record(camera, name, args.out, args.count, choice, show)
+    except KeyboardInterrupt:
+        print("\nstopped; what was recorded is kept")
+        return 0
+    print(f"\r{recording.kept} pictures in {recording.folder}")
+    for why, count in recording.left_out.most_common():
+        print(f"left out: {count} ({why})")
+    return 0 if recording.kept else EXIT_PROBLEM
+
+
+def _choice(args: argparse.Namespace, camera: Camera) -> Choice:
+    from edge_app.camera_setup.recording import EverySoOften
+
+    if args.bundle is None:
+        return EverySoOften(args.interval_s)
+    from edge_app.bundle import read_bundle
+    from edge_app.camera_setup.new_parts import NewWholeParts
+    from edge_app.model import load_model
+
+    return NewWholeParts(load_model(read_bundle(args.bundle)), camera.describe())
+
+
+def _calibrate(args: argparse.Namespace) -> int:
+    from edge_app.camera_setup.calibrating import calibrate_camera
+
+    camera, _ = open_named(args)
+    for line in calibrate_camera(camera, args.out, args.corners, args.square_mm, args.views):
+        print(line, flush=True)
+    return 0

@@ -1,0 +1,1 @@
+"""Setting a camera up: finding, trying, focusing, recording and calibrating it."""

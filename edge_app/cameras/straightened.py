@@ -1,0 +1,40 @@
+"""A camera whose lens is taken out of every picture before anybody sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from edge_app.cameras.protocol import Camera, CameraInfo
+from edge_app.errors import FrameCorrupt
+from edge_app.records import Frame, U8Array
+
+
+class StraightenedCamera:
+    """Passes another camera on, with straight pictures. Implements `protocol.Camera`.
+
+    Args:
+        camera: the source.
+        straighten: e.g. `geometry.Straightener`; may raise FrameCorrupt.
+    """
+
+    def __init__(self, camera: Camera, straighten: Callable[[U8Array], U8Array]) -> None:
+        self._camera = camera
+        self._straighten = straighten
+
+    def open(self, resume_after: int | None = None) -> None:
+        self._camera.open(resume_after)
+
+    def read(self, timeout_s: float) -> Frame:
+        frame = self._camera.read(timeout_s)
+        try:
+            return replace(frame, pixels_hwc=self._straighten(frame.pixels_hwc))
+        except FrameCorrupt as error:
+            name = frame.trigger_id or frame.source_name
+            raise FrameCorrupt(str(error), frame.source_number, name) from error
+
+    def close(self) -> None:
+        self._camera.close()
+
+    def describe(self) -> CameraInfo:
+        return self._camera.describe()

@@ -1,0 +1,66 @@
+"""Greedy k-centre choice of a few patches that stand for all.
+
+Each further patch is the one farthest from those already chosen, so rare but good appearances are
+kept where random choice would lose them.
+
+Source: Roth et al., PatchCore, CVPR 2022, algorithm 1; distances after a random projection to 128
+dimensions (Johnson-Lindenstrauss), as there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from edge_app.errors import DataError
+
+PROJECTED = 128
+"""Dimensions distances are taken in while choosing (the paper's)."""
+
+TOLD_EVERY = 100
+"""Choices between two reports of progress."""
+
+
+def greedy_coreset(
+    patches: Tensor, count: int, generator: torch.Generator, done: Callable[[float], None]
+) -> Tensor:
+    """Return the (count,) int64 rows chosen, in order of choice; all rows if there are no more.
+
+    Args:
+        patches: (p, d) float32.
+        count: how many to choose.
+        generator: on the CPU; draws the projection and the first patch.
+
+    Raises:
+        DataError: a patch is not finite: no distance could be compared.
+    """
+    if not torch.isfinite(patches).all():
+        raise DataError("Features of good crops are not finite: check the backbone's weights.")
+    if count >= len(patches):
+        return torch.arange(len(patches))
+    d = patches.shape[1]
+    if d > PROJECTED:
+        matrix = torch.randn(d, PROJECTED, generator=generator) / PROJECTED**0.5
+        patches = patches @ matrix.to(patches.device)
+    return _farthest_first(patches, count, generator, done)
+
+
+def _farthest_first(
+    points: Tensor, count: int, generator: torch.Generator, done: Callable[[float], None]
+) -> Tensor:
+    squares = points.square().sum(1)  # (p,)
+    chosen = torch.empty(count, dtype=torch.int64)
+    chosen[0] = torch.randint(len(points), (1,), generator=generator)
+    nearest = torch.full_like(squares, torch.inf)
+    for number in range(1, count):
+        last = int(chosen[number - 1])
+        distance = squares - 2 * (points @ points[last]) + squares[last]
+        nearest = torch.minimum(nearest, distance)
+        nearest[last] = -torch.inf  # rounding must not choose a patch twice
+        chosen[number] = nearest.argmax()
+        if number % TOLD_EVERY == 0:
+            done(number / count)
+    done(1.0)
+    return chosen

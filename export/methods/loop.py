@@ -1,0 +1,144 @@
+"""The training loop that every learning method shares: resumable, seeded step by step.
+
+A step's randomness depends on (seed, step) alone, so a training that was stopped and goes on from
+its checkpoint ends with the same weights as one that ran through.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edge_app.errors import DataError
+from export.methods.protocol import Show, TrainSettings
+
+Rate = Callable[[float], float]
+"""Share of the steps done, 0..1 → factor on the learning rate."""
+
+CHECKPOINTS = 10
+"""Checkpoints in a training: at most a tenth of it is done again after a stop."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """What is learnt, and how.
+
+    Attributes:
+        name: the method's, shown with the progress.
+        network: all that the checkpoint must hold.
+        optimiser: over what learns.
+        rate: see Rate; read before every step.
+        loss: draws one batch with the step's own randomness and returns its loss.
+    """
+
+    name: str
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    rate: Rate
+    loss: Callable[[np.random.Generator], Tensor]
+
+
+def learn(lesson: Lesson, key: str, settings: TrainSettings, show: Show) -> list[float]:
+    """Train in place, from the checkpoint if there is one, and return every step's loss.
+
+    Args:
+        key: of all inputs (`protocol.fingerprint`): another key, another checkpoint.
+
+    Raises:
+        DataError: the loss is no number: the training cannot go on.
+    """
+    path = settings.work / f"{lesson.name}-{key}.pt"
+    losses = _restored(lesson, path, settings.device)
+    base = [float(group["lr"]) for group in lesson.optimiser.param_groups]
+    every = max(1, settings.steps // CHECKPOINTS)
+    lesson.network.train()
+    for step in range(len(losses), settings.steps):
+        factor = lesson.rate(step / settings.steps)
+        for group, rate in zip(lesson.optimiser.param_groups, base, strict=True):
+            group["lr"] = rate * factor
+        losses.append(_step(lesson, np.random.default_rng((settings.seed, step))))
+        if len(losses) % every == 0 or len(losses) == settings.steps:
+            for group, rate in zip(lesson.optimiser.param_groups, base, strict=True):
+                group["lr"] = rate
+            _keep(lesson, losses, path)
+        show(lesson.name, (step + 1) / settings.steps)
+    lesson.network.eval()
+    return losses
+
+
+def ends_of(losses: list[float]) -> list[float]:
+    """Return the mean loss of the first and of the last tenth of the steps."""
+    tenth = max(1, len(losses) // 10)
+    return [round(sum(x) / tenth, 5) for x in (losses[:tenth], losses[-tenth:])]
+
+
+WARM_UP = 0.3
+START = 0.04
+"""One-cycle: share of the steps in which the rate rises, and where it starts (PyTorch's)."""
+
+
+def one_cycle(done: float) -> float:
+    """Return a rate that rises from START to 1 and falls to 0, along halves of a cosine.
+
+    Source: Smith and Topin, Super-convergence, 2018.
+    """
+    if done < WARM_UP:
+        return START + (1 - START) * _half_cosine(1 - done / WARM_UP)
+    return _half_cosine((done - WARM_UP) / (1 - WARM_UP))
+
+
+def _half_cosine(done: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def two_drops(done: float) -> float:
+    """Return 1, a fifth of it after 80 % and a fifth of that after 90 % of the steps."""
+    return 1.0 if done < 0.8 else 0.2 if done < 0.9 else 0.04
+
+
+def constant(_done: float) -> float:
+    """Return 1."""
+    return 1.0
+
+
+def _step(lesson: Lesson, rng: np.random.Generator) -> float:
+    loss = lesson.loss(rng)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise DataError(
+            f"The training of {lesson.name} broke: its loss is {value}. "
+            "Use a smaller learning rate or another seed."
+        )
+    lesson.optimiser.zero_grad()
+    torch.autograd.backward(loss)
+    lesson.optimiser.step()
+    return value
+
+
+def _restored(lesson: Lesson, path: Path, device: str) -> list[float]:
+    """Load a checkpoint if there is one; return the losses up to it."""
+    if not path.is_file():
+        return []
+    state = torch.load(path, map_location=device, weights_only=True)
+    lesson.network.load_state_dict(state["network"])
+    lesson.optimiser.load_state_dict(state["optimiser"])
+    return [float(x) for x in state["losses"]]
+
+
+def _keep(lesson: Lesson, losses: list[float], path: Path) -> None:
+    """Write a checkpoint; a half-written one never bears the final name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(".part")
+    state = {
+        "network": lesson.network.state_dict(),
+        "optimiser": lesson.optimiser.state_dict(),
+        "losses": losses,
+    }
+    torch.save(state, half)
+    half.replace(path)

@@ -1,0 +1,44 @@
+"""Every method by its name: the one place that names their classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import partial
+
+from edge_app.errors import DataError
+from export.methods import autoencoder, cutpaste, draem, padim
+from export.methods.autoencoder import AutoencoderMethod
+from export.methods.cutpaste import CutPaste
+from export.methods.draem import Draem
+from export.methods.padim import PaDiM
+from export.methods.patchcore import PatchCore
+from export.methods.protocol import Method
+from export.methods.simplenet import SimpleNet
+
+_MAKERS: dict[str, Callable[[], Method]] = {
+    "patchcore": PatchCore,
+    "padim": PaDiM,
+    "padim-slim": partial(PaDiM, "padim-slim", padim.SLIM),
+    **{name: partial(CutPaste, name) for name in cutpaste.FORMS},
+    "simplenet": SimpleNet,
+    "draem": Draem,
+    "draem-slim": partial(Draem, "draem-slim", draem.SLIM),
+    **{name: partial(AutoencoderMethod, name) for name in autoencoder.FORMS},
+}
+
+NAMES: tuple[str, ...] = tuple(_MAKERS)
+"""What `method_of` knows."""
+
+
+def method_of(name: str) -> Method:
+    """Return a method with its default settings.
+
+    Raises:
+        DataError: there is no such method; names the nearest one.
+    """
+    if name not in _MAKERS:
+        near = get_close_matches(name, NAMES, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise DataError(f"There is no method {name!r}: {hint}choose one of {', '.join(NAMES)}.")
+    return _MAKERS[name]()

@@ -1,0 +1,165 @@
+"""CutPaste, SimpleNet, DRAEM and the autoencoders: what is learnt, and what the graph then sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from method_parts import (
+    CROP_HW,
+    assert_keeps_the_contract,
+    assert_sees_the_defect,
+    damaged,
+    part,
+    parts,
+    run_torch,
+    train,
+)
+
+from export.density import fit_global
+from export.methods.autoencoder import AutoencoderMethod, AutoencoderSettings
+from export.methods.cutpaste import CutPaste, CutPasteSettings, GaussianHead
+from export.methods.draem import Draem, DraemSettings
+from export.methods.draem_net import DraemNet
+from export.methods.protocol import Method, Trained, TrainSettings
+from export.methods.simplenet import SimpleNet, SimpleNetSettings, truncated_l1
+
+pytestmark = pytest.mark.train
+
+SMALL: dict[str, tuple[Method, int]] = {
+    "cutpaste": (CutPaste("cutpaste", CutPasteSettings(batch=8)), 4),
+    "cutpaste-scar": (CutPaste("cutpaste-scar", CutPasteSettings(batch=8)), 3),
+    "cutpaste-3way": (CutPaste("cutpaste-3way", CutPasteSettings(batch=9)), 3),
+    "simplenet": (SimpleNet(settings=SimpleNetSettings(discriminator_rate=0.002)), 60),
+    "draem": (Draem("draem", DraemSettings(widths=(8, 8), batch=4, learning_rate=0.004)), 60),
+    "autoencoder-l2": (
+        AutoencoderMethod("autoencoder-l2", AutoencoderSettings(latent=16, batch=8)),
+        60,
+    ),
+    "autoencoder-ssim": (
+        AutoencoderMethod("autoencoder-ssim", AutoencoderSettings(latent=16, batch=8)),
+        30,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trained]:
+    """Return a function that trains a method when it is first asked for."""
+    work = tmp_path_factory.mktemp("learned")
+
+    @cache
+    def after_a_few_steps(name: str) -> Trained:
+        method, steps = SMALL[name]
+        return train(method, work, steps)
+
+    return after_a_few_steps
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_graph_keeps_the_contract(
+    name: str, trained: Callable[[str], Trained], tmp_path: Path
+) -> None:
+    """Shapes, any n, parity between torch and ONNX Runtime to 1e-3."""
+    about = assert_keeps_the_contract(trained(name), tmp_path)
+    assert about["method"] == name
+
+
+@pytest.mark.parametrize("name", ["simplenet", "draem", "autoencoder-l2", "autoencoder-ssim"])
+def test_loss_falls(name: str, trained: Callable[[str], Trained]) -> None:
+    """The last step's loss is clearly below the first one's."""
+    first, last = trained(name).about["losses"]
+    assert last < 0.8 * first
+
+
+def test_cutpaste_learns_its_pretext(tmp_path: Path) -> None:
+    """The loss starts at that of guessing, ln 2, and falls by a fifth in 30 steps."""
+    method = CutPaste("cutpaste", CutPasteSettings(batch=16))
+    first, last = train(method, tmp_path, steps=30).about["losses"]
+    assert first == pytest.approx(np.log(2), abs=0.1)
+    assert last < 0.8 * first
+
+
+@pytest.mark.parametrize("name", ["simplenet", "autoencoder-l2", "autoencoder-ssim"])
+def test_map_points_at_a_planted_defect(name: str, trained: Callable[[str], Trained]) -> None:
+    """Damaged parts score above good ones and the map's peak lies on the spot."""
+    assert_sees_the_defect(trained(name))
+
+
+def test_cutpaste_map_rises_at_a_planted_defect(trained: Callable[[str], Trained]) -> None:
+    """The last block's grid is 32 px wide, so the peak may lie one position off."""
+    assert_sees_the_defect(trained("cutpaste"), within_px=48)
+
+
+def test_draem_map_rises_at_a_planted_defect(trained: Callable[[str], Trained]) -> None:
+    """A dark spot, unlike any texture it was shown, stands out from the same place on good parts;
+    every damaged part scores above every good one."""
+    graph = trained("draem")
+    good_scores, good = run_torch(graph, np.stack([part(i) for i in range(200, 208)]))
+    bad_scores, bad = run_torch(graph, np.stack([damaged(i) for i in range(200, 208)]))
+    at = (slice(None), slice(7, 10), slice(16, 19))
+    assert bad[at].mean() > 1.3 * good[at].mean()
+    assert bad_scores.min() > good_scores.max()
+
+
+def test_draem_has_the_papers_size() -> None:
+    """97.4 million parameters with the authors' widths."""
+    with torch.device("meta"):
+        count = sum(p.numel() for p in DraemNet(128, 64).parameters())
+    assert count == pytest.approx(97.4e6, rel=0.001)
+
+
+def test_draem_takes_crops_that_are_not_square() -> None:
+    """64 × 96 in, a reconstruction of the same size and two logits a pixel out."""
+    net = DraemNet(4, 4).eval()
+    with torch.no_grad():
+        rebuilt, logits = net(torch.rand(1, 3, *CROP_HW))
+    assert rebuilt.shape == (1, 3, *CROP_HW)
+    assert logits.shape == (1, 2, *CROP_HW)
+
+
+def test_gaussian_head_is_gradcam_of_half_the_squared_distance() -> None:
+    """αₖ equals autograd's gradient averaged over positions; positions sum to the distance."""
+    generator = np.random.default_rng(0)
+    head = GaussianHead(fit_global(generator.normal(size=(40, 6))))
+    features = torch.randn(2, 6, 3, 4, requires_grad=True)
+    distance, cam = head(features)
+    half = 0.5 * (distance.square() - 1e-6)
+    (gradient,) = torch.autograd.grad(half.sum(), features)
+    alpha = gradient.mean((2, 3), keepdim=True)
+    additive = (alpha * (features - head.mean[None, :, None, None])).sum(1)
+    torch.testing.assert_close(cam, additive.clamp(min=0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(additive.sum((1, 2)), 2 * half, rtol=1e-4, atol=1e-4)
+
+
+def test_truncated_l1_by_hand() -> None:
+    """th 0.5: D = 1 and 0 on good patches cost 0 and 0.5; −1 and 0.25 on noisy ones 0 and 0.75."""
+    loss = truncated_l1(torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 0.25]), 0.5)
+    assert float(loss) == pytest.approx(0.25 + 0.375)
+
+
+def test_a_stopped_training_ends_with_the_same_weights(tmp_path: Path) -> None:
+    """Checkpoints and per-step randomness: a resumed run equals one that ran through."""
+    method = SimpleNet(settings=replace(SimpleNetSettings(), batch=2))
+    data = parts(6)
+    whole = train(method, tmp_path / "whole", steps=10, data=data)
+
+    class Stopped(Exception):
+        pass
+
+    def stop_at_half(step: str, done: float) -> None:
+        if step == "simplenet" and done > 0.5:
+            raise Stopped
+
+    settings = TrainSettings(seed=3, steps=10, device="cpu", work=tmp_path / "stopped")
+    with pytest.raises(Stopped):
+        method.train(data, settings, stop_at_half)
+    resumed = train(method, tmp_path / "stopped", steps=10, data=data)
+    pairs = zip(whole.graph.state_dict().items(), resumed.graph.state_dict().values(), strict=True)
+    for (name, expected), found in pairs:
+        assert torch.equal(expected, found), name

@@ -20,41 +20,43 @@ RETRY_S = 1.0
 """A local socket costs nothing to try; an agent that starts is found within a second."""
 
 
-class AgentLink:
+class AgentConnection:
     """Keeps the connection to the agent.
 
     Args:
         path: the agent's socket.
         hello: what is said first on every connection.
-        on_order: gets every order; must return at once.
-        on_lost: told when a connection has ended.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        hello: Callable[[], Hello],
-        on_order: Callable[[Order], None],
-        on_lost: Callable[[], None],
-    ) -> None:
-        self._path, self._hello, self._on_order, self._on_lost = path, hello, on_order, on_lost
+    def __init__(self, path: Path, hello: Callable[[], Hello]) -> None:
+        self._path, self._hello = path, hello
         self._peer: LineSocket | None = None
         self._stop = threading.Event()
-        self._greeted = threading.Event()
         self._is_told = False
-        self._thread = threading.Thread(target=self._run, name="agent-link", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="agent-connection", daemon=True)
+        self._on_order: Callable[[Order], None] = lambda _order: None
+        self._on_lost: Callable[[], None] = lambda: None
 
-    def start(self) -> None:
+    def greet(self) -> None:
+        """Say what is about to judge, if the agent is there; its orders wait until `start`."""
+        self._peer = self._connect()
+
+    def start(self, on_order: Callable[[Order], None], on_lost: Callable[[], None]) -> None:
+        """Begin to take orders.
+
+        Args:
+            on_order: gets every order; must return at once.
+            on_lost: told when a connection has ended.
+        """
+        self._on_order, self._on_lost = on_order, on_lost
+        self.tell(self._hello())  # another model than was meant to may judge now
         self._thread.start()
 
-    def wait_greeted(self, timeout_s: float) -> bool:
-        """Wait until the agent has been told what judges; False when it is not there in time."""
-        return self._greeted.wait(timeout_s)
-
-    def stop(self) -> None:
-        """Say goodbye: this end is no crash."""
+    def stop(self, is_planned: bool = True) -> None:
+        """End; a planned end says goodbye and counts as no crash."""
         self._stop.set()
-        self.tell(Bye())
+        if is_planned:
+            self.tell(Bye())
         peer = self._peer
         if peer is not None:
             peer.close()
@@ -72,13 +74,9 @@ class AgentLink:
             _log.debug("agent: %s", error)
             peer.close()
 
-    def greet_again(self) -> None:
-        """Correct what was said first: another model judges than was meant to."""
-        self.tell(self._hello())
-
     def _run(self) -> None:
         while not self._stop.is_set():
-            peer = self._connect()
+            peer = self._peer or self._connect()
             if peer is not None:
                 self._serve(peer)
             self._stop.wait(RETRY_S)
@@ -101,7 +99,6 @@ class AgentLink:
 
     def _serve(self, peer: LineSocket) -> None:
         self._peer = peer
-        self._greeted.set()
         try:
             while (line := peer.receive()) is not None:
                 if not isinstance(line, Progress | Answer):

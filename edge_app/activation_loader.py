@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_app.bundle import Bundle
+from edge_app.bundle_open import how_signed
 from edge_app.errors import BundleError, EdgeError
 from edge_app.golden_check import check_golden
 from edge_app.model import LoadedModel, load_model
@@ -39,14 +40,14 @@ class Ready:
     """A loaded model.
 
     Attributes:
-        is_signed: its bundle carries a signature.
+        signed: who vouches for its bundle, in words.
         pictures, latency_ms: of the golden set, as it came out in this process; 0 and None for
             the model that judged from the start.
     """
 
     sha256: str
     model: LoadedModel
-    is_signed: bool
+    signed: str
     pictures: int = 0
     latency_ms: float | None = None
 
@@ -140,7 +141,7 @@ class Loader:
         result = check_golden(model, bundle, self._budget_ms(slot), self._give_way)
         if not result.is_ok:
             raise BundleError(f"self-check in the inspection process failed: {result.reason}")
-        return Ready(sha256, model, bundle.is_signed, result.pictures, result.latency_ms)
+        return Ready(sha256, model, how_signed(bundle), result.pictures, result.latency_ms)
 
     def _check_memory(self, needed_mb: int) -> None:
         free_mb = self._free_mb()

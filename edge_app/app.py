@@ -18,8 +18,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edge_app.alarm_sink import AlarmSink
-from edge_app.bundle import Bundle
-from edge_app.bundle_open import how_signed, open_bundle
 from edge_app.cameras.protocol import Camera
 from edge_app.cameras.registry import open_camera
 from edge_app.capture import make_grabber
@@ -29,14 +27,12 @@ from edge_app.errors import ConfigError
 from edge_app.evidence import EvidenceStore
 from edge_app.health import CameraCounter, read_health
 from edge_app.inspection import GapWatch, InspectionThread, Post
-from edge_app.judge import Limits
-from edge_app.model import LoadedModel, load_model, make_line, make_tracker
+from edge_app.model import LoadedModel
+from edge_app.model_slots import ModelSlots, describe_slot, page_facts
 from edge_app.mqtt.messages import (
     CameraDescription,
     DeviceInfo,
     Health,
-    SlotDescription,
-    model_body,
     result_from_verdict,
 )
 from edge_app.mqtt.outbox import Outbox
@@ -90,10 +86,7 @@ class EdgeApp:
         self._started_s = time.monotonic()
         self._stop = stop or threading.Event()
         self._who = DeviceName(config.device.site, config.device.line, config.device.device)
-        if config.bundle.path is None:
-            raise ConfigError("[bundle] path is missing: there is nothing to judge with.")
-        bundle = open_bundle(config.bundle.path, config.bundle, self._who)
-        self.model = _with_overrides(load_model(bundle, config.runtime.threads), config)
+        self._slots = ModelSlots(config, self._who)
         config.device.state_dir.mkdir(parents=True, exist_ok=True)
         self.outbox = Outbox(
             config.device.state_dir / "outbox.sqlite",
@@ -104,7 +97,8 @@ class EdgeApp:
         self.page_state = PageState()
         self._is_safe = True
         self._evidence = _open_evidence(config)
-        self._publisher = self._make_publisher(sources)
+        self._info = _info(sources, config)
+        self._publisher = self._make_publisher()
         self._counters = {c.name: CameraCounter() for c in config.cameras}
         self._posts = [self._make_post(c, sources[c.name]) for c in config.cameras]
         self._sink = AlarmSink(
@@ -115,9 +109,22 @@ class EdgeApp:
             {c.name: c.alarm_debounce_s for c in config.cameras},
         )
         self._thread = InspectionThread(self._posts, self._sink, self._show)
+        self._slots.join(self._thread, lambda _slot, _ready: self._tell_models())
         self._page = self._make_page()
-        self._tell_page_the_bundle(bundle)
+        self._tell_page_the_model()
         self._service = self._make_service(notifier or ServiceNotifier())
+
+    @property
+    def model(self) -> LoadedModel:
+        """The first slot's model.
+
+        Raises:
+            ConfigError: nothing judges there yet.
+        """
+        model = self._slots.model
+        if model is None:
+            raise ConfigError("no bundle is installed yet: there is no model.")
+        return model
 
     def add_observer(self, observer: Observer) -> None:
         """Have every further report shown to `observer` too; before `start` only."""
@@ -136,6 +143,7 @@ class EdgeApp:
         for post in self._posts:
             post.grabber.start()
         self._thread.start()
+        self._slots.start()
 
     def _start_page(self) -> None:
         """Start the page; inspection does not end because a port is taken."""
@@ -188,6 +196,7 @@ class EdgeApp:
 
     def _shut_down(self) -> None:
         self._service.stopping()
+        self._slots.stop(is_planned=self._thread.failure is None)
         for post in self._posts:
             post.grabber.stop()
         self._thread.stop()
@@ -202,6 +211,7 @@ class EdgeApp:
     def _show(self, report: FrameReport) -> None:
         self._counters[report.frame.camera].count(report)
         self.page_state.show(report)
+        self._slots.observe(report)
         if self._publisher and self._config.mqtt.publish_results:
             for verdict in report.finished:
                 self._publisher.publish_result(
@@ -265,7 +275,9 @@ class EdgeApp:
 
     def _status_line(self) -> str:
         broker = self._publisher.state if self._publisher else "not used"
-        return status_line(self._posts, self.model.identity, broker, self.outbox.depth())
+        model = self._slots.model
+        identity = None if model is None else model.identity
+        return status_line(self._posts, identity, broker, self.outbox.depth())
 
     def _make_post(self, config: CameraConfig, camera: Camera) -> Post:
         info = camera.describe()
@@ -277,8 +289,8 @@ class EdgeApp:
             lambda state, why: self._camera_changed(config.name, state.value, why),
         )
         prefix = f"{config.name}-{self.outbox.session}"
-        tracker = make_tracker(info, prefix, self.model.fills_frame, config.belt_px_per_s_xy)
-        line = make_line(self.model, config.name, tracker, _new_alarm_id, self._keep)
+        seat = self._slots.seat(config, info, prefix, _new_alarm_id, self._keep)
+        line = seat.line_for(self._slots.model_for(config.slot))
         return Post(config.name, grabber, line, GapWatch(last), info.can_resume)
 
     def _camera_changed(self, name: str, state: str, why: str) -> None:
@@ -291,25 +303,22 @@ class EdgeApp:
             return None
         return self._evidence.save(view.part_id, frame.pixels_hwc)
 
-    def _make_publisher(self, sources: dict[str, Camera]) -> Publisher | None:
+    def _make_publisher(self) -> Publisher | None:
         if not self._config.mqtt.enabled:
             return None
-        infos = {name: camera.describe() for name, camera in sources.items()}
-        info = DeviceInfo(
-            hardware=f"{platform.system()} {platform.machine()}",
-            versions=_versions(),
-            cameras=tuple(
-                CameraDescription(name=name, url=i.url, mode=i.mode) for name, i in infos.items()
-            ),
-            slots=(
-                SlotDescription(
-                    slot="default",
-                    model=model_body(self.model.identity),
-                    threshold_id=self.model.limits.threshold_id,
-                ),
-            ),
+        return Publisher(
+            self._config.mqtt.settings(), self._who, self.outbox, self._info_with_models()
         )
-        return Publisher(self._config.mqtt.settings(), self._who, self.outbox, info)
+
+    def _info_with_models(self) -> DeviceInfo:
+        slots = tuple(describe_slot(slot, ready) for slot, ready in self._slots.ready.items())
+        return self._info.model_copy(update={"slots": slots})
+
+    def _tell_models(self) -> None:
+        """Say what judges now; called after a change of model, outside the inspection thread."""
+        if self._publisher:
+            self._publisher.set_info(self._info_with_models())
+        self._tell_page_the_model()
 
     def _make_page(self) -> LivePage | None:
         page = self._config.page
@@ -318,34 +327,10 @@ class EdgeApp:
         token = first_line(page.token_file) if page.token_file else None
         return LivePage(PageSettings(page.host, page.port, token), self.page_state, self._evidence)
 
-    def _tell_page_the_bundle(self, bundle: Bundle) -> None:
-        identity, limits = self.model.identity, self.model.limits
-        self.page_state.set_bundle(
-            {
-                "Product": identity.product,
-                "Serial": str(identity.serial),
-                "Precision": identity.precision,
-                "Threshold": f"{limits.score_threshold:.3f} ({limits.threshold_id})",
-                "Signed": how_signed(bundle),
-                "SHA-256": bundle.sha256[:16],
-            }
-        )
-        self.page_state.set_map_threshold(limits.map_threshold)
-
-
-def _with_overrides(model: LoadedModel, config: AppConfig) -> LoadedModel:
-    """Return the model with the device's own thresholds, if the configuration has any."""
-    own = config.threshold
-    if not own.is_overridden:
-        return model
-    old = model.limits
-    limits = Limits(
-        own.score_threshold if own.score_threshold is not None else old.score_threshold,
-        own.map_threshold if own.map_threshold is not None else old.map_threshold,
-        "device-override",
-    )
-    _log.warning("thresholds overridden: %s instead of %s; reason: %s", limits, old, own.reason)
-    return model.with_limits(limits)
+    def _tell_page_the_model(self) -> None:
+        first = next(iter(self._slots.ready.values()))
+        self.page_state.set_bundle(page_facts(first))
+        self.page_state.set_map_threshold(first.model.limits.map_threshold if first else None)
 
 
 def first_line(file: Path) -> str:
@@ -368,6 +353,20 @@ def _open_evidence(config: AppConfig) -> EvidenceStore | None:
     base_url = e.base_url or f"http://{host}:{config.page.port}"
     folder = config.device.state_dir / "evidence"
     return EvidenceStore(folder, e.max_age_h, e.max_mb << 20, e.jpeg_quality, base_url)
+
+
+def _info(sources: dict[str, Camera], config: AppConfig) -> DeviceInfo:
+    """Return what the device is, before its models."""
+    infos = {name: camera.describe() for name, camera in sources.items()}
+    slot_of = {camera.name: camera.slot for camera in config.cameras}
+    return DeviceInfo(
+        hardware=f"{platform.system()} {platform.machine()}",
+        versions=_versions(),
+        cameras=tuple(
+            CameraDescription(name=name, url=i.url, mode=i.mode, slot=slot_of[name])
+            for name, i in infos.items()
+        ),
+    )
 
 
 def _new_alarm_id() -> str:

@@ -107,11 +107,9 @@ def _camera_loop(grabber: Grabber, deadline_s: float) -> Loop:
 
 
 def status_line(
-    posts: Sequence[Post], model: ModelIdentity, broker: str, alerts_waiting: int
+    posts: Sequence[Post], model: ModelIdentity | None, broker: str, alerts_waiting: int
 ) -> str:
     """Return how it stands, for `systemctl status`."""
     cameras = ", ".join(f"{post.name} {post.grabber.state().value}" for post in posts)
-    return (
-        f"{cameras}; judging {model.product} {model.serial}; "
-        f"broker {broker}; {alerts_waiting} alerts wait"
-    )
+    judging = f"judging {model.product} {model.serial}" if model else "no model yet"
+    return f"{cameras}; {judging}; broker {broker}; {alerts_waiting} alerts wait"

@@ -50,7 +50,7 @@ class CameraDescription(Body):
     name: str
     url: str = Field(description="without passwords")
     mode: str
-    slot: str = "default"
+    slot: str = "main"
 
 
 class SlotDescription(Body):

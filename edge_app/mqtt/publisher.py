@@ -142,6 +142,11 @@ class Publisher:
             self._is_awake = True
             connection.events.put(None)
 
+    def set_info(self, info: DeviceInfo) -> None:
+        """Publish, retained, what this device is now."""
+        self._retained.set(self._topics.info, info)
+        self.wake()
+
     def set_camera_state(self, camera: str, state: CameraStateName, reason: str = "") -> None:
         """Publish, retained, what a camera is doing."""
         since, session = rfc3339(self._clock_ns()), self._outbox.session

@@ -1,0 +1,246 @@
+"""The slots of a running app: what judges in each from the start, and the agent's say in it.
+
+Without `[agent]` there is one bundle, the configured one, and nothing here ever changes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_app.activation import Activation
+from edge_app.activation_link import AgentConnection
+from edge_app.activation_loader import Loader, Ready
+from edge_app.agent.protocol import Hello
+from edge_app.agent.store import Store
+from edge_app.bundle import Bundle
+from edge_app.bundle_open import how_signed, open_bundle
+from edge_app.cameras.protocol import CameraInfo
+from edge_app.config_model import AppConfig, CameraConfig
+from edge_app.errors import BundleError, ConfigError, ModelError
+from edge_app.inspection import InspectionThread
+from edge_app.judge import Limits
+from edge_app.line import KeepEvidence
+from edge_app.model import LoadedModel, load_model
+from edge_app.mqtt.messages import SlotDescription, model_body
+from edge_app.mqtt.topics import DeviceName
+from edge_app.records import FrameReport
+from edge_app.seats import Seat
+
+_log = logging.getLogger(__name__)
+
+OnActive = Callable[[str, "Ready | None"], None]
+"""Told what judges in a slot from now on; called outside the inspection thread."""
+
+
+class ModelSlots:
+    """Every slot's model. Made before the cameras; the agent is told first what is about to be
+    loaded, so that a bundle that kills the process at its start is counted against it.
+
+    Args:
+        config: checked.
+        who: this device.
+
+    Attributes:
+        ready: slot → what judges; None where nothing does.
+
+    Raises:
+        BundleError, ModelError: without an agent, the one bundle cannot be used.
+    """
+
+    def __init__(self, config: AppConfig, who: DeviceName) -> None:
+        self._config, self._who = config, who
+        self._store = Store(config.agent.store_dir)
+        self._seats: list[Seat] = []
+        self._activation: Activation | None = None
+        self._connection: AgentConnection | None = None
+        self.ready: dict[str, Ready | None] = {}
+        if not config.agent.enabled:
+            self.ready = dict.fromkeys(config.slot_names, self._configured())
+            return
+        choices = {slot: self._store.choices(slot) for slot in config.slot_names}
+        self._first = {slot: next(iter(digests), None) for slot, digests in choices.items()}
+        self._connection = AgentConnection(config.agent.socket, self._hello)
+        self._connection.greet()
+        self.ready = {slot: self._load_first(slot, found) for slot, found in choices.items()}
+
+    @property
+    def model(self) -> LoadedModel | None:
+        """The first slot's model; None while nothing judges there."""
+        first = next(iter(self.ready.values()))
+        return None if first is None else first.model
+
+    def seat(
+        self,
+        config: CameraConfig,
+        info: CameraInfo,
+        part_prefix: str,
+        new_alarm_id: Callable[[], str],
+        keep_evidence: KeepEvidence,
+    ) -> Seat:
+        """Return a camera's place; its line is `seat.line_for(ready model)`."""
+        seat = Seat(
+            config.name,
+            config.slot,
+            info,
+            part_prefix,
+            config.belt_px_per_s_xy,
+            new_alarm_id,
+            keep_evidence,
+        )
+        self._seats.append(seat)
+        return seat
+
+    def model_for(self, slot: str) -> LoadedModel | None:
+        """Return what judges in a slot."""
+        ready = self.ready[slot]
+        return None if ready is None else ready.model
+
+    def join(self, thread: InspectionThread, on_active: OnActive) -> None:
+        """Let the agent have models exchanged in this thread; without an agent nothing happens."""
+        connection = self._connection
+        if connection is None:
+            return
+
+        def changed(slot: str, ready: Ready | None) -> None:
+            self.ready[slot] = ready
+            on_active(slot, ready)
+
+        self._activation = Activation(
+            self._seats,
+            self.ready,
+            thread,
+            Loader(self._read, self._config.runtime.threads, self._budget_ms, thread.is_caught_up),
+            thread.is_caught_up,
+            lambda slot: self._config.slot(slot).standby_models,
+            self._config.device.state_dir,
+            connection.tell,
+            changed,
+        )
+
+    def start(self) -> None:
+        """Begin to take the agent's orders."""
+        if self._connection is None or self._activation is None:
+            return
+        self._activation.start()
+        self._connection.start(self._activation.handle, self._activation.agent_lost)
+
+    def stop(self, is_planned: bool) -> None:
+        """End; a planned end is told, so that it does not count as a crash."""
+        if self._connection is not None:
+            self._connection.stop(is_planned)
+        if self._activation is not None:
+            self._activation.stop()
+
+    def observe(self, report: FrameReport) -> None:
+        """Take a judged frame in; called by the inspection thread, returns at once."""
+        if self._activation is not None:
+            self._activation.observe(report)
+
+    def _hello(self) -> Hello:
+        if self._activation is not None:
+            return self._activation.hello()
+        slots = {s: r.sha256 if r else None for s, r in self.ready.items()} or self._first
+        return Hello(pid=os.getpid(), slots=slots)
+
+    def _configured(self) -> Ready:
+        """Return the model of `[bundle] path`, with the device's own thresholds.
+
+        Raises:
+            BundleError, ModelError: it cannot be used.
+        """
+        path = self._config.bundle.path
+        if path is None:
+            raise ConfigError("[bundle] path is missing: there is nothing to judge with.")
+        bundle = open_bundle(path, self._config.bundle, self._who)
+        model = load_model(bundle, self._config.runtime.threads)
+        return _ready(bundle, with_overrides(model, self._config))
+
+    def _load_first(self, slot: str, digests: list[str]) -> Ready | None:
+        """Return the best of a slot's bundles that can be used, else the configured one, or none.
+
+        Each that fails is logged: a device that can still judge something must do so.
+        """
+        for sha256 in digests:
+            try:
+                bundle = self._read(sha256)
+                return _ready(bundle, load_model(bundle, self._config.runtime.threads))
+            except (BundleError, ModelError) as error:
+                _log.error("slot %s: %s cannot be used: %s", slot, sha256[:12], error)
+        if self._config.bundle.path is not None:
+            try:
+                return self._configured()
+            except (BundleError, ModelError) as error:
+                _log.error("slot %s: [bundle] path cannot be used: %s", slot, error)
+        _log.error("slot %s has no bundle: its parts are NOT_INSPECTED until one comes", slot)
+        return None
+
+    def _read(self, sha256: str) -> Bundle:
+        """Return a release, verified with this process' own keys.
+
+        Raises:
+            BundleError: see `open_bundle`; or the file is not the one that was named.
+        """
+        path: Path = self._store.release(sha256)
+        bundle = open_bundle(path, self._config.bundle, self._who)
+        if bundle.sha256 != sha256:
+            raise BundleError(
+                f"Bundle {path.name} refused: its sha256 is {bundle.sha256[:12]}…, so it is not "
+                "what was committed. Install it again."
+            )
+        return bundle
+
+    def _budget_ms(self, slot: str) -> float | None:
+        """Return the shortest time a triggered camera of the slot leaves for a verdict."""
+        triggered = {s.camera for s in self._seats if s.slot == slot and s.info.mode == "triggered"}
+        return min(
+            (c.verdict_deadline_ms for c in self._config.cameras if c.name in triggered),
+            default=None,
+        )
+
+
+def describe_slot(slot: str, ready: Ready | None) -> SlotDescription:
+    """Return a slot as `info` tells it."""
+    if ready is None:
+        return SlotDescription(slot=slot)
+    return SlotDescription(
+        slot=slot,
+        model=model_body(ready.model.identity),
+        threshold_id=ready.model.limits.threshold_id,
+    )
+
+
+def page_facts(ready: Ready | None) -> dict[str, str]:
+    """Return what the page says of a model: label → text."""
+    if ready is None:
+        return {"Product": "none: parts are not inspected until a bundle is installed"}
+    identity, limits = ready.model.identity, ready.model.limits
+    return {
+        "Product": identity.product,
+        "Serial": str(identity.serial),
+        "Precision": identity.precision,
+        "Threshold": f"{limits.score_threshold:.3f} ({limits.threshold_id})",
+        "Signed": ready.signed,
+        "SHA-256": ready.sha256[:16],
+    }
+
+
+def with_overrides(model: LoadedModel, config: AppConfig) -> LoadedModel:
+    """Return the model with the device's own thresholds, if the configuration has any."""
+    own = config.threshold
+    if not own.is_overridden:
+        return model
+    old = model.limits
+    limits = Limits(
+        own.score_threshold if own.score_threshold is not None else old.score_threshold,
+        own.map_threshold if own.map_threshold is not None else old.map_threshold,
+        "device-override",
+    )
+    _log.warning("thresholds overridden: %s instead of %s; reason: %s", limits, old, own.reason)
+    return model.with_limits(limits)
+
+
+def _ready(bundle: Bundle, model: LoadedModel) -> Ready:
+    return Ready(bundle.sha256, model, how_signed(bundle))

@@ -51,12 +51,14 @@ def generate_key(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
         _write_new(folder / f"{name}{PRIVATE_SUFFIX}", private_pem, 0o600)
         _write_new(folder / f"{name}{KEY_SUFFIX}", "".join(lines).encode() + public_pem, 0o644)
     except FileExistsError as error:
         raise ConfigError(
-            f"{error.filename} is there already and was left alone: take another --name."
+            f"{error.filename} is there already and was left alone; nothing was overwritten. Take "
+            "another --name or --out."
         ) from error
     except OSError as error:
         raise ConfigError(f"No key written to {folder}: {error.strerror}.") from error

@@ -3,7 +3,8 @@
 A detector's box is off by a few pixels and about a degree, differently for every picture; an
 inspector that knows each position's good look pays for that with blindness. The small upright crop
 is registered to the template (the mean of the good parts' small crops) by maximising the enhanced
-correlation coefficient; its affine solution is reduced to shift, turn and scale.
+correlation coefficient. Under a fixed camera every part has the same size: then only shift and turn
+are looked for (`size_px`); else the affine solution is reduced to shift, turn and scale.
 
 Source: Evangelidis and Psarakis, PAMI 2008 (cv2.findTransformECC).
 Measured on 478 simulated views with a real detector: angle within 0.13° (median) and 0.29° (95 %),
@@ -33,6 +34,10 @@ MAX_SCALE = 1.2
 MAX_TURN_RAD = math.radians(12)
 """Beyond these (shift as a fraction of the crop's longer side) registration has slipped, and the
 detector's own box is the better guess."""
+
+MAX_SIZE_RATIO = 1.1
+"""A detected box longer or shorter than the known size by more shows that the camera has moved; its
+own size is taken."""
 
 BLURS_PX = (33, 5)
 """Coarse first: with the fine blur alone 8 of 1,171 simulated views slid to a false optimum a
@@ -72,6 +77,8 @@ class Aligner:
         product_wh: the product's box (w, h) inside a full-size crop, in crop pixels.
         spec: how crops are cut.
         keeps_angle: a round part has no angle to correct.
+        size_px: every part's (w, h) in frame pixels where it is always the same; None where parts
+            come at several sizes.
     """
 
     template: F32Array
@@ -79,6 +86,7 @@ class Aligner:
     product_wh: tuple[float, float]
     spec: CropSpec
     keeps_angle: bool = False
+    size_px: tuple[float, float] | None = None
 
     def aligned(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> BoxCxcywhr:
         """Return the product's box after registration, or the given one if that fails.
@@ -87,14 +95,26 @@ class Aligner:
             pixels_hwc: uint8 (h, w, 3), the frame.
             box_cxcywhr: already the right way round.
         """
-        crop = small_crop(pixels_hwc, box_cxcywhr, self.spec)
-        warp = _register(self.template, crop, self.mask)
-        if warp is None:
-            return box_cxcywhr
-        return self._moved(box_cxcywhr, warp)
+        start, motion = self._start(box_cxcywhr)
+        crop = small_crop(pixels_hwc, start, self.spec)
+        warp = _register(self.template, crop, self.mask, motion)
+        moved = None if warp is None else self._moved(start, warp)
+        return box_cxcywhr if moved is None else moved
 
-    def _moved(self, box: BoxCxcywhr, warp: F64Array) -> BoxCxcywhr:
-        """Return the box that a (2, 3) warp from template to small crop stands for."""
+    def _start(self, box: BoxCxcywhr) -> tuple[BoxCxcywhr, int]:
+        """Return the box to begin with and the kind of motion to look for."""
+        if self.size_px is None:
+            return box, cv2.MOTION_AFFINE
+        w, h = self.size_px
+        if not 1 / MAX_SIZE_RATIO < box[2] / w < MAX_SIZE_RATIO:
+            return box, cv2.MOTION_AFFINE
+        return (box[0], box[1], w, h, box[4]), cv2.MOTION_EUCLIDEAN
+
+    def _moved(self, box: BoxCxcywhr, warp: F64Array) -> BoxCxcywhr | None:
+        """Return the box that a (2, 3) warp from template to small crop stands for.
+
+        None where the warp is too large to be true.
+        """
         linear = warp[:, :2]
         scale = math.sqrt(max(float(np.linalg.det(linear)), 1e-9))
         turn = math.atan2(linear[1, 0] - linear[0, 1], linear[0, 0] + linear[1, 1])
@@ -106,7 +126,7 @@ class Aligner:
             or abs(turn) > MAX_TURN_RAD
             or not 1 / MAX_SCALE < scale < MAX_SCALE
         ):
-            return box
+            return None
         enlarge = self.spec.crop_hw[1] / w
         in_crop_xy = (there_xy + 0.5) * enlarge - 0.5
         to_frame = crop_to_frame(box, self.spec)
@@ -117,18 +137,22 @@ class Aligner:
         return float(x), float(y), product_w * per_crop_px, product_h * per_crop_px, angle
 
 
-def _register(template: F32Array, crop: F32Array, mask: U8Array) -> F64Array | None:
-    """Return the (2, 3) affine warp from template to crop pixels; None where none is found."""
+def _register(template: F32Array, crop: F32Array, mask: U8Array, motion: int) -> F64Array | None:
+    """Return the (2, 3) warp from template to crop pixels; None where none is found."""
     for shift_x, shift_y in START_SHIFTS:
         h, w = template.shape
-        correlation, warp = _climb(template, crop, mask, (shift_x * w, shift_y * h))
+        correlation, warp = _climb(template, crop, mask, (shift_x * w, shift_y * h), motion)
         if correlation >= MIN_CORRELATION and np.isfinite(warp).all():
             return warp
     return None
 
 
 def _climb(
-    template: F32Array, crop: F32Array, mask: U8Array, start_xy: tuple[float, float]
+    template: F32Array,
+    crop: F32Array,
+    mask: U8Array,
+    start_xy: tuple[float, float],
+    motion: int,
 ) -> tuple[float, F64Array]:
     """Return (correlation, warp) of the optimum uphill from a shift; 0 if there is none."""
     warp: cv2.typing.MatLike = np.eye(2, 3, dtype=np.float32)
@@ -137,7 +161,7 @@ def _climb(
     try:
         for seen, blur_px in zip((np.full_like(mask, 255), mask), BLURS_PX, strict=True):
             correlation, warp = cv2.findTransformECC(
-                template, crop, warp, cv2.MOTION_AFFINE, _STOP, seen, blur_px
+                template, crop, warp, motion, _STOP, seen, blur_px
             )
     except cv2.error:  # it did not converge, or the crop is flat
         return 0.0, np.asarray(warp, np.float64)
@@ -145,7 +169,11 @@ def _climb(
 
 
 def aligner_from_template(
-    template: U8Array, product_wh: tuple[float, float], spec: CropSpec, keeps_angle: bool
+    template: U8Array,
+    product_wh: tuple[float, float],
+    spec: CropSpec,
+    keeps_angle: bool,
+    size_px: tuple[float, float] | None = None,
 ) -> Aligner:
     """Return the aligner for a bundle's template picture.
 
@@ -161,4 +189,5 @@ def aligner_from_template(
             f"Alignment template is {template.shape} pixels, expected {(2 * h, w)} for crops of "
             f"{spec.crop_hw}. Build the bundle again."
         )
-    return Aligner(template[:h].astype(np.float32), template[h:], product_wh, spec, keeps_angle)
+    mean_part = template[:h].astype(np.float32)
+    return Aligner(mean_part, template[h:], product_wh, spec, keeps_angle, size_px)

@@ -66,10 +66,12 @@ class AlignmentSpec(_Strict):
     Attributes:
         template: member name of the mean good part, a small grey picture.
         product_wh: the product's box (w, h) inside a crop, in crop pixels.
+        size_px: the product's (w, h) in frame pixels where every part has the same; else None.
     """
 
     template: str
     product_wh: tuple[Finite, Finite]
+    size_px: tuple[Finite, Finite] | None = None
 
 
 class CropModel(_Strict):

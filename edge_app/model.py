@@ -10,6 +10,7 @@ import numpy as np
 
 from edge_app.alignment import Aligner, aligner_from_template
 from edge_app.backends.onnx import OnnxRunner
+from edge_app.backends.protocol import OpenGraph
 from edge_app.bundle import Bundle
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.crop import CropSpec
@@ -19,6 +20,7 @@ from edge_app.inspector import Inspector
 from edge_app.judge import Limits
 from edge_app.ledger import PartLedger
 from edge_app.line import InspectionLine, KeepEvidence, ProductFinder, WholeFrame
+from edge_app.manifest import Variant
 from edge_app.orientation import TURNS, DirectionCue, cue_from_template
 from edge_app.pose import PoseFinder
 from edge_app.records import ModelIdentity, U8Array
@@ -47,12 +49,18 @@ class LoadedModel:
         return replace(self, limits=limits)
 
 
-def load_model(bundle: Bundle, threads: int = 0, precision: str | None = None) -> LoadedModel:
-    """Load a bundle's graphs into ONNX Runtime.
+def load_model(
+    bundle: Bundle,
+    threads: int = 0,
+    precision: str | None = None,
+    open_graph: OpenGraph | None = None,
+) -> LoadedModel:
+    """Load a bundle's graphs, into ONNX Runtime unless told otherwise.
 
     Args:
         threads: per graph run; 0 leaves it to ONNX Runtime.
         precision: a variant's name; None takes the preferred one.
+        open_graph: opens graphs in place of ONNX Runtime (TensorRT: `backends/choice.py`).
 
     Raises:
         BundleError: no such variant, or its cue cannot be read.
@@ -61,10 +69,12 @@ def load_model(bundle: Bundle, threads: int = 0, precision: str | None = None) -
     manifest, variant = bundle.manifest, bundle.variant(precision)
     spec = manifest.crop.to_spec()
     thresholds = variant.thresholds
-    inspector = Inspector(OnnxRunner(bundle.files[variant.inspector], threads), spec.crop_hw)
+    opened = open_graph or (lambda graph, _name, _precision: OnnxRunner(graph, threads))
+    runner = opened(bundle.files[variant.inspector], "inspector", variant.precision)
+    inspector = Inspector(runner, spec.crop_hw)
     return LoadedModel(
         identity=ModelIdentity(manifest.product, manifest.serial, bundle.sha256, variant.precision),
-        finder=_load_finder(bundle, variant.detector, threads),
+        finder=_load_finder(bundle, variant, opened),
         inspector=inspector,
         pose=PoseFinder(_load_cue(bundle, spec), _load_aligner(bundle, spec)),
         spec=spec,
@@ -75,11 +85,11 @@ def load_model(bundle: Bundle, threads: int = 0, precision: str | None = None) -
     )
 
 
-def _load_finder(bundle: Bundle, file: str | None, threads: int) -> ProductFinder:
-    how = bundle.manifest.detector
+def _load_finder(bundle: Bundle, variant: Variant, open_graph: OpenGraph) -> ProductFinder:
+    file, how = variant.detector, bundle.manifest.detector
     if file is None or how is None:
         return WholeFrame()
-    runner = OnnxRunner(bundle.files[file], threads)
+    runner = open_graph(bundle.files[file], "detector", variant.precision)
     return Detector(
         runner,
         how.input_hw,
@@ -105,7 +115,7 @@ def _load_aligner(bundle: Bundle, spec: CropSpec) -> Aligner | None:
         return None
     template = _grey_picture(bundle.files[alignment.template], alignment.template)
     is_round = bundle.manifest.orientation.kind == "free"
-    return aligner_from_template(template, alignment.product_wh, spec, keeps_angle=is_round)
+    return aligner_from_template(template, alignment.product_wh, spec, is_round, alignment.size_px)
 
 
 def _grey_picture(data: bytes, name: str) -> U8Array:

@@ -72,6 +72,7 @@ def orientation_step(
         cv2.imwrite(str(folder / "align.png"), template_picture(aligner))
         return {
             "product_wh": list(aligner.product_wh),
+            "size_px": list(aligner.size_px) if aligner.size_px else None,
             "kind": learnt.kind,
             "has_cue": learnt.template is not None,
             "reason": learnt.reason,
@@ -83,10 +84,16 @@ def orientation_step(
         template = np.asarray(cv2.imread(str(folder / "cue.png"), cv2.IMREAD_GRAYSCALE), np.uint8)
         cue = cue_from_template(template, result["kind"], spec)
     template = np.asarray(cv2.imread(str(folder / "align.png"), cv2.IMREAD_GRAYSCALE), np.uint8)
-    wh = (float(result["product_wh"][0]), float(result["product_wh"][1]))
-    aligner = aligner_from_template(template, wh, spec, result["kind"] == "free")
+    size_px = result["size_px"] and _pair(result["size_px"])
+    aligner = aligner_from_template(
+        template, _pair(result["product_wh"]), spec, result["kind"] == "free", size_px
+    )
     pose = PoseFinder(cue, aligner)
     return Cutting(finder, False, result["kind"], pose, spec, result["reason"])
+
+
+def _pair(values: Sequence[float]) -> tuple[float, float]:
+    return float(values[0]), float(values[1])
 
 
 def inspector_step(
@@ -127,6 +134,8 @@ def models_of(cutting: Cutting) -> tuple[OrientationSpec, CropModel, AlignmentSp
     crop = CropModel(crop_hw=spec.crop_hw, margin=spec.margin, stretch=spec.stretch)
     aligner = cutting.pose.aligner
     alignment = (
-        AlignmentSpec(template="align.png", product_wh=aligner.product_wh) if aligner else None
+        AlignmentSpec(template="align.png", product_wh=aligner.product_wh, size_px=aligner.size_px)
+        if aligner
+        else None
     )
     return orientation, crop, alignment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -106,6 +107,25 @@ def test_a_box_that_is_off_is_put_onto_the_part(
     assert found[2] == pytest.approx(w, rel=0.015)
     assert found[3] == pytest.approx(h, rel=0.015)
     assert abs(math.degrees(found[4] - angle)) < 0.6
+
+
+@pytest.mark.parametrize("scale", [0.95, 1.04])
+def test_a_part_of_known_size_comes_out_at_that_size(scale: float) -> None:
+    """Where all parts are of one size the detector's error in size does not matter."""
+    x, y, w, h, angle = TRUTH
+    sized = dataclasses.replace(aligner(), size_px=(w, h))
+    off: BoxCxcywhr = (x + 3, y - 2, w * scale, h * scale, angle + 0.02)
+    found = sized.aligned(picture(TRUTH, 2), off)
+    assert found[2:4] == pytest.approx((w, h), rel=1e-6)
+    assert math.hypot(found[0] - x, found[1] - y) < 0.6
+    assert abs(math.degrees(found[4] - angle)) < 0.6
+
+
+def test_a_part_far_from_the_known_size_is_taken_as_it_is() -> None:
+    """A moved camera shows every part a sixth larger: the crop follows the part, not the memory."""
+    x, y, w, h, angle = TRUTH
+    sized = dataclasses.replace(aligner(), size_px=(w / 1.17, h / 1.17))
+    assert sized.aligned(picture(TRUTH, 2), TRUTH)[2] == pytest.approx(w, rel=0.015)
 
 
 def test_nothing_to_register_keeps_the_box() -> None:

@@ -70,7 +70,8 @@ function show(now) {
 
 function fitCentre(image) {
   const centre = document.querySelector(".centre");
-  centre.hidden = false;
+  if (!image.naturalWidth) return;
+  centre.removeAttribute("hidden"); // SVG elements have no property of that name
   const scale = Math.min(image.clientWidth / image.naturalWidth, image.clientHeight / image.naturalHeight);
   const [w, h] = [image.naturalWidth * scale, image.naturalHeight * scale];
   centre.setAttribute("width", String(w));

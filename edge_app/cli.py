@@ -46,6 +46,13 @@ def _parser() -> argparse.ArgumentParser:
     agent.add_argument("--config", type=Path, required=True, metavar="FILE")
     agent.set_defaults(work=_agent)
 
+    install = commands.add_parser("install", help="have the agent install a bundle from a file")
+    install.add_argument("file", type=Path, metavar="FILE")
+    install.add_argument("--slot", default="main", metavar="S", help="default: main")
+    install.add_argument("--config", type=Path, metavar="FILE", help="names the agent's socket")
+    install.set_defaults(work=_install)
+    _add_slots(commands)
+
     check = commands.add_parser("check-config", help="say all that is wrong with a configuration")
     check.add_argument("config", type=Path, metavar="FILE")
     check.set_defaults(work=_check_config)
@@ -89,6 +96,19 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--out", type=Path, required=True, metavar="FILE.html")
     report.set_defaults(work=_report)
     return parser
+
+
+def _add_slots(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    slots = commands.add_parser("slots", help="what judges in each slot; change it over")
+    slots.add_argument("--config", type=Path, metavar="FILE", help="names the agent's socket")
+    slots.set_defaults(work=_slots, verb="list")
+    verbs = slots.add_subparsers(dest="verb", metavar="VERB")
+    select = verbs.add_parser("select", help="judge another installed product from now on")
+    select.add_argument("product", metavar="PRODUCT")
+    promote = verbs.add_parser("promote", help="let a compared candidate in")
+    reject = verbs.add_parser("reject", help="turn a compared candidate down")
+    for verb in (select, promote, reject):
+        verb.add_argument("--slot", default="main", metavar="S", help="default: main")
 
 
 def _count(text: str) -> int:
@@ -135,6 +155,23 @@ def _agent(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     start_logging(config.runtime.log_level)
     return run_agent(config, stop)
+
+
+def _install(args: argparse.Namespace) -> int:
+    from edge_app.agent.commands import install, socket_of
+
+    return install(socket_of(args.config), args.file, args.slot)
+
+
+def _slots(args: argparse.Namespace) -> int:
+    from edge_app.agent import commands
+
+    socket = commands.socket_of(args.config)
+    if args.verb == "select":
+        return commands.select(socket, args.slot, args.product)
+    if args.verb in ("promote", "reject"):
+        return commands.decide(socket, args.slot, args.verb == "promote")
+    return commands.list_slots(socket)
 
 
 def _check_config(args: argparse.Namespace) -> int:

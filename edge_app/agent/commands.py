@@ -1,0 +1,129 @@
+"""What people say to the agent on the device: `edge-app install` and `edge-app slots ...`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edge_app.agent.peers import say_to_agent
+from edge_app.agent.protocol import (
+    TO_PEER,
+    Answer,
+    DecideCommand,
+    InstallCommand,
+    Line,
+    LineSocket,
+    Progress,
+    Release,
+    SelectCommand,
+    SlotEntry,
+    SlotsCommand,
+)
+from edge_app.config import load_config
+from edge_app.config_model import AgentConfig
+from edge_app.errors import ConfigError
+
+EXIT_REFUSED = 1
+
+
+def socket_of(config: Path | None) -> Path:
+    """Return the agent's socket: the configuration's, or the default one.
+
+    Raises:
+        ConfigError: see `load_config`.
+    """
+    return AgentConfig().socket if config is None else load_config(config).agent.socket
+
+
+def install(socket_path: Path, file: Path, slot: str) -> int:
+    """Have a file installed and print every state; return 0 when it is committed, 1 when not.
+
+    Raises:
+        ConfigError: the agent is not there, or ended in the middle.
+    """
+    command = InstallCommand(path=str(file.absolute()), slot=slot)
+    for line in _said(socket_path, command):
+        if isinstance(line, Progress):
+            report = line.reported
+            percent = "" if report.percent is None else f" {report.percent:.0f} %"
+            print(f"{report.state}{percent}  {report.reason}".rstrip(), flush=True)
+        elif isinstance(line, Answer):
+            return 0 if line.is_ok else EXIT_REFUSED
+    return _ended()
+
+
+def select(socket_path: Path, slot: str, product: str) -> int:
+    """Change a slot over to an installed product; return 0 when it judges, 1 when it does not.
+
+    Raises:
+        ConfigError: see `install`.
+    """
+    return _ask(socket_path, SelectCommand(slot=slot, product=product))
+
+
+def decide(socket_path: Path, slot: str, promote: bool) -> int:
+    """Let a compared candidate in, or turn it down; return 0 when that was done.
+
+    Raises:
+        ConfigError: see `install`.
+    """
+    return _ask(socket_path, DecideCommand(slot=slot, promote=promote))
+
+
+def list_slots(socket_path: Path) -> int:
+    """Print what every slot has.
+
+    Raises:
+        ConfigError: see `install`.
+    """
+    for line in _said(socket_path, SlotsCommand()):
+        if isinstance(line, Answer):
+            print("\n".join(text for entry in line.slots for text in _entry(entry)))
+            return 0
+    return _ended()
+
+
+def _ask(socket_path: Path, command: Line) -> int:
+    for line in _said(socket_path, command):
+        if isinstance(line, Answer):
+            print(line.text)
+            return 0 if line.is_ok else EXIT_REFUSED
+    return _ended()
+
+
+def _said(socket_path: Path, command: Line) -> Iterator[Line]:
+    with _connected(socket_path) as agent:
+        agent.send(command)
+        while (line := agent.receive()) is not None:
+            yield line
+
+
+@contextmanager
+def _connected(socket_path: Path) -> Iterator[LineSocket]:
+    agent = LineSocket(say_to_agent(socket_path), TO_PEER)
+    try:
+        yield agent
+    finally:
+        agent.close()
+
+
+def _ended() -> int:
+    raise ConfigError("The agent ended before it answered; look into its journal.")
+
+
+def _entry(entry: SlotEntry) -> Iterator[str]:
+    yield f"slot {entry.slot}"
+    yield f"  judges     {_release(entry.active)}"
+    if entry.previous is not None:
+        yield f"  before it  {_release(entry.previous)}"
+    for release in entry.installed:
+        yield f"  installed  {_release(release)}"
+    if entry.state:
+        yield f"  last order {entry.state} {entry.reason}".rstrip()
+
+
+def _release(release: Release | None) -> str:
+    if release is None:
+        return "nothing"
+    return f"{release.product} {release.serial}  sha256 {release.sha256[:12]}"

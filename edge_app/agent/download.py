@@ -1,7 +1,7 @@
 """Fetching one bundle over HTTPS: resumed after every cut, never longer than announced.
 
-    {incoming}/{sha256}.partial   grows, survives restarts
-    {incoming}/{sha256}.bundle    complete, digest checked, fsynced
+    {incoming}/{slot}-{sha256}.partial   grows, survives restarts
+    {incoming}/{slot}-{sha256}.bundle    complete, digest checked, fsynced
 
 What ends a download for good is a `DownloadError`: a forbidden address, another length, another
 digest, no room. What may pass (no route, a cut, a server error) is tried again for as long as
@@ -66,6 +66,7 @@ class Downloader:
     def fetch(
         self,
         desired: Desired,
+        slot: str,
         cancel: threading.Event,
         progress: Progress,
         kept: Path | None = None,
@@ -73,13 +74,14 @@ class Downloader:
         """Return the complete file that a pointer names; what had arrived before is not repeated.
 
         Args:
+            slot: whose file it is: the agent moves it away, so slots do not share one.
             kept: where the file may lie from earlier; returned if it is whole.
 
         Raises:
             DownloadCancelled: `cancel` was set; the next call goes on from here.
             DownloadError: it cannot be had; nothing of it is left on the disk.
         """
-        complete = self._incoming / f"{desired.sha256}.bundle"
+        complete = self._incoming / f"{stem_of(slot, desired)}.bundle"
         partial = complete.with_suffix(".partial")
         try:
             check_address(desired.url, self._rules)
@@ -87,7 +89,7 @@ class Downloader:
             if kept is not None and _is_whole(kept, desired):
                 return kept
             self._incoming.mkdir(parents=True, exist_ok=True)
-            with self._locks[desired.sha256]:  # one writer: two slots may want the same file
+            with self._locks[complete.name]:  # an earlier, cancelled call may not have ended yet
                 if not _is_whole(complete, desired):
                     self._fetch_twice(desired, partial, cancel, progress)
                     _move_durably(partial, complete)
@@ -104,14 +106,15 @@ class Downloader:
             ) from error
         return complete
 
-    def forget_others(self, sha256s: set[str], is_start: bool = False) -> None:
+    def forget_others(self, stems: set[str], is_start: bool = False) -> None:
         """Delete what has arrived of bundles that nobody wants any more.
 
         Args:
+            stems: `stem_of` what is still wanted.
             is_start: nothing is being installed yet: complete files may go as well.
         """
         for path in self._incoming.glob("*.*" if is_start else "*.partial"):
-            if path.stem not in sha256s and path.suffix in (".partial", ".bundle"):
+            if path.stem not in stems and path.suffix in (".partial", ".bundle"):
                 path.unlink(missing_ok=True)
 
     def _check_length(self, desired: Desired) -> None:
@@ -214,6 +217,11 @@ class Downloader:
                 f"Disk full: {needed} bytes are needed in {self._incoming}, {free} are free. "
                 "Remove old releases or files, then push again."
             )
+
+
+def stem_of(slot: str, desired: Desired) -> str:
+    """Return the name of a slot's file without its ending."""
+    return f"{slot}-{desired.sha256}"
 
 
 def _length(path: Path) -> int:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
-from edge_app.agent.download import Downloader
+from edge_app.agent.download import Downloader, stem_of
 from edge_app.agent.intents import Intent
 from edge_app.agent.pointers import PointerJournal
 from edge_app.errors import DownloadCancelled, DownloadError
@@ -84,6 +84,7 @@ class Puller:
         self._lock = threading.RLock()
         self._fetches: dict[str, _Fetch] = {}
         self._handed_over: dict[str, str] = {}
+        self._is_stopping = False
 
     def start(self) -> None:
         """Say again what was last said, the broker may have forgotten it; drop old leftovers.
@@ -92,7 +93,11 @@ class Puller:
         """
         with self._lock:
             records = [self._journal.record(slot) for slot in self._slots]
-            wanted = {record.current.sha256 for record in records if record.current}
+            wanted = {
+                stem_of(slot, record.current)
+                for slot, record in zip(self._slots, records, strict=True)
+                if record.current
+            }
             self._downloader.forget_others(wanted, is_start=True)
             for record in records:
                 if record.last_report is not None:
@@ -101,6 +106,7 @@ class Puller:
     def stop(self) -> None:
         """Cancel downloads; what has arrived is kept for the next start."""
         with self._lock:
+            self._is_stopping = True
             fetches = list(self._fetches.values())
             self._fetches.clear()
         for fetch in fetches:
@@ -172,7 +178,7 @@ class Puller:
             target=self._fetch, args=(fetch,), name=f"pull-{slot}", daemon=True
         )
         self._fetches[slot] = fetch
-        self._downloader.forget_others({f.desired.sha256 for f in self._fetches.values()})
+        self._forget_others()
         fetch.thread.start()
 
     def _end_fetch(self, slot: str, reason: str) -> None:
@@ -211,16 +217,28 @@ class Puller:
         try:
             file = self._downloader.fetch(
                 fetch.desired,
+                fetch.slot,
                 fetch.cancel,
                 functools.partial(self._progress, fetch),
                 kept=self._shelf.release(fetch.desired.sha256),
             )
         except DownloadCancelled:
+            self._clear_up()
             return
         except DownloadError as error:
             self._hand_over(fetch, None, str(error))
             return
         self._hand_over(fetch, file, "")
+
+    def _clear_up(self) -> None:
+        """Delete what a wish that was taken back has left; a stop leaves it for the next start."""
+        with self._lock:
+            if not self._is_stopping:
+                self._forget_others()
+
+    def _forget_others(self) -> None:
+        wanted = {stem_of(fetch.slot, fetch.desired) for fetch in self._fetches.values()}
+        self._downloader.forget_others(wanted)
 
     def _progress(self, fetch: _Fetch, percent: float, why: str) -> None:
         now_s = self._now_s()
@@ -238,14 +256,14 @@ class Puller:
             if self._fetches.get(fetch.slot) is not fetch:
                 return
             del self._fetches[fetch.slot]
+            if file is not None and self._journal.count_start(fetch.slot) > MAX_STARTS:
+                file = None
+                why = f"Bundle refused: the agent ended {MAX_STARTS} times while installing it."
             if file is None:
                 self._say(fetch.slot, "refused", fetch.desired, why)
-            elif self._journal.count_start(fetch.slot) > MAX_STARTS:
-                why = f"Bundle refused: the agent ended {MAX_STARTS} times while installing it."
-                self._say(fetch.slot, "refused", fetch.desired, why)
-            else:
-                self._handed_over[fetch.slot] = fetch.desired.message_id
-                self._install(file, fetch.slot, "push")
+                return
+            self._handed_over[fetch.slot] = fetch.desired.message_id
+        self._install(file, fetch.slot, "push")  # not under the lock: it may report at once
 
 
 class _Fetch:

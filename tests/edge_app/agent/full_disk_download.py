@@ -37,12 +37,12 @@ def main(folder: Path) -> None:
     with serving(fill_in_the_middle, whole(PAYLOAD)) as server:
         desired = pointer(server.url, PAYLOAD)
         try:
-            downloader.fetch(desired, threading.Event(), lambda *_: None)
+            downloader.fetch(desired, "main", threading.Event(), lambda *_: None)
         except DownloadError as error:
             refusal = str(error)
         left = [path.name for path in (folder / "incoming").iterdir()]
         ballast.unlink()
-        file = downloader.fetch(desired, threading.Event(), lambda *_: None)
+        file = downloader.fetch(desired, "main", threading.Event(), lambda *_: None)
     said = {"refusal": refusal, "left": left, "is_whole": file.read_bytes() == PAYLOAD}
     print(json.dumps(said))
 

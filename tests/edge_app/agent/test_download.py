@@ -40,7 +40,7 @@ class Fetcher:
 
     def __call__(self, desired: Desired) -> Path:
         return self._downloader.fetch(
-            desired, self.cancel, lambda percent, why: self.told.append((percent, why))
+            desired, "main", self.cancel, lambda percent, why: self.told.append((percent, why))
         )
 
     @property
@@ -72,7 +72,7 @@ def test_a_bundle_is_fetched_to_the_byte(fetcher: Callable[..., Fetcher]) -> Non
         fetch, desired = fetcher(), pointer(server.url)
         file = fetch(desired)
     assert file.read_bytes() == PAYLOAD
-    assert fetch.left == [f"{desired.sha256}.bundle"]
+    assert fetch.left == [f"main-{desired.sha256}.bundle"]
     assert fetch.told[-1] == (100.0, "")
 
 
@@ -138,7 +138,7 @@ def test_a_restart_of_the_agent_resumes_what_had_arrived(
         first.told = CancelAt(first)  # type: ignore[assignment]
         with pytest.raises(DownloadCancelled):
             first(desired)
-        assert first.left == [f"{desired.sha256}.partial"]
+        assert first.left == [f"main-{desired.sha256}.partial"]
         assert fetcher()(desired).read_bytes() == PAYLOAD
     assert server.asked[-1][1] is not None
 
@@ -171,7 +171,7 @@ def test_a_damaged_remainder_from_earlier_is_fetched_anew(fetcher: Callable[...,
     with serving(whole(PAYLOAD)) as server:
         fetch, desired = fetcher(), pointer(server.url)
         fetch.incoming.mkdir()
-        (fetch.incoming / f"{desired.sha256}.partial").write_bytes(bytes(HALF))
+        (fetch.incoming / f"main-{desired.sha256}.partial").write_bytes(bytes(HALF))
         assert fetch(desired).read_bytes() == PAYLOAD
     assert [ranges for _, ranges in server.asked] == [f"bytes={HALF}-", None]
 

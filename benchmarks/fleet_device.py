@@ -1,0 +1,85 @@
+"""A simulated device: real link, puller, downloader and store; only the installing is pretended.
+
+A bundle whose bytes begin with `BAD` fails the pretended golden check; all others are committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+import threading
+import time
+from pathlib import Path
+
+from edge_app.agent.download import Downloader
+from edge_app.agent.download_rules import DownloadRules
+from edge_app.agent.push import PushSide
+from edge_app.agent.store import Card, Store
+from edge_app.mqtt.deploy_messages import DeployState, Reported
+from edge_app.mqtt.settings import MqttSettings
+from edge_app.mqtt.timestamps import rfc3339
+from edge_app.mqtt.topics import DeviceName
+
+BAD = b"BAD"
+WAY: tuple[DeployState, ...] = ("verifying", "self_check", "shadow", "switching", "probation")
+
+
+class SimulatedDevice:
+    """A device that takes pushes.
+
+    Args:
+        folder: its store.
+        step_s: how long each state of an installation lasts.
+
+    Attributes:
+        installs: digests of the files that were handed over, in order.
+    """
+
+    def __init__(
+        self,
+        who: DeviceName,
+        settings: MqttSettings,
+        folder: Path,
+        rules: DownloadRules,
+        tls: ssl.SSLContext | None = None,
+        step_s: float = 0.0,
+        slots: tuple[str, ...] = ("main",),
+    ) -> None:
+        self.who = who
+        self.installs: list[str] = []
+        self.store = Store(folder)
+        self.store.prepare(slots)
+        self._step_s = step_s
+        downloader = Downloader(self.store.incoming, rules, tls)
+        self.side = PushSide(settings, who, self.store, downloader, slots, self._install)
+
+    def start(self) -> None:
+        """Connect."""
+        self.side.start()
+
+    def stop(self) -> None:
+        """Say goodbye."""
+        self.side.stop()
+
+    def _install(self, file: Path, slot: str, origin: str) -> None:  # noqa: ARG002
+        threading.Thread(target=self._pretend, args=(file, slot), daemon=True).start()
+
+    def _pretend(self, file: Path, slot: str) -> None:
+        content = file.read_bytes()
+        sha256 = hashlib.sha256(content).hexdigest()
+        self.installs.append(sha256)
+        for state in WAY:
+            self._report(slot, state, sha256)
+            time.sleep(self._step_s)
+            if state == "self_check" and content.startswith(BAD):
+                file.unlink()
+                self._report(slot, "refused", sha256, "golden set: 3 verdicts differ")
+                return
+        if not self.store.has(sha256):
+            self.store.admit(file, sha256, Card(product="screws", serial=1))
+        self.store.set_active(slot, sha256)
+        self._report(slot, "committed", sha256)
+
+    def _report(self, slot: str, state: DeployState, sha256: str, reason: str = "") -> None:
+        at = rfc3339(time.time_ns())
+        self.side.report(Reported(slot=slot, state=state, sha256=sha256, reason=reason, at=at))

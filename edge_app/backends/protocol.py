@@ -5,7 +5,7 @@ The rest of the product sees names, dtypes and shapes only; no caller knows the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -66,6 +66,10 @@ class GraphRunner(Protocol):
 
     def close(self) -> None:
         """Release the engine; may be called twice."""
+
+
+OpenGraph = Callable[[bytes, str, str], GraphRunner]
+"""Called with (ONNX bytes, the graph's name, the variant's precision); returns what runs it."""
 
 
 def check_inputs(info: GraphInfo, inputs: Mapping[str, AnyArray]) -> None:

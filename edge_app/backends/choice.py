@@ -1,0 +1,94 @@
+"""Which engine runs a graph: TensorRT where there is an engine for it, ONNX Runtime otherwise."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from edge_app.backends.cuda_driver import find_gpu
+from edge_app.backends.onnx import OnnxRunner
+from edge_app.backends.protocol import GraphRunner
+from edge_app.backends.tensorrt import TensorRtRunner
+from edge_app.backends.tensorrt_library import load_tensorrt
+from edge_app.engine_cache import EngineCache, EngineKey, engine_key
+from edge_app.errors import ModelError
+
+_log = logging.getLogger(__name__)
+
+BackendName = Literal["auto", "onnxruntime", "tensorrt"]
+
+
+@dataclass(frozen=True, slots=True)
+class BackendChoice:
+    """What a person can choose.
+
+    Attributes:
+        backend: "tensorrt" refuses to start without engines; "auto" takes them where they fit.
+        threads: of ONNX Runtime, per graph; 0 leaves it to it.
+        engine_dir: the engine cache; None means there is none.
+        max_batch: most crops in one call of an engine.
+        use_cuda_graphs: record repeating shapes.
+    """
+
+    backend: BackendName = "onnxruntime"
+    threads: int = 0
+    engine_dir: Path | None = None
+    max_batch: int = 8
+    use_cuda_graphs: bool = True
+
+
+class GraphOpener:
+    """Opens a bundle's graphs as chosen, and says which engine was taken and why.
+
+    Attributes:
+        providers: graph name → what runs it, of the graphs opened last.
+    """
+
+    def __init__(self, choice: BackendChoice) -> None:
+        self._choice = choice
+        self.providers: dict[str, str] = {}
+
+    def __call__(self, model: bytes, name: str, precision: str) -> GraphRunner:
+        """Return a runner.
+
+        Raises:
+            ModelError: the graph cannot be loaded, or TensorRT is demanded and has no engine.
+        """
+        runner = self._open(model, name, precision)
+        self.providers[name] = runner.describe().provider
+        return runner
+
+    def _open(self, model: bytes, name: str, precision: str) -> GraphRunner:
+        if self._choice.backend == "onnxruntime":
+            return OnnxRunner(model, self._choice.threads)
+        try:
+            plan = self._plan(model, precision)
+            runner = TensorRtRunner(plan, name, self._choice.use_cuda_graphs)
+        except ModelError as error:
+            if self._choice.backend == "tensorrt":
+                raise
+            _log.warning("%s runs on ONNX Runtime's CPU meanwhile: %s", name, error)
+            return OnnxRunner(model, self._choice.threads)
+        _log.info("%s runs on %s", name, runner.describe().provider)
+        return runner
+
+    def _plan(self, model: bytes, precision: str) -> bytes:
+        if self._choice.engine_dir is None:
+            raise ModelError("There is no engine cache: runtime.engine_dir is not set.")
+        key = key_here(model, precision, self._choice.max_batch)
+        return EngineCache(self._choice.engine_dir).load(key)
+
+
+def key_here(model: bytes, precision: str, max_batch: int) -> EngineKey:
+    """Return the key of a graph's engine on this machine.
+
+    Raises:
+        ModelError: no GPU, or no TensorRT.
+    """
+    gpu = find_gpu()
+    if gpu is None:
+        raise ModelError("No NVIDIA GPU can be used here: no driver, or it shows no device.")
+    trt = load_tensorrt()
+    return engine_key(model, trt.name, trt.version, gpu, precision, max_batch)

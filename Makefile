@@ -39,10 +39,12 @@ test-device: | $(UV)
 		$(VENV)-$$v/bin/python -m pytest tests/edge_app tests/deploy tests/calibration || exit 1; \
 	done
 
-# Every dependency of the device has a wheel for 64-bit Arm and JetPack 6's Python 3.10.
+# Every dependency of the device, cameras included, has a wheel for 64-bit Arm and JetPack 6's
+# Python 3.10 (glibc 2.35; pylon's wheel asks for 2.31).
 check-arm64-wheels: | $(UV)
-	$(UV) pip install --quiet --dry-run --python-platform aarch64-manylinux_2_28 --python-version 3.10 \
-		--only-binary :all: --constraint constraints.txt --target $(VENV)/arm64 -r pyproject.toml
+	$(UV) pip install --quiet --dry-run --python-platform aarch64-manylinux_2_31 --python-version 3.10 \
+		--only-binary :all: --constraint constraints.txt --target $(VENV)/arm64 -r pyproject.toml \
+		--extra basler --extra rtsp
 
 # The wheel a device installs: edge_app alone, with edge-app as its only command.
 device-wheel: | $(UV)
@@ -83,7 +85,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(UV)
 
 $(VENV)/.full: pyproject.toml constraints.txt | $(UV)
 	@echo "Installing the training environment and the test tools (once; several GB) ..."
-	$(INSTALL) --editable ".[demo,train,dev]"
+	$(INSTALL) --editable ".[basler,demo,dev,rtsp,train]"
 	@touch $@ $(VENV)/.demo
 
 clean:

@@ -16,7 +16,8 @@ class DeviceClock:
     frames: a frame that was held up keeps its true age. The constant part of the way (exposure,
     read-out, the quickest transfer) cannot be seen from here and stays in the figure. A device
     clock that goes back (the camera started anew) begins a new mapping. The host's wall clock
-    plays no part, so setting it moves nothing here.
+    plays no part, so setting it moves nothing here. A late arrival alone never begins a new
+    mapping: a frame that a frozen stream let go seconds later must not look fresh.
     """
 
     def __init__(self) -> None:

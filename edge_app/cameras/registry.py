@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from edge_app.cameras.protocol import Camera
-from edge_app.cameras.source_url import nearest_of, parse_source_url
+from edge_app.cameras.source_url import nearest_of, scheme_of
 from edge_app.errors import ConfigError
 
 
@@ -17,7 +17,7 @@ class CameraFamily:
 
     Attributes:
         scheme: before the colon.
-        module: has `from_url(url, *, name)`; imported when first used. Empty: not built yet.
+        module: has `from_url(url, *, name)`; imported when first used.
         example: a whole address.
         meaning: one sentence for `--help` and the docs.
         path_is_file: the path names something in the file system (relative ones are anchored).
@@ -29,8 +29,6 @@ class CameraFamily:
     meaning: str
     path_is_file: bool = False
 
-
-_LATER = "arrives with issue G"
 
 FAMILIES = (
     CameraFamily(
@@ -59,10 +57,43 @@ FAMILIES = (
         "v4l2:/dev/video0?width=1280&height=1024&fps=30",
         "A USB or built-in camera under Linux.",
     ),
-    CameraFamily("rtsp", "", "rtsp://host/stream", f"Network cameras; {_LATER}."),
-    CameraFamily("basler", "", "basler:SERIAL", f"Basler through pylon; {_LATER}."),
-    CameraFamily("gige", "", "gige:SERIAL", f"GigE Vision through Aravis; {_LATER}."),
-    CameraFamily("csi", "", "csi:0", f"The Jetson's CSI cameras; {_LATER}."),
+    CameraFamily(
+        "watch",
+        "edge_app.cameras.watch",
+        "watch:/srv/drop?settle_s=0.3&give_up_s=10",
+        "A folder another system drops pictures into; each is one part.",
+        path_is_file=True,
+    ),
+    CameraFamily(
+        "basler",
+        "edge_app.cameras.basler",
+        "basler:24411234?exposure_us=5000&pixel_format=Mono8&trigger=Line1",
+        "Basler cameras through pylon; without a number the first one found.",
+    ),
+    CameraFamily(
+        "aravis",
+        "edge_app.cameras.aravis",
+        "aravis:192.168.10.5?fps=20&region=0,0,1280,1024&pixel_format=BayerRG8",
+        "GigE Vision and USB3 Vision cameras of any maker.",
+    ),
+    CameraFamily(
+        "rtsp",
+        "edge_app.cameras.rtsp",
+        "rtsp://user:password@host:554/stream#transport=tcp",
+        "Network cameras; our option stands behind the #.",
+    ),
+    CameraFamily(
+        "gstreamer",
+        "edge_app.cameras.gstreamer",
+        "gstreamer:v4l2src device=/dev/video0 ! video/x-raw,width=1280,height=720",
+        "Any GStreamer pipeline, without its end.",
+    ),
+    CameraFamily(
+        "csi",
+        "edge_app.cameras.gstreamer",
+        "csi:0?width=1920&height=1080&fps=30",
+        "A Jetson's CSI cameras.",
+    ),
 )
 
 
@@ -70,8 +101,8 @@ def open_camera(url: str, name: str) -> Camera:
     """Return the camera of an address, not yet opened (`Camera.open` does that).
 
     Raises:
-        ConfigError: unknown scheme (the nearest known one is named), a scheme that is not built
-            yet, an unknown option or a wrong value.
+        ConfigError: unknown scheme (the nearest known one is named), an unknown option or a wrong
+            value.
     """
     from_url = importlib.import_module(family_of(url).module).from_url
     return cast("Camera", from_url(url, name=name))
@@ -81,20 +112,16 @@ def family_of(url: str) -> CameraFamily:
     """Return the family of an address; imports nothing.
 
     Raises:
-        ConfigError: there is no such scheme, or it is not built yet.
+        ConfigError: there is no such scheme.
     """
-    scheme = parse_source_url(url).scheme
+    scheme = scheme_of(url)
     schemes = tuple(family.scheme for family in FAMILIES)
     if scheme not in schemes:
         raise ConfigError(
             f"Camera address {url!r}: unknown scheme {scheme!r}{nearest_of(scheme, schemes)}. "
             f"Known: {', '.join(schemes)}."
         )
-    family = FAMILIES[schemes.index(scheme)]
-    if not family.module:
-        usable = ", ".join(f"{known.scheme}:" for known in FAMILIES if known.module)
-        raise ConfigError(f"Camera address {url!r}: {family.meaning} Usable now: {usable}.")
-    return family
+    return FAMILIES[schemes.index(scheme)]
 
 
 def describe_schemes() -> str:

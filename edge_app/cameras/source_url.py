@@ -76,17 +76,28 @@ def nearest_of(word: str, known: tuple[str, ...]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
+def scheme_of(url: str) -> str:
+    """Return what stands before an address's first colon, in lower case.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    scheme, colon, _ = url.partition(":")
+    if not colon or not scheme.isalnum():
+        raise ConfigError(
+            f"Camera address {url!r} has no scheme. Write it like 'folder:/srv/pictures'."
+        )
+    return scheme.lower()
+
+
 def parse_source_url(url: str) -> SourceUrl:
     """Return the parts of a camera's address.
 
     Raises:
         ConfigError: there is no scheme, or an option is not `name=value`.
     """
-    scheme, colon, rest = url.partition(":")
-    if not colon or not scheme.isalnum():
-        raise ConfigError(
-            f"Camera address {url!r} has no scheme. Write it like 'folder:/srv/pictures'."
-        )
+    scheme = scheme_of(url)
+    rest = url.partition(":")[2]
     path, _, query = rest.partition("?")
     options: dict[str, str] = {}
     for pair in filter(None, query.split("&")):
@@ -94,7 +105,7 @@ def parse_source_url(url: str) -> SourceUrl:
         if not equals or name in options:
             raise ConfigError(f"Camera {url!r}: expected name=value once each, got {pair!r}.")
         options[name] = value
-    return SourceUrl(url, scheme.lower(), path.removeprefix("//"), options)
+    return SourceUrl(url, scheme, path.removeprefix("//"), options)
 
 
 def anchor_path(url: str, folder: Path) -> str:

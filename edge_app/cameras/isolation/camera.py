@@ -18,6 +18,7 @@ from edge_app.cameras.isolation.triggers import Firing, LostTrigger, TriggerBook
 from edge_app.cameras.isolation.wire import Message
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.cameras.raw_to_bgr import bgr_of_raw
+from edge_app.clock import wall_at_ns
 from edge_app.errors import (
     CameraError,
     CameraUnavailable,
@@ -53,6 +54,7 @@ class IsolatedDriver:
         trigger_timeout_s: how long a fired frame may take.
         wraps_after: last value of the camera's frame count before it begins again at 1.
         interpreter: the Python that runs the driver.
+        is_local: see CameraInfo.
     """
 
     url: str
@@ -63,6 +65,7 @@ class IsolatedDriver:
     trigger_timeout_s: float = 1.0
     wraps_after: int | None = None
     interpreter: str = sys.executable
+    is_local: bool = True
 
 
 class IsolatedCamera:
@@ -173,7 +176,9 @@ class IsolatedCamera:
     def describe(self) -> CameraInfo:
         is_free = self._driver.trigger == "free"
         mode: Literal["live", "triggered"] = "live" if is_free else "triggered"
-        return CameraInfo(self._driver.url, mode, self._hw, not is_free, False)
+        return CameraInfo(
+            self._driver.url, mode, self._hw, not is_free, False, self._driver.is_local
+        )
 
     def _frame_of(self, message: Message, fd: int | None) -> Frame | None:
         """Return the frame a message announces; None where it announces none."""
@@ -207,14 +212,15 @@ class IsolatedCamera:
         self._frame_id += 1
         self._hw = int(pixels_hwc.shape[0]), int(pixels_hwc.shape[1])
         device_ns = message["device_ns"]
-        captured_ns = (
-            arrived_ns if device_ns is None else self._clock.host_ns(device_ns, arrived_ns)
-        )
+        taken_ns = arrived_ns
+        if device_ns is not None:
+            taken_ns = self._clock.host_ns(device_ns, arrived_ns)
         return Frame(
             camera=self._name,
             frame_id=self._frame_id,
             pixels_hwc=pixels_hwc,
-            captured_at_ns=self._wall_ns() - (time.monotonic_ns() - captured_ns),
+            captured_at_ns=wall_at_ns(taken_ns, self._wall_ns),
+            monotonic_ns=taken_ns,
             trigger_id=firing.trigger_id if firing else None,
             source_number=firing.number if firing else None,
             source_name=firing.trigger_id if firing else None,

@@ -67,12 +67,20 @@ class Courier:
         if number is None:
             self._wire.send({"is": "alive"}, may_wait=True)
             return
+        self._discard_late_frames()
         self._source.trigger()
         for _ in range(self._slices):
             if self._read_once(number):
                 return
         seconds = self._slices * READ_SLICE_S
         self._say_lost(1, number, f"no frame within {seconds:g} s of its trigger")
+
+    def _discard_late_frames(self) -> None:
+        """A frame whose trigger was given up must not be taken for the next one's."""
+        with contextlib.suppress(FrameTimeout):
+            while True:
+                with contextlib.suppress(FrameCorrupt):
+                    self._source.read(0.0)
 
     def _take_orders(self, timeout_s: float) -> int | None:
         """Take slots back; return the next trigger's number as soon as there is one."""
@@ -92,6 +100,7 @@ class Courier:
             self._wire.send({"is": "alive"}, may_wait=True)
             return False
         except FrameCorrupt as error:
+            self._gaps.told_as_lost()
             self._say_lost(1, number, str(error))
             return True
         missing = self._gaps.missing_before(raw.frame_id)
@@ -190,4 +199,8 @@ def main(fd: int, parent_pid: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     die_with_parent(parent_pid)
-    serve(Wire(socket.socket(fileno=fd)))
+    try:
+        serve(Wire(socket.socket(fileno=fd)))
+    finally:
+        sys.stderr.flush()
+        os._exit(0)  # a lost camera's driver would wait for it again while Python tidies up

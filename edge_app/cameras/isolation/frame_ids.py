@@ -31,6 +31,11 @@ class FrameIdGaps:
             return 0
         return self._wraps_after - last + frame_id - 1
 
+    def told_as_lost(self) -> None:
+        """A frame came damaged and was told as such: its id is no gap."""
+        if self._last is not None:
+            self._last += 1
+
     def _is_wrap(self, last: int, frame_id: int) -> bool:
         """The way over the top is the shorter one."""
         assert self._wraps_after is not None

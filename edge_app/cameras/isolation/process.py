@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import socket
@@ -29,6 +30,15 @@ _PROGRAM = (
     "import sys; sys.path.append({packages!r}); "
     "from edge_app.cameras.isolation.child import main; main({fd}, {pid})"
 )
+
+
+def python_with(module: str) -> str:
+    """Return the Python to run a driver with: this one if it has the module, else the system's.
+
+    PyGObject belongs to the system's Python; a virtual environment sees it only when it was made
+    with `--system-site-packages`.
+    """
+    return sys.executable if importlib.util.find_spec(module) else SYSTEM_PYTHON
 
 
 class CameraProcess:

@@ -56,7 +56,7 @@ class Wire:
         try:
             if not select.select([self._end], [], [], timeout_s)[0]:
                 return None
-            data, fds, _, _ = socket.recv_fds(self._end, MAX_BYTES, 1)
+            data, fds = self._next()
         except (OSError, ValueError) as error:  # ValueError: closed here
             raise WireClosed("The connection was reset.") from error
         if not data:
@@ -64,6 +64,13 @@ class Wire:
         for extra in fds[1:]:
             os.close(extra)
         return json.loads(data), fds[0] if fds else None
+
+    def _next(self) -> tuple[bytes, list[int]]:
+        """Take one message; a reset is told before the messages that were sent ahead of it."""
+        try:
+            return socket.recv_fds(self._end, MAX_BYTES, 1)[:2]
+        except ConnectionResetError:  # it left without reading all of ours; its last words are here
+            return socket.recv_fds(self._end, MAX_BYTES, 1)[:2]
 
     def close(self) -> None:
         """Close this end; may be called twice."""

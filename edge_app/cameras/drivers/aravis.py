@@ -1,0 +1,156 @@
+"""Aravis, in the child: GigE Vision and USB3 Vision. Needs PyGObject, the system Python's."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from edge_app.cameras.genicam_settings import GenicamSettings
+from edge_app.cameras.isolation.raw import RawFrame, Settings
+from edge_app.cameras.pixel_format import name_of_code
+from edge_app.errors import CameraUnavailable, FrameCorrupt, FrameTimeout
+
+BUFFERS = 8
+"""Frames the stream may hold while Python is busy."""
+
+INSTALL = "apt-get install python3-gi gir1.2-aravis-0.8"
+
+
+class AravisSource:
+    """Implements `raw.RawSource`."""
+
+    def __init__(self, settings: GenicamSettings) -> None:
+        self._settings = settings
+        self._camera: Any = None
+        self._stream: Any = None
+        self._is_lost = False
+
+    def open(self) -> None:
+        try:
+            import gi
+
+            gi.require_version("Aravis", "0.8")
+            from gi.repository import Aravis, GLib
+        except (ImportError, ValueError) as error:
+            raise CameraUnavailable(
+                f"GigE Vision and USB3 Vision cameras need Aravis for Python ({error}): {INSTALL}."
+            ) from error
+        self._aravis, self._error = Aravis, GLib.Error
+        try:
+            self._camera = Aravis.Camera.new(self._id_of_wanted())
+            self._apply()
+            self._start()
+        except GLib.Error as error:
+            raise CameraUnavailable(
+                f"GigE or USB3 Vision camera {self._settings.device or '(first)'} cannot be "
+                f"opened: {error.message}. Found: {self._found()}. Check cable, power and network "
+                "(same subnet), and that no other program holds it."
+            ) from error
+
+    def read(self, timeout_s: float) -> RawFrame:
+        if self._is_lost:
+            raise CameraUnavailable(
+                "The camera does not answer any more. Check its cable, power and network."
+            )
+        buffer = self._stream.timeout_pop_buffer(round(timeout_s * 1e6))
+        if buffer is None:
+            raise FrameTimeout("Aravis had no frame in time")
+        try:
+            status = buffer.get_status()
+            if status != self._aravis.BufferStatus.SUCCESS:
+                raise FrameCorrupt(f"Aravis: {status.value_nick.replace('-', ' ')}")
+            return RawFrame(
+                data=buffer.get_data(),
+                hw=(buffer.get_image_height(), buffer.get_image_width()),
+                stride=0,
+                pixel_format=name_of_code(buffer.get_image_pixel_format()),
+                device_ns=buffer.get_timestamp() or None,
+                frame_id=buffer.get_frame_id(),
+            )
+        finally:
+            self._stream.push_buffer(buffer)
+
+    def trigger(self) -> None:
+        try:
+            self._camera.software_trigger()
+        except self._error as error:
+            raise CameraUnavailable(f"The camera takes no trigger: {error.message}.") from error
+
+    def close(self) -> None:
+        if self._camera is not None and not self._is_lost:
+            try:
+                self._camera.stop_acquisition()
+            except self._error:  # it has gone meanwhile; there is nothing to stop
+                self._is_lost = True
+
+    def _start(self) -> None:
+        self._camera.get_device().connect("control-lost", self._lost)
+        self._stream = self._camera.create_stream(None, None)
+        size = self._camera.get_payload()
+        for _ in range(BUFFERS):
+            self._stream.push_buffer(self._aravis.Buffer.new_allocate(size))
+        self._camera.start_acquisition()
+
+    def _lost(self, _device: object) -> None:
+        """Called in Aravis' heartbeat thread."""
+        self._is_lost = True
+
+    def _apply(self) -> None:
+        """Write the settings into the camera; a refused one is named by `_set`."""
+        wish, camera = self._settings, self._camera
+        if camera.is_gv_device():
+            camera.gv_auto_packet_size()
+        if wish.pixel_format is not None:
+            self._set("pixel_format", camera.set_pixel_format_from_string, wish.pixel_format)
+        if wish.region_xywh is not None:
+            self._set("region", camera.set_region, *wish.region_xywh)
+        if wish.exposure_us is not None:
+            self._set("exposure_us", camera.set_exposure_time, wish.exposure_us)
+        if wish.gain is not None:
+            self._set("gain", camera.set_gain, wish.gain)
+        camera.clear_triggers()
+        if wish.fps is not None:
+            self._set("fps", camera.set_frame_rate, wish.fps)
+        if wish.trigger != "off":
+            line = "Software" if wish.is_fired else wish.trigger
+            self._set("trigger", camera.set_trigger, line)
+
+    def _set(self, option: str, setter: Any, *values: object) -> None:
+        try:
+            setter(*values)
+        except self._error as error:
+            shown = ",".join(str(value) for value in values)
+            hint = f" It offers {', '.join(self._formats())}." if option == "pixel_format" else ""
+            raise CameraUnavailable(
+                f"The camera refuses {option} = {shown}: {error.message}.{hint}"
+            ) from error
+
+    def _formats(self) -> list[str]:
+        return list(self._camera.dup_available_pixel_formats_as_strings())
+
+    def _id_of_wanted(self) -> str | None:
+        """Return what Aravis opens the wanted camera by; None for the first one.
+
+        An IP address is asked directly; for a serial number the networks are searched, which
+        takes Aravis one second. Without the search it may stream over the wrong interface.
+        """
+        wanted = self._settings.device
+        if re.fullmatch(r"\d+\.\d+\.\d+\.\d+", wanted):
+            return wanted
+        library = self._aravis
+        library.update_device_list()
+        for i in range(library.get_n_devices()):
+            names = (library.get_device_serial_nbr(i), library.get_device_physical_id(i))
+            if wanted in (library.get_device_id(i), *names):
+                return str(library.get_device_id(i))
+        return wanted or None
+
+    def _found(self) -> str:
+        self._aravis.update_device_list()
+        count = self._aravis.get_n_devices()
+        return ", ".join(self._aravis.get_device_id(i) for i in range(count)) or "none"
+
+
+def make_source(settings: Settings) -> AravisSource:
+    """Return the driver for settings made by `GenicamSettings.as_json`."""
+    return AravisSource(GenicamSettings.from_json(settings))

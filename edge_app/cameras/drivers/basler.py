@@ -1,0 +1,169 @@
+"""Basler's pylon, in the child. PYLON_CAMEMU=2 in the environment gives two emulated cameras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge_app.cameras.genicam_settings import GenicamSettings
+from edge_app.cameras.isolation.raw import RawFrame, Settings
+from edge_app.cameras.pixel_format import name_of_code
+from edge_app.errors import CameraUnavailable, FrameCorrupt, FrameTimeout
+
+TRIGGER_READY_MS = 1000
+"""How long the camera may be busy with the frame before."""
+
+NO_BLOCK_ID = (1 << 64) - 1
+
+_PYLON_NAMES = {"RGB8": "RGB8Packed", "BGR8": "BGR8Packed", "BGRa8": "BGRA8Packed"}
+"""Older cameras and the emulation call these otherwise than PFNC does."""
+
+
+class BaslerSource:
+    """Implements `raw.RawSource`."""
+
+    def __init__(self, settings: GenicamSettings) -> None:
+        self._settings = settings
+        self._camera: Any = None
+        self._ns_per_tick = 1.0
+
+    def open(self) -> None:
+        try:
+            from pypylon import genicam, pylon
+        except ImportError as error:
+            raise CameraUnavailable(
+                "Basler cameras need pylon's Python package, which is not installed: "
+                "pip install 'cropliq-edge[basler]'."
+            ) from error
+        self._pylon, self._genicam = pylon, genicam
+        try:
+            info = self._find()
+            self._camera = pylon.InstantCamera(pylon.TlFactory.GetInstance().CreateDevice(info))
+            self._camera.Open()
+        except genicam.GenericException as error:
+            raise CameraUnavailable(
+                f"Basler camera {self._settings.device or '(first)'} cannot be opened: "
+                f"{error.GetDescription()} Another program may hold it."
+            ) from error
+        self._apply()
+        self._camera.StartGrabbing(pylon.GrabStrategy_OneByOne)
+
+    def read(self, timeout_s: float) -> RawFrame:
+        camera, pylon = self._camera, self._pylon
+        if camera.IsCameraDeviceRemoved():
+            raise CameraUnavailable("The Basler camera was unplugged. Check its cable and power.")
+        try:
+            result = camera.RetrieveResult(round(timeout_s * 1e3), pylon.TimeoutHandling_Return)
+        except self._genicam.GenericException as error:
+            text = f"The Basler camera failed: {error.GetDescription()}"
+            raise CameraUnavailable(text) from error
+        if not result.IsValid():
+            raise FrameTimeout("pylon had no frame in time")
+        try:
+            if not result.GrabSucceeded():
+                raise FrameCorrupt(f"pylon: {result.ErrorDescription}")
+            return self._frame_of(result)
+        finally:
+            result.Release()
+
+    def trigger(self) -> None:
+        try:
+            self._camera.WaitForFrameTriggerReady(
+                TRIGGER_READY_MS, self._pylon.TimeoutHandling_ThrowException
+            )
+            self._camera.ExecuteSoftwareTrigger()
+        except self._genicam.GenericException as error:
+            raise CameraUnavailable(
+                f"The Basler camera takes no trigger: {error.GetDescription()}"
+            ) from error
+
+    def close(self) -> None:
+        if self._camera is not None:
+            self._camera.Close()
+            self._camera = None
+
+    def _frame_of(self, result: Any) -> RawFrame:
+        is_known, stride = result.GetStride()
+        ticks, block_id = result.TimeStamp, result.BlockID
+        return RawFrame(
+            data=result.GetBuffer(),
+            hw=(result.Height, result.Width),
+            stride=stride if is_known else 0,
+            pixel_format=name_of_code(result.PixelType),
+            device_ns=round(ticks * self._ns_per_tick) if ticks else None,
+            frame_id=None if block_id == NO_BLOCK_ID else block_id,
+        )
+
+    def _find(self) -> Any:
+        """Return the wanted device's description, or the first one's."""
+        wanted = self._settings.device
+        found = self._pylon.TlFactory.GetInstance().EnumerateDevices()
+        for info in found:
+            address = info.GetIpAddress() if info.IsIpAddressAvailable() else ""
+            names = (info.GetSerialNumber(), info.GetUserDefinedName(), address)
+            if not wanted or wanted in names:
+                return info
+        seen = ", ".join(info.GetFriendlyName() for info in found) or "none"
+        raise CameraUnavailable(
+            f"There is no Basler camera {wanted or 'at all'}; found: {seen}. Check cable, power "
+            "and network, and that the serial number in the address is the camera's."
+        )
+
+    def _apply(self) -> None:
+        """Write the settings into the camera."""
+        wish = self._settings
+        if wish.pixel_format is not None:
+            self._set("pixel_format", self._name_here(wish.pixel_format), "PixelFormat")
+        if wish.region_xywh is not None:
+            x, y, w, h = wish.region_xywh
+            pairs = (("OffsetX", 0), ("OffsetY", 0), ("Width", w), ("Height", h), ("OffsetX", x))
+            for node, value in (*pairs, ("OffsetY", y)):
+                self._set("region", value, node)
+        if wish.exposure_us is not None:
+            self._set("exposure_us", wish.exposure_us, "ExposureTime", "ExposureTimeAbs")
+        if wish.gain is not None:
+            self._set("gain", wish.gain, "Gain", "GainRaw")
+        if wish.fps is not None:
+            self._set("fps", True, "AcquisitionFrameRateEnable")
+            self._set("fps", wish.fps, "AcquisitionFrameRate", "AcquisitionFrameRateAbs")
+        self._set("trigger", "FrameStart", "TriggerSelector")
+        self._set("trigger", "Off" if wish.trigger == "off" else "On", "TriggerMode")
+        if wish.trigger != "off":
+            self._set("trigger", "Software" if wish.is_fired else wish.trigger, "TriggerSource")
+        ticks = self._camera.GetNodeMap().GetNode("GevTimestampTickFrequency")
+        if self._genicam.IsReadable(ticks) and ticks.GetValue():
+            self._ns_per_tick = 1e9 / ticks.GetValue()
+
+    def _name_here(self, pixel_format: str) -> str:
+        """Return what this camera calls a format."""
+        older = _PYLON_NAMES.get(pixel_format, pixel_format)
+        return older if older in self._camera.PixelFormat.Symbolics else pixel_format
+
+    def _set(self, option: str, value: object, *nodes: str) -> None:
+        """Write a value into the first of these nodes that the camera has.
+
+        Raises:
+            CameraUnavailable: it has none of them, or refuses the value; says its limits.
+        """
+        node_map = self._camera.GetNodeMap()
+        for name in nodes:
+            node = node_map.GetNode(name)
+            if not self._genicam.IsWritable(node):
+                continue
+            try:
+                is_integer = isinstance(node, self._genicam.IInteger)
+                node.SetValue(round(value) if is_integer and isinstance(value, float) else value)
+            except (self._genicam.GenericException, TypeError) as error:
+                text = error.GetDescription() if hasattr(error, "GetDescription") else str(error)
+                raise CameraUnavailable(
+                    f"The Basler camera refuses {option} = {value!r}: {text}"
+                ) from error
+            return
+        raise CameraUnavailable(
+            f"The Basler camera cannot set {option}: it has no writable {' or '.join(nodes)}. "
+            "Leave the option out."
+        )
+
+
+def make_source(settings: Settings) -> BaslerSource:
+    """Return the driver for settings made by `GenicamSettings.as_json`."""
+    return BaslerSource(GenicamSettings.from_json(settings))

@@ -1,0 +1,105 @@
+"""Which of a watched folder's files were shown, under which number; survives a power cut."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from edge_app.errors import CameraUnavailable
+
+JOURNAL = ".edge-app-watch.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class FileVersion:
+    """One content of one file: written again, it has another time."""
+
+    name: str
+    mtime_ns: int
+
+    def age_key(self) -> tuple[int, str]:
+        """Sorts oldest first."""
+        return self.mtime_ns, self.name
+
+
+class WatchJournal:
+    """One line per shown file: number, name, time; deleted files are forgotten at opening.
+
+    Args:
+        folder: the watched folder; the journal lies in it, hidden.
+        finished: the last number that got its verdict; what the journal has behind it is to be
+            shown again.
+
+    Raises:
+        CameraUnavailable: the folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path, finished: int) -> None:
+        self._path = folder / JOURNAL
+        entries = [e for e in self._read() if e[0] > finished or (folder / e[1].name).exists()]
+        self._seen = {version for _, version in entries}
+        self._unfinished = deque(entry for entry in entries if entry[0] > finished)
+        self._last_number = max([finished, *(number for number, _ in entries)])
+        try:
+            self._file: TextIO = self._rewrite(entries)
+        except OSError as error:
+            raise CameraUnavailable(
+                f"The folder {folder} cannot be written to ({error.strerror}). The list of the "
+                f"pictures shown is kept there, in {JOURNAL}: give this user the right to write."
+            ) from error
+
+    def has(self, version: FileVersion) -> bool:
+        """Tell whether this content was shown."""
+        return version in self._seen
+
+    def next_unfinished(self) -> tuple[int, FileVersion] | None:
+        """Return what was shown before a crash and never judged, oldest first; each once."""
+        return self._unfinished.popleft() if self._unfinished else None
+
+    def add(self, version: FileVersion) -> int:
+        """Note a file as shown and return its number; on disk when this returns."""
+        self._last_number += 1
+        self._seen.add(version)
+        try:
+            self._file.write(_line(self._last_number, version))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise CameraUnavailable(
+                f"{self._path} cannot be written: {error.strerror}. Make room on its disk."
+            ) from error
+        return self._last_number
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _read(self) -> list[tuple[int, FileVersion]]:
+        """Return the entries; a last line that a power cut left half written is passed over."""
+        if not self._path.exists():
+            return []
+        entries = []
+        for line in self._path.read_text(encoding="utf-8").splitlines():
+            try:
+                number, name, mtime_ns = json.loads(line)
+            except ValueError:
+                continue
+            entries.append((int(number), FileVersion(name, mtime_ns)))
+        return entries
+
+    def _rewrite(self, entries: list[tuple[int, FileVersion]]) -> TextIO:
+        """Write what is still needed and return the file, open for more."""
+        new = self._path.with_suffix(".new")
+        with new.open("w", encoding="utf-8") as file:
+            file.writelines(_line(number, version) for number, version in entries)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self._path)
+        return self._path.open("a", encoding="utf-8")
+
+
+def _line(number: int, version: FileVersion) -> str:
+    return json.dumps([number, version.name, version.mtime_ns]) + "\n"

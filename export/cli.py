@@ -5,21 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_app.errors import EdgeError
+
+if TYPE_CHECKING:
+    from export.build import BuildOptions
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 2 with one clear sentence on stderr."""
     args = _parser().parse_args(argv)
     try:
-        if args.command == "build":
-            return _build(args)
-        if args.command == "evaluate":
-            return _evaluate(args)
-        return _demo_bundle(args)
+        run: Callable[[argparse.Namespace], int] = args.run
+        return run(args)
     except EdgeError as error:
         print(f"edge-export: {error}", file=sys.stderr)
         return 2
@@ -28,17 +29,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edge-export", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    build = commands.add_parser("build", help="good pictures in, an unsigned bundle out")
-    build.add_argument("--data", type=Path, required=True, help="folder with train/good")
-    build.add_argument("--out", type=Path, required=True, help="the bundle to write")
-    build.add_argument("--product", help="product name; default: the data folder's name")
-    build.add_argument(
-        "--detector", default="auto", help="auto, none (the product fills the frame) or a FILE"
-    )
-    build.add_argument(
-        "--method", default="cropliq", choices=("auto", "cropliq"), help="auto means cropliq"
-    )
-    _shared(build)
+    for name, run, told in (
+        ("build", _build, "good pictures in, an unsigned bundle out"),
+        ("label", _label, "the build's first step: where the products are"),
+        ("detector", _detector, "the second: a detector trained on those labels"),
+        ("train", _train, "the third: upright crops and the inspector trained on them"),
+    ):
+        step = commands.add_parser(name, help=told)
+        step.set_defaults(run=run)
+        _build_options(step)
     check = commands.add_parser("evaluate", help="measure a bundle on pictures it has not seen")
     check.add_argument("--bundle", type=Path, required=True, metavar="FILE")
     check.add_argument(
@@ -48,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, metavar="DIR", help="default: NAME.evaluation beside the bundle"
     )
     check.add_argument("--json", action="store_true", help="last line is one JSON object")
+    check.set_defaults(run=_evaluate)
     demo = commands.add_parser(
         "demo-bundle", help="train the demo's bundle from the simulated line's good parts"
     )
@@ -55,8 +55,35 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, required=True)
     demo.add_argument("--pictures", type=int, default=400, help="good pictures to train from")
     _shared(demo)
-    demo.set_defaults(steps=100)
+    demo.set_defaults(steps=100, run=_demo_bundle)
     return parser
+
+
+def _build_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="folder with train/good")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="the bundle to write; steps are kept in OUT.work"
+    )
+    parser.add_argument("--product", help="product name; default: the data folder's name")
+    parser.add_argument(
+        "--detector", default="auto", help="auto, none (the product fills the frame) or a FILE"
+    )
+    parser.add_argument(
+        "--method", default="auto", choices=("auto", "cropliq"), help="auto means cropliq"
+    )
+    parser.add_argument(
+        "--known-defects",
+        type=Path,
+        metavar="DIR",
+        help="real defects, one sub-folder per kind; kept out of every evaluation",
+    )
+    parser.add_argument(
+        "--calibration-defects",
+        type=Path,
+        metavar="DIR",
+        help="real defects that choose the threshold instead of painted ones",
+    )
+    _shared(parser)
 
 
 def _shared(parser: argparse.ArgumentParser) -> None:
@@ -69,31 +96,93 @@ def _shared(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _options(args: argparse.Namespace) -> BuildOptions:
+    from export.build import BuildOptions
+
+    return BuildOptions(
+        data=args.data,
+        out=args.out,
+        product=args.product or args.data.resolve().name,
+        detector=args.detector,
+        method="cropliq" if args.method == "auto" else args.method,
+        seed=args.seed,
+        device=_device(args.device),
+        serial=args.serial,
+        steps=args.steps,
+        false_alarm_rate=args.false_alarm_rate,
+        known_defects=args.known_defects,
+        calibration_defects=args.calibration_defects,
+    )
+
+
+def _target(text: str) -> str:
+    from edge_app.manifest import checked_target
+
+    try:
+        return checked_target(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _build(args: argparse.Namespace) -> int:
-    from export.build import BuildOptions, build
+    from export.build import build
     from export.progress import ConsoleProgress
 
     with ConsoleProgress() as progress:
-        result = build(
-            BuildOptions(
-                data=args.data,
-                out=args.out,
-                product=args.product or args.data.resolve().name,
-                detector=args.detector,
-                method="cropliq",
-                seed=args.seed,
-                device=_device(args.device),
-                serial=args.serial,
-                steps=args.steps,
-                false_alarm_rate=args.false_alarm_rate,
-            ),
-            progress.show,
-        )
-    for warning in result.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        result = build(_options(args), progress.show)
+    _warn(result.warnings)
     print(f"{result.path}  sha256 {result.sha256}")
     print("The report is inside (report.html): edge-app report --bundle FILE --out report.html")
     return 0
+
+
+def _label(args: argparse.Namespace) -> int:
+    from export.build import label_pictures
+    from export.progress import ConsoleProgress
+
+    with ConsoleProgress() as progress:
+        done = label_pictures(_options(args), progress.show)
+    _warn((*done.good.warnings, *done.labels.warnings))
+    print(done.labels.reason)
+    folder = done.space.folder / "labels"
+    if (folder / "overview.png").is_file():
+        print(f"Look at {folder / 'overview.png'}. To correct labels, put the files of")
+        print(f"{folder / 'yolo_obb'} into labels/ beside the pictures and edit them there.")
+    return 0
+
+
+def _detector(args: argparse.Namespace) -> int:
+    from export.build import label_pictures, train_detector
+    from export.progress import ConsoleProgress
+
+    options = _options(args)
+    with ConsoleProgress() as progress:
+        labelled = label_pictures(options, progress.show)
+        done = train_detector(options, labelled)
+    _warn((*labelled.labels.warnings, *done.parts.warnings))
+    seen = len(labelled.good.pictures)
+    print(f"{len(done.parts.parts)} whole products found in {seen} pictures")
+    print(done.detector or "no detector: the product fills the frame")
+    return 0
+
+
+def _train(args: argparse.Namespace) -> int:
+    from export.build import label_pictures, train_detector, train_inspector
+    from export.progress import ConsoleProgress
+
+    options = _options(args)
+    with ConsoleProgress() as progress:
+        labelled = label_pictures(options, progress.show)
+        found = train_detector(options, labelled)
+        done = train_inspector(options, labelled, found, progress.show)
+    print(f"{len(done.crops)} crops, orientation {done.cutting.kind}: {done.cutting.reason}")
+    print(done.graph)
+    return 0
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def _evaluate(args: argparse.Namespace) -> int:
@@ -103,8 +192,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     with ConsoleProgress() as progress:
         done = evaluate(args.bundle, args.data, args.out, progress.show)
-    for warning in done.figures["warnings"]:
-        print(f"warning: {warning}", file=sys.stderr)
+    _warn(done.figures["warnings"])
     for name in done.figures["excluded_pictures"]:
         print(f"left out, the bundle has seen it: {name}", file=sys.stderr)
     for what, found in fact_rows(done.figures):

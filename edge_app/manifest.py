@@ -268,10 +268,18 @@ class Manifest(_Strict):
     @field_validator("targets")
     @classmethod
     def _are_patterns(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
-        for pattern in targets:
-            if pattern != "*" and len(pattern.split("/")) != 3:
-                raise ValueError(f"{pattern!r} reaches no device: expected SITE/LINE/DEVICE or *")
-        return targets
+        return tuple(checked_target(pattern) for pattern in targets)
+
+
+def checked_target(pattern: str) -> str:
+    """Return a pattern of devices.
+
+    Raises:
+        ValueError: it has not three levels and can match nobody.
+    """
+    if pattern != "*" and len(pattern.split("/")) != 3:
+        raise ValueError(f"{pattern!r} reaches no device: expected SITE/LINE/DEVICE or *")
+    return pattern
 
 
 def normalise(score: float, normalisation: Normalisation) -> float:

@@ -79,6 +79,7 @@ def manifest_of(
     return Manifest(
         product=options.product,
         serial=options.serial,
+        targets=options.targets,
         detector=detector,
         orientation=orientation,
         crop=crop,

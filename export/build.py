@@ -67,6 +67,7 @@ class BuildOptions:
     seed: int = 0
     device: str = "cpu"
     serial: int = 1
+    targets: tuple[str, ...] = ("*",)
     steps: int = 250
     false_alarm_rate: float = 0.005
     max_views: int = 1

@@ -83,6 +83,13 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="real defects that choose the threshold instead of painted ones",
     )
+    parser.add_argument(
+        "--target",
+        action="append",
+        type=_target,
+        metavar="SITE/LINE/DEVICE",
+        help="only for these devices, * and ? within a level; may be repeated; default: all",
+    )
     _shared(parser)
 
 
@@ -108,6 +115,7 @@ def _options(args: argparse.Namespace) -> BuildOptions:
         seed=args.seed,
         device=_device(args.device),
         serial=args.serial,
+        targets=tuple(args.target or ("*",)),
         steps=args.steps,
         false_alarm_rate=args.false_alarm_rate,
         known_defects=args.known_defects,

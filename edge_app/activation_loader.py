@@ -18,7 +18,7 @@ from edge_app.bundle import Bundle
 from edge_app.bundle_open import how_signed
 from edge_app.errors import BundleError, EdgeError
 from edge_app.golden_check import check_golden
-from edge_app.model import LoadedModel, load_model
+from edge_app.model import LoadedModel
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Loader:
 
     Args:
         read: see `ReadBundle`.
-        threads: per graph run, as for the model in use.
+        load: loads a bundle's graphs, as for the model in use.
         budget_ms: slot → what one picture may take on that slot's cameras.
         is_caught_up: no frame waits for the line.
         free_mb: see `available_mb`.
@@ -83,12 +83,12 @@ class Loader:
     def __init__(
         self,
         read: ReadBundle,
-        threads: int,
+        load: Callable[[Bundle], LoadedModel],
         budget_ms: Callable[[str], float | None],
         is_caught_up: Callable[[], bool],
         free_mb: Callable[[], int | None] = available_mb,
     ) -> None:
-        self._read, self._threads, self._budget_ms = read, threads, budget_ms
+        self._read, self._load, self._budget_ms = read, load, budget_ms
         self._is_caught_up, self._free_mb = is_caught_up, free_mb
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="model-loader", daemon=True)
@@ -136,7 +136,7 @@ class Loader:
     def _ready(self, slot: str, sha256: str, memory_mb: int, loaded: Callable[[], None]) -> Ready:
         self._check_memory(memory_mb)
         bundle = self._read(sha256)
-        model = load_model(bundle, self._threads)
+        model = self._load(bundle)
         loaded()
         result = check_golden(model, bundle, self._budget_ms(slot), self._give_way)
         if not result.is_ok:

@@ -19,11 +19,12 @@ from edge_app.bundle import Bundle
 from edge_app.bundle_open import how_signed, open_bundle
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.config_model import AppConfig, CameraConfig
+from edge_app.device_model import load_for_device
 from edge_app.errors import BundleError, ConfigError, ModelError
 from edge_app.inspection import InspectionThread
 from edge_app.judge import Limits
 from edge_app.line import KeepEvidence
-from edge_app.model import LoadedModel, load_model
+from edge_app.model import LoadedModel
 from edge_app.mqtt.messages import SlotDescription, model_body
 from edge_app.mqtt.topics import DeviceName
 from edge_app.records import FrameReport
@@ -112,7 +113,7 @@ class ModelSlots:
             self._seats,
             self.ready,
             thread,
-            Loader(self._read, self._config.runtime.threads, self._budget_ms, thread.is_caught_up),
+            Loader(self._read, self._load, self._budget_ms, thread.is_caught_up),
             thread.is_caught_up,
             lambda slot: self._config.slot(slot).standby_models,
             self._config.device.state_dir,
@@ -155,7 +156,7 @@ class ModelSlots:
         if path is None:
             raise ConfigError("[bundle] path is missing: there is nothing to judge with.")
         bundle = open_bundle(path, self._config.bundle, self._who)
-        model = load_model(bundle, self._config.runtime.threads)
+        model = self._load(bundle)
         return _ready(bundle, with_overrides(model, self._config))
 
     def _load_first(self, slot: str, digests: list[str]) -> Ready | None:
@@ -166,7 +167,7 @@ class ModelSlots:
         for sha256 in digests:
             try:
                 bundle = self._read(sha256)
-                return _ready(bundle, load_model(bundle, self._config.runtime.threads))
+                return _ready(bundle, self._load(bundle))
             except (BundleError, ModelError) as error:
                 _log.error("slot %s: %s cannot be used: %s", slot, sha256[:12], error)
         if self._config.bundle.path is not None:
@@ -176,6 +177,9 @@ class ModelSlots:
                 _log.error("slot %s: [bundle] path cannot be used: %s", slot, error)
         _log.error("slot %s has no bundle: its parts are NOT_INSPECTED until one comes", slot)
         return None
+
+    def _load(self, bundle: Bundle) -> LoadedModel:
+        return load_for_device(bundle, self._config)
 
     def _read(self, sha256: str) -> Bundle:
         """Return a release, verified with this process' own keys.

@@ -61,7 +61,8 @@ class GraphOpener:
         return runner
 
     def _open(self, model: bytes, name: str, precision: str) -> GraphRunner:
-        if self._choice.backend == "onnxruntime":
+        has_no_gpu = self._choice.backend == "auto" and find_gpu() is None
+        if self._choice.backend == "onnxruntime" or has_no_gpu:
             return OnnxRunner(model, self._choice.threads)
         try:
             plan = self._plan(model, precision)

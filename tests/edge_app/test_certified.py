@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ahead_of_time import tensorrt_rtx
 from bundles import bright_files, bright_manifest, grey_picture
 from cv2 import imencode
 
+from edge_app.backends import choice
 from edge_app.backends.choice import BackendChoice, GraphOpener
+from edge_app.backends.cuda_driver import Gpu
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.protocol import AnyArray, GraphInfo, GraphRunner
 from edge_app.bundle import Bundle, read_bundle, write_bundle
@@ -137,14 +140,28 @@ def test_certificate_is_written_whole(tmp_path: Path) -> None:
 
 
 def test_auto_runs_on_onnx_runtime_where_there_is_no_gpu(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without GPU or engine "auto" judges on ONNX Runtime and says so once per graph."""
+    """A device without a GPU judges on ONNX Runtime and is not warned of it at every start."""
+    monkeypatch.setattr(choice, "find_gpu", lambda: None)
     opener = GraphOpener(BackendChoice("auto", 1, tmp_path / "engines"))
     found = load_safest(_bundle(tmp_path, "fp32"), opener)
     assert opener.providers == {"inspector": "CPUExecutionProvider"}
     assert found.certificates == ()
-    assert "runs on ONNX Runtime's CPU meanwhile" in caplog.text
+    assert caplog.text == ""
+
+
+def test_auto_says_why_a_gpu_stays_idle(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a GPU but no engine for it "auto" judges on the CPU meanwhile and names the command."""
+    tensorrt_rtx()
+    monkeypatch.setattr(choice, "find_gpu", lambda: Gpu("Orin", "8.7", True))
+    opener = GraphOpener(BackendChoice("auto", 1, tmp_path / "engines"))
+    load_safest(_bundle(tmp_path, "fp32"), opener)
+    assert opener.providers == {"inspector": "CPUExecutionProvider"}
+    assert "inspector runs on ONNX Runtime's CPU meanwhile" in caplog.text
+    assert "edge-app engine build" in caplog.text
 
 
 def test_demanded_tensorrt_without_engine_refuses_to_start(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from edge_app.errors import OutboxError
+from edge_app.geometry import Geometry
 from edge_app.mqtt.messages import AlertDraft, alert_from_event
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.publisher import Publisher
@@ -39,6 +41,7 @@ class AlarmSink:
         publisher: None where nothing is published.
         is_clock_synchronised: asked for every event.
         debounce_s: camera → how long its level stays on after the last bad part left.
+        geometries: camera → its calibration, for defects in millimetres.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class AlarmSink:
         publisher: Publisher | None,
         is_clock_synchronised: Callable[[], bool],
         debounce_s: Mapping[str, float],
+        geometries: Mapping[str, Geometry] = MappingProxyType({}),
         clock_ns: Callable[[], int] = time.time_ns,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -55,6 +59,7 @@ class AlarmSink:
         self._outbox = outbox
         self._publisher = publisher
         self._is_clock_synchronised = is_clock_synchronised
+        self._geometries = geometries
         self._clock_ns = clock_ns
         self._pending: deque[Batch] = deque()
         self._lock = threading.Lock()
@@ -72,6 +77,7 @@ class AlarmSink:
                 self._who,
                 message_id=uuid7(self._clock_ns(), secrets.randbits),
                 clock_synchronised=synchronised,
+                geometry=self._geometries.get(camera),
             )
             for event in events
         ]

@@ -19,8 +19,7 @@ from pathlib import Path
 
 from edge_app.alarm_sink import AlarmSink
 from edge_app.cameras.protocol import Camera
-from edge_app.cameras.registry import open_camera
-from edge_app.capture import make_grabber
+from edge_app.capture import geometry_of, make_grabber, open_configured
 from edge_app.clock import clock_is_synchronised
 from edge_app.config_model import AppConfig, CameraConfig, is_loopback
 from edge_app.errors import ConfigError
@@ -93,7 +92,7 @@ class EdgeApp:
             config.outbox.max_messages,
             config.outbox.reserve_mb << 20,
         )
-        sources = cameras or {c.name: open_camera(c.url, c.name) for c in config.cameras}
+        sources = cameras or {c.name: open_configured(c) for c in config.cameras}
         self.page_state = PageState()
         self._is_safe = True
         self._evidence = _open_evidence(config)
@@ -101,12 +100,14 @@ class EdgeApp:
         self._publisher = self._make_publisher()
         self._counters = {c.name: CameraCounter() for c in config.cameras}
         self._posts = [self._make_post(c, sources[c.name]) for c in config.cameras]
+        self._geometries = {c.name: g for c in config.cameras if (g := geometry_of(c)) is not None}
         self._sink = AlarmSink(
             self._who,
             self.outbox,
             self._publisher,
             lambda: bool(clock_is_synchronised()),
             {c.name: c.alarm_debounce_s for c in config.cameras},
+            self._geometries,
         )
         self._thread = InspectionThread(self._posts, self._sink, self._show)
         self._slots.join(self._thread, lambda _slot, _ready: self._tell_models())
@@ -220,6 +221,7 @@ class EdgeApp:
                         self._who,
                         clock_synchronised=bool(clock_is_synchronised()),
                         published_at_ns=time.time_ns(),
+                        geometry=self._geometries.get(verdict.camera),
                     )
                 )
         for observer in self._observers:

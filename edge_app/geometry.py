@@ -72,12 +72,10 @@ class ExtentMm:
 
 
 def extent_mm(defect: Defect, geometry: Geometry) -> ExtentMm | None:
-    """Return a defect's extent on the plane; None for an outline of fewer than three points."""
-    if len(defect.polygon_xy) < 3:
-        return None
+    """Return a defect's extent on the plane; None for an outline that is no finite area."""
+    if len(defect.polygon_xy) < 3 or not np.isfinite(defect.polygon_xy).all():
+        return None  # OpenCV would map what is no number to 0
     outline = geometry.points_mm(defect.polygon_xy)
-    if not np.isfinite(outline).all():
-        return None
     points = outline.astype(np.float32)
     (cx, cy), sides, _ = cv2.minAreaRect(points)
     length, width = max(sides), min(sides)

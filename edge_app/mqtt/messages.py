@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable
 from typing import TypedDict
 
+from edge_app.geometry import Geometry, extent_mm
 from edge_app.mqtt.device_messages import (
     CameraAlarmLevel,
     CameraDescription,
@@ -30,6 +31,7 @@ from edge_app.mqtt.part_messages import (
     DefectBody,
     EventName,
     EvidenceBody,
+    ExtentBody,
     GapBody,
     ModelBody,
     PartResult,
@@ -53,6 +55,7 @@ __all__ = [
     "DeviceStatus",
     "EventName",
     "EvidenceBody",
+    "ExtentBody",
     "GapBody",
     "Health",
     "Message",
@@ -69,6 +72,10 @@ __all__ = [
 
 PIXEL_DECIMALS = 2
 """A hundredth of a pixel is far below what a map can say, and halves the payload."""
+
+
+MM_DECIMALS = 3
+"""A micrometre: finer than a pixel of any camera that sees a whole part."""
 
 
 class _Judgement(TypedDict, total=False):
@@ -92,7 +99,12 @@ class _Judgement(TypedDict, total=False):
 
 
 def alert_from_event(
-    event: AlarmEvent, who: DeviceName, *, message_id: str, clock_synchronised: bool
+    event: AlarmEvent,
+    who: DeviceName,
+    *,
+    message_id: str,
+    clock_synchronised: bool,
+    geometry: Geometry | None = None,
 ) -> AlertDraft:
     """Return the alert that tells of an event, ready for the outbox.
 
@@ -101,9 +113,10 @@ def alert_from_event(
         who: this device.
         message_id: a fresh UUIDv7 (`timestamps.uuid7`).
         clock_synchronised: whether the device's clock is disciplined now.
+        geometry: the camera's calibration, for millimetres.
     """
     evidence, gap = event.evidence, event.gap
-    judgement: _Judgement = _judgement(event.verdict) if event.verdict else {}
+    judgement: _Judgement = _judgement(event.verdict, geometry) if event.verdict else {}
     return AlertDraft(
         site=who.site,
         line=who.line,
@@ -127,7 +140,12 @@ def alert_from_event(
 
 
 def result_from_verdict(
-    verdict: PartVerdict, who: DeviceName, *, clock_synchronised: bool, published_at_ns: int
+    verdict: PartVerdict,
+    who: DeviceName,
+    *,
+    clock_synchronised: bool,
+    published_at_ns: int,
+    geometry: Geometry | None = None,
 ) -> PartResult:
     """Return the message that tells of one finished part, good or bad."""
     return PartResult(
@@ -137,11 +155,11 @@ def result_from_verdict(
         camera=verdict.camera,
         clock_synchronised=clock_synchronised,
         published_at=rfc3339(published_at_ns),
-        **_judgement(verdict),
+        **_judgement(verdict, geometry),
     )
 
 
-def _judgement(verdict: PartVerdict) -> _Judgement:
+def _judgement(verdict: PartVerdict, geometry: Geometry | None) -> _Judgement:
     return {
         "part_id": verdict.part_id,
         "trigger_id": verdict.trigger_id,
@@ -158,7 +176,7 @@ def _judgement(verdict: PartVerdict) -> _Judgement:
         "frame_id": verdict.frame_id,
         "frame_hw": verdict.frame_hw,
         "product_corners_xy": _points(verdict.product_corners_xy),
-        "defects": tuple(_defect(d) for d in verdict.defects if _is_drawable(d)),
+        "defects": tuple(_defect(d, geometry) for d in verdict.defects if _is_drawable(d)),
         "model": model_body(verdict.model),
     }
 
@@ -180,7 +198,7 @@ def model_body(model: ModelIdentity | None) -> ModelBody | None:
     )
 
 
-def _defect(defect: Defect) -> DefectBody:
+def _defect(defect: Defect, geometry: Geometry | None) -> DefectBody:
     x0, y0, x1, y1 = (round(float(v), PIXEL_DECIMALS) for v in defect.box_xyxy)
     return DefectBody(
         kind=defect.kind,
@@ -188,6 +206,19 @@ def _defect(defect: Defect) -> DefectBody:
         polygon_xy=_points(defect.polygon_xy),
         peak=_finite(defect.peak),
         weak_localisation=defect.weak_localisation,
+        extent=_extent(defect, geometry) if geometry is not None else None,
+    )
+
+
+def _extent(defect: Defect, geometry: Geometry) -> ExtentBody | None:
+    extent = extent_mm(defect, geometry)
+    if extent is None:
+        return None
+    (x, y), (length, width) = extent.centre_mm, extent.size_mm
+    return ExtentBody(
+        centre_mm=(round(x, MM_DECIMALS), round(y, MM_DECIMALS)),
+        size_mm=(round(length, MM_DECIMALS), round(width, MM_DECIMALS)),
+        area_mm2=round(extent.area_mm2, MM_DECIMALS),
     )
 
 

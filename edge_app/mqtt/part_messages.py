@@ -13,6 +13,14 @@ VerdictName = Literal["OK", "NG", "NOT_INSPECTED"]
 EventName = Literal["new", "update", "end", "gap"]
 
 
+class ExtentBody(Body):
+    """A defect on the plane the products lie on, in millimetres."""
+
+    centre_mm: PointXy = Field(description="(x, y) from the checkerboard's first inner corner")
+    size_mm: tuple[float, float] = Field(description="length, width of the smallest rectangle")
+    area_mm2: float = Field(description="inside the outline")
+
+
 class DefectBody(Body):
     """One area above the map threshold, in frame pixels."""
 
@@ -22,6 +30,9 @@ class DefectBody(Body):
     peak: float | None = Field(description="the anomaly map's maximum inside")
     weak_localisation: bool = Field(
         description="no area passed the map threshold; the box marks the map's maximum"
+    )
+    extent: ExtentBody | None = Field(
+        default=None, description="in millimetres; null unless the camera is calibrated"
     )
 
 

@@ -13,6 +13,7 @@ from alerts import WHO, as_draft, bad_part, draft, gap_event, new_event
 from pydantic import ValidationError
 
 from edge_app.errors import ConfigError
+from edge_app.geometry import Geometry
 from edge_app.mqtt.messages import GapBody, alert_from_event, result_from_verdict
 from edge_app.mqtt.timestamps import UUID7_PATTERN, epoch_ns, rfc3339, uuid7
 from edge_app.mqtt.topics import DeviceName, Topics, alert_filter
@@ -36,6 +37,32 @@ def test_an_alert_says_who_when_what_where_and_by_which_model() -> None:
     assert body["model"] == {"product": "screw", "serial": 7, "bundle_sha256": "ab" * 32,
                              "precision": "fp32"}  # fmt: skip
     assert body["evidence"] == {"url": evidence.url, "sha256": evidence.sha256}
+
+
+def test_a_calibrated_camera_tells_a_defect_in_millimetres_too() -> None:
+    """At a quarter of a millimetre a pixel: 8 x 8 px become 2 x 2 mm; without a plane, null."""
+    plane = Geometry((480, 640), None, np.diag([0.25, 0.25, 1.0]), {})
+    event = new_event(1)
+    alert = alert_from_event(
+        event, WHO, message_id=draft(1).message_id, clock_synchronised=True, geometry=plane
+    )
+    extent = alert.defects[0].extent
+    assert extent is not None
+    assert extent.size_mm == pytest.approx((2.828, 1.414), abs=0.01)  # half a square: its diagonal
+    assert extent.area_mm2 == pytest.approx(2.0, abs=0.01)
+    assert alert.defects[0].box_xyxy == (12.0, 22.0, 20.0, 30.0)
+    assert as_draft(event).defects[0].extent is None
+
+
+def test_a_broken_outline_has_no_millimetres_and_costs_no_alert() -> None:
+    """NaN among the corners: the box is told, the extent is null."""
+    outline = ((1.0, float("nan")), (2.0, 2.0), (3.0, 3.0))
+    part = dataclasses.replace(bad_part(1), defects=(Defect(outline, (0.0, 0.0, 2.0, 1.0), 1.0),))
+    plane = Geometry((480, 640), None, np.eye(3), {})
+    result = result_from_verdict(
+        part, WHO, clock_synchronised=True, published_at_ns=1, geometry=plane
+    )
+    assert result.defects[0].extent is None
 
 
 def test_a_gap_names_the_first_and_last_lost_number() -> None:

@@ -64,6 +64,7 @@ def write_package(options: PackageOptions) -> None:
 def _fill(folder: Path, options: PackageOptions) -> None:
     wheels = folder / "wheels"
     wheels.mkdir(parents=True)
+    _copy_keys(options.keys, folder / "trusted_keys")
     wheel = build_device_wheel(wheels)
     if options.offline is not None:
         download_dependencies(wheel, options.offline, options.constraints, wheels)
@@ -72,7 +73,6 @@ def _fill(folder: Path, options: PackageOptions) -> None:
     shutil.copy(ROOT / "packaging" / "install.sh", folder)
     shutil.copy(ROOT / "edge_app" / "assets" / "edge-app.example.toml", folder)
     shutil.copytree(ROOT / "systemd", folder / "systemd")
-    _copy_keys(options.keys, folder / "trusted_keys")
 
 
 def _copy_keys(keys: Path | None, folder: Path) -> None:

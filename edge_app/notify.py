@@ -8,10 +8,14 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 
 NOTIFY_SOCKET = "NOTIFY_SOCKET"
 WATCHDOG_USEC = "WATCHDOG_USEC"
+
+FEEDS_PER_PERIOD = 3.0
+"""sd_watchdog_enabled(3) advises half the period; a third leaves room for one late round."""
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +65,18 @@ class ServiceNotifier:
         if line != self._status:
             self._status = line
             self._send(f"STATUS={line}")
+
+    def serve_until(self, stop: threading.Event, is_alive: Callable[[], bool]) -> None:
+        """Say ready, feed the watchdog while the service is alive, and return once stopped.
+
+        For a service whose main thread only waits; `edge-app run` has loops of its own to watch.
+        """
+        self.ready()
+        every_s = None if self.watchdog_s is None else self.watchdog_s / FEEDS_PER_PERIOD
+        while not stop.wait(every_s):
+            if is_alive():
+                self.alive()
+        self.stopping()
 
     def _send(self, message: str) -> None:
         """Send one message; a service manager that does not listen is no reason to end."""

@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-_log = logging.getLogger(__name__)
+from edge_app.notify import FEEDS_PER_PERIOD
 
-FEEDS_PER_PERIOD = 3.0
-"""sd_watchdog_enabled(3) advises half the period; a third leaves room for one late round."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

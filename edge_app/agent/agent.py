@@ -106,6 +106,10 @@ class Agent:
         for flow in self._flows.values():
             flow.join(timeout_s / len(self._flows))
 
+    def is_alive(self) -> bool:
+        """Tell whether every slot still has its thread, for systemd's watchdog."""
+        return all(flow.is_alive() for flow in self._flows.values())
+
     def install(self, file: Path, slot: str, origin: str) -> None:
         """Have a file verified, tried and switched to; returns at once, see `report`.
 

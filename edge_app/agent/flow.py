@@ -107,6 +107,10 @@ class SlotFlow:
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
+    def is_alive(self) -> bool:
+        """Tell whether the slot's thread is there; a step of minutes is no reason for concern."""
+        return self._thread.is_alive()
+
     def _run(self) -> None:
         while True:
             try:

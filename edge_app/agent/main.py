@@ -20,6 +20,7 @@ from edge_app.config_model import AppConfig
 from edge_app.errors import ConfigError
 from edge_app.mqtt.deploy_messages import Reported
 from edge_app.mqtt.topics import DeviceName
+from edge_app.notify import ServiceNotifier
 from edge_app.trust_rules import check_admissible
 
 _log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def run_agent(config: AppConfig, stop: threading.Event) -> int:
         for side in told:
             side.start()
         agent.start()
-        stop.wait()
+        ServiceNotifier.from_environment().serve_until(stop, agent.is_alive)
     except OSError as error:
         raise ConfigError(
             f"The store {store.root} cannot be used: {error.strerror}. Give the agent's user the "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,24 @@ def test_every_message_is_one_datagram(manager: socket.socket) -> None:
         "WATCHDOG=1",
         "STOPPING=1",
     ]
+
+
+def test_a_waiting_service_feeds_its_watchdog_until_stopped(manager: socket.socket) -> None:
+    """Ready first, fed while it is alive, not fed when it is not, stopping last."""
+    stop, is_alive = threading.Event(), threading.Event()
+    is_alive.set()
+    notifier = ServiceNotifier(manager.getsockname(), watchdog_s=0.3)
+    thread = threading.Thread(target=notifier.serve_until, args=(stop, is_alive.is_set))
+    thread.start()
+    assert [manager.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+    is_alive.clear()
+    stop.wait(0.3)
+    heard_by(manager)
+    stop.wait(0.4)
+    assert heard_by(manager) == []
+    stop.set()
+    thread.join(2)
+    assert heard_by(manager) == ["STOPPING=1"]
 
 
 def test_the_same_status_is_sent_once(manager: socket.socket) -> None:

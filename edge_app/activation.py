@@ -19,6 +19,7 @@ from edge_app.activation_report import ShadowReport
 from edge_app.activation_shadow import ShadowRun, report_folder
 from edge_app.activation_slot import ActiveSlot, Exchange
 from edge_app.agent.protocol import (
+    MAX_REASON_CHARS,
     Commit,
     Failed,
     Golden,
@@ -295,4 +296,4 @@ class Activation:
 
     def _fail(self, slot: ActiveSlot, sha256: str, reason: str) -> None:
         _log.warning("slot %s: bundle %s: %s", slot.name, sha256[:12], reason)
-        self._tell(Failed(slot=slot.name, sha256=sha256, reason=reason))
+        self._tell(Failed(slot=slot.name, sha256=sha256, reason=reason[:MAX_REASON_CHARS]))

@@ -40,7 +40,8 @@ SEND_S = 5
 """A peer that does not read for so long, in seconds, counts as gone: nobody waits for it."""
 
 SlotName = Annotated[str, Field(min_length=1, max_length=64)]
-Reason = Annotated[str, Field(max_length=4000)]
+MAX_REASON_CHARS = 4000
+Reason = Annotated[str, Field(max_length=MAX_REASON_CHARS)]
 Purpose = Literal["candidate", "changeover", "standby", "restore"]
 
 

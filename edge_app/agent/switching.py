@@ -22,6 +22,7 @@ from edge_app.agent.inbox import (
 )
 from edge_app.agent.intents import MAX_CRASHES, Intent, IntentKind
 from edge_app.agent.protocol import (
+    MAX_REASON_CHARS,
     Commit,
     Line,
     Probation,
@@ -307,7 +308,7 @@ class Switching:
             slot=self._slot,
             sha256=intent.new_sha256,
             back_to=intent.old_sha256,
-            reason=reason[:4000],
+            reason=reason[:MAX_REASON_CHARS],
         )
 
     def _note(self, intent: Intent) -> Intent:

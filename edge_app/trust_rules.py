@@ -42,7 +42,7 @@ def check_admissible(
 
     Args:
         installed_high_water: the largest serial of this product ever installed here; None: none.
-        allow_back: the signer, or a person at the device, permits an older serial.
+        allow_back: an older serial is permitted: `VerifiedBundle.allow_back`.
         now: with a time zone.
         expiry: `VerifiedBundle.expiry`.
         product: what was asked for; None: whatever comes.

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_app.camera_cli import add_camera_commands
+from edge_app.engine_cli import add_engine_commands
 from edge_app.errors import EdgeError
 
 EXIT_NG, EXIT_ERROR = 1, 2
@@ -85,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(work=_demo)
 
     add_camera_commands(commands)
+    add_engine_commands(commands)
 
     doctor = commands.add_parser("doctor", help="what this machine has, and what is missing")
     doctor.add_argument("--config", type=Path, metavar="FILE")

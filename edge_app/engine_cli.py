@@ -1,0 +1,210 @@
+"""`edge-app engine`: TensorRT engines of a bundle, built on the device that will run them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_app.errors import ConfigError, EdgeError, ModelError
+
+if TYPE_CHECKING:
+    from edge_app.backends.cuda_driver import Gpu
+    from edge_app.bundle import Bundle
+    from edge_app.config_model import AppConfig
+    from edge_app.engine_cache import EngineCache, EngineKey
+
+EXIT_NOT_ALL = 1
+BUILD_TIMEOUT_S = 1800.0
+"""A peer reports 9.5 minutes for a first build on a Jetson; three times that."""
+
+
+def add_engine_commands(commands: Any) -> None:
+    """Add `engine` and its sub-commands to edge-app's commands."""
+    engine = commands.add_parser("engine", help="build, list and prune TensorRT engines")
+    steps = engine.add_subparsers(dest="step", required=True, metavar="STEP")
+    build = _step(steps, "build", "build the engines of a bundle, each once", _build)
+    build.add_argument("--precision", choices=("fp32", "fp16", "int8"), help="default: all")
+    build.add_argument(
+        "--timeout-s", type=float, default=BUILD_TIMEOUT_S, metavar="S", help="for one engine"
+    )
+    build.add_argument("--workspace-mb", type=int, metavar="MB", help="most scratch memory")
+    build.add_argument(
+        "--for", dest="target", metavar="SM", help="another GPU, e.g. SM86 (TensorRT-RTX only)"
+    )
+    _step(steps, "list", "what is built, for what, and whether it fits here", _list)
+    prune = _step(steps, "prune", "remove engines that this machine cannot use", _prune)
+    prune.add_argument("--all", action="store_true", help="remove every engine")
+
+
+def _step(steps: Any, name: str, about: str, work: Any) -> Any:
+    parser = steps.add_parser(name, help=about)
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--bundle", type=Path, metavar="FILE", help="default: [bundle] path")
+    parser.set_defaults(work=work)
+    return parser
+
+
+def _build(args: argparse.Namespace) -> int:
+    """Build what is missing; a failed engine does not keep the others from being built."""
+    config, cache = _opened(args)
+    bundle = _bundle(args, config)
+    failed = 0
+    for variant in bundle.manifest.variants:
+        if args.precision not in (None, variant.precision):
+            continue
+        for graph, file in (("detector", variant.detector), ("inspector", variant.inspector)):
+            if file is not None:
+                model = bundle.files[file]
+                key = _key(model, variant.precision, config.runtime.max_batch, args.target)
+                failed += not _build_one(args, cache, key, graph, model)
+    if not failed and args.target is None:
+        _certify(bundle, config)
+    return EXIT_NOT_ALL if failed else 0
+
+
+def _build_one(
+    args: argparse.Namespace, cache: EngineCache, key: EngineKey, graph: str, model: bytes
+) -> bool:
+    """Return whether the engine is there afterwards."""
+    from edge_app.engine_build import build_into
+
+    name = f"{key.precision} {graph}"
+    if _is_built(cache, key):
+        print(f"{name}: is there already")
+        return True
+
+    def show(phase: str, share: float) -> None:
+        _show(f"{name}: {phase} {share:.0%}")
+
+    try:
+        entry = build_into(
+            cache,
+            key,
+            graph,
+            model,
+            progress=show,
+            timeout_s=args.timeout_s,
+            workspace_mb=args.workspace_mb,
+            compute_capability=args.target,
+        )
+    except ModelError as error:
+        print(f"{name}: not built: {error}", file=sys.stderr)
+        return False
+    print(f"{name}: built in {entry.build_s:.1f} s, {entry.length / (1 << 20):.1f} MB")
+    return True
+
+
+def _certify(bundle: Bundle, config: AppConfig) -> None:
+    """Have the new engines reproduce the golden set at once, and print the certificates."""
+    from edge_app.backends.choice import GraphOpener
+    from edge_app.certified import load_safest, write_certificate
+    from edge_app.device_model import backend_choice
+
+    opener = GraphOpener(backend_choice(config))
+    found = load_safest(bundle, opener, config.runtime.precision, config.runtime.threads)
+    for certificate in found.certificates:
+        write_certificate(certificate, config.device.state_dir / "parity")
+        print(
+            f"{certificate.precision}: {certificate.reason or 'passed'}; "
+            f"{certificate.pictures} golden pictures, worst IoU {certificate.worst_iou:.3f}, worst "
+            f"score difference {certificate.worst_score_difference:.2%}, "
+            f"{certificate.latency_ms or 0:.1f} ms a picture"
+        )
+    print(f"{found.model.identity.precision} will judge, on {opener.providers}")
+
+
+def _list(args: argparse.Namespace) -> int:
+    from edge_app.engine_cache import total_mb
+
+    _, cache = _opened(args)
+    entries = cache.entries()
+    here = _machine()
+    for entry in entries:
+        key = entry.key
+        fits = "fits" if here is not None and _state(key) == here else "not for this machine"
+        print(
+            f"{key.digest()}  {entry.graph:<9} {key.precision}  up to {key.max_batch}  "
+            f"{key.library} {key.version}  {key.gpu} ({key.compute_capability})  "
+            f"{entry.length / (1 << 20):.1f} MB  built in {entry.build_s:.0f} s  {fits}"
+        )
+    print(f"{len(entries)} engines, {total_mb(entries):.1f} MB in {cache.folder}")
+    return 0
+
+
+def _prune(args: argparse.Namespace) -> int:
+    _, cache = _opened(args)
+    here = None if args.all else _machine()
+    if here is None and not args.all:
+        raise ModelError(
+            "No GPU or no TensorRT here, so every engine would count as another machine's. Remove "
+            "them all with --all, or prune when the driver works again."
+        )
+    removed = cache.prune(lambda key: not args.all and _state(key) == here)
+    print(f"{len(removed)} files removed from {cache.folder}")
+    return 0
+
+
+def _opened(args: argparse.Namespace) -> tuple[AppConfig, EngineCache]:
+    from edge_app.config import load_config
+    from edge_app.device_model import engine_dir
+    from edge_app.engine_cache import EngineCache
+
+    config = load_config(args.config)
+    return config, EngineCache(engine_dir(config))
+
+
+def _bundle(args: argparse.Namespace, config: AppConfig) -> Bundle:
+    from edge_app.bundle import read_bundle
+
+    path = args.bundle or config.bundle.path
+    if path is None:
+        raise ConfigError("Which bundle? The configuration has no [bundle] path: give --bundle.")
+    return read_bundle(path)
+
+
+def _key(model: bytes, precision: str, max_batch: int, target: str | None) -> EngineKey:
+    from edge_app.backends.choice import key_here
+    from edge_app.backends.tensorrt_library import load_tensorrt
+    from edge_app.engine_cache import engine_key
+
+    if target is None:
+        return key_here(model, precision, max_batch)
+    trt = load_tensorrt()
+    return engine_key(model, trt.name, trt.version, _aimed_at(target), precision, max_batch)
+
+
+def _aimed_at(target: str) -> Gpu:
+    """Return the GPU that a builder's name such as SM86 stands for."""
+    from edge_app.backends.cuda_driver import Gpu
+
+    digits = target.removeprefix("SM")
+    return Gpu(target, f"{digits[:-1]}.{digits[-1:]}", False)
+
+
+def _is_built(cache: EngineCache, key: EngineKey) -> bool:
+    try:
+        cache.load(key)
+    except ModelError:
+        return False
+    return True
+
+
+def _state(key: EngineKey) -> tuple[str, str, str, str]:
+    return key.library, key.version, key.gpu, key.compute_capability
+
+
+def _machine() -> tuple[str, str, str, str] | None:
+    """Return what engines here must have been built for; None without GPU or TensorRT."""
+    from edge_app.backends.choice import key_here
+
+    try:
+        return _state(key_here(b"", "fp32", 1))
+    except EdgeError:
+        return None
+
+
+def _show(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"{text:<78}\r", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,69 @@
+"""`edge-app engine build | list | prune`: the installed command, engines built ahead of time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
+from bundles import write_bright_bundle, write_pictures
+
+from edge_app.backends.cuda_driver import find_gpu
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Return a configuration of the brightness bundle, its state in the test's folder."""
+    write_bright_bundle(tmp_path / "a.bundle")
+    write_pictures(tmp_path / "pictures", 1, set())
+    file = tmp_path / "device.toml"
+    file.write_text(
+        '[device]\nsite = "s"\nline = "l"\ndevice = "d"\nstate_dir = "state"\n'
+        '[bundle]\npath = "a.bundle"\nallow_unsigned = true\n'
+        '[[camera]]\nname = "c"\nurl = "folder:pictures"\n'
+        "[mqtt]\nenabled = false\n"
+    )
+    return file
+
+
+def _engine(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("edge-app")), "engine", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_engine_is_built_once_listed_and_pruned(config: Path) -> None:
+    """The first build takes place, the second finds it there, list shows it, prune removes it."""
+    trt = tensorrt_rtx()
+    first = _engine("build", "--config", config, "--for", AHEAD_OF_TIME)
+    assert first.returncode == 0, first.stderr
+    assert "fp32 inspector: built in" in first.stdout
+    second = _engine("build", "--config", config, "--for", AHEAD_OF_TIME)
+    assert second.stdout == "fp32 inspector: is there already\n"
+    listed = _engine("list", "--config", config).stdout
+    assert f"{trt.name} {trt.version}  SM86 (8.6)" in listed
+    assert "1 engines" in listed
+    assert "not for this machine" in listed
+    assert "2 files removed" in _engine("prune", "--all", "--config", config).stdout
+    assert list((config.parent / "state" / "engines").glob("*.plan")) == []
+
+
+def test_build_for_an_unknown_gpu_says_so(config: Path) -> None:
+    """A target that the builder does not know ends with exit code 1 and the reason."""
+    tensorrt_rtx()
+    done = _engine("build", "--config", config, "--for", "SM12345")
+    assert done.returncode == 1
+    assert "cannot build for 'SM12345'" in done.stderr
+
+
+@pytest.mark.skipif(find_gpu() is not None, reason="this machine has a GPU")
+def test_without_a_gpu_nothing_is_built_or_pruned(config: Path) -> None:
+    """Without a driver build and prune refuse in one sentence; list still works."""
+    build = _engine("build", "--config", config)
+    assert build.returncode == 2
+    assert "No NVIDIA GPU" in build.stderr
+    prune = _engine("prune", "--config", config)
+    assert prune.returncode == 2
+    assert "--all" in prune.stderr
+    assert _engine("list", "--config", config).stdout.startswith("0 engines, 0.0 MB in ")

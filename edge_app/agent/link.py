@@ -33,6 +33,8 @@ TICK_S = 0.5
 """How often a stop request is looked for when nothing happens."""
 GOODBYE_S = 1.0
 """For the acknowledgement of `stopped`."""
+MAX_HANG_UPS = 2
+"""Connections in a row that ended sooner than STEADY_S: that is no weak network any more."""
 STEADY_S = 5.0
 """A connection that lasted so long was a good one: the next failure is a first one again."""
 
@@ -76,6 +78,8 @@ class AgentLink:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="agent-link", daemon=True)
         self._is_refused = False
+        self._hang_ups = 0
+        self._connected_s = 0.0
         self.trouble = "not connected yet"
         self._say_status("online")
 
@@ -115,7 +119,7 @@ class AgentLink:
             self._serve_until_lost(answer)
 
     def _serve_until_lost(self, connection: Connection) -> None:
-        begin_s = time.monotonic()
+        self._connected_s = time.monotonic()
         self._connection = connection
         try:
             lost = self._serve(connection)
@@ -127,10 +131,26 @@ class AgentLink:
             connection.close()
         if lost is None:
             return
-        if time.monotonic() - begin_s > STEADY_S:
+        self._hang_ups += 1
+        if self._is_steady:
+            self._hang_ups = 0
             self._backoff.reset()
-        self._note_trouble(f"connection lost: {lost}")
+        if not self._is_refused:  # else the refusal is why
+            self._note_trouble(self._why_lost(lost))
         self._stopping.wait(self._backoff.next_s())
+
+    @property
+    def _is_steady(self) -> bool:
+        return time.monotonic() - self._connected_s > STEADY_S
+
+    def _why_lost(self, lost: str) -> str:
+        """Tell a refusal from a weak network: mosquitto 2.0.11 hangs up on what its ACL denies."""
+        if self._hang_ups < MAX_HANG_UPS:
+            return f"connection lost: {lost}"
+        return (
+            f"the broker hangs up again and again: {lost}; {_ACL_ADVICE}, and nobody else may use "
+            f"the client id {self._client_id!r}"
+        )
 
     def _serve(self, connection: Connection) -> str | None:
         """Work until told to stop (None) or until the connection is lost (why)."""
@@ -143,13 +163,17 @@ class AgentLink:
             lost = self._take_events(connection)
             if lost is not None:
                 return lost
+            self._judge()
+        self._say_goodbye(connection)
+        return None
+
+    def _say_goodbye(self, connection: Connection) -> None:
         self._say_status("stopped")
         self._publish_changed(connection)
         end_s = time.monotonic() + GOODBYE_S
         while self._unacked and time.monotonic() < end_s:
             if self._take_events(connection) is not None:
-                break
-        return None
+                return
 
     def _publish_changed(self, connection: Connection) -> None:
         for topic, payload in self._retained.take_changed():
@@ -173,8 +197,6 @@ class AgentLink:
             if event.refusal is not None:
                 self._is_refused = True
                 self._note_trouble(f"publish refused: {event.refusal} ({topic}); {_ACL_ADVICE}")
-            elif topic is not None and not self._unacked:
-                self._note_success()
         elif isinstance(event, SubscriptionRefused):
             self._is_refused = True
             self._note_trouble(
@@ -201,8 +223,10 @@ class AgentLink:
         _log.log(logging.DEBUG if why == self.trouble else logging.WARNING, "MQTT: %s", why)
         self.trouble = why
 
-    def _note_success(self) -> None:
-        if self.trouble and not self._is_refused:
+    def _judge(self) -> None:
+        """Say once that it works: all is acknowledged, and the broker has not just hung up."""
+        is_doubtful = self._hang_ups >= MAX_HANG_UPS and not self._is_steady
+        if self.trouble and not (self._unacked or self._is_refused or is_doubtful):
             _log.info("MQTT: agent connected to %s:%d", self._settings.host, self._settings.port)
             self.trouble = ""
 

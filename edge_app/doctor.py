@@ -76,8 +76,8 @@ def print_table(checks: list[Check], console: Console | None = None) -> None:
 
 
 def _machine_questions() -> list[Question]:
-    pylon = "For Basler cameras: install the extra `cameras` (pypylon)."
-    av = "For network cameras: install the extra `cameras` (av)."
+    pylon = "For Basler cameras: install the extra `basler` (pypylon)."
+    av = "For network cameras: install the extra `rtsp` (av)."
     return [
         ("OpenCV", check_opencv),
         ("pypylon", lambda: check_module("pypylon", "pypylon", "pypylon", pylon)),

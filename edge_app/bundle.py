@@ -67,19 +67,23 @@ class Bundle:
 
 
 def read_bundle(
-    path: Path, limits: BundleLimits | None = None, trust: TrustPolicy | None = None
+    path: Path,
+    limits: BundleLimits | None = None,
+    trust: TrustPolicy | None = None,
+    may_be_unsigned: bool = False,
 ) -> Bundle:
     """Return the bundle at `path` with every member's digest checked.
 
     Args:
         trust: with it an unsigned bundle, or one signed by nobody trusted, is refused before
             anything in it is parsed. None: a signature is not looked at.
+        may_be_unsigned: accept a bundle without a signature in spite of `trust`.
 
     Raises:
         BundleError: it is missing, too large, damaged, incomplete, altered or not trusted; the
             message names the extra, missing and changed files.
     """
-    found = read_contents(path, limits or BundleLimits(), trust, keeps_all=True)
+    found = read_contents(path, limits or BundleLimits(), trust, True, may_be_unsigned)
     return Bundle(found.sha256, found.manifest, found.files, found.has_signature, found.verified)
 
 

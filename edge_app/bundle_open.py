@@ -26,7 +26,6 @@ def open_bundle(path: Path, config: BundleConfig, device: DeviceName) -> Bundle:
         BundleError: nothing vouches for it, it is meant for others, or see `read_bundle`.
         ConfigError: the trusted keys cannot be read.
     """
-    limits = limits_of(config)
     trust = trust_of(config)
     if trust is None and not config.allow_unsigned:
         raise BundleError(
@@ -34,9 +33,7 @@ def open_bundle(path: Path, config: BundleConfig, device: DeviceName) -> Bundle:
             "in bundle.trusted_keys_dir, or set bundle.allow_unsigned = true if you trust where "
             "it comes from."
         )
-    bundle = read_bundle(path, limits, None if config.allow_unsigned else trust)
-    if trust is not None and bundle.is_signed and bundle.verified is None:
-        bundle = read_bundle(path, limits, trust)
+    bundle = read_bundle(path, limits_of(config), trust, config.allow_unsigned)
     check_target(bundle.manifest, device)
     _warn(bundle, path)
     return bundle

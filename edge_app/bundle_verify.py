@@ -93,12 +93,21 @@ def verify_bundle(
 
 
 def read_contents(
-    path: Path, limits: BundleLimits, trust: TrustPolicy | None, keeps_all: bool
+    path: Path,
+    limits: BundleLimits,
+    trust: TrustPolicy | None,
+    keeps_all: bool,
+    may_be_unsigned: bool = False,
 ) -> Contents:
     """Return a bundle's members, checked against its signature (with `trust`) and its manifest.
 
+    Args:
+        trust: without it a signature is left unread.
+        keeps_all: keep every member's bytes, not the graphs' alone.
+        may_be_unsigned: a bundle without a signature is accepted in spite of `trust`.
+
     Raises:
-        BundleError: as `verify_bundle`; without `trust` a signature is left unread.
+        BundleError: as `verify_bundle`.
     """
     label = path.name
     with _opened(path, limits) as reader:
@@ -108,7 +117,8 @@ def read_contents(
             text = _small(reader, entry, MAX_SIGNATURE_BYTES, label)
             body_offset = reader.position
             entry = reader.next_entry()
-        signed = _signed(text, trust, label) if trust is not None else None
+        is_waived = text is None and may_be_unsigned
+        signed = None if trust is None or is_waived else _signed(text, trust, label)
         members = _Members(reader, limits, label, keeps_all)
         while entry is not None:
             members.add(entry)

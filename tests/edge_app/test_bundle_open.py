@@ -14,7 +14,9 @@ from signing import Signer, write_signed
 from deploy.keys import generate_key, load_private_key
 from edge_app.bundle import Bundle
 from edge_app.bundle_open import how_signed, open_bundle
+from edge_app.config import config_of
 from edge_app.config_model import BundleConfig
+from edge_app.doctor_checks import check_bundle
 from edge_app.errors import BundleError
 from edge_app.mqtt.topics import DeviceName
 from edge_app.signature import SigningTerms
@@ -81,6 +83,50 @@ def test_an_expired_bundle_goes_on_judging(
     with caplog.at_level(logging.WARNING):
         assert opened(path, True, False).verified is not None
     assert "still judging with an expired bundle" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("signer", "allow_unsigned", "state", "told"),
+    [
+        ("ours", False, "ok", "signed: by key"),
+        ("stranger", True, "fail", "not trusted here"),
+        (None, False, "fail", "it is not signed"),
+        (None, True, "warning", "signed: no"),
+    ],
+)
+def test_the_doctor_says_who_vouches(
+    tmp_path: Path, ours: Signer, signer: str | None, allow_unsigned: bool, state: str, told: str
+) -> None:
+    """The doctor opens the bundle as `run` would and names the key."""
+    path = tmp_path / "a.bundle"
+    if signer is None:
+        write_bright_bundle(path)
+    else:
+        write_signed(path, ours if signer == "ours" else Signer(signer))
+    document = {
+        "device": {"site": "graz", "line": "l2", "device": "d3"},
+        "bundle": {
+            "path": "a.bundle",
+            "trusted_keys_dir": "keys",
+            "allow_unsigned": allow_unsigned,
+        },
+        "camera": [{"name": "cam1", "url": "folder:in"}],
+    }
+    check = check_bundle(config_of(document, tmp_path, "test"))
+    assert (check.state, told in check.detail) == (state, True), check
+
+
+def test_the_doctor_misses_the_keys(tmp_path: Path) -> None:
+    """A folder of keys that is not there is a failed check with its reason."""
+    write_bright_bundle(tmp_path / "a.bundle")
+    document = {
+        "device": {"site": "graz", "line": "l2", "device": "d3"},
+        "bundle": {"path": "a.bundle", "trusted_keys_dir": "keys"},
+        "camera": [{"name": "cam1", "url": "folder:in"}],
+    }
+    check = check_bundle(config_of(document, tmp_path, "test"))
+    assert check.state == "fail"
+    assert "trusted keys in" in check.detail
 
 
 def inspect(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:

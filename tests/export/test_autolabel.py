@@ -166,6 +166,16 @@ def test_separate_parts_do_not_fill_the_frame(tmp_path: Path) -> None:
     assert "8 of 8" in reason
 
 
+def test_parts_cut_by_the_border_in_half_of_the_pictures_do_not_fill_the_frame(
+    tmp_path: Path,
+) -> None:
+    """A badly aimed camera is no reason to inspect the background as product."""
+    cut = [drawn([((10.0 + i, 120.0), 0.0)], seed=50 + i) for i in range(8)]
+    fills, reason = product_fills_frame(saved(tmp_path, ordinary(8) + cut))
+    assert not fills
+    assert "8 more at the border" in reason
+
+
 def test_a_texture_fills_the_frame(tmp_path: Path) -> None:
     """Pictures of nothing but surface, of mixed sizes, need no detector."""
     rng = np.random.default_rng(2)

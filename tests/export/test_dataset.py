@@ -69,6 +69,26 @@ def test_copies_corrupt_files_and_sizes_are_told(tmp_path: Path) -> None:
     assert "only 23 good pictures" in told
 
 
+def test_a_folder_of_defects_is_refused(tmp_path: Path) -> None:
+    """`crack` beside `good`, and a kind inside `test`, are named as what they are."""
+    write(tmp_path / "good", 21)
+    write(tmp_path / "crack", 21, start=50)
+    write(tmp_path / "test" / "dent", 21, start=90)
+    for folder in ("crack", "test/dent"):
+        with pytest.raises(DataError, match="looks like a folder of defects"):
+            scan_good_pictures(tmp_path / folder)
+    assert len(scan_good_pictures(tmp_path / "good").pictures) == 21
+
+
+def test_grey_pictures_among_coloured_ones_are_told(tmp_path: Path) -> None:
+    """Two modes in one folder are a warning with the number of each."""
+    write(tmp_path, 20)
+    for i in range(4):
+        grey = np.random.default_rng(i + 99).integers(0, 255, (20, 30), np.uint8)
+        cv2.imwrite(str(tmp_path / f"grey{i}.png"), grey)
+    assert "4 of 24 pictures are grey" in " ".join(scan_good_pictures(tmp_path).warnings)
+
+
 def test_no_folder_at_all(tmp_path: Path) -> None:
     """A path that is not there says which layout was expected."""
     with pytest.raises(DataError, match="Expected DIR/train/good"):

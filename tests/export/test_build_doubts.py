@@ -1,0 +1,163 @@
+"""What a build says of doubtful pictures: cut parts, two products, defects among the good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from calibration.threshold import choose_threshold
+from edge_app.errors import DataError
+from edge_app.records import Detection, F64Array, U8Array
+from export.assemble import warnings_of
+from export.crop_checks import two_products
+from export.crops import find_parts
+from export.dataset import Picture, scan_good_pictures
+from export.defect_pictures import scan_defects
+from export.finding import label_step, parts_step
+from export.thresholds import Calibration, Scored, calibrate
+from export.workspace import Workspace
+
+HW = (100, 200)
+
+
+class AlwaysThere:
+    """Finds one box, the same in every picture unless a picture's first pixel says otherwise."""
+
+    def __init__(self, boxes: list[tuple[float, float, float, float, float] | None]) -> None:
+        self._boxes = boxes
+        self._next = 0
+
+    def find(self, pixels_hwc: U8Array) -> list[Detection]:
+        box = self._boxes[self._next % len(self._boxes)]
+        self._next += 1
+        return [] if box is None else [Detection(box, 0.9)]
+
+
+WHOLE = (100.0, 50.0, 80.0, 30.0, 0.0)
+CORNER_OUT = (100.0, 50.0, 199.0, 30.0, 0.06)
+CUT = (15.0, 50.0, 34.0, 30.0, 0.0)
+"""The visible rest of a part at the left border: inside the picture, but short."""
+
+
+def pictures(folder: Path, count: int) -> list[Picture]:
+    """Write and return `count` different pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        cv2.imwrite(str(folder / f"{i:03d}.png"), rng.integers(0, 255, (*HW, 3), np.uint8))
+    return list(scan_good_pictures(folder).pictures)
+
+
+def test_a_part_cut_by_the_border_is_told_apart_from_a_missing_one(tmp_path: Path) -> None:
+    """Whole, cut and empty pictures are counted each for itself, and named."""
+    some = pictures(tmp_path, 21)
+    found = find_parts(AlwaysThere([WHOLE, CUT, None]), some, False, lambda _: None)
+    assert len(found.parts) == len(found.cut) == len(found.empty) == 7
+    assert "touches the border and was not used: 001.png" in " ".join(found.warnings)
+
+
+def test_a_box_whose_corner_holds_background_beyond_the_border_is_whole(tmp_path: Path) -> None:
+    """A long part that nearly fills its picture is used although its box reaches over."""
+    found = find_parts(AlwaysThere([CORNER_OUT]), pictures(tmp_path, 20), False, lambda _: None)
+    assert len(found.parts) == 20
+
+
+def test_hardly_any_whole_part_ends_the_build(tmp_path: Path) -> None:
+    """Half of 30 parts cut leaves 15: refused, with what to do."""
+    some = pictures(tmp_path / "data", 30)
+    space = Workspace(tmp_path / "work", lambda *_: None)
+    with pytest.raises(DataError, match=r"in 15 of 30 pictures the part touches the border"):
+        parts_step(space, AlwaysThere([WHOLE, CUT]), "", some, False)
+
+
+def drawn(at_xy: tuple[int, int], size_xy: tuple[int, int], seed: int) -> U8Array:
+    """Return one bright bar on a dark belt."""
+    rng = np.random.default_rng(seed)
+    pixels = np.clip(rng.normal(60, 4, (160, 240, 3)), 0, 255).astype(np.uint8)
+    (x, y), (w, h) = at_xy, size_xy
+    pixels[max(0, y) : y + h, max(0, x) : x + w] = 210
+    return pixels
+
+
+def test_two_products_of_two_sizes_are_told_from_the_labels(tmp_path: Path) -> None:
+    """A third of the pictures shows a bar twice as large: left out, and said why."""
+    good = tmp_path / "data"
+    good.mkdir()
+    for i in range(30):
+        size = (110, 60) if i % 3 == 0 else (70, 30)
+        cv2.imwrite(str(good / f"{i:02d}.png"), drawn((40 + i, 30 + i), size, i))
+    scanned = scan_good_pictures(good)
+    space = Workspace(tmp_path / "work", lambda *_: None)
+    labels = label_step(space, scanned, scanned.pictures, "auto")
+    assert not labels.fills_frame
+    (warning,) = labels.warnings
+    assert "10 of 30 pictures were left out" in warning
+    assert (tmp_path / "work" / "labels" / "overview.png").is_file()
+    assert len(list((tmp_path / "work" / "labels" / "yolo_obb").glob("*.txt"))) == 20
+
+
+def crops(count: int, seed: int, has_slot: bool) -> list[U8Array]:
+    """Return grey upright crops with noise and varying light, with or without a dark slot."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(count):
+        crop = np.full((64, 128, 3), 150.0) * rng.uniform(0.8, 1.2) + rng.normal(0, 6, (64, 128, 3))
+        crop[20:40, 20:60] *= 0.7
+        if has_slot:
+            crop[20:44, 80:110] *= 0.5
+        made.append(np.clip(crop, 0, 255).astype(np.uint8))
+    return made
+
+
+def test_two_products_of_one_shape_are_told_from_the_crops() -> None:
+    """One in four has a slot: two groups with nothing between them."""
+    (warning,) = two_products(crops(60, 0, False) + crops(20, 1, True))
+    assert "two groups (60 and 20)" in warning
+
+
+def test_one_product_under_changing_light_is_one_product() -> None:
+    """Brightness that varies by a fifth makes no second product."""
+    assert two_products(crops(80, 2, False)) == ()
+
+
+def calibrated(good: F64Array, bad: F64Array, source: str = "pseudo-anomalies") -> Calibration:
+    return calibrate(Scored(good, good), Scored(bad, bad), 0.05, source)
+
+
+def test_defects_among_the_good_parts_are_named() -> None:
+    """Two held-back parts far above the rest are named for a person to look at."""
+    good = np.append(np.random.default_rng(0).normal(1, 0.1, 60), [9.0, 7.0])
+    names = [f"{i}.png" for i in range(62)]
+    told = " ".join(warnings_of(calibrated(good, np.full(62, 20.0)), names))
+    assert "2 of 62 held-back good parts are far stranger" in told
+    assert "60.png, 61.png" in told
+
+
+def test_many_strange_good_parts_question_the_folder() -> None:
+    """A quarter of them far off: is this a folder of good parts?"""
+    good = np.append(np.random.default_rng(0).normal(1, 0.1, 60), np.linspace(5, 9, 20))
+    told = " ".join(warnings_of(calibrated(good, np.full(80, 20.0)), ["x.png"] * 80))
+    assert "is this a folder of good parts only?" in told
+
+
+def test_the_manifest_says_which_defects_chose_the_threshold(tmp_path: Path) -> None:
+    """Real defects are counted by kind; masks beside them are no pictures."""
+    for name in ("crack/1.png", "crack/2.png", "crack/2_mask.png", "dent/1.png"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(file), np.full((9, 9, 3), len(name) * 7, np.uint8))
+    real = scan_defects(tmp_path)
+    assert real.kinds == ("crack", "crack", "dent")
+    found = calibrated(np.linspace(0, 1, 50), np.linspace(2, 3, 3), real.told)
+    assert found.thresholds.defects_from == "3 real defects (2 crack, 1 dent)"
+    budget = choose_threshold(np.linspace(0, 1, 50), 0.05).threshold
+    assert found.thresholds.score_threshold > budget  # the grid's middle, not the edge
+
+
+def test_a_missing_folder_of_real_defects_is_an_error(tmp_path: Path) -> None:
+    """A typing error does not silently calibrate on painted defects."""
+    with pytest.raises(DataError, match=r"Real defects: .* is not there"):
+        scan_defects(tmp_path / "none")

@@ -80,6 +80,36 @@ def auroc_interval(good: F64Array, bad: F64Array, seed: int = 0) -> tuple[float,
     return float(low), float(high)
 
 
+def auroc_difference_interval(
+    ours: tuple[F64Array, F64Array], theirs: tuple[F64Array, F64Array], seed: int = 0
+) -> tuple[float, float]:
+    """Return the paired-bootstrap 95 % interval of our AUROC minus theirs.
+
+    Both are judged on the same redrawn pictures, so what is common to them cancels.
+
+    Args:
+        ours: scores of the good (n,) and of the defective (m,) pictures.
+        theirs: another method's scores of the same pictures in the same order.
+
+    Raises:
+        DataError: one is empty, holds a NaN, or the lengths differ.
+    """
+    lengths = [tuple(len(s) for s in pair) for pair in (ours, theirs)]
+    if lengths[0] != lengths[1]:
+        raise DataError(f"Paired scores must be of the same pictures, got {lengths} of them.")
+    n, m = lengths[0]
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(BOOTSTRAP_ROUNDS):
+        at = rng.integers(0, n, n), rng.integers(0, m, m)
+        drawn.append(
+            auroc(ours[0][at[0]], ours[1][at[1]]) - auroc(theirs[0][at[0]], theirs[1][at[1]])
+        )
+    tail = (1 - BOOTSTRAP_SHARE) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return float(low), float(high)
+
+
 def average_precision(curve: Curve) -> float:
     """Return the area under precision over recall as a sum of steps (AUPR), 0..1."""
     return float(np.sum(np.diff(curve.recall, prepend=0.0) * curve.precision))

@@ -20,6 +20,7 @@ from edge_app.offline import Look
 from edge_app.records import Anomaly, Defect
 from export.evaluation_metrics import (
     auroc,
+    auroc_difference_interval,
     auroc_interval,
     average_precision,
     best_f1,
@@ -270,3 +271,21 @@ def test_boxes_meet_regions() -> None:
     assert regions_met(mask, [defect(9, 9, 20, 20)]) == (2, 1, 1)
     assert regions_met(mask, [defect(-9, -9, -2, -2), defect(12, 0, 30, 30)]) == (2, 0, 0)
     assert regions_met(mask, [defect(0, 0, 60, 60)]) == (2, 2, 1)
+
+
+def test_paired_interval_sees_a_difference_that_two_single_intervals_hide() -> None:
+    """Theirs is ours plus a little noise: each AUROC is uncertain, their difference much less."""
+    rng = np.random.default_rng(2)
+    ours = (rng.normal(0, 1, 60), rng.normal(1.5, 1, 60))
+    theirs = (ours[0] + rng.normal(0, 0.05, 60), ours[1] + rng.normal(0, 0.05, 60))
+    low, high = auroc_difference_interval(ours, theirs)
+    assert low < auroc(*ours) - auroc(*theirs) < high
+    alone = auroc_interval(*ours)
+    assert high - low < (alone[1] - alone[0]) / 5
+    assert auroc_difference_interval(ours, ours) == (0.0, 0.0)
+
+
+def test_paired_scores_must_be_of_the_same_pictures() -> None:
+    """Another number of good pictures cannot be paired."""
+    with pytest.raises(DataError, match="same pictures"):
+        auroc_difference_interval((np.ones(3), np.ones(2)), (np.ones(4), np.ones(2)))

@@ -22,11 +22,8 @@ from edge_app.records import AlarmEvent, Frame, FrameReport
 
 _log = logging.getLogger(__name__)
 
-SHARED_POLL_S = 0.01
-"""With several cameras each is asked in turn, so that none waits long for another's frame."""
-
-SINGLE_POLL_S = 0.25
-"""With one camera its queue wakes us; this is only how often a stop request is looked at."""
+IDLE_POLL_S = 0.25
+"""A frame of any camera wakes us; this is only how often a stop request is looked at."""
 
 
 class Line(Protocol):
@@ -116,6 +113,9 @@ class InspectionThread:
         self._show = show
         self._monotonic_ns = monotonic_ns
         self._stop = threading.Event()
+        self._bell = threading.Event()
+        for post in posts:
+            post.grabber.ring(self._bell)
         self._heartbeat_ns = monotonic_ns()
         self._failure: BaseException | None = None
         self._errands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -127,6 +127,7 @@ class InspectionThread:
     def stop(self, timeout_s: float = 5.0) -> None:
         """Ask the thread to end after the part in hand, and wait for it."""
         self._stop.set()
+        self._bell.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
@@ -145,6 +146,7 @@ class InspectionThread:
     def between_parts(self, errand: Callable[[], None]) -> None:
         """Have a quick errand done by this thread, after the frame in hand and before the next."""
         self._errands.put(errand)
+        self._bell.set()
 
     def exchange(self, name: str, succeed: Succeed) -> None:
         """Put another line in a camera's place; as an errand only. No waiting frame is touched."""
@@ -170,25 +172,32 @@ class InspectionThread:
             while not self._stop.is_set() and not all(p.is_closed for p in self._posts):
                 self._heartbeat_ns = self._monotonic_ns()
                 self._run_errands()
-                for post in self._posts:
-                    self._turn(post)
+                self._bell.clear()
+                turns = [self._turn(post) for post in self._posts]
+                if not any(turns):
+                    self._bell.wait(IDLE_POLL_S)
             for post in self._posts:
                 self._close(post)
         except Exception as error:
             self._failure = error
             _log.exception("inspection ended by an unexpected error")
 
-    def _turn(self, post: Post) -> None:
-        """Give one camera its turn: at most one frame."""
+    def _turn(self, post: Post) -> bool:
+        """Give one camera its turn, at most one frame; tell whether it had one.
+
+        Under overload every camera gets the same number of turns, whatever the others deliver.
+        """
         if post.is_closed:
-            return
-        item = post.grabber.next(SINGLE_POLL_S if len(self._posts) == 1 else SHARED_POLL_S)
+            return False
+        item = post.grabber.next(0.0)
         if item is not None:
             self._take(post, item)
-        elif post.grabber.is_finished():
+            return True
+        if post.grabber.is_finished():
             self._close(post)
             if post.grabber.state() is CameraState.ENDED:
                 self._sink.forget_progress(post.name)
+        return False
 
     def _close(self, post: Post) -> None:
         """Give every part still in the picture, or waiting for us, its verdict; once."""

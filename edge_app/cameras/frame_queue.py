@@ -89,6 +89,9 @@ class FrameQueue:
 
     `Unjudged` records are small and never refused: they wait in order between the frames, and
     count against the depth only where the writer can be made to wait (file).
+
+    Attributes:
+        bell: set whenever something comes or the queue is closed, for a reader of many queues.
     """
 
     def __init__(self, mode: CameraMode, depth: int) -> None:
@@ -98,6 +101,7 @@ class FrameQueue:
         self._frames = 0
         self._is_closed = False
         self._changed = threading.Condition()
+        self.bell: threading.Event | None = None
 
     def __len__(self) -> int:
         """How many frames wait (records of unjudged parts not counted)."""
@@ -144,7 +148,7 @@ class FrameQueue:
         """Nobody waits from now on; what is in can still be taken."""
         with self._changed:
             self._is_closed = True
-            self._changed.notify_all()
+            self._notify()
 
     def _has_room(self) -> bool:
         return (len(self._waiting) if self._mode == "file" else self._frames) < self._depth
@@ -152,8 +156,13 @@ class FrameQueue:
     def _append(self, entry: Waiting, outcome: str) -> str:
         self._waiting.append(entry)
         self._frames += isinstance(entry.item, Frame)
-        self._changed.notify_all()
+        self._notify()
         return outcome
+
+    def _notify(self) -> None:
+        self._changed.notify_all()
+        if self.bell is not None:
+            self.bell.set()
 
     def _replace(self, frame: Frame, now_ns: int) -> str:
         waiting = next(entry for entry in self._waiting if isinstance(entry.item, Frame))

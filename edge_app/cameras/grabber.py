@@ -74,8 +74,7 @@ class Grabber:
             verdict_deadline_s: a triggered part older than this is not judged any more; counted
                 from its arrival here on the monotonic clock, which no time server moves.
             stall_after_s: a live source without a frame for this long is reopened.
-            reconnect_max_s: longest wait between two attempts to open; a local camera's is
-                LOCAL_RETRY_MAX_S at most.
+            reconnect_max_s: longest wait between two openings; of a local camera 1 s at most.
             resume_after: last finished source number; see `Camera.open`.
             on_state: called from the grabber's thread on every change of state.
             health: looks at every picture of a camera; files are shown as they are.
@@ -84,6 +83,7 @@ class Grabber:
         self.name = name
         self._camera = camera
         info = camera.describe()
+        longest_s = LOCAL_RETRY_MAX_S if info.is_local else reconnect_max_s
         self._mode = info.mode
         self._health = health if self._mode != "file" else None
         self._queue = FrameQueue(self._mode, queue_depth)
@@ -91,9 +91,7 @@ class Grabber:
             name,
             self._mode,
             stall_after_s=stall_after_s,
-            reconnect_max_s=min(reconnect_max_s, LOCAL_RETRY_MAX_S)
-            if info.is_local
-            else reconnect_max_s,
+            reconnect_max_s=min(reconnect_max_s, longest_s),
             on_state=on_state,
         )
         self._read_slice_s = min(READ_SLICE_S, stall_after_s / 2)
@@ -121,6 +119,10 @@ class Grabber:
         self._thread.join(JOIN_S)
         if self._thread.is_alive():
             log.error("camera %s: its driver has not returned for %g s", self.name, JOIN_S)
+
+    def ring(self, bell: threading.Event) -> None:
+        """Have `bell` set whenever something comes; before `start` only."""
+        self._queue.bell = bell
 
     def next(self, timeout_s: float) -> Frame | Unjudged | None:
         """Return the next frame, or the next part that cannot be judged; None if none came."""
@@ -206,9 +208,8 @@ class Grabber:
         except FrameCorrupt as error:
             self._pass_on_corrupt(error)
             return self._mode == "live" and self._nothing_came()
-        self._is_corrupt_told = False
+        self._is_corrupt_told, now_ns = False, self._monotonic_ns()
         self._count(frame)
-        now_ns = self._monotonic_ns()
         finding = self._health.look(frame.pixels_hwc, now_ns) if self._health else None
         if finding is not None and not finding.fault.is_usable:
             return self._refuse(frame, finding)

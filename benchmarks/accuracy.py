@@ -63,8 +63,8 @@ class Measured:
         scores: (n,) of the test crops.
         train_s: wall-clock seconds of training and fitting.
         onnx_mb: size of inspector.onnx in 10⁶ bytes.
-        latency_ms: of one crop, median and fastest of LATENCY_RUNS: on a busy machine the fastest is
-            the graph's own.
+        latency_ms: of one crop, median and fastest of LATENCY_RUNS: on a busy machine the fastest
+            is the graph's own.
     """
 
     name: str

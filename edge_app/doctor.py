@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from functools import partial
 
 from rich.console import Console
@@ -30,6 +31,7 @@ from edge_app.doctor_checks import (
     check_state_dir,
     check_tensorrt,
 )
+from edge_app.doctor_keys import check_keys
 
 __all__ = ["Check", "CheckState", "format_json", "has_failed", "print_table", "run_doctor"]
 
@@ -97,6 +99,7 @@ def _config_questions(config: AppConfig) -> list[Question]:
     return [
         *cameras,
         ("bundle", lambda: check_bundle(config)),
+        ("trusted keys", lambda: check_keys(config, datetime.now(timezone.utc))),
         ("disk", lambda: check_state_dir(config)),
         ("secrets", lambda: check_secrets(config)),
         ("broker", lambda: check_broker(config)),

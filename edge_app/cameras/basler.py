@@ -14,8 +14,17 @@ def from_url(url: str, *, name: str) -> IsolatedCamera:
     Raises:
         ConfigError: an unknown option or a wrong value.
     """
+    return IsolatedCamera(driver_of(url), name)
+
+
+def driver_of(url: str) -> IsolatedDriver:
+    """Return what runs in the child for an address.
+
+    Raises:
+        ConfigError: as `from_url`.
+    """
     settings = settings_of(parse_source_url(url))
-    driver = IsolatedDriver(
+    return IsolatedDriver(
         url,
         "edge_app.cameras.drivers.basler",
         settings.as_json(),
@@ -24,4 +33,3 @@ def from_url(url: str, *, name: str) -> IsolatedCamera:
         settings.trigger_timeout_s,
         GVSP_16_BIT_LAST,
     )
-    return IsolatedCamera(driver, name)

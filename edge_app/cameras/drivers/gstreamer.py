@@ -15,8 +15,8 @@ INSTALL = (
     "gstreamer1.0-plugins-good"
 )
 
-START_NS = 10_000_000_000
-"""A camera that has not started its stream after ten seconds will not."""
+START_NS = 1_000_000_000
+"""A pipeline that cannot start says so at once; one that is slow to start goes on in `read`."""
 
 FAILURE_NS = 1_000_000_000
 """How long the reason of a failed start may take to arrive."""

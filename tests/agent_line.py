@@ -95,6 +95,10 @@ class Line:
         model = self.verdicts[-1].model if self.verdicts else None
         return f"{model.product} {model.serial}" if model else None
 
+    def judged_by(self, sha256: str) -> int:
+        """Return how many parts a bundle has judged so far."""
+        return sum(v.model is not None and v.model.bundle_sha256 == sha256 for v in self.verdicts)
+
     @property
     def unjudged(self) -> list[str]:
         """Why parts were not inspected."""

@@ -16,12 +16,12 @@ import pytest
 from bundles import bright_manifest
 from crooked_tar import named, of_kind, prefixed, sized
 from signing import Signer, full_files, members_of, signed_tar, tar_of, trusting
+from victim import Victim, envelope, flip_text, flipped, impersonated, swapped
 
 from edge_app import bundle_verify
 from edge_app.bundle_contents import BundleLimits
 from edge_app.bundle_verify import verify_bundle
 from edge_app.errors import BundleError
-from edge_app.ustar import BLOCK
 
 
 @pytest.fixture
@@ -139,12 +139,8 @@ FILES: dict[str, tuple[Attack, str]] = {
         "changed: manifest.json",
     ),
     "bytes in the padding behind a file": (
-        lambda v: (
-            flipped(v.whole, 2 * BLOCK + len(v.signature) // BLOCK * BLOCK - 1)
-            if len(v.signature) % BLOCK == 0
-            else flipped(v.whole, BLOCK + len(v.signature))
-        ),
-        "something behind bundle.sig that no digest covers",
+        lambda v: flipped(v.whole, v.whole.index(v.members[-1][1]) + len(v.members[-1][1])),
+        "something behind report.html that no digest covers",
     ),
     "bytes behind the end": (lambda v: v.whole + b"x", "something behind its end"),
     "bytes in the zeros of the end": (lambda v: flipped(v.whole, -1), "something behind its end"),

@@ -13,8 +13,9 @@ import numpy as np
 from edge_app.backends.protocol import AnyArray, GraphRunner, check_contract
 from edge_app.crop import Letterbox, letterbox
 from edge_app.errors import ModelError
-from edge_app.obb import as_box, long_side_first, rotated_nms, wrap_half_turn
+from edge_app.obb import as_box, long_side_first, wrap_half_turn
 from edge_app.records import BoxCxcywhr, Detection, F64Array, U8Array
+from edge_app.rotated_nms import rotated_nms
 
 COLUMNS = 7
 """cx, cy, w, h, angle_rad, confidence, class: one row of the graph's output."""

@@ -16,9 +16,7 @@ from __future__ import annotations
 import math
 
 import cv2
-import numpy as np
 
-from edge_app.errors import ShapeError
 from edge_app.records import BoxCxcywhr, F64Array, PointXy
 
 
@@ -72,34 +70,6 @@ def rotated_iou(a: BoxCxcywhr, b: BoxCxcywhr) -> float:
     inter = float(cv2.contourArea(cv2.convexHull(points)))
     union = a[2] * a[3] + b[2] * b[3] - inter
     return inter / union if union > 0 else 0.0
-
-
-def rotated_nms(
-    boxes_cxcywhr: F64Array, scores: F64Array, min_score: float, max_iou: float
-) -> list[int]:
-    """Return the indices of the boxes to keep, best first (greedy rotated NMS).
-
-    Args:
-        boxes_cxcywhr: (n, 5) float64.
-        scores: (n,) float64, 0..1.
-        min_score: boxes below it are dropped first.
-        max_iou: a box overlapping a better one by more is dropped.
-
-    Raises:
-        ShapeError: the arrays do not belong together.
-    """
-    if boxes_cxcywhr.ndim != 2 or boxes_cxcywhr.shape[1] != 5 or len(scores) != len(boxes_cxcywhr):
-        raise ShapeError(
-            f"rotated_nms wants (n, 5) boxes and (n,) scores, got {boxes_cxcywhr.shape} and "
-            f"{scores.shape}"
-        )
-    order = [int(i) for i in np.argsort(-scores, kind="stable") if scores[i] >= min_score]
-    kept: list[int] = []
-    boxes = {i: as_box(boxes_cxcywhr[i]) for i in order}
-    for i in order:
-        if all(rotated_iou(boxes[i], boxes[k]) <= max_iou for k in kept):
-            kept.append(i)
-    return kept
 
 
 def as_box(row: F64Array) -> BoxCxcywhr:

@@ -8,14 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_app.errors import ShapeError
 from edge_app.obb import (
     as_box,
     axis_difference_rad,
     corners_of,
     long_side_first,
     rotated_iou,
-    rotated_nms,
     touches_border,
     wrap_half_turn,
     wrap_turn,
@@ -111,44 +109,6 @@ def test_overlap_is_right_far_from_the_origin() -> None:
     """Coordinates of a large sensor lose no more than a thousandth to float32."""
     a = (8000.0, 6000.0, 300.0, 100.0, 0.7)
     assert rotated_iou(a, a) == pytest.approx(1.0, abs=1e-3)
-
-
-def test_nms_keeps_the_best_of_each_heap_in_order() -> None:
-    """Of two heaps of candidates the best of each stays, best first, the faint one is dropped."""
-    boxes = np.array(
-        [
-            [0, 0, 10, 4, 0.00],
-            [0, 0, 10, 4, 0.05],
-            [50, 0, 10, 4, 1.0],
-            [50, 0, 10, 4, 1.0 + math.pi],
-            [90, 0, 10, 4, 0],
-        ],
-        np.float64,
-    )
-    scores = np.array([0.7, 0.6, 0.8, 0.9, 0.2])
-    assert rotated_nms(boxes, scores, min_score=0.25, max_iou=0.3) == [3, 0]
-
-
-def test_nms_keeps_crossed_long_parts() -> None:
-    """Two long parts lying across each other overlap little and are two parts."""
-    boxes = np.array([[0, 0, 40, 4, 0], [0, 0, 40, 4, math.pi / 2]], np.float64)
-    assert rotated_nms(boxes, np.array([0.9, 0.8]), 0.25, 0.3) == [0, 1]
-
-
-def test_nms_of_nothing_is_nothing() -> None:
-    """No candidates, no parts."""
-    assert rotated_nms(np.zeros((0, 5)), np.zeros(0), 0.25, 0.3) == []
-
-
-@pytest.mark.parametrize(
-    ("boxes", "scores"), [((2, 4), (2,)), ((2, 5), (3,)), ((5,), (1,))], ids=str
-)
-def test_nms_refuses_arrays_that_do_not_belong_together(
-    boxes: tuple[int, ...], scores: tuple[int, ...]
-) -> None:
-    """Wrong shapes are named instead of silently broadcast."""
-    with pytest.raises(ShapeError, match=r"\(n, 5\) boxes"):
-        rotated_nms(np.zeros(boxes), np.zeros(scores), 0.25, 0.3)
 
 
 def test_as_box_gives_plain_floats() -> None:

@@ -1,0 +1,116 @@
+"""Rotated NMS: the same boxes as one pair at a time would keep, all pairs at once."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from edge_app.errors import ShapeError
+from edge_app.obb import as_box, rotated_iou
+from edge_app.rotated_nms import BLOCK, pair_ious, rotated_nms
+
+
+def _boxes(rng: np.random.Generator, count: int, heaps: int) -> np.ndarray:
+    """Return boxes in heaps over a 640 px picture."""
+    middles = np.column_stack(
+        [
+            rng.uniform(0, 640, (heaps, 2)),
+            rng.uniform(20, 90, heaps),
+            rng.uniform(8, 40, heaps),
+            rng.uniform(-3, 3, heaps),
+        ]
+    )
+    chosen = middles[rng.integers(0, heaps, count)]
+    return np.asarray(chosen + rng.normal(0, 1, (count, 5)) * [2, 2, 1, 1, 0.03])
+
+
+def _one_by_one(boxes: np.ndarray, scores: np.ndarray, max_iou: float) -> list[int]:
+    kept: list[int] = []
+    for i in np.argsort(-scores, kind="stable"):
+        if all(rotated_iou(as_box(boxes[i]), as_box(boxes[k])) <= max_iou for k in kept):
+            kept.append(int(i))
+    return kept
+
+
+@pytest.mark.parametrize("heaps", [1, 2, 30, 300])
+def test_same_boxes_as_one_pair_at_a_time(heaps: int) -> None:
+    """Over heaps and spread boxes, in several blocks, the same boxes stay in the same order."""
+    rng = np.random.default_rng(heaps)
+    boxes, scores = _boxes(rng, 4 * BLOCK, heaps), rng.uniform(0.3, 1, 4 * BLOCK)
+    assert rotated_nms(boxes, scores, 0.25, 0.3) == _one_by_one(boxes, scores, 0.3)
+
+
+def test_overlaps_are_those_of_opencv() -> None:
+    """Random pairs agree with OpenCV's polygon intersection to its float32, 1e-3."""
+    rng = np.random.default_rng(5)
+    a, b = _boxes(rng, 500, 8), _boxes(rng, 500, 8)
+    expected = [rotated_iou(as_box(p), as_box(q)) for p, q in zip(a, b, strict=True)]
+    np.testing.assert_allclose(pair_ious(a, b), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ((0, 0, 10, 4, 0), 1.0),
+        ((0, 0, 10, 4, math.pi), 1.0),
+        ((0, 0, 4, 10, math.pi / 2), 1.0),
+        ((5, 0, 10, 4, 0), 1 / 3),
+        ((10, 0, 10, 4, 0), 0.0),
+        ((0, 0, 4, 4, 0), 0.4),
+        ((0, 0, 1, 1, 0.7), 1 / 40),
+        ((0, 0, 0, 0, 0), 0.0),
+        ((99, 0, 10, 4, 0), 0.0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("angle", [0.0, 0.3, 1.0, -2.0])
+def test_overlap_done_on_paper(other: tuple[float, ...], expected: float, angle: float) -> None:
+    """Same box, shared edges, one inside the other, touching and empty ones, at any angle."""
+    a, b = np.array([[0.0, 0, 10, 4, 0]]), np.array([other], np.float64)
+    cos, sin = math.cos(angle), math.sin(angle)
+    for box in (a, b):  # turn the whole scene
+        x, y = box[0, 0], box[0, 1]
+        box[0, 0], box[0, 1] = 300 + x * cos - y * sin, 200 + x * sin + y * cos
+        box[0, 4] += angle
+    assert pair_ious(a, b)[0] == pytest.approx(expected, abs=1e-6)
+    assert pair_ious(b, a)[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_nms_keeps_the_best_of_each_heap_in_order() -> None:
+    """Of two heaps of candidates the best of each stays, best first, the faint one is dropped."""
+    boxes = np.array(
+        [
+            [0, 0, 10, 4, 0.00],
+            [0, 0, 10, 4, 0.05],
+            [50, 0, 10, 4, 1.0],
+            [50, 0, 10, 4, 1.0 + math.pi],
+            [90, 0, 10, 4, 0],
+        ],
+        np.float64,
+    )
+    scores = np.array([0.7, 0.6, 0.8, 0.9, 0.2])
+    assert rotated_nms(boxes, scores, min_score=0.25, max_iou=0.3) == [3, 0]
+
+
+def test_nms_keeps_crossed_long_parts() -> None:
+    """Two long parts lying across each other overlap little and are two parts."""
+    boxes = np.array([[0, 0, 40, 4, 0], [0, 0, 40, 4, math.pi / 2]], np.float64)
+    assert rotated_nms(boxes, np.array([0.9, 0.8]), 0.25, 0.3) == [0, 1]
+
+
+def test_nms_of_nothing_is_nothing() -> None:
+    """No candidates, no parts."""
+    assert rotated_nms(np.zeros((0, 5)), np.zeros(0), 0.25, 0.3) == []
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores"), [((2, 4), (2,)), ((2, 5), (3,)), ((5,), (1,))], ids=str
+)
+def test_nms_refuses_arrays_that_do_not_belong_together(
+    boxes: tuple[int, ...], scores: tuple[int, ...]
+) -> None:
+    """Wrong shapes are named instead of silently broadcast."""
+    with pytest.raises(ShapeError, match=r"\(n, 5\) boxes"):
+        rotated_nms(np.zeros(boxes), np.zeros(scores), 0.25, 0.3)

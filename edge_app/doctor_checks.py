@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge_app.bundle_open import how_signed, open_bundle
+from edge_app.cameras.isolation.process import python_with
 from edge_app.cameras.registry import family_of, open_camera
 from edge_app.clock import clock_is_synchronised
 from edge_app.config_model import AppConfig, CameraConfig
@@ -87,14 +88,20 @@ def check_module(name: str, module: str, package: str, advice: str) -> Check:
 
 
 def check_aravis() -> Check:
-    """Whether GigE Vision cameras can be reached through Aravis."""
+    """Whether GigE Vision cameras can be reached, from the Python that would run their driver."""
     advice = "For GigE Vision cameras: apt install gir1.2-aravis-0.8 python3-gi."
+    python = python_with("gi")
+    program = "import gi; gi.require_version('Aravis', '0.8')"
     try:
-        gi = importlib.import_module("gi")
-        gi.require_version("Aravis", "0.8")
-    except (ImportError, ValueError) as error:
+        done = subprocess.run(
+            [python, "-I", "-c", program], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
         return Check("Aravis", "absent", f"Aravis is not usable: {error}.", advice)
-    return Check("Aravis", "ok", "Aravis 0.8 is installed.")
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        return Check("Aravis", "absent", f"Aravis is not usable: {why}.", advice)
+    return Check("Aravis", "ok", f"Aravis 0.8 is installed for {python}.")
 
 
 def check_onnxruntime() -> Check:

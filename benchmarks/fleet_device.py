@@ -1,6 +1,6 @@
 """A simulated device: real link, puller, downloader and store; only the installing is pretended.
 
-A bundle whose bytes begin with `BAD` fails the pretended golden check; all others are committed.
+Bundles that are named as bad fail the pretended golden check; all others are committed.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import hashlib
 import ssl
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from edge_app.agent.download import Downloader
@@ -20,7 +21,6 @@ from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.timestamps import rfc3339
 from edge_app.mqtt.topics import DeviceName
 
-BAD = b"BAD"
 WAY: tuple[DeployState, ...] = ("verifying", "self_check", "shadow", "switching", "probation")
 
 
@@ -30,6 +30,7 @@ class SimulatedDevice:
     Args:
         folder: its store.
         step_s: how long each state of an installation lasts.
+        bad: digests of bundles that fail.
 
     Attributes:
         installs: digests of the files that were handed over, in order.
@@ -44,12 +45,14 @@ class SimulatedDevice:
         tls: ssl.SSLContext | None = None,
         step_s: float = 0.0,
         slots: tuple[str, ...] = ("main",),
+        bad: Collection[str] = (),
     ) -> None:
         self.who = who
         self.installs: list[str] = []
         self.store = Store(folder)
         self.store.prepare(slots)
         self._step_s = step_s
+        self._bad = bad
         downloader = Downloader(self.store.incoming, rules, tls)
         self.side = PushSide(settings, who, self.store, downloader, slots, self._install)
 
@@ -65,13 +68,12 @@ class SimulatedDevice:
         threading.Thread(target=self._pretend, args=(file, slot), daemon=True).start()
 
     def _pretend(self, file: Path, slot: str) -> None:
-        content = file.read_bytes()
-        sha256 = hashlib.sha256(content).hexdigest()
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
         self.installs.append(sha256)
         for state in WAY:
             self._report(slot, state, sha256)
             time.sleep(self._step_s)
-            if state == "self_check" and content.startswith(BAD):
+            if state == "self_check" and sha256 in self._bad:
                 file.unlink()
                 self._report(slot, "refused", sha256, "golden set: 3 verdicts differ")
                 return

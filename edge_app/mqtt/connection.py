@@ -183,6 +183,15 @@ class Connection:
         self._client.on_disconnect = None
         self._client.disconnect()
         self._client.loop_stop()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Forget the callbacks: paho closes its socket pair in `__del__`, which must not have to
+        wait for the collector of cycles."""
+        self._client.on_connect = None
+        self._client.on_publish = None
+        self._client.on_subscribe = None
+        self._client.on_message = None
 
     def _on_connect(
         self, _c: Client, _u: Any, _f: ConnectFlags, reason: ReasonCode, _p: Properties | None

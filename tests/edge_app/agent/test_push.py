@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from file_servers import FaultyHandler, serving, status, whole
 from pointers import PAYLOAD, pointer
 from processes import SCRIPT_ENVIRONMENT
 
-from benchmarks.fleet_device import BAD, SimulatedDevice
+from benchmarks.fleet_device import SimulatedDevice
 from edge_app.agent.download_rules import DownloadRules
 from edge_app.mqtt.deploy_messages import Desired
 from edge_app.mqtt.settings import MqttSettings
@@ -86,9 +87,9 @@ def start(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Start]:
     """Return a function that starts a device on one and the same store."""
     started: list[SimulatedDevice] = []
 
-    def make(slots: tuple[str, ...] = ("main",)) -> SimulatedDevice:
+    def make(slots: tuple[str, ...] = ("main",), bad: Collection[str] = ()) -> SimulatedDevice:
         settings = MqttSettings(HOST, mosquitto.port, reconnect_min_s=0.1, reconnect_max_s=0.3)
-        device = SimulatedDevice(WHO, settings, tmp_path / "store", RULES, slots=slots)
+        device = SimulatedDevice(WHO, settings, tmp_path / "store", RULES, slots=slots, bad=bad)
         started.append(device)
         device.start()
         return device
@@ -132,8 +133,8 @@ def test_a_pointer_placed_while_the_device_is_away_is_found_at_its_start(
 
 def test_a_refused_bundle_leaves_the_old_one_and_says_why(station: Station, start: Start) -> None:
     """The agent's refusal reaches the station; the slot's bundle stays; nothing is left behind."""
-    device = start()
-    bad = BAD + PAYLOAD
+    bad = PAYLOAD[::-1]
+    device = start(bad={hashlib.sha256(bad).hexdigest()})
     with serving(whole(PAYLOAD)) as server, serving(whole(bad)) as bad_server:
         good = pointer(server.url)
         station.place(good)

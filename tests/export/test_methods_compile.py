@@ -1,0 +1,43 @@
+"""Every method's graph through NVIDIA's own parser and builder, and against JetPack 6's list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
+from method_parts import CROP_HW, train
+
+from calibration.operators import problems_for_tensorrt
+from edge_app.backends.tensorrt_build import EngineOptions, build_engine
+from export.methods.autoencoder import AutoencoderMethod, AutoencoderSettings
+from export.methods.cutpaste import CutPaste, CutPasteSettings
+from export.methods.draem import Draem, DraemSettings
+from export.methods.onnx_file import write_graph
+from export.methods.padim import PaDiM, PaDiMSettings
+from export.methods.patchcore import PatchCore, PatchCoreSettings
+from export.methods.protocol import Method
+from export.methods.simplenet import SimpleNet, SimpleNetSettings
+
+pytestmark = pytest.mark.train
+
+SMALL: dict[str, Method] = {
+    "patchcore": PatchCore(settings=PatchCoreSettings(coreset=50)),
+    "padim": PaDiM(settings=PaDiMSettings(dimensions=40)),
+    "cutpaste": CutPaste(settings=CutPasteSettings(batch=2)),
+    "simplenet": SimpleNet(settings=SimpleNetSettings(batch=2)),
+    "draem": Draem(settings=DraemSettings(widths=(4, 4), batch=2)),
+    "autoencoder-ssim": AutoencoderMethod("autoencoder-ssim", AutoencoderSettings(latent=8)),
+}
+"""The variants that are left out have the same operators."""
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_graph_compiles_ahead_of_time(name: str, tmp_path: Path) -> None:
+    """The graph becomes an engine for an Ampere GPU, and TensorRT 10.3 lists every operator."""
+    path = tmp_path / "inspector.onnx"
+    write_graph(train(SMALL[name], tmp_path, steps=1), CROP_HW, path)
+    graph = path.read_bytes()
+    assert problems_for_tensorrt(graph) == ()
+    tensorrt_rtx()
+    assert build_engine(graph, EngineOptions(compute_capability=AHEAD_OF_TIME)).plan

@@ -38,8 +38,9 @@ from export.yolo_dataset import LabelledPicture, read_dataset
 
 BATCH = 16
 CLIP_NORM = 10.0
-GAINS = {"box": 7.5, "cls": 0.5, "dfl": 1.5, "angle": 1.0}
-"""Ultralytics' weights of the four losses."""
+GAINS = {"box": 7.5, "cls": 0.5, "dfl": 1.5, "angle": 4.0}
+"""Ultralytics' weights of the four losses, the angle's times 4: on the simulated square part the
+worst twentieth of the angles was off by 16° with 1 and by 5° with 4."""
 
 WANTED_STEPS = 320
 CPU_THREADS = 2

@@ -9,8 +9,11 @@ import numpy as np
 
 from edge_app.records import F32Array, U8Array
 
-SPARSE_SIDE = 256
+SPARSE_SIDE = 128
 """Longer side, in pixels, of the sparse picture that every frame's brightness is read from."""
+
+THUMB_SIDE = 256
+"""Longer side of the averaged picture scenes are compared by: 1 % of the width is 2.6 pixels."""
 
 EXTREME_SHARE = 0.001
 """Share of pixels left out at either end: hot pixels and glints say nothing of the picture."""
@@ -23,7 +26,7 @@ CENTRE_SHARE = 0.5
 
 
 def sparse_grey(pixels_hwc: U8Array) -> U8Array:
-    """Return every k-th pixel as grey, (h', w') uint8 with at most about SPARSE_SIDE a side.
+    """Return every k-th pixel as grey, (h', w') uint8 with about SPARSE_SIDE a side.
 
     Nothing is averaged: a small bright or dark spot keeps its value.
     """
@@ -92,9 +95,9 @@ def sharpness(grey_hw: U8Array) -> Sharpness:
 
 
 def thumbnail(grey_hw: U8Array) -> F32Array:
-    """Return the picture averaged down to at most SPARSE_SIDE a side, float32."""
+    """Return the picture averaged down to at most THUMB_SIDE a side, float32."""
     h, w = grey_hw.shape
-    scale = min(1.0, SPARSE_SIDE / max(h, w))
+    scale = min(1.0, THUMB_SIDE / max(h, w))
     size_wh = (max(1, round(w * scale)), max(1, round(h * scale)))
     small = cv2.resize(grey_hw, size_wh, interpolation=cv2.INTER_AREA)
     return np.asarray(small, dtype=np.float32)

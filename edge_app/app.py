@@ -95,6 +95,7 @@ class EdgeApp:
         sources = cameras or {c.name: open_configured(c) for c in config.cameras}
         self.page_state = PageState()
         self._is_safe = True
+        self._troubled: set[str] = set()
         self._evidence = _open_evidence(config)
         self._info = _info(sources, config)
         self._publisher = self._make_publisher()
@@ -211,6 +212,7 @@ class EdgeApp:
 
     def _show(self, report: FrameReport) -> None:
         self._counters[report.frame.camera].count(report)
+        self._tell_trouble(report)
         self.page_state.show(report)
         self._slots.observe(report)
         if self._publisher and self._config.mqtt.publish_results:
@@ -226,6 +228,16 @@ class EdgeApp:
                 )
         for observer in self._observers:
             observer(report)
+
+    def _tell_trouble(self, report: FrameReport) -> None:
+        """Say `degraded` while a detector fails: on a belt nobody knows what passes unseen."""
+        camera = report.frame.camera
+        if not report.timings_ms or bool(report.trouble) == (camera in self._troubled):
+            return
+        self._troubled ^= {camera}
+        why = f"{camera}: the detector fails, parts pass unseen" if report.trouble else None
+        if self._publisher:
+            self._publisher.set_degraded(why, f"detector of {camera}")
 
     def _tell_health(self) -> None:
         dropped = self._publisher.messages_dropped if self._publisher else 0

@@ -153,6 +153,7 @@ class InspectionLine:
             finished=finished,
             events=(*events, *last_events),
             timings_ms=clock.timings_ms,
+            trouble=trouble,
         )
 
     def miss(self, frame: Frame, reason: str) -> FrameReport:

@@ -248,6 +248,7 @@ class FrameReport:
         finished: parts that left with this frame, with their final verdict.
         events: alarm events caused by this frame.
         timings_ms: stage name → milliseconds.
+        trouble: why nobody knows which parts the frame shows ("model_error"); "" if all is well.
     """
 
     frame: Frame
@@ -258,6 +259,7 @@ class FrameReport:
     finished: tuple[PartVerdict, ...]
     events: tuple[AlarmEvent, ...]
     timings_ms: dict[str, float] = field(default_factory=dict)
+    trouble: str = ""
 
 
 JsonObject = dict[str, Any]

@@ -90,7 +90,7 @@ class Publisher:
         self._stop_at_s = float("inf")
         self._retry_at_s = 0.0
         self._thread = threading.Thread(target=self._run, name="mqtt-publisher", daemon=True)
-        self._app_reason: str | None = None
+        self._app_reasons: dict[str, str] = {}
         self._refusal: str | None = None
         self._is_refused_now = False
         self._hang_ups = 0
@@ -165,9 +165,14 @@ class Publisher:
         self._retained.set(self._topics.alarm_level(camera), message)
         self.wake()
 
-    def set_degraded(self, reason: str | None) -> None:
-        """Publish the status `degraded` for a reason of the app's own; None takes it back."""
-        self._app_reason = reason
+    def set_degraded(self, reason: str | None, source: str = "app") -> None:
+        """Publish the status `degraded` for a reason of the app's own; None takes it back.
+
+        Args:
+            source: whose reason it is; each takes back its own only.
+        """
+        reasons = {**self._app_reasons, source: reason}
+        self._app_reasons = {name: why for name, why in reasons.items() if why is not None}
         self.wake()
 
     def publish_result(self, result: PartResult) -> None:
@@ -303,8 +308,8 @@ class Publisher:
             self._note_trouble(f"degraded: {reason}", reason)
         elif delivery.is_proven:
             self._note_success()
-        status_reason = reason or self._app_reason
-        self._set_status("degraded" if status_reason else "online", status_reason or "")
+        status_reason = reason or "; ".join(self._app_reasons.values())
+        self._set_status("degraded" if status_reason else "online", status_reason)
 
     def _refuse(self, text: str) -> None:
         """Remember a refusal until a later connection proves that it is over."""

@@ -174,6 +174,23 @@ def test_a_reason_of_the_apps_own_makes_the_status_degraded(
     listener.close()
 
 
+def test_each_source_of_trouble_takes_back_its_own_reason_only(
+    mosquitto: Mosquitto, start_publisher: Start
+) -> None:
+    """The alarm store works again while a detector still fails: still degraded, for that reason."""
+    listener = Listener(mosquitto.port, f"{ROOT}/status")
+    publisher = start_publisher(mosquitto.port)
+    wait_until(lambda: publisher.state == "connected")
+    publisher.set_degraded("alarm store cannot be written")
+    publisher.set_degraded("cam1: the detector fails", "detector of cam1")
+    wait_until(lambda: any("; " in b["reason"] for b in listener.bodies("/status")))
+    publisher.set_degraded(None)
+    wait_until(lambda: listener.bodies("/status")[-1]["reason"] == "cam1: the detector fails")
+    publisher.set_degraded(None, "detector of cam1")
+    wait_until(lambda: listener.bodies("/status")[-1]["state"] == "online")
+    listener.close()
+
+
 def test_a_message_that_cannot_be_sent_does_not_end_the_publisher(
     mosquitto: Mosquitto, outbox: Outbox, start_publisher: Start
 ) -> None:

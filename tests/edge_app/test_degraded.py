@@ -1,0 +1,80 @@
+"""A detector that fails on a belt: the device says that it is degraded."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from brokers import HOST, Listener, Mosquitto, wait_until
+from bundles import write_bright_bundle
+
+from edge_app.app import EdgeApp
+from edge_app.config import load_config
+from edge_app.errors import ModelError
+from edge_app.records import Detection, U8Array
+
+
+class FailingNow:
+    """A detector whose graph fails while `is_failing`; it finds nothing otherwise."""
+
+    def __init__(self) -> None:
+        self.is_failing = threading.Event()
+
+    def find(self, pixels_hwc: U8Array) -> list[Detection]:
+        if self.is_failing.is_set():
+            raise ModelError("the graph failed")
+        return []
+
+
+def test_a_failing_detector_on_a_belt_is_degraded_until_it_works_again(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """`status` says degraded and which camera; one part is NOT_INSPECTED; then online again."""
+    write_bright_bundle(tmp_path / "a.bundle")
+    config = tmp_path / "edge-app.toml"
+    config.write_text(
+        f"""
+[device]
+site = "graz"
+line = "l2"
+device = "d3"
+state_dir = "state"
+[bundle]
+path = "a.bundle"
+allow_unsigned = true
+[[camera]]
+name = "belt1"
+url = "sim:round?fps=10"
+[mqtt]
+host = "{HOST}"
+port = {mosquitto.port}
+[page]
+enabled = false
+[outbox]
+reserve_mb = 1
+"""
+    )
+    listener = Listener(mosquitto.port, "inspect/v1/graz/l2/d3/#")
+    app = EdgeApp(load_config(config))
+    finder = FailingNow()
+    app._posts[0].line._finder = finder  # type: ignore[attr-defined]
+    thread = threading.Thread(target=app.run)
+    thread.start()
+
+    def said() -> list[tuple[str, str]]:
+        return [(b["state"], b["reason"]) for b in listener.bodies("/status")]
+
+    try:
+        wait_until(lambda: said() == [("online", "")], 20)
+        finder.is_failing.set()
+        wait_until(lambda: len(said()) == 2, 20)
+        finder.is_failing.clear()
+        wait_until(lambda: len(said()) == 3, 20)
+    finally:
+        app.stop()
+        thread.join(20)
+    assert said()[1] == ("degraded", "belt1: the detector fails, parts pass unseen")
+    assert said()[2] == ("online", "")
+    alerts = [a for a in listener.bodies("/cam/belt1/alert") if a["event"] == "new"]
+    assert "model_error" in {a["reason"] for a in alerts}
+    listener.close()

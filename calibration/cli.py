@@ -74,8 +74,8 @@ def _thresholds(args: argparse.Namespace) -> int:
     )
     if not choice.is_guaranteed:
         print(
-            f"warning: too few parts to guarantee {choice.budget_rate:.3%}; "
-            f"{choice.needed_count} would do",
+            f"warning: {choice.budget_rate:.3%} is {choice.promise}: {choice.good_count} parts can "
+            f"guarantee {choice.smallest_rate:.3%} at best; {choice.needed_count} would do",
             file=sys.stderr,
         )
     if done.not_inspected:

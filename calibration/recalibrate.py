@@ -89,6 +89,7 @@ def recalibrate(
         false_alarm_rate=false_alarm_rate,
         calibration_scores=tuple(sorted(float(s) for s in found.scores)),
         defects_from=old.defects_from,
+        promise=choice.promise,
         softmax_threshold=old.softmax_threshold,
     )
     changed = variant.model_copy(
@@ -97,7 +98,8 @@ def recalibrate(
     note = (
         f"{thresholds.threshold_id}: threshold {choice.threshold:.4f} set from "
         f"{choice.good_count} good parts ({choice.false_alarms} above it, true rate at most "
-        f"{choice.rate_bound:.3%} at 95 % confidence); the report shows the one set at build"
+        f"{choice.rate_bound:.3%} at 95 % confidence; {choice.promise}); the report shows the one "
+        "set at build"
     )
     provenance = bundle.manifest.provenance
     manifest = bundle.manifest.model_copy(

@@ -11,12 +11,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from calibration.tail import fit_tail
 from edge_app.errors import DataError
-from edge_app.manifest import Normalisation, normalise
+from edge_app.manifest import Normalisation, Promise, normalise
 from edge_app.records import F32Array, F64Array
 
 GRID = tuple(round(0.1 + 0.05 * i, 2) for i in range(17))
 """Thresholds tried on the normalised score, 0.1 to 0.9, as in the paper (Le and Kim)."""
+
+GUARANTEED: Promise = "guaranteed"
+EXTRAPOLATED: Promise = "extrapolated, not guaranteed"
 
 CONFIDENCE = 0.95
 """Confidence of the bound on the true false-alarm rate."""
@@ -33,6 +37,8 @@ class ThresholdChoice:
         rate_bound: upper confidence bound of the true false-alarm rate, 0..1 (Beta quantile).
         is_guaranteed: `rate_bound` is within the budget. False: too few parts, see `needed_count`.
         needed_count: good parts with which the budget could be guaranteed.
+        smallest_rate: the smallest rate that so many parts could guarantee.
+        promise: GUARANTEED or EXTRAPOLATED; goes into manifest and report.
     """
 
     threshold: float
@@ -42,6 +48,11 @@ class ThresholdChoice:
     rate_bound: float
     is_guaranteed: bool
     needed_count: int
+    smallest_rate: float
+
+    @property
+    def promise(self) -> Promise:
+        return GUARANTEED if self.is_guaranteed else EXTRAPOLATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +86,8 @@ def choose_threshold(good_scores: F64Array, budget_rate: float) -> ThresholdChoi
     """Return the lowest threshold that keeps good parts within a false-alarm budget.
 
     With enough parts the true rate is at most the budget at 95 % confidence (split-conformal order
-    statistic, Beta bound). With too few the threshold lies just above the largest good score and
-    the choice says that it is not guaranteed.
+    statistic, Beta bound). With too few the threshold is read off a tail fitted to the largest
+    scores, and the choice says that it is extrapolated, not guaranteed.
 
     Args:
         good_scores: (n,) scores of held-back good parts, one per part.
@@ -88,9 +99,26 @@ def choose_threshold(good_scores: F64Array, budget_rate: float) -> ThresholdChoi
     scores = _checked(good_scores, "good parts")
     if not 0.0 < budget_rate < 1.0:
         raise DataError(f"A false-alarm budget lies between 0 and 1, got {budget_rate}.")
-    needed = math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-budget_rate))
     alarms = _allowed_alarms(len(scores), budget_rate)
-    return _choice(scores, budget_rate, max(alarms, 0), alarms >= 0, needed)
+    ordered = np.sort(scores)[::-1]
+    if alarms >= 0:
+        threshold = float(np.nextafter(ordered[min(alarms, len(ordered) - 1)], np.inf))
+    else:
+        threshold = _extrapolated(scores, budget_rate)
+    return _choice(scores, budget_rate, threshold, alarms >= 0)
+
+
+def _extrapolated(scores: F64Array, budget_rate: float) -> float:
+    """Return the budget's threshold on the fitted tail; above all scores where none can be fitted.
+
+    A budget within the scores' own range is read off their order, not off the tail.
+    """
+    tail = fit_tail(scores)
+    if tail is None:
+        return float(np.nextafter(scores.max(), np.inf))
+    if budget_rate >= tail.share:
+        return float(np.nextafter(np.quantile(scores, 1.0 - budget_rate), np.inf))
+    return tail.threshold(budget_rate)
 
 
 def prefer_grid(
@@ -115,14 +143,18 @@ def prefer_grid(
 
 
 def _choice(
-    scores: F64Array, budget_rate: float, alarms: int, is_guaranteed: bool, needed: int
+    scores: F64Array, budget_rate: float, threshold: float, is_guaranteed: bool
 ) -> ThresholdChoice:
-    ordered = np.sort(scores)[::-1]
-    threshold = float(np.nextafter(ordered[min(alarms, len(ordered) - 1)], np.inf))
     counted = int(np.count_nonzero(scores >= threshold))
-    bound = rate_bound(counted, len(scores))
     return ThresholdChoice(
-        threshold, budget_rate, len(scores), counted, bound, is_guaranteed, needed
+        threshold=threshold,
+        budget_rate=budget_rate,
+        good_count=len(scores),
+        false_alarms=counted,
+        rate_bound=rate_bound(counted, len(scores)),
+        is_guaranteed=is_guaranteed,
+        needed_count=math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-budget_rate)),
+        smallest_rate=1.0 - (1.0 - CONFIDENCE) ** (1.0 / len(scores)),
     )
 
 

@@ -102,6 +102,10 @@ class Normalisation(_Strict):
     high: Finite
 
 
+Promise = Literal["guaranteed", "extrapolated, not guaranteed"]
+"""What stands behind a false-alarm budget: enough good parts for 95 % confidence, or a tail fit."""
+
+
 class Thresholds(_Strict):
     """Where OK ends. Data, not graph: adjustable on the device, with an audit trail.
 
@@ -111,7 +115,8 @@ class Thresholds(_Strict):
         threshold_id: names this set in every alert, e.g. "calibrated-1".
         false_alarm_rate: the budget, as a fraction of good parts.
         calibration_scores: one per held-back good part, ascending.
-        defects_from: what stood for defects at calibration ("pseudo-anomalies", "folder").
+        defects_from: what stood for defects at calibration ("pseudo-anomalies", "3 real defects").
+        promise: what stands behind the budget.
         softmax_threshold: a defect kind below it is "unknown".
     """
 
@@ -122,6 +127,7 @@ class Thresholds(_Strict):
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)]
     calibration_scores: tuple[Finite, ...]
     defects_from: str
+    promise: Promise = "extrapolated, not guaranteed"
     softmax_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     @field_validator("calibration_scores")

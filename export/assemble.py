@@ -106,8 +106,9 @@ def warnings_of(found: Calibration, held_names: Sequence[str]) -> tuple[str, ...
     if not choice.is_guaranteed:
         told.append(
             f"{choice.good_count} held-back good parts cannot guarantee a false-alarm rate of "
-            f"{choice.budget_rate:.2%}: at 95 % confidence it is at most {choice.rate_bound:.2%}; "
-            f"{choice.needed_count} parts would do"
+            f"{choice.budget_rate:.2%} ({choice.smallest_rate:.2%} is the smallest they can): the "
+            f"threshold is {choice.promise}; {choice.needed_count} good parts through "
+            "edge-calibrate thresholds would do"
         )
     if found.recall < 0.5:
         told.append(

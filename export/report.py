@@ -85,7 +85,8 @@ def _facts(
         [
             "Threshold",
             f"{choice.threshold:.4g}: {choice.false_alarms} of {choice.good_count} held-back good "
-            f"parts above it; true rate at most {choice.rate_bound:.2%} (95 % confidence)",
+            f"parts above it; true rate at most {choice.rate_bound:.2%} (95 % confidence); the "
+            f"budget is {choice.promise}",
         ],
         ["Threshold chosen with", found.thresholds.defects_from],
         ["Of these caught", f"{found.recall:.1%}"],

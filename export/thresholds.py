@@ -94,6 +94,7 @@ def calibrate(good: Scored, bad: Scored, false_alarm_rate: float, defects_from: 
         false_alarm_rate=false_alarm_rate,
         calibration_scores=tuple(sorted(float(s) for s in good.scores)),
         defects_from=defects_from,
+        promise=choice.promise,
     )
     recall = float((bad.scores >= choice.threshold).mean())
     return Calibration(thresholds, choice, grid, good, bad, recall)

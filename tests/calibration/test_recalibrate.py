@@ -70,7 +70,7 @@ def test_the_command_writes_a_new_bundle(
     assert main(args) == 0
     told = capsys.readouterr()
     assert "of 60 good parts alarmed" in told.out
-    assert "too few parts to guarantee" in told.err
+    assert "0.500% is extrapolated, not guaranteed" in told.err
     assert read_bundle(out).variant().thresholds.threshold_id == "calibrated-2"
     assert read_bundle(bundle).variant().thresholds.threshold_id == "calibrated-1"
 

@@ -41,20 +41,27 @@ def test_budget_is_kept_in_95_of_100_draws() -> None:
 POPULATION = np.random.default_rng(1).standard_t(4, 100_000)
 
 
-def test_too_few_parts_are_called_not_guaranteed() -> None:
-    """Forty parts cannot promise 0.5 %: nothing good is alarmed, and 598 parts are asked for."""
+def test_too_few_parts_are_called_extrapolated() -> None:
+    """Forty parts cannot promise 0.5 %: 7.2 % is their best, 598 would do, and it is said."""
     scores = np.random.default_rng(2).normal(size=40)
     choice = choose_threshold(scores, 0.005)
     assert not choice.is_guaranteed
+    assert choice.promise == "extrapolated, not guaranteed"
     assert choice.needed_count == 598
-    assert choice.false_alarms == 0
-    assert choice.threshold > scores.max()
+    assert choice.smallest_rate == pytest.approx(0.0722, abs=1e-4)
+    assert choice.threshold > np.quantile(scores, 0.95)
+
+
+def test_one_wild_good_part_does_not_set_an_extrapolated_threshold_alone() -> None:
+    """Eighty parts, one of them at 40 spreads: the others still decide where the tail ends."""
+    scores = np.append(np.random.default_rng(3).normal(size=79), 40.0)
+    assert choose_threshold(scores, 0.005).threshold < 30.0
 
 
 def test_enough_parts_are_called_guaranteed() -> None:
     """598 parts promise 0.5 % with no alarm among them; 597 do not."""
     scores = np.arange(598.0)
-    assert choose_threshold(scores, 0.005).is_guaranteed
+    assert choose_threshold(scores, 0.005).promise == "guaranteed"
     assert not choose_threshold(scores[:597], 0.005).is_guaranteed
 
 

@@ -8,10 +8,17 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_app.camera_cli import add_camera_commands
 from edge_app.engine_cli import add_engine_commands
 from edge_app.errors import EdgeError
+
+if TYPE_CHECKING:
+    import threading
+
+    from edge_app.crash_backoff import CrashBackoff
+    from edge_app.notify import ServiceNotifier
 
 EXIT_NG, EXIT_ERROR = 1, 2
 
@@ -122,33 +129,36 @@ def _count(text: str) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     import logging
-    import signal
     import threading
 
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    notifier, backoff = _as_service(stop)
+    if not backoff.wait(stop, notifier.status):
+        return 0
 
     from edge_app.app import EdgeApp
     from edge_app.config import load_config
     from edge_app.journal import start_logging
-    from edge_app.notify import ServiceNotifier
 
     config = load_config(args.config)
     start_logging(config.runtime.log_level)
-    app = EdgeApp(config, stop=stop, notifier=ServiceNotifier.from_environment())
+    app = EdgeApp(config, stop=stop, notifier=notifier)
     if app.page_url:
         logging.getLogger(__name__).info("live page: %s", app.page_url)
-    return app.run()
+    backoff.settle_later()
+    code = app.run()
+    if stop.is_set():
+        backoff.clear()
+    return code
 
 
 def _agent(args: argparse.Namespace) -> int:
-    import signal
     import threading
 
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    notifier, backoff = _as_service(stop)
+    if not backoff.wait(stop, notifier.status):
+        return 0
 
     from edge_app.agent.main import run_agent
     from edge_app.config import load_config
@@ -156,7 +166,22 @@ def _agent(args: argparse.Namespace) -> int:
 
     config = load_config(args.config)
     start_logging(config.runtime.log_level)
-    return run_agent(config, stop)
+    backoff.settle_later()
+    code = run_agent(config, stop)
+    backoff.clear()
+    return code
+
+
+def _as_service(stop: threading.Event) -> tuple[ServiceNotifier, CrashBackoff]:
+    """Have signals set `stop`; return what joins us to systemd, silent where there is none."""
+    import signal
+
+    from edge_app.crash_backoff import CrashBackoff
+    from edge_app.notify import ServiceNotifier
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return ServiceNotifier.from_environment(), CrashBackoff.from_environment()
 
 
 def _install(args: argparse.Namespace) -> int:

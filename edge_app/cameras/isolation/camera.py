@@ -109,7 +109,7 @@ class IsolatedCamera:
     def open(self, resume_after: int | None = None) -> None:
         self.close()
         self._triggers.reopened(resume_after or 0)
-        self._clock, self._frame_id, self._failure = DeviceClock(), 0, None
+        self._clock, self._frame_id = DeviceClock(), 0
         self._process = CameraProcess(self._name, self._driver.interpreter)
         self._process.send(
             {
@@ -166,6 +166,7 @@ class IsolatedCamera:
 
     def close(self) -> None:
         self._triggers.lose_fired("the camera was closed while it was in flight")
+        self._failure = None
         if self._process is not None:
             self._process.close()
             self._process = None

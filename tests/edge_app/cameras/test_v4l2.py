@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from edge_app.cameras.isolation.camera import IsolatedCamera
 from edge_app.cameras.registry import open_camera
-from edge_app.cameras.v4l2 import V4l2Camera
+from edge_app.cameras.v4l2 import driver_of
 from edge_app.errors import CameraUnavailable, ConfigError
 
 
@@ -22,10 +24,8 @@ def test_a_device_that_is_not_there_is_named() -> None:
 def test_a_file_that_is_no_camera_is_explained(tmp_path: Path) -> None:
     """Something that exists but is no V4L2 device is refused with the likely reasons."""
     (tmp_path / "x").write_bytes(b"no camera")
-    camera = V4l2Camera(str(tmp_path / "x"), "cam1")
     with pytest.raises(CameraUnavailable, match="cannot be opened as a V4L2 camera"):
-        camera.open()
-    camera.close()
+        open_camera(f"v4l2:{tmp_path}/x", "cam1").open()
 
 
 def test_an_unknown_option_is_refused() -> None:
@@ -41,14 +41,26 @@ def test_frames_come_numbered_and_the_end_is_a_loss(tmp_path: Path) -> None:
     for value in (10, 200):
         writer.write(np.full((48, 64, 3), value, np.uint8))
     writer.release()
-    camera = V4l2Camera(str(path), "cam1", open_capture=cv2.VideoCapture, wall_ns=lambda: 7)
+    driver = replace(driver_of(f"v4l2:{path}"), module="tests.edge_app.cameras.filmed_v4l2")
+    camera = IsolatedCamera(driver, "cam1")
     camera.open()
-    frames = [camera.read(1.0), camera.read(1.0)]
-    assert [f.frame_id for f in frames] == [0, 1]
+    frames = [camera.read(3.0), camera.read(3.0)]
+    assert [f.frame_id for f in frames] == [1, 2]
     assert [abs(float(f.pixels_hwc.mean()) - v) < 4 for f, v in zip(frames, (10, 200), strict=True)]
     assert camera.describe().frame_hw == (48, 64)
     with pytest.raises(CameraUnavailable, match="gave no frame"):
-        camera.read(1.0)
+        camera.read(3.0)
     camera.close()
     with pytest.raises(CameraUnavailable, match="is closed"):
         camera.read(1.0)
+
+
+def test_a_real_device_delivers() -> None:
+    """Where the kernel offers a camera (vivid, v4l2loopback, a real one) it is read."""
+    device = next(iter(sorted(Path("/dev").glob("video*"))), None)
+    if device is None:
+        pytest.skip("this machine has no /dev/video*, and no module that makes one")
+    camera = open_camera(f"v4l2:{device}", "cam1")
+    camera.open()
+    assert camera.read(5.0).pixels_hwc.ndim == 3
+    camera.close()

@@ -39,11 +39,14 @@ MAX_SIZE_RATIO = 1.1
 """A detected box longer or shorter than the known size by more shows that the camera has moved; its
 own size is taken."""
 
-BLURS_PX = (33, 5)
-"""Coarse first: with the fine blur alone 8 of 1,171 simulated views slid to a false optimum a
-seventh too large (correlation 0.7 instead of 0.99) and alarmed; with the coarse one first none
-did. The coarse step sees the whole crop (inside the mask alone the length of a plain part is not
-to be seen), the fine one the product only (a neighbour in the corner turned it by up to 1°)."""
+FINE_BLUR_PX = 5
+COARSE_BLUR_PX = 17
+"""Coarse first, at half the size: with the fine blur alone 8 of 1,171 simulated views slid to a
+false optimum a seventh too large (correlation 0.7 instead of 0.99) and alarmed; with the coarse one
+first none did. The coarse step sees the whole crop (inside the mask alone the length of a plain
+part is not to be seen), the fine one the product only (a neighbour in the corner turned it by up
+to 1°). Half the size costs the result nothing (356 views: centres within 0.11 px, angles within
+0.06° of the full-size coarse step's) and saves 1.6 of 5.6 ms."""
 
 START_SHIFTS = ((0.0, 0.0), (0.08, 0.0), (-0.08, 0.0), (0.0, 0.15), (0.0, -0.15))
 """Where to start, as shares of the template's sides; the next is tried only if one fails. A
@@ -156,16 +159,27 @@ def _climb(
 ) -> tuple[float, F64Array]:
     """Return (correlation, warp) of the optimum uphill from a shift; 0 if there is none."""
     warp: cv2.typing.MatLike = np.eye(2, 3, dtype=np.float32)
-    warp[:, 2] = start_xy
-    correlation = 0.0
+    warp[:, 2] = np.array(start_xy) / 2
     try:
-        for seen, blur_px in zip((np.full_like(mask, 255), mask), BLURS_PX, strict=True):
-            correlation, warp = cv2.findTransformECC(
-                template, crop, warp, motion, _STOP, seen, blur_px
-            )
+        small = _halved(template)
+        everywhere = np.full(small.shape, 255, np.uint8)
+        _, warp = cv2.findTransformECC(
+            small, _halved(crop), warp, motion, _STOP, everywhere, COARSE_BLUR_PX
+        )
+        warp[:, 2] = 2 * warp[:, 2] + 0.5 - warp[:, :2].sum(axis=1) / 2  # centres: x = 2 u + 0.5
+        correlation, warp = cv2.findTransformECC(
+            template, crop, warp, motion, _STOP, mask, FINE_BLUR_PX
+        )
     except cv2.error:  # it did not converge, or the crop is flat
         return 0.0, np.asarray(warp, np.float64)
     return float(correlation), np.asarray(warp, np.float64)
+
+
+def _halved(grey_hw: F32Array) -> F32Array:
+    """Return a picture at half its size, each pixel the mean of exactly four."""
+    h, w = grey_hw.shape[0] // 2, grey_hw.shape[1] // 2
+    half = cv2.resize(grey_hw[: 2 * h, : 2 * w], (w, h), interpolation=cv2.INTER_AREA)
+    return np.asarray(half, np.float32)
 
 
 def aligner_from_template(

@@ -56,8 +56,12 @@ def candidate_views(
         (turns, h, w) float32, each with mean 0 and norm 1 (0 where the crop is flat).
     """
     small = cue_spec(spec)
-    views = []
-    for turn in range(TURNS[kind]):
+    turns = TURNS[kind]
+    views: list[F32Array] = []
+    for turn in range(turns):
+        if turns % 2 == 0 and turn >= turns // 2:  # half a turn on: the same pixels, backwards
+            views.append(views[turn - turns // 2][::-1, ::-1])
+            continue
         # The shrink is large: average over pixels first, so that grain does not alias.
         crop = upright_crop(pixels_hwc, turned(box_cxcywhr, kind, turn), spec)
         grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)

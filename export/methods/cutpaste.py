@@ -12,25 +12,28 @@ Deviations:
 - One linear head instead of an MLP, so that GradCAM has a closed form.
 - Patches are pasted as `export/augment` does it (inside the product, smaller ones too).
 - Covariance shrunk by Ledoit-Wolf.
-- GradCAM of the Gaussian's distance with activations centred on the good mean: its positions sum to
-  the squared distance before the ReLU.
+- GradCAM of the density's distance with activations centred on the good mean: its positions sum to
+  the squared distance before the ReLU. The kernel density's is centred on the nearest kernels.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edge_app.records import JsonObject
 from export.augment import pseudo_anomaly
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0, normalise_pixels
 from export.cropliq import PretextNet
 from export.density import GlobalGaussian, fit_global
 from export.gradcam import squared_distance_gradient
 from export.inspector_terms import DISTANCE_FLOOR
+from export.methods.kernel_density import KernelHead, fit_kernels
 from export.methods.loop import Lesson, ends_of, learn, one_cycle
 from export.methods.maps import enlarged, product_weight
 from export.methods.patches import feature_batches
@@ -40,6 +43,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "cutpaste": ("cutpaste",),
     "cutpaste-scar": ("scar",),
     "cutpaste-3way": ("cutpaste", "scar"),
+    "cutpaste-kde": ("cutpaste",),
 }
 """Method name → what is painted for classes 1 and 2; class 0 is the untouched crop."""
 
@@ -57,6 +61,7 @@ class CutPasteSettings:
         learning_rate: peak, SGD with momentum 0.9.
         weight_decay: of all that learns.
         batch: crops a step, all classes together.
+        density: "gaussian" or "kernels".
     """
 
     first_trained: int = 8
@@ -64,6 +69,10 @@ class CutPasteSettings:
     learning_rate: float = 0.001
     weight_decay: float = 0.00003
     batch: int = 32
+    density: Literal["gaussian", "kernels"] = "gaussian"
+
+
+KERNELS = CutPasteSettings(density="kernels")
 
 
 class GaussianHead(nn.Module):
@@ -96,7 +105,7 @@ class CutPasteGraph(nn.Module):
 
     weight: Tensor
 
-    def __init__(self, backbone: EfficientNetLite0, density: GaussianHead, weight_hw: Tensor):
+    def __init__(self, backbone: EfficientNetLite0, density: nn.Module, weight_hw: Tensor):
         super().__init__()
         self.backbone = backbone
         self.density = density
@@ -140,13 +149,12 @@ class CutPaste:
         )  # fmt: skip
         key = fingerprint(data, self.name, self.settings, settings.seed, settings.steps)
         losses = learn(lesson, key, settings, show)
-        graph, gaussian = _with_density(network, data, settings.device, show)
+        graph, fitted = self._with_density(network, data, settings.device, show)
         about = {
             "method": self.name,
             "settings": asdict(self.settings),
             "losses": ends_of(losses),
-            "shrinkage": round(gaussian.shrinkage, 4),
-            "effective_rank": round(gaussian.effective_rank, 1),
+            **fitted,
         }
         return Trained(graph.to("cpu").eval(), about, ("/density/",))
 
@@ -170,16 +178,25 @@ class CutPaste:
         backbone = load_lite0(self.settings.last_block)
         return PretextNet(backbone, self.settings.first_trained, len(FORMS[self.name]) + 1)
 
-
-def _with_density(
-    network: PretextNet, data: TrainingSet, device: str, show: Show
-) -> tuple[CutPasteGraph, GlobalGaussian]:
-    backbone = network.backbone.requires_grad_(False)
-    pooled = PooledLast(backbone).eval()
-    batches = feature_batches(pooled, data.crops, device, lambda d: show("features", d))
-    gaussian = fit_global(torch.cat([x.cpu() for x in batches]).double().numpy())
-    weight = product_weight(data.mask, data.crop_hw, MAP_STRIDE_LAST)
-    return CutPasteGraph(backbone, GaussianHead(gaussian), weight), gaussian
+    def _with_density(
+        self, network: PretextNet, data: TrainingSet, device: str, show: Show
+    ) -> tuple[CutPasteGraph, JsonObject]:
+        """Return the graph and what was fitted."""
+        backbone = network.backbone.requires_grad_(False)
+        pooled = PooledLast(backbone).eval()
+        batches = feature_batches(pooled, data.crops, device, lambda d: show("features", d))
+        embeddings = torch.cat([x.cpu() for x in batches]).double().numpy()
+        weight = product_weight(data.mask, data.crop_hw, MAP_STRIDE_LAST)
+        if self.settings.density == "kernels":
+            kernels = fit_kernels(embeddings)
+            fitted: JsonObject = {"bandwidth": float(f"{kernels.bandwidth:.4g}")}
+            return CutPasteGraph(backbone, KernelHead(kernels), weight), fitted
+        gaussian = fit_global(embeddings)
+        fitted = {
+            "shrinkage": round(gaussian.shrinkage, 4),
+            "effective_rank": round(gaussian.effective_rank, 1),
+        }
+        return CutPasteGraph(backbone, GaussianHead(gaussian), weight), fitted
 
 
 class PooledLast(nn.Module):

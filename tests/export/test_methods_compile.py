@@ -25,6 +25,7 @@ SMALL: dict[str, Method] = {
     "patchcore": PatchCore(settings=PatchCoreSettings(coreset=50)),
     "padim": PaDiM(settings=PaDiMSettings(dimensions=40)),
     "cutpaste": CutPaste(settings=CutPasteSettings(batch=2)),
+    "cutpaste-kde": CutPaste("cutpaste-kde", CutPasteSettings(batch=2, density="kernels")),
     "simplenet": SimpleNet(settings=SimpleNetSettings(batch=2)),
     "draem": Draem(settings=DraemSettings(widths=(4, 4), batch=2)),
     "autoencoder-ssim": AutoencoderMethod("autoencoder-ssim", AutoencoderSettings(latent=8)),

@@ -20,12 +20,20 @@ from method_parts import (
     run_torch,
     train,
 )
+from sklearn.neighbors import KernelDensity as SklearnKernels
 
+from edge_app.errors import DataError
 from export.density import fit_global
 from export.methods.autoencoder import AutoencoderMethod, AutoencoderSettings
 from export.methods.cutpaste import CutPaste, CutPasteSettings, GaussianHead
 from export.methods.draem import Draem, DraemSettings
 from export.methods.draem_net import DraemNet
+from export.methods.kernel_density import (
+    BANDWIDTHS,
+    KernelHead,
+    fit_kernels,
+    likeliest_bandwidth,
+)
 from export.methods.protocol import Method, Trained, TrainSettings
 from export.methods.simplenet import SimpleNet, SimpleNetSettings, truncated_l1
 
@@ -35,6 +43,7 @@ SMALL: dict[str, tuple[Method, int]] = {
     "cutpaste": (CutPaste("cutpaste", CutPasteSettings(batch=8)), 4),
     "cutpaste-scar": (CutPaste("cutpaste-scar", CutPasteSettings(batch=8)), 3),
     "cutpaste-3way": (CutPaste("cutpaste-3way", CutPasteSettings(batch=9)), 3),
+    "cutpaste-kde": (CutPaste("cutpaste-kde", CutPasteSettings(batch=6, density="kernels")), 3),
     "simplenet": (SimpleNet(settings=SimpleNetSettings(discriminator_rate=0.002)), 60),
     "draem": (Draem("draem", DraemSettings(widths=(8, 8), batch=4, learning_rate=0.004)), 60),
     "autoencoder-l2": (
@@ -91,9 +100,12 @@ def test_map_points_at_a_planted_defect(name: str, trained: Callable[[str], Trai
     assert_sees_the_defect(trained(name))
 
 
-def test_cutpaste_map_rises_at_a_planted_defect(trained: Callable[[str], Trained]) -> None:
+@pytest.mark.parametrize("name", ["cutpaste", "cutpaste-kde"])
+def test_cutpaste_map_rises_at_a_planted_defect(
+    name: str, trained: Callable[[str], Trained]
+) -> None:
     """The last block's grid is 32 px wide, so the peak may lie one position off."""
-    assert_sees_the_defect(trained("cutpaste"), within_px=48)
+    assert_sees_the_defect(trained(name), within_px=48)
 
 
 def test_draem_map_rises_at_a_planted_defect(trained: Callable[[str], Trained]) -> None:
@@ -135,6 +147,53 @@ def test_gaussian_head_is_gradcam_of_half_the_squared_distance() -> None:
     additive = (alpha * (features - head.mean[None, :, None, None])).sum(1)
     torch.testing.assert_close(cam, additive.clamp(min=0), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(additive.sum((1, 2)), 2 * half, rtol=1e-4, atol=1e-4)
+
+
+def test_kernel_density_is_scikit_learns() -> None:
+    """Scores differ from −h² log p by a constant, for points near and far."""
+    generator = np.random.default_rng(0)
+    density = fit_kernels(generator.normal(size=(60, 3)) * [1, 5, 0.2] + 4)
+    reference = SklearnKernels(bandwidth=density.bandwidth).fit(density.points)
+    asked = generator.normal(size=(9, 3)) * [2, 9, 0.5] + 4
+    score, _ = KernelHead(density)(torch.from_numpy(asked).float()[:, :, None, None])
+    log = reference.score_samples((asked - density.mean) / density.std)
+    offset = score.numpy() + density.bandwidth**2 * log
+    np.testing.assert_allclose(offset, offset[0], rtol=1e-3, atol=1e-3)
+
+
+def test_bandwidth_is_the_likeliest_by_leaving_one_out() -> None:
+    """No other value of the grid makes the left-out points likelier, by scikit-learn's count."""
+    points = np.random.default_rng(1).normal(size=(25, 2))
+    chosen = likeliest_bandwidth(points)
+
+    def likelihood(h: float) -> float:
+        rest = [np.delete(points, i, 0) for i in range(25)]
+        pairs = zip(rest, points, strict=True)
+        return sum(SklearnKernels(bandwidth=h).fit(r).score(p[None]) for r, p in pairs)
+
+    near = [h for h in BANDWIDTHS if 0.05 < h < 5]
+    assert chosen == max(near, key=likelihood)
+
+
+def test_kernel_map_is_gradcam_of_the_score() -> None:
+    """αₖ equals autograd's gradient with respect to the features, averaged over positions."""
+    generator = np.random.default_rng(2)
+    head = KernelHead(fit_kernels(generator.normal(size=(40, 6))))
+    features = torch.randn(2, 6, 3, 4, requires_grad=True)
+    score, cam = head(features)
+    (gradient,) = torch.autograd.grad(score.sum(), features)
+    assert cam.shape == (2, 3, 4)
+    pooled = (features.mean((2, 3)) - head.mean) / head.std
+    shares = torch.softmax(-0.5 * (pooled[:, None] - head.points).square().sum(2) / head.square, 1)
+    reference = (shares @ head.points) * head.std + head.mean
+    expected = (gradient * (features - reference[:, :, None, None])).sum(1).clamp(min=0)
+    torch.testing.assert_close(cam, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_kernels_on_copies_of_one_crop_are_refused() -> None:
+    """No spread, no bandwidth."""
+    with pytest.raises(DataError, match="do not vary"):
+        fit_kernels(np.ones((5, 3)))
 
 
 def test_truncated_l1_by_hand() -> None:

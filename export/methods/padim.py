@@ -13,6 +13,7 @@ Deviations:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -82,7 +83,7 @@ class PaDiMGraph(nn.Module):
         return smooth.amax((1, 2)), smooth
 
 
-def ridge_gaussians(features: F32Array) -> PositionGaussian:
+def ridge_gaussians(features: F32Array, done: Callable[[float], None]) -> PositionGaussian:
     """Fit one mean and one covariance to each position of (n, d, h, w) features of good crops.
 
     Raises:
@@ -98,6 +99,7 @@ def ridge_gaussians(features: F32Array) -> PositionGaussian:
         centred = features[:, :, y, x].astype(np.float64) - mean[:, y, x]  # (n, d)
         covariance = centred.T @ centred / (n - 1) + RIDGE * np.eye(d)
         whitening[position] = whitening_of(covariance)
+        done((position + 1) / (h * w))
     return PositionGaussian(mean.astype(np.float32), whitening, cell=1, shrinkage=0.0)
 
 
@@ -124,9 +126,7 @@ class PaDiM:
             features, data.crops, settings.device, lambda d: show("features", d)
         )
         grid = torch.cat([x.cpu() for x in batches]).numpy()  # (n, d, gh, gw)
-        show("densities", 0.0)
-        gaussian = ridge_gaussians(grid)
-        show("densities", 1.0)
+        gaussian = ridge_gaussians(grid, lambda d: show("densities", d))
         weight = product_weight(data.mask, data.crop_hw, self.settings.stride)
         density = PositionTerm(gaussian, weight.numpy())
         graph = PaDiMGraph(features.to("cpu"), density, data.crop_hw)

@@ -139,7 +139,7 @@ def test_standardised_features_have_unit_spread() -> None:
 def test_gaussians_are_whitened_by_covariance_and_ridge() -> None:
     """W'W is the inverse of the sample covariance plus 0.01 on its diagonal, at each position."""
     features = np.random.default_rng(0).normal(size=(30, 4, 2, 3)).astype(np.float32)
-    gaussian = ridge_gaussians(features)
+    gaussian = ridge_gaussians(features, lambda _done: None)
     covariance = np.cov(features[:, :, 1, 2].T) + 0.01 * np.eye(4)
     whitening = gaussian.whitening[5]
     np.testing.assert_allclose(whitening.T @ whitening, np.linalg.inv(covariance), rtol=1e-4)
@@ -149,7 +149,7 @@ def test_gaussians_are_whitened_by_covariance_and_ridge() -> None:
 def test_features_that_are_not_finite_are_refused() -> None:
     """A broken backbone must not end as a density of NaN."""
     with pytest.raises(DataError, match="not finite"):
-        ridge_gaussians(np.full((5, 2, 1, 1), np.nan, np.float32))
+        ridge_gaussians(np.full((5, 2, 1, 1), np.nan, np.float32), lambda _done: None)
 
 
 def test_the_same_seed_gives_the_same_memory(tmp_path: Path) -> None:

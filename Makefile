@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 0
 DEMO_ARGS ?=
 
-.PHONY: demo test test-slow test-gpu test-device check-arm64-wheels device-wheel tensorrt-rtx lint format bench demo-bundle schemas clean
+.PHONY: demo test test-slow test-systemd test-arm64 test-gpu test-device check-arm64-wheels device-wheel tensorrt-rtx lint format bench demo-bundle schemas clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-app demo --seconds $(DEMO_SECONDS) $(DEMO_ARGS)
@@ -20,7 +20,19 @@ test: $(VENV)/.full
 
 # Minutes each: what .ci/run adds to `make test`.
 test-slow: $(VENV)/.full
-	$(BIN)/python -m pytest -m "slow and not gpu"
+	$(BIN)/python -m pytest -m "slow and not gpu and not arm64"
+
+# A device installed in a Debian system that boots its own systemd. As root, on Debian or Ubuntu;
+# the system is built once and kept in ~/.cache/cropliq-edge. A part of test-slow.
+SYSTEMD_PACKAGES := debootstrap systemd-container mosquitto
+test-systemd: $(VENV)/.full
+	apt-get install -y -qq --no-install-recommends $(SYSTEMD_PACKAGES) >/dev/null
+	CROPLIQ_REQUIRE_SYSTEM_PACKAGES=1 $(BIN)/python -m pytest -m "not arm64" tests/systemd
+
+# The same on an emulated arm64 Debian, with the wheels a Jetson would get: 15 minutes and more.
+test-arm64: $(VENV)/.full
+	apt-get install -y -qq --no-install-recommends $(SYSTEMD_PACKAGES) qemu-user-static >/dev/null
+	CROPLIQ_REQUIRE_SYSTEM_PACKAGES=1 $(BIN)/python -m pytest -m arm64 tests/systemd
 
 test-gpu: $(VENV)/.full
 	$(BIN)/python -m pytest -m gpu

@@ -15,7 +15,7 @@ from debian_roots import debian_root
 from devices import BUSY, IDLE, Device, package, readme_commands
 from system_packages import missing
 
-pytestmark = [pytest.mark.slow, pytest.mark.broker]
+pytestmark = [pytest.mark.slow, pytest.mark.broker, pytest.mark.timeout(900)]
 
 WATCHDOG_S = 5
 """In place of the unit's 15, so that a hung service is seen three times as fast."""

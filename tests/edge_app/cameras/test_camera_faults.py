@@ -8,14 +8,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from bundles import write_bright_bundle
 
+from edge_app.bundle import read_bundle
 from edge_app.cameras.grabber import CameraState, Grabber, Unjudged
 from edge_app.cameras.picture_health import PictureHealth
 from edge_app.cameras.protocol import CameraInfo, CameraMode
 from edge_app.errors import CameraUnavailable, EndOfStream, FrameTimeout
+from edge_app.model import load_model, make_line, make_tracker
 from edge_app.records import Frame, U8Array
 
 S = 1_000_000_000
@@ -293,6 +297,32 @@ def test_numbers_missing_between_live_pictures_are_counted() -> None:
     clock = FakeClock()
     seen = Watched(Lossy(clock, "live", [NEW] * 4), clock)
     assert seen.grabber.counts().missed == 3
+
+
+@pytest.mark.parametrize("mode", ["live", "triggered"])
+@pytest.mark.parametrize("fault", [SAME, BLACK, WHITE])
+def test_no_part_is_ok_on_a_stale_or_empty_picture(
+    mode: CameraMode, fault: str, tmp_path: Path
+) -> None:
+    """Through the whole line with a real model: as many parts OK as there were good pictures."""
+    clock, story = FakeClock(), [NEW] * 3 + [fault] * 10 + [NEW] * 2
+    camera = PlayedCamera(clock, mode, story)
+    model = load_model(read_bundle(write_bright_bundle(tmp_path / "a.bundle")), 1)
+    tracker = make_tracker(camera.describe(), "cam1", model.fills_frame)
+    line = make_line(model, "cam1", tracker, lambda: "alarm", lambda *_: None)
+    reports = []
+    for item in Watched(camera, clock).items:
+        if isinstance(item, Unjudged):
+            empty = np.zeros((0, 0, 3), np.uint8)
+            frame = Frame("cam1", item.frame_id, empty, 0, source_number=item.source_number)
+            reports.append(line.miss(frame, item.reason))
+        else:
+            reports.append(line.inspect(item))
+    verdicts = [v for report in reports for v in report.finished]
+    told = [v.state.value for v in verdicts]
+    assert told.count("OK") == 5
+    assert told.count("NOT_INSPECTED") == (10 if mode == "triggered" else 0)
+    assert all(report.events for report in reports if report.finished[0].state.value != "OK")
 
 
 def test_unplugged_and_back_in_real_time() -> None:

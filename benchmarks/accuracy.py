@@ -90,10 +90,10 @@ def main() -> None:
                 progress.show(wanted, step, done)
 
             rows.append(measured(wanted, name, data, test, settings, options.threads, show))
+            if options.markdown is not None:  # after each method: a long run may be stopped
+                options.markdown.write_text(as_markdown(rows, test), encoding="utf-8")
     title = f"{len(data.crops)} good crops; test {len(test.crops)}; seed {options.seed}"
     Console(width=200).print(as_table(rows, test, title))
-    if options.markdown is not None:
-        options.markdown.write_text(as_markdown(rows, test), encoding="utf-8")
 
 
 def _options() -> argparse.Namespace:
@@ -111,7 +111,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--work", type=Path, default=Path("accuracy_work"), help="checkpoints, ONNX"
     )
-    parser.add_argument("--markdown", type=Path, help="write the table there too")
+    parser.add_argument("--markdown", type=Path, help="write the table there after each method")
     return parser.parse_args()
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from queue import Empty
+from typing import Protocol
 
 from edge_app.mqtt.backoff import Backoff
 from edge_app.mqtt.connection import (
@@ -38,7 +39,23 @@ MAX_HANG_UPS = 2
 STEADY_S = 5.0
 """A connection that lasted so long was a good one: the next failure is a first one again."""
 
+SETTLE_S = 5.0
+"""Retained pointers come with the subscription, in milliseconds on a plant network."""
+
 _log = logging.getLogger(__name__)
+
+
+class PointerSink(Protocol):
+    """Who takes pointers; called in the link's thread."""
+
+    def want(self, slot: str, payload: bytes) -> None:
+        """Take what stands on a slot's `desired`; empty: nothing any more."""
+
+    def connected(self) -> None:
+        """A connection begins: all pointers that stand will be said again."""
+
+    def settled(self) -> None:
+        """By now they have been: what was not said stands no more."""
 
 
 class AgentLink:
@@ -47,7 +64,7 @@ class AgentLink:
     Args:
         settings: the broker, with the agent's own login.
         who: this device.
-        want: takes a slot's name and the payload of its pointer; called in the link's thread.
+        sink: takes the pointers.
         version: of this software, for `agent/status`.
         clock_ns: wall clock, ns since the epoch.
         random_unit: numbers in [0, 1) for the back-off.
@@ -60,7 +77,7 @@ class AgentLink:
         self,
         settings: MqttSettings,
         who: DeviceName,
-        want: Callable[[str, bytes], None],
+        sink: PointerSink,
         version: str = "",
         clock_ns: Callable[[], int] = time.time_ns,
         random_unit: Callable[[], float] = random.random,
@@ -68,7 +85,7 @@ class AgentLink:
         self._settings = settings
         self._topics = Topics(who)
         self._client_id = settings.client_id or f"agent-{who.site}-{who.line}-{who.device}"
-        self._want = want
+        self._sink = sink
         self._version = version
         self._clock_ns = clock_ns
         self._backoff = Backoff(settings.reconnect_min_s, settings.reconnect_max_s, random_unit)
@@ -79,6 +96,7 @@ class AgentLink:
         self._thread = threading.Thread(target=self._run, name="agent-link", daemon=True)
         self._is_refused = False
         self._hang_ups = 0
+        self._is_settled = False
         self._connected_s = 0.0
         self.trouble = "not connected yet"
         self._say_status("online")
@@ -132,7 +150,7 @@ class AgentLink:
         if lost is None:
             return
         self._hang_ups += 1
-        if self._is_steady:
+        if self._age_s > STEADY_S:
             self._hang_ups = 0
             self._backoff.reset()
         if not self._is_refused:  # else the refusal is why
@@ -140,8 +158,8 @@ class AgentLink:
         self._stopping.wait(self._backoff.next_s())
 
     @property
-    def _is_steady(self) -> bool:
-        return time.monotonic() - self._connected_s > STEADY_S
+    def _age_s(self) -> float:
+        return time.monotonic() - self._connected_s
 
     def _why_lost(self, lost: str) -> str:
         """Tell a refusal from a weak network: mosquitto 2.0.11 hangs up on what its ACL denies."""
@@ -156,7 +174,9 @@ class AgentLink:
         """Work until told to stop (None) or until the connection is lost (why)."""
         self._unacked.clear()
         self._is_refused = False
+        self._is_settled = False
         self._retained.say_all_again()
+        self._sink.connected()
         connection.subscribe(self._topics.desired("+"))
         while not self._stopping.is_set():
             self._publish_changed(connection)
@@ -164,6 +184,9 @@ class AgentLink:
             if lost is not None:
                 return lost
             self._judge()
+            if not self._is_settled and self._age_s > SETTLE_S:
+                self._is_settled = True
+                self._sink.settled()
         self._say_goodbye(connection)
         return None
 
@@ -203,7 +226,7 @@ class AgentLink:
                 f"subscription refused: {event.text} ({self._topics.desired('+')}); {_ACL_ADVICE}"
             )
         elif isinstance(event, Received) and not self._stopping.is_set():
-            self._want(event.topic.split("/")[-2], event.payload)
+            self._sink.want(event.topic.split("/")[-2], event.payload)
 
     # -- saying how it stands -------------------------------------------------------------------
 
@@ -225,7 +248,7 @@ class AgentLink:
 
     def _judge(self) -> None:
         """Say once that it works: all is acknowledged, and the broker has not just hung up."""
-        is_doubtful = self._hang_ups >= MAX_HANG_UPS and not self._is_steady
+        is_doubtful = self._hang_ups >= MAX_HANG_UPS and self._age_s <= STEADY_S
         if self.trouble and not (self._unacked or self._is_refused or is_doubtful):
             _log.info("MQTT: agent connected to %s:%d", self._settings.host, self._settings.port)
             self.trouble = ""

@@ -12,13 +12,32 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from edge_app.agent.steps import perform, write_durably
+from edge_app.errors import DownloadError
 from edge_app.mqtt.deploy_messages import FINAL_STATES, Desired, Reported
 
 MAX_REMEMBERED = 256
 """Pointers remembered per slot: years of weekly pushes in about 10 KB. An older one that comes back
 starts a download, and the bundle's serial decides."""
+MAX_POINTER_BYTES = 16 << 10
+"""A pointer has about 500 bytes."""
 
 _log = logging.getLogger(__name__)
+
+
+def parse_pointer(payload: bytes) -> Desired:
+    """Return the pointer that a payload is.
+
+    Raises:
+        DownloadError: it is none, or endless.
+    """
+    if len(payload) > MAX_POINTER_BYTES:
+        raise DownloadError(f"Pointer refused: longer than {MAX_POINTER_BYTES} bytes.")
+    try:
+        return Desired.model_validate_json(payload)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "it"
+        raise DownloadError(f"Pointer refused: {place}: {first['msg']}.") from error
 
 
 class SlotRecord(BaseModel):
@@ -62,9 +81,11 @@ class PointerJournal:
         return self.record(slot).handled[-1:] == [message_id]
 
     def take_up(self, slot: str, desired: Desired) -> None:
-        """Remember a pointer as the slot's current one."""
+        """Remember a pointer as the slot's current one; the one before it has had its turn."""
         record = self.record(slot)
-        if record.current is None or record.current.message_id != desired.message_id:
+        if record.current is not None and record.current.message_id != desired.message_id:
+            self.end(slot, record.current.message_id)
+        if record.current is None:
             record.current, record.starts = desired, 0
             self._write(slot)
 

@@ -13,17 +13,13 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import ValidationError
-
 from edge_app.agent.download import Downloader, stem_of
 from edge_app.agent.intents import Intent
-from edge_app.agent.pointers import PointerJournal
+from edge_app.agent.pointers import PointerJournal, parse_pointer
 from edge_app.errors import DownloadCancelled, DownloadError
 from edge_app.mqtt.deploy_messages import FINAL_STATES, DeployState, Desired, Reported
 from edge_app.mqtt.timestamps import rfc3339
 
-MAX_POINTER_BYTES = 16 << 10
-"""A pointer has about 500 bytes."""
 MAX_STARTS = 3
 """A bundle over which the agent has ended this often without a result is not tried again."""
 PROGRESS_EVERY_S = 2.0
@@ -84,6 +80,7 @@ class Puller:
         self._lock = threading.RLock()
         self._fetches: dict[str, _Fetch] = {}
         self._handed_over: dict[str, str] = {}
+        self._standing: dict[str, str] = {}
         self._is_stopping = False
 
     def start(self) -> None:
@@ -126,29 +123,49 @@ class Puller:
                 self._end_fetch(slot, "withdrawn by the workstation")
                 return
             try:
-                desired = self._parse(slot, payload)
+                desired = parse_pointer(payload)
             except DownloadError as error:
                 self._say(slot, "refused", None, str(error))
                 return
+            if slot not in self._slots:
+                self._say(slot, "refused", desired, self._no_such_slot(slot))
+                return
+            self._standing[slot] = desired.message_id
             if not self._is_old(slot, desired):
                 self._begin(slot, desired)
 
+    def connected(self) -> None:
+        """A connection begins: the pointers that stand will be said again."""
+        with self._lock:
+            self._standing.clear()
+
+    def settled(self) -> None:
+        """End downloads, an earlier run's too, whose pointer was taken back while we were away."""
+        with self._lock:
+            for slot in self._slots:
+                wish = self._journal.record(slot).current
+                is_gone = wish is not None and self._standing.get(slot) != wish.message_id
+                if wish is None or not is_gone or self._is_installing(slot, wish):
+                    continue
+                self._end_fetch(slot, "withdrawn by the workstation")
+                if self._journal.record(slot).current is not None:  # of an earlier run
+                    why = "Download ended: withdrawn while the agent was away."
+                    self._say(slot, "refused", wish, why)
+                self._forget_others()
+
+    def _is_installing(self, slot: str, desired: Desired) -> bool:
+        """Tell whether the agent has it in hand already."""
+        intent = self._shelf.intent(slot)
+        is_switching = intent is not None and intent.new_sha256 == desired.sha256
+        return is_switching or self._handed_over.get(slot) == desired.message_id
+
     # -- deciding, under the lock ---------------------------------------------------------------
 
-    def _parse(self, slot: str, payload: bytes) -> Desired:
-        if slot not in self._slots:
-            raise DownloadError(
-                f"Pointer refused: this device has no slot {slot!r}, only "
-                f"{', '.join(self._slots)}. Push with --slot, or give a camera that slot."
-            )
-        if len(payload) > MAX_POINTER_BYTES:
-            raise DownloadError(f"Pointer refused: longer than {MAX_POINTER_BYTES} bytes.")
-        try:
-            return Desired.model_validate_json(payload)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "it"
-            raise DownloadError(f"Pointer refused: {place}: {first['msg']}.") from error
+    def _no_such_slot(self, slot: str) -> str:
+        return (
+            f"Pointer refused: this device has no slot {slot!r}, only {', '.join(self._slots)}. "
+            "Push with --slot, or give a camera that slot."
+        )
 
     def _is_old(self, slot: str, desired: Desired) -> bool:
         """Tell whether a pointer was dealt with before; one that was overtaken is refused aloud."""
@@ -166,11 +183,9 @@ class Puller:
     def _begin(self, slot: str, desired: Desired) -> None:
         self._end_fetch(slot, "overtaken by a newer pointer")
         self._journal.take_up(slot, desired)
-        intent = self._shelf.intent(slot)
-        if intent is not None and intent.new_sha256 == desired.sha256:
-            self._handed_over[slot] = desired.message_id
+        if self._is_installing(slot, desired):
             return
-        if intent is None and self._shelf.active(slot) == desired.sha256:
+        if self._shelf.intent(slot) is None and self._shelf.active(slot) == desired.sha256:
             self._say(slot, "committed", desired, "already in use")
             return
         fetch = _Fetch(slot, desired)
@@ -208,7 +223,8 @@ class Puller:
         )
         if state in FINAL_STATES:
             _log.info("slot %s: %s %s", slot, state, reason)
-        self._publish(self._journal.note(report))
+        is_ours = slot in self._slots  # others leave no file behind
+        self._publish(self._journal.note(report) if is_ours else report)
 
     # -- fetching, in the slot's thread ---------------------------------------------------------
 

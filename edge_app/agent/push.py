@@ -47,9 +47,7 @@ class PushSide:
             shelf=store,
         )
         self._link = (
-            AgentLink(settings, who, self._puller.want, _version())
-            if settings is not None
-            else None
+            AgentLink(settings, who, self._puller, _version()) if settings is not None else None
         )
 
     def start(self) -> None:

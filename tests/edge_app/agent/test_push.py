@@ -223,10 +223,13 @@ def test_a_slot_that_the_device_has_not_is_named(station: Station, start: Start)
     """A pointer to another slot is refused on that slot's topic."""
     start()
     with serving(whole(PAYLOAD)) as server:
-        station.place(pointer(server.url), "second")
+        wish = pointer(server.url)
+        station.place(wish, "second")
         wait_until(lambda: bool(station.reports("second")))
         assert server.asked == []
-    assert "no slot 'second', only main" in station.reports("second")[0]["reason"]
+    report = station.reports("second")[0]
+    assert "no slot 'second', only main" in report["reason"]
+    assert report["desired_id"] == wish.message_id
 
 
 def test_a_download_that_fails_for_good_is_reported(station: Station, start: Start) -> None:
@@ -252,6 +255,26 @@ def test_a_withdrawn_pointer_ends_its_download(station: Station, start: Start) -
         reason = station.wait_for("refused", wish)["reason"]
     assert reason == "Download ended: withdrawn by the workstation."
     wait_until(lambda: incoming(device) == [])
+
+
+def test_a_wish_withdrawn_while_the_agent_was_away_is_not_carried_out(
+    station: Station, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next start finds half a download but no pointer: it says so and clears up."""
+    monkeypatch.setattr("edge_app.agent.link.SETTLE_S", 0.3)
+    with serving(whole(PAYLOAD, cut_after=len(PAYLOAD) // 2), status(503)) as server:
+        wish = pointer(server.url)
+        station.place(wish)
+        first = start()
+        wait_until(lambda: any("503" in r["reason"] for r in station.reports()))
+        first.stop()
+        station.place(None)
+        assert incoming(first) == [f"main-{wish.sha256}.partial"]
+        second = start()
+        reason = station.wait_for("refused", wish)["reason"]
+    assert reason == "Download ended: withdrawn while the agent was away."
+    wait_until(lambda: incoming(second) == [])
+    assert second.installs == []
 
 
 def test_a_newer_pointer_overtakes_a_download(station: Station, start: Start) -> None:

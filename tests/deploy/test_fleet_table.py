@@ -1,0 +1,125 @@
+"""What the status table says of a fleet, from messages alone."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from pointers import pointer
+from rich.console import Console
+
+from deploy.fleet import Fleet, fleet_filters
+from deploy.fleet_table import FleetRow, fleet_rows, fleet_table
+from edge_app.mqtt.deploy_messages import AgentStatus, Desired, Reported
+from edge_app.mqtt.message_base import Message
+from edge_app.mqtt.messages import DeviceInfo, DeviceStatus, ModelBody, SlotDescription
+from edge_app.mqtt.timestamps import rfc3339
+from edge_app.mqtt.topics import DeviceName, Topics
+
+NOW_NS = 1_790_000_000_000_000_000
+PRESS = DeviceName("graz", "line-2", "press-3")
+TOPICS = Topics(PRESS)
+WISH = pointer("https://station.plant/screws-7.bundle", serial=7)
+
+
+def heard(*messages: tuple[str, Message | bytes]) -> list[FleetRow]:
+    """Return the rows after these messages."""
+    fleet = Fleet()
+    for topic, message in messages:
+        fleet.apply(topic, message if isinstance(message, bytes) else message.payload())
+    return fleet_rows(fleet, NOW_NS)
+
+
+def reported(**changed: Any) -> tuple[str, Reported]:
+    fields = {
+        "slot": "main", "state": "downloading", "sha256": WISH.sha256, "serial": 7,
+        "product": "screws", "desired_id": WISH.message_id,
+        "at": rfc3339(NOW_NS - 90_000_000_000),
+    }  # fmt: skip
+    return TOPICS.reported("main"), Reported(**(fields | changed))
+
+
+def desired(wish: Desired = WISH) -> tuple[str, Desired]:
+    return TOPICS.desired("main"), wish
+
+
+def test_a_device_that_only_inspects_has_a_row() -> None:
+    """No agent, no update: the model in use and the state of the inspection."""
+    model = ModelBody(product="screws", serial=6, bundle_sha256="0" * 64, precision="fp32")
+    info = DeviceInfo(hardware="x", slots=(SlotDescription(slot="main", model=model),))
+    status = DeviceStatus(state="degraded", session=1, since=None)
+    assert heard((TOPICS.info, info), (TOPICS.status, status)) == [
+        FleetRow(
+            device="graz/line-2/press-3",
+            inspection="degraded",
+            agent="-",
+            slot="main",
+            model="screws 6",
+            update="-",
+            state="-",
+            for_s=None,
+            reason="",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("messages", "state"),
+    [
+        ([desired()], "asked"),
+        ([desired(), reported(percent=41.6)], "downloading 42 %"),
+        ([desired(), reported(state="committed")], "committed"),
+        ([reported(state="committed", desired_id=None)], "committed"),
+        ([reported(state="committed", sha256="1" * 64, desired_id=None), desired()], "asked"),
+        ([desired(), reported(state="refused", sha256=None, desired_id=None)], "asked"),
+        ([desired(), (TOPICS.desired("main"), b"")], "-"),
+    ],
+)
+def test_the_state_is_that_of_the_newest_wish(
+    messages: list[tuple[str, Message]], state: str
+) -> None:
+    """A wish that was not answered yet is `asked`, whatever was reported before it."""
+    assert [row.state for row in heard(*messages)] == [state]
+
+
+def test_what_is_none_of_ours_is_counted_and_ignored() -> None:
+    """Broken messages and odd topics change nothing."""
+    fleet = Fleet()
+    for topic, payload in (
+        (TOPICS.status, b"no json"),
+        (TOPICS.reported("main"), b"{}"),
+        ("inspect/v1/too/short", b"{}"),
+        (f"{PRESS.root}/cam/cam1/alert", b"{}"),
+    ):
+        fleet.apply(topic, payload)
+    assert (fleet.messages, fleet.unreadable) == (4, 3)
+    assert not any(row.state != "-" for row in fleet_rows(fleet, NOW_NS))
+
+
+def test_rows_are_sorted_and_slots_apart() -> None:
+    """One row per slot, devices by name."""
+    other = Topics(DeviceName("graz", "line-1", "press-1"))
+    online = AgentStatus(state="online", since=None)
+    rows = heard(desired(), (TOPICS.desired("second"), WISH), (other.agent_status, online))
+    assert [(row.device, row.slot, row.agent) for row in rows] == [
+        ("graz/line-1/press-1", "-", "online"),
+        ("graz/line-2/press-3", "main", "-"),
+        ("graz/line-2/press-3", "second", "-"),
+    ]
+
+
+def test_the_table_shows_reasons_as_they_are() -> None:
+    """Brackets in a reason are text, not markup; ages have a fitting unit."""
+    rows = heard(desired(), reported(state="refused", reason="[red]no [/] host"))
+    out = StringIO()
+    Console(file=out, width=200).print(fleet_table(rows))
+    assert "[red]no [/] host" in out.getvalue()
+    assert "screws 7" in out.getvalue()
+    assert "90 s" in out.getvalue()
+
+
+def test_one_device_or_all_are_subscribed() -> None:
+    """The filters hold no more than the table needs."""
+    assert "inspect/v1/+/+/+/deploy/+/reported" in fleet_filters()
+    assert all(topic.startswith(f"{PRESS.root}/") for topic in fleet_filters(PRESS))

@@ -29,7 +29,7 @@ def camera_of() -> Iterator[MakeCamera]:
         settings = {"odd": odd, **settings}
         module = "tests.edge_app.cameras.odd_drivers"
         driver = IsolatedDriver("odd:", module, settings, trigger, interval_s)
-        made.append(IsolatedCamera(driver, "cam1", silence_s=1.0))
+        made.append(IsolatedCamera(driver, "cam1", silence_s=2.0))
         return made[-1]
 
     yield make
@@ -42,7 +42,7 @@ def outcomes(camera: IsolatedCamera, count: int) -> list[tuple[int | None, bool]
     seen: list[tuple[int | None, bool]] = []
     while len(seen) < count:
         try:
-            seen.append((camera.read(3.0).source_number, True))
+            seen.append((camera.read(5.0).source_number, True))
         except FrameCorrupt as error:
             seen.append((error.source_number, False))
     return seen
@@ -53,10 +53,10 @@ def test_fired_frames_carry_their_trigger(camera_of: MakeCamera) -> None:
     camera = camera_of("fired", "Fired")
     camera.open()
     camera.fire("plc-77")
-    frame = camera.read(3.0)
+    frame = camera.read(5.0)
     assert (frame.trigger_id, frame.source_number) == ("plc-77", 1)
     camera.fire()
-    assert camera.read(3.0).trigger_id == "cam1-2"
+    assert camera.read(5.0).trigger_id == "cam1-2"
     assert camera.describe().mode == "triggered"
     assert camera.describe().is_numbered
 
@@ -80,7 +80,7 @@ def test_trigger_while_the_camera_is_busy_is_not_photographed_late(camera_of: Ma
         camera.fire()
     assert outcomes(camera, 5) == [(1, True), (2, False), (3, False), (4, False), (5, False)]
     camera.fire("next")
-    assert camera.read(3.0).trigger_id == "next"
+    assert camera.read(5.0).trigger_id == "next"
 
 
 def test_trigger_in_flight_survives_a_hung_driver(camera_of: MakeCamera) -> None:
@@ -91,9 +91,9 @@ def test_trigger_in_flight_survives_a_hung_driver(camera_of: MakeCamera) -> None
     assert outcomes(camera, 1) == [(1, True)]
     camera.fire()
     with pytest.raises(FrameCorrupt, match=r"no picture for trigger cam1-2: .* has not returned"):
-        camera.read(3.0)
+        camera.read(5.0)
     with pytest.raises(CameraUnavailable, match="has not returned"):
-        camera.read(3.0)
+        camera.read(5.0)
     camera.fire()  # comes while the camera is away
     camera.open(resume_after=2)
     assert outcomes(camera, 1) == [(3, False)]
@@ -204,6 +204,6 @@ def test_wall_clock_jumps_move_only_themselves(camera_of: MakeCamera) -> None:
     for jump_ns in (hour, -hour):
         camera._wall_ns = lambda jump_ns=jump_ns: time.time_ns() + jump_ns
         camera.open()
-        frame = camera.read(3.0)
+        frame = camera.read(5.0)
         age_ns = time.time_ns() + jump_ns - frame.captured_at_ns
         assert 0 <= age_ns < 2_000_000_000

@@ -35,7 +35,7 @@ test-arm64: $(VENV)/.full
 	CROPLIQ_REQUIRE_SYSTEM_PACKAGES=1 $(BIN)/python -m pytest -m arm64 tests/systemd
 
 test-gpu: $(VENV)/.full
-	$(BIN)/python -m pytest -m gpu
+	$(BIN)/python -m pytest -m gpu -s -rs
 
 # The device's tests on the Python versions that JetPack 6 and 7 bring, where they are installed.
 DEVICE_PYTHONS ?= 3.10 3.12

@@ -39,6 +39,16 @@ class Letterbox:
         return (cx - self.pad_x) / s - 0.5, (cy - self.pad_y) / s - 0.5, w / s, h / s, angle_rad
 
 
+def letterbox_fit(
+    frame_hw: tuple[int, int], target_hw: tuple[int, int]
+) -> tuple[Letterbox, tuple[int, int]]:
+    """Return the mapping, and the (height, width) that the picture itself takes in the target."""
+    (h, w), (th, tw) = frame_hw, target_hw
+    scale = min(th / h, tw / w)
+    new_h, new_w = max(1, round(h * scale)), max(1, round(w * scale))
+    return Letterbox(scale, float((tw - new_w) // 2), float((th - new_h) // 2)), (new_h, new_w)
+
+
 def letterbox(pixels_hwc: U8Array, target_hw: tuple[int, int]) -> tuple[U8Array, Letterbox]:
     """Fit a picture into `target_hw` without changing its aspect ratio, centred on grey 114.
 
@@ -53,16 +63,13 @@ def letterbox(pixels_hwc: U8Array, target_hw: tuple[int, int]) -> tuple[U8Array,
         ShapeError: the picture is empty or not uint8 (h, w, 3).
     """
     _check_picture(pixels_hwc)
-    h, w = pixels_hwc.shape[:2]
-    th, tw = target_hw
-    scale = min(th / h, tw / w)
-    new_h, new_w = max(1, round(h * scale)), max(1, round(w * scale))
-    pad_y, pad_x = (th - new_h) // 2, (tw - new_w) // 2
-    shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    out = np.full((th, tw, 3), LETTERBOX_GREY, np.uint8)
+    fit, (new_h, new_w) = letterbox_fit((pixels_hwc.shape[0], pixels_hwc.shape[1]), target_hw)
+    pad_y, pad_x = int(fit.pad_y), int(fit.pad_x)
+    shrink = cv2.INTER_AREA if fit.scale < 1 else cv2.INTER_LINEAR
+    out = np.full((*target_hw, 3), LETTERBOX_GREY, np.uint8)
     resized = cv2.resize(pixels_hwc, (new_w, new_h), interpolation=shrink)
     out[pad_y : pad_y + new_h, pad_x : pad_x + new_w] = resized
-    return out, Letterbox(scale, float(pad_x), float(pad_y))
+    return out, fit
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ def find_aravis() -> Stack:
     name = "GigE Vision and USB3 Vision (Aravis)"
     tool = shutil.which(ARV_TOOL)
     if tool is None:
-        return Stack(name, (), f"{ARV_TOOL} is not here: apt-get install aravis-tools")
+        return Stack(name, (), f"{ARV_TOOL} is not here: apt-get install aravis-tools-cli")
     try:
         done = subprocess.run(
             [tool],

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+from brokers import wait_until
+from system_packages import missing
 
 from edge_app.camera_setup import finding
 
@@ -41,10 +45,24 @@ def test_emulated_basler_cameras_are_found(monkeypatch: pytest.MonkeyPatch) -> N
     assert all(url.startswith("basler:0815-") for url, _ in found)
 
 
+def test_a_gige_vision_camera_on_the_network_is_found() -> None:
+    """Aravis' own fake camera on loopback, asked for by its own tool."""
+    fake = shutil.which("arv-fake-gv-camera-0.8")
+    if fake is None or shutil.which(finding.ARV_TOOL) is None:
+        missing("aravis-tools and aravis-tools-cli")
+    camera = subprocess.Popen([str(fake), "-i", "lo"], stdout=subprocess.DEVNULL)
+    try:
+        wanted = ("aravis:Aravis-Fake-GV01", "at 127.0.0.1")
+        wait_until(lambda: wanted in finding.find_aravis().found, 30)
+    finally:
+        camera.kill()
+        camera.wait()
+
+
 def test_a_missing_tool_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without aravis-tools the note is the command that brings them."""
     monkeypatch.setenv("PATH", "")
-    assert "apt-get install aravis-tools" in finding.find_aravis().note
+    assert "apt-get install aravis-tools-cli" in finding.find_aravis().note
 
 
 def test_the_aravis_tool_s_lines_become_addresses(

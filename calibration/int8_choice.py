@@ -33,6 +33,9 @@ PICTURES = 64
 FLIPS_ALLOWED = 0.001
 """Expected share of parts with another verdict: half of what a variant may show in the end."""
 
+RANKING_FRAMES = 16
+"""Frames on which a detector's layers are ranked, one at a time: it has a hundred."""
+
 OVERLAP_LOST_ALLOWED = 0.1
 """1 − IoU of any product's box with the fp32 detector's: the golden set's own tolerance."""
 
@@ -175,24 +178,25 @@ def _inspector_trial(graph: bytes, bundle: Bundle, seen: Seen, threads: int) -> 
 def _detector_trial(
     graph: bytes, how: DetectorSpec, has_axis: bool, seen: Seen, threads: int
 ) -> _Trial:
-    def find(model: bytes) -> list[list[Detection]]:
+    def find(model: bytes, frames: Sequence[U8Array]) -> list[list[Detection]]:
         runner = OnnxRunner(model, threads)
         finder = Detector(
             runner, how.input_hw, how.min_confidence, how.max_iou, how.product_classes, has_axis
         )
-        return [finder.find(frame) for frame in seen.frames]
+        return [finder.find(frame) for frame in frames]
 
-    reference = find(graph)
+    reference = find(graph, seen.frames)
 
-    def lost(model: bytes) -> list[float]:
-        return [_overlap_lost(*pair) for pair in zip(reference, find(model), strict=True)]
+    def lost(model: bytes, frames: Sequence[U8Array]) -> list[float]:
+        pairs = zip(reference[: len(frames)], find(model, frames), strict=True)
+        return [_overlap_lost(*pair) for pair in pairs]
 
     batches = tuple(letterbox(frame, how.input_hw)[0][None] for frame in seen.frames)
     return _Trial(
         "image",
         batches,
-        spread=lambda model: float(np.mean(lost(model))),
-        damage=lambda model: max(lost(model)),
+        spread=lambda model: float(np.mean(lost(model, seen.frames[:RANKING_FRAMES]))),
+        damage=lambda model: max(lost(model, seen.frames)),
         limit=OVERLAP_LOST_ALLOWED,
     )
 

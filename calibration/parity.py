@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,16 +54,16 @@ class Flip:
 
 def paired_scores(
     reference: LoadedModel,
-    variant: LoadedModel,
+    variants: Sequence[LoadedModel],
     camera: Camera,
     progress: Callable[[int], None],
-) -> PartPairs:
-    """Show both models every frame of a finite source.
+) -> list[PartPairs]:
+    """Show all models every frame of a finite source; return each variant beside the reference.
 
     Raises:
-        DataError: the source stops before its end, or both models agree on no part.
+        DataError: the source stops before its end, or two models agree on no part.
     """
-    sides = [_Side(reference, camera), _Side(variant, camera)]
+    sides = [_Side(model, camera) for model in (reference, *variants)]
     camera.open()
     last: Frame | None = None
     try:
@@ -84,7 +84,7 @@ def paired_scores(
     if last is not None:
         for side in sides:
             side.take(side.line.finish(last))
-    return _paired(*sides)
+    return [_paired(sides[0], side) for side in sides[1:]]
 
 
 def laid_together(pairs: PartPairs, threshold: float) -> float:

@@ -77,7 +77,9 @@ def add_variant(
     reference = load_model(bundle, threads, REFERENCE)
     draft = _with_variant(bundle, rewritten, _draft(bundle, rewritten), is_preferred)
     model = load_model(draft, threads, precision)
-    pairs = paired_scores(reference, model, good_parts.camera, lambda n: progress("calibration", n))
+    (pairs,) = paired_scores(
+        reference, [model], good_parts.camera, lambda n: progress("calibration", n)
+    )
     if len(pairs.names) < MIN_PARTS:
         raise DataError(
             f"Only {len(pairs.names)} parts were judged by both variants, at least {MIN_PARTS} "
@@ -90,7 +92,9 @@ def add_variant(
     old, new = reference.limits.score_threshold, thresholds.score_threshold
     held = None
     if held_out is not None:
-        held = paired_scores(reference, model, held_out.camera, lambda n: progress("held out", n))
+        (held,) = paired_scores(
+            reference, [model], held_out.camera, lambda n: progress("held out", n)
+        )
     parity = Parity(
         ranges=rewritten.ranges,
         int8_nodes=rewritten.int8_nodes,

@@ -51,6 +51,7 @@ def _camera_json(view: CameraView, facts: Facts, now_s: float) -> JsonObject:
         "picture_age_text": "" if age_s is None else age_words(age_s),
         "state": view.state,
         "state_text": camera_words(view.state or "starting", view.detail, age_s),
+        "state_words": camera_words(view.state or "starting", "", age_s),
         "is_good": None if view.state in IDLE_CAMERA_STATES else view.state in GOOD_CAMERA_STATES,
         "is_blind": view.state in BLIND_CAMERA_STATES,
         "verdict": None if view.verdict is None else _verdict_json(view.verdict),

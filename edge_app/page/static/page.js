@@ -79,7 +79,7 @@ function showBlind(camera, data) {
   camera.card.dataset.verdict = "BLIND";
   camera.card.removeAttribute("data-scored");
   write(camera.find(".verdict"), "NOT INSPECTING");
-  write(camera.find(".score"), `Camera: ${data.state_text}`);
+  write(camera.find(".score"), `Camera: ${data.state_words}`); // why stands above the banner
   const last = data.verdict ? `The last part, at ${clockTime(data.verdict.captured_at_ns)}, was ${data.verdict.words}.` : "";
   write(camera.find(".part"), last);
 }

@@ -99,6 +99,18 @@ def test_a_stalled_camera_is_said_with_the_pictures_age(state: PageState, clock:
     assert (shown["is_good"], shown["is_blind"]) == (False, True)
 
 
+@pytest.mark.parametrize(("name", "is_blind"), [("blind", True), ("impaired", False)])
+def test_pictures_that_are_not_right_are_never_a_good_camera(name: str, is_blind: bool) -> None:
+    """Blind: NOT INSPECTING; impaired: judged on, but the chip says what is wrong."""
+    state = PageState()
+    state.show(make_report(finished=(make_verdict(VerdictState.OK),)))
+    state.set_camera("belt-1", name, "the lamp is off")
+    shown = camera(state)
+    assert (shown["is_good"], shown["is_blind"]) == (False, is_blind)
+    assert "the lamp is off" in shown["state_text"]
+    assert "the lamp is off" not in shown["state_words"]
+
+
 def test_an_unreadable_picture_keeps_the_last_one(state: PageState) -> None:
     """A report with a frame of no channels counts its part and leaves the live picture alone."""
     state.show(make_report())

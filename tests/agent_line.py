@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from activation_bundles import trusted_keys
 from brokers import wait_until
 
 from edge_app.agent.agent import Agent
+from edge_app.agent.child import CheckResult, _try_bundle
 from edge_app.agent.main import make_agent
 from edge_app.agent.steps import Perform, perform
 from edge_app.agent.store import Store
@@ -105,15 +107,28 @@ class Line:
         return [v.reason for v in self.verdicts if v.state.value == "NOT_INSPECTED"]
 
 
-class Device:
-    """The agent's half, and what it reported."""
+def try_here(file: Path) -> CheckResult:
+    """Judge the golden set in this process: the trial's own process has tests of its own."""
+    return _try_bundle(file, 1 << 30)
 
-    def __init__(self, config_path: Path, do: Perform = perform) -> None:
+
+class Device:
+    """The agent's half, and what it reported.
+
+    Args:
+        do: makes the store's changes.
+        tries_here: the self-check costs no process.
+    """
+
+    def __init__(self, config_path: Path, do: Perform = perform, tries_here: bool = False) -> None:
         self.config = load_config(config_path)
         self.store = Store(self.config.agent.store_dir, do)
         self.reports: list[Reported] = []
         self._stop = threading.Event()
         self.agent: Agent = make_agent(self.config, self.store, self.reports.append, self._stop)
+        if tries_here:
+            for flow in self.agent._flows.values():
+                flow._checks = dataclasses.replace(flow._checks, try_out=try_here)
 
     def stop(self) -> None:
         self._stop.set()
@@ -146,9 +161,11 @@ class Device:
 
 
 @contextmanager
-def device(config_path: Path, do: Perform = perform) -> Iterator[tuple[Device, Line]]:
+def device(
+    config_path: Path, do: Perform = perform, tries_here: bool = False
+) -> Iterator[tuple[Device, Line]]:
     """Run a device's two halves."""
-    half = Device(config_path, do)
+    half = Device(config_path, do, tries_here)
     half.agent.start()
     line = Line(half.config).start()
     try:

@@ -2,8 +2,9 @@
 
 `power_cut.py FOLDER SIDE FIRST STRIDE` forks agent and inspection from one process that has
 imported everything, ends them with `os._exit` at the n-th spark, starts them again, and prints one
-JSON object per moment: what is active then, and whether it is whole. A spark is a change on disk
-or a report (SIDE agent and both), or a line said or an order taken (SIDE inspection).
+JSON object per moment: what is active then, and whether it is whole. A spark is a change on disk,
+a report or an order given (SIDE agent and both), or a line said or an order taken (SIDE
+inspection).
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from activation_bundles import manifest_of, write_release
-from agent_line import write_config
+from agent_line import try_here, write_config
 from bundles import write_pictures
 
 from edge_app import activation, activation_link
 from edge_app.agent import flow, switching
 from edge_app.agent.agent import Agent
-from edge_app.agent.child import CheckResult, _try_bundle
 from edge_app.agent.flow import FlowTimes
 from edge_app.agent.main import make_checks
+from edge_app.agent.peers import PeerServer
 from edge_app.agent.protocol import Line, Order
 from edge_app.agent.steps import Step, perform
 from edge_app.agent.store import Store
@@ -71,6 +72,13 @@ def agent_process(config_path: Path, install: Path | None, at: int, counted: Pat
         if install is not None and reported.state in FINAL_STATES:
             counted.write_text(f"{fuse.count} {reported.state} {reported.reason}")
 
+    order = PeerServer.order
+
+    def say(server: PeerServer, line: Line) -> bool:
+        fuse.spark()
+        return order(server, line)
+
+    PeerServer.order = say  # type: ignore[method-assign]
     checks = dataclasses.replace(make_checks(config, threading.Event()), try_out=try_here)
     agent = Agent(
         Store(config.agent.store_dir, do),
@@ -85,11 +93,6 @@ def agent_process(config_path: Path, install: Path | None, at: int, counted: Pat
     if install is not None:
         agent.install(install, "main", "file")
     threading.Event().wait()
-
-
-def try_here(file: Path) -> CheckResult:
-    """Judge the golden set in this process: the trial's own process has tests of its own."""
-    return _try_bundle(file, 1 << 30)
 
 
 def inspection_process(config_path: Path, at: int, judged: Path, counted: Path) -> None:
@@ -212,11 +215,12 @@ class Bench:
                 self._is_whole(sha256) for sha256 in [*choices, *self.store.choices("main")]
             ),
             "choices": len(choices),
-            "leftovers": [p.name for p in self.store.root.rglob(".*.new")],
         }
 
     def _is_settled(self) -> bool:
-        """The record is gone and the slot's bundle judges."""
+        """The record and everything half made is gone, and the slot's bundle judges."""
+        if any(self.store.root.rglob(".*.new")):
+            return False
         if not self.judged.exists() or self.store.intent("main") is not None:
             return False
         return self.judged.read_text() == self.store.active("main")

@@ -53,6 +53,9 @@ _log = logging.getLogger(__name__)
 
 POLL_S = 0.5
 
+RETRY_S = 10.0
+"""How often an end that a full disk prevented is tried again."""
+
 
 @dataclass(frozen=True, slots=True)
 class FlowTimes:
@@ -114,13 +117,15 @@ class SlotFlow:
     def _run(self) -> None:
         while True:
             try:
-                self._take_up(self.inbox.next_idle())
+                self._take_up(self.inbox.next_idle(RETRY_S))
             except Stopping:
                 return
             except Exception:  # the thread must outlive any one order
                 _log.exception("slot %s: an order failed unexpectedly", self.slot)
 
     def _take_up(self, item: Item | None) -> None:
+        if item is None or isinstance(item, Install | Select):
+            self._finish_what_was_left()
         if isinstance(item, Came):
             self._greet()
         elif isinstance(item, Gone):
@@ -152,6 +157,12 @@ class SlotFlow:
                 self._order(
                     Prepare(slot=self.slot, sha256=sha256, purpose="standby", memory_mb=memory_mb)
                 )
+
+    def _finish_what_was_left(self) -> None:
+        """Go on with a record that stayed because the disk was full."""
+        intent = self._store.intent(self.slot)
+        if intent is not None and self.inbox.is_inspection_there:
+            self._switching.resume(intent)
 
     def _note_gone(self, gone: Gone) -> None:
         intent = self._store.intent(self.slot)

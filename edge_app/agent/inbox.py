@@ -101,13 +101,13 @@ class Inbox:
     def put(self, item: Item) -> None:
         self._items.put(item)
 
-    def next_idle(self) -> Item | None:
-        """Return what is to be done next; waits for it.
+    def next_idle(self, timeout_s: float) -> Item | None:
+        """Return what is to be done next, None when nothing came in time.
 
         Raises:
             Stopping: the agent ends.
         """
-        return self._later.popleft() if self._later else self._take(None)
+        return self._later.popleft() if self._later else self._take(timeout_s)
 
     def next_busy(self, timeout_s: float) -> Item | None:
         """Return what came in the middle of an order, None when nothing did in time.
@@ -171,7 +171,7 @@ class Inbox:
                 return item
             self._put_off(item)
 
-    def _take(self, timeout_s: float | None) -> Item | None:
+    def _take(self, timeout_s: float) -> Item | None:
         try:
             item = self._items.get(timeout=timeout_s)
         except queue.Empty:

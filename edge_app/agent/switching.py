@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from edge_app.agent.candidate import Candidate, candidate_of
 from edge_app.agent.inbox import (
@@ -69,6 +70,7 @@ class Switching:
     ) -> None:
         self._slot, self._rules, self._store = slot, rules, store
         self._order, self._told, self._inbox, self._prepare = order, told, inbox, prepare
+        self._left_over: str | None = None
 
     def install(self, candidate: Candidate) -> None:
         """Switch to a prepared bundle and watch it; ends committed, rolled back or refused."""
@@ -98,7 +100,7 @@ class Switching:
         except EdgeError as why:
             self._take_back(self._store.intent(self._slot) or intent, str(why))
         except OSError as error:
-            self._take_back(intent, f"the store cannot be written: {error.strerror}")
+            self._stumble(intent, error)
 
     def count_crash(self, intent: Intent) -> Intent:
         """Note an end of the inspection process without a goodbye while nothing is committed."""
@@ -146,6 +148,8 @@ class Switching:
             self._note(intent)
         except OSError as error:
             reason = f"the store cannot be written: {error.strerror}. Free some space."
+            with suppress(OSError):  # the record may be there, its folder not synced
+                self._store.clear_intent(self._slot)
             self._order(self._rollback_order(intent, reason))
             self._told.say("refused", reason)
             return reason
@@ -155,7 +159,7 @@ class Switching:
         except Stopping:
             raise
         except OSError as error:
-            return self._take_back(intent, f"the store cannot be written: {error.strerror}")
+            return self._stumble(intent, error)
         except EdgeError as error:
             return self._take_back(self._store.intent(self._slot) or intent, str(error))
         return ""
@@ -266,6 +270,15 @@ class Switching:
         self._order(Commit(slot=self._slot, sha256=intent.new_sha256))
         self._told.say("committed")
 
+    def _stumble(self, intent: Intent, error: OSError) -> str:
+        """Go back from a disk that is full, or, once a commit has begun, wait for room."""
+        reason = f"the store cannot be written: {error.strerror}"
+        stored = self._store.intent(self._slot) or intent
+        if stored.phase != "committing":
+            return self._take_back(stored, reason)
+        self._told.say_once("probation", f"passed, but {reason}; committed once there is room")
+        return ""
+
     # -- back -----------------------------------------------------------------------------------
 
     def _take_back(self, intent: Intent, reason: str) -> str:
@@ -278,12 +291,16 @@ class Switching:
             _log.error("slot %s: %s", self._slot, error)  # the record still names both bundles
         if self._inbox.is_inspection_there and self._inbox.active != intent.old_sha256:
             self._go_back_on_the_line(intent, reason)
+        is_told = self._left_over == intent.new_sha256
+        self._left_over = None
         try:
             self._store.set_active(self._slot, intent.old_sha256)
             self._store.clear_intent(self._slot)
         except OSError as error:
-            reason += f"; the store cannot be written ({error.strerror}), the next start goes on"
-        self._told.say("rolled_back", reason)
+            reason += f"; the store's record stays until it can be written ({error.strerror})"
+            self._left_over = intent.new_sha256
+        if not is_told:
+            self._told.say("rolled_back", reason)
         return reason
 
     def _go_back_on_the_line(self, intent: Intent, reason: str) -> None:

@@ -56,6 +56,12 @@ class Told:
         if told is None or percent - told >= PROGRESS_STEP:
             self.say(state, percent=percent)
 
+    def say_once(self, state: DeployState, reason: str) -> None:
+        """Report a state and its reason, unless that was the last report."""
+        latest = self.latest
+        if latest is None or (latest.state, latest.reason) != (state, reason):
+            self.say(state, reason)
+
     def say(self, state: DeployState, reason: str = "", percent: float | None = None) -> None:
         """Report a state."""
         report = Reported(

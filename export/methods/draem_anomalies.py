@@ -5,7 +5,7 @@ I_a = M̄⊙I + (1 − β)(M⊙I) + β(M⊙A): M a thresholded Perlin noise, A a
 Source: Zavrtanik et al., DRAEM, ICCV 2021, section 3.3: β from 0.1 to 1.0, three random ones of
 seven picture operations on the texture.
 Deviations: without a texture folder the textures are drawn (clouds, stripes, grain); the hole lies
-on the product.
+on the product; on a grey product textures are grey, because colour alone would give them away.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from edge_app.cameras.pictures import read_picture
 from edge_app.records import F32Array, U8Array
+from export.augment.cutpaste import is_coloured
 
 OPACITY_RANGE = (0.1, 1.0)
 NOISE_THRESHOLD = 0.5
@@ -46,6 +47,8 @@ def paint_texture(
     hw = (crop_hwc.shape[0], crop_hwc.shape[1])
     hole = _hole(rng, hw, mask_hw)
     texture = changed(rng, _texture(rng, hw, textures))
+    if not is_coloured(crop_hwc):
+        texture = np.asarray(texture.mean(2, keepdims=True).repeat(3, 2), np.uint8)
     opacity = rng.uniform(*OPACITY_RANGE)
     mixed = (1 - opacity) * crop_hwc.astype(np.float32) + opacity * texture
     painted = np.where(hole[:, :, None] > 0, np.round(mixed), crop_hwc)

@@ -158,6 +158,14 @@ def test_texture_is_painted_inside_its_hole_and_on_the_product() -> None:
     assert seen >= 11
 
 
+def test_a_grey_product_gets_grey_textures() -> None:
+    """Colour on a grey part would tell a network all it needs: none is painted there."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        painted, _ = draem_anomalies.paint_texture(rng, part(0), product_mask(), [])
+        assert int(np.ptp(painted.astype(int), axis=2).max()) <= 1
+
+
 def test_textures_come_from_a_folder_where_there_is_one(tmp_path: Path) -> None:
     """A folder with one red picture: what shines through is made of it, not of drawn texture."""
     path = tmp_path / "red.png"

@@ -110,6 +110,10 @@ class Agent:
         """Tell whether every slot still has its thread, for systemd's watchdog."""
         return all(flow.is_alive() for flow in self._flows.values())
 
+    def listen(self, report: Callable[[Reported], None]) -> None:
+        """Have every further report told to somebody else too."""
+        self._listeners.append(report)
+
     def install(self, file: Path, slot: str, origin: str) -> None:
         """Have a file verified, tried and switched to; returns at once, see `report`.
 
@@ -192,7 +196,7 @@ class Agent:
                 if tell in self._listeners:
                     self._listeners.remove(tell)
 
-        self._listeners.append(tell)
+        self.listen(tell)
         self.install(Path(command.path), command.slot, "file")
 
     def _tell(self, report: Reported) -> None:

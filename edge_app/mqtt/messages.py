@@ -160,6 +160,8 @@ def result_from_verdict(
 
 
 def _judgement(verdict: PartVerdict, geometry: Geometry | None) -> _Judgement:
+    if geometry is not None and geometry.frame_hw != verdict.frame_hw:
+        geometry = None  # made for pictures of another size: no millimetres, rather than wrong ones
     return {
         "part_id": verdict.part_id,
         "trigger_id": verdict.trigger_id,

@@ -54,6 +54,15 @@ def test_a_calibrated_camera_tells_a_defect_in_millimetres_too() -> None:
     assert as_draft(event).defects[0].extent is None
 
 
+def test_pictures_of_another_size_have_no_millimetres() -> None:
+    """A camera whose picture shrank since its calibration: null, never a wrong length."""
+    plane = Geometry((240, 320), None, np.eye(3), {})
+    result = result_from_verdict(
+        bad_part(1), WHO, clock_synchronised=True, published_at_ns=1, geometry=plane
+    )
+    assert result.defects[0].extent is None
+
+
 def test_a_broken_outline_has_no_millimetres_and_costs_no_alert() -> None:
     """NaN among the corners: the box is told, the extent is null."""
     outline = ((1.0, float("nan")), (2.0, 2.0), (3.0, 3.0))

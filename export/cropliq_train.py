@@ -22,6 +22,7 @@ from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0
 from export.cropliq import WAYS, PretextNet, anchor_of, pretext_loss
 from export.inspector_fit import Bench, FitSettings, fit_inspector
 from export.inspector_graph import TrainedInspector
+from export.precision import mixed_precision
 from export.silhouette import product_silhouette
 
 Progress = Callable[[str, float], None]
@@ -168,9 +169,10 @@ def _learn(
     for step in range(steps):
         pick = torch.from_numpy(rng.integers(0, len(pool), settings.batch))
         batch, target = pool[pick].to(device).float(), labels[pick].to(device)
-        logits = network(batch)
+        with mixed_precision(device):
+            logits = network(batch)
         optimiser.zero_grad()
-        loss = pretext_loss(network, logits, target, anchor, settings.anchor_strength)
+        loss = pretext_loss(network, logits.float(), target, anchor, settings.anchor_strength)
         torch.autograd.backward(loss)
         optimiser.step()
         schedule.step()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,6 +34,7 @@ from export.detector_state import (
     set_rate,
     update_average,
 )
+from export.precision import mixed_precision
 from export.yolo_dataset import LabelledPicture, read_dataset
 
 BATCH = 16
@@ -198,8 +199,7 @@ def _epoch(job: _Job, scenes: Sequence[Scene], state: TrainState, criterion: Any
 
 def _step(job: _Job, scenes: Sequence[Scene], state: TrainState, criterion: Any) -> float:
     images, targets = _tensors(scenes, job)
-    is_gpu = job.device.startswith("cuda")
-    with torch.autocast("cuda", torch.bfloat16) if is_gpu else nullcontext():
+    with mixed_precision(job.device):
         predicted = state.network(images)
     loss = criterion.loss(_as_float(predicted), targets)[0].sum()
     state.optimiser.zero_grad(set_to_none=True)

@@ -72,8 +72,9 @@ class IsolatedCamera:
     """Reads frames from the child; a child that hangs or dies is ended and can be opened again.
 
     Frames are stamped with the camera's clock mapped to the host's (`device_clock.py`), or when
-    the child's message arrived. Every trigger comes out of `read` once, as a Frame or as
-    FrameCorrupt with its number: also those in flight when a driver dies.
+    the child's message arrived. Frames that are missing leave a gap in `frame_id`. Every trigger
+    comes out of `read` once, as a Frame or as FrameCorrupt with its number: also those in flight
+    when a driver dies.
 
     Args:
         driver: what to run.
@@ -188,6 +189,8 @@ class IsolatedCamera:
             return self._take_frame(message)
         if kind == "lost":
             raise self._loss_of(message)
+        if kind == "missed":
+            self._count_missed(message)
         if kind == "failed":
             raise _error_of(message)
         if kind == "ring":
@@ -245,11 +248,18 @@ class IsolatedCamera:
         with contextlib.suppress(CameraUnavailable):  # the frame is good; the next read says why
             self._process.send(order)
 
+    def _count_missed(self, message: Message) -> None:
+        """Leave the gap in the frames' numbers, or lose that many pulses of the input."""
+        if self._driver.trigger == "free":
+            self._frame_id += message["count"]
+            return
+        for _ in range(message["count"]):
+            self._triggers.lose(None, message["why"])
+
     def _loss_of(self, message: Message) -> FrameCorrupt:
         if self._driver.trigger == "free":
             return FrameCorrupt(f"Camera {self._name}: frame lost: {message['why']}.")
-        for _ in range(message["count"]):
-            self._triggers.lose(message["number"], message["why"])
+        self._triggers.lose(message["number"], message["why"])
         lost: LostTrigger | None = self._triggers.next_lost()
         assert lost is not None
         return lost.as_error()

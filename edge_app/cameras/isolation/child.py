@@ -73,7 +73,7 @@ class Courier:
             if self._read_once(number):
                 return
         seconds = self._slices * READ_SLICE_S
-        self._say_lost(1, number, f"no frame within {seconds:g} s of its trigger")
+        self._say_lost(number, f"no frame within {seconds:g} s of its trigger")
 
     def _discard_late_frames(self) -> None:
         """A frame whose trigger was given up must not be taken for the next one's."""
@@ -101,11 +101,11 @@ class Courier:
             return False
         except FrameCorrupt as error:
             self._gaps.told_as_lost()
-            self._say_lost(1, number, str(error))
+            self._say_lost(number, str(error))
             return True
         missing = self._gaps.missing_before(raw.frame_id)
         if missing and not self._is_fired:
-            self._say_lost(missing, None, f"{missing} lost on the way from the camera")
+            self._say_missed(missing, "lost on the way from the camera")
         self._pass_on(raw, number)
         return True
 
@@ -114,10 +114,10 @@ class Courier:
         if slot is None:
             self._dropped += 1
             if number is not None:
-                self._say_lost(1, number, "nobody took the frames before it")
+                self._say_lost(number, "nobody took the frames before it")
             return
         if self._dropped and not self._is_fired:
-            self._say_lost(self._dropped, None, f"{self._dropped} came faster than they were taken")
+            self._say_missed(self._dropped, "it came faster than frames were taken")
         self._dropped = 0
         assert self._ring is not None
         self._wire.send(
@@ -147,9 +147,13 @@ class Courier:
         self._wire.send(news, self._ring.fd, may_wait=True)
         return self._ring
 
-    def _say_lost(self, count: int, number: int | None, why: str) -> None:
-        news = {"is": "lost", "count": count, "number": number, "why": why}
-        self._wire.send(news, may_wait=True)
+    def _say_lost(self, number: int | None, why: str) -> None:
+        """One frame came, but not whole."""
+        self._wire.send({"is": "lost", "number": number, "why": why}, may_wait=True)
+
+    def _say_missed(self, count: int, why: str) -> None:
+        """So many frames are known of only by the gap they left."""
+        self._wire.send({"is": "missed", "count": count, "why": why}, may_wait=True)
 
 
 def serve(wire: Wire) -> None:

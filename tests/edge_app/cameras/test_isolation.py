@@ -166,14 +166,11 @@ def test_wrong_format_is_named(camera_of: MakeCamera) -> None:
         camera.read(5.0)
 
 
-def test_frames_lost_on_the_way_are_counted(camera_of: MakeCamera) -> None:
-    """A jump in the camera's own count is told as that many lost frames."""
+def test_frames_lost_on_the_way_leave_a_gap(camera_of: MakeCamera) -> None:
+    """A jump in the camera's own count is the same jump in the frames' numbers."""
     camera = camera_of("Gaps")
     camera.open()
-    assert [camera.read(5.0).frame_id for _ in range(2)] == [1, 2]
-    with pytest.raises(FrameCorrupt, match="2 lost on the way from the camera"):
-        camera.read(5.0)
-    assert camera.read(5.0).frame_id == 3
+    assert [camera.read(5.0).frame_id for _ in range(6)] == [1, 2, 5, 6, 9, 10]
 
 
 def test_resolution_may_change_with_every_frame(camera_of: MakeCamera) -> None:
@@ -186,20 +183,16 @@ def test_resolution_may_change_with_every_frame(camera_of: MakeCamera) -> None:
         assert (pixels == n).all()
 
 
-def test_reader_that_comes_late_is_told_what_it_missed(camera_of: MakeCamera) -> None:
-    """Frames that found the ring full are counted, and none that arrives is torn or repeated."""
+def test_reader_that_comes_late_misses_frames_by_number(camera_of: MakeCamera) -> None:
+    """Frames that found the ring full leave a gap as wide as they were many; none is torn."""
     camera = camera_of("Steady", period_s=0.002)
     camera.open()
     camera.read(5.0)
     time.sleep(0.3)
-    levels, losses = [], []
-    while len(levels) < 8:
-        try:
-            levels.append(int(camera.read(5.0).pixels_hwc[0, 0, 0]))
-        except FrameCorrupt as error:
-            losses.append(str(error))
-    assert levels == sorted(set(levels))
-    assert any("came faster than they were taken" in loss for loss in losses)
+    frames = [camera.read(5.0) for _ in range(12)]
+    assert [int(f.pixels_hwc[0, 0, 0]) for f in frames] == [f.frame_id % 256 for f in frames]
+    assert all((f.pixels_hwc == f.pixels_hwc[0, 0, 0]).all() for f in frames)
+    assert frames[-1].frame_id > 13
 
 
 def test_finite_stream_ends(camera_of: MakeCamera) -> None:

@@ -5,6 +5,7 @@ Whatever refuses here has left the old model, the links and the records as they 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from edge_app.agent.child import CheckResult
 from edge_app.agent.store import Card, Store
 from edge_app.bundle_verify import VerifiedBundle
 from edge_app.errors import BundleError
+
+_CLAIM = re.compile(r"(?:.*-)?([0-9a-f]{64})")
+"""How `download.py` names a slot's file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,12 @@ class Verified:
     sha256: str
     product: str
     serial: int
+
+
+def claimed_sha256(file: Path) -> str | None:
+    """Return the digest that a file's name claims, e.g. main-DIGEST.bundle; None without one."""
+    found = _CLAIM.fullmatch(file.stem)
+    return found[1] if found else None
 
 
 def verify_file(store: Store, checks: Checks, file: Path) -> Verified:

@@ -16,6 +16,7 @@ from edge_app.agent.candidate import (
     Candidate,
     Checks,
     candidate_of,
+    claimed_sha256,
     installed_candidate,
     try_out,
     verify_file,
@@ -172,8 +173,7 @@ class SlotFlow:
     # -- installing -----------------------------------------------------------------------------
 
     def _install(self, job: Install) -> None:
-        claimed = job.file.stem if len(job.file.stem) == 64 else None
-        self._told.begin(claimed)
+        self._told.begin(claimed_sha256(job.file))
         try:
             candidate = self._candidate(job)
             if candidate is None:

@@ -25,6 +25,7 @@ from pydantic import (
 from edge_app.cameras.registry import family_of, open_camera
 from edge_app.cameras.source_url import anchor_path
 from edge_app.errors import EdgeError
+from edge_app.geometry import load_geometry
 from edge_app.mqtt.settings import MqttSettings
 
 TOPIC_LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -108,6 +109,17 @@ class CameraConfig(Table):
     picture_faults: Annotated[tuple[FaultName, ...], Field(strict=False)] = get_args(FaultName)
     alarm_debounce_s: float = Field(1.0, ge=0, le=3600)
     belt_px_per_s_xy: Annotated[tuple[float, float], Field(strict=False)] | None = None
+
+    @field_validator("calibration_file")
+    @classmethod
+    def _check_calibration(cls, file: Path | None) -> Path | None:
+        """Return the file if it is one that `edge-app camera calibrate` wrote."""
+        try:
+            if file is not None:
+                load_geometry(file)
+        except EdgeError as error:
+            raise ValueError(str(error)) from error
+        return file
 
     @field_validator("url")
     @classmethod

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -14,6 +15,7 @@ from pydantic.fields import FieldInfo
 from edge_app.config import config_of, example_config_text, load_config
 from edge_app.config_model import AppConfig
 from edge_app.errors import ConfigError
+from edge_app.geometry import Geometry, save_geometry
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -115,19 +117,23 @@ def test_keys_that_are_left_out_can_be_switched_on(tmp_path: Path) -> None:
     text = re.sub(r"(?m)^# (\w+ = )", r"\1", example_config_text()).replace(
         "tls = false", "tls = true"
     )
-    for name in (
-        "ca.pem",
-        "edge1.pem",
-        "edge1.key",
-        "mqtt.password",
-        "page.token",
-        "cam1.calibration.json",
-    ):
+    for name in ("ca.pem", "edge1.pem", "edge1.key", "mqtt.password", "page.token"):
         (tmp_path / name).touch()
+    save_geometry(Geometry((4, 6), None, np.eye(3), {}), tmp_path / "cam1.calibration.json")
     config = load_config(write(tmp_path, text))
     assert config.cameras[0].belt_px_per_s_xy == (120.0, 0.0)
     assert config.threshold.is_overridden
     assert config.mqtt.settings().ca_file == tmp_path / "ca.pem"
+
+
+def test_a_calibration_of_another_kind_is_a_mistake_in_the_file(tmp_path: Path) -> None:
+    """Found when the configuration is checked, not when the first part comes."""
+    (tmp_path / "cam.json").write_text("{}")
+    text = example_config_text().replace(
+        '# calibration_file = "cam1.calibration.json"', 'calibration_file = "cam.json"'
+    )
+    with pytest.raises(ConfigError, match="edge-app camera calibrate"):
+        load_config(write(tmp_path, text))
 
 
 def test_minimal_file_gets_the_defaults(tmp_path: Path) -> None:

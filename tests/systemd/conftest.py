@@ -1,0 +1,45 @@
+"""One booted Debian for the whole folder, installed the way the README says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from brokers import MOSQUITTO, Listener, Mosquitto
+from containers import Container
+from debian_roots import debian_root
+from devices import BUSY, WATCHDOG_S, Device, package, readme_commands
+from system_packages import missing
+
+
+@pytest.fixture(scope="package")
+def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
+    """Return a device on which the README's commands were typed; a broker listens outside."""
+    if MOSQUITTO is None:
+        missing("mosquitto")
+    folder = tmp_path_factory.mktemp("device")
+    container = Container(debian_root("amd64"), folder / "device")
+    broker = Mosquitto(folder / "broker")
+    try:
+        container.boot()
+        package(container.root / "root/install.tar")
+        broker.start()
+        listener = Listener(broker.port, "inspect/v1/graz/#")
+        device = Device(container, broker, listener)
+        type_in(device, readme_commands())
+        yield device
+        listener.close()
+    finally:
+        container.power_off()
+        broker.stop()
+
+
+def type_in(device: Device, commands: list[str]) -> None:
+    """Run commands one after another; where a person would edit the configuration, we write it."""
+    assert commands[-1] == "systemctl enable --now edge-app"
+    for command in commands:
+        if command.startswith("editor "):
+            device.configure(BUSY)
+            device.set_watchdog(WATCHDOG_S)
+        else:
+            device.container.run(command, timeout_s=180)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import numpy as np
 import pytest
+from system_packages import missing
 
+from edge_app.cameras.isolation.process import python_with
 from edge_app.cameras.pixel_format import PIXEL_FORMATS, PixelFormat, name_of_code
 from edge_app.cameras.raw_to_bgr import bgr_of_raw
 from edge_app.errors import FrameCorrupt
@@ -150,3 +154,22 @@ def test_codes_agree_with_pylon() -> None:
             assert code & 0x7FFFFFFF == known.code, known.name
             compared += 1
     assert compared >= 30
+
+
+def test_codes_agree_with_aravis() -> None:
+    """Aravis' own constants have the same values as the table."""
+    program = (
+        "import gi; gi.require_version('Aravis', '0.8')\n"
+        "from gi.repository import Aravis\n"
+        "for n in dir(Aravis):\n"
+        "    if n.startswith('PIXEL_FORMAT_'): print(n[13:], getattr(Aravis, n))\n"
+    )
+    python = python_with("gi")
+    done = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False)
+    if done.returncode:
+        missing("python3-gi gir1.2-aravis-0.8")
+    lines = [line.replace("_", "").split() for line in done.stdout.splitlines()]
+    codes = {name: int(code) for name, code in lines}
+    named = [known for known in PIXEL_FORMATS.values() if known.name.upper() in codes]
+    assert len(named) >= 25
+    assert [codes[k.name.upper()] & 0xFFFFFFFF for k in named] == [k.code for k in named]

@@ -1,0 +1,261 @@
+"""What the line costs beside its models' bare `session.run`, on the same frames and one thread:
+
+    python -m benchmarks.end_to_end [--frames 40] [--endless 20000]
+
+CPU time, not wall time: other work on the machine does not count. The detector is a YOLO11n-OBB at
+640 × 640 with random weights (the time does not depend on them); the boxes are the demo bundle's
+own. Beside it Ultralytics' own `predict` with the same network, size and threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from edge_app.backends.onnx import OnnxRunner
+from edge_app.bundle import read_bundle
+from edge_app.cameras.registry import open_camera
+from edge_app.crop import letterbox
+from edge_app.detector import checked_rows
+from edge_app.errors import EndOfStream
+from edge_app.line import ProductFinder
+from edge_app.model import LoadedModel, load_model, make_line, make_tracker
+from edge_app.records import Anomaly, Detection, Frame, U8Array
+from edge_app.rotated_nms import rotated_nms
+
+INPUT_HW = (640, 640)
+BUNDLE = Path(str(files("edge_app").joinpath("assets/demo-tapered.bundle")))
+COLD_START = (
+    "import time; started = time.perf_counter()\n"
+    "import sys; from pathlib import Path; import numpy as np\n"
+    "from edge_app.bundle import read_bundle\n"
+    "from edge_app.model import load_model\n"
+    "from edge_app.offline import inspect_pictures, pictures_at\n"
+    "model = load_model(read_bundle(Path(sys.argv[1])), 1)\n"
+    "next(iter(inspect_pictures(model, pictures_at(Path(sys.argv[2])), None)))\n"
+    "peak = [l for l in open('/proc/self/status') if l.startswith('VmHWM')][0].split()[1]\n"
+    "print(time.process_time(), int(peak) / 1024)\n"
+)
+
+
+class LargeDetector:
+    """The 640 px network runs on every frame; the boxes are those that the bundle's finds."""
+
+    def __init__(self, graph: bytes, finder: ProductFinder) -> None:
+        self.runner = OnnxRunner(graph, 1)
+        self._finder = finder
+        self._known: dict[int, list[Detection]] = {}
+
+    def learn(self, frames: Sequence[Frame]) -> None:
+        """Find the boxes beforehand."""
+        for frame in frames:
+            self._known[id(frame.pixels_hwc)] = self._finder.find(frame.pixels_hwc)
+
+    def find(self, pixels_hwc: U8Array) -> list[Detection]:
+        """Return the known boxes after all the work that the large network makes."""
+        image, _ = letterbox(pixels_hwc, INPUT_HW)
+        rows = checked_rows(self.runner.run({"image": image[None]})["boxes"])
+        rotated_nms(rows[:, :5], rows[:, 5], 0.0, 0.3)  # all 100 candidates: the dearest case
+        return self._known[id(pixels_hwc)]
+
+
+class Watched:
+    """The inspector, remembering what it was given."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._score = model.inspector.score
+        self.batches: list[list[U8Array]] = []
+
+    def score(self, crops: Sequence[U8Array]) -> list[Anomaly]:
+        self.batches.append(list(crops))
+        return self._score(crops)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, default=40)
+    parser.add_argument("--endless", type=int, default=0, help="frames of the memory run")
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    model = load_model(read_bundle(BUNDLE), 1)
+    frames = _frames(args.frames)
+    table = Table(title="CPU time, one thread")
+    table.add_column("What")
+    table.add_column("Figure", justify="right")
+    network, graph = _large_network()
+    rows = _share_rows(model, frames, graph)
+    rows += _peer_rows(network, frames)
+    rows += _nms_rows()
+    rows += _cold_start_rows(frames[0])
+    if args.endless:
+        rows += _memory_rows(model, frames, args.endless)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=100).print(table)
+
+
+def _frames(count: int) -> list[Frame]:
+    camera = open_camera(f"sim:tapered?seed=44&parts={count}&mode=file", "bench")
+    camera.open()
+    found = []
+    try:
+        while len(found) < count:
+            found.append(camera.read(5.0))
+    except EndOfStream:
+        pass
+    camera.close()
+    return found
+
+
+def _large_network() -> tuple[object, bytes]:
+    """Return Ultralytics' network and our export of it."""
+    from export.detector_export import DetectorGraph, _traced
+    from export.ultralytics_quiet import ultralytics_tasks
+
+    ultralytics_tasks()  # before Ultralytics is imported: no network, no reporting
+    from ultralytics import YOLO
+
+    network = YOLO("yolo11n-obb.yaml", task="obb")
+    return network, _traced(DetectorGraph(network.model.eval(), 100), INPUT_HW)
+
+
+def _cpu_ms(work: Callable[[], object]) -> float:
+    started = time.process_time()
+    work()
+    return (time.process_time() - started) * 1e3
+
+
+def _share_rows(model: LoadedModel, frames: list[Frame], graph: bytes) -> list[tuple[str, str]]:
+    finder = LargeDetector(graph, model.finder)
+    finder.learn(frames)
+    watched = Watched(model)
+    info = open_camera("sim:tapered?mode=file", "bench").describe()
+    line = make_line(
+        replace(model, finder=finder, inspector=watched),  # type: ignore[arg-type]
+        "bench", make_tracker(info, "bench", False), lambda: "alarm", lambda *_: None,
+    )  # fmt: skip
+    line.inspect(frames[0])
+    runner = model.inspector._runner
+    times: dict[str, list[float]] = {"line": [], "detector": [], "inspector": []}
+    batches = []
+    for frame in frames:  # line and bare models take turns: what disturbs one disturbs the other
+        watched.batches.clear()
+        times["line"].append(_cpu_ms(lambda f=frame: line.inspect(f)))
+        image = letterbox(frame.pixels_hwc, INPUT_HW)[0][None]
+        times["detector"].append(_cpu_ms(lambda i=image: finder.runner.run({"image": i})))
+        crops = [np.stack(b) for b in watched.batches if b]
+        batches += crops
+        times["inspector"].append(_cpu_ms(lambda c=crops: [runner.run({"crops": b}) for b in c]))
+    line_ms, detector_ms, inspector_ms = (float(np.mean(t)) for t in times.values())
+    bare_ms = detector_ms + inspector_ms
+    parts = sum(len(b) for b in batches) / len(frames)
+    return [
+        (f"line, a frame with {parts:.1f} judged parts", f"{line_ms:.1f} ms"),
+        ("models, bare session.run", f"{bare_ms:.1f} ms"),
+        ("  detector 640 / inspector", f"{detector_ms:.1f} / {inspector_ms:.1f} ms"),
+        ("share of the models (frames a second beside bare)", f"{bare_ms / line_ms:.3f}"),
+        ("outside the models", f"{line_ms - bare_ms:.1f} ms"),
+    ]
+
+
+def _peer_rows(network: object, frames: list[Frame]) -> list[tuple[str, str]]:
+    """Return Ultralytics' predict on the same frames: its time outside its own network."""
+    import torch
+
+    torch.set_num_threads(1)
+    predict = network.predict  # type: ignore[attr-defined]
+    options = {"imgsz": INPUT_HW[0], "verbose": False, "save": False, "conf": 0.25}
+    predict(frames[0].pixels_hwc, **options)
+    predictor = network.predictor  # type: ignore[attr-defined]
+    spent = _counted(predictor, ("preprocess", "inference", "postprocess"))
+    whole = _cpu_ms(lambda: [predict(f.pixels_hwc, **options) for f in frames]) / len(frames)
+    bare = spent["inference"] / len(frames)
+    finder_ms = _cpu_ms(lambda: [_around_detector(f.pixels_hwc) for f in frames]) / len(frames)
+    return [
+        ("Ultralytics predict / its network alone", f"{whole:.1f} / {bare:.1f} ms"),
+        ("around the network: ours / Ultralytics", f"{finder_ms:.2f} / {whole - bare:.2f} ms"),
+    ]
+
+
+def _counted(predictor: object, names: Sequence[str]) -> dict[str, float]:
+    """Have a predictor's methods add their CPU time, ms, to the dictionary returned."""
+    spent = dict.fromkeys(names, 0.0)
+    for name in names:
+        method = getattr(predictor, name)
+
+        def timed(*args: Any, _name: str = name, _call: Any = method, **more: Any) -> object:
+            started = time.process_time()
+            try:
+                return _call(*args, **more)
+            finally:
+                spent[_name] += (time.process_time() - started) * 1e3
+
+        setattr(predictor, name, timed)
+    return spent
+
+
+def _around_detector(pixels_hwc: U8Array) -> None:
+    letterbox(pixels_hwc, INPUT_HW)
+    boxes = np.zeros((0, 5))
+    rotated_nms(boxes, np.zeros(0), 0.25, 0.3)
+
+
+def _nms_rows() -> list[tuple[str, str]]:
+    rng = np.random.default_rng(0)
+    middles = np.column_stack(
+        [rng.uniform(0, 640, (30, 2)), rng.uniform(20, 80, 30), rng.uniform(10, 40, 30),
+         rng.uniform(-1.5, 1.5, 30)]
+    )  # fmt: skip
+    heaps = np.repeat(middles, 10, 0) + rng.normal(0, 1, (300, 5)) * [1, 1, 1, 1, 0.02]
+    scores = rng.uniform(0.5, 1, 300)
+    rotated_nms(heaps, scores, 0.25, 0.3)
+    ms = _cpu_ms(lambda: [rotated_nms(heaps, scores, 0.25, 0.3) for _ in range(50)]) / 50
+    return [("rotated NMS, 300 boxes in 30 heaps", f"{ms:.2f} ms")]
+
+
+def _cold_start_rows(frame: Frame) -> list[tuple[str, str]]:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        cv2.imwrite(f"{folder}/part.png", frame.pixels_hwc)
+        command = [sys.executable, "-c", COLD_START, str(BUNDLE), f"{folder}/part.png"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return [
+        ("cold start to the first verdict", f"{float(said[0]):.2f} s"),
+        ("resident memory after it", f"{float(said[1]):.0f} MB"),
+    ]
+
+
+def _resident_mb() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
+
+
+def _memory_rows(model: LoadedModel, frames: list[Frame], count: int) -> list[tuple[str, str]]:
+    info = open_camera("sim:tapered?mode=file", "bench").describe()
+    tracker = make_tracker(info, "bench", False)
+    line = make_line(model, "bench", tracker, lambda: "alarm", lambda *_: None)
+    marks = []
+    for index in range(count):
+        line.inspect(replace(frames[index % len(frames)], frame_id=index, source_number=index))
+        if index in (count // 10, count - 1):
+            marks.append(_resident_mb())
+    return [(f"resident memory at a tenth and the end of {count} frames",
+             f"{marks[0]:.0f} → {marks[1]:.0f} MB")]  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -349,6 +349,11 @@ class AppConfig(Table):
                 f"the cameras name {len(self.slot_names)} slots ({', '.join(self.slot_names)}), "
                 "but one bundle path serves one slot; set [agent] enabled = true, or leave slot out"
             )
+        if self.agent.enabled and self.threshold.is_overridden:
+            raise ValueError(
+                "[threshold] does not go with [agent]: a threshold belongs to one bundle's scale, "
+                "and the agent brings others. Calibrate the bundle, or leave the agent out"
+            )
         unused = sorted(set(self.slots) - set(self.slot_names))
         if unused:
             raise ValueError(

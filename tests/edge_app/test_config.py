@@ -218,6 +218,14 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         ("[threshold]\nscore_threshold = 1.0", "needs a reason"),
         ("[threshold]\nmap_threshold = nan\nreason = 'trial run'", "finite number"),
         ("[[camera]]\nname = 'cam1'\nurl = 'folder:x'", "names must differ; used twice: cam1"),
+        ("[[camera]]\nname = 'c'\nurl = 'folder:x'\nslot = 'b'", "but one bundle path serves one"),
+        ("[slot.other]\nshadow_parts = 1", "no camera belongs to slot other; cameras name main"),
+        ("[slot.main]\nshadow_part = 1", "[slot.main] unknown key 'shadow_part' (did you mean"),
+        ("[slot.main]\npromote = 'me'", "[slot.main] promote: Input should be 'rule' or 'hand'"),
+        (
+            "[agent]\nenabled = true\n[threshold]\nscore_threshold = 1.0\nreason = 'trial run'",
+            "[threshold] does not go with [agent]",
+        ),
         ("[[camera]]\nname = 'c'\nurl = 'folder:x?lop=1'", "did you mean 'loop'"),
         (
             "[[camera]]\nname = 'c'\nurl = 'video:x'\nbelt_px_per_s_xy = [1]",
@@ -230,6 +238,20 @@ def test_mistake_is_explained(tmp_path: Path, added: str, said: str) -> None:
     lines = problems(tmp_path, MINIMAL + added)
     assert len(lines) == 1
     assert said in lines[0]
+
+
+def test_with_an_agent_slots_bring_the_bundles(tmp_path: Path) -> None:
+    """The agent makes `[bundle] path` optional; slots have their own rules, or the defaults."""
+    text = MINIMAL.replace('path = "bundle.tar"', "") + "slot = 'left'\n"
+    text += "[[camera]]\nname = 'cam2'\nurl = 'folder:x'\n"
+    config = load_config(
+        write(tmp_path, text + "[agent]\nenabled = true\n[slot.left]\nshadow_parts = 3")
+    )
+    assert config.slot_names == ("left", "main")
+    assert (config.slot("left").shadow_parts, config.slot("main").shadow_parts) == (3, 200)
+    assert problems(tmp_path, text) == [
+        "[bundle] path is missing; without [agent] it names the one bundle"
+    ]
 
 
 def test_page_beyond_loopback_with_a_token_is_fine(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ PREFIX=/opt/cropliq-edge          # releases/ID holds a virtual environment, ven
 CONFIG=/etc/cropliq-edge
 UNITS=/etc/systemd/system
 SERVICES="edge-app.service edge-app-agent.service"
+JETSON_UNIT=$UNITS/edge-app.service.d/10-jetson.conf
 GROUP=cropliq-edge
 USERS="cropliq-edge-agent cropliq-edge"
 STATE="/var/lib/cropliq-edge /var/lib/cropliq-edge-agent"
@@ -19,6 +20,7 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 
 say() { echo "install.sh: $*"; }
 fail() { echo "install.sh: $*" >&2; exit 1; }
+is_jetson() { [ -f /etc/nv_tegra_release ]; }
 systemd_runs() { [ -d /run/systemd/system ]; }
 
 main() {
@@ -96,7 +98,7 @@ make_environment() {
 fill_environment() {
     site= index=
     # A Jetson's TensorRT and GStreamer-OpenCV belong to the system's Python.
-    [ ! -f /etc/nv_tegra_release ] || site=--system-site-packages
+    ! is_jetson || site=--system-site-packages
     [ ! -f "$HERE/OFFLINE" ] || index="--no-index --find-links $HERE/wheels"
     rm -rf "$release"
     mkdir -p "$PREFIX/releases"
@@ -137,6 +139,9 @@ make_units() {
     for service in $SERVICES; do
         install -m 0644 "$HERE/systemd/$service" $UNITS/
     done
+    if is_jetson; then
+        install -D -m 0644 "$HERE/systemd/edge-app-jetson.conf" $JETSON_UNIT
+    fi
     systemd_runs || return 0
     systemctl daemon-reload
     # shellcheck disable=SC2086
@@ -152,6 +157,7 @@ uninstall() {
         fi
         rm -f "$UNITS/$service"
     done
+    rm -f $JETSON_UNIT
     ! systemd_runs || systemctl daemon-reload
     rm -rf $PREFIX
     [ ! -L $COMMAND ] || rm -f $COMMAND

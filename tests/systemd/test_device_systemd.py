@@ -122,6 +122,15 @@ def test_installing_again_changes_nothing_and_keeps_it_running(device: Device) -
     assert device.container.show("edge-app", "ActiveState") == "active"
 
 
+def test_on_a_jetson_the_service_reaches_the_camera_daemon(device: Device) -> None:
+    """Where JetPack's release file is, /tmp is not hidden from the service: Argus listens there."""
+    assert device.container.show("edge-app", "PrivateTmp") == "yes"
+    device.write("etc/nv_tegra_release", "# R36 (release), REVISION: 4.0\n")
+    device.container.run("cropliq-edge-device/install.sh", timeout_s=60)
+    assert device.container.show("edge-app", "PrivateTmp") == "no"
+    device.wait_online()
+
+
 def test_a_damaged_archive_changes_nothing(device: Device) -> None:
     """One wrong byte in a wheel: install.sh says so before it touches anything."""
     pid = device.main_pid()
@@ -147,4 +156,6 @@ def test_uninstalling_leaves_configuration_and_alerts_unless_purged(device: Devi
         check=False,
     )
     left_over = gone.stdout.split()
-    assert left_over == ["/etc/systemd/system/edge-app.service.d"]  # a person's own settings
+    assert left_over == ["/etc/systemd/system/edge-app.service.d"]
+    settings = device.container.run(f"ls {left_over[0]}").stdout.split()
+    assert settings == ["override.conf"]  # a person's own; ours are gone

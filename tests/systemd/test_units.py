@@ -25,6 +25,14 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def exposure(unit: Path) -> float:
+    """Return systemd's rating of a unit."""
+    done = analyze("security", "--offline=true", "--no-pager", str(unit))
+    told = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+    assert told is not None, done.stdout + done.stderr
+    return float(told[1])
+
+
 @pytest.mark.parametrize("name", MAX_EXPOSURE)
 def test_a_unit_has_nothing_systemd_complains_of(name: str, tmp_path: Path) -> None:
     """`systemd-analyze verify` is silent once the command it starts exists."""
@@ -39,10 +47,15 @@ def test_a_unit_has_nothing_systemd_complains_of(name: str, tmp_path: Path) -> N
 @pytest.mark.parametrize(("name", "bound"), MAX_EXPOSURE.items())
 def test_a_unit_gives_away_no_more_than_promised(name: str, bound: float) -> None:
     """`systemd-analyze security` rates its exposure at most as the product says."""
-    done = analyze("security", "--offline=true", "--no-pager", str(UNITS / f"{name}.service"))
-    told = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
-    assert told is not None, done.stdout + done.stderr
-    assert float(told[1]) <= bound
+    assert exposure(UNITS / f"{name}.service") <= bound
+
+
+def test_a_jetsons_unit_keeps_the_promise_too(tmp_path: Path) -> None:
+    """With what install.sh adds on a Jetson the exposure is still within the bound."""
+    unit = tmp_path / "edge-app.service"
+    texts = [(UNITS / f).read_text() for f in ("edge-app.service", "edge-app-jetson.conf")]
+    unit.write_text("\n".join(texts))
+    assert exposure(unit) <= MAX_EXPOSURE["edge-app"]
 
 
 @pytest.mark.parametrize("name", MAX_EXPOSURE)

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from edge_app.activation_loader import Ready
 from edge_app.alarm_sink import AlarmSink
 from edge_app.cameras.protocol import Camera
 from edge_app.capture import geometry_of, make_grabber, open_configured
@@ -111,7 +112,8 @@ class EdgeApp:
             self._geometries,
         )
         self._thread = InspectionThread(self._posts, self._sink, self._show)
-        self._slots.join(self._thread, lambda _slot, _ready: self._tell_models())
+        self._products = {slot: _product_of(ready) for slot, ready in self._slots.ready.items()}
+        self._slots.join(self._thread, self._model_changed)
         self._page = self._make_page()
         self._tell_page_the_model()
         self._service = self._make_service(notifier or ServiceNotifier())
@@ -328,8 +330,15 @@ class EdgeApp:
         slots = tuple(describe_slot(slot, ready) for slot, ready in self._slots.ready.items())
         return self._info.model_copy(update={"slots": slots})
 
-    def _tell_models(self) -> None:
+    def _model_changed(self, slot: str, ready: Ready | None) -> None:
         """Say what judges now; called after a change of model, outside the inspection thread."""
+        product = _product_of(ready)
+        if product != self._products.get(slot):
+            self._products[slot] = product
+            names = {c.name for c in self._config.cameras if c.slot == slot}
+            for post in self._posts:
+                if post.name in names:
+                    post.grabber.learn_anew()
         if self._publisher:
             self._publisher.set_info(self._info_with_models())
         self._tell_page_the_model()
@@ -345,6 +354,10 @@ class EdgeApp:
         first = next(iter(self._slots.ready.values()))
         self.page_state.set_bundle(page_facts(first))
         self.page_state.set_map_threshold(first.model.limits.map_threshold if first else None)
+
+
+def _product_of(ready: Ready | None) -> str | None:
+    return None if ready is None else ready.model.identity.product
 
 
 def first_line(file: Path) -> str:

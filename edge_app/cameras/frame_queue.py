@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_app.cameras.protocol import CameraMode
 from edge_app.errors import FrameCorrupt
@@ -44,6 +44,17 @@ class Unjudged:
     source_name: str | None = None
     frame_id: int = 0
     frame_hw: tuple[int, int] = (0, 0)
+
+
+def with_arrival(frame: Frame, mode: CameraMode, now_ns: int) -> Frame:
+    """Return the frame with its arrival as its time where the source has no steady clock.
+
+    A recording of a belt keeps its own stamps: only they tell how far parts have moved.
+    """
+    is_recording = mode == "file" and frame.source_number is None
+    if frame.monotonic_ns is not None or is_recording:
+        return frame
+    return replace(frame, monotonic_ns=now_ns)
 
 
 def unjudged_of(frame: Frame, reason: str, message: str) -> Unjudged:

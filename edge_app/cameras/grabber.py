@@ -11,7 +11,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from edge_app.cameras.capture_state import (
     LOCAL_RETRY_MAX_S,
@@ -25,6 +24,7 @@ from edge_app.cameras.frame_queue import (
     Unjudged,
     unjudged_of,
     unjudged_of_corrupt,
+    with_arrival,
 )
 from edge_app.cameras.grabber_counts import GrabberCounts
 from edge_app.cameras.picture_health import Finding, PictureFault, PictureHealth
@@ -124,6 +124,11 @@ class Grabber:
         """Have `bell` set whenever something comes; before `start` only."""
         self._queue.bell = bell
 
+    def learn_anew(self) -> None:
+        """Another product is made from now on: the next minutes show what is normal."""
+        if self._health is not None:
+            self._health.learn_anew()
+
     def next(self, timeout_s: float) -> Frame | Unjudged | None:
         """Return the next frame, or the next part that cannot be judged; None if none came."""
         entry = self._queue.take(timeout_s)
@@ -214,7 +219,7 @@ class Grabber:
         if finding is not None and not finding.fault.is_usable:
             return self._refuse(frame, finding)
         self._state.frame_came(now_ns, finding)
-        self._pass_on(self._stamped(frame))
+        self._pass_on(with_arrival(frame, self._mode, now_ns))
         return False
 
     def _count(self, frame: Frame) -> None:
@@ -239,16 +244,6 @@ class Grabber:
         if stands_still:
             self._back_off(self._state.stalled(finding.why))
         return stands_still
-
-    def _stamped(self, frame: Frame) -> Frame:
-        """Return the frame with its arrival as its time where the source has no steady clock.
-
-        A recording of a belt keeps its own stamps: only they tell how far parts have moved.
-        """
-        is_recording = self._mode == "file" and frame.source_number is None
-        if frame.monotonic_ns is not None or is_recording:
-            return frame
-        return replace(frame, monotonic_ns=self._monotonic_ns())
 
     def _nothing_came(self, why: str = "") -> bool:
         """Back off when a live source has stalled; tell whether it has."""

@@ -49,7 +49,7 @@ class Finding:
 
 
 class PictureHealth:
-    """Looks at one camera's pictures in order. Not thread-safe.
+    """Looks at one camera's pictures in order. Not thread-safe but for `learn_anew`.
 
     Args:
         watch_for: the faults to look for; a backlit scene may be white, and a compressed stream
@@ -60,6 +60,11 @@ class PictureHealth:
         self._watch_for = frozenset(watch_for)
         self._last_hwc: U8Array | None = None
         self._scene = SceneReference()
+        self._is_to_learn_anew = False
+
+    def learn_anew(self) -> None:
+        """Take the next minutes for the first good ones: another product is made from now on."""
+        self._is_to_learn_anew = True
 
     def look(self, pixels_hwc: U8Array, now_ns: int) -> Finding | None:
         """Return what is wrong with a picture, the worst first; None if nothing is.
@@ -74,6 +79,8 @@ class PictureHealth:
             return finding
         if not self._watch_for & {PictureFault.BLURRED, PictureFault.MOVED}:
             return None
+        if self._is_to_learn_anew:
+            self._scene, self._is_to_learn_anew = SceneReference(), False
         self._scene.look(pixels_hwc, now_ns)
         for fault, why in (
             (PictureFault.MOVED, self._scene.moved),

@@ -26,12 +26,12 @@ HW = (192, 256)
 
 
 def belt_pictures(count: int) -> Iterator[U8Array]:
-    """The simulated line, a picture every 2 s; half size, so that a test takes a second."""
+    """The simulated line, a picture every 2 s; small, so that a test is quick."""
     camera = open_camera("sim:square?seed=44&mode=file&fps=0.5&parts=400", "cam")
     camera.open()
     for _ in range(count):
         pixels = camera.read(1).pixels_hwc
-        yield np.ascontiguousarray(cv2.resize(pixels, (512, 384), interpolation=cv2.INTER_AREA))
+        yield np.ascontiguousarray(cv2.resize(pixels, (400, 300), interpolation=cv2.INTER_AREA))
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,16 @@ def test_a_scene_without_anything_fixed_is_not_compared() -> None:
     for number in range(3 * LOOKS):
         noise = rng.integers(80, 160, (*HW, 3), dtype=np.uint8)
         assert health.look(noise, number * LOOK_EVERY_NS) is None
+
+
+def test_another_product_is_learnt_anew(belt: list[U8Array]) -> None:
+    """After a changeover the scene may be another one; nobody calls the camera moved for it."""
+    health = PictureHealth()
+    for number, pixels in enumerate(belt):
+        if number == 2 * LOOKS:
+            health.learn_anew()
+        shown = pixels if number < 2 * LOOKS else shifted(0, 12)(pixels)
+        assert health.look(shown, number * LOOK_EVERY_NS) is None
 
 
 def test_another_resolution_is_learnt_anew(belt: list[U8Array]) -> None:

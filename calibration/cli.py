@@ -78,6 +78,12 @@ def _thresholds(args: argparse.Namespace) -> int:
             f"guarantee {choice.smallest_rate:.3%} at best; {choice.needed_count} would do",
             file=sys.stderr,
         )
+    if done.dropped:
+        print(
+            f"warning: {', '.join(done.dropped)} removed, their thresholds followed the old one; "
+            f"make them again: edge-calibrate {done.dropped[0]} ...",
+            file=sys.stderr,
+        )
     if done.not_inspected:
         print(f"warning: {done.not_inspected} parts could not be judged", file=sys.stderr)
     return 0

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from calibration.threshold import ThresholdChoice, choose_threshold
-from edge_app.bundle import read_bundle, write_bundle
+from edge_app.bundle import Bundle, read_bundle, write_bundle
 from edge_app.cameras.protocol import Camera
 from edge_app.errors import DataError, EndOfStream, FrameCorrupt, FrameTimeout
 from edge_app.line import InspectionLine
-from edge_app.manifest import GoldenPicture, Thresholds
+from edge_app.manifest import GoldenPicture, Thresholds, Variant
 from edge_app.model import load_model, make_line, make_tracker
 from edge_app.records import F64Array, FrameReport
 
@@ -24,6 +24,9 @@ GOLDEN_MARGIN = 0.05
 """A golden score keeps this distance from the threshold, as a fraction of it."""
 
 READ_TIMEOUT_S = 10.0
+
+REFERENCE = "fp32"
+"""The variant that thresholds belong to first."""
 
 MIN_PARTS = 50
 """Fewer good parts than this say nothing about a false-alarm rate worth having."""
@@ -46,11 +49,16 @@ class PartScores:
 
 @dataclass(frozen=True, slots=True)
 class Recalibrated:
-    """The rewritten bundle and what its threshold promises."""
+    """The rewritten bundle and what its threshold promises.
+
+    Attributes:
+        dropped: precisions that are no longer in it: their thresholds followed the old one.
+    """
 
     sha256: str
     choice: ThresholdChoice
     not_inspected: int
+    dropped: tuple[str, ...]
 
 
 def recalibrate(
@@ -61,6 +69,8 @@ def recalibrate(
     out: Path | None = None,
 ) -> Recalibrated:
     """Judge every good part a source shows and set the thresholds from their scores.
+
+    Works on the fp32 variant, from which the others are made; those have to be made again.
 
     Args:
         camera: shows good parts only, and comes to an end.
@@ -79,7 +89,7 @@ def recalibrate(
             "record a longer stream of good parts."
         )
     choice = choose_threshold(found.scores, false_alarm_rate)
-    variant = bundle.variant()
+    variant = bundle.variant(REFERENCE)
     old = variant.thresholds
     thresholds = Thresholds(
         score_threshold=choice.threshold,
@@ -104,14 +114,23 @@ def recalibrate(
     provenance = bundle.manifest.provenance
     manifest = bundle.manifest.model_copy(
         update={
-            "variants": tuple(changed if v is variant else v for v in bundle.manifest.variants),
+            "variants": (changed,),
             "provenance": provenance.model_copy(update={"notes": (*provenance.notes, note)}),
         }
     )
-    named = {g.file for v in manifest.variants for g in v.golden}
-    files = {n: d for n, d in bundle.files.items() if not n.startswith("golden/") or n in named}
-    digest = write_bundle(out or bundle_path, manifest, files)
-    return Recalibrated(digest, choice, found.not_inspected)
+    dropped = tuple(v.precision for v in bundle.manifest.variants if v is not variant)
+    digest = write_bundle(out or bundle_path, manifest, _files(bundle, changed))
+    return Recalibrated(digest, choice, found.not_inspected, dropped)
+
+
+def _files(bundle: Bundle, variant: Variant) -> dict[str, bytes]:
+    """Return the members that a bundle with this one variant needs."""
+    named = {variant.inspector, variant.detector, *(g.file for g in variant.golden)}
+    return {
+        name: data
+        for name, data in bundle.files.items()
+        if name in named or not (name.startswith("golden/") or name.endswith(".onnx"))
+    }
 
 
 def _rejudged(golden: Sequence[GoldenPicture], threshold: float) -> tuple[GoldenPicture, ...]:
@@ -133,7 +152,7 @@ def _rejudged(golden: Sequence[GoldenPicture], threshold: float) -> tuple[Golden
 
 def score_stream(bundle_path: Path, camera: Camera, progress: Callable[[int], None]) -> PartScores:
     """Return the scores of every part a finite source shows, through the whole line."""
-    model = load_model(read_bundle(bundle_path))
+    model = load_model(read_bundle(bundle_path), precision=REFERENCE)
     info = camera.describe()
     tracker = make_tracker(info, "calibration", model.fills_frame)
     line = make_line(model, "calibration", tracker, lambda: "calibration", lambda *_: None)

@@ -19,8 +19,8 @@ from calibration.parity import (
     map_threshold,
     paired_scores,
 )
-from calibration.recalibrate import GOLDEN_MARGIN, MIN_PARTS
-from calibration.rewritten import REFERENCE, Rewritten
+from calibration.recalibrate import GOLDEN_MARGIN, MIN_PARTS, REFERENCE
+from calibration.rewritten import Rewritten
 from edge_app.bundle import Bundle, write_bundle
 from edge_app.cameras.protocol import Camera
 from edge_app.errors import DataError

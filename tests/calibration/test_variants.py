@@ -122,3 +122,17 @@ def test_bundle_that_names_no_fp32_nodes_is_refused(
     file = write_bright_bundle(tmp_path / "a.bundle")
     assert main(["fp16", str(file), *sources]) == 2
     assert "Build it again" in capsys.readouterr().err
+
+
+def test_new_thresholds_drop_variants_that_followed_the_old_ones(
+    tmp_path: Path, sources: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After `thresholds` only fp32 is left, with its graphs only, and the person is told."""
+    file = write_conv_bundle(tmp_path / "a.bundle")
+    assert main(["fp16", str(file), *sources, "--prefer"]) == 0
+    assert main(["thresholds", str(file), *sources[:2], "--false-alarm-rate", "0.05"]) == 0
+    bundle = read_bundle(file)
+    assert [v.precision for v in bundle.manifest.variants] == ["fp32"]
+    assert [name for name in bundle.files if name.endswith(".onnx")] == ["inspector.onnx"]
+    assert bundle.variant().thresholds.threshold_id == "calibrated-2"
+    assert "fp16 removed" in capsys.readouterr().err

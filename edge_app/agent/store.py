@@ -263,7 +263,7 @@ class Store:
 
     def _by_product(self, slot: str, kind: str) -> dict[str, str]:
         folder = self._slot(slot) / kind
-        links = sorted(folder.glob(f"[!.]*{_SUFFIX}")) if folder.is_dir() else []
+        links = sorted(folder.glob(f"*{_SUFFIX}")) if folder.is_dir() else []
         found = {link.name.removesuffix(_SUFFIX): self._linked(link) for link in links}
         return {product: sha256 for product, sha256 in found.items() if sha256 is not None}
 

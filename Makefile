@@ -46,7 +46,7 @@ test-device: | $(UV)
 		if [ -z "$$python" ]; then echo "Python $$v is not here: not tested on it"; continue; fi; \
 		$(UV) venv --quiet --clear --python $$python $(VENV)-$$v || exit 1; \
 		$(UV) pip install --quiet --python $(VENV)-$$v/bin/python --constraint constraints.txt \
-			--editable ".[demo,device-test]" || exit 1; \
+			--editable ".[basler,demo,device-test,rtsp]" || exit 1; \
 		echo "== the device's tests on Python $$v"; \
 		$(VENV)-$$v/bin/python -m pytest tests/edge_app tests/deploy tests/calibration || exit 1; \
 	done
@@ -74,6 +74,7 @@ format: $(VENV)/.full
 
 bench: $(VENV)/.full
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.end_to_end
 
 # NVIDIA's builder, 150 MB: with it the tests compile every graph for a GPU that is not here.
 tensorrt-rtx: $(VENV)/.full

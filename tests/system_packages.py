@@ -12,7 +12,15 @@ REQUIRED = "CROPLIQ_REQUIRE_SYSTEM_PACKAGES"
 
 def missing(package: str) -> None:
     """Skip the test for want of a Debian package, or fail it where it was to be installed."""
-    text = f"needs Debian's {package}: apt-get install {package}"
+    _lacking(f"needs Debian's {package}: apt-get install {package}")
+
+
+def missing_extra(extra: str) -> None:
+    """Skip the test for want of an optional dependency, or fail it where it was to be there."""
+    _lacking(f"needs the extra `{extra}`: pip install 'cropliq-edge[{extra}]'")
+
+
+def _lacking(text: str) -> None:
     if os.environ.get(REQUIRED):
         pytest.fail(text)
     pytest.skip(text)

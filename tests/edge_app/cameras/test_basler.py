@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from system_packages import missing
+from system_packages import missing, missing_extra
 
 from edge_app.cameras.basler import driver_of, from_url
 from edge_app.cameras.grabber import CameraState, Grabber, Unjudged
@@ -30,7 +30,7 @@ SMALL = "region=0,0,320,240"
 def two_emulated_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have pylon find two cameras: the child inherits the variable."""
     if importlib.util.find_spec("pypylon") is None:
-        missing("pypylon (pip install 'cropliq-edge[basler]')")
+        missing_extra("basler")
     monkeypatch.setenv("PYLON_CAMEMU", "2")
 
 

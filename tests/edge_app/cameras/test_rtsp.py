@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from brokers import free_port
-from system_packages import missing
+from system_packages import missing, missing_extra
 
 from edge_app.cameras.grabber import CameraState, Grabber
 from edge_app.cameras.isolation.camera import IsolatedCamera
@@ -64,7 +64,7 @@ class RtspServer:
 def server() -> Iterator[RtspServer]:
     """Return a running server with a 320 x 240 picture at 25 frames per second."""
     if importlib.util.find_spec("av") is None:
-        missing("PyAV (pip install 'cropliq-edge[rtsp]')")
+        missing_extra("rtsp")
     probe = [SYSTEM_PYTHON, "-c", HAS_SERVER]
     if not Path(SYSTEM_PYTHON).exists() or subprocess.run(probe, capture_output=True).returncode:
         missing("gir1.2-gst-rtsp-server-1.0 python3-gi")
@@ -168,7 +168,7 @@ def test_wrong_path_is_told(server: RtspServer) -> None:
 def test_nobody_at_the_address_is_told() -> None:
     """A port nobody listens at is refused in the server's words."""
     if importlib.util.find_spec("av") is None:
-        missing("PyAV (pip install 'cropliq-edge[rtsp]')")
+        missing_extra("rtsp")
     with pytest.raises(CameraUnavailable, match="Connection refused"):
         from_url(f"rtsp://127.0.0.1:{free_port()}/x", name="cam1").open()
 

@@ -21,8 +21,9 @@ MAX_CHANCE = 1e-4
 """The test is made after every part, so that a bad model does not stay for the whole probation.
 benchmarks/activation.py measures how often a model that is no worse is taken back for it."""
 
-MIN_LATENCIES = 20
-"""A 95th percentile of fewer parts is its maximum: one hiccup would take a good model back."""
+MIN_LATENCIES = 100
+"""A 95th percentile of fewer parts rests on fewer than five of them: a few hiccups of a busy device
+would take a good model back."""
 
 KEPT_PARTS = 500
 """Latest parts a model is judged by."""

@@ -64,6 +64,7 @@ check_wall_s = 20.0
 inspection_wait_s = 5.0
 min_free_mb = 1
 [slot.main]
+max_latency_ratio = 100.0
 {slot}
 {more}
 """

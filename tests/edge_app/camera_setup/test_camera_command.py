@@ -15,7 +15,10 @@ import httpx
 import numpy as np
 import pytest
 from brokers import free_port, wait_until
+from drawn_board import FLAT, HW, NO_BEND, seen
 from system_packages import missing
+
+from edge_app.geometry import load_geometry
 
 EDGE_APP = str(Path(sys.executable).with_name("edge-app"))
 
@@ -28,11 +31,12 @@ def camera(*args: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_ready_camera_passes_the_trial() -> None:
     """Every figure is told, nothing is wrong, exit code 0; --json says the same."""
-    done = camera("test", "sim:tapered?mode=numbered&parts=6", "--seconds", "20")
+    done = camera("test", "sim:tapered?mode=numbered&parts=3", "--seconds", "30")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1024 x 768 pixels" in done.stdout
     assert "PROBLEM" not in done.stdout
-    told = json.loads(camera("test", "sim:square?mode=numbered&parts=3", "--json").stdout)
+    again = camera("test", "sim:square?mode=numbered&parts=3", "--seconds", "30", "--json")
+    told = json.loads(again.stdout)
     assert (told["frames"], told["problems"]) == (3, [])
 
 
@@ -77,6 +81,21 @@ def test_recording_by_the_camera_s_name_in_the_configuration(tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     assert len(list((out / "train" / "good").glob("cam1-*.png"))) == 4
     assert f"4 pictures in {out}/train/good" in done.stdout
+
+
+def test_a_board_becomes_a_calibration_that_the_configuration_takes(tmp_path: Path) -> None:
+    """One picture of a flat board: the file is written, and a camera's table accepts it."""
+    (tmp_path / "board").mkdir()
+    cv2.imwrite(str(tmp_path / "board" / "1.png"), seen(*FLAT, NO_BEND))
+    out = tmp_path / "cam1.calibration.json"
+    options = ["--corners", "8x5", "--square-mm", "10", "--views", "1", "--out", str(out)]
+    done = camera("calibrate", f"folder:{tmp_path}/board", *options)
+    assert done.returncode == 0, done.stderr
+    assert "view 1 of 1: the board is seen" in done.stdout
+    assert load_geometry(out).frame_hw == HW
+    wrong = camera("calibrate", f"folder:{tmp_path}/board", *options, "--corners", "9x6")
+    assert wrong.returncode == 2
+    assert "No board with 9 x 6 inner corners" in wrong.stderr
 
 
 def test_help_lists_the_addresses() -> None:

@@ -70,6 +70,7 @@ class CudaGraph:
         self._cuda = ctypes.CDLL(DRIVER)
         self._stream = ctypes.c_void_p(stream)
         self._graph, self._executable = ctypes.c_void_p(), ctypes.c_void_p()
+        self._is_recording = False
 
     def begin(self) -> None:
         """Start recording.
@@ -80,6 +81,7 @@ class CudaGraph:
         _check(
             self._cuda.cuStreamBeginCapture_v2(self._stream, _CAPTURE_RELAXED), "begin of capture"
         )
+        self._is_recording = True
 
     def end(self) -> None:
         """Stop recording and make the graph ready to launch.
@@ -87,8 +89,7 @@ class CudaGraph:
         Raises:
             ModelError: something recorded cannot be part of a graph.
         """
-        ended = self._cuda.cuStreamEndCapture(self._stream, ctypes.byref(self._graph))
-        _check(ended, "end of capture")
+        _check(self._end_capture(), "end of capture")
         _check(
             self._cuda.cuGraphInstantiateWithFlags(
                 ctypes.byref(self._executable), self._graph, ctypes.c_ulonglong(0)
@@ -105,12 +106,18 @@ class CudaGraph:
         _check(self._cuda.cuGraphLaunch(self._executable, self._stream), "cuGraphLaunch")
 
     def close(self) -> None:
-        """Release the graph; may be called twice."""
+        """Release the graph, a half recorded one too; may be called twice."""
+        if self._is_recording:
+            self._end_capture()
         if self._executable:
             self._cuda.cuGraphExecDestroy(self._executable)
         if self._graph:
             self._cuda.cuGraphDestroy(self._graph)
         self._graph, self._executable = ctypes.c_void_p(), ctypes.c_void_p()
+
+    def _end_capture(self) -> int:
+        self._is_recording = False
+        return int(self._cuda.cuStreamEndCapture(self._stream, ctypes.byref(self._graph)))
 
 
 def _check(code: int, what: str) -> None:

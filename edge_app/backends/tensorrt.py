@@ -6,6 +6,7 @@ recorded as a CUDA graph, copies included, and launched as one call.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ from edge_app.backends.cuda_memory import Buffer, Cuda, open_cuda
 from edge_app.backends.protocol import AnyArray, GraphInfo, TensorInfo, check_inputs
 from edge_app.backends.tensorrt_library import TensorRt, load_tensorrt
 from edge_app.errors import ModelError
+
+_log = logging.getLogger(__name__)
 
 REPEATS_BEFORE_GRAPH = 2
 """Runs of one shape before it is recorded: TensorRT sets itself up in the first run of a shape,
@@ -121,17 +124,26 @@ class TensorRtRunner:
 
     def _execute(self) -> None:
         """Queue copies and the engine, recorded or one by one."""
+        if self._graph is None and self._use_graphs and self._repeats >= REPEATS_BEFORE_GRAPH:
+            self._graph = self._recorded()
         if self._graph is not None:
             self._graph.launch()
-        elif self._use_graphs and self._repeats >= REPEATS_BEFORE_GRAPH:
-            graph = CudaGraph(self._stream.handle)
+        else:
+            self._enqueue()
+
+    def _recorded(self) -> CudaGraph | None:
+        """Return the present shape's work as a graph; None, for good, where that fails."""
+        graph = CudaGraph(self._stream.handle)
+        try:
             graph.begin()
             self._enqueue()
             graph.end()
-            self._graph = graph
-            graph.launch()
-        else:
-            self._enqueue()
+        except (ModelError, self._cuda.driver.Error) as error:
+            graph.close()
+            self._use_graphs = False
+            _log.warning("%s runs without a CUDA graph: %s", self._name, error)
+            return None
+        return graph
 
     def _enqueue(self) -> None:
         for tensor, shape in zip(self._info.inputs, self._shapes, strict=True):

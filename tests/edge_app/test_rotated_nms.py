@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -76,6 +78,23 @@ def test_overlap_done_on_paper(other: tuple[float, ...], expected: float, angle:
         box[0, 4] += angle
     assert pair_ious(a, b)[0] == pytest.approx(expected, abs=1e-6)
     assert pair_ious(b, a)[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_block_at_once_is_many_times_faster_than_pair_by_pair() -> None:
+    """300 boxes in 30 heaps take less than a fifth of the time that one pair at a time takes."""
+    rng = np.random.default_rng(11)
+    boxes, scores = _boxes(rng, 300, 30), rng.uniform(0.3, 1, 300)
+    rotated_nms(boxes, scores, 0.25, 0.3)
+
+    def cpu_s(work: Callable[[], object]) -> float:
+        started = time.thread_time()
+        work()
+        return time.thread_time() - started
+
+    at_once = min(cpu_s(lambda: rotated_nms(boxes, scores, 0.25, 0.3)) for _ in range(9))
+    one_by_one = min(cpu_s(lambda: _one_by_one(boxes, scores, 0.3)) for _ in range(3))
+    print(f"{at_once * 1e3:.2f} ms at once, {one_by_one * 1e3:.2f} ms one by one")
+    assert at_once < one_by_one / 5
 
 
 def test_nms_keeps_the_best_of_each_heap_in_order() -> None:

@@ -27,6 +27,7 @@ from edge_app.engine_cache import EngineCache
 
 pytestmark = [
     pytest.mark.gpu,
+    pytest.mark.timeout(3600),  # a first build takes minutes on a Jetson
     pytest.mark.skipif(find_gpu() is None, reason="needs an NVIDIA GPU and its driver"),
 ]
 

@@ -79,6 +79,14 @@ def test_frames_come_with_the_cameras_own_time(opened: OpenCamera) -> None:
 
 
 @pytest.mark.usefixtures("gige")
+def test_end_of_the_cameras_16_bit_count_is_no_loss(opened: OpenCamera) -> None:
+    """The fake camera's ids begin at 65400: behind 65535 comes 1, and no 65,000 are missing."""
+    camera = opened("region=0,0,64,48&fps=60")
+    frames, _ = read_all(camera, 160)
+    assert frames[-1].frame_id < 400
+
+
+@pytest.mark.usefixtures("gige")
 @pytest.mark.parametrize("pixel_format", ["Mono8", "Mono16", "BayerRG8", "RGB8"])
 def test_every_format_of_the_camera_is_read(opened: OpenCamera, pixel_format: str) -> None:
     """Each pixel format the fake camera has arrives as BGR of the region's size."""

@@ -50,7 +50,7 @@ class Container:
         if done.returncode:
             pytest.skip(f"no overlay file system here: {done.stderr.strip()}")
 
-    def boot(self, timeout_s: float = 60.0) -> None:
+    def boot(self, timeout_s: float = 180.0) -> None:
         """Boot and wait until systemd has reached its target; skip where nspawn cannot run."""
         with self._log.open("wb") as log:
             self._nspawn = subprocess.Popen(
@@ -78,7 +78,7 @@ class Container:
         return state in ("running", "degraded")
 
     def run(
-        self, command: str, timeout_s: float = 60.0, check: bool = True
+        self, command: str, timeout_s: float = 180.0, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run a shell command inside, as root, in the directory /root."""
         done = subprocess.run(

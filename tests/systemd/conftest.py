@@ -42,4 +42,4 @@ def type_in(device: Device, commands: list[str]) -> None:
             device.configure(BUSY)
             device.set_watchdog(WATCHDOG_S)
         else:
-            device.container.run(command, timeout_s=180)
+            device.container.run(command, timeout_s=900)

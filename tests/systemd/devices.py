@@ -19,6 +19,9 @@ CONFIG = "etc/cropliq-edge/edge-app.toml"
 WATCHDOG_S = 5
 """In place of the unit's 15, so that a hung service is seen three times as fast."""
 
+PATIENCE_S = 120.0
+"""For what has no deadline of its own, on a machine that does other things too."""
+
 BUSY = "sim:tapered?mode=triggered&rate=2&defect_rate=0.5"
 IDLE = "sim:tapered?mode=triggered&rate=0.001"
 """The first part comes after a quarter of an hour."""
@@ -105,7 +108,7 @@ class Device:
         """Return every alert that has arrived."""
         return self.listener.bodies("/alert")
 
-    def wait_online(self, timeout_s: float = 30.0) -> None:
+    def wait_online(self, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the last word about the device is that it is online."""
         wait_until(lambda: self.states()[-1:] != [] and self.states()[-1][0] == "online", timeout_s)
 

@@ -13,11 +13,11 @@ import pytest
 from activation_bundles import golden_files, manifest_of
 from brokers import HOST, wait_until
 from bundles import bright_files
-from devices import BUSY, CONFIG, Device, config_text
+from devices import BUSY, CONFIG, PATIENCE_S, Device, config_text
 
 from edge_app.bundle import write_bundle
 
-pytestmark = [pytest.mark.slow, pytest.mark.broker, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.broker, pytest.mark.timeout(1800)]
 
 BIN = Path(sys.executable).parent
 QUICK = "sim:tapered?mode=triggered&rate=5"
@@ -49,7 +49,7 @@ class Workstation:
 
     def run(self, *words: object, check: bool = True) -> str:
         command = [str(BIN / "edge-deploy"), *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0 or not check, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -73,7 +73,7 @@ class Workstation:
             )
         processes.callback(process.wait, 20)
         processes.callback(process.terminate)
-        wait_until(lambda: "serving" in log.read_text(), 30)
+        wait_until(lambda: "serving" in log.read_text(), PATIENCE_S)
         self._url = log.read_text().split()[-1]
 
     def push(self, serial: int, threshold: float, golden_shift: float = 0.0) -> str:
@@ -86,7 +86,7 @@ class Workstation:
         self.run("sign", unsigned, "--key", key, "--out", self._served / name)
         return self.run(
             "push", self._served / name, "--broker", f"{HOST}:{self._device.broker.port}",
-            "--url", self._url, "--device", "graz/l2/d3", "--wait", "--timeout-s", 120,
+            "--url", self._url, "--device", "graz/l2/d3", "--wait", "--timeout-s", 240,
             check=False,
         )  # fmt: skip
 
@@ -124,23 +124,23 @@ def test_both_services_are_active_and_meet(device: Device, workstation: Workstat
     users = {device.container.show(u, "User") for u in ("edge-app", "edge-app-agent")}
     assert users == {"cropliq-edge", "cropliq-edge-agent"}
     device.wait_online()
-    wait_until(lambda: device.listener.bodies("/agent/status") != [], 20)
+    wait_until(lambda: device.listener.bodies("/agent/status") != [], PATIENCE_S)
 
 
 def test_a_pushed_bundle_is_activated(device: Device, workstation: Workstation) -> None:
     """Signed, pushed, downloaded over HTTPS, tried, switched to: its serial judges the parts."""
     told = workstation.push(1, ALL_GOOD)
     assert "committed" in told, told + device.container.journal("edge-app-agent")
-    wait_until(lambda: judged_by(device) == 1, 20)
+    wait_until(lambda: judged_by(device) == 1, PATIENCE_S)
 
 
 def test_a_bad_bundle_is_rolled_back(device: Device, workstation: Workstation) -> None:
     """It calls every part bad: in probation the alarm rate gives it away; the old one judges."""
     seen = len(device.listener.bodies("/cam/cam1/result"))
-    wait_until(lambda: len(device.listener.bodies("/cam/cam1/result")) > seen + 20, 30)
+    wait_until(lambda: len(device.listener.bodies("/cam/cam1/result")) > seen + 20, PATIENCE_S)
     told = workstation.push(2, ALL_BAD)
     assert "rolled_back" in told, told + device.container.journal("edge-app-agent")
-    wait_until(lambda: judged_by(device) == 1, 20)
+    wait_until(lambda: judged_by(device) == 1, PATIENCE_S)
     assert device.restarts() == 0
 
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -91,12 +92,12 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     model = load_model(read_bundle(BUNDLE), 1)
-    frames = _frames(args.frames)
+    frames = sim_frames(args.frames)
     table = Table(title="CPU time, one thread")
     table.add_column("What")
     table.add_column("Figure", justify="right")
-    network, graph = _large_network()
-    rows = _share_rows(model, frames, graph)
+    network, graph = large_network()
+    rows = _share_rows(measure_share(model, frames, graph))
     rows += _peer_rows(network, frames)
     rows += _nms_rows()
     rows += _cold_start_rows(frames[0])
@@ -107,7 +108,7 @@ def main() -> None:
     Console(width=100).print(table)
 
 
-def _frames(count: int) -> list[Frame]:
+def sim_frames(count: int) -> list[Frame]:
     camera = open_camera(f"sim:tapered?seed=44&parts={count}&mode=file", "bench")
     camera.open()
     found = []
@@ -120,7 +121,7 @@ def _frames(count: int) -> list[Frame]:
     return found
 
 
-def _large_network() -> tuple[object, bytes]:
+def large_network() -> tuple[object, bytes]:
     """Return Ultralytics' network and our export of it."""
     from export.detector_export import DetectorGraph, _traced
     from export.ultralytics_quiet import ultralytics_tasks
@@ -138,7 +139,23 @@ def _cpu_ms(work: Callable[[], object]) -> float:
     return (time.process_time() - started) * 1e3
 
 
-def _share_rows(model: LoadedModel, frames: list[Frame], graph: bytes) -> list[tuple[str, str]]:
+@dataclass(frozen=True, slots=True)
+class Share:
+    """CPU time of one frame, ms: the whole line, and its graphs alone."""
+
+    line_ms: float
+    detector_ms: float
+    inspector_ms: float
+    parts: float
+
+    @property
+    def of_models(self) -> float:
+        """The graphs' share of the line's time, 0..1."""
+        return (self.detector_ms + self.inspector_ms) / self.line_ms
+
+
+def measure_share(model: LoadedModel, frames: list[Frame], graph: bytes) -> Share:
+    """Return what the line costs beside its models."""
     finder = LargeDetector(graph, model.finder)
     finder.learn(frames)
     watched = Watched(model)
@@ -160,14 +177,18 @@ def _share_rows(model: LoadedModel, frames: list[Frame], graph: bytes) -> list[t
         batches += crops
         times["inspector"].append(_cpu_ms(lambda c=crops: [runner.run({"crops": b}) for b in c]))
     line_ms, detector_ms, inspector_ms = (float(np.mean(t)) for t in times.values())
-    bare_ms = detector_ms + inspector_ms
     parts = sum(len(b) for b in batches) / len(frames)
+    return Share(line_ms, detector_ms, inspector_ms, parts)
+
+
+def _share_rows(share: Share) -> list[tuple[str, str]]:
+    bare_ms = share.detector_ms + share.inspector_ms
     return [
-        (f"line, a frame with {parts:.1f} judged parts", f"{line_ms:.1f} ms"),
+        (f"line, a frame with {share.parts:.1f} judged parts", f"{share.line_ms:.1f} ms"),
         ("models, bare session.run", f"{bare_ms:.1f} ms"),
-        ("  detector 640 / inspector", f"{detector_ms:.1f} / {inspector_ms:.1f} ms"),
-        ("share of the models (frames a second beside bare)", f"{bare_ms / line_ms:.3f}"),
-        ("outside the models", f"{line_ms - bare_ms:.1f} ms"),
+        ("  detector 640 / inspector", f"{share.detector_ms:.1f} / {share.inspector_ms:.1f} ms"),
+        ("share of the models (frames a second beside bare)", f"{share.of_models:.3f}"),
+        ("outside the models", f"{share.line_ms - bare_ms:.1f} ms"),
     ]
 
 
@@ -226,16 +247,20 @@ def _nms_rows() -> list[tuple[str, str]]:
     return [("rotated NMS, 300 boxes in 30 heaps", f"{ms:.2f} ms")]
 
 
-def _cold_start_rows(frame: Frame) -> list[tuple[str, str]]:
-    import tempfile
-
+def cold_start(frame: Frame) -> tuple[float, float]:
+    """Return (CPU seconds, peak MB) of a process from its start to its first verdict."""
     with tempfile.TemporaryDirectory() as folder:
         cv2.imwrite(f"{folder}/part.png", frame.pixels_hwc)
         command = [sys.executable, "-c", COLD_START, str(BUNDLE), f"{folder}/part.png"]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return float(said[0]), float(said[1])
+
+
+def _cold_start_rows(frame: Frame) -> list[tuple[str, str]]:
+    seconds, peak_mb = cold_start(frame)
     return [
-        ("cold start to the first verdict", f"{float(said[0]):.2f} s"),
-        ("resident memory after it", f"{float(said[1]):.0f} MB"),
+        ("cold start to the first verdict", f"{seconds:.2f} s"),
+        ("resident memory after it", f"{peak_mb:.0f} MB"),
     ]
 
 

@@ -30,7 +30,7 @@ class FleetRow:
         inspection, agent: their status, "-" if they never said one.
         model: product and serial that judge now.
         state: of the newest update, with its percentage.
-        for_s: seconds since it reached that state; None without an update.
+        for_s: seconds since the newest report; None without one.
     """
 
     device: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ OPTIONS = ("settle_s", "give_up_s")
 POLL_S = 0.1
 """Between two looks into the folder. inotify would be quicker, but sees nothing that another
 machine writes into a network share."""
+
+LOOK_SHARE = 0.1
+"""Looking may take this share of the time: a folder of thousands is looked at less often."""
 
 
 @dataclass(slots=True)
@@ -60,6 +64,7 @@ class WatchCamera:
         self._wall_ns, self._monotonic, self._sleep = wall_ns, monotonic, sleep
         self._journal: WatchJournal | None = None
         self._arriving: dict[str, Arriving] = {}
+        self._next_look_s = 0.0
         self._frame_id = 0
 
     def open(self, resume_after: int | None = None) -> None:
@@ -70,7 +75,7 @@ class WatchCamera:
                 "the share it lies on."
             )
         self._journal = WatchJournal(self._folder, resume_after or 0)
-        self._arriving, self._frame_id = {}, 0
+        self._arriving, self._frame_id, self._next_look_s = {}, 0, self._monotonic()
 
     def read(self, timeout_s: float) -> Frame:
         if self._journal is None:
@@ -99,8 +104,11 @@ class WatchCamera:
 
     def _next_complete(self, journal: WatchJournal) -> Frame | None:
         """Return the oldest new file that is complete, or None; a damaged one is raised."""
-        self._look(journal)
         now_s = self._monotonic()
+        if now_s >= self._next_look_s:
+            self._look(journal)
+            took_s = self._monotonic() - now_s
+            self._next_look_s = now_s + max(POLL_S, took_s / LOOK_SHARE)
         for item in sorted(self._arriving.values(), key=lambda i: i.version.age_key()):
             still_s = now_s - item.since_s
             if still_s < self._settle_s:
@@ -123,11 +131,12 @@ class WatchCamera:
         """Bring `_arriving` up to date with the folder."""
         now_s, seen = self._monotonic(), set()
         try:
-            for path in self._folder.iterdir():
-                if path.suffix.lower() not in PICTURE_ENDINGS or path.name.startswith("."):
-                    continue
-                seen.add(path.name)
-                self._note(path, journal, now_s)
+            with os.scandir(self._folder) as entries:
+                for entry in entries:
+                    is_picture = entry.name.lower().endswith(PICTURE_ENDINGS)
+                    if is_picture and not entry.name.startswith("."):
+                        seen.add(entry.name)
+                        self._note(entry, journal, now_s)
         except OSError as error:
             raise CameraUnavailable(
                 f"Camera {self._name}: the folder {self._folder} cannot be read any more: "
@@ -136,17 +145,17 @@ class WatchCamera:
         for gone in set(self._arriving) - seen:
             del self._arriving[gone]
 
-    def _note(self, path: Path, journal: WatchJournal, now_s: float) -> None:
+    def _note(self, entry: os.DirEntry[str], journal: WatchJournal, now_s: float) -> None:
         try:
-            stat = path.stat()
+            stat = entry.stat()
         except FileNotFoundError:  # renamed since the folder was listed
             return
-        version = FileVersion(path.name, stat.st_mtime_ns)
+        version = FileVersion(entry.name, stat.st_mtime_ns)
         if journal.has(version):
             return
-        known = self._arriving.get(path.name)
+        known = self._arriving.get(entry.name)
         if known is None or (known.version, known.size) != (version, stat.st_size):
-            self._arriving[path.name] = Arriving(version, stat.st_size, now_s)
+            self._arriving[entry.name] = Arriving(version, stat.st_size, now_s)
 
     def _pixels_again(self, number: int, version: FileVersion) -> U8Array:
         """Return a picture that was shown before the crash and judged by nobody."""

@@ -20,6 +20,7 @@ from logins import acl_lines
 from signing import Signer
 
 from benchmarks.fleet_device import SimulatedDevice
+from deploy.cli import main
 from deploy.serve import BundleServer
 from deploy.sign import sign_bundle
 from edge_app.agent.download_rules import DownloadRules
@@ -169,13 +170,15 @@ def test_a_withdrawn_push_never_happens(
     ],
 )
 def test_a_push_to_nobody_or_to_the_wrong_device_is_refused(
-    tmp_path: Path, words: list[str], why: str
+    tmp_path: Path, words: list[str], why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Told before the broker is even asked."""
     bundle = signed(tmp_path / "a.bundle", targets=("graz/line-2/*",))
-    done = run("push", bundle, "--broker", "127.0.0.1:1", "--url", "https://station/", *words)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert why in done.stderr
+    code = main(["push", str(bundle), "--broker", "127.0.0.1:1", "--url", "https://station/",
+                 *words])  # fmt: skip
+    said = capsys.readouterr()
+    assert (code, said.out) == (1, "")
+    assert why in said.err
 
 
 @pytest.mark.parametrize(
@@ -186,12 +189,15 @@ def test_a_push_to_nobody_or_to_the_wrong_device_is_refused(
         ("station", "expected https://"),
     ],
 )
-def test_an_address_that_no_device_takes_is_refused(tmp_path: Path, url: str, why: str) -> None:
+def test_an_address_that_no_device_takes_is_refused(
+    tmp_path: Path, url: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The device's own rules hold at the workstation already."""
     bundle = signed(tmp_path / "a.bundle")
-    done = run("push", bundle, "--broker", "127.0.0.1:1", "--url", url, "--device", PRESSES[0])
-    assert done.returncode == 1
-    assert why in done.stderr
+    code = main(["push", str(bundle), "--broker", "127.0.0.1:1", "--url", url,
+                 "--device", str(PRESSES[0])])  # fmt: skip
+    assert code == 1
+    assert why in capsys.readouterr().err
 
 
 def test_an_unsigned_bundle_is_not_pushed(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from activation_bundles import trusted_keys
 from brokers import wait_until
+from bundles import write_pictures
 
 from edge_app.agent.agent import Agent
 from edge_app.agent.child import CheckResult, _try_bundle
@@ -22,15 +23,18 @@ from edge_app.config_model import AppConfig
 from edge_app.mqtt.deploy_messages import FINAL_STATES, DeployState, Reported
 from edge_app.records import FrameReport, PartVerdict
 
-TRIGGERED = "sim:tapered?mode=triggered&rate=5"
+TRIGGERED = "sim:tapered?mode=triggered&rate=3&height=520&width=640"
+PICTURES = "folder:in?loop=1&interval_s=0.05"
+"""Small good pictures, twenty a second: cheap, where no trigger is needed."""
 
 QUICK = "shadow_parts = 0\nprobation_parts = 0"
 """A slot whose bundles need not earn their place."""
 
 
-def write_config(folder: Path, slot: str = QUICK, url: str = TRIGGERED, more: str = "") -> Path:
+def write_config(folder: Path, slot: str = QUICK, url: str = PICTURES, more: str = "") -> Path:
     """Write a configuration with an agent and one camera; return its path."""
     trusted_keys(folder / "keys")
+    write_pictures(folder / "in", 3, set())
     config = folder / "edge-app.toml"
     config.write_text(
         f"""

@@ -7,10 +7,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import cv2
+import pytest
 from activation_bundles import manifest_of, write_release
-from agent_line import Device, Line, device, write_config
+from agent_line import TRIGGERED, Device, Line, device, write_config
 from brokers import wait_until
 
+from edge_app.errors import ConfigError
 from edge_app.manifest import Manifest, Tolerances
 
 ALL_GOOD, ALL_BAD = 256.0, 1.0
@@ -44,7 +46,7 @@ def assert_still_judges(agent: Device, line: Line, sha256: str) -> None:
 def test_switches_and_changeovers_under_load_lose_no_part(tmp_path: Path) -> None:
     """Four installations and six changeovers on a triggered line: every trigger gets its verdict
     from exactly one model, none is NOT_INSPECTED, each changeover takes less than a second."""
-    with device(write_config(tmp_path)) as (agent, line):
+    with device(write_config(tmp_path, url=TRIGGERED)) as (agent, line):
         wait_until(lambda: len(line.verdicts) > 2)
         assert set(line.unjudged) == {"no_model"}
         assert agent.install(release(tmp_path, 1)).state == "committed"
@@ -59,10 +61,60 @@ def test_switches_and_changeovers_under_load_lose_no_part(tmp_path: Path) -> Non
             assert is_ok, text
             assert float(text.split("(")[1].split()[0]) < 1000
             wait_until(lambda p=product: line.judges == f"{p} 2")
+            assert dict(line.app.page_state.facts().bundle)["Product"] == product
     after = line.verdicts[started:]
     assert all(v.state.value != "NOT_INSPECTED" for v in after)
     numbers = [v.source_number for v in after]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+@pytest.mark.slow
+def test_twenty_switches_and_twenty_changeovers(tmp_path: Path) -> None:
+    """On a triggered line every trigger gets its verdict, none is NOT_INSPECTED."""
+    with device(write_config(tmp_path, url=TRIGGERED), tries_here=True) as (agent, line):
+        begin(agent, line, tmp_path, parts=1)
+        started = len(line.verdicts)
+        for number in range(20):
+            product, serial = ("alpha", "beta")[number % 2], 2 + number // 2
+            assert agent.install(release(tmp_path, serial, product=product)).state == "committed"
+            wait_until(lambda p=product, s=serial: line.judges == f"{p} {s}")
+        for number in range(20):
+            product = ("alpha", "beta")[number % 2]
+            is_ok, text = agent.select(product)
+            assert is_ok, text
+            wait_until(lambda p=product: line.judges == f"{p} 11")
+    after = line.verdicts[started:]
+    assert all(v.state.value != "NOT_INSPECTED" for v in after)
+    numbers = [v.source_number for v in after]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_a_damaged_bundle_falls_back_to_the_one_before(tmp_path: Path) -> None:
+    """A disk that loses a block of the bundle in use: `run` starts with its predecessor, says so,
+    and never judges with what is damaged."""
+    config = write_config(tmp_path)
+    with device(config) as (agent, line):
+        first = begin(agent, line, tmp_path, parts=1)
+        assert agent.install(release(tmp_path, 2)).state == "committed"
+        damaged = agent.store.release(agent.store.active("main") or "")
+    raw = bytearray(damaged.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    damaged.write_bytes(raw)
+    with device(config) as (agent, line):
+        wait_until(lambda: line.judged_by(first) > 2)
+        assert {v.model.bundle_sha256 for v in line.verdicts if v.model} == {first}
+
+
+def test_a_second_agent_is_told_to_stay_away(tmp_path: Path) -> None:
+    """Two agents on one store would undo one another's work."""
+    config = write_config(tmp_path)
+    first, second = Device(config), Device(config)
+    first.agent.start()
+    with pytest.raises(ConfigError, match="Another agent uses the store"):
+        second.agent.start()
+    first.stop()
+    second.agent.start()
+    second.stop()
 
 
 def test_a_changeover_is_no_downgrade_and_an_old_serial_is(tmp_path: Path) -> None:
@@ -145,7 +197,7 @@ def test_a_model_that_raises_more_alarms_takes_itself_back(tmp_path: Path) -> No
         assert "raised an alarm; with the model before it were 0 of" in ended.reason
         assert_still_judges(agent, line, first)
         judged = line.verdicts[began:]
-        assert 2 <= sum(v.state.value == "NG" for v in judged) < 15
+        assert 2 <= sum(v.state.value == "NG" for v in judged) < 50
         assert not any(v.state.value == "NOT_INSPECTED" for v in judged)
 
 
@@ -169,7 +221,7 @@ def test_a_changeover_during_the_comparison_goes_first(tmp_path: Path) -> None:
 def test_the_agent_may_come_and_go(tmp_path: Path) -> None:
     """Stopped in a probation and started again, it goes on with it and commits; the line never
     notices."""
-    config = write_config(tmp_path, "shadow_parts = 0\nprobation_parts = 25")
+    config = write_config(tmp_path, "shadow_parts = 0\nprobation_parts = 60")
     with device(config) as (agent, line):
         begin(agent, line, tmp_path)
         agent.agent.install(release(tmp_path, 2), "main", "file")

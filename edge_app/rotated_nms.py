@@ -1,7 +1,7 @@
 """Greedy rotated NMS: of overlapping boxes the most confident stays.
 
-All overlaps of a block of boxes are computed at once: 300 boxes in 30 heaps take 0.75 ms instead
-of 9 ms one pair at a time, nearly all apart 2.2 ms instead of 63 ms.
+All overlaps of a block of boxes are computed at once: 300 boxes in 30 heaps take 0.8 ms instead
+of 9 ms one pair at a time, nearly all apart 2.3 ms instead of 63 ms.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from edge_app.errors import ShapeError
 from edge_app.records import F64Array
 
+FIRST_BLOCK = 16
 BLOCK = 64
-"""Boxes decided at a time: spread ones want large blocks (few rounds), heaps small ones (few
-pairs). 300 boxes on a busy core at 64 / 96 / 128: in 30 heaps 0.75 / 0.97 / 1.15 ms, in 2 heaps
-1.4 / 3.3 / 6.0 ms, nearly all apart 2.2 / 2.0 / 2.7 ms."""
+"""Boxes decided at a time: a few first, because round one product they drop most of the others,
+then more. 300 boxes on a busy core: in 30 heaps 0.82 ms, in 2 heaps 0.50 ms (1.44 ms without the
+small first block), nearly all apart 2.3 ms; 100 in 3 heaps 0.33 ms (0.90 ms)."""
 
 _TOUCH = 1e-9
 """Edges of one box shrink by this share against the other, so that shared edges count once."""
@@ -44,8 +45,10 @@ def rotated_nms(
     left = left[scores[left] >= min_score]
     bounds = _bounds(boxes_cxcywhr)
     kept: list[int] = []
+    size = FIRST_BLOCK
     while len(left):
-        block, rest = left[:BLOCK], left[BLOCK:]
+        block, rest = left[:size], left[size:]
+        size = BLOCK
         best = _greedy(block, boxes_cxcywhr, bounds, max_iou)
         kept += best.tolist()
         if not len(rest):

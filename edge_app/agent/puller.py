@@ -240,11 +240,13 @@ class Puller:
             )
         except DownloadCancelled:
             self._clear_up()
-            return
         except DownloadError as error:
             self._hand_over(fetch, None, str(error))
-            return
-        self._hand_over(fetch, file, "")
+        except Exception as error:  # a wish must not stay unanswered
+            _log.exception("slot %s: the download failed", fetch.slot)
+            self._hand_over(fetch, None, f"Download failed: {error!r}. See the agent's log.")
+        else:
+            self._hand_over(fetch, file, "")
 
     def _clear_up(self) -> None:
         """Delete what a wish that was taken back has left; a stop leaves it for the next start."""

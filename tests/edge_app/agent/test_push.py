@@ -18,6 +18,7 @@ from pointers import PAYLOAD, pointer
 from processes import SCRIPT_ENVIRONMENT
 
 from benchmarks.fleet_device import SimulatedDevice
+from edge_app.agent.download import Downloader
 from edge_app.agent.download_rules import DownloadRules
 from edge_app.mqtt.deploy_messages import Desired
 from edge_app.mqtt.settings import MqttSettings
@@ -242,6 +243,21 @@ def test_a_download_that_fails_for_good_is_reported(station: Station, start: Sta
     assert "answers with status 404" in reason
     assert incoming(device) == []
     assert device.installs == []
+
+
+def test_an_unforeseen_failure_is_reported_too(
+    station: Station, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No wish stays unanswered, whatever breaks."""
+
+    def broken(*_: object, **__: object) -> Path:
+        raise RuntimeError("cosmic ray")
+
+    monkeypatch.setattr(Downloader, "fetch", broken)
+    start()
+    wish = pointer("http://127.0.0.1:1/a.bundle")
+    station.place(wish)
+    assert "RuntimeError('cosmic ray')" in station.wait_for("refused", wish)["reason"]
 
 
 def test_a_withdrawn_pointer_ends_its_download(station: Station, start: Start) -> None:

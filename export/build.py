@@ -36,7 +36,7 @@ from export.finding import (
 from export.golden import make_golden_set
 from export.report import write_report
 from export.silhouette import product_silhouette
-from export.steps import Cutting, cut_all, inspector_step, orientation_step
+from export.steps import Cutting, check_method, cut_all, inspector_step, orientation_step
 from export.thresholds import Calibration, calibrate, paint_all, score_crops
 from export.workspace import Workspace
 
@@ -183,6 +183,7 @@ def build(options: BuildOptions, show: Show) -> BuildResult:
 
 def label_pictures(options: BuildOptions, show: Show) -> Labelled:
     """Read the pictures and find out where the products are (`edge-export label`)."""
+    check_method(options.method)
     space = Workspace(options.out.with_name(options.out.name + ".work"), show)
     show("pictures", "reading", 0.0)
     good = scan_good_pictures(options.data)
@@ -217,7 +218,13 @@ def train_inspector(options: BuildOptions, labelled: Labelled, found: Found, sho
     held_crops, _ = cut_all(cutting, held, held_parts, lambda s: show("crops", "", s))
     mask = _product_region(cutting, crops)
     graph, about = inspector_step(
-        labelled.space, crops, mask, seed=options.seed, steps=options.steps, device=options.device
+        labelled.space,
+        crops,
+        mask,
+        method=options.method,
+        seed=options.seed,
+        steps=options.steps,
+        device=options.device,
     )
     return Trained(cutting, crops, held_parts, held_crops, mask, graph, about)
 

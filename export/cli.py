@@ -69,7 +69,10 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--detector", default="auto", help="auto, none (the product fills the frame) or a FILE"
     )
     parser.add_argument(
-        "--method", default="auto", choices=("auto", "cropliq"), help="auto means cropliq"
+        "--method",
+        default="auto",
+        metavar="NAME",
+        help="cropliq, patchcore, padim, cutpaste, simplenet, draem, ...; auto means cropliq",
     )
     parser.add_argument(
         "--known-defects",

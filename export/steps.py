@@ -27,8 +27,14 @@ from export.crops import FoundPart, crop_spec_for, cut_crops
 from export.dataset import Picture
 from export.finding import Labels
 from export.inspector_graph import export_inspector
+from export.methods.onnx_file import write_graph
+from export.methods.protocol import TrainingSet, TrainSettings
+from export.methods.registry import method_of
 from export.orientation import learn_orientation
 from export.workspace import Report, Workspace
+
+CROPLIQ = "cropliq"
+"""The product's own method; all others stand in `export/methods/`."""
 
 OrientationKind = Literal["fixed", "two_way", "four_way", "free"]
 
@@ -96,24 +102,46 @@ def _pair(values: Sequence[float]) -> tuple[float, float]:
     return float(values[0]), float(values[1])
 
 
+def check_method(name: str) -> None:
+    """Refuse an unknown method before hours of work, not after.
+
+    Raises:
+        DataError: there is no such method; names the nearest one.
+    """
+    if name != CROPLIQ:
+        method_of(name)
+
+
 def inspector_step(
     space: Workspace,
     crops: Sequence[U8Array],
     mask: U8Array | None,
     *,
+    method: str,
     seed: int,
     steps: int,
     device: str,
 ) -> tuple[Path, JsonObject]:
-    """Train the inspector on the fitting crops and export its graph."""
+    """Train the inspector on the fitting crops and export its graph.
+
+    Args:
+        method: "cropliq", or a name of `export/methods/registry.py`.
+    """
 
     def work(folder: Path, report: Report) -> JsonObject:
-        trained = train_inspector(
-            list(crops), mask, folder, seed=seed, steps=steps, device=device, progress=report
-        )
-        return {"measured": export_inspector(trained, folder / "inspector.onnx")}
+        file = folder / "inspector.onnx"
+        if method == CROPLIQ:
+            trained = train_inspector(
+                list(crops), mask, folder, seed=seed, steps=steps, device=device, progress=report
+            )
+            return {"measured": export_inspector(trained, file)}
+        data = TrainingSet(np.stack(crops), mask)
+        settings = TrainSettings(seed, steps, device, folder)
+        fitted = method_of(method).train(data, settings, report)
+        return {"measured": write_graph(fitted, data.crop_hw, file)}
 
-    folder, result = space.step("inspector", {"seed": seed, "steps": steps}, work)
+    settings = {"method": method, "seed": seed, "steps": steps}
+    folder, result = space.step("inspector", settings, work)
     return folder / "inspector.onnx", result["measured"]
 
 

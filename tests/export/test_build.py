@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -136,6 +137,24 @@ def test_too_few_pictures_say_so_on_the_command_line(
     assert main(["build", "--data", str(folder), "--out", str(tmp_path / "a.bundle")]) == 2
     assert "holds 3 different readable pictures" in capsys.readouterr().err
     assert not (tmp_path / "a.bundle").exists()
+
+
+def test_another_method_makes_a_bundle_of_the_same_contract(tiles: Path, tmp_path: Path) -> None:
+    """`--method padim-slim` ends in a bundle that the device judges with, unchanged."""
+    out = tmp_path / "padim.bundle"
+    build(dataclasses.replace(options(tiles, out), method="padim-slim"), lambda *_: None)
+    bundle = read_bundle(out)
+    assert bundle.manifest.provenance.method == "padim-slim"
+    (look,) = look_at(load_model(bundle), tile(np.random.default_rng(98)))
+    assert np.isfinite(look.anomaly.score)
+
+
+def test_a_method_with_a_typing_error_is_refused_at_once(tiles: Path, tmp_path: Path) -> None:
+    """The nearest name is offered before anything is read."""
+    wrong = dataclasses.replace(options(tiles, tmp_path / "a.bundle"), method="patchcor")
+    with pytest.raises(DataError, match="did you mean 'patchcore'"):
+        build(wrong, lambda *_: None)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_detector_that_is_not_there(tiles: Path, tmp_path: Path) -> None:

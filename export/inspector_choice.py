@@ -1,4 +1,4 @@
-"""Which terms to sum and which map to export: decided on held-back crops, written down."""
+"""Which terms make the score and which map to export: decided on held-back crops, written down."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ WEIGHT_CANDIDATES: dict[str, tuple[float, float, float]] = {
     "context+statistics": (0, 1, 1),
     "detail+context+statistics": (1, 1, 1),
 }
-"""Sums of standardised terms that compete, in the order of TERM_NAMES."""
+"""Sets of standardised terms that compete, in the order of TERM_NAMES. Of several the largest
+counts: a crop is as strange as its strangest term. On magnetic tiles the sum of statistics and
+context cost the statistics' 97.5 AUROC one to three points, the largest of the two did not (97.6).
+"""
 
 TIE = 0.002
 """AUROC difference that counts as a tie. For a product with an outline fewer terms win: the
@@ -40,11 +43,11 @@ def choose_weights(
     Args:
         good: (n, 3) standardised terms of held-back good crops.
         bad: (m, 3) the same of their painted copies.
-        keep_statistics: only sums with the statistics term may win. For products that fill the
+        keep_statistics: only sets with the statistics term may win. For products that fill the
             crop: there it sees product only, and painted anomalies, all local, cannot judge it.
     """
     table = {
-        name: round(auroc(good @ np.array(w), bad @ np.array(w)), 4)
+        name: round(auroc(_strangest(good, w), _strangest(bad, w)), 4)
         for name, w in WEIGHT_CANDIDATES.items()
     }
     allowed = [name for name, w in WEIGHT_CANDIDATES.items() if w[2] or not keep_statistics]
@@ -53,6 +56,12 @@ def choose_weights(
     sign = 1 if keep_statistics else -1
     best = max(tied, key=lambda name: (sign * sum(WEIGHT_CANDIDATES[name]), table[name]))
     return np.array(WEIGHT_CANDIDATES[best], np.float64), table
+
+
+def _strangest(terms: F64Array, weights: tuple[float, float, float]) -> F64Array:
+    """Return (n,) the largest of the chosen terms."""
+    chosen = [i for i, weight in enumerate(weights) if weight]
+    return np.asarray(terms[:, chosen].max(axis=1))
 
 
 def choose_map(

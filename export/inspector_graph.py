@@ -6,10 +6,7 @@ float32 (n, h / 4, w / 4), >= 0, 1 being an average place of an average good par
 
 from __future__ import annotations
 
-import contextlib
-import io
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,9 +14,8 @@ from typing import Literal
 import onnx
 import torch
 from torch import Tensor, nn
-from torch.jit._trace import TracerWarning
 
-from edge_app.errors import ModelError, ShapeError
+from edge_app.errors import ShapeError
 from edge_app.records import JsonObject
 from export.backbones.efficientnet_lite import EfficientNetLite0, normalise_pixels
 from export.gradcam import logit_cam
@@ -29,10 +25,7 @@ from export.inspector_terms import (
     peak_score,
     resized,
 )
-
-OPSET = 17
-MAP_STRIDE = 4
-"""Input pixels per map pixel: the finest defects wanted are 6 px wide."""
+from export.onnx_file import MAP_STRIDE, write_onnx
 
 TERM_NAMES = ("detail", "context", "statistics")
 
@@ -59,7 +52,7 @@ class InspectorParts:
 
 
 class Inspector(nn.Module):
-    """Weighted sum of standardised log distances, and one GradCAM map.
+    """The largest of the chosen standardised log distances, and one GradCAM map.
 
     `offset`, `scale` and `weight` are (3,), in the order of TERM_NAMES. They are fixed when the
     inspector is fitted. A term of weight 0 leaves the exported graph.
@@ -89,7 +82,7 @@ class Inspector(nn.Module):
         used = [i for i in range(3) if float(self.weight[i]) != 0.0]
         raw = {i: self.term(i, taps) for i in used}
         parts = [(raw[i] - self.offset[i]) * (self.weight[i] / self.scale[i]) for i in used]
-        score = torch.stack(parts).sum(0)  # no clamp: it could turn a NaN into a number
+        score = torch.stack(parts).amax(0)  # a crop is as strange as its strangest term
         coarse = self.map_of(self.map_kind, taps) * self.map_scale
         return score, enlarged(coarse, (int(crops.shape[1]), int(crops.shape[2])))
 
@@ -148,44 +141,7 @@ def export_inspector(trained: TrainedInspector, out: Path) -> JsonObject:
     Raises:
         ModelError: the exported graph does not pass ONNX's checker.
     """
-    h, w = trained.crop_hw
-    example = torch.zeros((2, h, w, 3), dtype=torch.uint8)
-    with torch.no_grad(), _quiet_tracing():
-        torch.onnx.export(
-            trained.inspector.eval(), (example,), str(out), dynamo=False, opset_version=OPSET,
-            input_names=["crops"], output_names=["score", "map"],
-            dynamic_axes={"crops": {0: "n"}, "score": {0: "n"}, "map": {0: "n"}},
-        )  # fmt: skip
-    model = _checked(onnx.load(str(out)))
-    out.write_bytes(model.SerializeToString(deterministic=True))
-    return {
-        **trained.report,
-        "onnx_bytes": out.stat().st_size,
-        "opset": OPSET,
-        "map_hw": [h // MAP_STRIDE, w // MAP_STRIDE],
-        "fp32_nodes": density_nodes(model),
-    }
-
-
-@contextlib.contextmanager
-def _quiet_tracing() -> Iterator[None]:
-    """Hush the tracer: it warns of each size read as a constant, and sizes are fixed per bundle."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore", TracerWarning)
-        warnings.filterwarnings("ignore", "Constant folding", UserWarning)
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        yield
-
-
-def _checked(model: onnx.ModelProto) -> onnx.ModelProto:
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except onnx.checker.ValidationError as error:
-        raise ModelError(f"The exported inspector is not valid ONNX: {error}") from error
-    model.ClearField("doc_string")
-    for node in model.graph.node:
-        node.ClearField("doc_string")
-    return model
+    return write_onnx(trained.inspector, trained.crop_hw, out, trained.report, density_nodes)
 
 
 BACKBONE_SCOPES = ("/backbone/",)

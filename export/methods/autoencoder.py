@@ -22,11 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.inspector_graph import MAP_STRIDE
 from export.methods.loop import Lesson, constant, ends_of, learn
 from export.methods.losses import Ssim
 from export.methods.maps import GaussianSmoothing, map_size, product_weight
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.onnx_file import MAP_STRIDE
 
 FORMS = ("autoencoder-l2", "autoencoder-ssim")
 

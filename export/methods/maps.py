@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from edge_app.records import U8Array
 from export.inspector_fit import grid_weight
-from export.inspector_graph import MAP_STRIDE, enlarged
+from export.inspector_graph import enlarged
+from export.onnx_file import MAP_STRIDE
 
 __all__ = ["GaussianSmoothing", "enlarged", "map_size", "product_weight"]
 

@@ -123,7 +123,7 @@ def test_a_part_of_known_size_comes_out_at_that_size(scale: float) -> None:
 
 def test_a_part_far_from_the_known_size_is_taken_as_it_is() -> None:
     """A moved camera shows every part a sixth larger: the crop follows the part, not the memory."""
-    x, y, w, h, angle = TRUTH
+    _, _, w, h, _ = TRUTH
     sized = dataclasses.replace(aligner(), size_px=(w / 1.17, h / 1.17))
     assert sized.aligned(picture(TRUTH, 2), TRUTH)[2] == pytest.approx(w, rel=0.015)
 

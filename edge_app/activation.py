@@ -154,6 +154,8 @@ class Activation:
             self._roll_back(slot, order)
 
     def _prepare(self, slot: ActiveSlot, order: Prepare) -> None:
+        if order.purpose != "standby":
+            slot.wanted = order.sha256
         held = slot.held(order.sha256)
         if held is not None:
             self._tell(Loaded(slot=slot.name, sha256=order.sha256))
@@ -175,8 +177,10 @@ class Activation:
             return
         if order.purpose == "standby":
             slot.put_on_shelf(ready, self._standby(slot.name))
-        else:
+        elif slot.wanted == ready.sha256:
             slot.candidate = ready
+        else:
+            return  # given up while it was being loaded
         self._tell(
             Golden(
                 slot=slot.name,

@@ -45,6 +45,7 @@ class ActiveSlot:
         self.active = active
         self.previous: Ready | None = None
         self.candidate: Ready | None = None
+        self.wanted: str | None = None
         self.shadow: ShadowRun | None = None
         self.probation: ProbationWatch | None = None
         self.failure = ""
@@ -139,7 +140,7 @@ class ActiveSlot:
     def drop_candidate(self) -> None:
         """Forget what waited."""
         self.stop_shadow()
-        self.candidate = None
+        self.candidate = self.wanted = None
 
 
 def _succession(seat: Seat, new: Ready | None) -> Succeed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from edge_app.agent.candidate import Checks, candidate_of
 from edge_app.agent.flow import FlowTimes, SlotFlow
@@ -62,6 +63,7 @@ class Agent:
         self._store = store
         self._report = report
         self._keep = keep_releases
+        self._lock: IO[bytes] | None = None
         self._listeners: list[Callable[[Reported], None]] = []
         self._server = PeerServer(socket_path, self)
         self._told = {slot: Told(slot, self._tell) for slot in slots}
@@ -89,9 +91,10 @@ class Agent:
 
         Raises:
             OSError: the store's folders cannot be made.
-            ConfigError: the socket cannot be made.
+            ConfigError: another agent has the store, or the socket cannot be made.
         """
         self._store.prepare(self._flows)
+        self._lock = self._store.lock()
         self._store.sweep()
         self._store.prune(self._keep)
         for flow in self._flows.values():
@@ -105,6 +108,8 @@ class Agent:
         self._server.stop()
         for flow in self._flows.values():
             flow.join(timeout_s / len(self._flows))
+        if self._lock is not None:
+            self._lock.close()
 
     def is_alive(self) -> bool:
         """Tell whether every slot still has its thread, for systemd's watchdog."""

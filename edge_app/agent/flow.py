@@ -152,12 +152,12 @@ class SlotFlow:
                 "slot %s: %s judges, but %s is the slot's bundle", self.slot, active, wanted
             )
             self._switching.restore(wanted)
-        for product, sha256 in self._store.installed(self.slot).items():
-            if sha256 not in (wanted, active):
-                memory_mb = candidate_of(self._store, sha256, product).memory_mb
-                self._order(
-                    Prepare(slot=self.slot, sha256=sha256, purpose="standby", memory_mb=memory_mb)
-                )
+        others = [s for s in self._store.installed(self.slot).values() if s not in (wanted, active)]
+        for sha256 in others[: self._rules.standby_models]:
+            memory_mb = candidate_of(self._store, sha256).memory_mb
+            self._order(
+                Prepare(slot=self.slot, sha256=sha256, purpose="standby", memory_mb=memory_mb)
+            )
 
     def _finish_what_was_left(self) -> None:
         """Go on with a record that stayed because the disk was full."""

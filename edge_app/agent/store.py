@@ -12,18 +12,20 @@ The agent writes; `edge-app run` reads, and believes a file no further than its 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edge_app.agent.intents import Intent, clear_intent, read_intent, write_intent
 from edge_app.agent.steps import Perform, Step, link_durably, perform, remove_durably, write_durably
-from edge_app.errors import BundleError
+from edge_app.errors import BundleError, ConfigError
 
 _log = logging.getLogger(__name__)
 
@@ -137,6 +139,23 @@ class Store:
         for slot in names:  # parents made on the way to .../installed
             self._do(Step("sync", self._slot(slot).parent))
         self._do(Step("sync", self.root))
+
+    def lock(self) -> IO[bytes]:
+        """Take the store for this process until the returned file is closed; after `prepare`.
+
+        Raises:
+            ConfigError: another agent has it.
+        """
+        file = (self._state / "lock").open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.close()
+            raise ConfigError(
+                f"Another agent uses the store {self.root}. Stop it first (systemctl stop "
+                "cropliq-edge-agent), or set another agent.store_dir."
+            ) from error
+        return file
 
     def check_space(self, length: int, min_free: int) -> None:
         """Refuse a bundle that would fill the disk, both in bytes.

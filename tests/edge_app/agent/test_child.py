@@ -58,7 +58,7 @@ def test_a_crash_is_told_by_its_signal(tmp_path: Path) -> None:
 def test_a_hang_ends_with_its_time(tmp_path: Path) -> None:
     """The wall clock ends what the CPU limit does not; the process is gone afterwards."""
     began = time.monotonic()
-    with pytest.raises(BundleError, match="did not end within 1.5 s"):
+    with pytest.raises(BundleError, match=r"did not end within 1\.5 s"):
         self_check(endless(tmp_path), CheckLimits(1 << 30, 3 << 30, 60, 1.5))
     assert time.monotonic() - began < 10
     assert children() == []

@@ -192,8 +192,10 @@ class Bench:
         inspection = self.inspection(at if side == "inspection" else -1)
         victim = inspection if side == "inspection" else agent
         wait(lambda: self.has_ended(victim) or self.counted.exists(), f"moment {at}")
-        has_died = self.has_ended(victim)
         told = self.counted.read_text() if self.counted.exists() else ""
+        if "committed" not in told:  # the other side may hear of the end before the kernel tells us
+            wait(lambda: self.has_ended(victim), f"the end at moment {at}")
+        has_died = self.has_ended(victim)
         if has_died and side == "both":
             self.end_all()
         after = self._restart_and_settle(side if has_died else "none")

@@ -62,7 +62,7 @@ def test_switches_and_changeovers_under_load_lose_no_part(tmp_path: Path) -> Non
             assert float(text.split("(")[1].split()[0]) < 1000
             wait_until(lambda p=product: line.judges == f"{p} 2")
             assert dict(line.app.page_state.facts().bundle)["Product"] == product
-    after = line.verdicts[started:]
+        after = line.verdicts[started:]
     assert all(v.state.value != "NOT_INSPECTED" for v in after)
     numbers = [v.source_number for v in after]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
@@ -83,7 +83,7 @@ def test_twenty_switches_and_twenty_changeovers(tmp_path: Path) -> None:
             is_ok, text = agent.select(product)
             assert is_ok, text
             wait_until(lambda p=product: line.judges == f"{p} 11")
-    after = line.verdicts[started:]
+        after = line.verdicts[started:]
     assert all(v.state.value != "NOT_INSPECTED" for v in after)
     numbers = [v.source_number for v in after]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))

@@ -66,12 +66,14 @@ class AlignmentSpec(_Strict):
     Attributes:
         template: member name of the mean good part, a small grey picture.
         product_wh: the product's box (w, h) inside a crop, in crop pixels.
-        size_px: the product's (w, h) in frame pixels where every part has the same; else None.
+        size_px: the usual product's (w, h) in frame pixels.
+        size_tolerance: how far good parts depart from it, as a share; 0: all are of one size.
     """
 
     template: str
     product_wh: tuple[Finite, Finite]
     size_px: tuple[Finite, Finite] | None = None
+    size_tolerance: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 class CropModel(_Strict):

@@ -115,7 +115,14 @@ def _load_aligner(bundle: Bundle, spec: CropSpec) -> Aligner | None:
         return None
     template = _grey_picture(bundle.files[alignment.template], alignment.template)
     is_round = bundle.manifest.orientation.kind == "free"
-    return aligner_from_template(template, alignment.product_wh, spec, is_round, alignment.size_px)
+    return aligner_from_template(
+        template,
+        alignment.product_wh,
+        spec,
+        is_round,
+        alignment.size_px,
+        alignment.size_tolerance,
+    )
 
 
 def _grey_picture(data: bytes, name: str) -> U8Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -24,6 +25,11 @@ SIZE_GAIN = 0.95
 """Sizes are free only where that leaves less than this share of the difference: a repeating pattern
 (a screw's thread) otherwise pulls every part to a size of its own. On screws free sizes left 13.0
 grey levels and a spread of 3 % in length, the one true size 12.6."""
+
+DEPARTURE_QUANTILE, TOLERANCE_GAIN = 0.95, 2.0
+TOLERANCE_LIMITS = (0.03, 0.3)
+"""Twice what all but one in twenty good parts depart from the usual size is believed: some of the
+parts it is learnt from have slipped themselves (their size was a seventh off)."""
 
 MAX_PARTS = 200
 """More parts make the mean no better and the step slower."""
@@ -74,7 +80,19 @@ def _learnt(
         around = _surroundings(frames, boxes, spec)
         aligner = _averaged(frames, boxes, spec, is_round, around, size_px)
         report("alignment template", (round_number + 1) / ROUNDS)
-    return aligner, _misfit(aligner, frames, boxes)
+    misfit = _misfit(aligner, frames, boxes)
+    return (aligner if size_px else _with_sizes(aligner, boxes)), misfit
+
+
+def _with_sizes(aligner: Aligner, boxes: Sequence[BoxCxcywhr]) -> Aligner:
+    """Return the aligner that knows the usual size and how far good parts depart from it."""
+    sizes = np.array([box[2:4] for box in boxes])
+    w, h = (float(v) for v in np.median(sizes, axis=0))
+    departure = np.abs(np.log(sizes[:, 0] / w))
+    tolerance = float(np.quantile(departure, DEPARTURE_QUANTILE)) * TOLERANCE_GAIN
+    return replace(
+        aligner, size_px=(w, h), size_tolerance=float(np.clip(tolerance, *TOLERANCE_LIMITS))
+    )
 
 
 def _misfit(aligner: Aligner, frames: Sequence[U8Array], boxes: Sequence[BoxCxcywhr]) -> float:

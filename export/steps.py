@@ -79,6 +79,7 @@ def orientation_step(
         return {
             "product_wh": list(aligner.product_wh),
             "size_px": list(aligner.size_px) if aligner.size_px else None,
+            "size_tolerance": aligner.size_tolerance,
             "kind": learnt.kind,
             "has_cue": learnt.template is not None,
             "reason": learnt.reason,
@@ -92,7 +93,12 @@ def orientation_step(
     template = np.asarray(cv2.imread(str(folder / "align.png"), cv2.IMREAD_GRAYSCALE), np.uint8)
     size_px = result["size_px"] and _pair(result["size_px"])
     aligner = aligner_from_template(
-        template, _pair(result["product_wh"]), spec, result["kind"] == "free", size_px
+        template,
+        _pair(result["product_wh"]),
+        spec,
+        result["kind"] == "free",
+        size_px,
+        result["size_tolerance"],
     )
     pose = PoseFinder(cue, aligner)
     return Cutting(finder, False, result["kind"], pose, spec, result["reason"])

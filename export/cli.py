@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, required=True)
     demo.add_argument("--pictures", type=int, default=400, help="good pictures to train from")
     _shared(demo)
-    demo.set_defaults(steps=100, run=_demo_bundle)
+    demo.set_defaults(steps=100, false_alarm_rate=0.01, run=_demo_bundle)
     return parser
 
 

@@ -105,10 +105,11 @@ fill_environment() {
     "$python" -m venv $site "$release"
     # shellcheck disable=SC2086  # no words means no option
     "$release/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
-        --root-user-action=ignore $index --constraint "$HERE/constraints.txt" \
+        --root-user-action=ignore --no-compile $index --constraint "$HERE/constraints.txt" \
         "$HERE"/wheels/cropliq_edge_device-*.whl ||
         fail "installing the wheels failed, see above. Without a network, package with --offline."
-    "$release/bin/python" -c 'import edge_app.app' ||
+    # Shows that all libraries are there, and compiles what the services use and nothing else.
+    "$release/bin/python" -c 'import edge_app.app, edge_app.agent.main' ||
         fail "the installed package does not load, see above. The services were left as they were."
     sync -f "$release"
     touch "$release/complete"

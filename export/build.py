@@ -68,7 +68,7 @@ class BuildOptions:
     device: str = "cpu"
     serial: int = 1
     targets: tuple[str, ...] = ("*",)
-    steps: int = 250
+    steps: int = 100
     false_alarm_rate: float = 0.005
     max_views: int = 1
     known_defects: Path | None = None

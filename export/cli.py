@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, required=True)
     demo.add_argument("--pictures", type=int, default=400, help="good pictures to train from")
     _shared(demo)
-    demo.set_defaults(steps=100, false_alarm_rate=0.01, run=_demo_bundle)
+    demo.set_defaults(false_alarm_rate=0.01, run=_demo_bundle)
     return parser
 
 
@@ -100,7 +100,7 @@ def _shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda:N")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--serial", type=int, default=1, help="only grows, per product")
-    parser.add_argument("--steps", type=int, default=250, help="pretext training steps")
+    parser.add_argument("--steps", type=int, default=100, help="pretext training steps")
     parser.add_argument(
         "--false-alarm-rate", type=float, default=0.005, help="budget, share of good parts"
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,11 +116,11 @@ class Device:
         """Return how often systemd has restarted the service since it was started."""
         return int(self.container.show("edge-app", "NRestarts"))
 
+    def running_s(self) -> float:
+        """Return for how long the service has been active."""
+        since_us = int(self.container.show("edge-app", "ActiveEnterTimestampMonotonic"))
+        return time.clock_gettime(time.CLOCK_MONOTONIC) - since_us / 1e6
+
     def main_pid(self) -> int:
         """Return the service's process, as seen inside."""
         return int(self.container.show("edge-app", "MainPID"))
-
-
-def restart_counter(journal: str) -> list[int]:
-    """Return systemd's restart counters in a journal, in order."""
-    return [int(n) for n in re.findall(r"restart counter is at (\d+)", journal)]

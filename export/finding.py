@@ -27,7 +27,7 @@ from export.crops import FoundPart, PartsFound, find_parts
 from export.dataset import MIN_PICTURES, GoodPictures, Picture
 from export.detector_confidence import LEAST_SEEN, choose_min_confidence
 from export.detector_export import export_detector
-from export.detector_train import TrainProgress, train_detector
+from export.detector_train import RECIPE, TrainProgress, train_detector
 from export.label_files import from_json, given_labels, has_labels, to_json, write_label_files
 from export.label_rules import CUT_AT_BORDER
 from export.orientation import ELONGATED_ASPECT
@@ -218,7 +218,7 @@ def detector_step(
             )
         }
 
-    settings = {"seed": seed, "input_hw": list(input_hw)}
+    settings = {"seed": seed, "input_hw": list(input_hw), "recipe": RECIPE}
     folder, result = space.step("detector", settings, work)
     spec = DetectorSpec(input_hw=input_hw, min_confidence=result["min_confidence"])
     return folder / "detector.onnx", spec

@@ -108,7 +108,7 @@ def test_it_runs_as_a_service_and_its_alerts_reach_a_broker_outside(device: Devi
     """Under the root's own systemd: active, online, and a bad golden part's alert arrives."""
     # systemd prepares credentials in a process made by clone(CLONE_NEWNS), which QEMU 7.2 refuses
     drop_in = "etc/systemd/system/edge-app.service.d/emulator.conf"
-    device.write(drop_in, "[Service]\nLoadCredential=\n")
+    device.write(drop_in, "[Service]\nLoadCredential=\nTimeoutStopSec=120\n")
     device.set_watchdog(WATCHDOG_S)
     device.container.run(readme_commands()[-1], PATIENCE_S)
     device.wait_online(PATIENCE_S)

@@ -27,7 +27,7 @@ from agent_line import try_here, write_config
 from bundles import write_pictures
 
 from edge_app import activation, activation_link
-from edge_app.agent import flow, switching
+from edge_app.agent import comparing, switching
 from edge_app.agent.agent import Agent
 from edge_app.agent.flow import FlowTimes
 from edge_app.agent.main import make_checks
@@ -241,7 +241,7 @@ def wait(is_true: Callable[[], bool], what: str) -> None:
 
 def hurry() -> None:
     """Shorten the waits that only cost a test time: retries and ticks."""
-    activation_link.RETRY_S = activation.TICK_S = switching.POLL_S = flow.POLL_S = 0.03
+    activation_link.RETRY_S = activation.TICK_S = switching.POLL_S = comparing.POLL_S = 0.03
 
 
 def main(folder: Path, side: str, first: int, stride: int) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_app.agent.cards import Card
 from edge_app.agent.child import CheckResult
-from edge_app.agent.store import Card, Store
+from edge_app.agent.store import Store
 from edge_app.bundle_verify import VerifiedBundle
 from edge_app.errors import BundleError
 

@@ -21,6 +21,7 @@ from edge_app.agent.candidate import (
     try_out,
     verify_file,
 )
+from edge_app.agent.comparing import Comparing
 from edge_app.agent.inbox import (
     Came,
     Decide,
@@ -35,14 +36,11 @@ from edge_app.agent.inbox import (
     Stopping,
 )
 from edge_app.agent.protocol import (
-    Failed,
     Golden,
     Line,
     Loaded,
     Prepare,
     Rollback,
-    Shadow,
-    StartShadow,
 )
 from edge_app.agent.store import Store
 from edge_app.agent.switching import Switching
@@ -51,8 +49,6 @@ from edge_app.config_model import SlotConfig
 from edge_app.errors import EdgeError
 
 _log = logging.getLogger(__name__)
-
-POLL_S = 0.5
 
 RETRY_S = 10.0
 """How often an end that a full disk prevented is tried again."""
@@ -98,6 +94,7 @@ class SlotFlow:
         self.inbox = Inbox()
         self._rules, self._store, self._checks = rules, store, checks
         self._order, self._told, self._times, self._keep = order, told, times, keep
+        self._comparing = Comparing(slot, rules, order, told, self.inbox)
         self._switching = Switching(slot, rules, store, order, told, self.inbox, self._prepare)
         self._thread = threading.Thread(target=self._run, name=f"slot-{slot}", daemon=True)
 
@@ -214,7 +211,7 @@ class SlotFlow:
         try:
             self._prepare(candidate, "candidate")
             if self._rules.shadow_parts and self.inbox.active is not None:
-                self._compare(candidate)
+                self._comparing.compare(candidate)
         except Stopping:
             raise
         except EdgeError as error:
@@ -242,73 +239,6 @@ class SlotFlow:
             raise InspectionGone(is_planned=True)
         for kind in (Loaded, Golden):
             self.inbox.answer(candidate.sha256, kind, timeout_s=self._times.prepare_s)
-
-    def _compare(self, candidate: Candidate) -> None:
-        """Let it judge beside the model in use until rule or person has decided.
-
-        Raises:
-            EdgeError: it is turned down; the message says why.
-        """
-        self._told.say("shadow", "comparing on live parts", percent=0.0)
-        self._order(
-            StartShadow(
-                slot=self.slot,
-                sha256=candidate.sha256,
-                parts=self._rules.shadow_parts,
-                max_min=self._rules.shadow_max_min,
-            )
-        )
-        final: Shadow | None = None
-        while True:
-            item = self.inbox.waiting(Select, Install) or self.inbox.next_busy(POLL_S)
-            if isinstance(item, Decide):
-                self._decide(item)
-                if item.promote:
-                    return
-            elif isinstance(item, Select | Install):
-                what = "a changeover" if isinstance(item, Select) else "a newer installation"
-                raise Interrupted(item, f"given up for {what} that came during the comparison")
-            elif isinstance(item, Gone):
-                raise InspectionGone(item.is_planned)
-            elif isinstance(item, Failed) and item.sha256 == candidate.sha256:
-                raise EdgeError(item.reason)
-            elif isinstance(item, Shadow) and item.sha256 == candidate.sha256 and final is None:
-                self._told.disagreement = item.disagreement
-                final = item if item.is_final else None
-                if self._may_pass(item):
-                    return
-
-    def _decide(self, item: Decide) -> None:
-        if not item.promote:
-            item.answer(True, "the candidate is turned down")
-            raise EdgeError("turned down by hand after the comparison")
-        item.answer(True, "the candidate is promoted")
-
-    def _may_pass(self, item: Shadow) -> bool:
-        """Tell whether the rule lets it in; report how far the comparison is.
-
-        Raises:
-            EdgeError: the rule turns it down.
-        """
-        counts = item.disagreement
-        differing = counts.only_candidate_ng + counts.only_current_ng + item.errors
-        words = (
-            f"{differing} of {counts.parts} parts judged differently ({counts.only_candidate_ng} "
-            f"only the new one calls bad, {counts.only_current_ng} only the one in use, "
-            f"{item.errors} the new one could not judge)"
-        )
-        percent = min(100.0, 100.0 * counts.parts / self._rules.shadow_parts)
-        if not item.is_final:
-            self._told.say("shadow", words, percent=percent)
-            return False
-        if self._rules.promote == "hand":
-            words += "; waits for `edge-app slots promote`"
-            self._told.say("shadow", words, percent=100.0)
-            return False
-        if differing > self._rules.max_disagreement * counts.parts:
-            raise EdgeError(f"{words}; at most {self._rules.max_disagreement:.1%} may differ")
-        self._told.say("shadow", words, percent=100.0)
-        return True
 
     def _refuse(self, error: Exception) -> None:
         words = str(error)

@@ -21,29 +21,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from edge_app.agent.cards import Card, read_card, read_serials
 from edge_app.agent.intents import Intent, clear_intent, read_intent, write_intent
 from edge_app.agent.steps import Perform, Step, link_durably, perform, remove_durably, write_durably
 from edge_app.errors import BundleError, ConfigError
 
+__all__ = ["Card", "Store"]
+
 _log = logging.getLogger(__name__)
 
 _SUFFIX = ".bundle"
-
-
-class Card(BaseModel):
-    """What the agent knows of a release without opening it.
-
-    Attributes:
-        memory_mb: the most its self-check had in memory.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    product: str
-    serial: int
-    memory_mb: int = 0
 
 
 class Store:
@@ -108,10 +95,7 @@ class Store:
 
     def card(self, sha256: str) -> Card | None:
         """Return a release's card, or None."""
-        try:
-            return Card.model_validate_json((self._releases / f"{sha256}.json").read_bytes())
-        except (OSError, ValidationError):
-            return None
+        return read_card(self._releases / f"{sha256}.json")
 
     def high_water(self, product: str) -> int | None:
         """Return the highest serial ever committed of a product; None if it never was.
@@ -308,13 +292,4 @@ class Store:
             link_durably(self._do, link, target)
 
     def _serials(self) -> dict[str, int]:
-        path = self._state / "serials.json"
-        try:
-            return {str(k): int(v) for k, v in json.loads(path.read_bytes()).items()}
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, AttributeError) as error:
-            raise BundleError(
-                f"{path} cannot be read ({error}): without it an old bundle could come back "
-                "unnoticed. Restore the file, or remove it to trust every serial once more."
-            ) from error
+        return read_serials(self._state / "serials.json")

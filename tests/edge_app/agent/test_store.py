@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from edge_app.agent.cards import Card
 from edge_app.agent.intents import Intent
 from edge_app.agent.steps import Step, perform, write_durably
-from edge_app.agent.store import Card, Store
+from edge_app.agent.store import Store
 from edge_app.errors import BundleError
 
 

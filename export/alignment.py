@@ -69,7 +69,7 @@ def _learnt(
     size_px: tuple[float, float] | None,
     report: Report,
 ) -> tuple[Aligner, float]:
-    """Return the aligner of one kind and what it leaves: the mean squared grey difference."""
+    """Return the aligner of one kind and what it leaves: a mean squared grey difference."""
     everywhere = np.full(small_spec(spec).crop_hw, 255, np.uint8)
     aligner = _averaged(frames, boxes, spec, is_round, everywhere, size_px)
     usual_px = float(np.median([box[2] for box in boxes]))
@@ -96,13 +96,16 @@ def _with_sizes(aligner: Aligner, boxes: Sequence[BoxCxcywhr]) -> Aligner:
 
 
 def _misfit(aligner: Aligner, frames: Sequence[U8Array], boxes: Sequence[BoxCxcywhr]) -> float:
-    """Return the mean squared difference to the template within the mask, grey levels squared."""
+    """Return the median part's mean squared difference to the template within the mask.
+
+    The median: one part that slipped must not decide which kind of registration is learnt.
+    """
     inside = aligner.mask > 0
     left = [
         np.mean((small_crop(f, b, aligner.spec) - aligner.template)[inside] ** 2)
         for f, b in zip(frames, boxes, strict=True)
     ]
-    return float(np.mean(left))
+    return float(np.median(left))
 
 
 def _averaged(

@@ -168,7 +168,12 @@ def models_of(cutting: Cutting) -> tuple[OrientationSpec, CropModel, AlignmentSp
     crop = CropModel(crop_hw=spec.crop_hw, margin=spec.margin, stretch=spec.stretch)
     aligner = cutting.pose.aligner
     alignment = (
-        AlignmentSpec(template="align.png", product_wh=aligner.product_wh, size_px=aligner.size_px)
+        AlignmentSpec(
+            template="align.png",
+            product_wh=aligner.product_wh,
+            size_px=aligner.size_px,
+            size_tolerance=aligner.size_tolerance,
+        )
         if aligner
         else None
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -9,11 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_app.alignment import Aligner, aligner_from_template, small_spec
 from edge_app.crop import CropSpec
+from edge_app.line import WholeFrame
 from edge_app.obb import axis_difference_rad
 from edge_app.orientation import cue_from_template, turned
+from edge_app.pose import PoseFinder
 from edge_app.records import BoxCxcywhr, U8Array
 from export.orientation import choose_kind, learn_orientation
+from export.steps import Cutting, models_of
 
 SPEC = CropSpec((64, 160), margin=0.1)
 SQUARE = CropSpec((96, 96), margin=0.1)
@@ -85,3 +90,19 @@ def test_a_round_part_is_free() -> None:
     assert choose_kind(boxes, "compact") == "four_way"
     assert choose_kind(boxes, None) == "four_way"
     assert choose_kind([(10, 10, 50, 30, 0.0)] * 4, None) == "two_way"
+
+
+def test_the_manifest_tells_the_device_everything_registration_was_learnt_with() -> None:
+    """An aligner made again from the manifest's entry is the one the crops were cut with."""
+    spec = CropSpec((64, 128), 0.08)
+    h, w = small_spec(spec).crop_hw
+    picture = np.arange(2 * h * w, dtype=np.uint32).reshape(2 * h, w).astype(np.uint8)
+    learnt = aligner_from_template(picture, (100.0, 40.0), spec, False, (210.0, 84.0), 0.04)
+    cutting = Cutting(WholeFrame(), False, "two_way", PoseFinder(None, learnt), spec, "")
+    _, _, entry = models_of(cutting)
+    assert entry is not None
+    again = aligner_from_template(
+        picture, entry.product_wh, spec, False, entry.size_px, entry.size_tolerance
+    )
+    for field in dataclasses.fields(Aligner):
+        assert np.array_equal(getattr(again, field.name), getattr(learnt, field.name)), field.name

@@ -6,7 +6,7 @@ Training imports both from here, so device and workstation see the same pixels.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,6 +17,12 @@ from edge_app.records import BoxCxcywhr, F64Array, PointXy, U8Array
 
 LETTERBOX_GREY = 114
 """Fill value round a letterboxed picture; Ultralytics trains with the same."""
+
+
+SHRINK_AS_IS = 1.3
+"""A crop that shows the part this much smaller is sampled directly: bilinear still sees all."""
+
+MAX_FINER = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +139,29 @@ def upright_crop(pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, spec: CropSpec) -
     """
     _check_picture(pixels_hwc)
     crop_h, crop_w = spec.crop_hw
-    matrix = crop_to_frame(box_cxcywhr, spec)
-    return np.asarray(
-        cv2.warpAffine(
-            pixels_hwc,
-            matrix,
-            (crop_w, crop_h),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        ),
-        dtype=np.uint8,
+    finer = _finer(box_cxcywhr, spec)
+    fine_spec = replace(spec, crop_hw=(crop_h * finer, crop_w * finer))
+    warped = cv2.warpAffine(
+        pixels_hwc,
+        crop_to_frame(box_cxcywhr, fine_spec),
+        (crop_w * finer, crop_h * finer),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
     )
+    if finer > 1:
+        warped = cv2.resize(warped, (crop_w, crop_h), interpolation=cv2.INTER_AREA)
+    return np.asarray(warped, dtype=np.uint8)
+
+
+def _finer(box_cxcywhr: BoxCxcywhr, spec: CropSpec) -> int:
+    """Return how many samples a crop pixel takes along each axis: one per frame pixel, about.
+
+    A large part in a small crop would otherwise be sampled here and there: fine texture and sensor
+    noise come out as patterns of their own (aliasing).
+    """
+    _, _, w, h, _ = crop_box(box_cxcywhr, spec)
+    shrink = max(w / spec.crop_hw[1], h / spec.crop_hw[0])
+    return min(MAX_FINER, math.ceil(shrink)) if shrink > SHRINK_AS_IS else 1
 
 
 def crop_corners(box_cxcywhr: BoxCxcywhr, spec: CropSpec) -> tuple[PointXy, ...]:

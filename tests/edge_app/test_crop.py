@@ -168,3 +168,23 @@ def test_crop_matrix_agrees_with_opencvs_affine_through_three_corners() -> None:
     source = np.array([[-0.5, -0.5], [47.5, -0.5], [47.5, 23.5]], np.float32)
     target = np.array(crop_corners(box, spec)[:3], np.float32)
     assert np.allclose(cv2.getAffineTransform(source, target), crop_to_frame(box, spec), atol=1e-4)
+
+
+def test_a_large_part_is_averaged_into_its_crop_not_sampled() -> None:
+    """Stripes one pixel wide, shrunk three times, come out as even grey and not as a pattern."""
+    stripes = np.zeros((300, 300, 3), np.uint8)
+    stripes[:, ::2] = 200
+    crop = upright_crop(stripes, (149.5, 149.5, 192.0, 192.0, 0.0), CropSpec((64, 64), 0.0))
+    assert abs(float(crop.mean()) - 100) < 2
+    assert float(crop[4:-4, 4:-4].std()) < 40  # three samples of stripes: 67 and 133
+    assert float(cv2.resize(stripes, (100, 100), interpolation=cv2.INTER_NEAREST).std()) > 90
+
+
+def test_an_averaged_crop_lies_where_a_sampled_one_does() -> None:
+    """A bright spot keeps its place to a fifth of a crop pixel, turned and shrunk three times."""
+    frame = np.zeros((400, 400, 3), np.uint8)
+    cv2.circle(frame, (230, 190), 12, (255, 255, 255), -1)
+    box, spec = (200.0, 200.0, 240.0, 192.0, 0.4), CropSpec((64, 80), 0.0)
+    y, x = np.nonzero(upright_crop(frame, box, spec)[..., 0] > 127)
+    expected = np.linalg.inv(np.vstack([crop_to_frame(box, spec), [0, 0, 1]])) @ (230, 190, 1)
+    assert np.hypot(x.mean() - expected[0], y.mean() - expected[1]) < 0.2

@@ -7,14 +7,12 @@ grabbers → inspection thread → outbox → publisher → broker
 from __future__ import annotations
 
 import logging
-import platform
 import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edge_app.activation_loader import Ready
@@ -23,6 +21,7 @@ from edge_app.cameras.protocol import Camera
 from edge_app.capture import geometry_of, make_grabber, open_configured
 from edge_app.clock import clock_is_synchronised
 from edge_app.config_model import AppConfig, CameraConfig, is_loopback
+from edge_app.device_info import device_info
 from edge_app.errors import ConfigError
 from edge_app.evidence import EvidenceStore
 from edge_app.health import CameraCounter, read_health
@@ -30,7 +29,6 @@ from edge_app.inspection import GapWatch, InspectionThread, Post
 from edge_app.model import LoadedModel
 from edge_app.model_slots import ModelSlots, describe_slot, page_facts
 from edge_app.mqtt.messages import (
-    CameraDescription,
     DeviceInfo,
     Health,
     result_from_verdict,
@@ -49,12 +47,6 @@ _log = logging.getLogger(__name__)
 
 HEALTH_EVERY_S = 5.0
 TICK_S = 0.2
-
-REPORTED_PACKAGES = (
-    "cropliq-edge-device", "cropliq-edge", "onnxruntime", "opencv-python-headless",
-    "opencv-python", "numpy", "paho-mqtt",
-)  # fmt: skip
-"""Whose versions `info` tells; a device has the first of each pair, a workstation the second."""
 
 DRAIN_S = 30.0
 """After a finite source has ended: how long the broker may take for what still waits."""
@@ -98,7 +90,7 @@ class EdgeApp:
         self._is_safe = True
         self._troubled: set[str] = set()
         self._evidence = _open_evidence(config)
-        self._info = _info(sources, config)
+        self._info = device_info(sources, config)
         self._publisher = self._make_publisher()
         self._counters = {c.name: CameraCounter() for c in config.cameras}
         self._posts = [self._make_post(c, sources[c.name]) for c in config.cameras]
@@ -382,29 +374,5 @@ def _open_evidence(config: AppConfig) -> EvidenceStore | None:
     return EvidenceStore(folder, e.max_age_h, e.max_mb << 20, e.jpeg_quality, base_url)
 
 
-def _info(sources: dict[str, Camera], config: AppConfig) -> DeviceInfo:
-    """Return what the device is, before its models."""
-    infos = {name: camera.describe() for name, camera in sources.items()}
-    slot_of = {camera.name: camera.slot for camera in config.cameras}
-    return DeviceInfo(
-        hardware=f"{platform.system()} {platform.machine()}",
-        versions=_versions(),
-        cameras=tuple(
-            CameraDescription(name=name, url=i.url, mode=i.mode, slot=slot_of[name])
-            for name, i in infos.items()
-        ),
-    )
-
-
 def _new_alarm_id() -> str:
     return uuid7(time.time_ns(), secrets.randbits)
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in REPORTED_PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

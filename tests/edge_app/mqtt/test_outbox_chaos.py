@@ -18,7 +18,7 @@ def test_kills_and_broker_restarts_lose_no_part_and_keep_the_order() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.outbox_chaos", "--parts", "250", "--kills", "2",
          "--restarts", "2"],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=220,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads(done.stdout.splitlines()[-1])

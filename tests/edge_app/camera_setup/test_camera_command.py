@@ -105,6 +105,23 @@ def test_help_lists_the_addresses() -> None:
     assert "v4l2:/dev/video0" in text
 
 
+LOOKS = 4
+FOCUS_FIGURE = r'<span id="focus">\d+</span>'
+LIVE_PICTURE = r'<img[^>]*src="blob:http'
+
+
+def _dumped(chromium: str, url: str, profile: Path) -> str:
+    """Return the page's elements as a browser has them a few seconds after opening it."""
+    return subprocess.run(
+        [
+            chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+            "--no-first-run", "--disable-background-networking", "--disable-sync",
+            f"--user-data-dir={profile}", "--virtual-time-budget=4000", "--dump-dom", url,
+        ],
+        capture_output=True, text=True, timeout=60, check=True,
+    ).stdout  # fmt: skip
+
+
 def test_the_focus_page_in_a_browser(tmp_path: Path) -> None:
     """Live picture, focus figure, histogram and light are seen; Ctrl-C ends it in order."""
     chromium = shutil.which("chromium")
@@ -119,22 +136,19 @@ def test_the_focus_page_in_a_browser(tmp_path: Path) -> None:
             wait_until(lambda: _is_showing(client), 20)
             assert client.post("/api/setup/forget-best").status_code == 204
             assert client.get("/frame.jpg").headers["content-type"] == "image/jpeg"
-        seen = subprocess.run(
-            [
-                str(chromium), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
-                "--no-first-run", "--disable-background-networking", "--disable-sync",
-                f"--user-data-dir={tmp_path}", "--virtual-time-budget=4000", "--dump-dom", url,
-            ],
-            capture_output=True, text=True, timeout=120, check=True,
-        ).stdout  # fmt: skip
+        seen = ""
+        for attempt in range(LOOKS):  # a browser on a busy machine may print before the first fetch
+            seen = _dumped(chromium, url, tmp_path / str(attempt))
+            if re.search(FOCUS_FIGURE, seen) and re.search(LIVE_PICTURE, seen):
+                break
         process.send_signal(signal.SIGINT)
         assert process.wait(15) == 0
     finally:
         process.kill()
         process.communicate()
     assert "Camera: capturing" in seen
-    assert re.search(r'<span id="focus">\d+</span>', seen)
-    assert re.search(r'<img[^>]*src="blob:http', seen), "the live picture is shown"
+    assert re.search(FOCUS_FIGURE, seen)
+    assert re.search(LIVE_PICTURE, seen), "the live picture is shown"
     assert seen.count('<rect x="') >= 64, "the histogram has its bars"
     assert "1024 × 768" in seen
 

@@ -17,6 +17,7 @@ from alerts import WHO
 from brokers import HOST, Listener, Mosquitto, wait_until
 from bundles import bright_files, bright_manifest, write_bright_bundle
 from logins import acl_lines
+from processes import takes_ctrl_c
 from signing import Signer
 
 from benchmarks.fleet_device import SimulatedDevice
@@ -311,7 +312,7 @@ def test_an_aborted_rollout_sends_nothing_more(
     bundle = signed(folder / "a.bundle")
     words = [COMMAND, "rollout", str(bundle), *map(str, rollout_words(mosquitto, url, groups))]
     listener = Listener(mosquitto.port, Topics(PRESSES[0]).desired("main"))
-    first = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    first = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=takes_ctrl_c)
     wait_until(lambda: len(listener.messages) == 1)
     first.send_signal(signal.SIGINT)
     out, _ = first.communicate(timeout=20)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from brokers import free_port, wait_until
 from drawn_board import FLAT, HW, NO_BEND, seen
+from processes import takes_ctrl_c
 from system_packages import missing
 
 from edge_app.geometry import load_geometry
@@ -122,11 +123,6 @@ def _dumped(chromium: str, url: str, profile: Path) -> str:
     ).stdout  # fmt: skip
 
 
-def _takes_ctrl_c() -> None:
-    """Let SIGINT through as in a terminal: what a script starts in the background ignores it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def test_the_focus_page_in_a_browser(tmp_path: Path) -> None:
     """Live picture, focus figure, histogram and light are seen; Ctrl-C ends it in order."""
     chromium = shutil.which("chromium")
@@ -134,7 +130,7 @@ def test_the_focus_page_in_a_browser(tmp_path: Path) -> None:
         missing("chromium")
     port = free_port()
     command = [EDGE_APP, "camera", "focus", "sim:tapered?fps=5", "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=_takes_ctrl_c)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=takes_ctrl_c)
     url = f"http://127.0.0.1:{port}"
     try:
         with httpx.Client(base_url=url, trust_env=False) as client:

@@ -133,7 +133,7 @@ def test_a_page_that_fails_ends_no_inspection(
 def test_a_stop_gives_open_alarms_their_end(tmp_path: Path) -> None:
     """Stopped with a bad part still in the picture, its alarm ends and the part is closed."""
     model = load_model(read_bundle(write_bright_bundle(tmp_path / "a.bundle")))
-    camera = FolderCamera(write_pictures(tmp_path / "in", 1, {1}), "cam", loop=True, interval_s=0.2)
+    camera = FolderCamera(write_pictures(tmp_path / "in", 1, {1}), "cam", loop=True, interval_s=5.0)
     tracker = BeltTracker("b")
     line = make_line(model, "cam", tracker, lambda: "alarm", lambda *_: None)
     line._finder = StandingPart()

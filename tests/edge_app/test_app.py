@@ -154,7 +154,7 @@ def test_parts_that_passed_while_the_app_was_down_are_a_gap(
     tmp_path: Path, mosquitto: Mosquitto
 ) -> None:
     """A triggered line goes on while the app is dead: what nobody saw is published as a gap."""
-    # Which parts pass depends on the wall clock: all are defective, so that none has to be waited for.
+    # Which parts pass depends on the wall clock: all are defective, so none has to be waited for.
     url = "sim:tapered?mode=triggered&rate=5&defect_rate=1&epoch=1700000000"
     config = write_config(tmp_path, url, mosquitto.port)
     listener = Listener(mosquitto.port)

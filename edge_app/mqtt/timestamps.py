@@ -32,16 +32,18 @@ def epoch_ns(text: str) -> int:
 
 
 def uuid7(now_ns: int, random_bits: Callable[[int], int]) -> str:
-    """Return a UUID version 7: unique, and sortable by the millisecond it was made in.
+    """Return a UUID version 7: unique, and sortable by the quarter microsecond it was made in.
 
     Args:
         now_ns: nanoseconds since the epoch.
         random_bits: gives that many random bits, e.g. `secrets.randbits`.
 
-    Source: RFC 9562, section 5.7 (Python's own uuid7 came with 3.14).
+    Source: RFC 9562, sections 5.7 and 6.2, method 3: the 12 bits behind the millisecond tell its
+    4096th parts (Python's own uuid7 came with 3.14).
     """
-    value = (now_ns // 1_000_000 & (1 << 48) - 1) << 80
-    value |= 0x7 << 76 | random_bits(12) << 64
+    milliseconds, rest_ns = divmod(now_ns, 1_000_000)
+    value = (milliseconds & (1 << 48) - 1) << 80
+    value |= 0x7 << 76 | (rest_ns * 4096 // 1_000_000) << 64
     value |= 0b10 << 62 | random_bits(62)
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

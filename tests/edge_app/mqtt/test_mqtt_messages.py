@@ -139,6 +139,15 @@ def test_uuid7_carries_the_millisecond_and_is_never_the_same() -> None:
     assert all(re.match(UUID7_PATTERN, i) for i in ids)
 
 
+def test_uuid7s_of_one_millisecond_sort_too() -> None:
+    """An id made a microsecond later is the larger one: a newer push is told from an older."""
+    bits = random.Random(6).getrandbits
+    start_ns = 1_790_000_000_000_000_000
+    ids = [uuid7(start_ns + i * 1_000, bits) for i in range(1_000)]
+    assert ids == sorted(set(ids))
+    assert len({i[:13] for i in ids}) == 1
+
+
 @pytest.mark.parametrize("at_ns", [0, 1, 999_999_999, 1_790_000_000_000_000_001])
 def test_times_come_back_to_the_nanosecond(at_ns: int) -> None:
     """Text and nanoseconds say the same."""

@@ -6,9 +6,6 @@ pictures → labels → detector → parts → orientation → crops → inspect
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -16,17 +13,23 @@ from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle import write_bundle
 from edge_app.inspector import Inspector
 from edge_app.judge import Limits
-from edge_app.line import ProductFinder
-from edge_app.manifest import DetectorSpec
 from edge_app.model import LoadedModel
-from edge_app.records import JsonObject, ModelIdentity, U8Array
+from edge_app.records import ModelIdentity, U8Array
 from export.assemble import Assembly, files_of, manifest_of, warnings_of, write_build_record
+from export.build_records import (
+    BuildOptions,
+    BuildResult,
+    CutParts,
+    Found,
+    Labelled,
+    Show,
+    Trained,
+)
 from export.crop_checks import two_products
-from export.crops import FoundPart, PartsFound
-from export.dataset import GoodPictures, Picture, scan_good_pictures
+from export.crops import FoundPart
+from export.dataset import scan_good_pictures
 from export.defect_pictures import DefectPictures, cut_defects, scan_defects
 from export.finding import (
-    Labels,
     detector_step,
     label_step,
     open_finder,
@@ -40,88 +43,21 @@ from export.steps import Cutting, check_method, cut_all, inspector_step, orienta
 from export.thresholds import Calibration, calibrate, paint_all, score_crops
 from export.workspace import Workspace
 
-Show = Callable[[str, str, float], None]
-"""Called with (step, text, share of the step done)."""
-
-
-@dataclass(frozen=True, slots=True)
-class BuildOptions:
-    """What a person can choose.
-
-    Attributes:
-        data: the data set's folder.
-        out: the bundle file to write.
-        detector: "auto", "none", or the path of a detector.onnx.
-        steps: optimiser steps of the inspector's pretext training.
-        false_alarm_rate: budget, as a fraction of good parts.
-        max_views: how many views of a part are judged on a free-running camera.
-        known_defects: one sub-folder per kind of real defects; kept out of every evaluation.
-        calibration_defects: real defects that choose the threshold in place of painted ones.
-    """
-
-    data: Path
-    out: Path
-    product: str
-    detector: str = "auto"
-    method: str = "cropliq"
-    seed: int = 0
-    device: str = "cpu"
-    serial: int = 1
-    targets: tuple[str, ...] = ("*",)
-    steps: int = 100
-    false_alarm_rate: float = 0.005
-    max_views: int = 1
-    known_defects: Path | None = None
-    calibration_defects: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BuildResult:
-    """The finished bundle and what a person should know."""
-
-    path: Path
-    sha256: str
-    warnings: tuple[str, ...]
-    measured: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Labelled:
-    """After the first step: the pictures, how they are split, and where the products are."""
-
-    space: Workspace
-    good: GoodPictures
-    fitting: list[Picture]
-    held: list[Picture]
-    labels: Labels
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """After the second: the detector (None: the product fills the frame) and what it finds."""
-
-    detector: Path | None
-    spec: DetectorSpec | None
-    finder: ProductFinder
-    parts: PartsFound
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Trained:
-    """After the third: how crops are cut, the crops, and the graph that judges them.
-
-    Attributes:
-        crops: of the fitting pictures; `held_parts` of the others, never fitted to.
-        mask: uint8 (h, w), where in a crop the product is; None where it fills the frame.
-    """
-
-    cutting: Cutting
-    crops: list[U8Array]
-    held_parts: list[FoundPart]
-    held_crops: list[U8Array]
-    mask: U8Array | None
-    graph: Path
-    about: JsonObject
+__all__ = [
+    "BuildOptions",
+    "BuildResult",
+    "CutParts",
+    "Found",
+    "Labelled",
+    "Show",
+    "Trained",
+    "build",
+    "cut_parts",
+    "finish",
+    "label_pictures",
+    "train_detector",
+    "train_inspector",
+]
 
 
 def build(options: BuildOptions, show: Show) -> BuildResult:
@@ -130,18 +66,43 @@ def build(options: BuildOptions, show: Show) -> BuildResult:
     Raises:
         DataError: the pictures are not enough, or not what the options say.
     """
-    known = scan_defects(options.known_defects)
-    real = scan_defects(options.calibration_defects)
+    check_defects(options)
     labelled = label_pictures(options, show)
     found = train_detector(options, labelled)
-    trained = train_inspector(options, labelled, found, show)
-    inspector = Inspector(OnnxRunner(trained.graph), trained.cutting.spec.crop_hw)
-    calibration = _calibrate(inspector, trained, real, options, show)
-    model = _loaded(trained.cutting, inspector, calibration, options)
+    cut = cut_parts(labelled, found, show)
+    trained = train_inspector(options, labelled.space, cut)
+    return finish(options, labelled, found, trained, show)
+
+
+def check_defects(options: BuildOptions) -> None:
+    """Refuse folders of real defects that cannot be read before hours of work, not after.
+
+    Raises:
+        DataError: one is missing, empty or holds an unreadable picture.
+    """
+    scan_defects(options.known_defects)
+    scan_defects(options.calibration_defects)
+
+
+def finish(
+    options: BuildOptions, labelled: Labelled, found: Found, trained: Trained, show: Show
+) -> BuildResult:
+    """Set the thresholds, choose the golden pictures and write the bundle.
+
+    Raises:
+        DataError: defects score no higher than good parts, or hardly any picture keeps its
+            distance from the threshold.
+    """
+    known = scan_defects(options.known_defects)
+    real = scan_defects(options.calibration_defects)
+    cut = trained.cut
+    inspector = Inspector(OnnxRunner(trained.graph), cut.cutting.spec.crop_hw)
+    calibration = _calibrate(inspector, cut, real, options, show)
+    model = _loaded(cut.cutting, inspector, calibration, options)
     golden = make_golden_set(
         model,
         [p.read for p in labelled.held],
-        trained.mask,
+        cut.mask,
         options.seed,
         lambda s: show("golden", "", s),
     )
@@ -149,24 +110,24 @@ def build(options: BuildOptions, show: Show) -> BuildResult:
         *labelled.good.warnings,
         *labelled.labels.warnings,
         *found.parts.warnings,
-        *two_products(trained.crops),
-        *warnings_of(calibration, [labelled.held[p.picture].name for p in trained.held_parts]),
+        *two_products(cut.crops),
+        *warnings_of(calibration, [labelled.held[p.picture].name for p in cut.held_parts]),
     )
     report = write_report(
         options.product,
         labelled.good,
         labelled.labels,
-        trained.cutting,
-        trained.crops,
-        trained.held_crops,
-        trained.mask,
+        cut.cutting,
+        cut.crops,
+        cut.held_crops,
+        cut.mask,
         calibration,
         model,
         trained.about,
         warnings,
     )
     assembly = Assembly(
-        trained.cutting, found.detector, trained.graph, labelled.space.folder, golden, report
+        cut.cutting, found.detector, trained.graph, labelled.space.folder, golden, report
     )
     files = files_of(assembly)
     seen = [*labelled.fitting, *known.pictures]
@@ -204,8 +165,8 @@ def train_detector(options: BuildOptions, labelled: Labelled) -> Found:
     return Found(file, spec, finder, parts)
 
 
-def train_inspector(options: BuildOptions, labelled: Labelled, found: Found, show: Show) -> Trained:
-    """Cut the upright crops and train what judges them (`edge-export train`)."""
+def cut_parts(labelled: Labelled, found: Found, show: Show) -> CutParts:
+    """Find out which way round parts lie, and cut every one of them upright."""
     fitting, held = labelled.fitting, labelled.held
     parts = [p for p in found.parts.parts if p.picture < len(fitting)]
     held_parts = [
@@ -216,17 +177,21 @@ def train_inspector(options: BuildOptions, labelled: Labelled, found: Found, sho
     cutting = orientation_step(labelled.space, found.finder, labelled.labels, fitting, parts)
     crops, _ = cut_all(cutting, fitting, parts, lambda s: show("crops", "", s))
     held_crops, _ = cut_all(cutting, held, held_parts, lambda s: show("crops", "", s))
-    mask = _product_region(cutting, crops)
+    return CutParts(cutting, crops, held_parts, held_crops, _product_region(cutting, crops))
+
+
+def train_inspector(options: BuildOptions, space: Workspace, cut: CutParts) -> Trained:
+    """Train what judges the crops (`edge-export train`)."""
     graph, about = inspector_step(
-        labelled.space,
-        crops,
-        mask,
+        space,
+        cut.crops,
+        cut.mask,
         method=options.method,
         seed=options.seed,
         steps=options.steps,
         device=options.device,
     )
-    return Trained(cutting, crops, held_parts, held_crops, mask, graph, about)
+    return Trained(cut, graph, about)
 
 
 def _product_region(cutting: Cutting, crops: list[U8Array]) -> U8Array | None:
@@ -243,7 +208,7 @@ def _product_region(cutting: Cutting, crops: list[U8Array]) -> U8Array | None:
 
 def _calibrate(
     inspector: Inspector,
-    trained: Trained,
+    cut: CutParts,
     real: DefectPictures,
     options: BuildOptions,
     show: Show,
@@ -251,11 +216,11 @@ def _calibrate(
     def told(share: float) -> None:
         show("thresholds", "", share)
 
-    good = score_crops(inspector, trained.held_crops, told)
+    good = score_crops(inspector, cut.held_crops, told)
     if real.pictures:
-        defects, source = cut_defects(real, trained.cutting), real.told
+        defects, source = cut_defects(real, cut.cutting), real.told
     else:
-        defects = paint_all(trained.held_crops, trained.mask, options.seed)
+        defects = paint_all(cut.held_crops, cut.mask, options.seed)
         source = "pseudo-anomalies"
     bad = score_crops(inspector, defects, told)
     return calibrate(good, bad, options.false_alarm_rate, source)

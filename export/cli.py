@@ -178,15 +178,15 @@ def _detector(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from export.build import label_pictures, train_detector, train_inspector
+    from export.build import cut_parts, label_pictures, train_detector, train_inspector
     from export.progress import ConsoleProgress
 
     options = _options(args)
     with ConsoleProgress() as progress:
         labelled = label_pictures(options, progress.show)
-        found = train_detector(options, labelled)
-        done = train_inspector(options, labelled, found, progress.show)
-    print(f"{len(done.crops)} crops, orientation {done.cutting.kind}: {done.cutting.reason}")
+        cut = cut_parts(labelled, train_detector(options, labelled), progress.show)
+        done = train_inspector(options, labelled.space, cut)
+    print(f"{len(cut.crops)} crops, orientation {cut.cutting.kind}: {cut.cutting.reason}")
     print(done.graph)
     return 0
 

@@ -74,6 +74,13 @@ class Workspace:
         self._chain = key
         return folder, result
 
+    def branch(self, name: str) -> Workspace:
+        """Return a workspace in the folder `name` below this one, for steps beside each other.
+
+        Its first step depends on the steps done here so far; nothing done there changes this one.
+        """
+        return Workspace(self.folder / name, self.report, _chain=self._chain)
+
     def _key(self, name: str, settings: JsonObject) -> str:
         text = json.dumps([FORMAT, self._chain, name, settings], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,106 @@
+"""What a build is told, and what each of its steps hands to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_app.line import ProductFinder
+from edge_app.manifest import DetectorSpec
+from edge_app.records import JsonObject, U8Array
+from export.crops import FoundPart, PartsFound
+from export.dataset import GoodPictures, Picture
+from export.finding import Labels
+from export.steps import Cutting
+from export.workspace import Workspace
+
+Show = Callable[[str, str, float], None]
+"""Called with (step, text, share of the step done)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """What a person can choose.
+
+    Attributes:
+        data: the data set's folder.
+        out: the bundle file to write.
+        detector: "auto", "none", or the path of a detector.onnx.
+        steps: optimiser steps of the inspector's pretext training.
+        false_alarm_rate: budget, as a fraction of good parts.
+        max_views: how many views of a part are judged on a free-running camera.
+        known_defects: one sub-folder per kind of real defects; kept out of every evaluation.
+        calibration_defects: real defects that choose the threshold in place of painted ones.
+    """
+
+    data: Path
+    out: Path
+    product: str
+    detector: str = "auto"
+    method: str = "cropliq"
+    seed: int = 0
+    device: str = "cpu"
+    serial: int = 1
+    targets: tuple[str, ...] = ("*",)
+    steps: int = 100
+    false_alarm_rate: float = 0.005
+    max_views: int = 1
+    known_defects: Path | None = None
+    calibration_defects: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """The finished bundle and what a person should know."""
+
+    path: Path
+    sha256: str
+    warnings: tuple[str, ...]
+    measured: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """After the first step: the pictures, how they are split, and where the products are."""
+
+    space: Workspace
+    good: GoodPictures
+    fitting: list[Picture]
+    held: list[Picture]
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """After the second: the detector (None: the product fills the frame) and what it finds."""
+
+    detector: Path | None
+    spec: DetectorSpec | None
+    finder: ProductFinder
+    parts: PartsFound
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CutParts:
+    """After the third: how crops are cut, and the crops.
+
+    Attributes:
+        crops: of the fitting pictures; `held_parts` of the others, never fitted to.
+        mask: uint8 (h, w), where in a crop the product is; None where it fills the frame.
+    """
+
+    cutting: Cutting
+    crops: list[U8Array]
+    held_parts: list[FoundPart]
+    held_crops: list[U8Array]
+    mask: U8Array | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """After the fourth: the graph that judges the crops, and what its method says about it."""
+
+    cut: CutParts
+    graph: Path
+    about: JsonObject

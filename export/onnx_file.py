@@ -44,7 +44,7 @@ def write_onnx(
     """
     h, w = crop_hw
     example = torch.zeros((2, h, w, 3), dtype=torch.uint8)
-    with torch.no_grad(), _quiet_tracing():
+    with torch.no_grad(), quiet_tracing():
         torch.onnx.export(
             graph.eval(), (example,), str(out), dynamo=False, opset_version=OPSET,
             input_names=["crops"], output_names=["score", "map"],
@@ -62,7 +62,7 @@ def write_onnx(
 
 
 @contextlib.contextmanager
-def _quiet_tracing() -> Iterator[None]:
+def quiet_tracing() -> Iterator[None]:
     """Hush the tracer: it warns of each size read as a constant, and sizes are fixed per bundle."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore", TracerWarning)

@@ -29,6 +29,7 @@ from export.finding import Labels
 from export.inspector_graph import export_inspector
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import TrainingSet, TrainSettings
+from export.methods.reconstruction import write_reconstruction
 from export.methods.registry import method_of
 from export.orientation import learn_orientation
 from export.workspace import Report, Workspace
@@ -135,20 +136,44 @@ def inspector_step(
     """
 
     def work(folder: Path, report: Report) -> JsonObject:
-        file = folder / "inspector.onnx"
-        if method == CROPLIQ:
-            trained = train_inspector(
-                list(crops), mask, folder, seed=seed, steps=steps, device=device, progress=report
-            )
-            return {"measured": export_inspector(trained, file)}
-        data = TrainingSet(np.stack(crops), mask)
         settings = TrainSettings(seed, steps, device, folder)
-        fitted = method_of(method).train(data, settings, report)
-        return {"measured": write_graph(fitted, data.crop_hw, file)}
+        return {"measured": train_method(method, crops, mask, settings, report)}
 
     settings = {"method": method, "seed": seed, "steps": steps}
     folder, result = space.step("inspector", settings, work)
     return folder / "inspector.onnx", result["measured"]
+
+
+def train_method(
+    method: str,
+    crops: Sequence[U8Array],
+    mask: U8Array | None,
+    settings: TrainSettings,
+    report: Report,
+) -> JsonObject:
+    """Train one method and write `inspector.onnx` into `settings.work`; return its metadata.
+
+    A method that rebuilds the part leaves `reconstruction.onnx` beside it: no device needs it.
+
+    Args:
+        method: "cropliq", or a name of `export/methods/registry.py`.
+    """
+    file = settings.work / "inspector.onnx"
+    if method == CROPLIQ:
+        trained = train_inspector(
+            list(crops),
+            mask,
+            settings.work,
+            seed=settings.seed,
+            steps=settings.steps,
+            device=settings.device,
+            progress=report,
+        )
+        return export_inspector(trained, file)
+    data = TrainingSet(np.stack(crops), mask)
+    fitted = method_of(method).train(data, settings, report)
+    write_reconstruction(fitted.graph, data.crop_hw, settings.work / "reconstruction.onnx")
+    return write_graph(fitted, data.crop_hw, file)
 
 
 def cut_all(

@@ -128,6 +128,11 @@ class AutoencoderGraph(nn.Module):
         smooth = self.smooth(functional.avg_pool2d(error, MAP_STRIDE)[:, 0])
         return smooth.amax((1, 2)), smooth
 
+    def rebuilt(self, crops: Tensor) -> Tensor:
+        """Return (n, h, w, 3) float32 BGR, 0..255: what comes through the bottleneck."""
+        rebuilt: Tensor = self.network(signed_pixels(crops))
+        return (rebuilt.permute(0, 2, 3, 1) + 1) * 127.5
+
 
 def signed_pixels(crops_nhwc: Tensor) -> Tensor:
     """Return (n, 3, h, w) float32, −1..1: (pixel / 255 − 0.5) / 0.5."""

@@ -82,6 +82,11 @@ class DraemGraph(nn.Module):
         mean = functional.avg_pool2d(chance, SCORE_WINDOW, 1, SCORE_WINDOW // 2)
         return mean.amax((1, 2, 3)), functional.avg_pool2d(chance, MAP_STRIDE)[:, 0]
 
+    def rebuilt(self, crops: Tensor) -> Tensor:
+        """Return (n, h, w, 3) float32 BGR, about 0..255: the part without its anomaly."""
+        rebuilt: Tensor = self.network(unit_pixels(crops))[0]
+        return rebuilt.permute(0, 2, 3, 1) * 255.0
+
 
 def unit_pixels(crops_nhwc: Tensor) -> Tensor:
     """Return (n, 3, h, w) float32, 0..1; cast first, as TensorRT's parser wants it."""

@@ -44,6 +44,26 @@ class Lesson:
     loss: Callable[[np.random.Generator], Tensor]
 
 
+class Counted(nn.Module):
+    """Networks and the number of batches they have seen, which their checkpoints keep.
+
+    For losses that change in the course of a training.
+    """
+
+    turn: Tensor
+
+    def __init__(self, networks: nn.Module):
+        super().__init__()
+        self.networks = networks
+        self.register_buffer("turn", torch.zeros((), dtype=torch.long))
+
+    def next_turn(self) -> int:
+        """Return the number of this batch, from 0, and count it."""
+        turn = int(self.turn)
+        self.turn += 1
+        return turn
+
+
 def learn(lesson: Lesson, key: str, settings: TrainSettings, show: Show) -> list[float]:
     """Train in place, from the checkpoint if there is one, and return every step's loss.
 

@@ -25,21 +25,49 @@ Show = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class DefectCrops:
+    """Real defects that a method may learn from, cut as the good parts were.
+
+    Attributes:
+        crops: uint8 (m, h, w, 3) BGR.
+        regions: uint8 (m, h, w), > 0 on the defect; all 0 where nobody marked it.
+
+    Raises:
+        ShapeError: another dtype or shape, or regions that do not belong to the crops.
+    """
+
+    crops: U8Array
+    regions: U8Array
+
+    def __post_init__(self) -> None:
+        shape, regions = self.crops.shape, self.regions
+        if len(shape) != 4 or shape[3] != 3 or self.crops.dtype != np.uint8:
+            raise ShapeError(f"defects must be uint8 (m, h, w, 3), got {self.crops.dtype} {shape}")
+        if regions.shape != shape[:3] or regions.dtype != np.uint8:
+            raise ShapeError(
+                f"defect regions must be uint8 {shape[:3]} like their crops, "
+                f"got {regions.dtype} {regions.shape}"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class TrainingSet:
-    """Good parts, upright and aligned.
+    """Good parts, upright and aligned, and the real defects there are.
 
     Attributes:
         crops: uint8 (n, h, w, 3) BGR.
         mask: uint8 (h, w), > 0 on the product's silhouette, or None when it fills the crop.
+        defects: for the methods that learn from them; the others never look at them.
 
     Raises:
         DataError: fewer than MIN_CROPS crops.
         ShapeError: another dtype or shape, sides that are no multiples of SIDE_STEP_PX, or a mask
-            of another size.
+            of another size, or defects of another size.
     """
 
     crops: U8Array
     mask: U8Array | None
+    defects: DefectCrops | None = None
 
     def __post_init__(self) -> None:
         shape, step = self.crops.shape, SIDE_STEP_PX
@@ -56,6 +84,10 @@ class TrainingSet:
             )
         if self.mask is not None and self.mask.shape != self.crop_hw:
             raise ShapeError(f"the mask must be {self.crop_hw} like the crops: {self.mask.shape}")
+        if self.defects is not None and self.defects.crops.shape[1:] != shape[1:]:
+            raise ShapeError(
+                f"defects must be {shape[1:]} like the good crops: {self.defects.crops.shape[1:]}"
+            )
 
     @property
     def crop_hw(self) -> tuple[int, int]:
@@ -109,7 +141,7 @@ class Method(Protocol):
         """Authors, title, venue and year."""
 
     def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
-        """Return the graph trained on good parts only.
+        """Return the graph trained on good parts, and on real defects where it knows how.
 
         Raises:
             DataError: the crops cannot be trained on.
@@ -121,4 +153,7 @@ def fingerprint(data: TrainingSet, *settings: object) -> str:
     digest = hashlib.sha256(repr(settings).encode())
     digest.update(np.ascontiguousarray(data.crops).data)
     digest.update(b"" if data.mask is None else np.ascontiguousarray(data.mask).data)
+    if data.defects is not None:
+        digest.update(np.ascontiguousarray(data.defects.crops).data)
+        digest.update(np.ascontiguousarray(data.defects.regions).data)
     return digest.hexdigest()[:16]

@@ -9,6 +9,7 @@ from functools import partial
 from edge_app.errors import DataError
 from export.methods import autoencoder, cutpaste, draem, padim
 from export.methods.autoencoder import AutoencoderMethod
+from export.methods.bgad import Bgad
 from export.methods.cutpaste import CutPaste
 from export.methods.draem import Draem
 from export.methods.padim import PaDiM
@@ -28,6 +29,7 @@ _MAKERS: dict[str, Callable[[], Method]] = {
     "draem": Draem,
     "draem-slim": partial(Draem, "draem-slim", draem.SLIM),
     **{name: partial(AutoencoderMethod, name) for name in autoencoder.FORMS},
+    "bgad": Bgad,
 }
 
 NAMES: tuple[str, ...] = tuple(_MAKERS)

@@ -1,0 +1,268 @@
+"""BGAD: a conditional flow learns how likely good features are, and an explicit boundary parts them
+from anomalous ones.
+
+Source: Yao et al., Explicit Boundary Guided Semi-Push-Pull Contrastive Learning for Supervised
+Anomaly Detection, CVPR 2023: boundaries b_n (β-th percentile of good log-likelihoods) and
+b_a = b_n − τ (eq. 4), loss Σ|min(log p_i − b_n, 0)| + Σ|max(log p_j − b_n + τ, 0)| (eq. 6).
+Defaults (the authors' code): 3 levels, 8 couplings, position code of 128, β 0.05, τ 0.1,
+log-likelihoods divided by d, and by 10 in the boundary loss, λ 1, Adam 0.0002, the first of 25
+epochs without boundaries.
+Deviations:
+- EfficientNet-Lite0, blocks 4, 10 and 14, standardised per channel, instead of EfficientNet-B6.
+- Steps are counted, not epochs: a 25th of them comes before the boundaries. One-cycle rate with
+  0.002 at its peak: 0.0002 for 200 epochs is more than two cores do.
+- A step takes up to `positions` good and as many anomalous positions of each level, not all.
+- A position is anomalous if a quarter of its cell is, good if nothing of it is, else left out.
+- Boundary losses are means over what violates the boundary (as in the code), not sums.
+- Works without real defects: then all anomalies are painted (`bgad_anomalies.py`).
+- Score = largest −log p / d, averaged over the levels: s = 1 − exp(log p) saturates in float32.
+  The map is softplus of the same, which is never negative and keeps its order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edge_app.errors import DataError
+from edge_app.records import F32Array, U8Array
+from export.backbones.efficientnet_lite import channels_of, stride_of
+from export.methods.bgad_anomalies import draw_anomaly, marked
+from export.methods.bgad_flow import ConditionalFlow, LevelFeatures, grid_of, place_code
+from export.methods.loop import Counted, Lesson, ends_of, learn, one_cycle
+from export.methods.maps import enlarged, product_weight
+from export.methods.patches import BATCH
+from export.methods.protocol import (
+    DefectCrops,
+    Show,
+    Trained,
+    TrainingSet,
+    TrainSettings,
+    fingerprint,
+)
+from export.onnx_file import MAP_STRIDE
+
+ANOMALOUS_SHARE = 0.25
+"""Part of a position's cell that must be defective for the position to count as anomalous."""
+
+FAR_BELOW = 1e4
+"""Taken from −log p / d beside the product; on it the values are tens at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class BgadSettings:
+    """How the flows are built and trained.
+
+    Attributes:
+        taps: blocks of Lite0, one flow each.
+        couplings: in each flow.
+        place_dimensions: of the position code.
+        beta: share of good positions below the normal boundary.
+        tau: distance of the boundaries, in log p / d / normaliser.
+        normaliser: divides log p / d in the boundary loss.
+        weight: λ of the boundary loss.
+        learning_rate: Adam's peak.
+        batch: crops a step; every second one is anomalous once there are boundaries.
+        positions: most good, and most anomalous, positions of a level a step.
+        warm_up: share of the steps on good crops alone, without boundaries.
+    """
+
+    taps: tuple[int, ...] = (4, 10, 14)
+    couplings: int = 8
+    place_dimensions: int = 128
+    beta: float = 0.05
+    tau: float = 0.1
+    normaliser: float = 10.0
+    weight: float = 1.0
+    learning_rate: float = 0.002
+    batch: int = 8
+    positions: int = 512
+    warm_up: float = 0.04
+
+
+class BgadGraph(nn.Module):
+    """crops → (score, map)."""
+
+    weight: Tensor
+
+    def __init__(
+        self, features: LevelFeatures, flows: nn.ModuleList, crop_hw: tuple[int, int],
+        place_dimensions: int, weight_hw: Tensor,
+    ):  # fmt: skip
+        super().__init__()
+        self.features = features
+        self.flows = flows
+        self.register_buffer("weight", weight_hw)
+        for level, tap in enumerate(features.taps):
+            code = place_code(place_dimensions, grid_of(tap, crop_hw))
+            self.register_buffer(f"place_{level}", code)
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (n,) scores and (n, h / 4, w / 4) maps of uint8 (n, h, w, 3) crops."""
+        crop_hw = (int(crops.shape[1]), int(crops.shape[2]))
+        levels = self.features(crops)
+        strange = torch.stack([self.level(i, x, crop_hw) for i, x in enumerate(levels)]).mean(0)
+        on_product = strange + (self.weight - 1) * FAR_BELOW
+        return on_product.amax((1, 2)), functional.softplus(strange) * self.weight
+
+    def at(self, index: int, x: Tensor, positions: np.ndarray) -> Tensor:
+        """Return (k,) log p / d of one level at k positions of its (b, d, h, w) features."""
+        d, count = int(x.shape[1]), int(x.shape[2] * x.shape[3])
+        chosen = torch.from_numpy(positions).to(x.device)
+        points = x.permute(0, 2, 3, 1).reshape(-1, d)[chosen]  # (k, d)
+        place = self.get_buffer(f"place_{index}")[chosen % count]
+        likely: Tensor = self.flows[index](points[None], place)
+        return likely[0]
+
+    def level(self, index: int, x: Tensor, crop_hw: tuple[int, int]) -> Tensor:
+        """Return one level's −log p / d on the map's grid, (n, h / 4, w / 4)."""
+        h, w = int(x.shape[2]), int(x.shape[3])
+        points = x.flatten(2).transpose(1, 2)  # (n, p, d)
+        likely = self.flows[index](points, self.get_buffer(f"place_{index}"))
+        return enlarged(-likely.reshape(-1, h, w), crop_hw)
+
+
+def boundary_loss(good: Tensor, bad: Tensor, beta: float, tau: float) -> Tensor:
+    """Return how far good log-likelihoods lie below b_n and bad ones above b_n − τ.
+
+    Args:
+        good: (p,) log-likelihoods of good positions, p >= 1; they set b_n.
+        bad: (q,) of anomalous ones; may be empty.
+        beta: share of the good ones below b_n.
+        tau: margin between the boundaries.
+    """
+    ordered = good.detach().sort().values
+    b_n = ordered[min(len(ordered) - 1, int(len(ordered) * beta))]
+    below = b_n - good[good <= b_n]
+    above = bad[bad >= b_n - tau] - (b_n - tau)
+    return below.mean() + (above.mean() if len(above) else bad.sum() * 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Bgad:
+    """The method; see the module's docstring."""
+
+    name: str = "bgad"
+    settings: BgadSettings = field(default_factory=BgadSettings)
+    paper: str = (
+        "Yao et al., Explicit Boundary Guided Semi-Push-Pull Contrastive Learning for Supervised "
+        "Anomaly Detection, CVPR 2023"
+    )
+
+    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+        """Return the frozen features with their trained flows.
+
+        Raises:
+            DataError: there are real defects, but nobody marked where.
+        """
+        s = self.settings
+        defects = marked(data.defects)
+        if data.defects is not None and defects is None:
+            raise DataError(
+                f"None of the {len(data.defects.crops)} real defects is marked: BGAD learns from "
+                "where they are. Put NAME_mask.png beside NAME.png, or leave the defects away."
+            )
+        features = LevelFeatures(s.taps).eval().to(settings.device)
+        features.standardise(list(_batches(data.crops, settings.device)))
+        torch.manual_seed(settings.seed)
+        flows = nn.ModuleList(
+            ConditionalFlow(channels_of(tap), s.place_dimensions, s.couplings, settings.seed)
+            for tap in s.taps
+        )
+        weight = product_weight(data.mask, data.crop_hw, MAP_STRIDE)
+        graph = BgadGraph(features, flows, data.crop_hw, s.place_dimensions, weight)
+        graph = graph.to(settings.device)
+        counted = Counted(flows)
+        lesson = Lesson(
+            self.name, counted, torch.optim.Adam(flows.parameters(), s.learning_rate), one_cycle,
+            lambda rng: self.loss(
+                graph, data, defects, counted.next_turn() >= s.warm_up * settings.steps, rng
+            ),
+        )  # fmt: skip
+        key = fingerprint(data, self.name, s, settings.seed, settings.steps)
+        losses = learn(lesson, key, settings, show)
+        about = {
+            "method": self.name,
+            "settings": asdict(s),
+            "parameters": sum(p.numel() for p in flows.parameters()),
+            "real_defects": 0 if defects is None else len(defects.crops),
+            "unmarked_defects": 0
+            if data.defects is None or defects is None
+            else len(data.defects.crops) - len(defects.crops),
+            "losses": ends_of(losses),
+        }
+        return Trained(graph.to("cpu").requires_grad_(False).eval(), about, ("/flows",))
+
+    def loss(
+        self,
+        graph: BgadGraph,
+        data: TrainingSet,
+        defects: DefectCrops | None,
+        has_boundary: bool,
+        rng: np.random.Generator,
+    ) -> Tensor:
+        """Return −log σ(log p / d) of good positions, and the boundary loss once there is one."""
+        s = self.settings
+        crops, regions = self.batch(data, defects, has_boundary, rng)
+        with torch.no_grad():
+            levels = graph.features(torch.from_numpy(crops).to(graph.weight.device))
+        total = torch.zeros((), device=graph.weight.device)
+        for index, (tap, x) in enumerate(zip(s.taps, levels, strict=True)):
+            product = product_weight(data.mask, data.crop_hw, stride_of(tap)).numpy()
+            good, bad = chosen_positions(rng, regions, product, s.positions)
+            likely = graph.at(index, x, np.concatenate([good, bad]))
+            normal, strange = likely[: len(good)], likely[len(good) :]
+            total = total - functional.logsigmoid(normal).mean()
+            if has_boundary:
+                scaled = normal / s.normaliser, strange / s.normaliser
+                total = total + s.weight * boundary_loss(*scaled, s.beta, s.tau)
+        return total
+
+    def batch(
+        self,
+        data: TrainingSet,
+        defects: DefectCrops | None,
+        has_boundary: bool,
+        rng: np.random.Generator,
+    ) -> tuple[U8Array, U8Array]:
+        """Return crops (b, h, w, 3) and their anomalies (b, h, w), 1 where they are."""
+        crops, regions = [], []
+        for number in range(self.settings.batch):
+            if has_boundary and number % 2:
+                crop, region = draw_anomaly(rng, data, defects)
+            else:
+                crop = data.crops[int(rng.integers(len(data.crops)))]
+                region = np.zeros(data.crop_hw, np.uint8)
+            crops.append(crop)
+            regions.append(region)
+        return np.stack(crops), np.stack(regions)
+
+
+def chosen_positions(
+    rng: np.random.Generator, regions_nhw: U8Array, product_hw: F32Array, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return up to `most` good and `most` anomalous positions, as indices into (b · h · w).
+
+    Args:
+        rng: draws them where there are more.
+        regions_nhw: uint8 (b, H, W), 1 on the anomaly.
+        product_hw: float32 (h, w), 1 on the product; its shape is the grid's.
+    """
+    (height, width), (h, w) = regions_nhw.shape[1:], product_hw.shape
+    cells = regions_nhw.reshape(-1, h, height // h, w, width // w)
+    share = cells.mean((2, 4), dtype=np.float32)  # (b, h, w)
+    on_product = product_hw[None] > 0
+    good = np.flatnonzero(on_product & (share == 0))
+    bad = np.flatnonzero(on_product & (share >= ANOMALOUS_SHARE))
+    good, bad = (x if len(x) <= most else rng.choice(x, most, replace=False) for x in (good, bad))
+    return good, bad
+
+
+def _batches(crops: U8Array, device: str) -> Iterator[Tensor]:
+    for start in range(0, len(crops), BATCH):
+        yield torch.from_numpy(crops[start : start + BATCH]).to(device)

@@ -1,0 +1,175 @@
+"""BGAD's networks: feature levels of a frozen backbone and one conditional flow for each.
+
+Source: Yao et al., BGAD, CVPR 2023, section 3.2; couplings as in its code (affine, soft clamp 1.9,
+two-layer subnetworks twice as wide as their input, a learned affine layer and a fixed rotation
+behind each). A position's place enters every coupling as a 2-D sine and cosine code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from export.backbones.efficientnet_lite import (
+    EfficientNetLite0,
+    channels_of,
+    load_lite0,
+    normalise_pixels,
+    stride_of,
+)
+from export.methods.patches import STD_FLOOR
+
+CLAMP = 1.9
+"""Largest |log scale| of a coupling."""
+
+SOFT_START = 0.1
+"""Factor on the subnetwork's output, so that a fresh coupling is close to the identity."""
+
+PLACE_WAVES = 10_000.0
+"""Longest wavelength of the position code over 2π, in grid steps (Vaswani et al., 2017)."""
+
+
+class LevelFeatures(nn.Module):
+    """uint8 crops → one standardised (n, d, h, w) feature grid per tap.
+
+    Args:
+        taps: blocks of Lite0, ascending.
+    """
+
+    def __init__(self, taps: Sequence[int]):
+        super().__init__()
+        self.taps = tuple(taps)
+        self.backbone: EfficientNetLite0 = load_lite0(max(taps)).requires_grad_(False)
+        for level, tap in enumerate(taps):
+            self.register_buffer(f"mean_{level}", torch.zeros(channels_of(tap)))
+            self.register_buffer(f"std_{level}", torch.ones(channels_of(tap)))
+
+    def forward(self, crops: Tensor) -> list[Tensor]:
+        """Return the levels, each channel with mean 0 and deviation 1 over good crops."""
+        levels = self.backbone(normalise_pixels(crops), self.taps)
+        return [
+            (x - self.moment("mean", i)[:, None, None]) / self.moment("std", i)[:, None, None]
+            for i, x in enumerate(levels)
+        ]
+
+    def moment(self, name: str, level: int) -> Tensor:
+        """Return the (d,) "mean" or "std" of a level."""
+        found: Tensor = self.get_buffer(f"{name}_{level}")
+        return found
+
+    def standardise(self, batches: Sequence[Tensor]) -> None:
+        """Set means and deviations from uint8 batches of good crops on the module's device."""
+        sums: list[Tensor] = []
+        for crops in batches:
+            with torch.no_grad():
+                levels = self.backbone(normalise_pixels(crops), self.taps)
+            for i, x in enumerate(levels):
+                moments = x.double().flatten(2)  # (b, d, p)
+                pair = torch.stack([moments.mean(2).sum(0), moments.square().mean(2).sum(0)])
+                if i < len(sums):
+                    sums[i] += pair
+                else:
+                    sums.append(pair)
+        count = sum(len(crops) for crops in batches)
+        for i, (total, squares) in enumerate(sums):
+            mean = total / count
+            variance = (squares / count - mean.square()).clamp(min=0)
+            self.moment("mean", i).copy_(mean)
+            self.moment("std", i).copy_(variance.sqrt() + STD_FLOOR)
+
+
+def grid_of(tap: int, crop_hw: tuple[int, int]) -> tuple[int, int]:
+    """Return the (height, width) of a tap's grid for crops with sides divisible by 32."""
+    return crop_hw[0] // stride_of(tap), crop_hw[1] // stride_of(tap)
+
+
+def place_code(dimensions: int, grid_hw: tuple[int, int]) -> Tensor:
+    """Return (h · w, dimensions): half the channels code the column, half the row.
+
+    Source: the 2-D form of Vaswani et al., Attention is all you need, 2017, eq. for PE.
+
+    Args:
+        dimensions: divisible by 4.
+    """
+    half = dimensions // 2
+    rates = torch.exp(torch.arange(0, half, 2) * (-math.log(PLACE_WAVES) / half))  # (half / 2,)
+    height, width = grid_hw
+
+    def waves(length: int) -> Tensor:
+        angles = torch.arange(length)[:, None] * rates
+        return torch.cat([torch.sin(angles), torch.cos(angles)], 1)  # (length, half)
+
+    columns = waves(width)[None].expand(height, -1, -1)
+    rows = waves(height)[:, None].expand(-1, width, -1)
+    return torch.cat([columns, rows], 2).reshape(height * width, dimensions)
+
+
+class Coupling(nn.Module):
+    """One affine coupling, a learned affine layer and a fixed rotation; (n, p, d) → the same.
+
+    Args:
+        dimensions: d.
+        place_dimensions: of the position code.
+        generator: draws the rotation.
+    """
+
+    rotation: Tensor
+
+    def __init__(self, dimensions: int, place_dimensions: int, generator: torch.Generator):
+        super().__init__()
+        self.kept = dimensions - dimensions // 2
+        self.moved = dimensions // 2
+        wide = 2 * (self.kept + place_dimensions)
+        self.look = nn.Linear(self.kept, wide)
+        self.place = nn.Linear(place_dimensions, wide, bias=False)
+        self.tell = nn.Linear(wide, 2 * self.moved)
+        self.log_scale = nn.Parameter(torch.zeros(dimensions))
+        self.shift = nn.Parameter(torch.zeros(dimensions))
+        square = torch.randn(dimensions, dimensions, generator=generator)
+        self.register_buffer("rotation", torch.linalg.qr(square).Q.contiguous())
+
+    def forward(self, x: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the moved points and (n, p) log |det J|.
+
+        Args:
+            x: (n, p, d).
+            place: (p, place_dimensions).
+        """
+        kept, moved = x[..., : self.kept], x[..., self.kept :]
+        told = self.tell(functional.relu(self.look(kept) + self.place(place))) * SOFT_START
+        log_scale = CLAMP * torch.tanh(told[..., : self.moved])
+        moved = moved * torch.exp(log_scale) + told[..., self.moved :]
+        y = torch.cat([kept, moved], -1) * torch.exp(self.log_scale) + self.shift
+        return y @ self.rotation, log_scale.sum(-1) + self.log_scale.sum()
+
+
+class ConditionalFlow(nn.Module):
+    """Couplings in a row: (n, p, d) features at p places → log-likelihoods.
+
+    Args:
+        dimensions: d.
+        place_dimensions: of the position code.
+        couplings: how many.
+        seed: of the rotations.
+    """
+
+    def __init__(self, dimensions: int, place_dimensions: int, couplings: int, seed: int):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.dimensions = dimensions
+        self.couplings = nn.ModuleList(
+            Coupling(dimensions, place_dimensions, generator) for _ in range(couplings)
+        )
+
+    def forward(self, x: Tensor, place: Tensor) -> Tensor:
+        """Return (n, p) log p / d of (n, p, d) features, place being (p, place_dimensions)."""
+        log_det: Tensor | float = 0.0
+        for coupling in self.couplings:
+            x, change = coupling(x, place)
+            log_det = log_det + change
+        normal = -0.5 * (x.square().mean(-1) + math.log(2 * math.pi))  # already divided by d
+        return normal + log_det / self.dimensions

@@ -1,0 +1,254 @@
+"""BGAD: the flow's likelihood is one, the boundary holds, real defects reach the training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
+from method_parts import (
+    CROP_HW,
+    DEFECT_YX,
+    assert_keeps_the_contract,
+    assert_sees_the_defect,
+    damaged,
+    part,
+    parts,
+    product_mask,
+    run_torch,
+    train,
+)
+
+from calibration.operators import problems_for_tensorrt
+from edge_app.backends.tensorrt_build import EngineOptions, build_engine
+from edge_app.errors import DataError, ShapeError
+from export.methods.bgad import Bgad, BgadSettings, boundary_loss, chosen_positions
+from export.methods.bgad_anomalies import draw_anomaly, marked, paste_defect
+from export.methods.bgad_flow import ConditionalFlow, place_code
+from export.methods.onnx_file import write_graph
+from export.methods.protocol import DefectCrops, Trained, TrainingSet, TrainSettings, fingerprint
+
+pytestmark = pytest.mark.train
+
+SMALL = Bgad(settings=BgadSettings(couplings=4, place_dimensions=32, batch=4, positions=256))
+
+
+def spot() -> np.ndarray:
+    """Where `damaged` parts are damaged."""
+    y, x = np.mgrid[: CROP_HW[0], : CROP_HW[1]]
+    return ((y - DEFECT_YX[0]) ** 2 + (x - DEFECT_YX[1]) ** 2 <= 49).astype(np.uint8)
+
+
+def real_defects(count: int = 3) -> DefectCrops:
+    """Damaged parts and their spots."""
+    return DefectCrops(np.stack([damaged(i) for i in range(50, 50 + count)]),
+                       np.stack([spot()] * count))  # fmt: skip
+
+
+def with_defects(defects: DefectCrops | None) -> TrainingSet:
+    return TrainingSet(parts().crops, product_mask(), defects)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], Trained]:
+    """Return a function that trains once without real defects and once with them."""
+    work = tmp_path_factory.mktemp("bgad")
+
+    @cache
+    def after_a_few_steps(with_real: bool) -> Trained:
+        return train(SMALL, work, 60, with_defects(real_defects() if with_real else None))
+
+    return after_a_few_steps
+
+
+def test_graph_keeps_the_contract(trained: Callable[[bool], Trained], tmp_path: Path) -> None:
+    """Shapes, any n, parity between torch and ONNX Runtime to 1e-3; the flows stay in fp32."""
+    about = assert_keeps_the_contract(trained(False), tmp_path)
+    assert about["method"] == "bgad"
+    assert about["real_defects"] == 0
+    assert len(about["fp32_nodes"]) > 50
+
+
+def test_bgad_compiles_ahead_of_time(trained: Callable[[bool], Trained], tmp_path: Path) -> None:
+    """The graph becomes an engine for an Ampere GPU, and TensorRT 10.3 lists every operator."""
+    path = tmp_path / "inspector.onnx"
+    write_graph(trained(False), CROP_HW, path)
+    graph = path.read_bytes()
+    assert problems_for_tensorrt(graph) == ()
+    tensorrt_rtx()
+    assert build_engine(graph, EngineOptions(compute_capability=AHEAD_OF_TIME)).plan
+
+
+@pytest.mark.parametrize("with_real", [False, True])
+def test_loss_falls_and_the_map_points_at_a_planted_defect(
+    with_real: bool, trained: Callable[[bool], Trained]
+) -> None:
+    """With and without real defects good features become likelier and the spot stands out."""
+    first, last = trained(with_real).about["losses"]
+    assert last < 0.8 * first
+    assert_sees_the_defect(trained(with_real), within_px=24)
+
+
+def test_real_defects_push_their_kind_away(trained: Callable[[bool], Trained]) -> None:
+    """Three marked spots widen the gap between good and damaged parts, in good deviations."""
+    gaps = []
+    for with_real in (False, True):
+        good, _ = run_torch(trained(with_real), np.stack([part(i) for i in range(300, 308)]))
+        bad, _ = run_torch(trained(with_real), np.stack([damaged(i) for i in range(300, 308)]))
+        gaps.append((bad.mean() - good.mean()) / good.std())
+    assert gaps[1] > gaps[0]
+    assert trained(True).about["real_defects"] == 3
+
+
+def test_the_flow_is_a_density() -> None:
+    """log p · d equals the Gaussian's at the image plus autograd's log |det J| of the map."""
+    torch.manual_seed(0)
+    flow = ConditionalFlow(4, 8, 3, seed=1).requires_grad_(False)
+    for parameter in flow.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    point, place = torch.randn(4), torch.randn(1, 8)
+
+    def moved(x: torch.Tensor) -> torch.Tensor:
+        for coupling in flow.couplings:
+            x, _ = coupling(x[None, None], place)
+            x = x[0, 0]
+        return x
+
+    z = moved(point)
+    jacobian = torch.autograd.functional.jacobian(moved, point)
+    normal = -0.5 * (float(z.square().sum()) + 4 * math.log(2 * math.pi))
+    expected = normal + float(torch.linalg.slogdet(jacobian).logabsdet)
+    assert 4 * float(flow(point[None, None], place)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_likelihood_depends_on_the_place() -> None:
+    """The same feature is not equally likely everywhere: the position code conditions the flow."""
+    torch.manual_seed(0)
+    flow = ConditionalFlow(6, 16, 2, seed=0).requires_grad_(False)
+    for parameter in flow.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    likely = flow(torch.ones(1, 12, 6), place_code(16, (3, 4)))
+    assert likely.shape == (1, 12)
+    assert float(likely.std()) > 1e-3
+
+
+def test_place_code_names_every_position() -> None:
+    """A 3 × 5 grid has 15 different codes within −1..1; a single position is coded too."""
+    code = place_code(16, (3, 5))
+    assert code.shape == (15, 16)
+    assert len({tuple(row) for row in code.numpy().round(5).tolist()}) == 15
+    assert float(code.abs().max()) <= 1
+    assert place_code(8, (1, 1)).shape == (1, 8)
+
+
+def test_boundary_loss_by_hand() -> None:
+    """β 0.25 of −3, −2, −1, 0 puts b_n at −2; bad −2.05 and −4 against b_a −2.1 cost 0.05."""
+    good, bad = torch.tensor([0.0, -2.0, -3.0, -1.0]), torch.tensor([-2.05, -4.0])
+    loss = boundary_loss(good, bad, beta=0.25, tau=0.1)
+    assert float(loss) == pytest.approx((1 + 0) / 2 + 0.05, abs=1e-6)
+    alone = boundary_loss(good, torch.zeros(0), beta=0.25, tau=0.1)
+    assert float(alone) == pytest.approx(0.5)
+
+
+def test_positions_are_good_anomalous_or_neither() -> None:
+    """Cells touched by less than a quarter are left out, and so is the belt."""
+    regions = np.zeros((2, 8, 12), np.uint8)
+    regions[0, 0:2, 0:4] = 1  # half of the first 4 × 4 cell
+    regions[1, 4, 8] = 1  # a sixteenth of the last cell
+    product = np.ones((2, 3), np.float32)
+    product[0, 1] = 0
+    good, bad = chosen_positions(np.random.default_rng(0), regions, product, 99)
+    assert good.tolist() == [2, 3, 4, 5, 6, 8, 9, 10]
+    assert bad.tolist() == [0]
+    few, _ = chosen_positions(np.random.default_rng(0), regions, product, 3)
+    assert len(set(few.tolist())) == 3
+
+
+def test_a_pasted_defect_lies_on_the_product_and_nowhere_else() -> None:
+    """Pixels outside the pasted region keep their values; the region lies on the product."""
+    rng = np.random.default_rng(0)
+    for seed in range(8):
+        good = part(seed)
+        crop, region = paste_defect(rng, good, product_mask(), (damaged(99), spot()))
+        assert region.any()
+        assert not region[product_mask() == 0].any()
+        assert (crop[region == 0] == good[region == 0]).all()
+        assert int(np.ptp(crop.astype(int), axis=2).max()) <= 1
+
+
+def test_defects_larger_than_the_turned_crop_and_of_one_pixel_are_pasted() -> None:
+    """A defect as wide as the crop fits after a quarter turn; a single pixel is one."""
+    rng = np.random.default_rng(1)
+    whole, dot = np.ones(CROP_HW, np.uint8), np.zeros(CROP_HW, np.uint8)
+    dot[0, 0] = 1
+    for shape in (whole, dot):
+        for _ in range(6):
+            _, region = paste_defect(rng, part(0), None, (damaged(1), shape))
+            assert region.any()
+
+
+def test_anomalies_are_painted_real_and_pasted() -> None:
+    """Without real defects all are painted; with them a third is a real picture, unchanged."""
+    data = with_defects(real_defects())
+    rng = np.random.default_rng(0)
+    drawn = [draw_anomaly(rng, data, data.defects)[0] for _ in range(60)]
+    assert data.defects is not None
+    real = sum(any((x == d).all() for d in data.defects.crops) for x in drawn)
+    assert 10 <= real <= 30
+    crop, region = draw_anomaly(rng, data, None)
+    assert crop.shape == (*CROP_HW, 3)
+    assert not region[product_mask() == 0].any()
+
+
+def test_unmarked_defects_are_counted_or_refused(tmp_path: Path) -> None:
+    """Without one marked region the training stops and says what to do; some are counted out."""
+    blank = real_defects(2)
+    half = DefectCrops(blank.crops, np.stack([spot(), np.zeros(CROP_HW, np.uint8)]))
+    assert len(marked(half).crops) == 1  # type: ignore[union-attr]
+    about = train(SMALL, tmp_path, 1, with_defects(half)).about
+    assert (about["real_defects"], about["unmarked_defects"]) == (1, 1)
+    none = DefectCrops(blank.crops, np.zeros_like(blank.regions))
+    with pytest.raises(DataError, match=r"None of the 2 real defects is marked.*NAME_mask\.png"):
+        train(SMALL, tmp_path, 1, with_defects(none))
+
+
+def test_training_set_refuses_defects_that_do_not_fit() -> None:
+    """Another size, grey pictures, or regions of other pictures: each a clear message."""
+    crops, regions = real_defects().crops, real_defects().regions
+    with pytest.raises(ShapeError, match=r"must be uint8 \(m, h, w, 3\)"):
+        DefectCrops(crops[..., 0], regions)
+    with pytest.raises(ShapeError, match="like their crops"):
+        DefectCrops(crops, regions[:, :32])
+    with pytest.raises(ShapeError, match="like the good crops"):
+        with_defects(DefectCrops(crops[:, :32], regions[:, :32]))
+
+
+def test_fingerprint_changes_with_the_defects() -> None:
+    """A training with other defects never goes on from this one's checkpoint."""
+    names = {fingerprint(with_defects(d)) for d in (None, real_defects(2), real_defects(3))}
+    assert len(names) == 3
+
+
+def test_a_stopped_training_ends_with_the_same_weights(tmp_path: Path) -> None:
+    """The batch count is kept in the checkpoint: boundaries begin at the same step."""
+    whole = train(SMALL, tmp_path / "whole", steps=10)
+
+    class Stopped(Exception):
+        pass
+
+    def stop_at_half(step: str, done: float) -> None:
+        if step == "bgad" and done > 0.5:
+            raise Stopped
+
+    settings = TrainSettings(seed=3, steps=10, device="cpu", work=tmp_path / "stopped")
+    with pytest.raises(Stopped):
+        SMALL.train(parts(), settings, stop_at_half)
+    resumed = train(SMALL, tmp_path / "stopped", steps=10)
+    pairs = zip(whole.graph.state_dict().items(), resumed.graph.state_dict().values(), strict=True)
+    for (name, expected), found in pairs:
+        assert torch.equal(expected, found), name

@@ -18,9 +18,10 @@ from pathlib import Path
 from edge_app.activation_loader import Ready
 from edge_app.alarm_sink import AlarmSink
 from edge_app.cameras.protocol import Camera
-from edge_app.capture import geometry_of, make_grabber, open_configured
+from edge_app.capture import geometry_of, make_grabber, make_trigger_port, open_configured
 from edge_app.clock import clock_is_synchronised
-from edge_app.config_model import AppConfig, CameraConfig, is_loopback
+from edge_app.config_camera import CameraConfig
+from edge_app.config_model import AppConfig, is_loopback
 from edge_app.device_info import device_info
 from edge_app.errors import ConfigError
 from edge_app.evidence import EvidenceStore
@@ -94,6 +95,8 @@ class EdgeApp:
         self._publisher = self._make_publisher()
         self._counters = {c.name: CameraCounter() for c in config.cameras}
         self._posts = [self._make_post(c, sources[c.name]) for c in config.cameras]
+        ports = (make_trigger_port(c, sources[c.name]) for c in config.cameras)
+        self._trigger_ports = [port for port in ports if port is not None]
         self._geometries = {c.name: g for c in config.cameras if (g := geometry_of(c)) is not None}
         self._sink = AlarmSink(
             self._who,
@@ -140,6 +143,8 @@ class EdgeApp:
             post.grabber.start()
         self._thread.start()
         self._slots.start()
+        for port in self._trigger_ports:
+            port.start()
 
     def _start_page(self) -> None:
         """Start the page; inspection does not end because a port is taken."""
@@ -192,6 +197,8 @@ class EdgeApp:
 
     def _shut_down(self) -> None:
         self._service.stopping()
+        for port in self._trigger_ports:
+            port.stop()
         self._slots.stop(is_planned=self._thread.failure is None)
         for post in self._posts:
             post.grabber.stop()

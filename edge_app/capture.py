@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from edge_app.cameras.capture_state import StateCallback
 from edge_app.cameras.grabber import Grabber
 from edge_app.cameras.picture_health import PictureFault, PictureHealth
-from edge_app.cameras.protocol import Camera
+from edge_app.cameras.protocol import Camera, FiredCamera
 from edge_app.cameras.registry import open_camera
 from edge_app.cameras.straightened import StraightenedCamera
-from edge_app.config_model import CameraConfig
+from edge_app.config_camera import CameraConfig
 from edge_app.geometry import Geometry, Straightener, load_geometry
+from edge_app.trigger_port import TriggerPort
 
 
 def open_configured(config: CameraConfig) -> Camera:
@@ -56,6 +57,18 @@ def make_grabber(
         on_state=on_state,
         health=make_health(config.picture_faults),
     )
+
+
+def make_trigger_port(config: CameraConfig, camera: Camera) -> TriggerPort | None:
+    """Return where a camera's triggers come in, if it is told to listen; not yet started.
+
+    Raises:
+        ConfigError: the port cannot be opened.
+    """
+    address = config.trigger_address
+    if address is None or not isinstance(camera, FiredCamera):
+        return None
+    return TriggerPort(config.name, address, camera.fire)
 
 
 def make_health(names: Sequence[str]) -> PictureHealth | None:

@@ -7,74 +7,17 @@ Validation happens with a context `{"folder": Path}`: relative paths count from 
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
-from edge_app.cameras.registry import family_of, open_camera
-from edge_app.cameras.source_url import anchor_path
-from edge_app.errors import EdgeError
-from edge_app.geometry import load_geometry
+from edge_app.config_camera import CameraConfig
+from edge_app.config_fields import AnchoredPath, ExistingFile, Table, TopicLevel
 from edge_app.mqtt.settings import MqttSettings
 
-TOPIC_LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-"""Names become levels of an MQTT topic: no slash, no wildcard, no blank; and parts
-of file names."""
-
-
 ALLOWED_HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?")
-
-CREDENTIALS = Path("credentials")
-"""Secrets in this folder beside the TOML are root's alone. The service finds those that systemd
-hands over (LoadCredential) in $CREDENTIALS_DIRECTORY; at the shell root finds the folder itself."""
-
-
-def _topic_level(name: str) -> str:
-    if not TOPIC_LEVEL.fullmatch(name):
-        raise ValueError(
-            f"{name!r} cannot be a level of a topic; expected 1 to 64 letters, digits, "
-            '"_", ".", "-", beginning with a letter or digit'
-        )
-    return name
-
-
-def _anchored(path: Path, info: ValidationInfo) -> Path:
-    folder: Path = (info.context or {}).get("folder", Path())
-    handed_over = os.environ.get("CREDENTIALS_DIRECTORY")
-    if handed_over and path.parent == CREDENTIALS:
-        return Path(handed_over) / path.name
-    return (folder / path).absolute()
-
-
-def _existing_file(path: Path, info: ValidationInfo) -> Path:
-    anchored = _anchored(path, info)
-    if not anchored.is_file():
-        kind = "is a folder" if anchored.is_dir() else "is not there"
-        raise ValueError(f"the file {anchored} {kind}; expected an existing file")
-    return anchored
-
-
-AnchoredPath = Annotated[Path, Field(strict=False), AfterValidator(_anchored)]
-ExistingFile = Annotated[Path, Field(strict=False), AfterValidator(_existing_file)]
-FaultName = Literal["repeated", "black", "white", "blurred", "moved"]
-TopicLevel = Annotated[str, AfterValidator(_topic_level)]
-
-
-class Table(BaseModel):
-    """Base: unknown keys are errors, "8883" is no number, and nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
 
 class DeviceConfig(Table):
@@ -93,45 +36,6 @@ class BundleConfig(Table):
     trusted_keys_dir: AnchoredPath | None = None
     allow_unsigned: bool = False
     max_bundle_mb: int = Field(512, ge=1, le=16_384)
-
-
-class CameraConfig(Table):
-    """One camera, `[[camera]]`."""
-
-    name: TopicLevel
-    url: str
-    slot: TopicLevel = "main"
-    queue_depth: int = Field(8, ge=1, le=1000)
-    verdict_deadline_ms: float = Field(1000.0, gt=0, le=600_000)
-    stall_after_s: float = Field(5.0, ge=0.1, le=3600)
-    reconnect_max_s: float = Field(10.0, ge=0.5, le=3600)
-    calibration_file: ExistingFile | None = None
-    picture_faults: Annotated[tuple[FaultName, ...], Field(strict=False)] = get_args(FaultName)
-    alarm_debounce_s: float = Field(1.0, ge=0, le=3600)
-    belt_px_per_s_xy: Annotated[tuple[float, float], Field(strict=False)] | None = None
-
-    @field_validator("calibration_file")
-    @classmethod
-    def _check_calibration(cls, file: Path | None) -> Path | None:
-        """Return the file if it is one that `edge-app camera calibrate` wrote."""
-        try:
-            if file is not None:
-                load_geometry(file)
-        except EdgeError as error:
-            raise ValueError(str(error)) from error
-        return file
-
-    @field_validator("url")
-    @classmethod
-    def _check_url(cls, url: str, info: ValidationInfo) -> str:
-        """Return the address with its path made absolute; every option is checked."""
-        try:
-            if family_of(url).path_is_file:
-                url = anchor_path(url, (info.context or {}).get("folder", Path()))
-            open_camera(url, "check")
-        except EdgeError as error:
-            raise ValueError(str(error)) from error
-        return url
 
 
 class MqttConfig(Table):
@@ -200,6 +104,7 @@ class PageConfig(Table):
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8080, ge=1, le=65_535)
     token_file: ExistingFile | None = None
+    changeover: bool = True
 
     @model_validator(mode="after")
     def _needs_token_beyond_loopback(self) -> PageConfig:
@@ -264,6 +169,7 @@ class AgentConfig(Table):
     mqtt_password_file: AnchoredPath | None = None
     mqtt_cert_file: AnchoredPath | None = None
     mqtt_key_file: AnchoredPath | None = None
+    operator_keys_dir: AnchoredPath | None = None
 
     @model_validator(mode="after")
     def _belong_together(self) -> AgentConfig:

@@ -6,7 +6,7 @@ A source never retries, sleeps or reconnects by itself: the grabber does that, t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from edge_app.records import Frame
 
@@ -28,6 +28,7 @@ class CameraInfo:
         can_resume: it can start at a given source number (files can, a belt cannot).
         is_local: on this machine or its own cable; it is tried every second, while a server on
             the plant's network is asked ever more slowly.
+        awaits_fire: it takes a picture only when asked: it is a FiredCamera.
     """
 
     url: str
@@ -36,6 +37,7 @@ class CameraInfo:
     is_numbered: bool
     can_resume: bool
     is_local: bool = True
+    awaits_fire: bool = False
 
 
 class Camera(Protocol):
@@ -67,3 +69,18 @@ class Camera(Protocol):
 
     def describe(self) -> CameraInfo:
         """Return what this source is; may be called before `open`."""
+
+
+@runtime_checkable
+class FiredCamera(Protocol):
+    """A camera that a program may trigger."""
+
+    def fire(self, trigger_id: str | None = None) -> int:
+        """Ask for one picture; may be called from any thread.
+
+        Args:
+            trigger_id: what the part is known by; None lets the camera name it.
+
+        Returns:
+            The part's source number.
+        """

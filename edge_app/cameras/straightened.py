@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from edge_app.cameras.protocol import Camera, CameraInfo
+from edge_app.cameras.protocol import Camera, CameraInfo, FiredCamera
 from edge_app.errors import FrameCorrupt
 from edge_app.records import Frame, U8Array
 
 
 class StraightenedCamera:
-    """Passes another camera on, with straight pictures. Implements `protocol.Camera`.
+    """Passes another camera on, with straight pictures. Implements `protocol.Camera` and, around
+    a FiredCamera, `protocol.FiredCamera`.
 
     Args:
         camera: the source.
@@ -38,3 +39,7 @@ class StraightenedCamera:
 
     def describe(self) -> CameraInfo:
         return self._camera.describe()
+
+    def fire(self, trigger_id: str | None = None) -> int:
+        assert isinstance(self._camera, FiredCamera)
+        return self._camera.fire(trigger_id)

@@ -114,14 +114,15 @@ def test_example_tells_the_default(table: str, key: str, field: FieldInfo) -> No
 
 def test_keys_that_are_left_out_can_be_switched_on(tmp_path: Path) -> None:
     """Every commented key works when its mark is removed."""
-    text = re.sub(r"(?m)^# (\w+ = )", r"\1", example_config_text()).replace(
-        "tls = false", "tls = true"
-    )
+    text = re.sub(r"(?m)^# (\w+ = )", r"\1", example_config_text())
+    text = text.replace("tls = false", "tls = true")
+    text = re.sub(r'(?m)^url = ".*"', 'url = "basler:?trigger=software"', text)
     for name in ("ca.pem", "edge1.pem", "edge1.key", "mqtt.password", "page.token"):
         (tmp_path / name).touch()
     save_geometry(Geometry((4, 6), None, np.eye(3), {}), tmp_path / "cam1.calibration.json")
     config = load_config(write(tmp_path, text))
     assert config.cameras[0].belt_px_per_s_xy == (120.0, 0.0)
+    assert config.cameras[0].trigger_address == ("127.0.0.1", 5001)
     assert config.threshold.is_overridden
     assert config.mqtt.settings().ca_file == tmp_path / "ca.pem"
 

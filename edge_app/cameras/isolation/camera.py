@@ -179,7 +179,13 @@ class IsolatedCamera:
         is_free = self._driver.trigger == "free"
         mode: Literal["live", "triggered"] = "live" if is_free else "triggered"
         return CameraInfo(
-            self._driver.url, mode, self._hw, not is_free, False, self._driver.is_local
+            self._driver.url,
+            mode,
+            self._hw,
+            is_numbered=not is_free,
+            can_resume=False,
+            is_local=self._driver.is_local,
+            awaits_fire=self._driver.trigger == "fired" and not self._driver.interval_s,
         )
 
     def _frame_of(self, message: Message, fd: int | None) -> Frame | None:

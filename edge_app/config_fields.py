@@ -1,0 +1,54 @@
+"""What the configuration's tables are made of: the base table, names and paths."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+
+TOPIC_LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""Names become levels of an MQTT topic: no slash, no wildcard, no blank; and parts
+of file names."""
+
+CREDENTIALS = Path("credentials")
+"""Secrets in this folder beside the TOML are root's alone. The service finds those that systemd
+hands over (LoadCredential) in $CREDENTIALS_DIRECTORY; at the shell root finds the folder itself."""
+
+
+def _topic_level(name: str) -> str:
+    if not TOPIC_LEVEL.fullmatch(name):
+        raise ValueError(
+            f"{name!r} cannot be a level of a topic; expected 1 to 64 letters, digits, "
+            '"_", ".", "-", beginning with a letter or digit'
+        )
+    return name
+
+
+def _anchored(path: Path, info: ValidationInfo) -> Path:
+    folder: Path = (info.context or {}).get("folder", Path())
+    handed_over = os.environ.get("CREDENTIALS_DIRECTORY")
+    if handed_over and path.parent == CREDENTIALS:
+        return Path(handed_over) / path.name
+    return (folder / path).absolute()
+
+
+def _existing_file(path: Path, info: ValidationInfo) -> Path:
+    anchored = _anchored(path, info)
+    if not anchored.is_file():
+        kind = "is a folder" if anchored.is_dir() else "is not there"
+        raise ValueError(f"the file {anchored} {kind}; expected an existing file")
+    return anchored
+
+
+AnchoredPath = Annotated[Path, Field(strict=False), AfterValidator(_anchored)]
+ExistingFile = Annotated[Path, Field(strict=False), AfterValidator(_existing_file)]
+TopicLevel = Annotated[str, AfterValidator(_topic_level)]
+
+
+class Table(BaseModel):
+    """Base: unknown keys are errors, "8883" is no number, and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)

@@ -17,6 +17,7 @@ from deploy.broker_options import add_broker_options, broker_settings
 from deploy.fleet_commands import add_fleet_commands
 from deploy.package_command import add_package_command
 from deploy.push_commands import add_push_commands
+from deploy.select_command import add_select_command
 from deploy.trust_commands import add_trust_commands
 
 
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     add_package_command(commands)
     add_fleet_commands(commands)
     add_push_commands(commands)
+    add_select_command(commands)
     return parser
 
 

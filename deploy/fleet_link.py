@@ -72,8 +72,8 @@ class FleetLink:
         while (left_s := end_s - time.monotonic()) > 0:
             self._pump_once(left_s)
 
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Place a retained message and wait until the broker has handed it back.
+    def publish(self, topic: str, payload: bytes, retain: bool = True) -> None:
+        """Place a message and wait until the broker has handed it back: the filters name its topic.
 
         Raises:
             BrokerError: it does not take it, or not from us.
@@ -81,7 +81,7 @@ class FleetLink:
         for _ in range(MAX_HANG_UPS):
             self._awaited = (topic, payload)
             connection = self._connection
-            mid = connection.publish(topic, payload, retain=True)
+            mid = connection.publish(topic, payload, retain)
             end_s = time.monotonic() + PLACE_TIMEOUT_S
             while self._connection is connection and time.monotonic() < end_s:
                 if mid in self._refusals:

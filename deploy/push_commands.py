@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from deploy.broker_options import add_broker_options
 from deploy.fleet_commands import SETTLE_S, connect
+from deploy.target import add_devices, chosen_devices
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from deploy.rollout_state import RolloutState
     from edge_app.mqtt.topics import DeviceName
 
-DEFAULT_SLOT = "main"
 EXIT_INTERRUPTED = 130
 
 
@@ -66,12 +66,7 @@ def _add_rollout(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _add_target(parser: argparse.ArgumentParser) -> None:
     add_broker_options(parser)
     parser.add_argument("--url", help="of the bundle, or with a / at the end of its folder")
-    parser.add_argument("--slot", default=DEFAULT_SLOT)
-    parser.add_argument(
-        "--device", action="append", metavar="SITE/LINE/DEVICE", help="may be given again"
-    )
-    parser.add_argument("--group", help="a group of devices; needs --groups")
-    parser.add_argument("--groups", type=Path, metavar="FILE.toml")
+    add_devices(parser)
     parser.add_argument("--keys", type=Path, metavar="DIR", help="verify with these keys first")
 
 
@@ -83,7 +78,7 @@ def _push(arguments: argparse.Namespace) -> int:
     from deploy.rollout_rules import Limits
     from deploy.rollout_state import new_state
 
-    devices = _devices(arguments)
+    devices = chosen_devices(arguments)
     if arguments.withdraw:
         return _withdraw(arguments, devices)
     offer = _offer(arguments, devices)
@@ -118,18 +113,6 @@ def _withdraw(arguments: argparse.Namespace, devices: tuple[DeviceName, ...]) ->
     link.close()
     _say(f"withdrawn from {len(devices)} devices; what is being installed goes on")
     return 0
-
-
-def _devices(arguments: argparse.Namespace) -> tuple[DeviceName, ...]:
-    from deploy.groups import load_group, parse_devices
-
-    if (arguments.group is None) == (arguments.device is None):
-        raise ConfigError("give either --device (one or more) or --group with --groups.")
-    if arguments.group is None:
-        return parse_devices(arguments.device, "--device")
-    if arguments.groups is None:
-        raise ConfigError(f"--group {arguments.group} needs --groups FILE.toml.")
-    return load_group(arguments.groups, arguments.group)
 
 
 def _offer(arguments: argparse.Namespace, devices: tuple[DeviceName, ...]) -> Offer:
@@ -181,7 +164,7 @@ def _rollout_state(arguments: argparse.Namespace, file: Path) -> RolloutState:
         raise ConfigError(
             f"this roll-out has ended ({earlier.outcome}), see {file}; --restart begins it anew."
         )
-    devices = _devices(arguments)
+    devices = chosen_devices(arguments)
     offer = _offer(arguments, devices)
     waves = make_waves([str(d) for d in devices], arguments.canary, arguments.then)
     return new_state(offer, arguments.slot, waves)

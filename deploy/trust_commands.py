@@ -62,7 +62,8 @@ def _keygen(arguments: argparse.Namespace) -> int:
     base = arguments.out / arguments.name
     print(f"key id   {key.key_id}")
     print(f"private  {base}{PRIVATE_SUFFIX}   keep it off the devices")
-    print(f"public   {base}{KEY_SUFFIX}   goes into every device's bundle.trusted_keys_dir")
+    print(f"public   {base}{KEY_SUFFIX}   goes into every device's bundle.trusted_keys_dir,")
+    print("         or, for a person who changes products, into its agent.operator_keys_dir")
     if passphrase is None:
         print(f"The private key is not encrypted; {PASSPHRASE_VARIABLE} would do that.")
     return 0

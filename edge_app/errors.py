@@ -13,6 +13,7 @@
     ├── OutboxError          the alarm store cannot be read or written
     ├── DownloadError        a bundle cannot be fetched, for good
     │   └── DownloadCancelled    somebody wants another one, or the agent stops
+    ├── CommandError         a person's order over MQTT is not carried out
     ├── BrokerError          the MQTT broker refuses us
     └── DataError            a workstation's pictures or labels are not usable
 
@@ -82,6 +83,10 @@ class DownloadError(EdgeError):
 
 class DownloadCancelled(DownloadError):
     """A download ended early on purpose; what has arrived is kept for the next time."""
+
+
+class CommandError(EdgeError):
+    """An order on `cmd/{verb}` is refused; nothing has changed."""
 
 
 class BrokerError(EdgeError):

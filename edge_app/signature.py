@@ -168,12 +168,15 @@ def signature_bytes(payload: bytes, signature: bytes, key_id: str) -> bytes:
     return bundle.model_dump_json(by_alias=True).encode()
 
 
-def pae(payload: bytes) -> bytes:
+def pae(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
     """Return DSSE's pre-authentication encoding: the bytes that the signature is over.
+
+    Args:
+        payload_type: ASCII; what is signed as one type never passes as another.
 
     Source: https://github.com/secure-systems-lab/dsse/blob/v1.0.0/protocol.md
     """
-    return b"DSSEv1 %d %s %d " % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload)) + payload
+    return b"DSSEv1 %d %s %d " % (len(payload_type), payload_type.encode(), len(payload)) + payload
 
 
 def verify_signature(text: bytes, trust: TrustPolicy, label: str) -> Signed:

@@ -133,13 +133,22 @@ class Agent:
         _log.info("slot %s: %s brings %s", slot, origin, file.name)
         self._flows[slot].inbox.put(Install(file, origin))
 
-    def select(self, slot: str, product: str, answer: Answered) -> None:
+    def select(
+        self,
+        slot: str,
+        product: str,
+        answer: Answered,
+        is_late: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Have a slot changed over to an installed product.
+
+        Args:
+            is_late: asked when its turn comes; then nobody wants it any more.
 
         Raises:
             KeyError: there is no such slot.
         """
-        self._flows[slot].inbox.put(Select(product, answer))
+        self._flows[slot].inbox.put(Select(product, answer, is_late))
 
     def decide(self, slot: str, promote: bool, answer: Answered) -> None:
         """Pass on a person's word on a compared candidate.

@@ -256,6 +256,10 @@ class SlotFlow:
 
     def _select(self, job: Select) -> None:
         started_s = time.monotonic()
+        if job.is_late():
+            why = "the command expired before its turn came; the slot was busy. Send it again."
+            job.answer(False, f"slot {self.slot} stays as it is: {why}")
+            return
         try:
             candidate = installed_candidate(self._store, self.slot, job.product)
             if candidate.sha256 == self._store.active(self.slot):

@@ -28,10 +28,11 @@ class Install:
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """A changeover to an installed product."""
+    """A changeover to an installed product; one that is late when its turn comes is refused."""
 
     product: str
     answer: Answered
+    is_late: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from queue import Empty
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from edge_app.mqtt.backoff import Backoff
+from edge_app.mqtt.command_messages import CommandAnswer
 from edge_app.mqtt.connection import (
     Acked,
     Connection,
@@ -58,13 +59,22 @@ class PointerSink(Protocol):
         """By now they have been: what was not said stands no more."""
 
 
+class CommandSink(Protocol):
+    """Who takes commands; called in the link's thread."""
+
+    def take(self, verb: str, payload: bytes, is_retained: bool) -> None:
+        """Take what came on `cmd/{verb}`."""
+
+
 class AgentLink:
-    """Keeps a connection, hands pointers on, publishes the newest report of every slot.
+    """Keeps a connection, hands pointers and commands on, publishes the newest report of every
+    slot and every command's answer.
 
     Args:
         settings: the broker, with the agent's own login.
         who: this device.
         sink: takes the pointers.
+        commands: takes people's commands; None: they are not subscribed to.
         version: of this software, for `agent/status`.
         clock_ns: wall clock, ns since the epoch.
         random_unit: numbers in [0, 1) for the back-off.
@@ -81,9 +91,12 @@ class AgentLink:
         version: str = "",
         clock_ns: Callable[[], int] = time.time_ns,
         random_unit: Callable[[], float] = random.random,
+        commands: CommandSink | None = None,
     ) -> None:
         self._settings = settings
         self._topics = Topics(who)
+        self._commands = commands
+        self._answers: SimpleQueue[CommandAnswer] = SimpleQueue()
         self._client_id = settings.client_id or f"agent-{who.site}-{who.line}-{who.device}"
         self._sink = sink
         self._version = version
@@ -117,6 +130,11 @@ class AgentLink:
     def publish(self, report: Reported) -> None:
         """Publish a report, retained; without a connection the newest one waits for it."""
         self._retained.set(self._topics.reported(report.slot), report)
+        self._wake()
+
+    def answer(self, answer: CommandAnswer) -> None:
+        """Publish what became of a command; without a connection it waits for the next one."""
+        self._answers.put(answer)
         self._wake()
 
     def _wake(self) -> None:
@@ -177,7 +195,7 @@ class AgentLink:
         self._is_settled = False
         self._retained.say_all_again()
         self._sink.connected()
-        connection.subscribe(self._topics.desired("+"))
+        connection.subscribe(*self._filters())
         while not self._stopping.is_set():
             self._publish_changed(connection)
             lost = self._take_events(connection)
@@ -190,6 +208,10 @@ class AgentLink:
         self._say_goodbye(connection)
         return None
 
+    def _filters(self) -> tuple[str, ...]:
+        commands = () if self._commands is None else (self._topics.command("+"),)
+        return (self._topics.desired("+"), *commands)
+
     def _say_goodbye(self, connection: Connection) -> None:
         self._say_status("stopped")
         self._publish_changed(connection)
@@ -201,6 +223,9 @@ class AgentLink:
     def _publish_changed(self, connection: Connection) -> None:
         for topic, payload in self._retained.take_changed():
             self._unacked[connection.publish(topic, payload, retain=True)] = topic
+        while not self._answers.empty():
+            topic, payload = self._topics.agent_answer, self._answers.get().payload()
+            self._unacked[connection.publish(topic, payload)] = topic
 
     def _take_events(self, connection: Connection) -> str | None:
         """Wait for something to happen and take all of it; return why the connection is lost."""
@@ -223,10 +248,17 @@ class AgentLink:
         elif isinstance(event, SubscriptionRefused):
             self._is_refused = True
             self._note_trouble(
-                f"subscription refused: {event.text} ({self._topics.desired('+')}); {_ACL_ADVICE}"
+                f"subscription refused: {event.text} ({', '.join(self._filters())}); {_ACL_ADVICE}"
             )
         elif isinstance(event, Received) and not self._stopping.is_set():
-            self._sink.want(event.topic.split("/")[-2], event.payload)
+            self._hand_on(event)
+
+    def _hand_on(self, event: Received) -> None:
+        *_, level, last = event.topic.split("/")
+        if last == "desired":
+            self._sink.want(level, event.payload)
+        elif self._commands is not None:
+            self._commands.take(last, event.payload, event.is_retained)
 
     # -- saying how it stands -------------------------------------------------------------------
 

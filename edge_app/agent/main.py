@@ -44,7 +44,7 @@ def run_agent(config: AppConfig, stop: threading.Event) -> int:
             side.report(reported)
 
     agent = make_agent(config, store, report, stop)
-    told.append(push_side(config, store, agent.install))
+    told.append(push_side(config, store, agent.install, agent.select))
     try:
         for side in told:
             side.start()

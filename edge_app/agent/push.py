@@ -1,11 +1,16 @@
-"""The agent's side of a push, put together: link, puller, downloader."""
+"""The agent's side of the broker, put together: link, puller, downloader, commands."""
 
 from __future__ import annotations
 
+import functools
 import ssl
+import time
 from dataclasses import replace
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 
+from edge_app.agent.command_desk import CommandDesk, Orders, SelectSlot
+from edge_app.agent.command_journal import CommandJournal
 from edge_app.agent.download import Downloader
 from edge_app.agent.download_rules import DownloadRules
 from edge_app.agent.link import AgentLink
@@ -14,9 +19,11 @@ from edge_app.agent.puller import Installer, Puller
 from edge_app.agent.store import Store
 from edge_app.config_model import AppConfig
 from edge_app.errors import ConfigError
+from edge_app.mqtt.command_messages import CommandAnswer
 from edge_app.mqtt.deploy_messages import Reported
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.topics import DeviceName
+from edge_app.trust import load_trust
 
 
 class PushSide:
@@ -27,6 +34,7 @@ class PushSide:
         downloader: fetches into `store.incoming`.
         slots: this device's slots.
         install: `Agent.install`.
+        orders: lets people change slots over by signed commands; None: no commands are taken.
     """
 
     def __init__(
@@ -37,6 +45,7 @@ class PushSide:
         downloader: Downloader,
         slots: tuple[str, ...],
         install: Installer,
+        orders: Orders | None = None,
     ) -> None:
         self._puller = Puller(
             downloader,
@@ -46,8 +55,14 @@ class PushSide:
             publish=self._publish,
             shelf=store,
         )
+        desk = None
+        if orders is not None:
+            journal = CommandJournal(store.root / "state", lambda: datetime.now(timezone.utc))
+            desk = CommandDesk(orders, who, journal, slots, self._answer, time.time_ns)
         self._link = (
-            AgentLink(settings, who, self._puller, _version()) if settings is not None else None
+            AgentLink(settings, who, self._puller, _version(), commands=desk)
+            if settings is not None
+            else None
         )
 
     def start(self) -> None:
@@ -70,12 +85,16 @@ class PushSide:
         if self._link is not None:
             self._link.publish(report)
 
+    def _answer(self, answer: CommandAnswer) -> None:
+        if self._link is not None:
+            self._link.answer(answer)
 
-def push_side(config: AppConfig, store: Store, install: Installer) -> PushSide:
+
+def push_side(config: AppConfig, store: Store, install: Installer, select: SelectSlot) -> PushSide:
     """Return the push side that a configuration describes.
 
     Raises:
-        ConfigError: `[download] ca_file` cannot be used.
+        ConfigError: `[download] ca_file` cannot be used, or the operators' keys cannot be read.
     """
     rules = DownloadRules(
         allowed_hosts=config.download.allowed_hosts,
@@ -92,7 +111,16 @@ def push_side(config: AppConfig, store: Store, install: Installer) -> PushSide:
         Downloader(store.incoming, rules, _tls(config)),
         config.slot_names,
         install,
+        _orders(config, select),
     )
+
+
+def _orders(config: AppConfig, select: SelectSlot) -> Orders | None:
+    folder = config.agent.operator_keys_dir
+    if folder is None:
+        return None
+    load_trust(folder)  # a mistake in the folder is told at the start, not at the first command
+    return Orders(select, functools.partial(load_trust, folder))
 
 
 def agent_settings(config: AppConfig) -> MqttSettings:

@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_app.mqtt.command_messages import Command, CommandAnswer
 from edge_app.mqtt.deploy_messages import AgentStatus, Desired, Reported
 from edge_app.mqtt.messages import (
     SCHEMA_VERSION,
@@ -75,6 +76,16 @@ CHANNELS = (
         "Written by the workstation: the bundle that a slot shall have.",
         is_ours=False,
     ),
+    Channel(
+        "select_product",
+        "cmd/select_product",
+        Command,
+        1,
+        False,
+        "Written by people: a signed order to judge another installed product.",
+        is_ours=False,
+    ),
+    Channel("answer", "agent/answer", CommandAnswer, 1, False, "What became of a command."),
 )
 
 

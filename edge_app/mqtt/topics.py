@@ -107,6 +107,15 @@ class Topics:
     def agent_status(self) -> str:
         return f"{self.who.root}/agent/status"
 
+    @property
+    def agent_answer(self) -> str:
+        """What became of a command."""
+        return f"{self.who.root}/agent/answer"
+
+    def command(self, verb: str) -> str:
+        """Written by people; `+` for a verb is the filter for all of them."""
+        return f"{self.who.root}/cmd/{verb}"
+
     def desired(self, slot: str) -> str:
         """Written by the workstation; `+` for a slot is the filter for all of them."""
         return f"{self.who.root}/deploy/{slot}/desired"

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from alerts import WHO, as_draft, bad_part, draft, gap_event
+from commands import command
 from jsonschema import Draft202012Validator, ValidationError
 
+from edge_app.mqtt.command_messages import CommandAnswer
 from edge_app.mqtt.deploy_messages import AgentStatus, Desired, Disagreement, Reported
 from edge_app.mqtt.messages import (
     Alert,
@@ -100,6 +102,21 @@ def sample_messages() -> dict[str, list[Message]]:
                 url="https://station.plant/screws-3.bundle",
             )
         ],
+        "select_product": [command(WHO, "screws")],
+        "answer": [
+            CommandAnswer(
+                verb="select_product",
+                is_done=True,
+                text="slot main judges screws (64 ms)",
+                command_sha256="0" * 64,
+                slot="main",
+                product="screws",
+                at=NOW,
+            ),
+            CommandAnswer(
+                verb="stop", is_done=False, text="no such verb", command_sha256="0" * 64, at=NOW
+            ),
+        ],
     }
 
 
@@ -128,6 +145,15 @@ def test_messages_keep_to_their_schema(name: str) -> None:
     Draft202012Validator.check_schema(schema_of(name))
     for message in sample_messages()[name]:
         Draft202012Validator(schema_of(name)).validate(json.loads(message.payload()))
+
+
+def test_the_order_inside_a_command_keeps_to_its_own_schema() -> None:
+    """What is signed is JSON text, and the command's schema says which."""
+    order = schema_of("select_product")["properties"]["order"]
+    assert order["contentMediaType"] == "application/json"
+    Draft202012Validator.check_schema(order["contentSchema"])
+    given = command(WHO, "screws", slot="second")
+    Draft202012Validator(order["contentSchema"]).validate(json.loads(given.order))
 
 
 @pytest.mark.parametrize("field", ["seq", "message_id", "captured_at", "replayed", "model"])

@@ -1,0 +1,51 @@
+"""From a wish to a signed command for one device."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from edge_app.mqtt.command_messages import COMMAND_TYPE, Command, SelectProduct
+from edge_app.mqtt.timestamps import rfc3339, uuid7
+from edge_app.mqtt.topics import DeviceName
+from edge_app.signature import pae
+from edge_app.trust import key_id_of
+
+
+def select_command(
+    product: str,
+    slot: str,
+    device: DeviceName,
+    key: ec.EllipticCurvePrivateKey,
+    now_ns: int,
+    life_s: float,
+) -> Command:
+    """Return the command that has one device judge another installed product.
+
+    Args:
+        key: the operator's.
+        now_ns: wall clock, ns since the epoch.
+        life_s: then the device refuses it, even if it waited behind another order.
+    """
+    order = SelectProduct(
+        command_id=uuid7(now_ns, secrets.randbits),
+        device=str(device),
+        slot=slot,
+        product=product,
+        issued_at=rfc3339(now_ns),
+        expires_at=rfc3339(now_ns + round(life_s * 1e9)),
+    )
+    return sign_order(order.model_dump_json(), key)
+
+
+def sign_order(order: str, key: ec.EllipticCurvePrivateKey) -> Command:
+    """Return an order's text with the operator's signature over it."""
+    signature = key.sign(pae(order.encode(), COMMAND_TYPE), ec.ECDSA(hashes.SHA256()))
+    return Command(
+        order=order,
+        key_id=key_id_of(key.public_key()),
+        signature=base64.b64encode(signature).decode("ascii"),
+    )

@@ -1,0 +1,133 @@
+"""`edge-deploy select`: change devices over to another installed product, and say what they did."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.broker_options import add_broker_options, broker_settings
+from deploy.target import add_devices, chosen_devices
+from edge_app.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge_app.mqtt.command_messages import Command, CommandAnswer
+    from edge_app.mqtt.topics import DeviceName
+
+DEFAULT_TIMEOUT_S = 30.0
+MAX_TIMEOUT_S = 600.0
+"""A device takes no command that is valid for longer."""
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def add_select_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `select` to `edge-deploy`."""
+    select = commands.add_parser("select", help="judge another installed product from now on")
+    select.add_argument("product", metavar="PRODUCT")
+    add_broker_options(select)
+    add_devices(select)
+    select.add_argument("--key", type=Path, required=True, metavar="FILE.key", help="an operator's")
+    select.add_argument("--passphrase-file", type=Path, metavar="FILE", help="of the key")
+    select.add_argument(
+        "--timeout-s",
+        type=float,
+        default=DEFAULT_TIMEOUT_S,
+        metavar="S",
+        help="the command's life: later no device carries it out; default: %(default)g",
+    )
+    select.set_defaults(work=_select)
+
+
+def _select(arguments: argparse.Namespace) -> int:
+    from deploy.fleet_link import FleetLink
+    from deploy.keys import load_private_key, read_passphrase
+    from deploy.order import select_command
+    from edge_app.mqtt.topics import Topics
+
+    if not 0 < arguments.timeout_s <= MAX_TIMEOUT_S:
+        raise ConfigError(
+            f"--timeout-s {arguments.timeout_s:g}: expected more than 0, at most {MAX_TIMEOUT_S:g}."
+        )
+    devices = chosen_devices(arguments)
+    key = load_private_key(arguments.key, read_passphrase(arguments.passphrase_file, os.environ))
+    answers = Answers()
+    filters = [
+        topic
+        for device in devices
+        for topic in (Topics(device).agent_answer, Topics(device).command("select_product"))
+    ]
+    link = FleetLink(broker_settings(arguments), filters, answers.take, _say)
+    try:
+        for device in devices:
+            command = select_command(
+                arguments.product, arguments.slot, device, key, time.time_ns(), arguments.timeout_s
+            )
+            answers.expect(device, command)
+            topic = Topics(device).command("select_product")
+            link.publish(topic, command.payload(), retain=False)
+        end_s = time.monotonic() + arguments.timeout_s
+        while answers.missing and time.monotonic() < end_s:
+            link.pump(0.05)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    finally:
+        link.close()
+    return answers.conclude()
+
+
+class Answers:
+    """Which devices were asked, and what they have answered."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, DeviceName] = {}
+        self._failed = 0
+
+    @property
+    def missing(self) -> bool:
+        """Whether a device has not answered yet."""
+        return bool(self._asked)
+
+    def expect(self, device: DeviceName, command: Command) -> None:
+        """Wait for a device's answer to this very command."""
+        self._asked[hashlib.sha256(command.payload()).hexdigest()] = device
+
+    def take(self, topic: str, payload: bytes) -> None:
+        """Take a message; prints it if it is an answer to one of our commands."""
+        answer = _answer(topic, payload)
+        device = self._asked.pop(answer.command_sha256, None) if answer is not None else None
+        if answer is None or device is None:
+            return
+        self._failed += not answer.is_done
+        _say(f"{device}: {answer.text}")
+
+    def conclude(self) -> int:
+        """Name the devices that did not answer; return the exit code."""
+        for device in self._asked.values():
+            _say(
+                f"{device}: no answer. Is it there (edge-deploy status), does its [agent] name "
+                "operator_keys_dir, and does the broker's ACL let its agent read cmd/+ and write "
+                "agent/answer?"
+            )
+        return EXIT_FAILED if self._failed or self._asked else 0
+
+
+def _answer(topic: str, payload: bytes) -> CommandAnswer | None:
+    from pydantic import ValidationError
+
+    from edge_app.mqtt.command_messages import CommandAnswer
+
+    if not topic.endswith("/agent/answer"):
+        return None
+    try:
+        return CommandAnswer.model_validate_json(payload)
+    except ValidationError:
+        return None  # of a newer version, or of somebody who is no agent
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,139 @@
+"""Takes what people order over MQTT, and sees that every command is answered.
+
+command → retained? → signature, device, time → taken before? → the slot's thread → answer
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Protocol
+
+from edge_app.agent.command_journal import CommandJournal
+from edge_app.agent.command_rules import read_command
+from edge_app.agent.inbox import Answered
+from edge_app.errors import CommandError, EdgeError
+from edge_app.mqtt.command_messages import CommandAnswer, SelectProduct
+from edge_app.mqtt.timestamps import epoch_ns, rfc3339
+from edge_app.mqtt.topics import DeviceName
+from edge_app.trust import TrustPolicy
+
+VERB = "select_product"
+MAX_VERB_CHARS = 64
+
+_log = logging.getLogger(__name__)
+
+
+class SelectSlot(Protocol):
+    """What the agent offers: a changeover. Returns at once; `answer` is told how it went."""
+
+    def __call__(
+        self, slot: str, product: str, answer: Answered, is_late: Callable[[], bool]
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What lets a device take commands.
+
+    Attributes:
+        select: `Agent.select`.
+        operators: reads the operators' keys, anew for every command: a revoked one counts at once.
+    """
+
+    select: SelectSlot
+    operators: Callable[[], TrustPolicy]
+
+
+class CommandDesk:
+    """Checks commands and hands them to the agent. `take` is called by one thread.
+
+    Args:
+        slots: this device's slots.
+        answer: publishes; called from any thread.
+        now_ns: wall clock, ns since the epoch.
+    """
+
+    def __init__(
+        self,
+        orders: Orders,
+        device: DeviceName,
+        journal: CommandJournal,
+        slots: Collection[str],
+        answer: Callable[[CommandAnswer], None],
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._orders, self._device, self._journal = orders, device, journal
+        self._slots, self._publish, self._now_ns = tuple(slots), answer, now_ns
+
+    def take(self, verb: str, payload: bytes, is_retained: bool) -> None:
+        """Take what stands on `cmd/{verb}`; an empty payload only clears a retained command."""
+        if not payload:
+            return
+        answer = _Answer(verb[:MAX_VERB_CHARS], hashlib.sha256(payload).hexdigest(), self._say)
+        try:
+            _check_topic(verb, is_retained)
+            order = read_command(payload, self._orders.operators(), self._device, self._now())
+            answer.order = order
+            end_ns = epoch_ns(order.expires_at)
+            self._journal.take(order.command_id, _utc(end_ns))
+            self._check_slot(order.slot)
+        except EdgeError as error:  # a ConfigError: the operators' keys cannot be read
+            answer(False, str(error))
+            return
+        _log.info("slot %s: a command asks for %s", order.slot, order.product)
+        self._orders.select(
+            order.slot, order.product, answer, is_late=lambda: self._now_ns() >= end_ns
+        )
+
+    def _check_slot(self, slot: str) -> None:
+        if slot not in self._slots:
+            known = ", ".join(self._slots)
+            raise CommandError(f"Command refused: there is no slot {slot!r}; there are: {known}.")
+
+    def _say(self, answer: _Answer, is_done: bool, text: str) -> None:
+        _log.log(logging.INFO if is_done else logging.WARNING, "cmd/%s: %s", answer.verb, text)
+        self._publish(
+            CommandAnswer(
+                verb=answer.verb,
+                is_done=is_done,
+                text=text,
+                command_sha256=answer.command_sha256,
+                slot=answer.order.slot if answer.order else None,
+                product=answer.order.product if answer.order else None,
+                at=rfc3339(self._now_ns()),
+            )
+        )
+
+    def _now(self) -> datetime:
+        return _utc(self._now_ns())
+
+
+@dataclass(slots=True)
+class _Answer:
+    """Answers one command; `order` is known once a key has vouched for it."""
+
+    verb: str
+    command_sha256: str
+    say: Callable[[_Answer, bool, str], None]
+    order: SelectProduct | None = None
+
+    def __call__(self, is_done: bool, text: str) -> None:
+        self.say(self, is_done, text)
+
+
+def _check_topic(verb: str, is_retained: bool) -> None:
+    if verb != VERB:
+        raise CommandError(f"Command refused: there is no such verb; there is cmd/{VERB}.")
+    if is_retained:
+        raise CommandError(
+            "Command refused: it stood retained on the broker, so it may be a stale one. Clear "
+            f"cmd/{VERB} and send the command without retain."
+        )
+
+
+def _utc(at_ns: int) -> datetime:
+    return datetime.fromtimestamp(at_ns / 1e9, tz=timezone.utc)

@@ -1,0 +1,76 @@
+"""Which commands were carried out, kept on disk until they have expired: each is taken once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from edge_app.agent.steps import perform, write_durably
+from edge_app.errors import CommandError
+
+MAX_REMEMBERED = 1000
+"""Within ten minutes; more is no person at work but a machine gone wild."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Taken(BaseModel):
+    """Command id → when it expires."""
+
+    commands: dict[str, datetime] = {}
+
+
+class CommandJournal:
+    """Remembers commands. Not thread-safe.
+
+    Args:
+        folder: the store's `state` folder; the agent alone writes there.
+        now: wall clock, with a time zone.
+    """
+
+    def __init__(self, folder: Path, now: Callable[[], datetime]) -> None:
+        self._file = folder / "commands.json"
+        self._now = now
+        self._taken = self._read()
+
+    def take(self, command_id: str, expires_at: datetime) -> None:
+        """Remember a command before it is carried out.
+
+        Raises:
+            CommandError: it was taken before, or cannot be remembered.
+        """
+        now = self._now()
+        live = {known: end for known, end in self._taken.items() if end > now}
+        if command_id in live:
+            raise CommandError(
+                "Command refused: the device took it before; it was sent twice, or replayed."
+            )
+        if len(live) >= MAX_REMEMBERED:
+            raise CommandError(
+                f"Command refused: {MAX_REMEMBERED} commands came within ten minutes. Stop what "
+                "sends them."
+            )
+        live[command_id] = expires_at.astimezone(timezone.utc)
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            text = _Taken(commands=live).model_dump_json()
+            write_durably(perform, self._file, text.encode())
+        except OSError as error:
+            raise CommandError(
+                f"Command refused: {self._file} cannot be written ({error.strerror}), so it could "
+                "be replayed. Free some space; on the device `edge-app slots select` still works."
+            ) from error
+        self._taken = live
+
+    def _read(self) -> dict[str, datetime]:
+        try:
+            return _Taken.model_validate_json(self._file.read_bytes()).commands
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValidationError) as error:
+            _log.warning("%s starts anew, it cannot be read: %s", self._file, error)
+            return {}

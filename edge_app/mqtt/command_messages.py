@@ -1,0 +1,64 @@
+"""What people order over MQTT on `cmd/{verb}`, and what the agent answers.
+
+An order is signed as the text it stands in: whoever verifies it compares bytes and parses only
+what an operator's key vouches for.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from edge_app.mqtt.deploy_messages import Product
+from edge_app.mqtt.message_base import Body, Message, Rfc3339, Sha256, Uuid7
+
+COMMAND_TYPE: Final = "application/vnd.cropliq.command+json"
+"""The payload type under DSSE's pre-authentication encoding: no bundle's signature fits."""
+
+MAX_ORDER_CHARS = 4096
+SlotName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class SelectProduct(Body):
+    """The order inside a command on `cmd/select_product`: judge another installed product."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    verb: Literal["select_product"] = "select_product"
+    command_id: Uuid7 = Field(description="new for every command: the device takes each one once")
+    device: str = Field(description="SITE/LINE/DEVICE: no other device takes it")
+    slot: SlotName = "main"
+    product: Product
+    issued_at: Rfc3339
+    expires_at: Rfc3339 = Field(description="at most ten minutes after issued_at")
+
+
+class Command(Message):
+    """`cmd/{verb}`: an order and an operator's signature over it. Never retained."""
+
+    order: str = Field(
+        max_length=MAX_ORDER_CHARS,
+        description="the order as JSON text, exactly as it was signed",
+        json_schema_extra={
+            "contentMediaType": "application/json",
+            "contentSchema": SelectProduct.model_json_schema(mode="serialization"),
+        },
+    )
+    key_id: Sha256 = Field(description="of the operator's public key")
+    signature: str = Field(
+        max_length=256,
+        description=f"base64 of ECDSA P-256 with SHA-256 over DSSE's encoding of {COMMAND_TYPE}",
+    )
+
+
+class CommandAnswer(Message):
+    """`agent/answer`: what became of a command."""
+
+    verb: str
+    is_done: bool
+    text: str = Field(description="what was done, or why nothing was")
+    command_sha256: Sha256 = Field(description="of the command's bytes: which one is answered")
+    slot: str | None = Field(default=None, description="null: no operator's key vouched for it")
+    product: str | None = None
+    at: Rfc3339

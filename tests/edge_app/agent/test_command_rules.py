@@ -1,0 +1,195 @@
+"""Which commands a device takes: every wrong one is refused in words."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alerts import WHO
+from commands import command, operator
+from signing import Signer, trusting
+
+from edge_app.agent.command_journal import MAX_REMEMBERED, CommandJournal
+from edge_app.agent.command_rules import MAX_COMMAND_BYTES, read_command
+from edge_app.errors import CommandError
+from edge_app.mqtt.command_messages import Command
+from edge_app.mqtt.topics import DeviceName
+from edge_app.trust import TrustPolicy
+
+STRANGER = Signer("stranger")
+OTHER = DeviceName("graz", "line-2", "press-4")
+ID = "01990000-0000-7000-8000-000000000001"
+
+
+def now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def refusal(payload: bytes, trust: TrustPolicy | None = None, at: datetime | None = None) -> str:
+    """Return why a command is refused."""
+    with pytest.raises(CommandError) as error:
+        read_command(payload, trust or trusting(operator().public()), WHO, at or now())
+    return str(error.value)
+
+
+def test_an_operators_command_is_taken() -> None:
+    """Signed, for this device, in time: the order comes out as it was given."""
+    given = command(WHO, "beta", slot="second")
+    order = read_command(given.payload(), trusting(operator().public()), WHO, now())
+    assert (order.product, order.slot, order.verb) == ("beta", "second", "select_product")
+
+
+@pytest.mark.parametrize(
+    ("payload", "why"),
+    [
+        (b"beta", "Command refused: it: Invalid JSON"),
+        (b"{}", "Command refused: order: Field required"),
+        (b"[" * (MAX_COMMAND_BYTES + 1), f"Command refused: longer than {MAX_COMMAND_BYTES}"),
+        (b'{"order": "{}", "key_id": "x", "signature": ""}', "Command refused: key_id: "),
+    ],
+    ids=["no JSON", "nothing in it", "endless", "no key id"],
+)
+def test_what_is_no_command_is_refused(payload: bytes, why: str) -> None:
+    """Broken and hostile payloads are named for what they are."""
+    assert refusal(payload).startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"product": "a/b"}, "product: String should match pattern"),
+        ({"product": ""}, "product: String should match pattern"),
+        ({"slot": ""}, "slot: String should have at least 1"),
+        ({"command_id": "1"}, "command_id: String should match pattern"),
+        ({"verb": "format_disk"}, "verb: Input should be 'select_product'"),
+        ({"expires_at": "tomorrow"}, "expires_at: String should match pattern"),
+        ({"issued_at": "9999-99-99T99:99:99.999999999Z"}, "is no time"),
+        ({"device": str(OTHER)}, f"it is for {OTHER}, this device is {WHO}"),
+    ],
+)
+def test_a_signed_order_with_an_impossible_entry_is_refused(
+    changed: dict[str, Any], why: str
+) -> None:
+    """An operator's key vouches for who asks, not for what is asked."""
+    assert why in refusal(command(WHO, **{"product": "beta", **changed}).payload())
+
+
+def test_an_order_with_more_in_it_than_this_version_knows_is_refused() -> None:
+    """What a newer version means by a further entry is not left out in silence."""
+    from deploy.order import sign_order
+
+    text = json.dumps(json.loads(command(WHO, "beta").order) | {"also": "stop the line"})
+    assert "also: Extra inputs" in refusal(sign_order(text, operator().key).payload())
+
+
+def test_a_strangers_command_is_refused() -> None:
+    """The message names the keys that count."""
+    why = refusal(command(WHO, "beta", by=STRANGER).payload())
+    assert "which is no operator's here. Operators: operator (" in why
+
+
+def test_a_revoked_operators_command_is_refused() -> None:
+    """A key on the list counts no more, though its file is still there."""
+    trust = trusting(operator().public(), revoked=[operator().key_id])
+    assert "the revoked key" in refusal(command(WHO, "beta").payload(), trust)
+
+
+def test_an_expired_operators_command_is_refused() -> None:
+    """A key's last day is its last day."""
+    trust = trusting(operator().public(now() - timedelta(days=1)))
+    assert "the key operator expired on" in refusal(command(WHO, "beta").payload(), trust)
+
+
+@pytest.mark.parametrize("entry", ["product", "slot", "device"])
+def test_an_altered_order_is_refused(entry: str) -> None:
+    """One changed entry under an honest signature."""
+    given = command(OTHER, "beta")
+    forged = json.loads(given.order) | {entry: str(WHO) if entry == "device" else "alpha"}
+    altered = given.model_copy(update={"order": json.dumps(forged)})
+    assert "its signature is not the one of key operator" in refusal(altered.payload())
+
+
+@pytest.mark.parametrize("signature", ["", "no base64!", "AAAA"])
+def test_a_command_without_its_signature_is_refused(signature: str) -> None:
+    """Missing, damaged or made-up signatures."""
+    given = command(WHO, "beta").model_copy(update={"signature": signature})
+    assert "its signature is" in refusal(given.payload())
+
+
+def test_a_bundles_signature_does_not_pass_as_a_command() -> None:
+    """The same key over the same text, but as a bundle's list of files."""
+    import base64
+
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from edge_app.signature import pae
+
+    given = command(WHO, "beta")
+    as_bundle = operator().key.sign(pae(given.order.encode()), ec.ECDSA(hashes.SHA256()))
+    forged = given.model_copy(update={"signature": base64.b64encode(as_bundle).decode()})
+    assert "its signature is not the one" in refusal(forged.payload())
+
+
+@pytest.mark.parametrize(
+    ("age_s", "life_s", "why"),
+    [
+        (61, 60, "it expired at"),
+        (3600, 7200, "it is valid for 2:00:00, at most 0:10:00 may be"),
+        (-120, 60, "which is still to come"),
+        (0, -5, "it expired at"),
+    ],
+    ids=["stale", "valid too long", "from the future", "born expired"],
+)
+def test_a_command_out_of_its_time_is_refused(age_s: float, life_s: float, why: str) -> None:
+    """Stale commands, and such as could be kept for later."""
+    assert why in refusal(command(WHO, "beta", age_s=age_s, life_s=life_s).payload())
+
+
+def test_each_command_is_taken_once(tmp_path: Path) -> None:
+    """A second one of the same id is refused, also after a restart; once expired it is forgotten
+    (its expiry refuses it from then on)."""
+    clock = [now()]
+    journal = CommandJournal(tmp_path / "state", lambda: clock[0])
+    journal.take(ID, clock[0] + timedelta(seconds=60))
+    for again in (journal, CommandJournal(tmp_path / "state", lambda: clock[0])):
+        with pytest.raises(CommandError, match="took it before"):
+            again.take(ID, clock[0] + timedelta(seconds=60))
+    clock[0] += timedelta(seconds=61)
+    journal.take(ID, clock[0] + timedelta(seconds=60))
+
+
+def test_a_machine_gone_wild_is_stopped(tmp_path: Path) -> None:
+    """The memory of commands does not grow without end: beyond it they are refused."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    end = now() + timedelta(minutes=5)
+    known = {f"{number:08d}": end.isoformat() for number in range(MAX_REMEMBERED)}
+    (folder / "commands.json").write_text(json.dumps({"commands": known}))
+    with pytest.raises(CommandError, match="Stop what sends them"):
+        CommandJournal(folder, now).take(ID, end)
+
+
+def test_a_command_that_cannot_be_remembered_is_refused(tmp_path: Path) -> None:
+    """Without its memory on disk it could be replayed."""
+    (tmp_path / "state").write_text("no folder")
+    with pytest.raises(CommandError, match="so it could be replayed"):
+        CommandJournal(tmp_path / "state", now).take(ID, now() + timedelta(seconds=9))
+
+
+def test_an_unreadable_memory_starts_anew_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A damaged file does not stop changeovers."""
+    (tmp_path / "commands.json").write_text("{")
+    CommandJournal(tmp_path, now).take(ID, now() + timedelta(seconds=9))
+    assert "starts anew" in caplog.text
+
+
+def test_a_command_reads_back_as_it_was_sent() -> None:
+    """The order's text, which is what was signed, survives the message unchanged."""
+    given = command(WHO, "beta")
+    assert Command.model_validate_json(given.payload()).order == given.order

@@ -23,7 +23,7 @@ def driver_of(url: str) -> IsolatedDriver:
     Raises:
         ConfigError: as `from_url`.
     """
-    settings = settings_of(parse_source_url(url))
+    settings = settings_of(parse_source_url(url), has_features=True)
     return IsolatedDriver(
         url,
         "edge_app.cameras.drivers.basler",

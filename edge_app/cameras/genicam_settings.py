@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 from edge_app.cameras.pixel_format import PIXEL_FORMATS
@@ -41,6 +42,7 @@ class GenicamSettings:
         pixel_format: a name of PIXEL_FORMATS.
         trigger: off (free run), software, interval, or the camera's input, e.g. Line1.
         interval_s: seconds between two triggers (interval).
+        features_file: pylon's own (.pfs), written into the camera before all else.
     """
 
     device: str
@@ -51,6 +53,7 @@ class GenicamSettings:
     pixel_format: str | None = None
     trigger: str = "off"
     interval_s: float = 0.0
+    features_file: str | None = None
 
     @property
     def is_fired(self) -> bool:
@@ -79,13 +82,16 @@ class GenicamSettings:
         return cls(**fields)  # type: ignore[arg-type]
 
 
-def settings_of(source: SourceUrl) -> GenicamSettings:
+def settings_of(source: SourceUrl, has_features: bool = False) -> GenicamSettings:
     """Return the settings in an address's options.
+
+    Args:
+        has_features: the driver reads feature files.
 
     Raises:
         ConfigError: an unknown option, or a value outside what is understood.
     """
-    source.allow_options(OPTIONS)
+    source.allow_options((*OPTIONS, "features") if has_features else OPTIONS)
     trigger = _trigger(source)
     if (trigger == "interval") != ("interval_s" in source.options):
         raise ConfigError(
@@ -101,6 +107,7 @@ def settings_of(source: SourceUrl) -> GenicamSettings:
         pixel_format=_pixel_format(source),
         trigger=trigger,
         interval_s=_positive(source, "interval_s") or 0.0,
+        features_file=_features(source),
     )
 
 
@@ -135,6 +142,16 @@ def _region(source: SourceUrl) -> RegionXywh | None:
         )
     x, y, w, h = (int(number) for number in text.split(","))
     return x, y, w, h
+
+
+def _features(source: SourceUrl) -> str | None:
+    file = source.options.get("features")
+    if file is not None and not (Path(file).is_absolute() and Path(file).is_file()):
+        raise ConfigError(
+            f"Camera {source.url!r}: features must be the whole path of an existing file, as "
+            f"pylon Viewer saves it, e.g. features=/etc/cropliq-edge/cam1.pfs, got {file!r}."
+        )
+    return file
 
 
 def _pixel_format(source: SourceUrl) -> str | None:

@@ -42,7 +42,7 @@ class BaslerSource:
         except genicam.GenericException as error:
             raise CameraUnavailable(
                 f"Basler camera {self._settings.device or '(first)'} cannot be opened: "
-                f"{error.GetDescription()} Another program may hold it."
+                f"{_said(error)}. Another program may hold it."
             ) from error
         self._apply()
         self._camera.StartGrabbing(pylon.GrabStrategy_OneByOne)
@@ -54,8 +54,7 @@ class BaslerSource:
         try:
             result = camera.RetrieveResult(round(timeout_s * 1e3), pylon.TimeoutHandling_Return)
         except self._genicam.GenericException as error:
-            text = f"The Basler camera failed: {error.GetDescription()}"
-            raise CameraUnavailable(text) from error
+            raise CameraUnavailable(f"The Basler camera failed: {_said(error)}") from error
         if not result.IsValid():
             raise FrameTimeout("pylon had no frame in time")
         try:
@@ -73,7 +72,7 @@ class BaslerSource:
             self._camera.ExecuteSoftwareTrigger()
         except self._genicam.GenericException as error:
             raise CameraUnavailable(
-                f"The Basler camera takes no trigger: {error.GetDescription()}"
+                f"The Basler camera takes no trigger: {_said(error)}"
             ) from error
 
     def close(self) -> None:
@@ -111,6 +110,8 @@ class BaslerSource:
     def _apply(self) -> None:
         """Write the settings into the camera."""
         wish = self._settings
+        if wish.features_file is not None:
+            self._load_features(wish.features_file)
         if wish.pixel_format is not None:
             self._set("pixel_format", self._name_here(wish.pixel_format), "PixelFormat")
         if wish.region_xywh is not None:
@@ -133,6 +134,16 @@ class BaslerSource:
         if self._genicam.IsReadable(ticks) and ticks.GetValue():
             self._ns_per_tick = 1e9 / ticks.GetValue()
 
+    def _load_features(self, file: str) -> None:
+        """Write a feature file into the camera, every value checked by reading it back."""
+        try:
+            self._pylon.FeaturePersistence.Load(file, self._camera.GetNodeMap(), True)
+        except self._genicam.GenericException as error:
+            raise CameraUnavailable(
+                f"The Basler camera does not take the feature file {file}: {_said(error)}. "
+                "Save it anew with pylon Viewer, from this very model."
+            ) from error
+
     def _name_here(self, pixel_format: str) -> str:
         """Return what this camera calls a format."""
         older = _PYLON_NAMES.get(pixel_format, pixel_format)
@@ -153,15 +164,19 @@ class BaslerSource:
                 is_integer = isinstance(node, self._genicam.IInteger)
                 node.SetValue(round(value) if is_integer and isinstance(value, float) else value)
             except (self._genicam.GenericException, TypeError) as error:
-                text = error.GetDescription() if hasattr(error, "GetDescription") else str(error)
                 raise CameraUnavailable(
-                    f"The Basler camera refuses {option} = {value!r}: {text}"
+                    f"The Basler camera refuses {option} = {value!r}: {_said(error)}"
                 ) from error
             return
         raise CameraUnavailable(
             f"The Basler camera cannot set {option}: it has no writable {' or '.join(nodes)}. "
             "Leave the option out."
         )
+
+
+def _said(error: Exception) -> str:
+    """Return what pylon says, without where in its own code it says so."""
+    return str(error).partition(" : ")[0].rstrip(" .")
 
 
 def make_source(settings: Settings) -> BaslerSource:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundles import write_pictures
 from system_packages import missing, missing_extra
 
 from edge_app.cameras.basler import driver_of, from_url
 from edge_app.cameras.grabber import CameraState, Grabber, Unjudged
 from edge_app.cameras.isolation.camera import IsolatedCamera
 from edge_app.cameras.isolation.process import SYSTEM_PYTHON
-from edge_app.errors import CameraUnavailable, FrameCorrupt, FrameTimeout
+from edge_app.errors import CameraUnavailable, ConfigError, FrameCorrupt, FrameTimeout
 from edge_app.records import Frame
 
 OpenCamera = Callable[..., IsolatedCamera]
@@ -93,6 +94,47 @@ def test_refused_setting_is_named(opened: OpenCamera, options: str, said: str) -
     """What the camera refuses is told by the option's name, with pylon's reason."""
     with pytest.raises(CameraUnavailable, match=said):
         opened(options)
+
+
+def write_features(file: Path, pictures: Path, hw: tuple[int, int]) -> Path:
+    """Write a feature file that has the emulation show a folder of pictures, in grey."""
+    values = {
+        "Width": hw[1],
+        "Height": hw[0],
+        "PixelFormat": "Mono8",
+        "TestImageSelector": "Off",
+        "ImageFilename": pictures,
+        "ImageFileMode": "On",
+    }
+    lines = [
+        "# {05D8C294-F295-4dfb-9D01-096BD04049F4}",
+        "# GenApi persistence file (version 3.5.0)",
+    ]
+    file.write_text("\n".join([*lines, *(f"{k}\t{v}" for k, v in values.items())]) + "\n")
+    return file
+
+
+def test_a_feature_file_sets_the_camera(opened: OpenCamera, tmp_path: Path) -> None:
+    """The emulation shows the folder that the file names, at the file's size."""
+    pictures = write_pictures(tmp_path / "pictures", 2, {2})
+    features = write_features(tmp_path / "cam.pfs", pictures, (64, 128))
+    camera = opened(f"features={features}")
+    frames = [camera.read(3.0).pixels_hwc for _ in range(2)]
+    assert {frame.shape for frame in frames} == {(64, 128, 3)}
+    assert sorted(int(frame.max()) for frame in frames) == [100, 250]
+
+
+def test_a_feature_file_of_another_kind_is_named(opened: OpenCamera, tmp_path: Path) -> None:
+    """pylon's own words and the remedy are in the message."""
+    (tmp_path / "cam.pfs").write_text("nonsense\n")
+    with pytest.raises(CameraUnavailable, match=r"magic GUID in the first line\. Save it"):
+        opened(f"features={tmp_path / 'cam.pfs'}")
+
+
+def test_a_missing_feature_file_is_a_mistake_in_the_address() -> None:
+    """Found before a camera is opened."""
+    with pytest.raises(ConfigError, match="the whole path of an existing file"):
+        from_url("basler:?features=cam.pfs", name="cam1")
 
 
 def test_triggers_in_are_parts_out(opened: OpenCamera) -> None:

@@ -125,7 +125,8 @@ def recalibrate(
 
 def _files(bundle: Bundle, variant: Variant) -> dict[str, bytes]:
     """Return the members that a bundle with this one variant needs."""
-    named = {variant.inspector, variant.detector, *(g.file for g in variant.golden)}
+    named = {variant.inspector, variant.detector, variant.classifier}
+    named |= {g.file for g in (*variant.golden, variant.golden_regions) if g is not None}
     return {
         name: data
         for name, data in bundle.files.items()

@@ -1,4 +1,4 @@
-"""From calibration scores to a threshold: false-alarm budget, grid search, softmax threshold.
+"""From calibration scores to a threshold: false-alarm budget, grid search.
 
 Thresholds are data: nothing here touches a graph, and the normalisation is fixed at calibration.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from calibration.tail import fit_tail
 from edge_app.errors import DataError
 from edge_app.manifest import Normalisation, Promise, normalise
-from edge_app.records import F32Array, F64Array
+from edge_app.records import F64Array
 
 GRID = tuple(round(0.1 + 0.05 * i, 2) for i in range(17))
 """Thresholds tried on the normalised score, 0.1 to 0.9, as in the paper (Le and Kim)."""
@@ -253,23 +253,6 @@ def _best(points: Sequence[GridPoint]) -> GridPoint:
     best = max((p.regions_found, -p.false_positives) for p in points)
     equals = [p for p in points if (p.regions_found, -p.false_positives) == best]
     return equals[len(equals) // 2]
-
-
-def softmax_kind(logits: F32Array, threshold: float) -> int | None:
-    """Return the most probable kind, or None ("unknown") when its probability is not above T.
-
-    Args:
-        logits: (c,) float32 of one region.
-        threshold: T, 0..1.
-
-    Raises:
-        DataError: the logits are empty or not finite.
-    """
-    if logits.ndim != 1 or logits.size == 0 or not np.isfinite(logits).all():
-        raise DataError(f"softmax_kind wants (c,) finite logits, got {logits!r}")
-    powers = np.exp(logits.astype(np.float64) - float(logits.max()))
-    best = int(np.argmax(powers))
-    return best if powers[best] / powers.sum() > threshold else None
 
 
 def _normalised(scores: F64Array, normalisation: Normalisation) -> F64Array:

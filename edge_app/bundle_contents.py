@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from edge_app.errors import BundleError
-from edge_app.manifest import Manifest, Member
+from edge_app.manifest import Manifest, Member, Variant
 from edge_app.ustar import MAX_NAME
 
 MANIFEST = "manifest.json"
@@ -89,25 +89,36 @@ def check_references(manifest: Manifest, names: Iterable[str], label: str) -> No
 
     Raises:
         BundleError: one is missing, a graph is no `.onnx` file, or manifest and variant disagree
-            about the detector.
+            about the detector or the classifier.
     """
     wanted = [manifest.orientation.cue]
     if manifest.alignment is not None:
         wanted.append(manifest.alignment.template)
     for variant in manifest.variants:
-        graphs = [g for g in (variant.inspector, variant.detector) if g is not None]
+        named = (variant.inspector, variant.detector, variant.classifier)
+        graphs = [g for g in named if g is not None]
         wanted += [*graphs, *(g.file for g in variant.golden)]
-        if (variant.detector is None) != (manifest.detector is None):
-            raise BundleError(
-                f"Bundle {label} refused: variant {variant.precision} and the manifest disagree "
-                "on whether there is a detector."
-            )
+        if variant.golden_regions is not None:
+            wanted.append(variant.golden_regions.file)
+        _check_agreement(manifest, variant, label)
         odd = [g for g in graphs if not g.endswith(GRAPH_SUFFIX)]
         if odd:
             raise BundleError(f"Bundle {label} refused: the graph {odd[0]} is no .onnx file.")
     absent = sorted({w for w in wanted if w is not None} - set(names))
     if absent:
         raise BundleError(f"Bundle {label} refused: it lacks {', '.join(absent)}.")
+
+
+def _check_agreement(manifest: Manifest, variant: Variant, label: str) -> None:
+    for graph, said, has in (
+        ("detector", manifest.detector, variant.detector),
+        ("classifier", manifest.classifier, variant.classifier),
+    ):
+        if (said is None) != (has is None):
+            raise BundleError(
+                f"Bundle {label} refused: variant {variant.precision} and the manifest disagree "
+                f"on whether there is a {graph}."
+            )
 
 
 def parse_manifest(text: bytes, label: str) -> Manifest:

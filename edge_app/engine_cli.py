@@ -48,16 +48,24 @@ def _step(steps: Any, name: str, about: str, work: Any) -> Any:
 
 def _build(args: argparse.Namespace) -> int:
     """Build what is missing; a failed engine does not keep the others from being built."""
+    from edge_app.backends.choice import batch_of
+    from edge_app.backends.protocol import CLASSIFIER
+
     config, cache = _opened(args)
     bundle = _bundle(args, config)
     failed = 0
     for variant in bundle.manifest.variants:
         if args.precision not in (None, variant.precision):
             continue
-        for graph, file in (("detector", variant.detector), ("inspector", variant.inspector)):
+        for graph, file in (
+            ("detector", variant.detector),
+            ("inspector", variant.inspector),
+            (CLASSIFIER, variant.classifier),
+        ):
             if file is not None:
                 model = bundle.files[file]
-                key = _key(model, variant.precision, config.runtime.max_batch, args.target)
+                most = batch_of(graph, config.runtime.max_batch)
+                key = _key(model, variant.precision, most, args.target)
                 failed += not _build_one(args, cache, key, graph, model)
     if not failed and args.target is None:
         _certify(bundle, config)

@@ -55,7 +55,7 @@ def check_golden(
     before_each: Callable[[], None] = lambda: None,
     clock_s: Callable[[], float] = time.perf_counter,
 ) -> GoldenResult:
-    """Judge the golden set of the model's variant and compare: boxes, scores, verdicts, time.
+    """Judge the golden set of the model's variant: boxes, scores, verdicts, kinds and time.
 
     Args:
         model: loaded from the bundle; its thresholds must be the bundle's own.
@@ -77,10 +77,34 @@ def check_golden(
         if reason:
             break
     latency_ms = float(np.median(times_ms))
+    reason = reason or _check_regions(model, bundle, variant)
     reason = reason or _too_slow(latency_ms, variant.tolerances.latency_ms, budget_ms)
     return GoldenResult(
         reason, len(times_ms), tally.worst_iou, tally.worst_score_difference, latency_ms
     )
+
+
+def _check_regions(model: LoadedModel, bundle: Bundle, variant: Variant) -> str:
+    """Return the first golden region that gets another kind, in words; "" when there is none."""
+    expected = variant.golden_regions
+    if expected is None or model.kinds is None:
+        return ""
+    data = np.frombuffer(bundle.files[expected.file], np.uint8)
+    sheet = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if sheet is None or sheet.shape[0] % len(expected.kinds):
+        return f"{expected.file} is no picture of {len(expected.kinds)} regions"
+    regions = np.asarray(sheet, np.uint8).reshape(len(expected.kinds), -1, *sheet.shape[1:])
+    try:
+        guesses = [g for r in regions for g in model.kinds.guess(r[None])]
+    except EdgeError as error:
+        return f"{expected.file}: {error}"
+    for number, (guess, kind) in enumerate(zip(guesses, expected.kinds, strict=True), 1):
+        if guess.kind != kind:
+            return (
+                f"{expected.file}: region {number} is called {guess.kind} "
+                f"({guess.probability:.2f}), expected {kind}"
+            )
+    return ""
 
 
 def _too_slow(latency_ms: float, of_bundle_ms: float | None, of_line_ms: float | None) -> str:

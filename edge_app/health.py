@@ -27,11 +27,13 @@ class CameraCounter:
         self._now_s = monotonic_s
         self._latencies_ms: deque[float] = deque(maxlen=KEPT_LATENCIES)
         self._frames = self._parts = self._ng = self._not_inspected = 0
+        self._unclassified = 0
         self._period_frames, self._period_start_s = 0, monotonic_s()
 
     def count(self, report: FrameReport) -> None:
         """Take one frame's outcome in."""
         self._frames += 1
+        self._unclassified += report.unclassified
         for verdict in report.finished:
             self._parts += 1
             self._ng += verdict.state is VerdictState.NG
@@ -62,6 +64,7 @@ class CameraCounter:
             parts=self._parts,
             parts_ng=self._ng,
             parts_not_inspected=self._not_inspected,
+            defects_unclassified=self._unclassified,
             queue_depth=post.grabber.queue_length(),
         )
 

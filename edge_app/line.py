@@ -21,12 +21,14 @@ import numpy as np
 from edge_app.crop import CropSpec, crop_corners, upright_crop, whole_frame_box
 from edge_app.errors import ModelError
 from edge_app.judge import Limits, find_defects, judge_score
+from edge_app.kinds import KindNamer, Named
 from edge_app.ledger import PartLedger, ViewResult
 from edge_app.obb import corners_of
 from edge_app.pose import PoseFinder
 from edge_app.records import (
     AlarmEvent,
     Anomaly,
+    BoxCxcywhr,
     Detection,
     Evidence,
     Frame,
@@ -78,6 +80,7 @@ class InspectionLine:
         max_views: a part seen more often is judged in its first `max_views` whole views.
         ledger: verdicts and events.
         keep_evidence: called once for every event that a view causes.
+        kinds: names the defects of NG views; None leaves them "unknown".
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class InspectionLine:
         max_views: int,
         ledger: PartLedger,
         keep_evidence: KeepEvidence,
+        kinds: KindNamer | None = None,
     ) -> None:
         self._finder = finder
         self._pose = pose
@@ -102,6 +106,7 @@ class InspectionLine:
         self._max_views = max_views
         self._ledger = ledger
         self._keep_evidence = keep_evidence
+        self._kinds = kinds
         self._is_blind = False
 
     @property
@@ -135,8 +140,11 @@ class InspectionLine:
         anomalies = self._score(crops)
         clock.mark("inspect")
         events: list[AlarmEvent] = []
+        unclassified = 0
         for view, anomaly in zip(due, anomalies, strict=True):
-            events += self._judge(frame, view, anomaly)
+            caused, failed = self._judge(frame, view, anomaly)
+            events += caused
+            unclassified += failed
         strangest = _strangest(due, anomalies)
         verdicts = {v.part_id: self._ledger.verdict(v.part_id) for v in views}
         departed = (*sighting.departed, *self._blind_spot(frame, sighting, trouble))
@@ -154,6 +162,7 @@ class InspectionLine:
             events=(*events, *last_events),
             timings_ms=clock.timings_ms,
             trouble=trouble,
+            unclassified=unclassified,
         )
 
     def miss(self, frame: Frame, reason: str) -> FrameReport:
@@ -208,18 +217,26 @@ class InspectionLine:
             _log.error("Inspector failed on %d crops: %s", len(crops), error)
             return [Anomaly(math.nan, np.zeros((0, 0), np.float32)) for _ in crops]
 
-    def _judge(self, frame: Frame, view: PartView, anomaly: Anomaly) -> list[AlarmEvent]:
+    def _judge(
+        self, frame: Frame, view: PartView, anomaly: Anomaly
+    ) -> tuple[list[AlarmEvent], int]:
+        """Return the events a view causes, and on how many defects the classifier failed."""
         box = view.detection.box_cxcywhr
         state, reason = judge_score(anomaly.score, self._limits)
-        is_bad = state is VerdictState.NG
-        defects = find_defects(anomaly, box, self._spec, self._limits) if is_bad else ()
+        found = self._defects(frame, box, anomaly) if state is VerdictState.NG else Named(())
         score = anomaly.score if state is not VerdictState.NOT_INSPECTED else None
-        result = ViewResult(view.part_id, state, reason, score, corners_of(box), defects)
+        result = ViewResult(view.part_id, state, reason, score, corners_of(box), found.defects)
         kind = self._ledger.record(result, frame)
         if kind is None:
-            return []
+            return [], found.failed
         evidence = self._keep_evidence(frame, view, anomaly)
-        return [self._ledger.publish(view.part_id, kind, evidence)]
+        return [self._ledger.publish(view.part_id, kind, evidence)], found.failed
+
+    def _defects(self, frame: Frame, box: BoxCxcywhr, anomaly: Anomaly) -> Named:
+        defects = find_defects(anomaly, box, self._spec, self._limits)
+        if self._kinds is None:
+            return Named(defects)
+        return self._kinds.name(frame.pixels_hwc, box, defects)
 
     def _close(
         self, part_ids: Sequence[str], frame: Frame, trouble: str

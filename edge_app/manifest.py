@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from edge_app.crop import CropSpec
+from edge_app.kinds import UNKNOWN, RegionSpec
 
 FORMAT: Literal["cropliq-bundle/1"] = "cropliq-bundle/1"
 
@@ -44,6 +45,35 @@ class DetectorSpec(_Strict):
     min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.5
     max_iou: Annotated[float, Field(ge=0, le=1)] = 0.3
     product_classes: tuple[str, ...] = ("product",)
+
+
+KindName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}$")]
+
+
+class ClassifierSpec(_Strict):
+    """How to use classifier.onnx; see `edge_app/kinds.py`.
+
+    Attributes:
+        kinds: names of the known defect kinds, in the order of the logits.
+        region_hw: the graph's input size in pixels.
+        window_px: least extent of what a region shows, in frame pixels.
+        margin: share of a defect's extent added on each side.
+    """
+
+    kinds: Annotated[tuple[KindName, ...], Field(min_length=2, max_length=64)]
+    region_hw: Hw
+    window_px: Annotated[float, Field(gt=0, le=1e5)]
+    margin: Annotated[float, Field(ge=0, le=10)]
+
+    @field_validator("kinds")
+    @classmethod
+    def _are_distinct(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        if UNKNOWN in kinds or len(set(kinds)) != len(kinds):
+            raise ValueError(f"must be distinct and none {UNKNOWN!r}, got {list(kinds)}")
+        return kinds
+
+    def to_spec(self) -> RegionSpec:
+        return RegionSpec(self.region_hw, self.window_px, self.margin)
 
 
 class OrientationSpec(_Strict):
@@ -159,6 +189,18 @@ class GoldenPicture(_Strict):
     parts: tuple[GoldenPart, ...]
 
 
+class GoldenRegions(_Strict):
+    """Regions of known defects and what they must be called.
+
+    Attributes:
+        file: a picture of them, one below the other.
+        kinds: per region, from the top.
+    """
+
+    file: str
+    kinds: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
 class Tolerances(_Strict):
     """How far a device may be from the golden expectations without failing its self-check.
 
@@ -218,6 +260,8 @@ class Variant(_Strict):
     """One precision of the same model: its files, thresholds and golden expectations.
 
     Attributes:
+        classifier: names known defect kinds; fp32 in every variant.
+        golden_regions: what it must call known defects; None without it.
         parity: against the fp32 variant; None for fp32 itself.
     """
 
@@ -227,6 +271,8 @@ class Variant(_Strict):
     thresholds: Thresholds
     golden: tuple[GoldenPicture, ...]
     tolerances: Tolerances = Tolerances()
+    classifier: str | None = None
+    golden_regions: GoldenRegions | None = None
     parity: Parity | None = None
 
 
@@ -268,6 +314,7 @@ class Manifest(_Strict):
     orientation: OrientationSpec
     crop: CropModel
     alignment: AlignmentSpec | None = None
+    classifier: ClassifierSpec | None = None
     views: ViewRule = ViewRule()
     variants: Annotated[tuple[Variant, ...], Field(min_length=1)]
     provenance: Provenance

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_app.alignment import Aligner, aligner_from_template
 from edge_app.backends.onnx import OnnxRunner
-from edge_app.backends.protocol import OpenGraph
+from edge_app.backends.protocol import CLASSIFIER, OpenGraph, check_contract
 from edge_app.bundle import Bundle
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.crop import CropSpec
@@ -18,6 +18,7 @@ from edge_app.detector import Detector
 from edge_app.errors import BundleError
 from edge_app.inspector import Inspector
 from edge_app.judge import Limits
+from edge_app.kinds import KindClassifier
 from edge_app.ledger import PartLedger
 from edge_app.line import InspectionLine, KeepEvidence, ProductFinder, WholeFrame
 from edge_app.manifest import Variant
@@ -29,7 +30,11 @@ from edge_app.tracking import BeltTracker, OnePartPerFrame, Tracker
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
-    """Everything a line needs of a bundle. The graphs belong to one thread at a time."""
+    """Everything a line needs of a bundle. The graphs belong to one thread at a time.
+
+    Attributes:
+        kinds: names known defect kinds; None where the bundle has no classifier.
+    """
 
     identity: ModelIdentity
     finder: ProductFinder
@@ -38,6 +43,7 @@ class LoadedModel:
     spec: CropSpec
     limits: Limits
     max_views: int
+    kinds: KindClassifier | None = None
 
     @property
     def fills_frame(self) -> bool:
@@ -82,6 +88,7 @@ def load_model(
             thresholds.score_threshold, thresholds.map_threshold, thresholds.threshold_id
         ),
         max_views=manifest.views.max_views,
+        kinds=_load_kinds(bundle, variant, opened),
     )
 
 
@@ -98,6 +105,16 @@ def _load_finder(bundle: Bundle, variant: Variant, open_graph: OpenGraph) -> Pro
         how.product_classes,
         has_axis=bundle.manifest.orientation.kind == "two_way",
     )
+
+
+def _load_kinds(bundle: Bundle, variant: Variant, open_graph: OpenGraph) -> KindClassifier | None:
+    file, how = variant.classifier, bundle.manifest.classifier
+    if file is None or how is None:
+        return None
+    runner = open_graph(bundle.files[file], CLASSIFIER, variant.precision)
+    check_contract(runner.describe(), ("regions",), ("logits",))
+    threshold = variant.thresholds.softmax_threshold
+    return KindClassifier(runner, how.to_spec(), how.kinds, threshold)
 
 
 def _load_cue(bundle: Bundle, spec: CropSpec) -> DirectionCue | None:
@@ -175,4 +192,5 @@ def make_line(
         max_views=model.max_views,
         ledger=ledger,
         keep_evidence=keep_evidence,
+        kinds=model.kinds,
     )

@@ -249,6 +249,7 @@ class FrameReport:
         events: alarm events caused by this frame.
         timings_ms: stage name → milliseconds.
         trouble: why nobody knows which parts the frame shows ("model_error"); "" if all is well.
+        unclassified: defects that are "unknown" because the classifier failed on them.
     """
 
     frame: Frame
@@ -260,6 +261,7 @@ class FrameReport:
     events: tuple[AlarmEvent, ...]
     timings_ms: dict[str, float] = field(default_factory=dict)
     trouble: str = ""
+    unclassified: int = 0
 
 
 JsonObject = dict[str, Any]

@@ -9,11 +9,12 @@ from typing import Literal
 
 from edge_app.backends.cuda_driver import find_gpu
 from edge_app.backends.onnx import OnnxRunner
-from edge_app.backends.protocol import GraphRunner
+from edge_app.backends.protocol import CLASSIFIER, GraphRunner
 from edge_app.backends.tensorrt import TensorRtRunner
 from edge_app.backends.tensorrt_library import load_tensorrt
 from edge_app.engine_cache import EngineCache, EngineKey, engine_key
 from edge_app.errors import ModelError
+from edge_app.judge import MAX_DEFECTS
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class GraphOpener:
         if self._choice.backend == "onnxruntime" or has_no_gpu:
             return OnnxRunner(model, self._choice.threads)
         try:
-            plan = self._plan(model, precision)
+            plan = self._plan(model, name, precision)
             runner = TensorRtRunner(plan, name, self._choice.use_cuda_graphs)
         except ModelError as error:
             if self._choice.backend == "tensorrt":
@@ -75,11 +76,16 @@ class GraphOpener:
         _log.info("%s runs on %s", name, runner.describe().provider)
         return runner
 
-    def _plan(self, model: bytes, precision: str) -> bytes:
+    def _plan(self, model: bytes, name: str, precision: str) -> bytes:
         if self._choice.engine_dir is None:
             raise ModelError("There is no engine cache: runtime.engine_dir is not set.")
-        key = key_here(model, precision, self._choice.max_batch)
+        key = key_here(model, precision, batch_of(name, self._choice.max_batch))
         return EngineCache(self._choice.engine_dir).load(key)
+
+
+def batch_of(graph: str, max_batch: int) -> int:
+    """Return the largest batch a graph's engine has to take: a part's defects come all at once."""
+    return max(max_batch, MAX_DEFECTS) if graph == CLASSIFIER else max_batch
 
 
 def key_here(model: bytes, precision: str, max_batch: int) -> EngineKey:

@@ -17,6 +17,10 @@ from edge_app.errors import ModelError
 AnyArray = NDArray[Any]
 
 
+CLASSIFIER = "classifier"
+"""The graph of known defect kinds; its batch is one part's defects."""
+
+
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
     """One input or output of a graph.

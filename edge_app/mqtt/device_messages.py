@@ -88,6 +88,9 @@ class CameraHealth(Body):
     parts: Count = 0
     parts_ng: Count = 0
     parts_not_inspected: Count = 0
+    defects_unclassified: Count = Field(
+        default=0, description="left unknown because the classifier failed on them"
+    )
     queue_depth: Count = 0
 
 

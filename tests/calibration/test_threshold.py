@@ -14,7 +14,6 @@ from calibration.threshold import (
     grid_search,
     prefer_grid,
     rate_bound,
-    softmax_kind,
 )
 from edge_app.errors import DataError
 
@@ -165,13 +164,3 @@ def test_defects_that_score_like_good_parts_are_refused() -> None:
     """A model that sees nothing is told apart from a threshold problem."""
     with pytest.raises(DataError, match="does not see them"):
         fit_normalisation(np.ones(5), np.ones(5))
-
-
-def test_softmax_threshold_sends_the_unsure_to_unknown() -> None:
-    """Probabilities 0.88 and 0.12: kind 0 above T = 0.8, unknown at T = 0.9."""
-    logits = np.array([2.0, 0.0], np.float32)
-    assert softmax_kind(logits, 0.8) == 0
-    assert softmax_kind(logits, 0.9) is None
-    assert softmax_kind(np.array([0.0, 0.0], np.float32), 0.5) is None
-    with pytest.raises(DataError):
-        softmax_kind(np.array([np.nan], np.float32), 0.5)

@@ -1,0 +1,172 @@
+"""Which known kind is a defect? Regions round found defects go through classifier.onnx.
+
+All regions of a part go in one batch. Training cuts them with `region_of` too, so device and
+workstation see the same pixels.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from edge_app.backends.protocol import GraphRunner
+from edge_app.crop import CropSpec, upright_crop
+from edge_app.errors import ModelError
+from edge_app.records import BoxCxcywhr, Defect, F32Array, F64Array, PointXy, U8Array
+
+_log = logging.getLogger(__name__)
+
+UNKNOWN = "unknown"
+"""What a defect is called that no kind fits; no kind may have this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegionSpec:
+    """How the region round a defect is cut.
+
+    Attributes:
+        region_hw: (height, width) of the classifier's input, in pixels.
+        window_px: least extent of what a region shows, in frame pixels.
+        margin: share of a defect's extent added on each side; defects whose extent with it
+            exceeds `window_px` are shrunk to fit.
+    """
+
+    region_hw: tuple[int, int]
+    window_px: float
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What the classifier says of one region.
+
+    Attributes:
+        kind: the most probable kind's name, or UNKNOWN.
+        probability: its softmax, 0..1; NaN when the logits were not finite.
+    """
+
+    kind: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A part's defects with their kinds; `failed` of them are UNKNOWN for want of an answer."""
+
+    defects: tuple[Defect, ...]
+    failed: int = 0
+
+
+class KindNamer(Protocol):
+    """Gives a part's defects their kinds."""
+
+    def name(
+        self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, defects: tuple[Defect, ...]
+    ) -> Named: ...
+
+
+def region_of(
+    pixels_hwc: U8Array,
+    polygon_xy: Sequence[PointXy],
+    angle_rad: float,
+    spec: RegionSpec,
+) -> U8Array:
+    """Return the pixels round a defect, along the product's own axes.
+
+    Args:
+        pixels_hwc: uint8 (h, w, 3), the frame: at full resolution, however small the crop was.
+        polygon_xy: the defect's outline in frame pixels, at least one point.
+        angle_rad: the product's direction.
+
+    Returns:
+        uint8 (region_h, region_w, 3); outside the frame the border pixel is repeated.
+
+    Raises:
+        ShapeError: the frame is empty or not uint8 (h, w, 3).
+    """
+    cos, sin = math.cos(angle_rad), math.sin(angle_rad)
+    to_frame = np.array([[cos, -sin], [sin, cos]])
+    along_xy: F64Array = np.asarray(polygon_xy, np.float64) @ to_frame  # (n, 2), product's axes
+    low, high = along_xy.min(axis=0), along_xy.max(axis=0)
+    cx, cy = to_frame @ ((low + high) / 2)
+    w, h = np.maximum(high - low, spec.window_px / (1 + 2 * spec.margin))
+    box = float(cx), float(cy), float(w), float(h), angle_rad
+    return upright_crop(pixels_hwc, box, CropSpec(spec.region_hw, spec.margin))
+
+
+def guess_kinds(logits: F32Array, kinds: Sequence[str], threshold: float) -> list[Guess]:
+    """Return each region's most probable kind, UNKNOWN when its softmax is not above T.
+
+    Args:
+        logits: (m, c) float32; a row that is not finite is UNKNOWN with probability NaN.
+        kinds: c names.
+        threshold: T, 0..1.
+    """
+    guesses = []
+    for row in logits.astype(np.float64):
+        if not np.isfinite(row).all():
+            guesses.append(Guess(UNKNOWN, math.nan))
+            continue
+        powers = np.exp(row - row.max())
+        best = int(powers.argmax())
+        probability = float(powers[best] / powers.sum())
+        guesses.append(Guess(kinds[best] if probability > threshold else UNKNOWN, probability))
+    return guesses
+
+
+class KindClassifier:
+    """Names defects with a bundle's classifier graph.
+
+    Args:
+        runner: runs a graph with input `regions` uint8 (m, h, w, 3) BGR and output `logits`
+            float32 (m, c).
+        spec: how regions are cut.
+        kinds: c names, in the order of the logits.
+        threshold: softmax at or below it is UNKNOWN, 0..1.
+    """
+
+    def __init__(
+        self, runner: GraphRunner, spec: RegionSpec, kinds: Sequence[str], threshold: float
+    ) -> None:
+        self._runner = runner
+        self._spec = spec
+        self._kinds = tuple(kinds)
+        self._threshold = threshold
+
+    def name(
+        self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, defects: tuple[Defect, ...]
+    ) -> Named:
+        """Return the defects with their kinds. A graph that fails leaves them UNKNOWN, counted."""
+        if not defects:
+            return Named(())
+        angle_rad = box_cxcywhr[4]
+        regions = [region_of(pixels_hwc, d.polygon_xy, angle_rad, self._spec) for d in defects]
+        try:
+            guesses = self.guess(np.stack(regions))
+        except ModelError as error:
+            _log.error("Classifier failed on %d regions: %s", len(regions), error)
+            return Named(defects, len(defects))
+        named = tuple(replace(d, kind=g.kind) for d, g in zip(defects, guesses, strict=True))
+        return Named(named, sum(math.isnan(g.probability) for g in guesses))
+
+    def guess(self, regions: U8Array) -> list[Guess]:
+        """Return one guess per region.
+
+        Args:
+            regions: uint8 (m, h, w, 3) BGR.
+
+        Raises:
+            ModelError: the graph failed or broke its contract.
+        """
+        logits = self._runner.run({"regions": regions})["logits"]
+        if logits.shape != (len(regions), len(self._kinds)):
+            raise ModelError(
+                f"classifier.onnx returned logits {logits.shape} for {len(regions)} regions and "
+                f"{len(self._kinds)} kinds; expected (m, c). Build the bundle again."
+            )
+        return guess_kinds(logits, self._kinds, self._threshold)

@@ -167,14 +167,15 @@ def measured(
     settings.work.mkdir(parents=True, exist_ok=True)
     path = settings.work / f"{name}.onnx"
     about = write_graph(trained, data.crop_hw, path)
-    session = _session(path, threads)
+    session = open_session(path, threads)
     scores, maps = judged(session, test.crops)
     figures = figures_of(scores, maps, test.kinds, test.regions)
     latency = latency_ms(session, test.crops[:1])
     return Measured(row, scores, figures, train_s, about["onnx_bytes"] / 1e6, latency)
 
 
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """Return a graph ready to run on the CPU."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -39,6 +39,7 @@ from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.timestamps import uuid7
 from edge_app.mqtt.topics import DeviceName
 from edge_app.notify import ServiceNotifier
+from edge_app.page.changeover import Changeover
 from edge_app.page.server import LivePage, PageSettings
 from edge_app.page.state import PageState
 from edge_app.records import Anomaly, Evidence, Frame, FrameReport, PartView
@@ -347,7 +348,10 @@ class EdgeApp:
         if not page.enabled:
             return None
         token = first_line(page.token_file) if page.token_file else None
-        return LivePage(PageSettings(page.host, page.port, token), self.page_state, self._evidence)
+        agent = self._config.agent
+        changeover = Changeover(agent.socket) if agent.enabled and page.changeover else None
+        settings = PageSettings(page.host, page.port, token)
+        return LivePage(settings, self.page_state, self._evidence, changeover)
 
     def _tell_page_the_model(self) -> None:
         first = next(iter(self._slots.ready.values()))

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from edge_app.agent.peers import say_to_agent
+from edge_app.agent.asking import ask, ended, said
 from edge_app.agent.protocol import (
-    TO_PEER,
     Answer,
     DecideCommand,
     InstallCommand,
     Line,
-    LineSocket,
     Progress,
     Release,
     SelectCommand,
@@ -22,7 +19,6 @@ from edge_app.agent.protocol import (
 )
 from edge_app.config import load_config
 from edge_app.config_model import AgentConfig
-from edge_app.errors import ConfigError
 
 EXIT_REFUSED = 1
 
@@ -43,14 +39,14 @@ def install(socket_path: Path, file: Path, slot: str) -> int:
         ConfigError: the agent is not there, or ended in the middle.
     """
     command = InstallCommand(path=str(file.absolute()), slot=slot)
-    for line in _said(socket_path, command):
+    for line in said(socket_path, command):
         if isinstance(line, Progress):
             report = line.reported
             percent = "" if report.percent is None else f" {report.percent:.0f} %"
             print(f"{report.state}{percent}  {report.reason}".rstrip(), flush=True)
         elif isinstance(line, Answer):
             return 0 if line.is_ok else EXIT_REFUSED
-    return _ended()
+    raise ended()
 
 
 def select(socket_path: Path, slot: str, product: str) -> int:
@@ -77,39 +73,15 @@ def list_slots(socket_path: Path) -> int:
     Raises:
         ConfigError: see `install`.
     """
-    for line in _said(socket_path, SlotsCommand()):
-        if isinstance(line, Answer):
-            print("\n".join(text for entry in line.slots for text in _entry(entry)))
-            return 0
-    return _ended()
+    answer = ask(socket_path, SlotsCommand())
+    print("\n".join(text for entry in answer.slots for text in _entry(entry)))
+    return 0
 
 
 def _ask(socket_path: Path, command: Line) -> int:
-    for line in _said(socket_path, command):
-        if isinstance(line, Answer):
-            print(line.text)
-            return 0 if line.is_ok else EXIT_REFUSED
-    return _ended()
-
-
-def _said(socket_path: Path, command: Line) -> Iterator[Line]:
-    with _connected(socket_path) as agent:
-        agent.send(command)
-        while (line := agent.receive()) is not None:
-            yield line
-
-
-@contextmanager
-def _connected(socket_path: Path) -> Iterator[LineSocket]:
-    agent = LineSocket(say_to_agent(socket_path), TO_PEER)
-    try:
-        yield agent
-    finally:
-        agent.close()
-
-
-def _ended() -> int:
-    raise ConfigError("The agent ended before it answered; look into its journal.")
+    answer = ask(socket_path, command)
+    print(answer.text)
+    return 0 if answer.is_ok else EXIT_REFUSED
 
 
 def _entry(entry: SlotEntry) -> Iterator[str]:

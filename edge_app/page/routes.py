@@ -1,4 +1,4 @@
-"""The page's addresses. All of them read; none can change anything on the device."""
+"""The page's addresses. These only read; changeover_routes.py has the one that changes products."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from edge_app.evidence import EvidenceStore
+from edge_app.page.changeover import Changeover
+from edge_app.page.changeover_routes import ChangeoverRoutes
 from edge_app.page.pictures import PictureCache
 from edge_app.page.snapshot import alerts_json, state_json
 from edge_app.page.state import PageState
@@ -39,19 +41,26 @@ class Pages:
         state: the latest copies.
         evidence: the kept pictures, or None when none are kept.
         is_stopping: tells endless answers to end.
+        changeover: changes products, or None where the page only shows.
     """
 
     def __init__(
-        self, state: PageState, evidence: EvidenceStore | None, is_stopping: Callable[[], bool]
+        self,
+        state: PageState,
+        evidence: EvidenceStore | None,
+        is_stopping: Callable[[], bool],
+        changeover: Changeover | None = None,
     ) -> None:
         self._state = state
         self._evidence = evidence
+        self._changeover = changeover
         self._is_stopping = is_stopping
         self._pictures = PictureCache(state)
         self._streams = 0
 
     def app(self) -> Starlette:
         """Return the ASGI application, still without access rules."""
+        changing = ChangeoverRoutes(self._changeover).routes() if self._changeover else []
         return Starlette(
             routes=[
                 Route("/", self.index),
@@ -61,6 +70,7 @@ class Pages:
                 Route("/stream/{camera}.mjpeg", self.stream),
                 Route("/evidence/{path:path}", self.evidence),
                 Route("/healthz", self.healthz),
+                *changing,
                 Mount("/static", StaticFiles(directory=STATIC)),
             ]
         )
@@ -71,7 +81,8 @@ class Pages:
 
     async def state(self, _request: Request) -> Response:
         """Answer with verdicts, figures and states of all cameras."""
-        return JSONResponse(state_json(self._state))
+        can_change = self._changeover is not None
+        return JSONResponse({**state_json(self._state), "can_change_product": can_change})
 
     async def alerts(self, _request: Request) -> Response:
         """Answer with the last alarms, newest first."""

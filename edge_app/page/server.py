@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from edge_app.errors import ConfigError
 from edge_app.evidence import EvidenceStore
 from edge_app.page.access import Access
+from edge_app.page.changeover import Changeover
 from edge_app.page.routes import Pages
 from edge_app.page.state import PageState
 
@@ -133,13 +134,19 @@ class LivePage(PageServer):
         settings: where, and for whom.
         state: the latest copies; the line updates it.
         evidence: the store whose pictures the alerts point to, if any are kept.
+        changeover: changes products, or None where the page only shows.
     """
 
     def __init__(
-        self, settings: PageSettings, state: PageState, evidence: EvidenceStore | None = None
+        self,
+        settings: PageSettings,
+        state: PageState,
+        evidence: EvidenceStore | None = None,
+        changeover: Changeover | None = None,
     ) -> None:
         stopping = threading.Event()
-        super().__init__(settings, Pages(state, evidence, stopping.is_set).app(), stopping)
+        pages = Pages(state, evidence, stopping.is_set, changeover)
+        super().__init__(settings, pages.app(), stopping)
 
 
 def is_loopback(host: str) -> bool:

@@ -1,6 +1,8 @@
 // Reads /api/state and /api/alerts twice a second and each camera's newest picture as fast as the
 // connection carries it. All texts go in as text, never as HTML.
 
+import { offerChangeover } from "./changeover.js";
+
 const POLL_MS = 500;
 const PICTURE_PAUSE_MS = 80;
 const LOST_AFTER_MS = 3000;
@@ -234,6 +236,7 @@ async function poll() {
     chip(byId("broker"), `Broker: ${state.broker.text}`, state.broker.is_good);
     showBundle(state.bundle);
     showNotes(state.notes);
+    offerChangeover(state.can_change_product);
     state.cameras.forEach((camera) => showCamera(camera, state.has_map));
     showAlerts(alerts.alerts);
   } catch (error) {

@@ -1,0 +1,77 @@
+"""Changing products from the page: the agent is asked over its socket; no line is ever touched."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from edge_app.agent.asking import ask
+from edge_app.agent.protocol import Answer, Release, SelectCommand, SlotEntry, SlotsCommand
+from edge_app.errors import EdgeError
+from edge_app.records import JsonObject
+
+LIST_S = 5.0
+"""The list is read from the store's links; an agent that takes longer hangs."""
+
+SELECT_S = 60.0
+"""A product that is kept loaded takes well under a second, one that has to be loaded a minute."""
+
+
+class Changeover:
+    """Asks the agent. Its calls wait, so they belong into a thread of the page's own.
+
+    Args:
+        agent_socket: where the agent listens.
+    """
+
+    def __init__(self, agent_socket: Path) -> None:
+        self._socket = agent_socket
+        self._one_at_a_time = threading.Lock()
+
+    def slots_json(self) -> JsonObject:
+        """Return every slot with the products it can be changed over to, for the page.
+
+        Raises:
+            EdgeError: the agent cannot be asked; in words.
+        """
+        answer = self._ask(SlotsCommand(), LIST_S)
+        return {"slots": [_slot_json(entry) for entry in answer.slots]}
+
+    def select(self, slot: str, product: str) -> tuple[bool, str]:
+        """Change a slot over; return whether it judges that product now, and the agent's words.
+
+        Raises:
+            EdgeError: the agent cannot be asked, or somebody else's changeover is under way.
+        """
+        if not self._one_at_a_time.acquire(blocking=False):
+            raise EdgeError("Another changeover is under way. Wait for it, then try again.")
+        try:
+            answer = self._ask(SelectCommand(slot=slot, product=product), SELECT_S)
+        finally:
+            self._one_at_a_time.release()
+        return answer.is_ok, answer.text
+
+    def _ask(self, command: SlotsCommand | SelectCommand, timeout_s: float) -> Answer:
+        try:
+            return ask(self._socket, command, timeout_s)
+        except TimeoutError as error:
+            raise EdgeError(
+                f"The agent has not answered within {timeout_s:g} s; it may still do what was "
+                "asked. The product at the top of the page says what judges."
+            ) from error
+        except OSError as error:
+            raise EdgeError(f"The agent cannot be asked: {error}. See its journal.") from error
+
+
+def _slot_json(entry: SlotEntry) -> JsonObject:
+    active = entry.active.product if entry.active is not None else None
+    installed = sorted(entry.installed, key=lambda release: release.product)
+    return {
+        "slot": entry.slot,
+        "active": active,
+        "products": [_product_json(release) for release in installed],
+    }
+
+
+def _product_json(release: Release) -> JsonObject:
+    return {"product": release.product, "serial": release.serial}

@@ -1,0 +1,83 @@
+// The control that changes a slot over to another installed product. It asks the device and shows the
+// device's own words; what judges is said at the top of the page by the line itself.
+
+const REFRESH_MS = 5000;
+const LIST_TIMEOUT_MS = 8000;
+const SELECT_TIMEOUT_MS = 70000; // the device itself gives up after 60 s, with a sentence
+
+const panel = document.getElementById("changeover");
+const list = document.getElementById("slots");
+const outcome = document.getElementById("outcome");
+const template = document.getElementById("slot-template");
+let shown = "";
+let isBusy = false;
+
+export function offerChangeover(isOffered) {
+  panel.hidden = !isOffered;
+}
+
+function tell(text, level) {
+  outcome.textContent = text;
+  outcome.dataset.level = level;
+}
+
+async function ask(address, options, timeoutMs) {
+  const answer = await fetch(address, { ...options, signal: AbortSignal.timeout(timeoutMs) });
+  const body = await answer.json().catch(() => ({ text: `The device answered ${answer.status}.` }));
+  return { isOk: answer.ok, body };
+}
+
+function form({ slot, active, products }, hasMany) {
+  const card = template.content.firstElementChild.cloneNode(true);
+  const choice = card.querySelector("select");
+  const now = active == null ? "Nothing judges" : `${active} judges`;
+  card.querySelector(".slot-now").textContent = hasMany ? `Slot ${slot}: ${now}` : now;
+  choice.replaceChildren(...products.map(({ product, serial }) => new Option(`${product}, serial ${serial}`, product)));
+  choice.value = products.find(({ product }) => product !== active)?.product ?? active;
+  card.querySelector("button").disabled = products.every(({ product }) => product === active);
+  card.addEventListener("submit", (event) => {
+    event.preventDefault();
+    change(slot, choice.value);
+  });
+  return card;
+}
+
+// A list that has not changed is left alone: a choice that a person is making stays open.
+function show(slots) {
+  const key = JSON.stringify(slots);
+  if (key === shown) return;
+  shown = key;
+  list.replaceChildren(...slots.map((slot) => form(slot, slots.length > 1)));
+}
+
+async function refresh() {
+  if (panel.hidden || !panel.open || isBusy) return;
+  try {
+    const { isOk, body } = await ask("/api/slots", {}, LIST_TIMEOUT_MS);
+    if (isOk) show(body.slots);
+    else tell(body.text, "bad");
+  } catch {
+    tell("The device does not answer; what it can judge is not known.", "bad");
+  }
+}
+
+async function change(slot, product) {
+  if (isBusy) return;
+  isBusy = true;
+  panel.classList.add("is-busy");
+  tell(`Changing over to ${product} …`, "plain");
+  const body = JSON.stringify({ slot, product });
+  const options = { method: "POST", headers: { "Content-Type": "application/json" }, body };
+  try {
+    const answer = await ask("/api/select", options, SELECT_TIMEOUT_MS);
+    tell(answer.body.text, answer.isOk ? "good" : "bad");
+  } catch {
+    tell("The device did not answer. The product at the top of the page says what judges.", "bad");
+  }
+  isBusy = false;
+  panel.classList.remove("is-busy");
+  await refresh();
+}
+
+panel.addEventListener("toggle", refresh);
+setInterval(refresh, REFRESH_MS);

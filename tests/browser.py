@@ -1,0 +1,118 @@
+"""A Chromium that a test can touch: its DevTools protocol over a pair of pipes, nothing else."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+PHONE_HW = (844, 390)
+
+
+class Browser:
+    """One page in a headless Chromium. Protocol: one JSON object per message, ended by a zero."""
+
+    def __init__(self, to_it: int, from_it: int) -> None:
+        self._to_it, self._from_it = to_it, from_it
+        self._number = 0
+        self._buffer = b""
+        self._session: str | None = None
+
+    def open(self, url: str, size_hw: tuple[int, int] = PHONE_HW) -> None:
+        """Open a page as a phone of this size sees it."""
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        found = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = found["sessionId"]
+        h, w = size_hw
+        self.call("Emulation.setDeviceMetricsOverride", width=w, height=h, deviceScaleFactor=2,
+                  mobile=True)  # fmt: skip
+        self.call("Emulation.setTouchEmulationEnabled", enabled=True)
+        self.call("Page.navigate", url=url)
+
+    def run(self, script: str) -> Any:
+        """Return what a JavaScript expression is."""
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def wait_for(self, script: str, timeout_s: float = 60.0) -> Any:
+        """Wait until an expression is true; return it."""
+        end_s = time.monotonic() + timeout_s
+        while not (value := self.run(script)):
+            assert time.monotonic() < end_s, f"not within {timeout_s} s: {script}"
+            time.sleep(0.1)
+        return value
+
+    def tap(self, css: str) -> None:
+        """Touch the middle of an element with a finger; it has to be in view and not covered."""
+        self.run(f"document.querySelector({css!r}).scrollIntoView({{block: 'center'}})")
+        box = self.run(
+            f"(() => {{ const b = document.querySelector({css!r}).getBoundingClientRect();"
+            "return {x: b.x + b.width / 2, y: b.y + b.height / 2}; })()"
+        )
+        self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[box])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def picture(self, file: Path) -> None:
+        """Save what is seen as PNG."""
+        data = self.call("Page.captureScreenshot", format="png")["data"]
+        file.write_bytes(base64.b64decode(data))
+
+    def call(self, method: str, **parameters: object) -> Any:
+        """Call a method of the protocol and return its result; events are passed over."""
+        self._number += 1
+        message: dict[str, object] = {
+            "id": self._number, "method": method, "params": parameters,
+        }  # fmt: skip
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._to_it, json.dumps(message).encode() + b"\0")
+        while (answer := self._next()).get("id") != self._number:
+            pass
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            chunk = os.read(self._from_it, 1 << 16)
+            assert chunk, "chromium has ended"
+            self._buffer += chunk
+        text, _, self._buffer = self._buffer.partition(b"\0")
+        answer: dict[str, Any] = json.loads(text)
+        return answer
+
+
+@contextlib.contextmanager
+def browser(chromium: str, profile: Path) -> Iterator[Browser]:
+    """Run a Chromium until the end of the block. It reads commands from file 3, answers on 4."""
+    its_in, to_it = os.pipe()
+    from_it, its_out = os.pipe()
+    command = [
+        chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+        "--no-first-run", "--disable-background-networking", "--disable-component-update",
+        "--disable-sync", f"--user-data-dir={profile}", "--remote-debugging-pipe",
+    ]  # fmt: skip
+    shell = f'exec "$@" 3<&{its_in} 4>&{its_out}'
+    process = subprocess.Popen(
+        ["bash", "-c", shell, "chromium", *command],
+        pass_fds=(its_in, its_out),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    for end in (its_in, its_out):
+        os.close(end)
+    try:
+        yield Browser(to_it, from_it)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)
+        process.wait()
+        for end in (to_it, from_it):
+            os.close(end)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_app.errors import EdgeError
+from export.compare_cli import add_compare
 
 if TYPE_CHECKING:
     from export.build import BuildOptions
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--json", action="store_true", help="last line is one JSON object")
     check.set_defaults(run=_evaluate)
+    add_compare(commands)
     demo = commands.add_parser(
         "demo-bundle", help="train the demo's bundle from the simulated line's good parts"
     )
@@ -235,12 +237,9 @@ def _demo_bundle(args: argparse.Namespace) -> int:
 
 
 def _device(name: str) -> str:
-    """Return the device to train on; `auto` takes a GPU where there is one."""
-    if name != "auto":
-        return name
-    import torch
+    from export.precision import training_device
 
-    return "cuda:0" if torch.cuda.is_available() else "cpu"
+    return training_device(name)
 
 
 if __name__ == "__main__":

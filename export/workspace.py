@@ -74,12 +74,17 @@ class Workspace:
         self._chain = key
         return folder, result
 
-    def branch(self, name: str) -> Workspace:
+    def branch(
+        self, name: str, report: Callable[[str, str, float], None] | None = None
+    ) -> Workspace:
         """Return a workspace in the folder `name` below this one, for steps beside each other.
 
         Its first step depends on the steps done here so far; nothing done there changes this one.
+
+        Args:
+            report: shows the branch's progress; None: as this one does.
         """
-        return Workspace(self.folder / name, self.report, _chain=self._chain)
+        return Workspace(self.folder / name, report or self.report, _chain=self._chain)
 
     def _key(self, name: str, settings: JsonObject) -> str:
         text = json.dumps([FORMAT, self._chain, name, settings], sort_keys=True)

@@ -1,0 +1,89 @@
+"""Which of the compared methods to take for a given time per picture. No IO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge_app.records import F64Array
+from export.evaluation_metrics import auroc, auroc_difference_interval
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contender:
+    """A method that was measured.
+
+    Attributes:
+        good: (n,) scores of the good test pictures; +inf where a picture was not inspected.
+        bad: (m,) of the defective ones; every method's are in the same order.
+        picture_ms: median time to judge a picture, through the whole path.
+    """
+
+    name: str
+    good: F64Array
+    bad: F64Array
+    picture_ms: float
+
+    @property
+    def auroc(self) -> float:
+        """Image AUROC, 0..1."""
+        return auroc(self.good, self.bad)
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to take.
+
+    Attributes:
+        method: highest image AUROC among those that are fast enough; None if none is.
+        alike: methods fast enough that these pictures do not tell apart from it, fastest first.
+        text: the same in sentences.
+    """
+
+    method: str | None
+    alike: tuple[str, ...]
+    text: str
+
+
+def advise(contenders: Sequence[Contender], latency_ms: float | None) -> Advice:
+    """Return which method to take.
+
+    Args:
+        latency_ms: most a picture may take; None for no limit.
+    """
+    limit = "" if latency_ms is None else f" within {latency_ms:g} ms a picture"
+    fast = [c for c in contenders if latency_ms is None or c.picture_ms <= latency_ms]
+    if not fast:
+        if not contenders:
+            return Advice(None, (), "No method could be measured: see the reasons below.")
+        quickest = min(contenders, key=lambda c: c.picture_ms)
+        return Advice(
+            None,
+            (),
+            f"No method judges a picture{limit}: the fastest, {quickest.name}, takes "
+            f"{quickest.picture_ms:.1f} ms on this machine. Allow more time or take a faster one.",
+        )
+    best = max(fast, key=lambda c: (c.auroc, -c.picture_ms))
+    alike = sorted((c for c in fast if _is_alike(c, best)), key=lambda c: c.picture_ms)
+    names = tuple(c.name for c in alike)
+    said = [
+        f"Take {best.name}: the highest image AUROC{limit} ({best.auroc:.4f}, "
+        f"{best.picture_ms:.1f} ms a picture)."
+    ]
+    if alike and alike[0].picture_ms < best.picture_ms:
+        said.append(
+            f"{alike[0].name} is faster ({alike[0].picture_ms:.1f} ms, image AUROC "
+            f"{alike[0].auroc:.4f}) and these pictures do not tell the two apart."
+        )
+    if names:
+        said.append(f"Not told apart from {best.name} by them: {', '.join(names)}.")
+    said.append("Chosen by looking at the test pictures: the winner's own figure is optimistic.")
+    return Advice(best.name, names, " ".join(said))
+
+
+def _is_alike(other: Contender, best: Contender) -> bool:
+    """Return whether the paired 95 % interval of the AUROC difference holds 0."""
+    if other is best:
+        return False
+    low, high = auroc_difference_interval((best.good, best.bad), (other.good, other.bad))
+    return low <= 0 <= high

@@ -1,0 +1,170 @@
+"""One method of a comparison: trained in its time, built into a bundle, measured as a device runs.
+
+Everything is kept in the shared workspace's branch of the method; what is done is taken from there.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edge_app.records import F64Array, JsonObject
+from export.build import BuildOptions, CutParts, Found, Labelled, Trained, finish
+from export.compare_advice import Contender
+from export.compare_cost import cost_of
+from export.compare_sheets import pictures_shown, write_rows
+from export.evaluate import evaluate
+from export.evaluation_data import GOOD, TestPicture, scan_test_pictures
+from export.methods.protocol import TrainSettings
+from export.pace import Now, Show, train_within
+from export.steps import CROPLIQ, train_method
+from export.workspace import Report, Workspace
+
+CROPLIQ_STEPS = 100
+"""Most steps of the product's own method: what `build` takes. More make the features forget."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shared:
+    """What all methods of a comparison have in common.
+
+    Attributes:
+        options: of the build; `method` and `out` are each method's own.
+        budget_s: of the whole comparison; another budget trains again.
+        pictures: the test pictures that are left to judge.
+        now: the clock that shares of the budget are taken from.
+    """
+
+    options: BuildOptions
+    budget_s: float
+    labelled: Labelled
+    found: Found
+    cut: CutParts
+    pictures: tuple[TestPicture, ...]
+    now: Now
+
+
+def unseen_pictures(options: BuildOptions, labelled: Labelled) -> tuple[TestPicture, ...]:
+    """Return the test pictures that neither train nor set a threshold.
+
+    Raises:
+        DataError: fewer than one good and one defective picture remain.
+    """
+    seen = {p.sha256 for p in labelled.good.pictures}
+    return scan_test_pictures(options.data, seen).kept
+
+
+def measure_method(shared: Shared, name: str, seconds: float, show: Show) -> JsonObject:
+    """Return one method's row of compare.json.
+
+    Args:
+        seconds: its training may take.
+
+    Raises:
+        EdgeError: the training, the bundle or its evaluation failed.
+    """
+    options = replace(shared.options, method=name)
+    space = shared.labelled.space.branch(f"methods/{name}", lambda s, t, d: show(f"{s} {t}", d))
+    inspector, trained = _train(shared, space, name, seconds)
+    graph = inspector / "inspector.onnx"
+    bundle, built = _bundle(shared, space, options, graph, trained["about"], show)
+    picked = inspector / "reconstruction.onnx"
+    reconstruction = picked if picked.is_file() else None
+
+    def work(folder: Path, report: Report) -> JsonObject:
+        done = evaluate(bundle, options.data, folder, lambda s, _t, d: report(s, d))
+        crop_hw = shared.cut.cutting.spec.crop_hw
+        rows = write_rows(bundle, pictures_shown(shared.pictures), reconstruction, folder / "rows")
+        judged = json.loads((folder / "evaluation.json").read_text())["pictures"]
+        figures = {k: v for k, v in done.figures.items() if k != "report"}
+        return {"figures": figures, "cost": cost_of(graph, crop_hw), "rows": rows, "scores": judged}
+
+    digest = sorted(p.sha256 for p in shared.pictures)
+    folder, measured = space.step("evaluation", {"pictures": digest}, work)
+    return {
+        "method": name,
+        "steps": trained["steps"],
+        "train_s": trained["train_s"],
+        "graph_bytes": graph.stat().st_size,
+        "folder": folder.as_posix(),
+        "build_warnings": built["warnings"],
+        **measured,
+    }
+
+
+def _train(shared: Shared, space: Workspace, name: str, seconds: float) -> tuple[Path, JsonObject]:
+    options, cut = shared.options, shared.cut
+    most = min(options.steps, CROPLIQ_STEPS) if name == CROPLIQ else options.steps
+
+    def work(folder: Path, report: Report) -> JsonObject:
+        def train(steps: int, show: Show) -> JsonObject:
+            _keep_steps(folder, steps)  # a stopped training goes on with these
+            settings = TrainSettings(options.seed, steps, options.device, folder)
+            return train_method(name, cut.crops, cut.mask, settings, show)
+
+        started = time.monotonic()
+        first = _kept_steps(folder, most)
+        about, steps = train_within(train, first, seconds, report, shared.now)
+        taken_s = round(time.monotonic() - started, 1)
+        return {"about": about, "steps": steps, "train_s": taken_s}
+
+    settings = {"method": name, "seed": options.seed, "steps": most, "budget_s": shared.budget_s}
+    return space.step("inspector", settings, work)
+
+
+def _keep_steps(folder: Path, steps: int) -> None:
+    (folder / "steps.json").write_text(json.dumps(steps))
+
+
+def _kept_steps(folder: Path, most: int) -> int:
+    try:
+        return min(most, int(json.loads((folder / "steps.json").read_text())))
+    except (OSError, ValueError):
+        return most
+
+
+def _bundle(
+    shared: Shared,
+    space: Workspace,
+    options: BuildOptions,
+    graph: Path,
+    about: JsonObject,
+    show: Show,
+) -> tuple[Path, JsonObject]:
+    file = f"{options.method}.bundle"
+
+    def work(folder: Path, _report: Report) -> JsonObject:
+        own = replace(options, out=folder / file)
+        trained = Trained(shared.cut, graph, about)
+        told = _steps_told(show)
+        result = finish(own, shared.labelled, shared.found, trained, told)
+        return {"warnings": list(result.warnings)}
+
+    folder, built = space.step("bundle", {"budget": options.false_alarm_rate}, work)
+    return folder / file, built
+
+
+def _steps_told(show: Show) -> Callable[[str, str, float], None]:
+    return lambda step, _text, share: show(step, share)
+
+
+def contender_of(row: JsonObject) -> Contender:
+    """Return a measured row's scores and speed, for the recommendation."""
+    good = [p["score"] for p in row["scores"] if p["kind"] == GOOD]
+    bad = [p["score"] for p in row["scores"] if p["kind"] != GOOD]
+    return Contender(row["method"], _ranked(good), _ranked(bad), picture_ms(row))
+
+
+def _ranked(scores: Sequence[float | None]) -> F64Array:
+    """Return the scores; a picture that was not inspected is stranger than every number."""
+    return np.array([np.inf if s is None else s for s in scores], np.float64)
+
+
+def picture_ms(row: JsonObject) -> float:
+    """Return a row's median time to judge a picture; infinite if none could be judged."""
+    return float(row["figures"]["picture_ms"].get("judge_median", np.inf))

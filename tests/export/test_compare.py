@@ -1,0 +1,166 @@
+"""`edge-export compare` on tiny tiles: every method through training, bundle and evaluation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tile_pictures import write_tiles
+
+from edge_app.bundle import read_bundle
+from edge_app.errors import DataError
+from edge_app.model import load_model
+from edge_app.records import JsonObject
+from export.build import BuildOptions
+from export.cli import main
+from export.compare import KNOWN, Budget, CompareOptions, Comparison, compare, method_names
+
+pytestmark = pytest.mark.train
+
+METHODS = ("patchcore", "padim-slim", "autoencoder-l2")
+HOUR_S = 3600.0
+
+
+class Clock:
+    """Stands still, until an hour passes at once while one method reports its progress."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.seen: list[str] = []
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def show(self, step: str, text: str, share: float) -> None:
+        self.seen.append(f"{step}: {text}")
+        if step == "autoencoder-l2":
+            self.now_s += HOUR_S
+
+
+def options(data: Path, out: Path) -> CompareOptions:
+    build = BuildOptions(
+        data=data, out=out / "shared", product="tiles", detector="none", steps=3,
+        false_alarm_rate=0.05,
+    )  # fmt: skip
+    return CompareOptions(build, out, METHODS, HOUR_S, latency_ms=10_000.0)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiles(tmp_path_factory.mktemp("tiles"), good=32, test_good=4, blotted=4)
+
+
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def compared(data: Path, clock: Clock, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    out = tmp_path_factory.mktemp("compared")
+    return compare(options(data, out), clock.show, clock)
+
+
+def record_of(found: Comparison) -> JsonObject:
+    record: JsonObject = json.loads((found.page.parent / "compare.json").read_text())
+    return record
+
+
+def test_every_method_is_measured_as_evaluate_does(compared: Comparison) -> None:
+    """Figures of the pictures, costs of the graph, and a bundle that a device loads."""
+    row = record_of(compared)["methods"][0]
+    assert row["method"] == "patchcore"
+    figures = row["figures"]
+    assert figures["image_auroc"] == 1.0
+    assert (figures["good"], figures["bad"], figures["masked"]) == (4, 4, 4)
+    assert 0 < figures["pro"] <= 1
+    assert len(row["scores"]) == 8
+    assert 0 < row["cost"]["crop_ms_fastest"] <= row["cost"]["crop_ms"]
+    assert row["cost"]["memory_mb"] > 1
+    bundle = Path(row["folder"]).parent / "bundle" / "patchcore.bundle"
+    model = load_model(read_bundle(bundle))
+    assert model.limits.score_threshold == figures["threshold"]
+
+
+def test_a_method_that_ran_out_of_time_does_not_stop_the_rest(compared: Comparison) -> None:
+    """It stands in the report with its reason; the others have their figures."""
+    *measured, failed = record_of(compared)["methods"]
+    assert failed["method"] == "autoencoder-l2"
+    assert "did not end within its share" in failed["failed"]
+    assert [row["method"] for row in measured] == ["patchcore", "padim-slim"]
+    assert "failed" not in measured[1]
+    assert "did not end within its share" in compared.page.read_text()
+
+
+def test_the_report_shows_what_each_method_sees(compared: Comparison) -> None:
+    """A table, the chart, a histogram and rows of panels per method, a recommendation."""
+    page = compared.page.read_text()
+    assert compared.advice.method in METHODS
+    assert f"Take {compared.advice.method}" in page
+    assert page.count("<h2>padim-slim</h2>") == 1
+    assert page.count("data:image/jpeg") == 2 * 5
+    assert "frames per second" in page
+    link = "shared.work/methods/padim-slim/evaluation/evaluation.html"
+    assert link in page
+    assert (compared.page.parent / link).is_file()
+
+
+def test_progress_tells_the_time_that_is_left(compared: Comparison, clock: Clock) -> None:
+    """Which of how many methods, what it does, and how long it may still take at most."""
+    assert any(line.startswith("padim-slim: 2 of 3, ") for line in clock.seen)
+    assert any("at most 60 min left" in line for line in clock.seen)
+
+
+def test_the_next_run_takes_what_is_done(
+    compared: Comparison, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command trains only what failed, and shows its reconstruction."""
+    out = compared.page.parent
+    kept = out / "shared.work" / "methods" / "patchcore" / "inspector" / "inspector.onnx"
+    written = kept.stat().st_mtime_ns
+    arguments = ["--data", data, "--out", out, "--methods", ",".join(METHODS), "--budget", "1h"]
+    named = ["--product", "tiles", "--detector", "none", "--steps", 3, "--false-alarm-rate", 0.05]
+    assert main(["compare", *map(str, [*arguments, *named])]) == 0
+    assert kept.stat().st_mtime_ns == written
+    told = capsys.readouterr().out
+    assert "patchcore          image AUROC 1.0000" in told
+    row = json.loads((out / "compare.json").read_text())["methods"][2]
+    assert row["method"] == "autoencoder-l2"
+    if "failed" in row:  # three steps may teach it nothing: then thresholds refuse it, and say so
+        assert "did not end" not in row["failed"]
+
+
+def test_all_means_every_method_and_the_products_own() -> None:
+    """`all` names what `build --method` knows, the default first."""
+    assert method_names("all") == KNOWN
+    assert KNOWN[0] == "cropliq"
+    assert method_names("padim, patchcore,padim") == ("padim", "patchcore")
+
+
+@pytest.mark.parametrize("text", ["padin", ",", "patchcore,nothing"])
+def test_an_unknown_method_is_refused_before_anything_is_trained(text: str) -> None:
+    """The message lists what there is."""
+    with pytest.raises(DataError, match="patchcore"):
+        method_names(text)
+
+
+def test_a_budget_that_is_no_duration_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2 and one sentence."""
+    arguments = ["compare", "--data", tmp_path, "--out", tmp_path / "o", "--budget", "soon"]
+    assert main([str(a) for a in arguments]) == 2
+    assert "--budget: expected a duration such as 90s" in capsys.readouterr().err
+
+
+def test_what_one_method_leaves_over_goes_to_the_others() -> None:
+    """Shares are of what is left, less the time that follows a training."""
+    clock = Clock()
+    budget = Budget(100.0, clock)
+    assert budget.share_s(4) == 25.0
+    clock.now_s = 10.0
+    budget.took_after_training(5.0)
+    assert budget.share_s(3) == 25.0
+    clock.now_s = 200.0
+    assert budget.left_s == 0.0

@@ -4,72 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from brokers import HOST, Listener, Mosquitto, free_port, wait_until
+from app_config import edge_app, running, write_config
+from brokers import Listener, Mosquitto, free_port, wait_until
 from bundles import write_bright_bundle, write_pictures
-
-EDGE_APP = str(Path(sys.executable).with_name("edge-app"))
-
-
-def write_config(folder: Path, camera_url: str, broker_port: int, more: str = "") -> Path:
-    """Write a configuration for one camera and return its path."""
-    write_bright_bundle(folder / "a.bundle")
-    config = folder / "edge-app.toml"
-    config.write_text(
-        f"""
-[device]
-site = "graz"
-line = "l2"
-device = "d3"
-state_dir = "state"
-[bundle]
-path = "a.bundle"
-allow_unsigned = true
-[[camera]]
-name = "cam1"
-url = "{camera_url}"
-alarm_debounce_s = 0.0
-[mqtt]
-host = "{HOST}"
-port = {broker_port}
-reconnect_max_s = 1.0
-[page]
-enabled = false
-[outbox]
-reserve_mb = 1
-{more}
-"""
-    )
-    return config
-
-
-def edge_app(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [EDGE_APP, *args], capture_output=True, text=True, timeout=60, check=False
-    )
-
-
-@contextmanager
-def running(config: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start `edge-app run` and kill it at the end if it is still there."""
-    process = subprocess.Popen(
-        [EDGE_APP, "run", "--config", str(config)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def of_event(alerts: list[dict[str, Any]], event: str) -> list[dict[str, Any]]:

@@ -9,11 +9,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from brokers import HOST, Listener, Mosquitto, wait_until
-from bundles import write_bright_bundle
+from app_config import ROOT, write_config
+from brokers import Listener, Mosquitto, wait_until
 
 CLOCK_PROCESS = str(Path(__file__).with_name("clock_process.py"))
-ROOT = "inspect/v1/graz/l2/d3"
 HOUR = timedelta(hours=1)
 
 
@@ -27,36 +26,12 @@ def test_the_clock_is_set_by_an_hour_forwards_and_back(
     """No trigger is late or lost, no camera stalls, no latency jumps, the broker stays."""
     offset = tmp_path / "offset"
     offset.write_text("0")
-    write_bright_bundle(tmp_path / "a.bundle")
-    config = tmp_path / "edge-app.toml"
-    config.write_text(
-        f"""
-[device]
-site = "graz"
-line = "l2"
-device = "d3"
-state_dir = "state"
-[bundle]
-path = "a.bundle"
-allow_unsigned = true
-[[camera]]
-name = "trig"
-url = "sim:round?mode=triggered&rate=2"
-verdict_deadline_ms = 20000.0
-[[camera]]
-name = "live"
-url = "sim:round?fps=2"
-stall_after_s = 20.0
-[mqtt]
-host = "{HOST}"
-port = {mosquitto.port}
-keepalive_s = 30
-publish_results = true
-[page]
-enabled = false
-[outbox]
-reserve_mb = 1
-"""
+    config = write_config(
+        tmp_path,
+        {"trig": "sim:round?mode=triggered&rate=2", "live": "sim:round?fps=2"},
+        mosquitto.port,
+        camera="verdict_deadline_ms = 20000.0\nstall_after_s = 20.0",
+        mqtt="publish_results = true",
     )
     listener = Listener(mosquitto.port, f"{ROOT}/#")
     command = [sys.executable, CLOCK_PROCESS, str(offset), "run", "--config", str(config)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from brokers import HOST, Listener, Mosquitto, wait_until
-from bundles import write_bright_bundle
+from app_config import ROOT, write_config
+from brokers import Listener, Mosquitto, wait_until
 
 from edge_app.app import EdgeApp
 from edge_app.config import load_config
@@ -30,31 +30,8 @@ def test_a_failing_detector_on_a_belt_is_degraded_until_it_works_again(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
     """`status` says degraded and which camera; one part is NOT_INSPECTED; then online again."""
-    write_bright_bundle(tmp_path / "a.bundle")
-    config = tmp_path / "edge-app.toml"
-    config.write_text(
-        f"""
-[device]
-site = "graz"
-line = "l2"
-device = "d3"
-state_dir = "state"
-[bundle]
-path = "a.bundle"
-allow_unsigned = true
-[[camera]]
-name = "belt1"
-url = "sim:round?fps=10"
-[mqtt]
-host = "{HOST}"
-port = {mosquitto.port}
-[page]
-enabled = false
-[outbox]
-reserve_mb = 1
-"""
-    )
-    listener = Listener(mosquitto.port, "inspect/v1/graz/l2/d3/#")
+    config = write_config(tmp_path, {"belt1": "sim:round?fps=10"}, mosquitto.port)
+    listener = Listener(mosquitto.port, f"{ROOT}/#")
     app = EdgeApp(load_config(config))
     finder = FailingNow()
     app._posts[0].line._finder = finder  # type: ignore[attr-defined]

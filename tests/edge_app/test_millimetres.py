@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from brokers import HOST, Listener, Mosquitto
-from bundles import write_bright_bundle, write_pictures
+from app_config import ROOT, edge_app, write_config
+from brokers import Listener, Mosquitto
+from bundles import write_pictures
 
 from edge_app.geometry import Geometry, Lens, save_geometry
 
-EDGE_APP = str(Path(sys.executable).with_name("edge-app"))
 STRAIGHT = Lens(np.array([[200.0, 0, 64], [0, 200, 32], [0, 0, 1]]), np.zeros(5))
 
 
@@ -28,38 +26,14 @@ def test_defects_arrive_in_millimetres(
     save_geometry(
         Geometry((64, 128), lens, np.diag([0.5, 0.5, 1.0]), {}), tmp_path / "cam1.calibration.json"
     )
-    write_bright_bundle(tmp_path / "a.bundle")
-    (tmp_path / "edge-app.toml").write_text(
-        f"""
-[device]
-site = "graz"
-line = "l2"
-device = "d3"
-state_dir = "state"
-[bundle]
-path = "a.bundle"
-allow_unsigned = true
-[[camera]]
-name = "cam1"
-url = "folder:in"
-calibration_file = "cam1.calibration.json"
-[mqtt]
-host = "{HOST}"
-port = {mosquitto.port}
-[page]
-enabled = false
-[outbox]
-reserve_mb = 1
-"""
+    config = write_config(
+        tmp_path,
+        "folder:in",
+        mosquitto.port,
+        camera='calibration_file = "cam1.calibration.json"',
     )
-    listener = Listener(mosquitto.port, "inspect/v1/graz/l2/d3/cam/cam1/alert")
-    done = subprocess.run(
-        [EDGE_APP, "run", "--config", str(tmp_path / "edge-app.toml")],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    listener = Listener(mosquitto.port, f"{ROOT}/cam/cam1/alert")
+    done = edge_app("run", "--config", str(config))
     assert done.returncode == 0, done.stderr
     alerts = [a for a in listener.bodies("/alert") if a["event"] == "new"]
     listener.close()

@@ -6,17 +6,16 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from brokers import HOST, Mosquitto, free_port, wait_until
-from bundles import write_bright_bundle, write_pictures
+from app_config import EDGE_APP, write_config
+from brokers import Mosquitto, free_port, wait_until
+from bundles import write_pictures
 
-EDGE_APP = str(Path(sys.executable).with_name("edge-app"))
 WATCHDOG_S = 1.5
 START_S = 30.0
 """For a start, on a machine that does other things too."""
@@ -52,35 +51,12 @@ class Manager:
 @contextmanager
 def service(folder: Path, cameras: dict[str, str], port: int) -> Iterator[tuple[Manager, int]]:
     """Run the app with these cameras as systemd would start it; yields what it says and its pid."""
-    write_bright_bundle(folder / "a.bundle")
-    tables = "".join(f'[[camera]]\nname = "{n}"\nurl = "{u}"\n' for n, u in cameras.items())
-    (folder / "edge-app.toml").write_text(
-        f"""
-[device]
-site = "graz"
-line = "l2"
-device = "d3"
-state_dir = "state"
-[bundle]
-path = "a.bundle"
-allow_unsigned = true
-{tables}
-[mqtt]
-host = "{HOST}"
-port = {port}
-[page]
-enabled = false
-[outbox]
-reserve_mb = 1
-[watchdog]
-camera_deadline_s = 1.0
-"""
-    )
+    config = write_config(folder, cameras, port, more="[watchdog]\ncamera_deadline_s = 1.0")
     manager = Manager(folder / "notify")
     told = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": str(round(WATCHDOG_S * 1e6))}
     with (folder / "stderr").open("w") as stderr:
         process = subprocess.Popen(
-            [EDGE_APP, "run", "--config", str(folder / "edge-app.toml")],
+            [EDGE_APP, "run", "--config", str(config)],
             env={**os.environ, **told}, stderr=stderr,
         )  # fmt: skip
         try:

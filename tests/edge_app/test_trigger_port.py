@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app_config import running, write_config
 from brokers import HOST, Listener, Mosquitto, free_port, wait_until
-from test_app import running, write_config
 
 from edge_app.cameras.isolation.triggers import TriggerBook
 from edge_app.config import load_config
@@ -161,11 +161,8 @@ def test_camera_and_port_have_to_fit(
 
 
 def _config(folder: Path, url: str, listen: str | None, broker: int) -> Path:
-    config = write_config(folder, url, broker)
-    line = "" if listen is None else f'trigger_listen = "{listen}"\n'
-    text = config.read_text().replace("alarm_debounce_s", line + "alarm_debounce_s")
-    config.write_text(text.replace("[mqtt]", "[mqtt]\npublish_results = true"))
-    return config
+    line = "" if listen is None else f'trigger_listen = "{listen}"'
+    return write_config(folder, url, broker, camera=line, mqtt="publish_results = true")
 
 
 @pytest.mark.broker

@@ -18,8 +18,8 @@ from edge_app.mqtt.deploy_messages import DeployState
 ORDER: tuple[DeployState, ...] = (
     "downloading",
     "verifying",
-    "building",
     "self_check",
+    "building",
     "shadow",
     "switching",
     "probation",

@@ -20,6 +20,7 @@ from edge_app.activation_shadow import ShadowRun, report_folder
 from edge_app.activation_slot import ActiveSlot, Exchange
 from edge_app.agent.protocol import (
     MAX_REASON_CHARS,
+    Building,
     Commit,
     Failed,
     Golden,
@@ -36,6 +37,7 @@ from edge_app.agent.protocol import (
     Switch,
     Switched,
 )
+from edge_app.engine_jobs import Percent
 from edge_app.records import FrameReport
 from edge_app.seats import Seat
 
@@ -169,15 +171,24 @@ class Activation:
             done=lambda ready, why: self._tasks.put(
                 lambda: self._prepared(slot, order, ready, why)
             ),
+            # A changeover must not wait for a builder; what is missing then runs without engine.
+            building=self._tell_building(slot, order) if order.purpose == "candidate" else None,
+        )
+
+    def _tell_building(self, slot: ActiveSlot, order: Prepare) -> Percent:
+        return lambda percent: self._tell(
+            Building(slot=slot.name, sha256=order.sha256, percent=percent)
         )
 
     def _prepared(self, slot: ActiveSlot, order: Prepare, ready: Ready | None, reason: str) -> None:
+        is_wanted = order.purpose == "standby" or slot.wanted == order.sha256
         if ready is None:
-            self._fail(slot, order.sha256, reason)
+            if is_wanted:
+                self._fail(slot, order.sha256, reason)
             return
         if order.purpose == "standby":
             slot.put_on_shelf(ready, self._standby(slot.name))
-        elif slot.wanted == ready.sha256:
+        elif is_wanted:
             slot.candidate = ready
         else:
             return  # given up while it was being loaded
@@ -281,6 +292,9 @@ class Activation:
     def _roll_back(self, slot: ActiveSlot, order: Rollback) -> None:
         if slot.candidate is not None and slot.candidate.sha256 == order.sha256:
             slot.drop_candidate()
+        elif slot.wanted == order.sha256:
+            slot.wanted = None
+            self._loader.give_up(slot.name)
         if slot.active_sha256 == order.sha256 and order.back_to != order.sha256:
             # The store's "nothing" may be the bundle that the configuration names.
             old = slot.previous if order.back_to is None else slot.held(order.back_to)
@@ -295,6 +309,7 @@ class Activation:
         self._tell(RolledBack(slot=slot.name, sha256=order.sha256, active=slot.active_sha256))
 
     def _drop_candidates(self) -> None:
+        self._loader.give_up()
         for slot in self._slots.values():
             slot.drop_candidate()
 

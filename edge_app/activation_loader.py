@@ -1,4 +1,4 @@
-"""Making a model ready beside the one that judges: memory, signature, graphs, golden set.
+"""Making a model ready beside the one that judges: memory, signature, engines, graphs, golden set.
 
 One background thread; the line goes first: before every golden picture it waits for the line to
 have caught up.
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from edge_app.bundle import Bundle
 from edge_app.bundle_open import how_signed
+from edge_app.engine_jobs import BuildGivenUp, EngineBuilder, Percent
 from edge_app.errors import BundleError, EdgeError
 from edge_app.golden_check import check_golden
 from edge_app.model import LoadedModel
@@ -78,6 +79,7 @@ class Loader:
         budget_ms: slot → what one picture may take on that slot's cameras.
         is_caught_up: no frame waits for the line.
         free_mb: see `available_mb`.
+        engines: builds what a candidate lacks; None where graphs run without engines.
     """
 
     def __init__(
@@ -87,9 +89,12 @@ class Loader:
         budget_ms: Callable[[str], float | None],
         is_caught_up: Callable[[], bool],
         free_mb: Callable[[], int | None] = available_mb,
+        engines: EngineBuilder | None = None,
     ) -> None:
         self._read, self._load, self._budget_ms = read, load, budget_ms
         self._is_caught_up, self._free_mb = is_caught_up, free_mb
+        self._engines = engines
+        self._building: dict[str, threading.Event] = {}
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="model-loader", daemon=True)
 
@@ -97,8 +102,15 @@ class Loader:
         self._thread.start()
 
     def stop(self) -> None:
-        """Take no further job; one in hand dies with the process."""
+        """Take no further job; a build in hand is given up, loading dies with the process."""
         self._jobs.put(None)
+        self.give_up()
+
+    def give_up(self, slot: str | None = None) -> None:
+        """Have the building of a slot's engines ended, or with None of all: nobody wants them."""
+        for wanted, is_off in list(self._building.items()):
+            if slot in (None, wanted):
+                is_off.set()
 
     def prepare(
         self,
@@ -107,6 +119,7 @@ class Loader:
         memory_mb: int,
         loaded: Callable[[], None],
         done: Callable[[Ready | None, str], None],
+        building: Percent | None = None,
     ) -> None:
         """Prepare a model; returns at once.
 
@@ -114,18 +127,45 @@ class Loader:
             memory_mb: what it took in its self-check; 0 where that is not known.
             loaded: called when the graphs are loaded, before the golden set.
             done: called with the model, or with None and the reason; both from the own thread.
+            building: told how far its missing engines are; None: none are built now.
         """
-        self._jobs.put(lambda: done(*self._attempt(slot, sha256, memory_mb, loaded)))
+        build = None
+        if self._engines is not None and building is not None:
+            build = self._build(self._engines, slot, building)
+        self._jobs.put(lambda: done(*self._attempt(slot, sha256, memory_mb, loaded, build)))
+
+    def _build(
+        self, engines: EngineBuilder, slot: str, building: Percent
+    ) -> Callable[[Bundle], None]:
+        """Return what builds a bundle's engines; it may be given up from now on."""
+        self._building[slot] = is_off = threading.Event()
+
+        def tell(percent: float) -> None:
+            if is_off.is_set():
+                raise BuildGivenUp("the building of its engines was given up")
+            building(percent)
+
+        def build(bundle: Bundle) -> None:
+            failures = engines.build_missing(bundle, tell)
+            if failures:
+                _log.warning("slot %s: engines are missing: %s", slot, failures)
+
+        return build
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
 
     def _attempt(
-        self, slot: str, sha256: str, memory_mb: int, loaded: Callable[[], None]
+        self,
+        slot: str,
+        sha256: str,
+        memory_mb: int,
+        loaded: Callable[[], None],
+        build: Callable[[Bundle], None] | None,
     ) -> tuple[Ready | None, str]:
         try:
-            ready = self._ready(slot, sha256, memory_mb, loaded)
+            ready = self._ready(slot, sha256, memory_mb, loaded, build)
         except (EdgeError, MemoryError) as error:
             return None, str(error) or "out of memory"
         except Exception as error:  # whatever a graph does, the model in use goes on
@@ -133,9 +173,18 @@ class Loader:
             return None, f"{type(error).__name__}: {error}"
         return ready, ""
 
-    def _ready(self, slot: str, sha256: str, memory_mb: int, loaded: Callable[[], None]) -> Ready:
+    def _ready(
+        self,
+        slot: str,
+        sha256: str,
+        memory_mb: int,
+        loaded: Callable[[], None],
+        build: Callable[[Bundle], None] | None,
+    ) -> Ready:
         self._check_memory(memory_mb)
         bundle = self._read(sha256)
+        if build is not None:
+            build(bundle)
         model = self._load(bundle)
         loaded()
         result = check_golden(model, bundle, self._budget_ms(slot), self._give_way)

@@ -86,9 +86,7 @@ def load_safest(
         BundleError: no variant of that precision, or none passes.
         ModelError: the last variant's graphs cannot be loaded.
     """
-    wanted = bundle.variant(precision).precision
-    have = {v.precision for v in bundle.manifest.variants}
-    order = [p for p in SAFETY[SAFETY.index(wanted) :] if p in have]
+    order = precisions_to_try(bundle, precision)
     issued: list[ParityCertificate] = []
     for candidate in order:
         try:
@@ -111,6 +109,17 @@ def load_safest(
         f"golden set here ({'; '.join(f'{c.precision}: {c.reason}' for c in issued)}). "
         'Set runtime.backend = "onnxruntime", or build the engines again.'
     )
+
+
+def precisions_to_try(bundle: Bundle, precision: str | None) -> list[str]:
+    """Return the wanted precision (None: the bundle's preferred) and the safer ones it has.
+
+    Raises:
+        BundleError: no variant of that precision.
+    """
+    wanted = bundle.variant(precision).precision
+    have = {v.precision for v in bundle.manifest.variants}
+    return [p for p in SAFETY[SAFETY.index(wanted) :] if p in have]
 
 
 def certify(model: LoadedModel, bundle: Bundle, providers: dict[str, str]) -> ParityCertificate:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from edge_app.backends.choice import BackendChoice, GraphOpener
+from edge_app.backends.choice import BackendChoice, GraphOpener, key_here
 from edge_app.bundle import Bundle
 from edge_app.certified import ParityCertificate, load_safest, write_certificate
 from edge_app.config_model import AppConfig
+from edge_app.engine_cache import EngineCache
+from edge_app.engine_jobs import EngineBuilder
+from edge_app.errors import ModelError
 from edge_app.model import LoadedModel
 
 _log = logging.getLogger(__name__)
@@ -29,6 +32,19 @@ def backend_choice(config: AppConfig) -> BackendChoice:
         runtime.max_batch,
         runtime.cuda_graphs,
     )
+
+
+def engine_builder(config: AppConfig) -> EngineBuilder | None:
+    """Return what builds a new bundle's engines; None where no engine can run or none is wanted."""
+    runtime = config.runtime
+    if runtime.backend == "onnxruntime":
+        return None
+    try:
+        key_here(b"", "fp32", runtime.max_batch)
+    except ModelError:
+        return None
+    cache = EngineCache(engine_dir(config))
+    return EngineBuilder(cache, key_here, runtime.max_batch, runtime.precision)
 
 
 def load_for_device(bundle: Bundle, config: AppConfig) -> LoadedModel:

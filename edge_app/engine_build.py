@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,7 +24,13 @@ from edge_app.errors import ModelError
 NICENESS = 15
 """Of the child: inspection's threads always go first."""
 
+OOM_SCORE = 500
+"""Of the child, -1000 to 1000: short of memory the kernel ends it first, not what inspects."""
+
 PROGRESS_EVERY_S = 0.5
+
+BUILD_TIMEOUT_S = 1800.0
+"""A peer reports 9.5 minutes for a first build on a Jetson; three times that."""
 
 
 def build_into(
@@ -131,6 +138,8 @@ class _Reporter:
 def child_main(folder: Path) -> int:
     """Build what lies in `folder`; return the exit code."""
     os.nice(NICENESS)
+    with suppress(OSError):  # a container may not let it
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
     options = EngineOptions(**json.loads((folder / "options.json").read_text(encoding="utf-8")))
     timing = folder / "timing"
     known = timing.read_bytes() if timing.is_file() else b""

@@ -107,6 +107,14 @@ class EngineCache:
             )
         return plan
 
+    def has(self, key: EngineKey) -> bool:
+        """Tell whether the engine for `key` is there, its bytes unharmed."""
+        try:
+            self.load(key)
+        except ModelError:
+            return False
+        return True
+
     def store(self, key: EngineKey, graph: str, plan: bytes, build_s: float) -> Entry:
         """Keep an engine; readers see it when it is complete.
 

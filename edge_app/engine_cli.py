@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_app.engine_build import BUILD_TIMEOUT_S
 from edge_app.errors import ConfigError, EdgeError, ModelError
 
 if TYPE_CHECKING:
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from edge_app.engine_cache import EngineCache, EngineKey
 
 EXIT_NOT_ALL = 1
-BUILD_TIMEOUT_S = 1800.0
-"""A peer reports 9.5 minutes for a first build on a Jetson; three times that."""
 
 
 def add_engine_commands(commands: Any) -> None:
@@ -48,8 +48,7 @@ def _step(steps: Any, name: str, about: str, work: Any) -> Any:
 
 def _build(args: argparse.Namespace) -> int:
     """Build what is missing; a failed engine does not keep the others from being built."""
-    from edge_app.backends.choice import batch_of
-    from edge_app.backends.protocol import CLASSIFIER
+    from edge_app.engine_jobs import jobs_of
 
     config, cache = _opened(args)
     bundle = _bundle(args, config)
@@ -57,16 +56,9 @@ def _build(args: argparse.Namespace) -> int:
     for variant in bundle.manifest.variants:
         if args.precision not in (None, variant.precision):
             continue
-        for graph, file in (
-            ("detector", variant.detector),
-            ("inspector", variant.inspector),
-            (CLASSIFIER, variant.classifier),
-        ):
-            if file is not None:
-                model = bundle.files[file]
-                most = batch_of(graph, config.runtime.max_batch)
-                key = _key(model, variant.precision, most, args.target)
-                failed += not _build_one(args, cache, key, graph, model)
+        key_of = functools.partial(_key, target=args.target)
+        for job in jobs_of(bundle, variant, key_of, config.runtime.max_batch):
+            failed += not _build_one(args, cache, job.key, job.graph, job.model)
     if not failed and args.target is None:
         _certify(bundle, config)
     return EXIT_NOT_ALL if failed else 0
@@ -79,7 +71,7 @@ def _build_one(
     from edge_app.engine_build import build_into
 
     name = f"{key.precision} {graph}"
-    if _is_built(cache, key):
+    if cache.has(key):
         print(f"{name}: is there already")
         return True
 
@@ -189,14 +181,6 @@ def _aimed_at(target: str) -> Gpu:
 
     digits = target.removeprefix("SM")
     return Gpu(target, f"{digits[:-1]}.{digits[-1:]}", False)
-
-
-def _is_built(cache: EngineCache, key: EngineKey) -> bool:
-    try:
-        cache.load(key)
-    except ModelError:
-        return False
-    return True
 
 
 def _state(key: EngineKey) -> tuple[str, str, str, str]:

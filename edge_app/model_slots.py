@@ -20,7 +20,7 @@ from edge_app.bundle_open import how_signed, open_bundle
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.config_camera import CameraConfig
 from edge_app.config_model import AppConfig
-from edge_app.device_model import load_for_device
+from edge_app.device_model import engine_builder, load_for_device
 from edge_app.errors import BundleError, ConfigError, ModelError
 from edge_app.inspection import InspectionThread
 from edge_app.judge import Limits
@@ -114,7 +114,13 @@ class ModelSlots:
             self._seats,
             self.ready,
             thread,
-            Loader(self._read, self._load, self._budget_ms, thread.is_caught_up),
+            Loader(
+                self._read,
+                self._load,
+                self._budget_ms,
+                thread.is_caught_up,
+                engines=engine_builder(self._config),
+            ),
             thread.is_caught_up,
             lambda slot: self._config.slot(slot).standby_models,
             self._config.device.state_dir,

@@ -36,6 +36,7 @@ from edge_app.agent.inbox import (
     Stopping,
 )
 from edge_app.agent.protocol import (
+    Building,
     Golden,
     Line,
     Loaded,
@@ -237,8 +238,29 @@ class SlotFlow:
         )
         if not self._order(order):
             raise InspectionGone(is_planned=True)
-        for kind in (Loaded, Golden):
-            self.inbox.answer(candidate.sha256, kind, timeout_s=self._times.prepare_s)
+        self._until_loaded(candidate.sha256, may_wait=purpose != "candidate")
+        self.inbox.answer(candidate.sha256, Golden, timeout_s=self._times.prepare_s)
+
+    def _until_loaded(self, sha256: str, may_wait: bool) -> None:
+        """Wait for its engines, minutes on a Jetson and told in percent, and for its graphs.
+
+        Raises:
+            Interrupted: a changeover was asked for meanwhile; it does not wait for a build.
+            EdgeError: see `Inbox.answer`; the time counts from the last word about a build.
+        """
+        is_building = False
+        while True:
+            news = self.inbox.answer(sha256, Building, Loaded, timeout_s=self._times.prepare_s)
+            if not isinstance(news, Building):
+                break
+            is_building = True
+            self._told.say_progress("building", news.percent)
+            changeover = None if may_wait else self.inbox.waiting(Select)
+            if changeover is not None:
+                words = "given up for a changeover that came while its engines were built"
+                raise Interrupted(changeover, words)
+        if is_building:
+            self._told.say("self_check", "on this device's engines")
 
     def _refuse(self, error: Exception) -> None:
         words = str(error)

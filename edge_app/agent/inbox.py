@@ -9,13 +9,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.agent.protocol import Failed, Golden, Loaded, Probation, RolledBack, Shadow, Switched
+from edge_app.agent.protocol import (
+    Building,
+    Failed,
+    Golden,
+    Loaded,
+    Probation,
+    RolledBack,
+    Shadow,
+    Switched,
+)
 from edge_app.errors import EdgeError
 
 Answered = Callable[[bool, str], None]
 """Tells who asked whether it was done, and in words what was."""
 
-News = Loaded | Golden | Shadow | Switched | Probation | RolledBack | Failed
+News = Building | Loaded | Golden | Shadow | Switched | Probation | RolledBack | Failed
 
 
 @dataclass(frozen=True, slots=True)

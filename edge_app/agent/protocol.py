@@ -3,6 +3,7 @@
     agent                            inspection
                                   ←  hello            which bundle judges in each slot
     prepare                       →
+                                  ←  building …       where engines are missing
                                   ←  loaded, golden   or failed
     start_shadow                  →
                                   ←  shadow …
@@ -114,6 +115,13 @@ class Hello(Line):
     type: Literal["hello"] = "hello"
     pid: int
     slots: dict[SlotName, Sha256 | None]
+
+
+class Building(_About):
+    """Engines are being built before it is loaded; `percent` of all of them together."""
+
+    type: Literal["building"] = "building"
+    percent: float = Field(ge=0, le=100)
 
 
 class Loaded(_About):
@@ -234,7 +242,7 @@ class Answer(Line):
 
 
 Order = Prepare | StartShadow | Switch | StartProbation | Commit | Rollback
-News = Loaded | Golden | Shadow | Switched | Probation | RolledBack | Failed
+News = Building | Loaded | Golden | Shadow | Switched | Probation | RolledBack | Failed
 Command = InstallCommand | SelectCommand | DecideCommand | SlotsCommand
 ToAgent = Hello | Bye | News | Command
 ToPeer = Order | Progress | Answer

@@ -14,12 +14,14 @@ from edge_app.manifest import DetectorSpec, Manifest, Provenance, Variant, ViewR
 from edge_app.records import F64Array, JsonObject
 from export.dataset import Picture
 from export.golden import GoldenFile
+from export.known_kinds_step import KindsFound
 from export.steps import Cutting, models_of
 from export.thresholds import Calibration
 from export.versions import training_versions
 from export.workspace import Workspace
 
 if TYPE_CHECKING:
+    from export.auto_method import MethodChoice
     from export.build import BuildOptions
 
 OUTLIER_SPREADS = 8.0
@@ -35,6 +37,7 @@ class Assembly:
 
     Attributes:
         work: the workspace's folder; it holds the cue's and the aligner's pictures.
+        kinds: the classifier of known defects; None without one.
     """
 
     cutting: Cutting
@@ -43,6 +46,7 @@ class Assembly:
     work: Path
     golden: list[GoldenFile]
     report: str
+    kinds: KindsFound | None = None
 
 
 def files_of(assembly: Assembly) -> dict[str, bytes]:
@@ -55,6 +59,8 @@ def files_of(assembly: Assembly) -> dict[str, bytes]:
         files["cue.png"] = (learnt / "cue.png").read_bytes()
     if assembly.cutting.pose.aligner is not None:
         files["align.png"] = (learnt / "align.png").read_bytes()
+    if assembly.kinds is not None:
+        files |= assembly.kinds.files
     return {**files, **{g.picture.file: g.data for g in assembly.golden}}
 
 
@@ -68,12 +74,17 @@ def manifest_of(
 ) -> Manifest:
     """Return the manifest; `seen` are the pictures that trained and those that set a threshold."""
     orientation, crop, alignment = models_of(assembly.cutting)
+    kinds, thresholds = assembly.kinds, found.thresholds
+    if kinds is not None:
+        thresholds = thresholds.model_copy(update={"softmax_threshold": kinds.threshold})
     variant = Variant(
         precision="fp32",
         detector="detector.onnx" if detector else None,
         inspector="inspector.onnx",
-        thresholds=found.thresholds,
+        thresholds=thresholds,
         golden=tuple(g.picture for g in assembly.golden),
+        classifier="classifier.onnx" if kinds else None,
+        golden_regions=kinds.golden if kinds else None,
     )
     training, calibration = seen
     return Manifest(
@@ -84,6 +95,7 @@ def manifest_of(
         orientation=orientation,
         crop=crop,
         alignment=alignment,
+        classifier=kinds.spec if kinds else None,
         views=ViewRule(max_views=options.max_views),
         variants=(variant,),
         provenance=Provenance(
@@ -133,13 +145,28 @@ def _outliers(scores: F64Array, names: Sequence[str]) -> tuple[str, ...]:
     return (f"{what}; if they are defective take them out and build again: {named}",)
 
 
-def write_build_record(options: BuildOptions, space: Workspace, digest: str) -> None:
-    """Times and paths belong to this run, not to the bundle: they go beside it."""
-    record = {
+def write_build_record(
+    options: BuildOptions, space: Workspace, digest: str, choice: MethodChoice | None
+) -> None:
+    """Times and paths belong to this run, not to the bundle: they go beside it.
+
+    Args:
+        choice: what `auto` compared; its times are of the run that compared.
+    """
+    record: JsonObject = {
         "bundle_sha256": digest,
         "data": str(options.data),
         "device": options.device,
+        "method": options.method,
         "seconds": {name: round(s, 2) for name, s in space.timings_s.items()},
     }
+    if choice is not None:
+        record["auto"] = {
+            "method": choice.method,
+            "reason": choice.reason,
+            "compared": [e.as_json() for e in choice.evidence],
+            "left_out": choice.left_out,
+            "seconds": choice.seconds,
+        }
     beside = options.out.with_name(options.out.name + ".build.json")
     beside.write_text(json.dumps(record, indent=1) + "\n")

@@ -6,6 +6,7 @@ pictures → labels → detector → parts → orientation → crops → inspect
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from edge_app.judge import Limits
 from edge_app.model import LoadedModel
 from edge_app.records import ModelIdentity, U8Array
 from export.assemble import Assembly, files_of, manifest_of, warnings_of, write_build_record
+from export.auto_method import AutoOptions, choose_method
+from export.auto_report import choice_section
 from export.build_records import (
     BuildOptions,
     BuildResult,
@@ -37,9 +40,10 @@ from export.finding import (
     split,
 )
 from export.golden import make_golden_set
+from export.known_kinds_step import kinds_step
 from export.report import write_report
 from export.silhouette import product_silhouette
-from export.steps import Cutting, check_method, cut_all, inspector_step, orientation_step
+from export.steps import AUTO, Cutting, check_method, cut_all, inspector_step, orientation_step
 from export.thresholds import Calibration, calibrate, paint_all, score_crops
 from export.workspace import Workspace
 
@@ -93,12 +97,15 @@ def finish(
         DataError: defects score no higher than good parts, or hardly any picture keeps its
             distance from the threshold.
     """
+    options = replace(options, method=trained.method)
     known = scan_defects(options.known_defects)
     real = scan_defects(options.calibration_defects)
     cut = trained.cut
     inspector = Inspector(OnnxRunner(trained.graph), cut.cutting.spec.crop_hw)
     calibration = _calibrate(inspector, cut, real, options, show)
     model = _loaded(cut.cutting, inspector, calibration, options)
+    kinds, told = kinds_step(labelled.space, known, model, options.seed)
+    about = {**trained.about, "known_kinds": kinds.told} if kinds else trained.about
     golden = make_golden_set(
         model,
         [p.read for p in labelled.held],
@@ -112,6 +119,7 @@ def finish(
         *found.parts.warnings,
         *two_products(cut.crops),
         *warnings_of(calibration, [labelled.held[p.picture].name for p in cut.held_parts]),
+        *told,
     )
     report = write_report(
         options.product,
@@ -123,20 +131,19 @@ def finish(
         cut.mask,
         calibration,
         model,
-        trained.about,
+        about,
         warnings,
+        choice_section(trained.choice) if trained.choice else (),
     )
     assembly = Assembly(
-        cut.cutting, found.detector, trained.graph, labelled.space.folder, golden, report
+        cut.cutting, found.detector, trained.graph, labelled.space.folder, golden, report, kinds
     )
     files = files_of(assembly)
     seen = [*labelled.fitting, *known.pictures]
     judged = [*labelled.held, *real.pictures]
-    manifest = manifest_of(
-        options, found.spec, assembly, calibration, trained.about, (seen, judged)
-    )
+    manifest = manifest_of(options, found.spec, assembly, calibration, about, (seen, judged))
     digest = write_bundle(options.out, manifest, files)
-    write_build_record(options, labelled.space, digest)
+    write_build_record(options, labelled.space, digest, trained.choice)
     show("bundle", f"{options.out.name} {digest[:12]}", 1.0)
     measured = {"recall": calibration.recall}
     return BuildResult(options.out, digest, warnings, measured)
@@ -181,17 +188,24 @@ def cut_parts(labelled: Labelled, found: Found, show: Show) -> CutParts:
 
 
 def train_inspector(options: BuildOptions, space: Workspace, cut: CutParts) -> Trained:
-    """Train what judges the crops (`edge-export train`)."""
+    """Train what judges the crops (`edge-export train`); choose its method first if asked to."""
+    method, choice = options.method, None
+    if method == AUTO:
+        told = AutoOptions(options.seed, options.steps, options.device, options.auto_budget_s)
+        choice = choose_method(space, cut.crops, cut.mask, told)
+        method = choice.method
     graph, about = inspector_step(
         space,
         cut.crops,
         cut.mask,
-        method=options.method,
+        method=method,
         seed=options.seed,
         steps=options.steps,
         device=options.device,
     )
-    return Trained(cut, graph, about)
+    if choice is not None:
+        about = {**about, "chosen_by": f"auto: {choice.reason}"}
+    return Trained(cut, method, graph, about, choice)
 
 
 def _product_region(cutting: Cutting, crops: list[U8Array]) -> U8Array | None:

@@ -50,7 +50,7 @@ def write_onnx(
             input_names=["crops"], output_names=["score", "map"],
             dynamic_axes={"crops": {0: "n"}, "score": {0: "n"}, "map": {0: "n"}},
         )  # fmt: skip
-    model = _checked(onnx.load(str(out)))
+    model = checked_model(onnx.load(str(out)))
     out.write_bytes(model.SerializeToString(deterministic=True))
     return {
         **about,
@@ -71,7 +71,12 @@ def quiet_tracing() -> Iterator[None]:
         yield
 
 
-def _checked(model: onnx.ModelProto) -> onnx.ModelProto:
+def checked_model(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model without exporter notes.
+
+    Raises:
+        ModelError: it does not pass ONNX's checker.
+    """
     try:
         onnx.checker.check_model(model, full_check=True)
     except onnx.checker.ValidationError as error:

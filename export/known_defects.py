@@ -1,0 +1,127 @@
+"""A folder of known defects, one sub-folder per kind, becomes labelled defects in pictures.
+
+Where `NAME_mask.png` lies beside `NAME.png` its bright areas are the defects; otherwise the
+strongest area that the freshly trained inspector outlines is the one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge_app.cameras.pictures import read_picture
+from edge_app.errors import CameraError, DataError
+from edge_app.judge import find_defects
+from edge_app.model import LoadedModel
+from edge_app.obb import corners_of
+from edge_app.offline import Look, look_at
+from edge_app.records import F64Array, PointXy, U8Array
+from export.dataset import Picture
+from export.defect_pictures import MASK_SUFFIX, DefectPictures
+from export.known_kinds_views import KnownDefect
+
+SPECK_SHARE = 0.1
+"""Areas of a mask below this share of its largest one are specks, not defects of their own."""
+
+BRIGHT = 127
+"""Mask pixels above it are defective, in 0..255."""
+
+
+def mask_of(picture: Picture) -> Path | None:
+    """Return the mask beside a picture, if there is one."""
+    masks = sorted(picture.path.parent.glob(f"{picture.path.stem}{MASK_SUFFIX}.*"))
+    return masks[0] if masks else None
+
+
+def known_defects(
+    pictures: DefectPictures, model: LoadedModel
+) -> tuple[list[KnownDefect], tuple[str, ...]]:
+    """Return every labelled defect, and sentences on pictures that gave none.
+
+    Args:
+        model: finds the parts, and the defects where there is no mask.
+
+    Raises:
+        DataError: a mask is empty, cannot be read or has another size than its picture.
+    """
+    found: list[KnownDefect] = []
+    partless = []
+    for picture, kind in zip(pictures.pictures, pictures.kinds, strict=True):
+        if not kind:
+            continue
+        looks = look_at(model, picture.read())
+        if not looks:
+            partless.append(picture.name)
+            continue
+        for outline, angle_rad in _outlines(picture, looks, model):
+            found.append(KnownDefect(picture.name, picture.read, outline, angle_rad, kind))
+    if not partless:
+        return found, ()
+    told = ", ".join(partless[:5]) + (", ..." if len(partless) > 5 else "")
+    return found, (f"known defects: no product was found in {len(partless)} pictures: {told}",)
+
+
+def _outlines(
+    picture: Picture, looks: Sequence[Look], model: LoadedModel
+) -> list[tuple[tuple[PointXy, ...], float]]:
+    mask = mask_of(picture)
+    if mask is not None:
+        outlines = outlines_of(_read_mask(mask, picture))
+        return [(outline, _angle_at(outline, looks)) for outline in outlines]
+    look = max(looks, key=lambda k: k.anomaly.score)
+    defects = find_defects(look.anomaly, look.box_cxcywhr, model.spec, model.limits)
+    return [(d.polygon_xy, look.box_cxcywhr[4]) for d in defects[:1]]
+
+
+def _read_mask(mask: Path, picture: Picture) -> U8Array:
+    try:
+        pixels = read_picture(mask)
+    except CameraError as error:
+        raise DataError(f"The mask of {picture.name}: {error}") from error
+    if pixels.shape[:2] != picture.hw:
+        raise DataError(
+            f"The mask of {picture.name} is {pixels.shape[:2]} (height, width), the picture "
+            f"{picture.hw}: draw it on the picture itself."
+        )
+    if not (pixels.max(axis=2) > BRIGHT).any():
+        raise DataError(
+            f"The mask of {picture.name} marks nothing: draw the defect white on black, or delete "
+            "the mask to have the inspector find it."
+        )
+    return pixels
+
+
+def outlines_of(mask_hwc: U8Array) -> list[tuple[PointXy, ...]]:
+    """Return the outlines of a mask's areas, largest first, specks left out.
+
+    Args:
+        mask_hwc: uint8 (h, w, 3), defects bright.
+    """
+    mask = (mask_hwc.max(axis=2) > BRIGHT).astype(np.uint8)
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    boxes = [cv2.boundingRect(c) for c in contours]
+    areas = [w * h for _, _, w, h in boxes]
+    order = sorted(range(len(contours)), key=lambda i: -areas[i])
+    return [
+        tuple((float(x), float(y)) for x, y in contours[i].reshape(-1, 2))
+        for i in order
+        if areas[i] >= SPECK_SHARE * areas[order[0]]
+    ]
+
+
+def _angle_at(outline_xy: tuple[PointXy, ...], looks: Sequence[Look]) -> float:
+    """Return the direction of the part that an outline lies on, or lies nearest to."""
+    points: F64Array = np.asarray(outline_xy)
+    x, y = (points.min(axis=0) + points.max(axis=0)) / 2
+    return max(looks, key=lambda k: _depth(k, float(x), float(y))).box_cxcywhr[4]
+
+
+def _depth(look: Look, x: float, y: float) -> float:
+    """Return how deep a point lies inside a part's box, in pixels; negative outside."""
+    corners = np.asarray(corners_of(look.box_cxcywhr), np.float32)
+    depth = cv2.pointPolygonTest(corners, (x, y), True)
+    return depth if math.isfinite(depth) else -math.inf

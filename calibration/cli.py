@@ -65,6 +65,7 @@ def _thresholds(args: argparse.Namespace) -> int:
     from edge_app.cameras.registry import open_camera
 
     camera = open_camera(args.source, "calibration")
+    was_signed = _is_signed(args.bundle)
     done = recalibrate(args.bundle, camera, args.false_alarm_rate, _show, args.out)
     choice = done.choice
     print(file=sys.stderr)
@@ -86,6 +87,7 @@ def _thresholds(args: argparse.Namespace) -> int:
         )
     if done.not_inspected:
         print(f"warning: {done.not_inspected} parts could not be judged", file=sys.stderr)
+    _warn_unsigned(was_signed, args.out or args.bundle)
     return 0
 
 
@@ -104,10 +106,28 @@ def _variant(args: argparse.Namespace) -> int:
         threads=args.threads,
         out=args.out or args.bundle,
     )
+    was_signed = _is_signed(args.bundle)
     added = make_variant(options, _tell)
     print(file=sys.stderr)
     print(summary(added))
+    _warn_unsigned(was_signed, options.out)
     return 0
+
+
+def _is_signed(bundle: Path) -> bool:
+    from edge_app.bundle import read_bundle
+
+    return read_bundle(bundle).is_signed
+
+
+def _warn_unsigned(was_signed: bool, out: Path) -> None:
+    """Say that a changed bundle has lost its signature: it vouched for what was there before."""
+    if was_signed:
+        print(
+            f"warning: {out} is no longer signed: it is not what was signed before, and no agent "
+            f"installs it. Sign it again: edge-deploy sign {out} --key FILE.key --out {out}",
+            file=sys.stderr,
+        )
 
 
 def _tell(what: str) -> None:

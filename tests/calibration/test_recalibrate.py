@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from bundles import grey_picture, write_bright_bundle
+from signing import Signer, write_signed
 
 from calibration.cli import main
 from calibration.recalibrate import recalibrate
@@ -81,3 +82,23 @@ def test_a_source_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["thresholds", str(bundle), "--source", f"folder:{tmp_path / 'no'}"]) == 2
     assert "edge-calibrate:" in capsys.readouterr().err
     assert np.isfinite(read_bundle(bundle).variant().thresholds.score_threshold)
+
+
+@pytest.mark.parametrize("is_in_place", [True, False], ids=["in place", "beside it"])
+def test_a_signed_bundle_that_is_changed_is_said_to_be_unsigned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], is_in_place: bool
+) -> None:
+    """The new thresholds are not those that were signed: it says so, and how to sign again; an
+    unsigned bundle is changed without such a word."""
+    good_folder(tmp_path / "in", 60)
+    source = ["--source", f"folder:{tmp_path / 'in'}", "--false-alarm-rate", "0.05"]
+    signed = write_signed(tmp_path / "signed.bundle", Signer("tests"))
+    out = signed if is_in_place else tmp_path / "new.bundle"
+    assert main(["thresholds", str(signed), *source, "--out", str(out)]) == 0
+    told = capsys.readouterr().err
+    assert f"warning: {out} is no longer signed" in told
+    assert f"Sign it again: edge-deploy sign {out} --key FILE.key --out {out}" in told
+    assert not read_bundle(out).is_signed
+    assert read_bundle(signed).is_signed is not is_in_place
+    assert main(["thresholds", str(out), *source]) == 0
+    assert "signed" not in capsys.readouterr().err

@@ -17,10 +17,11 @@ from edge_app.agent.told import Report
 from edge_app.bundle_open import limits_of, trust_of
 from edge_app.bundle_verify import VerifiedBundle, verify_bundle
 from edge_app.config_model import AppConfig
-from edge_app.errors import ConfigError
+from edge_app.errors import BundleError, ConfigError
 from edge_app.mqtt.deploy_messages import Reported
 from edge_app.mqtt.topics import DeviceName
 from edge_app.notify import ServiceNotifier
+from edge_app.trust import TrustPolicy
 from edge_app.trust_rules import check_admissible
 
 _log = logging.getLogger(__name__)
@@ -87,8 +88,7 @@ def make_checks(config: AppConfig, stop: threading.Event) -> Checks:
     Raises:
         ConfigError: no trusted keys are configured, or they cannot be read.
     """
-    trust = trust_of(config.bundle)
-    if trust is None:
+    if trust_of(config.bundle) is None:
         raise ConfigError(
             "the agent installs signed bundles only: name the folder of trusted public keys in "
             "[bundle] trusted_keys_dir."
@@ -111,9 +111,26 @@ def make_checks(config: AppConfig, stop: threading.Event) -> Checks:
     def try_out(file: Path) -> CheckResult:
         return self_check(file, trial, stop.is_set)
 
+    def verify(file: Path) -> VerifiedBundle:
+        return verify_bundle(file, _trust_now(config, file), limits)
+
     return Checks(
-        verify=lambda file: verify_bundle(file, trust, limits),
+        verify=verify,
         admit=admit,
         try_out=try_out,
         min_free=config.agent.min_free_mb << 20,
     )
+
+
+def _trust_now(config: AppConfig, file: Path) -> TrustPolicy:
+    """Return the trusted keys as they are on disk now: a key revoked a moment ago counts no more.
+
+    Raises:
+        BundleError: they cannot be read, or none is left.
+    """
+    try:
+        trust = trust_of(config.bundle)
+    except ConfigError as error:
+        raise BundleError(f"Bundle {file.name} refused: {error}") from error
+    assert trust is not None  # checked at the start; the configuration does not change
+    return trust

@@ -21,7 +21,6 @@ Deviations:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -35,8 +34,7 @@ from export.backbones.efficientnet_lite import channels_of, stride_of
 from export.methods.bgad_anomalies import draw_anomaly, marked
 from export.methods.bgad_flow import ConditionalFlow, LevelFeatures, grid_of, place_code
 from export.methods.loop import Counted, Lesson, ends_of, learn, one_cycle
-from export.methods.maps import enlarged, product_weight
-from export.methods.patches import BATCH
+from export.methods.maps import enlarged, peak_on_product, product_weight
 from export.methods.protocol import (
     DefectCrops,
     Show,
@@ -49,9 +47,6 @@ from export.onnx_file import MAP_STRIDE
 
 ANOMALOUS_SHARE = 0.25
 """Part of a position's cell that must be defective for the position to count as anomalous."""
-
-FAR_BELOW = 1e4
-"""Taken from −log p / d beside the product; on it the values are tens at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +102,7 @@ class BgadGraph(nn.Module):
         crop_hw = (int(crops.shape[1]), int(crops.shape[2]))
         levels = self.features(crops)
         strange = torch.stack([self.level(i, x, crop_hw) for i, x in enumerate(levels)]).mean(0)
-        on_product = strange + (self.weight - 1) * FAR_BELOW
-        return on_product.amax((1, 2)), functional.softplus(strange) * self.weight
+        return peak_on_product(strange, self.weight), functional.softplus(strange) * self.weight
 
     def at(self, index: int, x: Tensor, positions: np.ndarray) -> Tensor:
         """Return (k,) log p / d of one level at k positions of its (b, d, h, w) features."""
@@ -168,7 +162,7 @@ class Bgad:
                 "where they are. Put NAME_mask.png beside NAME.png, or leave the defects away."
             )
         features = LevelFeatures(s.taps).eval().to(settings.device)
-        features.standardise(list(_batches(data.crops, settings.device)))
+        features.standardise(data.crops, settings.device, show)
         torch.manual_seed(settings.seed)
         flows = nn.ModuleList(
             ConditionalFlow(channels_of(tap), s.place_dimensions, s.couplings, settings.seed)
@@ -261,8 +255,3 @@ def chosen_positions(
     bad = np.flatnonzero(on_product & (share >= ANOMALOUS_SHARE))
     good, bad = (x if len(x) <= most else rng.choice(x, most, replace=False) for x in (good, bad))
     return good, bad
-
-
-def _batches(crops: U8Array, device: str) -> Iterator[Tensor]:
-    for start in range(0, len(crops), BATCH):
-        yield torch.from_numpy(crops[start : start + BATCH]).to(device)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edge_app.records import U8Array
 from export.backbones.efficientnet_lite import (
     EfficientNetLite0,
     channels_of,
@@ -21,7 +22,11 @@ from export.backbones.efficientnet_lite import (
     normalise_pixels,
     stride_of,
 )
-from export.methods.patches import STD_FLOOR
+from export.methods.patches import BATCH, STD_FLOOR
+from export.methods.protocol import Show
+
+SCALE_CROPS = 64
+"""Crops the channels' scales come from; they only put features on one scale."""
 
 CLAMP = 1.9
 """Largest |log scale| of a coupling."""
@@ -61,25 +66,29 @@ class LevelFeatures(nn.Module):
         found: Tensor = self.get_buffer(f"{name}_{level}")
         return found
 
-    def standardise(self, batches: Sequence[Tensor]) -> None:
-        """Set means and deviations from uint8 batches of good crops on the module's device."""
+    def standardise(self, crops: U8Array, device: str, show: Show) -> None:
+        """Set means and deviations from good crops; the module is on `device`.
+
+        Args:
+            crops: uint8 (n, h, w, 3); of many SCALE_CROPS are taken, spread evenly.
+            device: "cpu" or "cuda:0".
+            show: told the share done.
+        """
+        crops = crops[:: -(-len(crops) // SCALE_CROPS)]
         sums: list[Tensor] = []
-        for crops in batches:
+        for start in range(0, len(crops), BATCH):
+            batch = torch.from_numpy(crops[start : start + BATCH]).to(device)
             with torch.no_grad():
-                levels = self.backbone(normalise_pixels(crops), self.taps)
-            for i, x in enumerate(levels):
-                moments = x.double().flatten(2)  # (b, d, p)
-                pair = torch.stack([moments.mean(2).sum(0), moments.square().mean(2).sum(0)])
-                if i < len(sums):
-                    sums[i] += pair
-                else:
-                    sums.append(pair)
-        count = sum(len(crops) for crops in batches)
-        for i, (total, squares) in enumerate(sums):
-            mean = total / count
-            variance = (squares / count - mean.square()).clamp(min=0)
-            self.moment("mean", i).copy_(mean)
-            self.moment("std", i).copy_(variance.sqrt() + STD_FLOOR)
+                levels = self.backbone(normalise_pixels(batch), self.taps)
+            moments = [x.double().flatten(2) for x in levels]  # (b, d, p) each
+            pairs = [torch.stack([m.mean(2), m.square().mean(2)]).sum(1) for m in moments]
+            sums = [a + b for a, b in zip(sums, pairs, strict=True)] if sums else pairs
+            show("channel scales", min(1.0, (start + BATCH) / len(crops)))
+        for level, (total, squares) in enumerate(sums):
+            mean = total / len(crops)
+            variance = (squares / len(crops) - mean.square()).clamp(min=0)
+            self.moment("mean", level).copy_(mean)
+            self.moment("std", level).copy_(variance.sqrt() + STD_FLOOR)
 
 
 def grid_of(tap: int, crop_hw: tuple[int, int]) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from export.inspector_fit import grid_weight
 from export.inspector_graph import enlarged
 from export.onnx_file import MAP_STRIDE
 
-__all__ = ["GaussianSmoothing", "enlarged", "map_size", "product_weight"]
+__all__ = ["GaussianSmoothing", "enlarged", "map_size", "peak_on_product", "product_weight"]
 
 REACH = 3.0
 """Half-width of the smoothing kernel in standard deviations: 99.7 % of its weight."""
@@ -53,6 +53,15 @@ class GaussianSmoothing(nn.Module):
 def map_size(crop_hw: tuple[int, int]) -> tuple[int, int]:
     """Return the contract's (mh, mw) for a crop size."""
     return crop_hw[0] // MAP_STRIDE, crop_hw[1] // MAP_STRIDE
+
+
+BESIDE = -1e4
+"""What a map counts as beside the product where its peak is looked for: below every real value."""
+
+
+def peak_on_product(map_nhw: Tensor, weight_hw: Tensor) -> Tensor:
+    """Return each map's largest value where the weight is 1, (n,); it may be negative."""
+    return torch.where(weight_hw > 0, map_nhw, BESIDE).amax((1, 2))
 
 
 def product_weight(mask_hw: U8Array | None, crop_hw: tuple[int, int], stride: int) -> Tensor:

@@ -49,6 +49,13 @@ class DefectCrops:
                 f"got {regions.dtype} {regions.shape}"
             )
 
+    @property
+    def sha256(self) -> str:
+        """Hex digest of all pixels."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.crops).data)
+        digest.update(np.ascontiguousarray(self.regions).data)
+        return digest.hexdigest()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingSet:
@@ -153,7 +160,5 @@ def fingerprint(data: TrainingSet, *settings: object) -> str:
     digest = hashlib.sha256(repr(settings).encode())
     digest.update(np.ascontiguousarray(data.crops).data)
     digest.update(b"" if data.mask is None else np.ascontiguousarray(data.mask).data)
-    if data.defects is not None:
-        digest.update(np.ascontiguousarray(data.defects.crops).data)
-        digest.update(np.ascontiguousarray(data.defects.regions).data)
+    digest.update(b"" if data.defects is None else data.defects.sha256.encode())
     return digest.hexdigest()[:16]

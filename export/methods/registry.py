@@ -7,11 +7,13 @@ from difflib import get_close_matches
 from functools import partial
 
 from edge_app.errors import DataError
-from export.methods import autoencoder, cutpaste, draem, padim
+from export.methods import autoencoder, cutpaste, draem, efficientad, padim
 from export.methods.autoencoder import AutoencoderMethod
 from export.methods.bgad import Bgad
 from export.methods.cutpaste import CutPaste
 from export.methods.draem import Draem
+from export.methods.efficientad import EfficientAd
+from export.methods.fanogan import FAnoGan
 from export.methods.padim import PaDiM
 from export.methods.patchcore import PatchCore
 from export.methods.protocol import Method
@@ -30,10 +32,16 @@ _MAKERS: dict[str, Callable[[], Method]] = {
     "draem-slim": partial(Draem, "draem-slim", draem.SLIM),
     **{name: partial(AutoencoderMethod, name) for name in autoencoder.FORMS},
     "bgad": Bgad,
+    "f-anogan": FAnoGan,
+    "efficientad": EfficientAd,
+    "efficientad-slim": partial(EfficientAd, "efficientad-slim", efficientad.SLIM),
 }
 
 NAMES: tuple[str, ...] = tuple(_MAKERS)
 """What `method_of` knows."""
+
+LEARN_FROM_DEFECTS = frozenset({"bgad"})
+"""Methods that are given the real defects there are; the others learn from good parts alone."""
 
 
 def method_of(name: str) -> Method:

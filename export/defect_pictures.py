@@ -15,7 +15,7 @@ from pathlib import Path
 from edge_app.cameras.pictures import list_pictures, read_picture
 from edge_app.errors import CameraError, DataError
 from edge_app.records import U8Array
-from export.crops import find_parts
+from export.crops import FoundPart, find_parts
 from export.dataset import Picture
 from export.steps import Cutting, cut_all
 
@@ -66,14 +66,23 @@ def cut_defects(defects: DefectPictures, cutting: Cutting) -> list[U8Array]:
     Raises:
         DataError: in none of the pictures a part was found.
     """
+    crops, _ = cut_all(cutting, defects.pictures, find_defective(defects, cutting), _silent)
+    return crops
+
+
+def find_defective(defects: DefectPictures, cutting: Cutting) -> list[FoundPart]:
+    """Return the defective parts that the finder finds, at least one.
+
+    Raises:
+        DataError: in none of the pictures a part was found.
+    """
     found = find_parts(cutting.finder, defects.pictures, cutting.fills_frame, _silent)
     if not found.parts:
         raise DataError(
             f"No product was found in any of the {len(defects.pictures)} pictures of real defects: "
             "they must be taken like the good ones, the part wholly inside the picture."
         )
-    crops, _ = cut_all(cutting, defects.pictures, found.parts, _silent)
-    return crops
+    return found.parts
 
 
 def _silent(_share: float) -> None:

@@ -70,14 +70,19 @@ def _outlines(
 ) -> list[tuple[tuple[PointXy, ...], float]]:
     mask = mask_of(picture)
     if mask is not None:
-        outlines = outlines_of(_read_mask(mask, picture))
+        outlines = outlines_of(read_mask(mask, picture))
         return [(outline, _angle_at(outline, looks)) for outline in outlines]
     look = max(looks, key=lambda k: k.anomaly.score)
     defects = find_defects(look.anomaly, look.box_cxcywhr, model.spec, model.limits)
     return [(d.polygon_xy, look.box_cxcywhr[4]) for d in defects[:1]]
 
 
-def _read_mask(mask: Path, picture: Picture) -> U8Array:
+def read_mask(mask: Path, picture: Picture) -> U8Array:
+    """Return a picture's mask, uint8 (h, w, 3), above BRIGHT on the defect.
+
+    Raises:
+        DataError: it cannot be read, has another size than its picture, or marks nothing.
+    """
     try:
         pixels = read_picture(mask)
     except CameraError as error:

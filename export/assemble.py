@@ -21,6 +21,7 @@ from export.versions import training_versions
 from export.workspace import Workspace
 
 if TYPE_CHECKING:
+    from export.auto_method import MethodChoice
     from export.build import BuildOptions
 
 OUTLIER_SPREADS = 8.0
@@ -144,13 +145,28 @@ def _outliers(scores: F64Array, names: Sequence[str]) -> tuple[str, ...]:
     return (f"{what}; if they are defective take them out and build again: {named}",)
 
 
-def write_build_record(options: BuildOptions, space: Workspace, digest: str) -> None:
-    """Times and paths belong to this run, not to the bundle: they go beside it."""
-    record = {
+def write_build_record(
+    options: BuildOptions, space: Workspace, digest: str, choice: MethodChoice | None
+) -> None:
+    """Times and paths belong to this run, not to the bundle: they go beside it.
+
+    Args:
+        choice: what `auto` compared; its times are of the run that compared.
+    """
+    record: JsonObject = {
         "bundle_sha256": digest,
         "data": str(options.data),
         "device": options.device,
+        "method": options.method,
         "seconds": {name: round(s, 2) for name, s in space.timings_s.items()},
     }
+    if choice is not None:
+        record["auto"] = {
+            "method": choice.method,
+            "reason": choice.reason,
+            "compared": [e.as_json() for e in choice.evidence],
+            "left_out": choice.left_out,
+            "seconds": choice.seconds,
+        }
     beside = options.out.with_name(options.out.name + ".build.json")
     beside.write_text(json.dumps(record, indent=1) + "\n")

@@ -6,6 +6,7 @@ pictures → labels → detector → parts → orientation → crops → inspect
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from edge_app.judge import Limits
 from edge_app.model import LoadedModel
 from edge_app.records import ModelIdentity, U8Array
 from export.assemble import Assembly, files_of, manifest_of, warnings_of, write_build_record
+from export.auto_method import AutoOptions, choose_method
+from export.auto_report import choice_section
 from export.build_records import (
     BuildOptions,
     BuildResult,
@@ -28,6 +31,7 @@ from export.build_records import (
 from export.crop_checks import two_products
 from export.crops import FoundPart
 from export.dataset import scan_good_pictures
+from export.defect_crops import defect_crops
 from export.defect_pictures import DefectPictures, cut_defects, scan_defects
 from export.finding import (
     detector_step,
@@ -38,9 +42,11 @@ from export.finding import (
 )
 from export.golden import make_golden_set
 from export.known_kinds_step import kinds_step
+from export.methods.protocol import DefectCrops
+from export.methods.registry import LEARN_FROM_DEFECTS
 from export.report import write_report
 from export.silhouette import product_silhouette
-from export.steps import Cutting, check_method, cut_all, inspector_step, orientation_step
+from export.steps import AUTO, Cutting, check_method, cut_all, inspector_step, orientation_step
 from export.thresholds import Calibration, calibrate, paint_all, score_crops
 from export.workspace import Workspace
 
@@ -94,6 +100,7 @@ def finish(
         DataError: defects score no higher than good parts, or hardly any picture keeps its
             distance from the threshold.
     """
+    options = replace(options, method=trained.method)
     known = scan_defects(options.known_defects)
     real = scan_defects(options.calibration_defects)
     cut = trained.cut
@@ -129,6 +136,7 @@ def finish(
         model,
         about,
         warnings,
+        choice_section(trained.choice) if trained.choice else (),
     )
     assembly = Assembly(
         cut.cutting, found.detector, trained.graph, labelled.space.folder, golden, report, kinds
@@ -138,7 +146,7 @@ def finish(
     judged = [*labelled.held, *real.pictures]
     manifest = manifest_of(options, found.spec, assembly, calibration, about, (seen, judged))
     digest = write_bundle(options.out, manifest, files)
-    write_build_record(options, labelled.space, digest)
+    write_build_record(options, labelled.space, digest, trained.choice)
     show("bundle", f"{options.out.name} {digest[:12]}", 1.0)
     measured = {"recall": calibration.recall}
     return BuildResult(options.out, digest, warnings, measured)
@@ -183,17 +191,32 @@ def cut_parts(labelled: Labelled, found: Found, show: Show) -> CutParts:
 
 
 def train_inspector(options: BuildOptions, space: Workspace, cut: CutParts) -> Trained:
-    """Train what judges the crops (`edge-export train`)."""
+    """Train what judges the crops (`edge-export train`); choose its method first if asked to."""
+    method, choice = options.method, None
+    if method == AUTO:
+        told = AutoOptions(options.seed, options.steps, options.device, options.auto_budget_s)
+        choice = choose_method(space, cut.crops, cut.mask, told)
+        method = choice.method
     graph, about = inspector_step(
         space,
         cut.crops,
         cut.mask,
-        method=options.method,
+        method=method,
         seed=options.seed,
         steps=options.steps,
         device=options.device,
+        defects=learnt_defects(options, method, cut.cutting),
     )
-    return Trained(cut, graph, about)
+    if choice is not None:
+        about = {**about, "chosen_by": f"auto: {choice.reason}"}
+    return Trained(cut, method, graph, about, choice)
+
+
+def learnt_defects(options: BuildOptions, method: str, cutting: Cutting) -> DefectCrops | None:
+    """Return the real defects, for a method that learns from them; None without any."""
+    if options.known_defects is None or method not in LEARN_FROM_DEFECTS:
+        return None
+    return defect_crops(scan_defects(options.known_defects), cutting)
 
 
 def _product_region(cutting: Cutting, crops: list[U8Array]) -> U8Array | None:

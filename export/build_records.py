@@ -9,6 +9,7 @@ from pathlib import Path
 from edge_app.line import ProductFinder
 from edge_app.manifest import DetectorSpec
 from edge_app.records import JsonObject, U8Array
+from export.auto_method import MethodChoice
 from export.crops import FoundPart, PartsFound
 from export.dataset import GoodPictures, Picture
 from export.finding import Labels
@@ -27,6 +28,8 @@ class BuildOptions:
         data: the data set's folder.
         out: the bundle file to write.
         detector: "auto", "none", or the path of a detector.onnx.
+        method: "auto", "cropliq", or a name of `export/methods/registry.py`.
+        auto_budget_s: time in which "auto" compares its candidates.
         steps: optimiser steps of the inspector's pretext training.
         false_alarm_rate: budget, as a fraction of good parts.
         max_views: how many views of a part are judged on a free-running camera.
@@ -39,6 +42,7 @@ class BuildOptions:
     product: str
     detector: str = "auto"
     method: str = "cropliq"
+    auto_budget_s: float = 600.0
     seed: int = 0
     device: str = "cpu"
     serial: int = 1
@@ -99,8 +103,15 @@ class CutParts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """After the fourth: the graph that judges the crops, and what its method says about it."""
+    """After the fourth: the graph that judges the crops, and what its method says about it.
+
+    Attributes:
+        method: the one that trained it.
+        choice: why that one, if `auto` was asked for.
+    """
 
     cut: CutParts
+    method: str
     graph: Path
     about: JsonObject
+    choice: MethodChoice | None = None

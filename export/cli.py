@@ -72,9 +72,16 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--method",
-        default="auto",
+        default="cropliq",
         metavar="NAME",
-        help="cropliq, patchcore, padim, cutpaste, simplenet, draem, ...; auto means cropliq",
+        help="cropliq, patchcore, padim, cutpaste, simplenet, draem, ...; auto compares a few",
+    )
+    parser.add_argument(
+        "--auto-budget",
+        type=_duration,
+        default="10m",
+        metavar="TIME",
+        help="in which --method auto compares: 90s, 30m, 2h",
     )
     parser.add_argument(
         "--known-defects",
@@ -116,7 +123,8 @@ def _options(args: argparse.Namespace) -> BuildOptions:
         out=args.out,
         product=args.product or args.data.resolve().name,
         detector=args.detector,
-        method="cropliq" if args.method == "auto" else args.method,
+        method=args.method,
+        auto_budget_s=args.auto_budget,
         seed=args.seed,
         device=_device(args.device),
         serial=args.serial,
@@ -126,6 +134,15 @@ def _options(args: argparse.Namespace) -> BuildOptions:
         known_defects=args.known_defects,
         calibration_defects=args.calibration_defects,
     )
+
+
+def _duration(text: str) -> float:
+    from export.pace import duration_s
+
+    try:
+        return duration_s(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _target(text: str) -> str:

@@ -20,7 +20,7 @@ from export.compare_report import write_comparison
 from export.evaluation_data import GOOD
 from export.methods.registry import NAMES
 from export.pace import Now, told_s
-from export.steps import CROPLIQ, check_method
+from export.steps import AUTO, CROPLIQ, check_method
 
 ALL = "all"
 KNOWN: tuple[str, ...] = (CROPLIQ, *NAMES)
@@ -70,6 +70,8 @@ def method_names(text: str) -> tuple[str, ...]:
     if not names:
         raise DataError(f"No methods named: write {ALL!r} or some of {', '.join(KNOWN)}.")
     for name in names:
+        if name == AUTO:
+            raise DataError(f"{AUTO!r} is no method: name some of {', '.join(KNOWN)}, or {ALL!r}.")
         check_method(name)
     return names
 

@@ -60,7 +60,7 @@ def advise(contenders: Sequence[Contender], latency_ms: float | None) -> Advice:
         return Advice(
             None,
             (),
-            f"No method judges a picture{limit}: the fastest, {quickest.name}, takes "
+            f"No method is fast enough{limit}: the fastest, {quickest.name}, takes "
             f"{quickest.picture_ms:.1f} ms on this machine. Allow more time or take a faster one.",
         )
     best = max(fast, key=lambda c: (c.auroc, -c.picture_ms))

@@ -140,7 +140,7 @@ def _bundle(
 
     def work(folder: Path, _report: Report) -> JsonObject:
         own = replace(options, out=folder / file)
-        trained = Trained(shared.cut, graph, about)
+        trained = Trained(shared.cut, options.method, graph, about)
         told = _steps_told(show)
         result = finish(own, shared.labelled, shared.found, trained, told)
         return {"warnings": list(result.warnings)}

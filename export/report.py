@@ -34,12 +34,18 @@ def write_report(
     model: LoadedModel,
     about: JsonObject,
     warnings: Sequence[str],
+    sections: Sequence[str] = (),
 ) -> str:
-    """Return the page. It holds no time and no path: the same inputs give the same bytes."""
+    """Return the page. It holds no time and no path: the same inputs give the same bytes.
+
+    Args:
+        sections: further pieces of HTML, shown after the facts.
+    """
     choice, grid, source = found.choice, found.grid, found.thresholds.defects_from
     body = [
         "".join(f'<p class="warning">{html.escape(w)}</p>' for w in warnings),
         charts.table(["What", "Found"], _facts(good, labels, cutting, found, about)),
+        *sections,
         "<h2>The product, cut out and turned upright</h2>",
         charts.picture(_sheet(crops), f"{min(len(crops), SHEET_CROPS)} of {len(crops)} crops"),
         f"<h2>Scores of held-back good parts and of {html.escape(source)}</h2>",

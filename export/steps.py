@@ -28,7 +28,7 @@ from export.dataset import Picture
 from export.finding import Labels
 from export.inspector_graph import export_inspector
 from export.methods.onnx_file import write_graph
-from export.methods.protocol import TrainingSet, TrainSettings
+from export.methods.protocol import DefectCrops, TrainingSet, TrainSettings
 from export.methods.reconstruction import write_reconstruction
 from export.methods.registry import method_of
 from export.orientation import learn_orientation
@@ -36,6 +36,9 @@ from export.workspace import Report, Workspace
 
 CROPLIQ = "cropliq"
 """The product's own method; all others stand in `export/methods/`."""
+
+AUTO = "auto"
+"""Asks for a comparison of a few candidates: `export/auto_method.py`."""
 
 OrientationKind = Literal["fixed", "two_way", "four_way", "free"]
 
@@ -115,7 +118,7 @@ def check_method(name: str) -> None:
     Raises:
         DataError: there is no such method; names the nearest one.
     """
-    if name != CROPLIQ:
+    if name not in (AUTO, CROPLIQ):
         method_of(name)
 
 
@@ -128,18 +131,22 @@ def inspector_step(
     seed: int,
     steps: int,
     device: str,
+    defects: DefectCrops | None = None,
 ) -> tuple[Path, JsonObject]:
     """Train the inspector on the fitting crops and export its graph.
 
     Args:
         method: "cropliq", or a name of `export/methods/registry.py`.
+        defects: real ones, for a method that learns from them.
     """
 
     def work(folder: Path, report: Report) -> JsonObject:
         settings = TrainSettings(seed, steps, device, folder)
-        return {"measured": train_method(method, crops, mask, settings, report)}
+        return {"measured": train_method(method, crops, mask, settings, report, defects)}
 
-    settings = {"method": method, "seed": seed, "steps": steps}
+    settings: JsonObject = {"method": method, "seed": seed, "steps": steps}
+    if defects is not None:
+        settings["defects"] = defects.sha256
     folder, result = space.step("inspector", settings, work)
     return folder / "inspector.onnx", result["measured"]
 
@@ -150,6 +157,7 @@ def train_method(
     mask: U8Array | None,
     settings: TrainSettings,
     report: Report,
+    defects: DefectCrops | None = None,
 ) -> JsonObject:
     """Train one method and write `inspector.onnx` into `settings.work`; return its metadata.
 
@@ -157,6 +165,7 @@ def train_method(
 
     Args:
         method: "cropliq", or a name of `export/methods/registry.py`.
+        defects: real ones, for a method that learns from them.
     """
     file = settings.work / "inspector.onnx"
     if method == CROPLIQ:
@@ -170,7 +179,7 @@ def train_method(
             progress=report,
         )
         return export_inspector(trained, file)
-    data = TrainingSet(np.stack(crops), mask)
+    data = TrainingSet(np.stack(crops), mask, defects)
     fitted = method_of(method).train(data, settings, report)
     write_reconstruction(fitted.graph, data.crop_hw, settings.work / "reconstruction.onnx")
     return write_graph(fitted, data.crop_hw, file)

@@ -1,0 +1,187 @@
+"""`--method auto`: candidates trained on part of the good crops, judged on the rest, one taken.
+
+Nothing of a data set's `test/` is looked at, and none of the crops that set the thresholds later:
+the choice is made within the fitting crops. It is recorded in the workspace, so that a resumed
+build takes it as it is, however fast the machine has become.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_app.backends.onnx import OnnxRunner
+from edge_app.errors import DataError, EdgeError
+from edge_app.inspector import Inspector
+from edge_app.records import F64Array, JsonObject, U8Array
+from export.auto_anomalies import EVIDENCE_KINDS, painted
+from export.auto_choice import Evidence, choose, evidence_of
+from export.methods.protocol import TrainSettings
+from export.pace import Now, Show, told_s, train_within
+from export.steps import AUTO, CROPLIQ, train_method
+from export.thresholds import score_crops
+from export.workspace import Report, Workspace
+
+CANDIDATES: tuple[str, ...] = (CROPLIQ, "padim-slim", "patchcore", "padim")
+"""The default first; then what needs no training steps, the quickest first."""
+
+HELD_SHARE, HELD_MOST = 0.2, 64
+"""Fitting crops that judge instead of training; more of them cost time and say little more."""
+
+
+@dataclass(frozen=True, slots=True)
+class AutoOptions:
+    """What the choice depends on besides the crops.
+
+    Attributes:
+        budget_s: for all candidates together; one that does not end in time is left out. The
+            default is trained in any case.
+    """
+
+    seed: int
+    steps: int
+    device: str
+    budget_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class MethodChoice:
+    """What was chosen, for the report (no times) and the record beside the bundle (times).
+
+    Attributes:
+        evidence: of the candidates that were measured.
+        left_out: method → why it has no evidence.
+        seconds: method → training and judging; of the run that made the choice.
+    """
+
+    method: str
+    reason: str
+    evidence: tuple[Evidence, ...]
+    left_out: dict[str, str]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """The crops that the candidates see.
+
+    Attributes:
+        fitted: uint8 (n, h, w, 3), trained on.
+        held: uint8 (m, h, w, 3), judged; `painted` kind → the same, each with a pseudo-anomaly.
+    """
+
+    fitted: U8Array
+    held: U8Array
+    painted: dict[str, U8Array]
+    mask: U8Array | None
+
+
+def choose_method(
+    space: Workspace,
+    crops: Sequence[U8Array],
+    mask: U8Array | None,
+    options: AutoOptions,
+    now: Now = time.monotonic,
+) -> MethodChoice:
+    """Return the method to build with, from the workspace where it was chosen before.
+
+    Raises:
+        DataError: no candidate could be trained, or nothing can be painted on the crops.
+    """
+
+    def work(_folder: Path, report: Report) -> JsonObject:
+        return _tried(space, make_trial(crops, mask, options.seed), options, report, now)
+
+    settings = {
+        "candidates": list(CANDIDATES),
+        "seed": options.seed,
+        "steps": options.steps,
+        "budget_s": options.budget_s,
+    }
+    _, found = space.branch(AUTO).step("choice", settings, work)
+    evidence = tuple(Evidence(**e) for e in found["evidence"])
+    return MethodChoice(
+        found["method"], found["reason"], evidence, found["left_out"], found["seconds"]
+    )
+
+
+def make_trial(crops: Sequence[U8Array], mask: U8Array | None, seed: int) -> Trial:
+    """Return the fitting crops split, and the held-back ones painted; the same for every method."""
+    order = np.random.default_rng((seed, 3)).permutation(len(crops))
+    count = min(HELD_MOST, max(2, round(HELD_SHARE * len(crops))))
+    held = np.stack([crops[i] for i in np.sort(order[:count])])
+    fitted = np.stack([crops[i] for i in np.sort(order[count:])])
+    rng = np.random.default_rng((seed, 4))
+    by_kind = {k: np.stack([painted(rng, c, mask, k) for c in held]) for k in EVIDENCE_KINDS}
+    return Trial(fitted, held, by_kind, mask)
+
+
+def _tried(
+    space: Workspace, trial: Trial, options: AutoOptions, report: Report, now: Now
+) -> JsonObject:
+    """Train and judge the candidates in order; return their evidence and what it took."""
+    deadline = now() + options.budget_s
+    evidence: list[Evidence] = []
+    left_out: dict[str, str] = {}
+    seconds: dict[str, float] = {}
+    for number, name in enumerate(CANDIDATES):
+        place, started = f"{number + 1} of {len(CANDIDATES)}: {name}", now()
+
+        def show(text: str, share: float, place: str = place) -> None:
+            left = told_s(deadline - now())
+            report(f"{place}, {text}, at most {left} left", share)
+
+        # The default has to be judged for anything else to be compared with it.
+        until = float("inf") if name == CROPLIQ else deadline
+        try:
+            evidence.append(_judged(space, name, trial, options, until, show, now))
+        except EdgeError as error:
+            left_out[name] = str(error)
+        seconds[name] = round(now() - started, 1)
+    if not evidence:
+        reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
+        raise DataError(f"No candidate of --method auto could be trained. {reasons}")
+    method, reason = choose(CROPLIQ, evidence)
+    return {
+        "method": method,
+        "reason": reason,
+        "evidence": [e.as_json() for e in evidence],
+        "left_out": left_out,
+        "seconds": seconds,
+    }
+
+
+def _judged(
+    space: Workspace,
+    name: str,
+    trial: Trial,
+    options: AutoOptions,
+    until: float,
+    show: Show,
+    now: Now,
+) -> Evidence:
+    """Train one candidate in a branch of its own, till `until`, and judge the held-back crops."""
+
+    def work(folder: Path, report: Report) -> JsonObject:
+        def train(steps: int, told: Show) -> JsonObject:
+            settings = TrainSettings(options.seed, steps, options.device, folder)
+            return train_method(name, list(trial.fitted), trial.mask, settings, told)
+
+        _, steps = train_within(train, options.steps, until - now(), report, now)
+        return {"steps": steps}
+
+    branch = space.branch(f"{AUTO}/{name}", lambda _step, text, share: show(text, share))
+    folder, _ = branch.step("trained", {"seed": options.seed, "steps": options.steps}, work)
+    h, w = trial.held.shape[1:3]
+    inspector = Inspector(OnnxRunner(folder / "inspector.onnx"), (int(h), int(w)))
+
+    def scores(crops: U8Array) -> F64Array:
+        return score_crops(inspector, list(crops), lambda share: show("judging", share)).scores
+
+    return evidence_of(
+        name, scores(trial.held), {kind: scores(crops) for kind, crops in trial.painted.items()}
+    )

@@ -37,5 +37,5 @@ def _marked(picture: Picture) -> U8Array:
     mask = mask_of(picture)
     if mask is None:
         return np.zeros((*picture.hw, 3), np.uint8)
-    bright = (read_mask(mask, picture).max(axis=2) > BRIGHT).astype(np.uint8) * np.uint8(255)
-    return bright[:, :, None].repeat(3, 2)
+    bright = read_mask(mask, picture).max(axis=2, keepdims=True) > BRIGHT
+    return np.where(bright.repeat(3, axis=2), 255, 0).astype(np.uint8)

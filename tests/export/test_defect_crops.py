@@ -7,15 +7,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from method_parts import CROP_HW, damaged, parts
 
 from edge_app.crop import CropSpec
 from edge_app.errors import DataError
 from edge_app.line import WholeFrame
 from edge_app.pose import PoseFinder
 from edge_app.records import Detection
+from export.build import BuildOptions, learnt_defects
 from export.defect_crops import defect_crops
 from export.defect_pictures import scan_defects
-from export.steps import Cutting
+from export.methods.protocol import DefectCrops
+from export.steps import Cutting, inspector_step
+from export.workspace import Workspace
 
 pytestmark = pytest.mark.train
 
@@ -91,3 +95,30 @@ def test_a_mask_that_is_no_picture_is_refused(folder: Path) -> None:
     (folder / "scratch" / "b_mask.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"The mask of scratch/b\.png"):
         defect_crops(scan_defects(folder), cutting(WholeFrame()))
+
+
+def test_marked_defects_reach_the_method_that_learns_from_them(tmp_path: Path) -> None:
+    """A build step with BGAD counts the marked defects, and is done again when they go."""
+    defects = DefectCrops(np.stack([damaged(1), damaged(2)]), np.ones((2, *CROP_HW), np.uint8))
+
+    def trained(given: DefectCrops | None) -> int:
+        space = Workspace(tmp_path, lambda *_: None)
+        _, about = inspector_step(
+            space, list(parts(4).crops), None,
+            method="bgad", seed=0, steps=1, device="cpu", defects=given,
+        )  # fmt: skip
+        return int(about["real_defects"])
+
+    assert trained(defects) == 2
+    assert trained(None) == 0
+
+
+def test_only_methods_that_learn_from_defects_are_given_them(folder: Path) -> None:
+    """BGAD gets the two crops of the folder; PaDiM none, nor BGAD without a folder."""
+    options = BuildOptions(Path("x"), Path("y"), "p", method="bgad", known_defects=folder)
+    given = learnt_defects(options, "bgad", cutting(WholeFrame()))
+    assert given is not None
+    assert len(given.crops) == 2
+    assert learnt_defects(options, "padim", cutting(WholeFrame())) is None
+    without = BuildOptions(Path("x"), Path("y"), "p", method="bgad")
+    assert learnt_defects(without, "bgad", cutting(WholeFrame())) is None

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from queue import Empty
 
 from edge_app.errors import OutboxError
-from edge_app.mqtt.backoff import Backoff
 from edge_app.mqtt.connection import Acked, Connection, Event, Lost, Received, Will
 from edge_app.mqtt.delivery import Delivery, refusal_text
 from edge_app.mqtt.dial import DialFailure, dial
@@ -31,13 +30,12 @@ from edge_app.mqtt.messages import (
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.retained import Retained
 from edge_app.mqtt.settings import MqttSettings
+from edge_app.mqtt.standing import Standing
 from edge_app.mqtt.timestamps import rfc3339, uuid7
 from edge_app.mqtt.topics import DeviceName, Topics
 
 TICK_S = 0.5
 """How often deadlines are looked at when nothing happens."""
-MAX_HANG_UPS = 2
-"""Connections in a row that ended over their first message; see `_note_loss`."""
 GOODBYE_S = 1.0
 """For the acknowledgement of `stopped`, even if the time to stop is used up."""
 
@@ -59,8 +57,6 @@ class Publisher:
         random_unit: numbers in [0, 1) for the back-off.
 
     Attributes:
-        state: "connecting", "connected", "degraded: why" or "stopped", for people.
-        last_error: why there was no connection the last time; "" if that never happened.
         messages_dropped: QoS 0 messages that had no connection to go to.
     """
 
@@ -80,26 +76,18 @@ class Publisher:
         self._outbox = outbox
         self._clock_ns = clock_ns
         self._now_s = monotonic_s
-        self._backoff = Backoff(config.reconnect_min_s, config.reconnect_max_s, random_unit)
-        self._refusal_backoff = Backoff(config.reconnect_min_s, config.reconnect_max_s, random_unit)
+        self._standing = Standing(config, outbox.depth, monotonic_s, random_unit)
         self._retained = Retained()
         self._retained_mids: dict[int, str] = {}
         self._connection: Connection | None = None
         self._is_awake = False
         self._stopping = threading.Event()
         self._stop_at_s = float("inf")
-        self._retry_at_s = 0.0
         self._thread = threading.Thread(target=self._run, name="mqtt-publisher", daemon=True)
         self._app_reasons: dict[str, str] = {}
-        self._refusal: str | None = None
-        self._is_refused_now = False
-        self._hang_ups = 0
         self._outbox_reason: str | None = None
         self._status: tuple[StatusName, str] | None = None
-        self._has_failed = False
         self._heartbeat_ns = time.monotonic_ns()
-        self.state = "connecting"
-        self.last_error = ""
         self.messages_dropped = 0
         self._remember_start(info or DeviceInfo(hardware="unknown"))
 
@@ -129,6 +117,16 @@ class Publisher:
         Waiting before the next attempt is progress; one attempt to connect is one round.
         """
         return self._heartbeat_ns
+
+    @property
+    def state(self) -> str:
+        """Return "connecting", "connected", "degraded: why" or "stopped", for people."""
+        return self._standing.state
+
+    @property
+    def last_error(self) -> str:
+        """Why there was no connection the last time; "" if that never happened."""
+        return self._standing.last_error
 
     @property
     def is_told(self) -> bool:
@@ -195,7 +193,7 @@ class Publisher:
             self._beat()
             answer = dial(self._config, self._client_id, self._will())
             if isinstance(answer, DialFailure):
-                self._rest(self._note_failure(answer))
+                self._rest(self._standing.failed(answer))
                 continue
             self._connection = answer
             try:
@@ -203,11 +201,11 @@ class Publisher:
             except Exception as error:  # this thread must outlive any single bad message
                 _log.exception("MQTT: the publisher failed and starts again")
                 failure = DialFailure(f"publisher failed: {error}", needs_person=True)
-                self._rest(self._note_failure(failure))
+                self._rest(self._standing.failed(failure))
             finally:
                 self._connection = None
                 answer.close()
-        self.state = "stopped"
+        self._standing.stopped()
 
     def _serve(self, connection: Connection) -> None:
         """Deliver until the connection is lost or it is time to stop."""
@@ -218,7 +216,7 @@ class Publisher:
             if lost is None and delivery.is_hung:
                 lost = "the broker acknowledges nothing"
             if lost is not None:
-                self._rest(self._note_loss(lost, delivery))
+                self._rest(self._standing.lost(lost, delivery.unproven_topic, delivery.refusal))
                 return
             self._deliver(delivery)
             self._judge(delivery)
@@ -237,7 +235,7 @@ class Publisher:
         self._heartbeat_ns = time.monotonic_ns()
 
     def _begin(self, connection: Connection) -> Delivery:
-        self._is_refused_now = False
+        self._standing.begin()
         self._is_awake = False
         self._retained_mids.clear()
         self._retained.say_all_again()
@@ -273,7 +271,7 @@ class Publisher:
             delivery.acked(event.mid, event.refusal)
             topic = self._retained_mids.pop(event.mid, None)
             if topic is not None and event.refusal is not None:
-                self._refuse(refusal_text(event.refusal, topic))
+                self._standing.refuse(refusal_text(event.refusal, topic))
         elif isinstance(event, Received) and event.is_retained:
             self._clear_if_stale(event, connection)
         elif isinstance(event, Received):
@@ -285,9 +283,8 @@ class Publisher:
             connection.publish(event.topic, b"", retain=True)
 
     def _deliver(self, delivery: Delivery) -> None:
-        now_s = self._now_s()
         was_refused = delivery.refusal is not None
-        if was_refused and now_s >= self._retry_at_s:
+        if was_refused and self._standing.may_retry():
             delivery.resume()
         try:
             delivery.pump()
@@ -296,24 +293,15 @@ class Publisher:
             self._outbox_reason = str(error)
         delivery.check_deadlines()
         if delivery.refusal is not None and not was_refused:
-            self._refuse(delivery.refusal)
-            self._retry_at_s = now_s + self._refusal_backoff.next_s()
+            self._standing.refuse(delivery.refusal)
+            self._standing.retry_later()
 
     def _judge(self, delivery: Delivery) -> None:
         """Say how it stands: to people by `state`, to the broker by `status`."""
-        if delivery.is_proven and not self._is_refused_now and not self._retained_mids:
-            self._refusal, self._hang_ups = None, 0
-        reason = self._refusal or self._outbox_reason
-        if reason is not None:
-            self._note_trouble(f"degraded: {reason}", reason)
-        elif delivery.is_proven:
-            self._note_success()
+        is_settled = not self._retained_mids
+        reason = self._standing.judge(delivery.is_proven, is_settled, self._outbox_reason)
         status_reason = reason or "; ".join(self._app_reasons.values())
         self._set_status("degraded" if status_reason else "online", status_reason)
-
-    def _refuse(self, text: str) -> None:
-        """Remember a refusal until a later connection proves that it is over."""
-        self._refusal, self._is_refused_now = text, True
 
     def _publish_retained(self, connection: Connection) -> None:
         for topic, payload in self._retained.take_changed():
@@ -358,46 +346,3 @@ class Publisher:
         since, session = rfc3339(self._clock_ns()), self._outbox.session
         message = DeviceStatus(state=state, reason=reason, session=session, since=since)
         self._retained.set(self._topics.status, message)
-
-    def _note_failure(self, failure: DialFailure) -> float:
-        """Log and show a failed connection; return how long to wait, in seconds."""
-        is_for_person = failure.needs_person
-        self._note_trouble(
-            f"degraded: {failure.text}" if is_for_person else "connecting", failure.text
-        )
-        return self._backoff.slow_s() if is_for_person else self._backoff.next_s()
-
-    def _note_loss(self, lost: str, delivery: Delivery) -> float:
-        """Show a lost connection, and what it means; return how long to wait, in seconds.
-
-        mosquitto 2.0.11 hangs up after a publish that its ACL denies. So a connection that ends
-        over its first message twice in a row is taken for a refusal, not for a weak network.
-        """
-        topic = delivery.unproven_topic
-        self._hang_ups = self._hang_ups + 1 if topic is not None else 0
-        if delivery.refusal is not None:
-            self._refuse(delivery.refusal)
-        elif topic is not None and self._hang_ups >= MAX_HANG_UPS:
-            self._refuse(refusal_text("the broker hangs up on it", topic))
-        if self._refusal is None:
-            return self._note_failure(DialFailure(f"connection lost: {lost}", needs_person=False))
-        self._note_trouble(f"degraded: {self._refusal}", self._refusal)
-        return self._refusal_backoff.next_s()
-
-    def _note_trouble(self, state: str, why: str) -> None:
-        """First failure WARNING, repeats DEBUG; a new kind of trouble counts as first."""
-        if (state, why) == (self.state, self.last_error) and state != "connecting":
-            return
-        is_repeat = self._has_failed and state == self.state
-        _log.log(logging.DEBUG if is_repeat else logging.WARNING, "MQTT: %s", why)
-        self._has_failed, self.state, self.last_error = True, state, why
-
-    def _note_success(self) -> None:
-        if self.state == "connected":
-            return
-        where = f"{self._config.host}:{self._config.port}"
-        word = "again " if self._has_failed else ""
-        _log.info("MQTT: connected %sto %s, %d alerts wait", word, where, self._outbox.depth())
-        self._has_failed, self.state = False, "connected"
-        self._backoff.reset()
-        self._refusal_backoff.reset()

@@ -6,9 +6,8 @@ import hashlib
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from alerts import WHO
@@ -16,92 +15,15 @@ from brokers import HOST, Listener, Mosquitto, wait_until
 from file_servers import FaultyHandler, serving, status, whole
 from pointers import PAYLOAD, pointer
 from processes import SCRIPT_ENVIRONMENT
+from stations import RULES, Start, Station, incoming
 
 from benchmarks.fleet_device import SimulatedDevice
 from edge_app.agent.download import Downloader
-from edge_app.agent.download_rules import DownloadRules
-from edge_app.mqtt.deploy_messages import Desired
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.topics import Topics
 
 pytestmark = pytest.mark.broker
 PROCESS = Path(__file__).with_name("agent_process.py")
-RULES = DownloadRules(
-    allowed_hosts=(HOST,),
-    max_bytes=len(PAYLOAD) + 16,
-    give_up_after_s=5.0,
-    retry_min_s=0.02,
-    retry_max_s=0.1,
-)
-DESIRED, REPORTED = Topics(WHO).desired("main"), Topics(WHO).reported("main")
-Start = Callable[..., SimulatedDevice]
-
-
-class Station:
-    """A workstation: places pointers, remembers every report."""
-
-    def __init__(self, port: int) -> None:
-        self._listener = Listener(port, WHO.root + "/#")
-
-    def place(self, desired: Desired | None, slot: str = "main") -> None:
-        self.place_text("" if desired is None else desired.payload().decode(), slot)
-
-    def place_text(self, text: str, slot: str = "main") -> None:
-        self._listener.publish(Topics(WHO).desired(slot), text, retain=True)
-
-    def reports(self, slot: str = "main") -> list[dict[str, Any]]:
-        return self._listener.bodies(f"/deploy/{slot}/reported")
-
-    def states(self) -> list[str]:
-        """Return the states in order, repeated percentages counted once."""
-        states = [report["state"] for report in self.reports()]
-        return [s for i, s in enumerate(states) if i == 0 or s != states[i - 1]]
-
-    def wait_for(self, state: str, desired: Desired | None = None) -> dict[str, Any]:
-        """Return the newest report once it has this state (and answers this pointer)."""
-
-        def has_come() -> bool:
-            newest = self.reports()[-1:]
-            return bool(newest) and newest[0]["state"] == state and (
-                desired is None or newest[0]["desired_id"] == desired.message_id
-            )  # fmt: skip
-
-        wait_until(has_come, 10.0, state)
-        return self.reports()[-1]
-
-    def agent_states(self) -> list[str]:
-        return [body["state"] for body in self._listener.bodies("/agent/status")]
-
-    def close(self) -> None:
-        self._listener.close()
-
-
-@pytest.fixture
-def station(mosquitto: Mosquitto) -> Iterator[Station]:
-    station = Station(mosquitto.port)
-    yield station
-    station.close()
-
-
-@pytest.fixture
-def start(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Start]:
-    """Return a function that starts a device on one and the same store."""
-    started: list[SimulatedDevice] = []
-
-    def make(slots: tuple[str, ...] = ("main",), bad: Collection[str] = ()) -> SimulatedDevice:
-        settings = MqttSettings(HOST, mosquitto.port, reconnect_min_s=0.1, reconnect_max_s=0.3)
-        device = SimulatedDevice(WHO, settings, tmp_path / "store", RULES, slots=slots, bad=bad)
-        started.append(device)
-        device.start()
-        return device
-
-    yield make
-    for device in started:
-        device.stop()
-
-
-def incoming(device: SimulatedDevice) -> list[str]:
-    return sorted(path.name for path in device.store.incoming.iterdir())
 
 
 def test_a_pushed_bundle_is_fetched_installed_and_every_state_told(
@@ -148,23 +70,6 @@ def test_a_refused_bundle_leaves_the_old_one_and_says_why(station: Station, star
     assert incoming(device) == []
 
 
-def test_a_replayed_pointer_is_refused_and_fetches_nothing(station: Station, start: Start) -> None:
-    """An older pointer that comes back is answered with the reason; the newer bundle stays."""
-    device = start()
-    newer_payload = PAYLOAD[::-1]
-    with serving(whole(PAYLOAD)) as server, serving(whole(newer_payload)) as newer_server:
-        older, newer = pointer(server.url), pointer(newer_server.url, newer_payload)
-        for desired in (older, newer):
-            station.place(desired)
-            station.wait_for("committed", desired)
-        station.place(older)
-        last = station.wait_for("refused", older)
-    assert "it was replayed" in last["reason"]
-    assert device.store.active("main") == newer.sha256
-    assert len(server.asked) == 1
-    assert device.installs == [older.sha256, newer.sha256]
-
-
 def test_a_broker_that_comes_back_does_not_repeat_an_update(
     station: Station, start: Start, mosquitto: Mosquitto
 ) -> None:
@@ -182,55 +87,6 @@ def test_a_broker_that_comes_back_does_not_repeat_an_update(
         station.wait_for("refused")
     assert len(server.asked) == 1
     assert device.installs == [desired.sha256]
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("no pointer", "Pointer refused: it: Invalid JSON"),
-        ('{"sha256": "../../etc/passwd"}', "Pointer refused: message_id: Field required"),
-        ("[" * 40_000, "Pointer refused: longer than 16384 bytes"),
-    ],
-)
-def test_what_is_no_pointer_is_refused_in_words(
-    station: Station, start: Start, text: str, why: str
-) -> None:
-    """Broken, hostile and endless payloads."""
-    start()
-    station.place_text(text)
-    assert station.wait_for("refused")["reason"].startswith(why)
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [{"length": 0}, {"length": -5}, {"sha256": "../x"}, {"sha256": "A" * 64}, {"url": ""},
-     {"product": "a/b"}, {"message_id": "1"}],
-)  # fmt: skip
-def test_a_pointer_with_an_impossible_entry_is_refused(
-    station: Station, start: Start, changed: dict[str, Any]
-) -> None:
-    """Each entry is checked before anybody is contacted."""
-    device = start()
-    with serving(whole(PAYLOAD)) as server:
-        wish = pointer(server.url).model_copy(update=changed)
-        station.place(wish)
-        reason = station.wait_for("refused")["reason"]
-    assert reason.startswith(f"Pointer refused: {next(iter(changed))}: ")
-    assert server.asked == []
-    assert incoming(device) == []
-
-
-def test_a_slot_that_the_device_has_not_is_named(station: Station, start: Start) -> None:
-    """A pointer to another slot is refused on that slot's topic."""
-    start()
-    with serving(whole(PAYLOAD)) as server:
-        wish = pointer(server.url)
-        station.place(wish, "second")
-        wait_until(lambda: bool(station.reports("second")))
-        assert server.asked == []
-    report = station.reports("second")[0]
-    assert "no slot 'second', only main" in report["reason"]
-    assert report["desired_id"] == wish.message_id
 
 
 def test_a_download_that_fails_for_good_is_reported(station: Station, start: Start) -> None:
@@ -258,65 +114,6 @@ def test_an_unforeseen_failure_is_reported_too(
     wish = pointer("http://127.0.0.1:1/a.bundle")
     station.place(wish)
     assert "RuntimeError('cosmic ray')" in station.wait_for("refused", wish)["reason"]
-
-
-def test_a_withdrawn_pointer_ends_its_download(station: Station, start: Start) -> None:
-    """An empty retained message cancels, says so, and leaves nothing on the disk."""
-    device = start()
-    with serving(status(503)) as server:
-        wish = pointer(server.url)
-        station.place(wish)
-        wait_until(lambda: any("503" in r["reason"] for r in station.reports()))
-        station.place(None)
-        reason = station.wait_for("refused", wish)["reason"]
-    assert reason == "Download ended: withdrawn by the workstation."
-    wait_until(lambda: incoming(device) == [])
-
-
-def test_a_wish_withdrawn_while_the_agent_was_away_is_not_carried_out(
-    station: Station, start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The next start finds half a download but no pointer: it says so and clears up."""
-    monkeypatch.setattr("edge_app.agent.link.SETTLE_S", 0.3)
-    with serving(whole(PAYLOAD, cut_after=len(PAYLOAD) // 2), status(503)) as server:
-        wish = pointer(server.url)
-        station.place(wish)
-        first = start()
-        wait_until(lambda: any("503" in r["reason"] for r in station.reports()))
-        first.stop()
-        station.place(None)
-        assert incoming(first) == [f"main-{wish.sha256}.partial"]
-        second = start()
-        reason = station.wait_for("refused", wish)["reason"]
-    assert reason == "Download ended: withdrawn while the agent was away."
-    wait_until(lambda: incoming(second) == [])
-    assert second.installs == []
-
-
-def test_a_newer_pointer_overtakes_a_download(station: Station, start: Start) -> None:
-    """The older wish is told as ended, the newer one is carried out."""
-    device = start()
-    with serving(status(503)) as slow, serving(whole(PAYLOAD)) as server:
-        older, newer = pointer(slow.url, PAYLOAD[::-1]), pointer(server.url)
-        station.place(older)
-        wait_until(lambda: any("503" in r["reason"] for r in station.reports()))
-        station.place(newer)
-        station.wait_for("committed", newer)
-    ended = [r for r in station.reports() if r["desired_id"] == older.message_id][-1]
-    assert ended["reason"] == "Download ended: overtaken by a newer pointer."
-    assert device.installs == [newer.sha256]
-
-
-def test_a_bundle_that_is_in_use_already_is_not_fetched(station: Station, start: Start) -> None:
-    """A second push of the same bundle is answered at once."""
-    device = start()
-    with serving(whole(PAYLOAD)) as server:
-        for desired in (pointer(server.url), pointer(server.url)):
-            station.place(desired)
-            last = station.wait_for("committed", desired)
-        assert len(server.asked) == 1
-    assert last["reason"] == "already in use"
-    assert len(device.installs) == 1
 
 
 def test_two_slots_that_want_one_bundle_get_it_each(station: Station, start: Start) -> None:
@@ -390,7 +187,7 @@ def test_a_new_broker_is_told_what_the_old_one_knew(
         station.wait_for("committed", desired)
     device.stop()
     other = start_mosquitto()
-    listener = Listener(other.port, REPORTED)
+    listener = Listener(other.port, Topics(WHO).reported("main"))
     again = SimulatedDevice(WHO, MqttSettings(HOST, other.port), tmp_path / "store", RULES)
     again.start()
     wait_until(lambda: [b["state"] for b in listener.bodies("reported")] == ["committed"])

@@ -54,7 +54,9 @@ class Plant:
         self.store = Store(config.agent.store_dir)
         self._stop = threading.Event()
         self._agent = make_agent(config, self.store, self._report, self._stop)
-        self._push: PushSide = push_side(config, self.store, self._agent.install)
+        self._push: PushSide = push_side(
+            config, self.store, self._agent.install, self._agent.select
+        )
         self._push.start()
         self._agent.start()
         self.line = Line(config).start()

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 from brokers import wait_until
-from system_packages import missing
+from nspawn_probe import NSPAWN
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                "HOME": "/root", "LANG": "C.UTF-8"}  # fmt: skip
-NSPAWN = ("systemd-nspawn", "--quiet", "--register=no", "--keep-unit")
 
 
 class Container:
@@ -40,8 +39,6 @@ class Container:
         self._mount(base)
 
     def _mount(self, base: Path) -> None:
-        if shutil.which("systemd-nspawn") is None:
-            missing("systemd-container")
         layers = f"lowerdir={base},upperdir={self._changes},workdir={self._work}"
         done = subprocess.run(
             ["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)],
@@ -51,7 +48,7 @@ class Container:
             pytest.skip(f"no overlay file system here: {done.stderr.strip()}")
 
     def boot(self, timeout_s: float = 180.0) -> None:
-        """Boot and wait until systemd has reached its target; skip where nspawn cannot run."""
+        """Boot and wait until systemd has reached its target; skip where it does not."""
         with self._log.open("wb") as log:
             self._nspawn = subprocess.Popen(
                 [*NSPAWN, "--directory", str(self.root), "--boot"],
@@ -61,7 +58,7 @@ class Container:
         while not self._is_up():
             if self._nspawn.poll() is not None or time.monotonic() > end_s:
                 told = self._log.read_text(errors="replace")[-500:]
-                pytest.skip(f"systemd-nspawn cannot boot a system here: {told}")
+                pytest.skip(f"the system did not boot within {timeout_s:g} s: {told}")
             time.sleep(0.2)
 
     def _is_up(self) -> bool:

@@ -18,6 +18,7 @@ from brokers import MOSQUITTO, Listener, Mosquitto, wait_until
 from containers import Container
 from debian_roots import debian_root
 from devices import DEMO_BUNDLE, ROOT, Device, package, readme_commands
+from nspawn_probe import require_bootable
 from system_packages import missing
 
 pytestmark = [pytest.mark.slow, pytest.mark.arm64, pytest.mark.broker, pytest.mark.timeout(3600)]
@@ -78,6 +79,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
     """Return a booted arm64 Debian on which the README's commands have installed the device."""
     if MOSQUITTO is None:
         missing("mosquitto")
+    require_bootable()
     folder = tmp_path_factory.mktemp("arm64")
     container = Container(debian_root("arm64"), folder / "device")
     broker = Mosquitto(folder / "broker")

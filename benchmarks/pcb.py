@@ -1,0 +1,297 @@
+"""Bare boards that differ from one another: what sees their defects, trained on templates only.
+
+    python -m benchmarks.pcb --data DIR [--trained 60 --tested 40 --seed 0 --markdown table.md]
+
+DIR is DeepPCB's layout: `N_test.jpg`, its defect-free `N_temp.jpg`, and `N.txt` with one
+`x1 y1 x2 y2 kind` a line. Two protocols. *Excluded*: the tested boards' templates are not trained
+on, and are the good pictures. *Included*, "reference known": they are trained on too. A template
+would then be judged by itself, so the good pictures are the templates taken anew (`reimaged`).
+
+Templates were cleaned by hand and tests were not, so a method can tell them apart without seeing
+one defect. Three figures watch that: how well good pictures and tests are told apart where no
+marked defect is in sight (50 % would be nothing), how far the marked defects stand out of the tests
+they are on, and how often the map's peak lies on one.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edge_app.errors import DataError
+from edge_app.records import F64Array, U8Array
+from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0, normalise_pixels
+from export.density import fit_global, squared_distances
+from export.evaluation_metrics import auroc, auroc_difference_interval, auroc_interval
+from export.inspector_terms import statistics_embedding
+from export.methods.coreset import greedy_coreset
+from export.methods.patchcore import NearestPatch
+from export.methods.patches import STD_FLOOR, PatchFeatures
+
+FLOOR_TAPS = (4, 7, 10, 14)
+FLOOR_HW = (320, 320)
+"""The frozen floor: one Gaussian over a board's channel means and deviations."""
+
+PATCH_TAPS, PATCH_STRIDE = (4,), 8
+CORESET, CANDIDATES = 3000, 120_000
+"""Patches in memory, and most patches they are chosen among."""
+
+BOX_MARGIN_PX = 12
+"""A peak this far beyond a box still counts as on it: one and a half steps of the patch grid."""
+
+REACH_PX = 34
+"""Half of block 4's receptive field (67 px), rounded up: further away a patch sees no defect."""
+
+Protocol = Literal["excluded", "included"]
+
+Embed = Callable[[U8Array], Tensor]
+"""What a method sees of one picture."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Board:
+    """One board.
+
+    Attributes:
+        template: uint8 (h, w, 3), without defects.
+        test: uint8 (h, w, 3), with defects.
+        boxes_xyxy: (k, 4) int64, the marked defects, in pixels.
+    """
+
+    template: U8Array
+    test: U8Array
+    boxes_xyxy: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """What a method sees of the pictures, one row a picture.
+
+    Attributes:
+        fitted: templates of the boards that are not judged.
+        templates, reimaged, tests: of the judged boards, in one order.
+    """
+
+    fitted: Tensor
+    templates: Tensor
+    reimaged: Tensor
+    tests: Tensor
+
+    def under(self, protocol: Protocol) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what is trained on, what must pass and what must not."""
+        if protocol == "excluded":
+            return self.fitted, self.templates, self.tests
+        return torch.cat([self.fitted, self.templates]), self.reimaged, self.tests
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """One method under one protocol.
+
+    Attributes:
+        good, bad: (n,) scores, pairs by board; larger is stranger.
+        rest: (n,) scores of the tests where no marked defect is in sight; None without a map.
+        peak_on_defect: share of tests whose map peaks on a marked defect, 0..1; None likewise.
+    """
+
+    name: str
+    good: F64Array
+    bad: F64Array
+    rest: F64Array | None = None
+    peak_on_defect: float | None = None
+
+
+def main() -> None:
+    """Measure both methods under both protocols and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--trained", type=int, default=60, help="boards whose templates are fitted")
+    parser.add_argument("--tested", type=int, default=40, help="other boards, judged")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--markdown", type=Path, help="write the table there too")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    fitted, tested = drawn(options.data, options.trained, options.tested, options.seed)
+    lines = ["| " + " | ".join(HEAD) + " |", "|" + " --- |" * len(HEAD)]
+    net = load_lite0(max(FLOOR_TAPS))
+    whole = looked_at(partial(embed_statistics, net), fitted, tested, options.seed)
+    features = PatchFeatures(PATCH_TAPS, PATCH_STRIDE, is_pooled=False).eval()
+    grids = looked_at(partial(embed_patches, features), fitted, tested, options.seed)
+    protocols: tuple[Protocol, ...] = ("excluded", "included")
+    for protocol in protocols:
+        floor = floor_row(*whole.under(protocol))
+        patches = patch_row(*grids.under(protocol), tested, options.seed)
+        lines += [as_line(protocol, row, floor) for row in (floor, patches)]
+        print("\n".join(lines[-2:]), flush=True)
+    if options.markdown is not None:
+        options.markdown.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def drawn(folder: Path, trained: int, tested: int, seed: int) -> tuple[list[Board], list[Board]]:
+    """Return boards to fit and boards to judge, drawn at random, no board in both.
+
+    Raises:
+        DataError: the folder holds fewer boards.
+    """
+    names = sorted(path.name.removesuffix("_temp.jpg") for path in folder.glob("*_temp.jpg"))
+    if len(names) < trained + tested:
+        raise DataError(
+            f"{trained} + {tested} boards are wanted, {folder.name} holds {len(names)} "
+            "(N_temp.jpg): give smaller --trained and --tested."
+        )
+    order = np.random.default_rng(seed).permutation(len(names))
+    boards = [read_board(folder, names[i]) for i in order[: trained + tested]]
+    return boards[tested:], boards[:tested]
+
+
+def read_board(folder: Path, name: str) -> Board:
+    """Return one board.
+
+    Raises:
+        DataError: one of its files is missing or no picture.
+    """
+    pictures = [cv2.imread(str(folder / f"{name}_{kind}.jpg")) for kind in ("temp", "test")]
+    marks = folder / f"{name}.txt"
+    if pictures[0] is None or pictures[1] is None or not marks.is_file():
+        raise DataError(
+            f"Board {name} needs {name}_temp.jpg, {name}_test.jpg and {name}.txt: one is missing "
+            "or cannot be read."
+        )
+    boxes = np.loadtxt(marks, dtype=np.int64, ndmin=2)[:, :4]
+    return Board(np.asarray(pictures[0], np.uint8), np.asarray(pictures[1], np.uint8), boxes)
+
+
+def reimaged(template_hwc: U8Array, rng: np.random.Generator) -> U8Array:
+    """Return the template as if taken anew: moved, turned a little, and cut to two levels again.
+
+    Up to 4 px and 0.3 degrees; blur and noise before the threshold roughen the edges a little.
+    """
+    h, w = template_hwc.shape[:2]
+    shift = np.zeros((2, 3))
+    shift[:, 2] = rng.uniform(-4, 4, 2)
+    matrix = cv2.getRotationMatrix2D((w / 2, h / 2), -0.3 + 0.6 * rng.random(), 1.0) + shift
+    grey = cv2.cvtColor(template_hwc, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    moved = cv2.warpAffine(grey, matrix, (w, h), borderMode=cv2.BORDER_REPLICATE)
+    noise = cv2.GaussianBlur(rng.normal(0, 40, (h, w)).astype(np.float32), (0, 0), 1.5)
+    soft = cv2.GaussianBlur(moved, (0, 0), 1.0) + noise
+    return np.repeat(((soft > 127) * 255).astype(np.uint8)[:, :, None], 3, 2)
+
+
+def looked_at(
+    embed: Embed, fitted: Sequence[Board], tested: Sequence[Board], seed: int
+) -> Embedded:
+    """Return what a method sees of every picture, each looked at once for both protocols."""
+    rng = np.random.default_rng((seed, 1))
+    return Embedded(
+        torch.stack([embed(b.template) for b in fitted]),
+        torch.stack([embed(b.template) for b in tested]),
+        torch.stack([embed(reimaged(b.template, rng)) for b in tested]),
+        torch.stack([embed(b.test) for b in tested]),
+    )
+
+
+def embed_statistics(net: EfficientNetLite0, picture_hwc: U8Array) -> Tensor:
+    """Return (848,) the floor's channel means and deviations of a picture at FLOOR_HW."""
+    small = cv2.resize(picture_hwc, FLOOR_HW[::-1], interpolation=cv2.INTER_AREA)
+    with torch.no_grad():
+        taps = net(normalise_pixels(torch.from_numpy(small[None])), FLOOR_TAPS)
+        return statistics_embedding(taps)[0]
+
+
+def embed_patches(features: PatchFeatures, picture_hwc: U8Array) -> Tensor:
+    """Return (d, gh, gw) patch features of a picture at its own size."""
+    with torch.no_grad():
+        found: Tensor = features(torch.from_numpy(picture_hwc[None]))[0]
+    return found
+
+
+def floor_row(templates: Tensor, good: Tensor, bad: Tensor) -> Row:
+    """Return the global Gaussian's scores; all (n, 848)."""
+    gaussian = fit_global(templates.double().numpy())
+    scores = [np.sqrt(squared_distances(x.double().numpy(), gaussian)) for x in (good, bad)]
+    return Row("global Gaussian, frozen, 320 px", scores[0], scores[1])
+
+
+def patch_row(
+    templates: Tensor, good: Tensor, bad: Tensor, tested: Sequence[Board], seed: int
+) -> Row:
+    """Return the patch memory's scores and where its maps peak; all (n, d, gh, gw).
+
+    Each channel is divided by its standard deviation over the templates.
+    """
+    spread = templates.std((0, 2, 3), keepdim=True) + STD_FLOOR  # (1, d, 1, 1)
+    memory = NearestPatch(patch_memory(templates / spread, seed))
+    good_maps, bad_maps = (
+        torch.cat([memory(x[None] / spread) for x in y]).numpy() for y in (good, bad)
+    )
+    near, seen = (
+        [defect_grid(b, bad_maps.shape[1:], margin) for b in tested]
+        for margin in (BOX_MARGIN_PX, REACH_PX)
+    )
+    return Row(
+        "nearest good patch, block 4, 640 px",
+        good_maps.max((1, 2)).astype(np.float64),
+        bad_maps.max((1, 2)).astype(np.float64),
+        np.array([m[~on].max(initial=0.0) for m, on in zip(bad_maps, seen, strict=True)]),
+        float(np.mean([on.flat[m.argmax()] for m, on in zip(bad_maps, near, strict=True)])),
+    )
+
+
+def patch_memory(grids: Tensor, seed: int) -> Tensor:
+    """Return (m, d) patches of (n, d, gh, gw) templates, as many from each, farthest first."""
+    generator = torch.Generator().manual_seed(seed)
+    share, kept = max(1, CANDIDATES // len(grids)), []
+    for grid in grids:
+        patches = grid.flatten(1).T  # (p, d)
+        kept.append(patches[torch.randperm(len(patches), generator=generator)[:share]])
+    candidates = torch.cat(kept)
+    return candidates[greedy_coreset(candidates, CORESET, generator, lambda _done: None)]
+
+
+def defect_grid(board: Board, grid_hw: tuple[int, ...], margin_px: int) -> NDArray[np.bool_]:
+    """Return (gh, gw), true where a step of the patch grid touches a marked defect's margin."""
+    on = np.zeros(grid_hw, np.bool_)
+    for x1, y1, x2, y2 in board.boxes_xyxy:
+        low = [max(0, int(v) - margin_px) // PATCH_STRIDE for v in (y1, x1)]
+        high = [(int(v) + margin_px) // PATCH_STRIDE + 1 for v in (y2, x2)]
+        on[low[0] : high[0], low[1] : high[1]] = True
+    return on
+
+
+HEAD = (
+    "Templates of tested boards", "Method", "Image AUROC (95 %)", "minus floor (95 %, paired)",
+    "good against tests away from defects", "tests away from defects against tests",
+    "Peak on a marked defect",
+)  # fmt: skip
+
+
+def as_line(protocol: Protocol, row: Row, floor: Row) -> str:
+    """Return one Markdown row, figures in %."""
+    low, high = auroc_interval(row.good, row.bad)
+    value = auroc(row.good, row.bad)
+    cells = [protocol, row.name, f"{value:.1%} ({low:.1%} to {high:.1%})", *"––––"]
+    if row is not floor:
+        a, b = auroc_difference_interval((row.good, row.bad), (floor.good, floor.bad))
+        gained = value - auroc(floor.good, floor.bad)
+        cells[3] = f"{100 * gained:+.1f} ({100 * a:+.1f} to {100 * b:+.1f})"
+    if row.rest is not None and row.peak_on_defect is not None:
+        told = (auroc(row.good, row.rest), auroc(row.rest, row.bad))
+        cells[4:] = [f"{told[0]:.1%}", f"{told[1]:.1%}", f"{row.peak_on_defect:.0%}"]
+    return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    main()

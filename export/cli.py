@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edge_app.errors import EdgeError
 from export.compare_cli import add_compare
+from export.many_products_cli import add_build_many
 
 if TYPE_CHECKING:
     from export.build import BuildOptions
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="last line is one JSON object")
     check.set_defaults(run=_evaluate)
     add_compare(commands)
+    add_build_many(commands)
     demo = commands.add_parser(
         "demo-bundle", help="train the demo's bundle from the simulated line's good parts"
     )
@@ -87,7 +89,8 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--known-defects",
         type=Path,
         metavar="DIR",
-        help="real defects, one sub-folder per kind; kept out of every evaluation",
+        help="real defects, one sub-folder per kind: 10 to 20 each teach the bundle to name them; "
+        "NAME_mask.png beside NAME.png marks the defect",
     )
     parser.add_argument(
         "--calibration-defects",

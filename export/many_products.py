@@ -1,0 +1,178 @@
+"""Many products' bundles with one command: each built by a process of its own, several at once.
+
+A build that fails or crashes takes no other along; run again, every product goes on where it was.
+The builds run in processes of this machine, or as tasks of a Ray cluster (extra `ray`), whose
+machines must see the same folders and have this project installed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Literal
+
+from edge_app.errors import DataError
+from export.dataset import find_good_folder
+
+Engine = Literal["processes", "ray"]
+
+Show = Callable[[str, str, float], None]
+"""Called with (product, what became of it, share of all products done)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One product to build.
+
+    Attributes:
+        arguments: of `edge-export`, without the program's name.
+        log: all that the build prints goes there.
+        threads: that its libraries may take.
+    """
+
+    product: str
+    arguments: tuple[str, ...]
+    log: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an order.
+
+    Attributes:
+        is_built: its bundle was written.
+        told: the build's last line: the bundle and its digest, or the reason.
+    """
+
+    product: str
+    is_built: bool
+    told: str
+    seconds: float
+
+
+def product_folders(folder: Path) -> list[Path]:
+    """Return the sub-folders of `folder` that hold pictures of good parts, sorted by name.
+
+    Raises:
+        DataError: there are none.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder. Expected one sub-folder per product.")
+    found = [p for p in sorted(folder.iterdir()) if p.is_dir() and _has_good(p)]
+    if not found:
+        raise DataError(
+            f"{folder} holds no products: expected sub-folders with train/good or good in them "
+            "(for a single product: edge-export build --data)."
+        )
+    return found
+
+
+def _has_good(folder: Path) -> bool:
+    try:
+        return find_good_folder(folder) != folder
+    except DataError:
+        return False
+
+
+def orders_for(
+    folders: Sequence[Path], out: Path, build_arguments: Sequence[str], jobs: int
+) -> list[Order]:
+    """Return one order per product: OUT/NAME.bundle and OUT/NAME.log."""
+    threads = max(1, (os.cpu_count() or 1) // max(1, jobs))
+    return [
+        Order(
+            folder.name,
+            (
+                *("build", "--data", str(folder.absolute()), "--product", folder.name),
+                *("--out", str((out / f"{folder.name}.bundle").absolute())),
+                *build_arguments,
+            ),
+            str((out / f"{folder.name}.log").absolute()),
+            threads,
+        )
+        for folder in folders
+    ]
+
+
+def carry_out(order: Order) -> Outcome:
+    """Build one product in a process of its own and return what became of it."""
+    started = time.monotonic()
+    environment = {**os.environ, "OMP_NUM_THREADS": str(order.threads)}
+    log = Path(order.log)
+    with log.open("w", encoding="utf-8") as file:
+        done = subprocess.run(
+            [sys.executable, "-m", "export.cli", *order.arguments],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            check=False,
+        )
+    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
+    is_built = done.returncode == 0
+    told = _last(lines, " sha256 " if is_built else "edge-export: ")
+    if not is_built and not told:
+        told = f"ended with code {done.returncode}: {lines[-1] if lines else 'it said nothing'}"
+    return Outcome(order.product, is_built, told, round(time.monotonic() - started, 1))
+
+
+def _last(lines: Sequence[str], mark: str) -> str:
+    return next((line for line in reversed(lines) if mark in line), "")
+
+
+def build_many(
+    orders: Sequence[Order], out: Path, jobs: int, engine: Engine, show: Show
+) -> list[Outcome]:
+    """Carry out all orders, `jobs` at once; write products.json; return outcomes by product name.
+
+    Raises:
+        DataError: Ray is asked for and not installed.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    run = _by_ray if engine == "ray" else _by_processes
+    outcomes: list[Outcome] = []
+    for outcome in run(orders, jobs):
+        outcomes.append(outcome)
+        told = "built" if outcome.is_built else f"failed: {outcome.told}"
+        show(outcome.product, told, len(outcomes) / len(orders))
+        ordered = sorted(outcomes, key=lambda o: o.product)
+        text = json.dumps([asdict(o) for o in ordered], indent=1)
+        (out / "products.json").write_text(text + "\n", encoding="utf-8")
+    return sorted(outcomes, key=lambda o: o.product)
+
+
+def _by_processes(orders: Sequence[Order], jobs: int) -> Iterator[Outcome]:
+    """Yield outcomes as they come; a thread each waits for its process."""
+    with ThreadPoolExecutor(jobs) as pool:
+        for future in as_completed([pool.submit(carry_out, order) for order in orders]):
+            yield future.result()
+
+
+def _by_ray(orders: Sequence[Order], jobs: int) -> Iterator[Outcome]:
+    """Yield outcomes as they come from the cluster of RAY_ADDRESS, or from one started here."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # reports to nobody
+    try:
+        ray = import_module("ray")
+    except ImportError as error:
+        raise DataError(
+            "--engine ray needs Ray: pip install 'cropliq-edge[ray]', or take --engine processes."
+        ) from error
+    existing = os.environ.get("RAY_ADDRESS")
+    own = {} if existing else {"num_cpus": jobs, "include_dashboard": False}
+    ray.init(log_to_driver=False, **own)
+    try:
+        task = ray.remote(num_cpus=1)(carry_out)
+        waiting = [task.remote(order) for order in orders]
+        while waiting:
+            ready, waiting = ray.wait(waiting)
+            yield from ray.get(ready)
+    finally:
+        ray.shutdown()

@@ -1,0 +1,66 @@
+"""`edge-export build-many`: its options, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+PASSED_ON = (
+    "--method",
+    "--auto-budget",
+    "--detector",
+    "--device",
+    "--seed",
+    "--serial",
+    "--steps",
+    "--false-alarm-rate",
+)
+"""Options that every product's build gets as they are."""
+
+
+def add_build_many(commands: Any) -> None:
+    """Add the command to `edge-export`'s sub-parsers."""
+    parser = commands.add_parser(
+        "build-many", help="a bundle for every product in a folder, several at once"
+    )
+    parser.add_argument(
+        "folder", type=Path, help="one sub-folder per product, each with train/good or good"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="NAME.bundle, NAME.log"
+    )
+    parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="builds at once")
+    parser.add_argument(
+        "--engine",
+        choices=("processes", "ray"),
+        default="processes",
+        help="ray: tasks of the cluster of RAY_ADDRESS, or of one started here",
+    )
+    for name in PASSED_ON:
+        parser.add_argument(name, help="as for build")
+    parser.set_defaults(run=_build_many)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _build_many(args: argparse.Namespace) -> int:
+    from export.many_products import build_many, orders_for, product_folders
+    from export.progress import ConsoleProgress
+
+    chosen = vars(args)
+    given = [(name, chosen[name.lstrip("-").replace("-", "_")]) for name in PASSED_ON]
+    passed = [text for name, value in given if value is not None for text in (name, value)]
+    orders = orders_for(product_folders(args.folder), args.out, passed, args.jobs)
+    with ConsoleProgress() as progress:
+        outcomes = build_many(orders, args.out, args.jobs, args.engine, progress.show)
+    failed = [o for o in outcomes if not o.is_built]
+    for outcome in failed:
+        print(f"{outcome.product}: {outcome.told}", file=sys.stderr)
+    print(f"{len(outcomes) - len(failed)} of {len(outcomes)} products built: {args.out}")
+    return 1 if failed else 0

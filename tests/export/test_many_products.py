@@ -1,0 +1,98 @@
+"""`edge-export build-many`: one bundle per product, and one failure stops nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import pytest
+from tile_pictures import tile, write_tiles
+
+from edge_app.bundle import read_bundle
+from edge_app.errors import DataError
+from export.cli import main
+from export.many_products import orders_for, product_folders
+
+pytestmark = pytest.mark.train
+
+OPTIONS = ("--detector", "none", "--method", "padim-slim", "--false-alarm-rate", "0.05")
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Path:
+    """A folder with one good product, one with too few pictures, and one that is no product."""
+    folder = tmp_path / "plant"
+    write_tiles(folder / "lid", good=32, test_good=1, blotted=1)
+    (folder / "few" / "good").mkdir(parents=True)
+    for i in range(3):
+        cv2.imwrite(str(folder / "few" / "good" / f"{i}.png"), tile(i))
+    (folder / "notes").mkdir()
+    return folder
+
+
+def check(out: Path) -> None:
+    """Assert that the lid was built and the other one has its reason."""
+    few, lid = json.loads((out / "products.json").read_text())
+    assert (few["product"], few["is_built"]) == ("few", False)
+    assert "holds 3 different readable pictures" in few["told"]
+    assert (lid["product"], lid["is_built"]) == ("lid", True)
+    manifest = read_bundle(out / "lid.bundle").manifest
+    assert (manifest.product, manifest.provenance.method) == ("lid", "padim-slim")
+    assert not (out / "few.bundle").exists()
+    assert (out / "few.log").read_text().count("edge-export: ") == 1
+
+
+def test_one_failure_stops_nobody(
+    plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two at once: exit code 1, the reason of the one that failed, the other's bundle."""
+    arguments = ["build-many", str(plant), "--out", str(tmp_path / "out"), "--jobs", "2", *OPTIONS]
+    assert main(arguments) == 1
+    told = capsys.readouterr()
+    assert "few: edge-export: " in told.err
+    assert f"1 of 2 products built: {tmp_path / 'out'}" in told.out
+    check(tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="the extra `ray` is not installed")
+def test_a_local_ray_cluster_builds_the_same(plant: Path, tmp_path: Path) -> None:
+    """The same command with tasks of a Ray cluster started for it."""
+    command = [sys.executable, "-m", "export.cli", "build-many", str(plant)]
+    options = ["--out", str(tmp_path / "out"), "--jobs", "2", "--engine", "ray", *OPTIONS]
+    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
+    done = subprocess.run([*command, *options], capture_output=True, text=True, env=environment)
+    assert done.returncode == 1, done.stderr
+    check(tmp_path / "out")
+
+
+def test_without_ray_the_message_says_what_to_install(
+    plant: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, the extra's name and the other engine."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    arguments = ["build-many", str(plant), "--out", str(tmp_path / "out"), "--engine", "ray"]
+    assert main(arguments) == 2
+    assert "cropliq-edge[ray]" in capsys.readouterr().err
+
+
+def test_only_folders_with_good_parts_are_products(plant: Path, tmp_path: Path) -> None:
+    """Other folders are passed over; a folder without products is refused, with what is missing."""
+    assert [p.name for p in product_folders(plant)] == ["few", "lid"]
+    with pytest.raises(DataError, match="train/good or good"):
+        product_folders(plant / "notes")
+    with pytest.raises(DataError, match="is no folder"):
+        product_folders(tmp_path / "nowhere")
+
+
+def test_builds_at_once_share_the_processors(plant: Path, tmp_path: Path) -> None:
+    """Every build may take its part of the processors, at least one."""
+    processors = os.cpu_count() or 1
+    for jobs, threads in ((1, processors), (10 * processors, 1)):
+        orders = orders_for(product_folders(plant), tmp_path, (), jobs)
+        assert {order.threads for order in orders} == {threads}

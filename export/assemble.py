@@ -164,7 +164,7 @@ def write_build_record(
         record["auto"] = {
             "method": choice.method,
             "reason": choice.reason,
-            "compared": [e.as_json() for e in choice.evidence],
+            "compared": {e.method: {**e.kinds, "caught": e.caught} for e in choice.evidence},
             "left_out": choice.left_out,
             "seconds": choice.seconds,
         }

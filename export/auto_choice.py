@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_app.records import F64Array, JsonObject
 from export.augment import KINDS
@@ -25,53 +26,62 @@ ALARM_SHARE = 0.05
 NO_WORSE = 0.01
 """Least loss in one family, or in what is caught, that keeps a challenger out."""
 
-GAIN = 0.02
-"""Least gain in AUROC, mean of the families, that a challenger must bring: about two standard
-errors of a paired difference over 64 crops and six kinds."""
+ROUNDS = 500
+"""Redraws of the held-back crops behind an interval."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
     """What one candidate made of the held-back crops.
 
     Attributes:
-        kinds: kind of pseudo-anomaly → AUROC against the same good crops.
-        caught: share of all painted crops above the level that ALARM_SHARE of the good ones reach:
-            a wide spread of good scores costs here what it costs on the line.
+        good: (n,) scores of the crops as they are.
+        painted: kind of EVIDENCE_KINDS → (n,) scores of their painted copies, in the same order.
     """
 
     method: str
-    kinds: dict[str, float]
-    caught: float
+    good: F64Array
+    painted: Mapping[str, F64Array]
 
-    def family(self, name: str) -> float:
-        """Return the mean AUROC over one family's kinds."""
-        return float(np.mean([self.kinds[kind] for kind in FAMILIES[name]]))
+    @property
+    def kinds(self) -> dict[str, float]:
+        """AUROC of each kind of pseudo-anomaly against the good crops."""
+        return {kind: auroc(self.good, scores) for kind, scores in self.painted.items()}
+
+    @property
+    def caught(self) -> float:
+        """Share of all painted crops above the level that ALARM_SHARE of the good ones reach.
+
+        A wide spread of good scores costs here what it costs on the line.
+        """
+        level = float(np.quantile(self.good, 1 - ALARM_SHARE))
+        return float((np.concatenate(list(self.painted.values())) > level).mean())
+
+    @property
+    def families(self) -> dict[str, float]:
+        """Mean AUROC over each family's kinds."""
+        kinds = self.kinds
+        return {name: float(np.mean([kinds[k] for k in FAMILIES[name]])) for name in FAMILIES}
 
     @property
     def mean(self) -> float:
-        """The mean AUROC, both families counting the same."""
-        return float(np.mean([self.family(name) for name in FAMILIES]))
+        """Mean AUROC, both families counting the same."""
+        return float(np.mean(list(self.families.values())))
+
+    def redrawn(self, at: NDArray[np.int64]) -> Evidence:
+        """Return the evidence of the crops numbered `at`, (n,)."""
+        return Evidence(self.method, self.good[at], {k: s[at] for k, s in self.painted.items()})
 
     def as_json(self) -> JsonObject:
-        """Return plain JSON."""
-        return {"method": self.method, "kinds": self.kinds, "caught": self.caught}
+        """Return plain JSON that `evidence_from` reads."""
+        painted = {kind: scores.tolist() for kind, scores in self.painted.items()}
+        return {"method": self.method, "good": self.good.tolist(), "painted": painted}
 
 
-def evidence_of(method: str, good: F64Array, painted: Mapping[str, F64Array]) -> Evidence:
-    """Return a candidate's evidence.
-
-    Args:
-        good: (n,) scores of held-back good crops.
-        painted: kind → (n,) scores of their painted copies.
-
-    Raises:
-        DataError: a score is NaN.
-    """
-    level = float(np.quantile(good, 1 - ALARM_SHARE))
-    every = np.concatenate(list(painted.values()))
-    kinds = {kind: round(auroc(good, scores), 4) for kind, scores in painted.items()}
-    return Evidence(method, kinds, round(float((every > level).mean()), 4))
+def evidence_from(saved: JsonObject) -> Evidence:
+    """Return what `as_json` wrote."""
+    painted = {kind: np.array(s, np.float64) for kind, s in saved["painted"].items()}
+    return Evidence(saved["method"], np.array(saved["good"], np.float64), painted)
 
 
 def choose(default: str, evidence: Sequence[Evidence]) -> tuple[str, str]:
@@ -80,7 +90,10 @@ def choose(default: str, evidence: Sequence[Evidence]) -> tuple[str, str]:
     Args:
         default: taken unless a challenger qualifies; where it has no evidence itself, the best mean
             AUROC decides.
-        evidence: at least one candidate's.
+        evidence: at least one candidate's, all of the same crops.
+
+    Raises:
+        DataError: a score is NaN.
     """
     own = next((e for e in evidence if e.method == default), None)
     if own is None:
@@ -89,18 +102,35 @@ def choose(default: str, evidence: Sequence[Evidence]) -> tuple[str, str]:
     qualified = [e for e in evidence if e is not own and _is_better(e, own)]
     if not qualified:
         return default, (
-            f"no candidate is better by {GAIN} over local and large pseudo-anomalies together "
+            f"no other candidate is surely better over local and large pseudo-anomalies together "
             f"(mean AUROC {own.mean:.3f}) without being worse in either or catching less"
         )
     best = max(qualified, key=lambda e: e.mean)
+    low, high = gain_interval(best, own)
     return best.method, (
-        f"mean AUROC {best.mean:.3f} against {own.mean:.3f} of {default}, no worse on local or "
-        f"large pseudo-anomalies, catching {best.caught:.0%} against {own.caught:.0%} with "
-        f"{ALARM_SHARE:.0%} of good crops alarmed"
+        f"mean AUROC {best.mean:.3f} against {own.mean:.3f} of {default} (95 %: {low:+.3f} to "
+        f"{high:+.3f}), no worse on local or on large pseudo-anomalies, catching "
+        f"{best.caught:.0%} against {own.caught:.0%} with {ALARM_SHARE:.0%} of good crops alarmed"
     )
 
 
+def gain_interval(challenger: Evidence, own: Evidence) -> tuple[float, float]:
+    """Return the paired-bootstrap 95 % interval of the gain in mean AUROC.
+
+    A crop and its painted copies are drawn together, the same ones for both methods.
+    """
+    rng, count = np.random.default_rng(0), len(own.good)
+    gains = []
+    for _ in range(ROUNDS):
+        at = rng.integers(0, count, count)
+        gains.append(challenger.redrawn(at).mean - own.redrawn(at).mean)
+    low, high = np.quantile(gains, [0.025, 0.975])
+    return float(low), float(high)
+
+
 def _is_better(challenger: Evidence, own: Evidence) -> bool:
-    families = (challenger.family(f) >= own.family(f) - NO_WORSE for f in FAMILIES)
-    is_no_worse = all(families) and challenger.caught >= own.caught - NO_WORSE
-    return is_no_worse and challenger.mean >= own.mean + GAIN
+    theirs, ours = challenger.families, own.families
+    is_no_worse = all(theirs[name] >= ours[name] - NO_WORSE for name in FAMILIES)
+    if not is_no_worse or challenger.caught < own.caught - NO_WORSE:
+        return False
+    return gain_interval(challenger, own)[0] > 0

@@ -19,7 +19,7 @@ from edge_app.errors import DataError, EdgeError
 from edge_app.inspector import Inspector
 from edge_app.records import F64Array, JsonObject, U8Array
 from export.auto_anomalies import EVIDENCE_KINDS, painted
-from export.auto_choice import Evidence, choose, evidence_of
+from export.auto_choice import Evidence, choose, evidence_from
 from export.methods.protocol import TrainSettings
 from export.pace import Now, Show, told_s, train_within
 from export.steps import AUTO, CROPLIQ, train_method
@@ -103,7 +103,7 @@ def choose_method(
         "budget_s": options.budget_s,
     }
     _, found = space.branch(AUTO).step("choice", settings, work)
-    evidence = tuple(Evidence(**e) for e in found["evidence"])
+    evidence = tuple(evidence_from(e) for e in found["evidence"])
     return MethodChoice(
         found["method"], found["reason"], evidence, found["left_out"], found["seconds"]
     )
@@ -182,6 +182,6 @@ def _judged(
     def scores(crops: U8Array) -> F64Array:
         return score_crops(inspector, list(crops), lambda share: show("judging", share)).scores
 
-    return evidence_of(
+    return Evidence(
         name, scores(trial.held), {kind: scores(crops) for kind, crops in trial.painted.items()}
     )

@@ -19,7 +19,7 @@ def choice_section(choice: MethodChoice) -> list[str]:
     rows = [
         [
             e.method,
-            *(f"{e.family(f):.3f}" for f in FAMILIES),
+            *(f"{level:.3f}" for level in e.families.values()),
             *(f"{e.kinds[kind]:.3f}" for kind in EVIDENCE_KINDS),
             f"{e.caught:.1%}",
         ]

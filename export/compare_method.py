@@ -29,6 +29,10 @@ CROPLIQ_STEPS = 100
 """Most steps of the product's own method: what `build` takes. More make the features forget."""
 
 
+LEARNS = {"losses", "pretext_accuracy"}
+"""What methods that take steps say of them; a density says neither."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Shared:
     """What all methods of a comparison have in common.
@@ -88,7 +92,7 @@ def measure_method(shared: Shared, name: str, seconds: float, show: Show) -> Jso
     folder, measured = space.step("evaluation", {"pictures": digest}, work)
     return {
         "method": name,
-        "steps": trained["steps"],
+        "steps": trained["steps"] if LEARNS & set(trained["about"]) else 0,
         "train_s": trained["train_s"],
         "graph_bytes": graph.stat().st_size,
         "folder": folder.as_posix(),

@@ -69,7 +69,7 @@ def table_row(row: JsonObject) -> list[str]:
         f"{f['pro']:.4f}" if "pro" in f else "no masks",
         f"{f['recall']:.1%}",
         "–" if alarms is None else f"{alarms:.1%}",
-        f"{row['train_s']:.0f} ({row['steps']})",
+        f"{row['train_s']:.0f} ({row['steps'] or 'none'})",
         f"{row['graph_bytes'] / 1e6:.1f}",
         f"{cost['crop_ms']:.1f} ({cost['crop_ms_fastest']:.1f})",
         f"{picture_ms(row):.1f}",
@@ -86,8 +86,8 @@ def _how(shared: Shared) -> str:
         f"{len(shared.pictures) - good} defective test pictures; seed {shared.options.seed}; "
         f"trained on {shared.options.device}, measured in ONNX Runtime on {os.cpu_count()} "
         "processors. Caught and false alarms are at each bundle's own threshold. Steps are those "
-        "that fitted into the method's share of the budget; methods that only fit densities "
-        "ignore them. Memory is what opening the graph and judging single crops adds to a process."
+        "that fitted into the method's share of the budget; densities take none. Memory is what "
+        "opening the graph and judging single crops adds to a process."
     )
 
 

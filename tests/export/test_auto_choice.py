@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from edge_app.errors import DataError
 from export.auto_anomalies import EVIDENCE_KINDS, LARGE, painted
-from export.auto_choice import FAMILIES, Evidence, choose, evidence_of
+from export.auto_choice import FAMILIES, Evidence, choose, evidence_from, gain_interval
 
 
-def evidence(method: str, local: float, large: float, caught: float = 0.5) -> Evidence:
-    kinds = dict.fromkeys(FAMILIES["local"], local)
-    kinds |= dict.fromkeys(FAMILIES["large"], large)
-    return Evidence(method, kinds, caught)
+def evidence(method: str, local: float, large: float, wild: int = 0) -> Evidence:
+    """Return a candidate whose painted crops score so many standard deviations higher.
+
+    Every candidate's noise is the same, crop by crop; `wild` good crops score far too high.
+    """
+    rng = np.random.default_rng(0)
+    good = rng.normal(0, 1, 64)
+    shifts = dict.fromkeys(FAMILIES["local"], local) | dict.fromkeys(FAMILIES["large"], large)
+    painted_scores = {kind: rng.normal(0, 1, 64) + shift for kind, shift in shifts.items()}
+    good[:wild] += 20
+    return Evidence(method, good, painted_scores)
 
 
-OWN = evidence("own", local=0.9, large=0.7)
+OWN = evidence("own", local=2.0, large=1.0)
 
 
 @pytest.mark.parametrize(
     ("challenger", "is_taken"),
     [
-        (evidence("better at both", 0.95, 0.75), True),
-        (evidence("local artist: far better at small, worse at large", 0.99, 0.65), False),
-        (evidence("large artist: far better at large, worse at small", 0.85, 0.95), False),
-        (evidence("better at large, as good at small", 0.895, 0.78), True),
-        (evidence("hardly better", 0.91, 0.71), False),
-        (evidence("better, but its good scores spread wide", 0.95, 0.75, caught=0.4), False),
+        (evidence("better at both", 2.5, 1.5), True),
+        (evidence("far better at local ones, worse at large ones", 4.0, 0.8), False),
+        (evidence("far better at large ones, worse at local ones", 1.6, 3.0), False),
+        (evidence("better at large ones, as good at local ones", 2.0, 1.8), True),
+        (evidence("a shade better", 2.001, 1.001), False),
+        (evidence("better, but some good parts score high", 2.3, 1.3, wild=5), False),
     ],
+    ids=lambda value: value.method if isinstance(value, Evidence) else "",
 )
 def test_a_challenger_must_be_better_and_worse_nowhere(
     challenger: Evidence, is_taken: bool
@@ -36,37 +46,48 @@ def test_a_challenger_must_be_better_and_worse_nowhere(
     """What is better in one family only does not replace the default."""
     method, reason = choose("own", [OWN, challenger])
     assert method == (challenger.method if is_taken else "own")
-    assert "0.8" in reason
+    assert f"{OWN.mean:.3f}" in reason
 
 
 def test_of_several_challengers_the_best_is_taken() -> None:
     """The highest mean of both families wins, whatever the order."""
-    good, best = evidence("good", 0.93, 0.75), evidence("best", 0.95, 0.8)
+    good, best = evidence("good", 2.5, 1.5), evidence("best", 3.0, 2.0)
     assert choose("own", [good, OWN, best])[0] == "best"
 
 
 def test_without_the_default_the_best_is_taken() -> None:
     """A default that could not be trained is not taken, and the reason says so."""
-    method, reason = choose("own", [evidence("a", 0.6, 0.6), evidence("b", 0.7, 0.7)])
+    method, reason = choose("own", [evidence("a", 1, 1), evidence("b", 2, 2)])
     assert method == "b"
     assert "own was not measured" in reason
 
 
-def test_a_wide_spread_of_good_scores_costs() -> None:
-    """Two methods of equal separation but for one wild good part in ten: it catches less."""
-    rng = np.random.default_rng(0)
-    good = rng.normal(0, 1, 100)
-    bad = {"shade": rng.normal(2, 1, 100)}
-    wild = good.copy()
-    wild[:10] += 10
-    assert evidence_of("calm", good, bad).caught > 0.5
-    assert evidence_of("wild", wild, bad).caught < 0.1
+def test_the_interval_holds_the_gain_and_is_nothing_for_equals() -> None:
+    """Paired redraws: a method against itself gains exactly 0."""
+    better = evidence("better", 2.5, 1.5)
+    low, high = gain_interval(better, OWN)
+    assert low < better.mean - OWN.mean < high
+    assert gain_interval(OWN, OWN) == (0.0, 0.0)
+
+
+def test_good_parts_that_score_high_cost() -> None:
+    """Five of 64 good crops beyond every defect: little is caught at the allowed alarms."""
+    assert evidence("calm", 2, 1).caught > 0.4
+    assert evidence("wild", 2, 1, wild=5).caught == 0.0
+
+
+def test_evidence_comes_back_from_its_json() -> None:
+    """What is recorded decides the same again."""
+    again = evidence_from(json.loads(json.dumps(OWN.as_json())))
+    assert again.kinds == OWN.kinds
+    assert again.caught == OWN.caught
 
 
 def test_a_score_that_is_no_number_is_refused() -> None:
     """NaN never compares as good."""
+    broken = Evidence("own", np.array([1.0, np.nan]), OWN.painted)
     with pytest.raises(DataError, match="NaN"):
-        evidence_of("broken", np.array([1.0, np.nan]), {"warp": np.array([2.0, 3.0])})
+        choose("own", [broken, OWN])
 
 
 @pytest.mark.parametrize("kind", EVIDENCE_KINDS)

@@ -71,6 +71,7 @@ def test_every_method_is_measured_as_evaluate_does(compared: Comparison) -> None
     """Figures of the pictures, costs of the graph, and a bundle that a device loads."""
     row = record_of(compared)["methods"][0]
     assert row["method"] == "patchcore"
+    assert row["steps"] == 0
     figures = row["figures"]
     assert figures["image_auroc"] == 1.0
     assert (figures["good"], figures["bad"], figures["masked"]) == (4, 4, 4)

@@ -125,15 +125,12 @@ class FAnoGan:
         generator = Generator(s.latent, s.width).to(settings.device)
         critic = Critic(s.width).to(settings.device)
         encoder = Encoder(s.latent, s.width).to(settings.device)
-        told = fingerprint(data, self.name, s, settings.seed, settings.steps)
-        gan_steps = max(1, round(s.gan_share * settings.steps))
-        gan_lesson = self._gan_lesson(generator, critic, data, settings.device)
-        critic_losses = learn(gan_lesson, told, replace(settings, steps=gan_steps), show)
-        generator.requires_grad_(False)
-        critic.requires_grad_(False)
-        rest = replace(settings, steps=max(1, settings.steps - gan_steps))
-        lesson = self._encoder_lesson(generator, critic, encoder, data, settings.device)
-        losses = learn(lesson, told, rest, show)
+        lessons = (
+            self._gan_lesson(generator, critic, data, settings.device),
+            self._encoder_lesson(generator, critic, encoder, data, settings.device),
+        )
+        key = fingerprint(data, self.name, s, settings.seed, settings.steps)
+        critic_losses, losses = self._learn_both(lessons, key, settings, show)
         weight = product_weight(data.mask, data.crop_hw, MAP_STRIDE)
         graph = FAnoGanGraph(generator, critic, encoder, weight, s.kappa).to("cpu")
         about = {
@@ -144,6 +141,22 @@ class FAnoGan:
             "losses": ends_of(losses),
         }
         return Trained(graph.requires_grad_(False).eval(), about, ())
+
+    def _learn_both(
+        self, lessons: tuple[Lesson, Lesson], key: str, settings: TrainSettings, show: Show
+    ) -> tuple[list[float], list[float]]:
+        """Train generator and critic, then the encoder; both show the share of all steps."""
+        first = max(1, round(self.settings.gan_share * settings.steps))
+        rest = max(1, settings.steps - first)
+
+        def shown(before: int, steps: int) -> Show:
+            return lambda _, done: show(self.name, (before + done * steps) / (first + rest))
+
+        gan, encoding = lessons
+        critic_losses = learn(gan, key, replace(settings, steps=first), shown(0, first))
+        gan.network.requires_grad_(False)
+        losses = learn(encoding, key, replace(settings, steps=rest), shown(first, rest))
+        return critic_losses, losses
 
     def _gan_lesson(
         self, generator: Generator, critic: Critic, data: TrainingSet, device: str

@@ -15,6 +15,7 @@ size within 0.4 % (95 %); the shadow, which does not turn with the part, moves t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -94,27 +95,41 @@ class Aligner:
     size_tolerance: float = 0.0
 
     def aligned(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> BoxCxcywhr:
-        """Return the product's box after registration, or the given one if that fails.
+        """Return the product's box after registration, or the given one if that fails."""
+        return self.registered(pixels_hwc, box_cxcywhr) or box_cxcywhr
+
+    def registered(
+        self,
+        pixels_hwc: U8Array,
+        box_cxcywhr: BoxCxcywhr,
+        shifts: Sequence[tuple[float, float]] = START_SHIFTS,
+    ) -> BoxCxcywhr | None:
+        """Return the product's box after registration, or None if that fails.
 
         Args:
             pixels_hwc: uint8 (h, w, 3), the frame.
             box_cxcywhr: already the right way round.
+            shifts: where to start, as START_SHIFTS.
         """
         x, y, w, _, angle = box_cxcywhr
         if self.size_px is None or not _is_near(w, self.size_px[0], MAX_SIZE_DIFFERENCE):
-            return self._registered(pixels_hwc, box_cxcywhr, None) or box_cxcywhr
+            return self._climbed(pixels_hwc, box_cxcywhr, None, shifts)
         start: BoxCxcywhr = (x, y, *self.size_px, angle)
-        return self._registered(pixels_hwc, start, self.size_px[0]) or box_cxcywhr
+        return self._climbed(pixels_hwc, start, self.size_px[0], shifts)
 
-    def _registered(
-        self, pixels_hwc: U8Array, start: BoxCxcywhr, usual_px: float | None
+    def _climbed(
+        self,
+        pixels_hwc: U8Array,
+        start: BoxCxcywhr,
+        usual_px: float | None,
+        shifts: Sequence[tuple[float, float]],
     ) -> BoxCxcywhr | None:
         """Return the first believable registration from several shifts of a box, or None."""
         crop = small_crop(pixels_hwc, start, self.spec)
         h, w = self.template.shape
         is_sized = usual_px is not None and self.size_tolerance == 0.0
         motion = cv2.MOTION_EUCLIDEAN if is_sized else cv2.MOTION_AFFINE
-        for shift_x, shift_y in START_SHIFTS:
+        for shift_x, shift_y in shifts:
             shift_xy = (shift_x * w, shift_y * h)
             correlation, warp = _climb(self.template, crop, self.mask, shift_xy, motion)
             if correlation < MIN_CORRELATION or not np.isfinite(warp).all():

@@ -122,16 +122,15 @@ def cue_from_template(template: U8Array, kind: str, spec: CropSpec) -> Direction
     return DirectionCue(kind, means - means.mean(axis=0), spec)
 
 
-def template_from_views(aligned: F32Array) -> U8Array:
-    """Return the template picture of aligned candidate views.
+def template_from_means(means: F32Array) -> U8Array:
+    """Return the template picture of the mean good crop in each of its turns.
 
     Args:
-        aligned: (n, turns, h, w) float32; of every part the turn 0 is the right way round.
+        means: (turns, h, w) float32, the right way round first.
 
     Returns:
         uint8 (turns * h, w), as `cue_from_template` reads it.
     """
-    mean = aligned.mean(axis=0)  # (turns, h, w)
-    low, high = float(mean.min()), float(mean.max())
-    scaled = (mean - low) / max(high - low, 1e-9) * 255
-    return np.asarray(np.round(scaled), np.uint8).reshape(-1, mean.shape[2])
+    low, high = float(means.min()), float(means.max())
+    scaled = (means - low) / max(high - low, 1e-9) * 255
+    return np.asarray(np.round(scaled), np.uint8).reshape(-1, means.shape[2])

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from edge_app.alignment import Aligner
+from edge_app.alignment import START_SHIFTS, Aligner
+from edge_app.obb import wrap_turn
 from edge_app.orientation import DirectionCue
 from edge_app.records import BoxCxcywhr, U8Array
+
+START_TURNS_RAD = tuple(math.radians(degrees) for degrees in (15, -15, 30, -30, 45))
+"""Tried, nearest first, where a box cannot be registered as it was found: a detector's angle of a
+square part may be off by up to half a quarter turn (5 % of simulated square parts on a full belt
+by more than 9 degrees), further than registration reaches by itself."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,9 +30,29 @@ class PoseFinder:
 
     def find(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> BoxCxcywhr:
         """Return the product's box, its angle the product's own direction."""
-        box = box_cxcywhr
-        if self.cue is not None:
-            box = self.cue.directed(pixels_hwc, box)
-        if self.aligner is not None:
-            box = self.aligner.aligned(pixels_hwc, box)
-        return box
+        if self.aligner is None:
+            return self._directed(pixels_hwc, box_cxcywhr)
+        found = self._registered(pixels_hwc, box_cxcywhr, self.aligner)
+        if found is None:
+            return self._directed(pixels_hwc, box_cxcywhr)
+        # A cue is surer of itself once the part is in place (square parts: 298 of 300, then all).
+        again = self._directed(pixels_hwc, found)
+        return found if again == found else self.aligner.aligned(pixels_hwc, again)
+
+    def _directed(self, pixels_hwc: U8Array, box: BoxCxcywhr) -> BoxCxcywhr:
+        return box if self.cue is None else self.cue.directed(pixels_hwc, box)
+
+    def _registered(
+        self, pixels_hwc: U8Array, box: BoxCxcywhr, aligner: Aligner
+    ) -> BoxCxcywhr | None:
+        """Return the registered box, from other angles if not from its own; None if from none."""
+        found = aligner.registered(pixels_hwc, self._directed(pixels_hwc, box))
+        if found is not None or aligner.keeps_angle:
+            return found
+        x, y, w, h, angle = box
+        for turn in START_TURNS_RAD:
+            start = self._directed(pixels_hwc, (x, y, w, h, wrap_turn(angle + turn)))
+            found = aligner.registered(pixels_hwc, start, START_SHIFTS[:1])
+            if found is not None:
+                return found
+        return None

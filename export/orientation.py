@@ -4,6 +4,7 @@ For an elongated part the sign problem has a closed form. With d_i the differenc
 picture and the same picture turned by half a turn, the signs that make Σ s_i d_i longest are those
 of the leading eigenvector of the Gram matrix of the d_i. For a square part the four turns are
 found by alternating between aligning to the mean and taking the mean, from several starts.
+A direction that turns out to be the frame's is learnt again without the light (`frame_light.py`).
 """
 
 from __future__ import annotations
@@ -16,8 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.crop import CropSpec
-from edge_app.orientation import TURNS, candidate_views, template_from_views
+from edge_app.orientation import TURNS, candidate_views, template_from_means
 from edge_app.records import BoxCxcywhr, F32Array, U8Array
+from export.frame_light import (
+    across_light,
+    follows_the_frame,
+    registered_to_symmetry,
+    without_light,
+)
 from export.part_shape import Kind
 
 ELONGATED_ASPECT = 1.15
@@ -84,20 +91,60 @@ def learn_orientation(
         return Orientation(
             kind, np.zeros(n, np.int64), None, 1.0, "round: no axis, crops are not turned"
         )
-    views = np.stack(
-        [
-            candidate_views(read(), box, kind, spec)
-            for read, box in zip(pictures, boxes_cxcywhr, strict=True)
-        ]
-    )  # (n, turns, h, w)
-    turns = _signs(views) if kind == "two_way" else _align(views)
-    agreement = _held_out_agreement(views, turns)
+    views = _views(pictures, boxes_cxcywhr, spec, kind)
+    turns, agreement = _turns_of(views, kind)
+    angles = np.array([box[4] for box in boxes_cxcywhr])
+    if agreement >= MIN_AGREEMENT and follows_the_frame(angles, turns, kind):
+        unlit = _learnt_without_light(pictures, boxes_cxcywhr, spec, kind)
+        if unlit.agreement >= MIN_AGREEMENT:
+            return unlit
     if agreement < MIN_AGREEMENT:
         told = f"looks the same in {TURNS[kind]} directions (agreement {agreement:.2f})"
         return Orientation(kind, np.zeros(n, np.int64), None, agreement, told)
-    aligned = np.stack([np.roll(v, -t, axis=0) for v, t in zip(views, turns, strict=True)])
     told = f"{TURNS[kind]} directions told apart by the mean good part (agreement {agreement:.2f})"
-    return Orientation(kind, turns, template_from_views(aligned), agreement, told)
+    template = template_from_means(_turned_back(views, turns).mean(axis=0))
+    return Orientation(kind, turns, template, agreement, told)
+
+
+def _views(
+    pictures: Sequence[Callable[[], U8Array]],
+    boxes_cxcywhr: Sequence[BoxCxcywhr],
+    spec: CropSpec,
+    kind: str,
+) -> F32Array:
+    """Return (n, turns, h, w) candidate views."""
+    pairs = zip(pictures, boxes_cxcywhr, strict=True)
+    return np.stack([candidate_views(read(), box, kind, spec) for read, box in pairs])
+
+
+def _turns_of(views: F32Array, kind: str) -> tuple[NDArray[np.int64], float]:
+    """Return (n,) turns that make all parts alike, and their agreement."""
+    turns = _signs(views) if kind == "two_way" else _align(views)
+    return turns, _held_out_agreement(views, turns)
+
+
+def _turned_back(views: F32Array, turns: NDArray[np.int64]) -> F32Array:
+    """Return the views with every part's right way round first."""
+    return np.stack([np.roll(v, -t, axis=0) for v, t in zip(views, turns, strict=True)])
+
+
+def _learnt_without_light(
+    pictures: Sequence[Callable[[], U8Array]],
+    boxes_cxcywhr: Sequence[BoxCxcywhr],
+    spec: CropSpec,
+    kind: Literal["two_way", "four_way"],
+) -> Orientation:
+    """Return what is learnt from registered parts once the frame's light is taken out."""
+    boxes = registered_to_symmetry(pictures, boxes_cxcywhr, spec, kind)
+    angles = np.array([box[4] for box in boxes])
+    views, light = without_light(_views(pictures, boxes, spec, kind), angles)
+    turns, agreement = _turns_of(views, kind)
+    means = across_light(_turned_back(views, turns).mean(axis=0), light)
+    told = (
+        f"{TURNS[kind]} directions told apart by the mean good part once the light, which comes "
+        f"from one side of the frame, is taken out (agreement {agreement:.2f})"
+    )
+    return Orientation(kind, turns, template_from_means(means), agreement, told)
 
 
 def _signs(views: F32Array) -> NDArray[np.int64]:
@@ -118,9 +165,7 @@ def _align(views: F32Array) -> NDArray[np.int64]:
         for _ in range(_ROUNDS):
             fits = _fits(views, template)
             turns = fits.argmax(axis=1)
-            template = np.mean(
-                [np.roll(v, -t, axis=0) for v, t in zip(views, turns, strict=True)], axis=0
-            )
+            template = _turned_back(views, turns).mean(axis=0)
         fit = float(fits.max(axis=1).mean())
         if fit > best_fit:
             best, best_fit = turns.astype(np.int64), fit
@@ -135,7 +180,7 @@ def _fits(views: F32Array, template: F32Array) -> F32Array:
 
 def _held_out_agreement(views: F32Array, turns: NDArray[np.int64]) -> float:
     """Return the share of parts whose turn a template learnt from the other half confirms."""
-    aligned = np.stack([np.roll(v, -t, axis=0) for v, t in zip(views, turns, strict=True)])
+    aligned = _turned_back(views, turns)
     agree = 0
     for half in (0, 1):
         template = aligned[half::2].mean(axis=0)

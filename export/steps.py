@@ -55,6 +55,10 @@ class Cutting:
     reason: str
 
 
+ORIENTATION_RECIPE = 2
+"""Grows when the same parts give another cue or template: kept results are then learnt anew."""
+
+
 def orientation_step(
     space: Workspace,
     finder: ProductFinder,
@@ -89,7 +93,8 @@ def orientation_step(
             "reason": learnt.reason,
         }
 
-    folder, result = space.step("orientation", {"crop_hw": list(spec.crop_hw)}, work)
+    key = {"crop_hw": list(spec.crop_hw), "recipe": ORIENTATION_RECIPE}
+    folder, result = space.step("orientation", key, work)
     cue = None
     if result["has_cue"]:
         template = np.asarray(cv2.imread(str(folder / "cue.png"), cv2.IMREAD_GRAYSCALE), np.uint8)

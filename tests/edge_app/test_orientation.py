@@ -19,7 +19,7 @@ from edge_app.orientation import (
     candidate_views,
     cue_from_template,
     cue_spec,
-    template_from_views,
+    template_from_means,
     turned,
 )
 from edge_app.records import BoxCxcywhr, U8Array
@@ -44,7 +44,7 @@ def picture(box: BoxCxcywhr, seed: int = 0) -> U8Array:
 def cue_for(kind: str, box: BoxCxcywhr, spec: CropSpec):  # type: ignore[no-untyped-def]
     """Learn a cue from three noisy pictures of one pose."""
     views = np.stack([candidate_views(picture(box, s), box, kind, spec) for s in range(3)])
-    return cue_from_template(template_from_views(views), kind, spec)
+    return cue_from_template(template_from_means(views.mean(axis=0)), kind, spec)
 
 
 @pytest.mark.parametrize("angle", np.linspace(-math.pi, math.pi, 9)[1:].tolist())

@@ -78,6 +78,7 @@ def test_no_crop_judges_what_it_trained(tmp_path: Path) -> None:
     assert all(len(crops) == len(trial.held) for crops in trial.painted.values())
 
 
+@pytest.mark.slow
 def test_a_build_records_its_choice_and_resumes_with_it(tmp_path: Path) -> None:
     """The report shows the table, the record beside the bundle the times; bytes stay the same."""
     data = write_tiles(tmp_path / "tiles", good=32, test_good=1, blotted=1)

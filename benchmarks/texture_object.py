@@ -38,9 +38,6 @@ HW = (64, 64)
 WEAVE_GREY = 30.0
 """Amplitude of the carpet's knots, grey levels."""
 
-BLEMISH_GREY = 45.0
-"""How much darker or brighter a blemish is at its middle, grey levels, on carpet and bottle."""
-
 GRAIN_GREY = 3.5
 
 Draw = Callable[[np.random.Generator], F32Array]
@@ -56,6 +53,9 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=100, help="good ones, and as many blemished")
     parser.add_argument("--steps", type=int, default=300, help="of the autoencoders")
     parser.add_argument("--gan-steps", type=int, default=800, help="of f-AnoGAN")
+    parser.add_argument(
+        "--blemish-grey", type=float, default=25.0, help="how much darker or brighter a blemish is"
+    )
     parser.add_argument("--methods", nargs="+", choices=methods(1, 1), help="all unless told")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
@@ -64,7 +64,9 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, help="write the table there after each row")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    sets = {name: drawn_set(draw, options.good, options.test, options.seed)
+    sets = {name: drawn_set(
+            draw, options.good, options.test, options.blemish_grey, options.seed
+        )
             for name, draw in (("texture", texture), ("object", thing))}  # fmt: skip
     if options.pictures is not None:
         cv2.imwrite(str(options.pictures), sheet([test for _, test in sets.values()]))
@@ -87,7 +89,7 @@ def main() -> None:
 def methods(steps: int, gan_steps: int) -> dict[str, tuple[Method, int]]:
     """Return what is compared: small settings for 64 × 64 pixels and two cores."""
     small = AutoencoderSettings(latent=64)
-    gan = FAnoGanSettings(width=16, batch=16, learning_rate=0.001, gan_share=0.7)
+    gan = FAnoGanSettings(latent=32, width=8, batch=8, learning_rate=0.002, gan_share=0.5)
     return {
         "padim": (PaDiM(settings=PaDiMSettings(taps=(4, 7), stride=8, dimensions=80)), 1),
         "patchcore": (PatchCore(settings=PatchCoreSettings(stride=8, coreset=500)), 1),
@@ -116,25 +118,35 @@ def thing(rng: np.random.Generator) -> F32Array:
     return np.asarray(70 + rings - mouth, np.float32)
 
 
-def blemished(rng: np.random.Generator, grey_hw: F32Array) -> tuple[F32Array, U8Array]:
-    """Return the picture with one soft dark or bright spot near its middle, and where it is."""
+def blemished(
+    rng: np.random.Generator, grey_hw: F32Array, blemish_grey: float
+) -> tuple[F32Array, U8Array]:
+    """Return the picture with one soft dark or bright spot near its middle, and where it is.
+
+    Args:
+        rng: decides where, how wide, and whether dark or bright.
+        grey_hw: float32 (h, w).
+        blemish_grey: change at the spot's middle, grey levels.
+    """
     y, x = np.mgrid[: HW[0], : HW[1]].astype(np.float32)
     cy, cx = rng.uniform(16, 48, 2)
     radius = rng.uniform(3, 5)
     spot = np.exp(-0.5 * (((y - cy) ** 2 + (x - cx) ** 2) / (radius / 1.5) ** 2))
     sign = 1 if rng.random() < 0.5 else -1
     there = (np.hypot(y - cy, x - cx) <= radius).astype(np.uint8)
-    return np.asarray(grey_hw + sign * BLEMISH_GREY * spot, np.float32), there
+    return np.asarray(grey_hw + sign * blemish_grey * spot, np.float32), there
 
 
-def drawn_set(draw: Draw, good: int, test: int, seed: int) -> tuple[TrainingSet, TestSet]:
+def drawn_set(
+    draw: Draw, good: int, test: int, blemish_grey: float, seed: int
+) -> tuple[TrainingSet, TestSet]:
     """Return good pictures for training, and good and blemished ones for testing."""
     rng = np.random.default_rng(seed)
     crops = np.stack([as_crop(rng, draw(rng)) for _ in range(good)])
     fine = np.stack([as_crop(rng, draw(rng)) for _ in range(test)])
     bad, regions = [], []
     for _ in range(test):
-        grey, there = blemished(rng, draw(rng))
+        grey, there = blemished(rng, draw(rng), blemish_grey)
         bad.append(as_crop(rng, grey))
         regions.append(there)
     kinds = np.array([GOOD] * test + ["spot"] * test)

@@ -242,6 +242,8 @@ def chosen_positions(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return up to `most` good and `most` anomalous positions, as indices into (b · h · w).
 
+    Every anomaly gives the same number at most, so that a large one does not drown the small ones.
+
     Args:
         rng: draws them where there are more.
         regions_nhw: uint8 (b, H, W), 1 on the anomaly.
@@ -252,6 +254,12 @@ def chosen_positions(
     share = cells.mean((2, 4), dtype=np.float32)  # (b, h, w)
     on_product = product_hw[None] > 0
     good = np.flatnonzero(on_product & (share == 0))
-    bad = np.flatnonzero(on_product & (share >= ANOMALOUS_SHARE))
-    good, bad = (x if len(x) <= most else rng.choice(x, most, replace=False) for x in (good, bad))
-    return good, bad
+    is_bad = on_product & (share >= ANOMALOUS_SHARE)
+    crops = np.flatnonzero(is_bad.any((1, 2)))
+    each = most // max(1, len(crops))
+    bad = [_some(rng, np.flatnonzero(is_bad[i]) + i * h * w, each) for i in crops]
+    return _some(rng, good, most), np.concatenate([*bad, np.zeros(0, np.int64)])
+
+
+def _some(rng: np.random.Generator, indices: np.ndarray, most: int) -> np.ndarray:
+    return indices if len(indices) <= most else rng.choice(indices, most, replace=False)

@@ -4,7 +4,7 @@ Source: Yao et al., BGAD, CVPR 2023, section 3.4: real defects are used again an
 regions are cut out, changed by RandAugment and pasted on good parts; where there are none, changed
 textures are pasted (its code's third strategy).
 Deviations: regions are turned by quarter turns, mirrored and moved, with three of DRAEM's seven
-picture operations, instead of RandAugment's list; textures are DRAEM's drawn ones; a third of the
+picture operations, instead of RandAugment's list; textures are DRAEM's drawn ones; half of the
 anomalies stays painted where there are real defects, so that kinds nobody has seen stay anomalous.
 """
 
@@ -17,6 +17,10 @@ from edge_app.records import U8Array
 from export.augment.cutpaste import is_coloured
 from export.methods.draem_anomalies import changed, paint_texture
 from export.methods.protocol import DefectCrops, TrainingSet
+
+PAINTED_SHARE = 0.5
+"""Of the anomalies where there are real defects. With a third blowholes fell from 90 to 78 image
+AUROC on tiles, while uneven ones, most of the real defects' area, rose from 76 to 80."""
 
 PASTE_DRAWS = 20
 """Places tried until one lies on the product."""
@@ -38,19 +42,20 @@ def marked(defects: DefectCrops | None) -> DefectCrops | None:
 def draw_anomaly(
     rng: np.random.Generator, data: TrainingSet, defects: DefectCrops | None
 ) -> Anomaly:
-    """Return a painted texture, a real defect or a pasted copy of one, each as often.
+    """Return a painted texture, or a real defect or a pasted copy of one, both as often.
 
     Args:
         rng: source of all randomness.
         defects: marked ones; None: everything is painted.
     """
     good = data.crops[int(rng.integers(len(data.crops)))]
-    kind = 0 if defects is None else int(rng.integers(3))
-    if defects is None or kind == 0:
+    if defects is None or rng.random() < PAINTED_SHARE:
         return paint_texture(rng, good, data.mask, [])
     index = int(rng.integers(len(defects.crops)))
     crop, region = defects.crops[index], (defects.regions[index] > 0).astype(np.uint8)
-    return (crop, region) if kind == 1 else paste_defect(rng, good, data.mask, (crop, region))
+    if rng.random() < 0.5:
+        return crop, region
+    return paste_defect(rng, good, data.mask, (crop, region))
 
 
 def paste_defect(

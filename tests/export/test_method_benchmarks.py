@@ -71,7 +71,7 @@ def test_blemishes_are_where_their_region_says(draw: Draw) -> None:
     rng = np.random.default_rng(0)
     for _ in range(5):
         grey = draw(rng)
-        spoilt, there = blemished(rng, grey)
+        spoilt, there = blemished(rng, grey, 25.0)
         change = np.abs(spoilt - grey)
         assert there[np.unravel_index(int(change.argmax()), change.shape)] == 1
         assert change[there == 0].max() < 0.5 * change.max()
@@ -81,15 +81,15 @@ def test_an_object_repeats_and_a_texture_does_not() -> None:
     """Two good objects differ by their grain and half a pixel, two textures all over."""
     differences = []
     for draw in (texture, thing):
-        good = drawn_set(draw, 8, 2, seed=0)[0].crops.astype(float)
+        good = drawn_set(draw, 8, 2, 25.0, seed=0)[0].crops.astype(float)
         differences.append(float(np.abs(good[0] - good[1]).mean()))
     assert differences[0] > 3 * differences[1]
 
 
 def test_sets_are_the_same_for_the_same_seed_and_shown_side_by_side() -> None:
     """Equal seeds draw equal pictures; the sheet shows good ones above blemished ones."""
-    data, test = drawn_set(thing, 4, 3, seed=5)
-    again, _ = drawn_set(thing, 4, 3, seed=5)
+    data, test = drawn_set(thing, 4, 3, 25.0, seed=5)
+    again, _ = drawn_set(thing, 4, 3, 25.0, seed=5)
     assert np.array_equal(data.crops, again.crops)
     assert test.regions is not None
     assert test.regions[:3].max() == 0

@@ -25,6 +25,7 @@ from export.methods.fanogan import FAnoGan, FAnoGanGraph, FAnoGanSettings, izi_f
 from export.methods.fanogan_net import Critic, Encoder, Generator, gradient_penalty
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import Trained, TrainSettings
+from export.methods.reconstruction import rebuild, write_reconstruction
 
 pytestmark = pytest.mark.train
 
@@ -90,14 +91,17 @@ def test_score_rises_and_the_map_points_at_a_planted_defect(trained: Trained) ->
         assert abs(int(x) * 4 + 2 - DEFECT_YX[1]) <= 12
 
 
-def test_rebuilt_part_has_no_defect(trained: Trained) -> None:
-    """Where the spot is black, what the generator makes of the part is bright again."""
+def test_rebuilt_part_has_no_defect(trained: Trained, tmp_path: Path) -> None:
+    """Where the spot is black, what is rebuilt is bright again, in ONNX Runtime too."""
     crop = damaged(400)
     with torch.no_grad():
         rebuilt = graph_of(trained).rebuilt(torch.from_numpy(crop[None]))[0].numpy()
     assert rebuilt.shape == (*CROP_HW, 3)
     assert 0 <= rebuilt.min() <= rebuilt.max() <= 255
     assert rebuilt[28:37, 64:73].mean() > crop[28:37, 64:73].mean() + 60
+    assert write_reconstruction(trained.graph, CROP_HW, tmp_path / "reconstruction.onnx")
+    shown = rebuild(tmp_path / "reconstruction.onnx", crop)
+    np.testing.assert_allclose(shown, rebuilt, atol=0.6)
 
 
 def test_score_is_the_papers_distance() -> None:
@@ -156,6 +160,15 @@ def test_crops_of_any_shape_are_squeezed(hw: tuple[int, int]) -> None:
     small = small_pictures(flat)
     assert small.shape == (1, 3, 64, 64)
     torch.testing.assert_close(small, torch.ones(1, 3, 64, 64))
+
+
+def test_progress_counts_all_steps_once(tmp_path: Path) -> None:
+    """Generator and encoder share one bar, so that a budget can be read off its first step."""
+    method = FAnoGan(settings=FAnoGanSettings(width=4, latent=8, batch=2))
+    shown: list[float] = []
+    settings = TrainSettings(seed=3, steps=8, device="cpu", work=tmp_path)
+    method.train(parts(4), settings, lambda _step, done: shown.append(done))
+    assert shown == pytest.approx([x / 8 for x in range(1, 9)])
 
 
 def test_a_stopped_training_ends_with_the_same_weights(tmp_path: Path) -> None:

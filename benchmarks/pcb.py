@@ -25,11 +25,18 @@ from typing import Literal
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from edge_app.errors import DataError
-from edge_app.records import F64Array, U8Array
+from benchmarks.pcb_boards import (
+    BOX_MARGIN_PX,
+    PATCH_STRIDE,
+    REACH_PX,
+    Board,
+    defect_grid,
+    drawn,
+    reimaged,
+)
+from edge_app.records import F32Array, F64Array, U8Array
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0, normalise_pixels
 from export.density import fit_global, squared_distances
 from export.evaluation_metrics import auroc, auroc_difference_interval, auroc_interval
@@ -42,35 +49,14 @@ FLOOR_TAPS = (4, 7, 10, 14)
 FLOOR_HW = (320, 320)
 """The frozen floor: one Gaussian over a board's channel means and deviations."""
 
-PATCH_TAPS, PATCH_STRIDE = (4,), 8
+PATCH_TAPS = (4,)
 CORESET, CANDIDATES = 3000, 120_000
 """Patches in memory, and most patches they are chosen among."""
-
-BOX_MARGIN_PX = 12
-"""A peak this far beyond a box still counts as on it: one and a half steps of the patch grid."""
-
-REACH_PX = 34
-"""Half of block 4's receptive field (67 px), rounded up: further away a patch sees no defect."""
 
 Protocol = Literal["excluded", "included"]
 
 Embed = Callable[[U8Array], Tensor]
 """What a method sees of one picture."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Board:
-    """One board.
-
-    Attributes:
-        template: uint8 (h, w, 3), without defects.
-        test: uint8 (h, w, 3), with defects.
-        boxes_xyxy: (k, 4) int64, the marked defects, in pixels.
-    """
-
-    template: U8Array
-    test: U8Array
-    boxes_xyxy: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,61 +119,13 @@ def main() -> None:
     protocols: tuple[Protocol, ...] = ("excluded", "included")
     for protocol in protocols:
         floor = floor_row(*whole.under(protocol))
-        patches = patch_row(*grids.under(protocol), tested, options.seed)
-        lines += [as_line(protocol, row, floor) for row in (floor, patches)]
-        print("\n".join(lines[-2:]), flush=True)
+        rows = [floor, memory_row(*grids.under(protocol), tested, options.seed)]
+        if protocol == "included":
+            rows.append(own_board_row(grids, tested))
+        lines += [as_line(protocol, row, floor) for row in rows]
+        print("\n".join(lines[-len(rows) :]), flush=True)
     if options.markdown is not None:
         options.markdown.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def drawn(folder: Path, trained: int, tested: int, seed: int) -> tuple[list[Board], list[Board]]:
-    """Return boards to fit and boards to judge, drawn at random, no board in both.
-
-    Raises:
-        DataError: the folder holds fewer boards.
-    """
-    names = sorted(path.name.removesuffix("_temp.jpg") for path in folder.glob("*_temp.jpg"))
-    if len(names) < trained + tested:
-        raise DataError(
-            f"{trained} + {tested} boards are wanted, {folder.name} holds {len(names)} "
-            "(N_temp.jpg): give smaller --trained and --tested."
-        )
-    order = np.random.default_rng(seed).permutation(len(names))
-    boards = [read_board(folder, names[i]) for i in order[: trained + tested]]
-    return boards[tested:], boards[:tested]
-
-
-def read_board(folder: Path, name: str) -> Board:
-    """Return one board.
-
-    Raises:
-        DataError: one of its files is missing or no picture.
-    """
-    pictures = [cv2.imread(str(folder / f"{name}_{kind}.jpg")) for kind in ("temp", "test")]
-    marks = folder / f"{name}.txt"
-    if pictures[0] is None or pictures[1] is None or not marks.is_file():
-        raise DataError(
-            f"Board {name} needs {name}_temp.jpg, {name}_test.jpg and {name}.txt: one is missing "
-            "or cannot be read."
-        )
-    boxes = np.loadtxt(marks, dtype=np.int64, ndmin=2)[:, :4]
-    return Board(np.asarray(pictures[0], np.uint8), np.asarray(pictures[1], np.uint8), boxes)
-
-
-def reimaged(template_hwc: U8Array, rng: np.random.Generator) -> U8Array:
-    """Return the template as if taken anew: moved, turned a little, and cut to two levels again.
-
-    Up to 4 px and 0.3 degrees; blur and noise before the threshold roughen the edges a little.
-    """
-    h, w = template_hwc.shape[:2]
-    shift = np.zeros((2, 3))
-    shift[:, 2] = rng.uniform(-4, 4, 2)
-    matrix = cv2.getRotationMatrix2D((w / 2, h / 2), -0.3 + 0.6 * rng.random(), 1.0) + shift
-    grey = cv2.cvtColor(template_hwc, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    moved = cv2.warpAffine(grey, matrix, (w, h), borderMode=cv2.BORDER_REPLICATE)
-    noise = cv2.GaussianBlur(rng.normal(0, 40, (h, w)).astype(np.float32), (0, 0), 1.5)
-    soft = cv2.GaussianBlur(moved, (0, 0), 1.0) + noise
-    return np.repeat(((soft > 127) * 255).astype(np.uint8)[:, :, None], 3, 2)
 
 
 def looked_at(
@@ -225,29 +163,43 @@ def floor_row(templates: Tensor, good: Tensor, bad: Tensor) -> Row:
     return Row("global Gaussian, frozen, 320 px", scores[0], scores[1])
 
 
-def patch_row(
-    templates: Tensor, good: Tensor, bad: Tensor, tested: Sequence[Board], seed: int
-) -> Row:
-    """Return the patch memory's scores and where its maps peak; all (n, d, gh, gw).
-
-    Each channel is divided by its standard deviation over the templates.
-    """
-    spread = templates.std((0, 2, 3), keepdim=True) + STD_FLOOR  # (1, d, 1, 1)
-    memory = NearestPatch(patch_memory(templates / spread, seed))
-    good_maps, bad_maps = (
-        torch.cat([memory(x[None] / spread) for x in y]).numpy() for y in (good, bad)
-    )
+def patch_row(name: str, good_maps: F32Array, bad_maps: F32Array, tested: Sequence[Board]) -> Row:
+    """Return the largest distances of (n, gh, gw) maps and where they peak."""
     near, seen = (
         [defect_grid(b, bad_maps.shape[1:], margin) for b in tested]
         for margin in (BOX_MARGIN_PX, REACH_PX)
     )
     return Row(
-        "nearest good patch, block 4, 640 px",
+        name,
         good_maps.max((1, 2)).astype(np.float64),
         bad_maps.max((1, 2)).astype(np.float64),
         np.array([m[~on].max(initial=0.0) for m, on in zip(bad_maps, seen, strict=True)]),
         float(np.mean([on.flat[m.argmax()] for m, on in zip(bad_maps, near, strict=True)])),
     )
+
+
+def memory_row(
+    templates: Tensor, good: Tensor, bad: Tensor, tested: Sequence[Board], seed: int
+) -> Row:
+    """Return the distances to the nearest patch of any template; all (n, d, gh, gw).
+
+    Each channel is divided by its standard deviation over the templates.
+    """
+    spread = templates.std((0, 2, 3), keepdim=True) + STD_FLOOR  # (1, d, 1, 1)
+    memory = NearestPatch(patch_memory(templates / spread, seed))
+    maps = [torch.cat([memory(x[None] / spread) for x in y]).numpy() for y in (good, bad)]
+    return patch_row("nearest patch of any template", maps[0], maps[1], tested)
+
+
+def own_board_row(grids: Embedded, tested: Sequence[Board]) -> Row:
+    """Return the distances to the nearest patch, anywhere, of the board's own template."""
+    spread = grids.fitted.std((0, 2, 3), keepdim=True) + STD_FLOOR  # (1, d, 1, 1)
+    own = [NearestPatch(t.flatten(1).T) for t in grids.templates / spread]
+    maps = [
+        torch.cat([near(x[None]) for near, x in zip(own, y / spread, strict=True)]).numpy()
+        for y in (grids.reimaged, grids.tests)
+    ]
+    return patch_row("nearest patch of its own template", maps[0], maps[1], tested)
 
 
 def patch_memory(grids: Tensor, seed: int) -> Tensor:
@@ -259,16 +211,6 @@ def patch_memory(grids: Tensor, seed: int) -> Tensor:
         kept.append(patches[torch.randperm(len(patches), generator=generator)[:share]])
     candidates = torch.cat(kept)
     return candidates[greedy_coreset(candidates, CORESET, generator, lambda _done: None)]
-
-
-def defect_grid(board: Board, grid_hw: tuple[int, ...], margin_px: int) -> NDArray[np.bool_]:
-    """Return (gh, gw), true where a step of the patch grid touches a marked defect's margin."""
-    on = np.zeros(grid_hw, np.bool_)
-    for x1, y1, x2, y2 in board.boxes_xyxy:
-        low = [max(0, int(v) - margin_px) // PATCH_STRIDE for v in (y1, x1)]
-        high = [(int(v) + margin_px) // PATCH_STRIDE + 1 for v in (y2, x2)]
-        on[low[0] : high[0], low[1] : high[1]] = True
-    return on
 
 
 HEAD = (

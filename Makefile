@@ -20,7 +20,7 @@ test: $(VENV)/.full
 
 # Minutes each: what .ci/run adds to `make test`.
 test-slow: $(VENV)/.full
-	$(BIN)/python -m pytest -m "slow and not gpu and not arm64"
+	$(BIN)/python -m pytest -rs -m "slow and not gpu and not arm64"
 
 # A device installed in a Debian system that boots its own systemd. As root, on Debian or Ubuntu;
 # the system is built once and kept in ~/.cache/cropliq-edge. A part of test-slow.

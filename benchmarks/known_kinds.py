@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.known_kinds_data import TEMPLATE_LIMITS, found_on_boards, is_met, labelled_defects
 from edge_app.backends.onnx import OnnxRunner
-from edge_app.kinds import Guess, KindClassifier, region_of
+from edge_app.kinds import UNKNOWN, Guess, KindClassifier, region_of
 from edge_app.records import JsonObject, U8Array
 from export.known_kinds import TrainedKinds, train_kinds
 from export.known_kinds_graph import write_classifier
@@ -42,10 +42,9 @@ class Classifier:
     runner: OnnxRunner
     onnx_bytes: int
 
-    def guesses(self, defects: Sequence[KnownDefect]) -> list[Guess]:
-        """Return the most probable kind of each, however unsure."""
+    def guesses(self, defects: Sequence[KnownDefect], threshold: float) -> list[Guess]:
         spec = self.trained.spec.to_spec()
-        namer = KindClassifier(self.runner, spec, self.trained.spec.kinds, threshold=0.0)
+        namer = KindClassifier(self.runner, spec, self.trained.spec.kinds, threshold)
         found: list[Guess] = []
         pixels: dict[str, U8Array] = {}
         for start in range(0, len(defects), BATCH):
@@ -58,9 +57,6 @@ class Classifier:
                 )
             found += namer.guess(np.stack(regions))
         return found
-
-    def is_sure(self, guess: Guess) -> bool:
-        return guess.probability > self.trained.threshold
 
 
 def main() -> None:
@@ -125,20 +121,22 @@ def _drawn(pool: list[KnownDefect], count: int, seed: int) -> list[KnownDefect]:
 
 def _named(what: str, one: Classifier, defects: list[KnownDefect]) -> JsonObject:
     """Return accuracy without the threshold, and with it (unknown counts as wrong)."""
-    guesses = one.guesses(defects)
-    right = np.array([g.kind == d.kind for g, d in zip(guesses, defects, strict=True)])
-    named = np.array([one.is_sure(g) for g in guesses])
+    free = one.guesses(defects, 0.0)
+    strict = one.guesses(defects, one.trained.threshold)
+    right = np.array([g.kind == d.kind for g, d in zip(free, defects, strict=True)])
+    sure = np.array([g.kind == d.kind for g, d in zip(strict, defects, strict=True)])
     kinds = np.array([d.kind for d in defects])
     by_kind = {k: round(float(right[kinds == k].mean()), 4) for k in np.unique(kinds)}
-    mixed = Counter(f"{d.kind} as {g.kind}" for g, d in zip(guesses, defects, strict=True))
+    mixed = Counter(f"{d.kind} as {g.kind}" for g, d in zip(free, defects, strict=True))
     wrong = {k: n for k, n in mixed.most_common() if len(set(k.split(" as "))) == 2}
+    named = np.array([g.kind != UNKNOWN for g in strict])
     return {
         f"{what}_count": len(defects),
         f"{what}_accuracy": float(right.mean()),
         f"{what}_mean_over_kinds": float(np.mean(list(by_kind.values()))),
-        f"{what}_accuracy_with_unknown": float((right & named).mean()),
+        f"{what}_accuracy_with_unknown": float(sure.mean()),
         f"{what}_unknown": float(1 - named.mean()),
-        f"{what}_right_of_named": float(right[named].mean()),
+        f"{what}_right_of_named": float(sure[named].mean()),
         f"{what}_by_kind": by_kind,
         f"{what}_wrong": dict(list(wrong.items())[:6]),
     }
@@ -173,8 +171,8 @@ def _on_found(one: Classifier, data: Path, tested: list[KnownDefect]) -> JsonObj
     figures["found_map_threshold"] = float(TEMPLATE_LIMITS.map_threshold)
     figures["found_elsewhere"] = len(strangers)
     if strangers:
-        sure = [one.is_sure(g) for g in one.guesses(strangers)]
-        figures["found_elsewhere_unknown"] = sure.count(False)
+        guesses = one.guesses(strangers, one.trained.threshold)
+        figures["found_elsewhere_unknown"] = sum(g.kind == UNKNOWN for g in guesses)
     return figures
 
 

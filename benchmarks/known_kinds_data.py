@@ -24,8 +24,9 @@ LABELLED_SHARE = 0.2
 MAP_STRIDE = 4
 """Frame pixels per map pixel, as inspectors export their maps."""
 
-TEMPLATE_LIMITS = Limits(0.0, 127.5, "difference")
-"""Half of a map pixel has changed between copper and none; a ragged edge changes less."""
+TEMPLATE_LIMITS = Limits(0.0, 40.0, "difference")
+"""Grey levels of mean difference in a map pixel: read off the labelled boards, where lower finds
+ragged edges and higher loses mouse bites."""
 
 
 def labelled_defects(data: Path) -> tuple[list[KnownDefect], list[KnownDefect] | None]:
@@ -68,9 +69,7 @@ def found_on_boards(data: Path, names: set[str]) -> list[KnownDefect]:
         template = read_picture(data / name.replace("_test", "_temp"))
         h, w = board.shape[:2]
         difference = cv2.absdiff(board, template).mean(axis=2).astype(np.float32)
-        small = cv2.resize(
-            difference, (w // MAP_STRIDE, h // MAP_STRIDE), interpolation=cv2.INTER_AREA
-        )
+        small = cv2.resize(difference, (w // MAP_STRIDE, h // MAP_STRIDE), interpolation=3)
         spec = CropSpec((h, w), 0.0, stretch=True)
         defects = find_defects(Anomaly(1.0, small), whole_frame_box((h, w)), spec, TEMPLATE_LIMITS)
         read = partial(read_picture, data / name)

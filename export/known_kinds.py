@@ -15,7 +15,7 @@ from export.known_kinds_head import (
     Labels,
     accuracy,
     cross_validated,
-    fit_on_cuts,
+    fit_on_views,
     folds_of,
     keep_threshold,
     strangers_kept_out,
@@ -29,7 +29,7 @@ WANTED_EXAMPLES = 10
 
 MARGINS = (0.1, 0.4, 1.0)
 SIDE_PX = 64
-"""On the first 65 boards of deep_pcb 96 px named no more rightly (95.1 %; 64 px: 95.8 %)."""
+"""On 65 boards of deep_pcb 96 px named no more defects rightly (95.1 %; 64 px: 95.8 %)."""
 
 L2 = (1e-4, 1e-3, 1e-2)
 FIRST_L2 = 1e-3
@@ -44,8 +44,7 @@ class Recipe:
     """What cross-validation chose.
 
     Attributes:
-        is_turned: judged by the mean over all turns and mirror images; False where direction
-            tells kinds apart.
+        is_turned: trained in all turns and mirror images; False where direction tells kinds apart.
     """
 
     margin: float
@@ -74,20 +73,21 @@ class TrainedKinds:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
-    """Features of one way of cutting.
+    """Features of one way of cutting: (cuts, 8, n, d); the exact cut and the given way first."""
 
-    Attributes:
-        as_cut, turned: (cuts, n, d); the exact cut first; `turned` is the mean over all turns.
-    """
-
-    as_cut: F32Array
-    turned: F32Array
+    features: F32Array
     regions: U8Array
     spec: ClassifierSpec
 
-    def features(self, recipe: Recipe) -> F32Array:
-        """Return (cuts, n, d)."""
-        return self.turned if recipe.is_turned else self.as_cut
+    def training(self, is_turned: bool) -> F32Array:
+        """Return (v, n, d)."""
+        ways = self.features if is_turned else self.features[:, :1]
+        return ways.reshape(-1, *ways.shape[2:])
+
+    @property
+    def judged(self) -> F32Array:
+        """Return (cuts, n, d), the given way round: what a device may see of an example."""
+        return self.features[:, 0]
 
 
 def usable(defects: Sequence[KnownDefect]) -> tuple[list[KnownDefect], tuple[str, ...]]:
@@ -159,10 +159,10 @@ def _finished(
             tried[f"{'turned' if is_turned else 'as cut'}, l2 {l2}"] = round(found, 4)
             if found > share + TIE:
                 share, recipe = found, other
-    features = seen.features(recipe)
-    probabilities = cross_validated(features, labels, folds, recipe.l2)
+    training = seen.training(recipe.is_turned)
+    probabilities = cross_validated(training, seen.judged, labels, folds, recipe.l2)
     threshold = keep_threshold(probabilities, labels)
-    head = fit_on_cuts(features, labels, recipe.l2)
+    head = fit_on_views(training, labels, recipe.l2)
     about: JsonObject = {
         "kinds": {k: int((labels == i).sum()) for i, k in enumerate(seen.spec.kinds)},
         "margin": recipe.margin,
@@ -174,11 +174,11 @@ def _finished(
         "tried": tried,
     }
     if kinds > 2:
-        kept_out = strangers_kept_out(features, labels, recipe.l2, threshold)
+        kept_out = strangers_kept_out(training, seen.judged, labels, recipe.l2, threshold)
         about["left_out_kind_is_unknown"] = round(kept_out, 4)
-    graph = ClassifierGraph(net, head, recipe.is_turned)
-    doubts = _doubts(share, kinds)
-    return TrainedKinds(graph, seen.spec, threshold, seen.regions, about, doubts)
+    return TrainedKinds(
+        ClassifierGraph(net, head), seen.spec, threshold, seen.regions, about, _doubts(share, kinds)
+    )
 
 
 def _doubts(share: float, kinds: int) -> tuple[str, ...]:
@@ -199,14 +199,15 @@ def _seen(
 ) -> _Seen:
     spec = spec_for(defects, (SIDE_PX, SIDE_PX), margin)
     views = cut_views(defects, spec, seed)
-    ways = np.stack(
+    features = np.stack(
         [np.stack([features_of(net, way) for way in turned_ways(cut)]) for cut in views.regions]
-    )  # (cuts, 8, n, d)
+    )
     told = ClassifierSpec(
         kinds=kinds, region_hw=spec.region_hw, window_px=spec.window_px, margin=spec.margin
     )
-    return _Seen(ways[:, 0], ways.mean(axis=1), views.regions[0], told)
+    return _Seen(features, views.regions[0], told)
 
 
 def _score(seen: _Seen, recipe: Recipe, labels: Labels, folds: Labels) -> float:
-    return accuracy(cross_validated(seen.features(recipe), labels, folds, recipe.l2), labels)
+    training = seen.training(recipe.is_turned)
+    return accuracy(cross_validated(training, seen.judged, labels, folds, recipe.l2), labels)

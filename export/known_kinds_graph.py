@@ -17,8 +17,6 @@ TAPS = (4, 7)
 """Blocks read: shapes at stride 8 and their surroundings at stride 16."""
 
 BATCH = 64
-WAYS = 8
-"""Four turns, each with its mirror image."""
 
 
 class RegionFeatures(nn.Module):
@@ -31,9 +29,9 @@ class RegionFeatures(nn.Module):
         super().__init__()
         self.net = load_lite0(TAPS[-1])
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Return (m, d) float32 features of normalised (m, 3, h, w) pixels."""
-        maps = self.net(pixels, TAPS)
+    def forward(self, regions: Tensor) -> Tensor:
+        """Return (m, d) float32 features of uint8 (m, h, w, 3) BGR regions."""
+        maps = self.net(normalise_pixels(regions), TAPS)
         return torch.cat([pooled for tapped in maps for pooled in _pooled(tapped)], 1)
 
 
@@ -57,16 +55,11 @@ def _centre(length: int) -> slice:
 
 
 class ClassifierGraph(nn.Module):
-    """Features and head in one: uint8 (m, h, w, 3) → (m, c) logits.
+    """Features and head in one: uint8 (m, h, w, 3) → (m, c) logits."""
 
-    Args:
-        is_turned: features are the mean over all turns and mirror images; regions are square.
-    """
-
-    def __init__(self, features: RegionFeatures, head: Head, is_turned: bool) -> None:
+    def __init__(self, features: RegionFeatures, head: Head) -> None:
         super().__init__()
         self.features = features
-        self.is_turned = is_turned
         # Standardising is folded into the last layer: one product less, the same logits.
         weight = head.weight / head.spread[:, None]
         self.last = nn.Linear(*weight.shape)
@@ -75,35 +68,16 @@ class ClassifierGraph(nn.Module):
             self.last.bias.copy_(torch.from_numpy(head.bias - head.mean @ weight))
 
     def forward(self, regions: Tensor) -> Tensor:
-        """Return (m, c) logits of uint8 (m, h, w, 3) BGR regions."""
-        pixels = normalise_pixels(regions)
-        found = _ways_mean(self.features, pixels) if self.is_turned else self.features(pixels)
-        logits: Tensor = self.last(found)
+        logits: Tensor = self.last(self.features(regions))
         return logits
 
 
-def _ways_mean(features: RegionFeatures, pixels: Tensor) -> Tensor:
-    """Return the mean of the features over the eight turns and mirror images, (m, d)."""
-    four = torch.cat([pixels, _mirrored(pixels, 2), _mirrored(pixels, 3),
-                      _mirrored(_mirrored(pixels, 2), 3)])  # fmt: skip
-    found = features(torch.cat([four, four.transpose(2, 3)]))  # (8 m, d)
-    mean: Tensor = found.reshape(WAYS, -1, found.shape[1]).mean(0)
-    return mean
-
-
-def _mirrored(pixels: Tensor, axis: int) -> Tensor:
-    """Mirror by a gather, which needs no slice that runs backwards."""
-    length = int(pixels.shape[axis])  # a constant of the graph: only the number of regions is free
-    return pixels.index_select(axis, torch.arange(length - 1, -1, -1))
-
-
 def features_of(net: RegionFeatures, regions: U8Array) -> F32Array:
-    """Return (n, d) float32 features of uint8 (n, h, w, 3) regions, as cut."""
+    """Return (n, d) float32 features of uint8 (n, h, w, 3) regions."""
     found = []
     with torch.no_grad():
         for start in range(0, len(regions), BATCH):
-            pixels = normalise_pixels(torch.from_numpy(regions[start : start + BATCH]))
-            found.append(net(pixels))
+            found.append(net(torch.from_numpy(regions[start : start + BATCH])))
     features: F32Array = torch.cat(found).numpy()
     return features
 

@@ -99,42 +99,46 @@ def folds_of(sources: Sequence[str], labels: Labels, seed: int) -> Labels:
     return np.array([of_source[s] for s in sources])
 
 
-def cross_validated(features: F32Array, labels: Labels, folds: Labels, l2: float) -> F64Array:
+def cross_validated(
+    training: F32Array, judged: F32Array, labels: Labels, folds: Labels, l2: float
+) -> F64Array:
     """Return the probabilities that examples get from heads that never saw their source.
 
     Args:
-        features: (cuts, n, d), the examples in every cut.
+        training: (v, n, d), the examples in all views that are trained on.
+        judged: (j, n, d), in the views that are judged.
 
     Returns:
-        (cuts, n, c).
+        (j, n, c).
     """
     kinds = int(labels.max()) + 1
-    found = np.zeros((*features.shape[:2], kinds))
+    found = np.zeros((*judged.shape[:2], kinds))
     for fold in range(FOLDS):
         out = folds == fold
         if not out.any():
             continue
-        head = _fitted(features[:, ~out], labels[~out], kinds, l2)
-        for number, cut in enumerate(features):
-            found[number, out] = softmax(head.logits(cut[out]))
+        head = _fitted(training[:, ~out], labels[~out], kinds, l2)
+        for view, features in enumerate(judged):
+            found[view, out] = softmax(head.logits(features[out]))
     return found
 
 
-def _fitted(features: F32Array, labels: Labels, kinds: int, l2: float) -> Head:
-    rows = features.reshape(-1, features.shape[-1])
-    return fit_head(rows, np.tile(labels, len(features)), kinds, l2)
+def _fitted(training: F32Array, labels: Labels, kinds: int, l2: float) -> Head:
+    return fit_head(
+        training.reshape(-1, training.shape[-1]), np.tile(labels, len(training)), kinds, l2
+    )
 
 
-def fit_on_cuts(features: F32Array, labels: Labels, l2: float) -> Head:
-    """Return the head fitted on every cut, (cuts, n, d), of every example."""
-    return _fitted(features, labels, int(labels.max()) + 1, l2)
+def fit_on_views(training: F32Array, labels: Labels, l2: float) -> Head:
+    """Return the head fitted on every view, (v, n, d), of every example."""
+    return _fitted(training, labels, int(labels.max()) + 1, l2)
 
 
 def accuracy(probabilities: F64Array, labels: Labels) -> float:
     """Return the mean over the kinds of the share named rightly, 0..1.
 
     Args:
-        probabilities: (cuts, n, c).
+        probabilities: (j, n, c).
     """
     right = probabilities.argmax(axis=2) == labels  # (j, n)
     return float(np.mean([right[:, labels == k].mean() for k in np.unique(labels)]))
@@ -144,24 +148,25 @@ def keep_threshold(probabilities: F64Array, labels: Labels) -> float:
     """Return the softmax threshold that loses LOST_SHARE of what is named rightly; 0 if nothing is.
 
     Args:
-        probabilities: (cuts, n, c), cross-validated.
+        probabilities: (j, n, c), cross-validated.
     """
     right = probabilities.argmax(axis=2) == labels
     sure = probabilities.max(axis=2)[right]
     return float(np.quantile(sure, LOST_SHARE)) if sure.size else 0.0
 
 
-def strangers_kept_out(features: F32Array, labels: Labels, l2: float, threshold: float) -> float:
+def strangers_kept_out(training: F32Array, judged: F32Array, labels: Labels, l2: float,
+                       threshold: float) -> float:  # fmt: skip
     """Return the share of a kind's examples called unknown by heads that never saw that kind.
 
     Args:
-        features: (cuts, n, d); at least three kinds.
+        training: (v, n, d); judged: (j, n, d); at least three kinds.
     """
     shares = []
     for stranger in np.unique(labels):
         known = labels != stranger
         renumbered = labels[known] - (labels[known] > stranger)
-        head = fit_on_cuts(features[:, known], renumbered, l2)
-        logits = head.logits(features[:, ~known].reshape(-1, features.shape[-1]))
+        head = fit_on_views(training[:, known], renumbered, l2)
+        logits = head.logits(judged[:, ~known].reshape(-1, judged.shape[-1]))
         shares.append(float((softmax(logits).max(axis=1) <= threshold).mean()))
     return float(np.mean(shares))

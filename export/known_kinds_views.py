@@ -20,6 +20,9 @@ GAIN_SHARE = 0.15
 SHIFTED = 1
 """Varied cuts of each defect beside the exact one."""
 
+SMALLEST = 0.1
+"""No region shows less than the smallest tenth of the labelled defects need."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KnownDefect:
@@ -56,13 +59,9 @@ class Views:
 def spec_for(
     defects: Sequence[KnownDefect], region_hw: tuple[int, int], margin: float
 ) -> RegionSpec:
-    """Return how to cut regions with this margin: the least window is the median defect's.
-
-    Outlines found on a map are often tighter than those people draw; so most regions show the same
-    scale, and only defects larger than usual are shrunk.
-    """
+    """Return how to cut regions with this margin: the least window comes from the defects."""
     sides = [max(np.ptp(np.asarray(d.polygon_xy), axis=0)) for d in defects]
-    window_px = float(np.median(sides)) * (1 + 2 * margin)
+    window_px = float(np.quantile(sides, SMALLEST)) * (1 + 2 * margin)
     return RegionSpec(region_hw, max(window_px, 1.0), margin)
 
 

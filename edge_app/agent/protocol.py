@@ -299,5 +299,6 @@ class LineSocket:
     def close(self) -> None:
         """Hang up; may be called twice and from any thread."""
         with suppress(OSError):  # it may not be connected any more
-            self._connection.shutdown(socket.SHUT_RDWR)
+            self._connection.shutdown(socket.SHUT_RDWR)  # a receive in another thread ends
+        self._reader.close()
         self._connection.close()

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from brokers import wait_until
 
 from edge_app.cameras.isolation.camera import IsolatedCamera, IsolatedDriver
 
@@ -33,7 +34,7 @@ def test_twenty_reconnects_leak_nothing() -> None:
     reopen(2)
     before = held()
     reopen(20)
-    assert held()[1:] == before[1:]
+    wait_until(lambda: held()[1:] == before[1:], 5, f"handles and threads as before: {before[1:]}")
 
 
 @pytest.mark.slow
@@ -47,6 +48,6 @@ def test_thousand_reconnects_leak_nothing() -> None:
         life.start()
     for life in lives:
         life.join()
-    after = held()
-    assert after[1:] == before[1:]
-    assert after[0] - before[0] < 2048
+    # The system may still be ending a thread that Python has joined.
+    wait_until(lambda: held()[1:] == before[1:], 5, f"handles and threads as before: {before[1:]}")
+    assert held()[0] - before[0] < 2048

@@ -157,7 +157,7 @@ class Activation:
 
     def _prepare(self, slot: ActiveSlot, order: Prepare) -> None:
         if order.purpose != "standby":
-            slot.wanted = order.sha256
+            slot.wanted = order
         held = slot.held(order.sha256)
         if held is not None:
             self._tell(Loaded(slot=slot.name, sha256=order.sha256))
@@ -181,7 +181,7 @@ class Activation:
         )
 
     def _prepared(self, slot: ActiveSlot, order: Prepare, ready: Ready | None, reason: str) -> None:
-        is_wanted = order.purpose == "standby" or slot.wanted == order.sha256
+        is_wanted = order.purpose == "standby" or slot.wanted is order
         if ready is None:
             if is_wanted:
                 self._fail(slot, order.sha256, reason)
@@ -292,7 +292,7 @@ class Activation:
     def _roll_back(self, slot: ActiveSlot, order: Rollback) -> None:
         if slot.candidate is not None and slot.candidate.sha256 == order.sha256:
             slot.drop_candidate()
-        elif slot.wanted == order.sha256:
+        elif slot.wanted is not None and slot.wanted.sha256 == order.sha256:
             slot.wanted = None
             self._loader.give_up(slot.name)
         if slot.active_sha256 == order.sha256 and order.back_to != order.sha256:

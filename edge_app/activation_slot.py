@@ -10,7 +10,7 @@ from typing import Protocol
 from edge_app.activation_loader import Ready
 from edge_app.activation_probation import PartCounter, ProbationWatch
 from edge_app.activation_shadow import ShadowRun
-from edge_app.agent.protocol import StartProbation
+from edge_app.agent.protocol import Prepare, StartProbation
 from edge_app.inspection import Line, Succeed
 from edge_app.records import Frame, FrameReport
 from edge_app.seats import Seat
@@ -45,7 +45,7 @@ class ActiveSlot:
         self.active = active
         self.previous: Ready | None = None
         self.candidate: Ready | None = None
-        self.wanted: str | None = None
+        self.wanted: Prepare | None = None  # the very order: a bundle may be asked for twice
         self.shadow: ShadowRun | None = None
         self.probation: ProbationWatch | None = None
         self.failure = ""

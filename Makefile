@@ -29,7 +29,7 @@ test-systemd: $(VENV)/.full
 	apt-get install -y -qq --no-install-recommends $(SYSTEMD_PACKAGES) >/dev/null
 	CROPLIQ_REQUIRE_SYSTEM_PACKAGES=1 $(BIN)/python -m pytest -m "not arm64" tests/systemd
 
-# The same on an emulated arm64 Debian, with the wheels a Jetson would get: 15 minutes and more.
+# The same on an emulated arm64 Debian, with the wheels a Jetson would get: six minutes and more.
 test-arm64: $(VENV)/.full
 	apt-get install -y -qq --no-install-recommends $(SYSTEMD_PACKAGES) qemu-user-static >/dev/null
 	CROPLIQ_REQUIRE_SYSTEM_PACKAGES=1 $(BIN)/python -m pytest -m arm64 tests/systemd

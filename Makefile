@@ -80,7 +80,7 @@ bench: $(VENV)/.full
 tensorrt-rtx: $(VENV)/.full
 	$(INSTALL) --editable ".[tensorrt-rtx]"
 
-# Trains the shipped bundle again from the simulated line; about ten minutes on two cores.
+# Trains the shipped bundle again from the simulated line; ten to twenty minutes on two cores.
 demo-bundle: $(VENV)/.full
 	$(BIN)/edge-export demo-bundle --product tapered --out edge_app/assets/demo-tapered.bundle
 

@@ -9,7 +9,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
 
+from calibration.operators import problems_for_tensorrt
+from edge_app.backends.tensorrt_build import EngineOptions, build_engine
 from edge_app.records import F32Array, JsonObject, U8Array
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import Method, Trained, TrainingSet, TrainSettings
@@ -102,3 +105,14 @@ def assert_sees_the_defect(trained: Trained, within_px: int = 12) -> None:
         y, x = np.unravel_index(int(map_hw.argmax()), map_hw.shape)
         assert abs(int(y) * 4 + 2 - DEFECT_YX[0]) <= within_px
         assert abs(int(x) * 4 + 2 - DEFECT_YX[1]) <= within_px
+
+
+def assert_compiles(trained: Trained, folder: Path) -> None:
+    """Check that a graph becomes an engine for an Ampere GPU and that TensorRT 10.3 lists every
+    operator of it."""
+    path = folder / "inspector.onnx"
+    write_graph(trained, CROP_HW, path)
+    graph = path.read_bytes()
+    assert problems_for_tensorrt(graph) == ()
+    tensorrt_rtx()
+    assert build_engine(graph, EngineOptions(compute_capability=AHEAD_OF_TIME)).plan

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
 from method_parts import (
     CROP_HW,
     DEFECT_YX,
+    assert_compiles,
     assert_keeps_the_contract,
     assert_sees_the_defect,
     damaged,
@@ -24,13 +24,10 @@ from method_parts import (
     train,
 )
 
-from calibration.operators import problems_for_tensorrt
-from edge_app.backends.tensorrt_build import EngineOptions, build_engine
 from edge_app.errors import DataError, ShapeError
 from export.methods.bgad import Bgad, BgadSettings, boundary_loss, chosen_positions
 from export.methods.bgad_anomalies import draw_anomaly, marked, paste_defect
 from export.methods.bgad_flow import ConditionalFlow, place_code
-from export.methods.onnx_file import write_graph
 from export.methods.protocol import DefectCrops, Trained, TrainingSet, TrainSettings, fingerprint
 
 pytestmark = pytest.mark.train
@@ -76,12 +73,7 @@ def test_graph_keeps_the_contract(trained: Callable[[bool], Trained], tmp_path: 
 
 def test_bgad_compiles_ahead_of_time(trained: Callable[[bool], Trained], tmp_path: Path) -> None:
     """The graph becomes an engine for an Ampere GPU, and TensorRT 10.3 lists every operator."""
-    path = tmp_path / "inspector.onnx"
-    write_graph(trained(False), CROP_HW, path)
-    graph = path.read_bytes()
-    assert problems_for_tensorrt(graph) == ()
-    tensorrt_rtx()
-    assert build_engine(graph, EngineOptions(compute_capability=AHEAD_OF_TIME)).plan
+    assert_compiles(trained(False), tmp_path)
 
 
 @pytest.mark.parametrize("with_real", [False, True])

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
 from method_parts import (
-    CROP_HW,
+    assert_compiles,
     assert_keeps_the_contract,
     assert_sees_the_defect,
     part,
@@ -19,8 +18,6 @@ from method_parts import (
     train,
 )
 
-from calibration.operators import problems_for_tensorrt
-from edge_app.backends.tensorrt_build import EngineOptions, build_engine
 from export.methods.efficientad import (
     EfficientAd,
     EfficientAdGraph,
@@ -32,7 +29,6 @@ from export.methods.efficientad import (
 )
 from export.methods.efficientad_net import FeatureAutoencoder, Student
 from export.methods.maps import peak_on_product
-from export.methods.onnx_file import write_graph
 from export.methods.protocol import Trained
 
 pytestmark = pytest.mark.train
@@ -55,12 +51,7 @@ def test_graph_keeps_the_contract(trained: Trained, tmp_path: Path) -> None:
 
 def test_efficientad_compiles_ahead_of_time(trained: Trained, tmp_path: Path) -> None:
     """The graph becomes an engine for an Ampere GPU, and TensorRT 10.3 lists every operator."""
-    path = tmp_path / "inspector.onnx"
-    write_graph(trained, CROP_HW, path)
-    graph = path.read_bytes()
-    assert problems_for_tensorrt(graph) == ()
-    tensorrt_rtx()
-    assert build_engine(graph, EngineOptions(compute_capability=AHEAD_OF_TIME)).plan
+    assert_compiles(trained, tmp_path)
 
 
 def test_loss_falls(trained: Trained) -> None:

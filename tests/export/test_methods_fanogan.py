@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
 from method_parts import (
     CROP_HW,
     DEFECT_YX,
+    assert_compiles,
     assert_keeps_the_contract,
     damaged,
     part,
@@ -19,11 +19,8 @@ from method_parts import (
     train,
 )
 
-from calibration.operators import problems_for_tensorrt
-from edge_app.backends.tensorrt_build import EngineOptions, build_engine
 from export.methods.fanogan import FAnoGan, FAnoGanGraph, FAnoGanSettings, izi_f, small_pictures
 from export.methods.fanogan_net import Critic, Encoder, Generator, gradient_penalty
-from export.methods.onnx_file import write_graph
 from export.methods.protocol import Trained, TrainSettings
 from export.methods.reconstruction import rebuild, write_reconstruction
 
@@ -54,12 +51,7 @@ def test_graph_keeps_the_contract(trained: Trained, tmp_path: Path) -> None:
 
 def test_fanogan_compiles_ahead_of_time(trained: Trained, tmp_path: Path) -> None:
     """The graph becomes an engine for an Ampere GPU, and TensorRT 10.3 lists every operator."""
-    path = tmp_path / "inspector.onnx"
-    write_graph(trained, CROP_HW, path)
-    graph = path.read_bytes()
-    assert problems_for_tensorrt(graph) == ()
-    tensorrt_rtx()
-    assert build_engine(graph, EngineOptions(compute_capability=AHEAD_OF_TIME)).plan
+    assert_compiles(trained, tmp_path)
 
 
 def test_encoder_loss_falls(trained: Trained) -> None:

@@ -8,7 +8,8 @@ cropliq-edge-device/
     OFFLINE                 the target, e.g. "python 3.10 aarch64"; only with one
     systemd/*.service
     edge-app.example.toml
-    trusted_keys/           *.pub and revoked.txt
+    trusted_keys/           *.pub and revoked.txt: who signs bundles
+    operator_keys/          the same: who changes products over MQTT
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.package_keys import copy_keys
 from deploy.wheels import ROOT, Target, build_device_wheel, download_dependencies
-from edge_app.errors import DataError
 
 FOLDER = "cropliq-edge-device"
 SUMS = "SHA256SUMS"
@@ -35,12 +36,14 @@ class PackageOptions:
     Attributes:
         out: the archive to write; replaced if it is there.
         keys: folder with the public keys that devices shall trust, or None.
+        operator_keys: folder with the public keys whose commands devices shall take, or None.
         offline: pack the dependencies' wheels for this device too; None: the device fetches them.
         constraints: versions to install.
     """
 
     out: Path
     keys: Path | None = None
+    operator_keys: Path | None = None
     offline: Target | None = None
     constraints: Path = ROOT / "constraints.txt"
 
@@ -49,7 +52,7 @@ def write_package(options: PackageOptions) -> None:
     """Write the archive; the same sources and versions give the same bytes.
 
     Raises:
-        DataError: a wheel cannot be built or fetched, or the keys are not public keys.
+        ConfigError, DataError: a wheel cannot be built or fetched; see also `copy_keys`.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / FOLDER
@@ -64,7 +67,7 @@ def write_package(options: PackageOptions) -> None:
 def _fill(folder: Path, options: PackageOptions) -> None:
     wheels = folder / "wheels"
     wheels.mkdir(parents=True)
-    _copy_keys(options.keys, folder / "trusted_keys")
+    copy_keys(options.keys, options.operator_keys, folder)
     wheel = build_device_wheel(wheels)
     if options.offline is not None:
         download_dependencies(wheel, options.offline, options.constraints, wheels)
@@ -73,25 +76,6 @@ def _fill(folder: Path, options: PackageOptions) -> None:
     shutil.copy(ROOT / "packaging" / "install.sh", folder)
     shutil.copy(ROOT / "edge_app" / "assets" / "edge-app.example.toml", folder)
     shutil.copytree(ROOT / "systemd", folder / "systemd")
-
-
-def _copy_keys(keys: Path | None, folder: Path) -> None:
-    """Copy public keys and the list of revoked ones; a private key never leaves.
-
-    Raises:
-        DataError: there is no public key, or a file holds a private one.
-    """
-    folder.mkdir()
-    if keys is None:
-        return
-    public = sorted(keys.glob("*.pub"))
-    if not public:
-        raise DataError(f"{keys} holds no public key (*.pub); `edge-deploy keygen` makes one.")
-    revoked = keys / "revoked.txt"
-    for file in [*public, *([revoked] if revoked.exists() else [])]:
-        if b"PRIVATE" in file.read_bytes():
-            raise DataError(f"{file} holds a private key; only public keys go onto a device.")
-        shutil.copy(file, folder)
 
 
 def _files(folder: Path) -> list[Path]:

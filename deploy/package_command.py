@@ -16,7 +16,12 @@ def add_package_command(commands: argparse._SubParsersAction[argparse.ArgumentPa
     """Add the command to `edge-deploy`."""
     package = commands.add_parser("package", help="write one archive that installs a device")
     package.add_argument("--out", type=Path, required=True, metavar="FILE.tar")
-    package.add_argument("--keys", type=Path, metavar="DIR", help="public keys to trust, *.pub")
+    package.add_argument(
+        "--keys", type=Path, metavar="DIR", help="whose bundles devices take: public keys, *.pub"
+    )
+    package.add_argument(
+        "--operator-keys", type=Path, metavar="DIR", help="whose commands: public keys, *.pub"
+    )
     package.add_argument(
         "--offline", action="store_true", help="with all wheels: the device needs no network"
     )
@@ -41,7 +46,8 @@ def _package(arguments: argparse.Namespace) -> int:
     target = Target(arguments.python or here, arguments.platform or platform.machine())
     constraints = arguments.constraints or ROOT / "constraints.txt"
     offline = target if arguments.offline else None
-    write_package(PackageOptions(arguments.out, arguments.keys, offline, constraints))
+    operators = arguments.operator_keys
+    write_package(PackageOptions(arguments.out, arguments.keys, operators, offline, constraints))
     size_mb = arguments.out.stat().st_size / 2**20
     how = f"with all wheels for {target}" if offline else "the device fetches its dependencies"
     print(f"{arguments.out}: {size_mb:.1f} MB, {how}")

@@ -124,16 +124,40 @@ make_configuration() {
     for name in mqtt.password mqtt.key agent.password agent.key page.token; do
         [ -f "$CONFIG/credentials/$name" ] || install -m 0600 /dev/null "$CONFIG/credentials/$name"
     done
-    for key in "$HERE"/trusted_keys/*.pub; do
-        [ ! -f "$key" ] || install -m 0640 -g $GROUP "$key" $CONFIG/trusted_keys/
-    done
-    revoked=$CONFIG/trusted_keys/revoked.txt
-    if [ -f "$HERE/trusted_keys/revoked.txt" ]; then
-        touch $revoked   # what was revoked once stays revoked
-        sort -u "$HERE/trusted_keys/revoked.txt" $revoked >"$revoked.new"
-        chmod 0640 "$revoked.new" && chgrp $GROUP "$revoked.new"
-        mv "$revoked.new" $revoked
+    add_keys trusted_keys $CONFIG/trusted_keys
+    [ ! -d "$HERE/operator_keys" ] || add_operators
+}
+
+# Operators' keys go where the configuration looks for them; whether it does is a person's choice.
+add_operators() {
+    named=$("$release/bin/python" -c 'import sys
+from edge_app.config import tomllib
+with open(sys.argv[1], "rb") as file:
+    print(tomllib.load(file).get("agent", {}).get("operator_keys_dir", ""))' $CONFIG/edge-app.toml) ||
+        fail "$CONFIG/edge-app.toml cannot be read, see above. Correct it and run this again."
+    case "$named" in
+        "") operators=$CONFIG/operator_keys ;;
+        /*) operators=$named ;;
+        *) operators=$CONFIG/$named ;;
+    esac
+    install -d -m 0750 -g $GROUP "$operators"
+    add_keys operator_keys "$operators"
+    [ -n "$named" ] ||
+        say "operators' keys are in $operators; commands are taken once [agent] names it:" \
+            "operator_keys_dir = \"$operators\""
+}
+
+# $1: folder in the archive, $2: on the device, which keeps the keys it has.
+add_keys() {
+    if [ -f "$HERE/$1/revoked.txt" ]; then   # first: a key that comes revoked counts at no moment
+        touch "$2/revoked.txt"   # what was revoked once stays revoked
+        sort -u "$HERE/$1/revoked.txt" "$2/revoked.txt" >"$2/revoked.txt.new"
+        chmod 0640 "$2/revoked.txt.new" && chgrp $GROUP "$2/revoked.txt.new"
+        mv "$2/revoked.txt.new" "$2/revoked.txt"
     fi
+    for key in "$HERE/$1"/*.pub; do
+        [ ! -f "$key" ] || install -m 0640 -g $GROUP "$key" "$2/"
+    done
 }
 
 make_units() {

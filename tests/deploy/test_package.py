@@ -27,11 +27,15 @@ def edge_deploy(*args: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an archive without dependencies, with one trusted and one revoked key."""
+    """Return an archive without dependencies: a trusted, a revoked and an operator's key."""
     folder = tmp_path_factory.mktemp("package")
     key = generate_key(folder / "keys", "line-2", None, None)
+    generate_key(folder / "operators", "shift-1", None, None)
     (folder / "keys" / "revoked.txt").write_text("ab" * 32 + "\n")
-    done = edge_deploy("package", "--out", folder / "install.tar", "--keys", folder / "keys")
+    done = edge_deploy(
+        "package", "--out", folder / "install.tar", "--keys", folder / "keys",
+        "--operator-keys", folder / "operators",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (folder / "keys" / "line-2.pub").exists(), key
     return folder / "install.tar"
@@ -52,7 +56,7 @@ def test_everything_a_device_needs_is_inside_and_listed(archive: Path) -> None:
         "SHA256SUMS", "constraints.txt", "edge-app.example.toml", "install.sh", wheel,
         "systemd/edge-app.service", "systemd/edge-app-agent.service",
         "systemd/edge-app-jetson.conf",
-        "trusted_keys/line-2.pub", "trusted_keys/revoked.txt",
+        "trusted_keys/line-2.pub", "trusted_keys/revoked.txt", "operator_keys/shift-1.pub",
     }  # fmt: skip
     listed = {
         name: digest
@@ -138,6 +142,31 @@ def test_a_private_key_under_a_public_name_is_refused(tmp_path: Path) -> None:
     done = edge_deploy("package", "--out", tmp_path / "i.tar", "--keys", tmp_path / "keys")
     assert done.returncode == 1
     assert "only public keys" in done.stderr
+    assert not (tmp_path / "i.tar").exists()
+
+
+def test_a_key_with_both_powers_is_refused(tmp_path: Path) -> None:
+    """Who changes products shall not sign models: a key in both folders is named."""
+    generate_key(tmp_path / "keys", "anna", None, None)
+    folder = tmp_path / "keys"
+    done = edge_deploy(
+        "package", "--out", tmp_path / "i.tar", "--keys", folder, "--operator-keys", folder
+    )
+    assert done.returncode == 1
+    assert "The key anna (" in done.stderr
+    assert "could sign bundles as well as commands" in done.stderr
+    assert not (tmp_path / "i.tar").exists()
+
+
+def test_a_key_that_no_device_could_read_is_refused(tmp_path: Path) -> None:
+    """A misspelt line before a key would end the agent at its start: it is told on the station."""
+    generate_key(tmp_path / "operators", "anna", None, None)
+    file = tmp_path / "operators" / "anna.pub"
+    file.write_text("expire: 2028-01-31\n" + file.read_text())
+    operators = ("--operator-keys", tmp_path / "operators")
+    done = edge_deploy("package", "--out", tmp_path / "i.tar", *operators)
+    assert done.returncode == 1
+    assert "'expire: 2028-01-31' is not understood" in done.stderr
     assert not (tmp_path / "i.tar").exists()
 
 

@@ -12,6 +12,8 @@ from devices import BUSY, WATCHDOG_S, Device, package, readme_commands
 from nspawn_probe import require_bootable
 from system_packages import missing
 
+from deploy.keys import generate_key
+
 
 @pytest.fixture(scope="package")
 def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
@@ -24,10 +26,12 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
     broker = Mosquitto(folder / "broker")
     try:
         container.boot()
-        package(container.root / "root/install.tar")
+        operators = folder / "operators"
+        generate_key(operators, "operator", None, None)
+        package(container.root / "root/install.tar", "--operator-keys", str(operators))
         broker.start()
         listener = Listener(broker.port, "inspect/v1/graz/#")
-        device = Device(container, broker, listener)
+        device = Device(container, broker, listener, operators / "operator.key")
         type_in(device, readme_commands())
         yield device
         listener.close()

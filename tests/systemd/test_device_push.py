@@ -27,6 +27,7 @@ ALL_GOOD, ALL_BAD = 256.0, 1.0
 WITH_AGENT = f"""
 [agent]
 enabled = true
+operator_keys_dir = "operator_keys"
 [download]
 allowed_hosts = ["{HOST}"]
 ca_file = "station.pem"
@@ -76,11 +77,13 @@ class Workstation:
         wait_until(lambda: "serving" in log.read_text(), PATIENCE_S)
         self._url = log.read_text().split()[-1]
 
-    def push(self, serial: int, threshold: float, golden_shift: float = 0.0) -> str:
-        """Sign and push a bundle of the brightness product; return how it ended."""
-        name = f"alpha-{serial}.bundle"
+    def push(
+        self, serial: int, threshold: float, golden_shift: float = 0.0, product: str = "alpha"
+    ) -> str:
+        """Sign and push a bundle of a brightness product; return how it ended."""
+        name = f"{product}-{serial}.bundle"
         unsigned = self.folder / name
-        manifest = manifest_of("alpha", serial, threshold, golden_shift)
+        manifest = manifest_of(product, serial, threshold, golden_shift)
         write_bundle(unsigned, manifest, {**bright_files(), **golden_files()})
         key = self.folder / "private" / "bundle-signing.key"
         self.run("sign", unsigned, "--key", key, "--out", self._served / name)
@@ -108,6 +111,13 @@ def workstation(device: Device, tmp_path_factory: pytest.TempPathFactory) -> Ite
         device.container.run("systemctl disable --now edge-app-agent")
         device.configure(BUSY)
         device.container.run("systemctl restart edge-app")
+
+    def select(self, product: str) -> str:
+        """Send the operator's command; return what the device said."""
+        return self.run(
+            "select", product, "--broker", f"{HOST}:{self._device.broker.port}",
+            "--device", "graz/l2/d3", "--key", self._device.operator_key,
+        )  # fmt: skip
 
 
 def judged_by(device: Device) -> int | None:
@@ -153,6 +163,16 @@ def test_a_bundle_that_fails_its_golden_set_never_judges(
     reports = device.listener.bodies("/deploy/main/reported")
     assert "golden" in json.dumps(reports[-1])
     assert judged_by(device) == 1
+
+
+def test_an_operators_command_changes_the_product_over(
+    device: Device, workstation: Workstation
+) -> None:
+    """A second product is pushed; the key that the archive brought changes back to the first."""
+    assert "committed" in workstation.push(4, ALL_GOOD, product="beta")
+    wait_until(lambda: judged_by(device) == 4, PATIENCE_S)
+    assert "slot main judges alpha" in workstation.select("alpha")
+    wait_until(lambda: judged_by(device) == 1, PATIENCE_S)
 
 
 def test_inspection_can_only_read_the_agents_store(

@@ -39,6 +39,17 @@ def test_the_service_has_only_what_it_needs(device: Device) -> None:
     assert all(line.startswith("-rw------- 1 root root") for line in secrets.splitlines())
 
 
+def test_the_operators_keys_came_along(device: Device) -> None:
+    """Where the example points, readable for the agent's user, whom nobody else's key serves."""
+    folder = "/etc/cropliq-edge/operator_keys"
+    listed = device.container.run(f"stat -c '%a %U %G %n' {folder} {folder}/*").stdout.split("\n")
+    assert listed == [
+        f"750 root cropliq-edge {folder}", f"640 root cropliq-edge {folder}/operator.pub", ""
+    ]  # fmt: skip
+    as_agent = "setpriv --reuid=cropliq-edge-agent --regid=cropliq-edge --clear-groups"
+    device.container.run(f"{as_agent} cat {folder}/operator.pub")
+
+
 def test_alerts_arrive_at_a_broker_outside(device: Device) -> None:
     """Half the simulated parts are defective: their alerts come in order, without a gap."""
     wait_until(lambda: len(device.alerts()) >= 4, PATIENCE_S)

@@ -31,7 +31,7 @@ from edge_app.doctor_checks import (
     check_state_dir,
     check_tensorrt,
 )
-from edge_app.doctor_keys import check_keys
+from edge_app.doctor_keys import check_keys, check_operator_keys
 
 __all__ = ["Check", "CheckState", "format_json", "has_failed", "print_table", "run_doctor"]
 
@@ -100,6 +100,7 @@ def _config_questions(config: AppConfig) -> list[Question]:
         *cameras,
         ("bundle", lambda: check_bundle(config)),
         ("trusted keys", lambda: check_keys(config, datetime.now(timezone.utc))),
+        ("operators' keys", lambda: check_operator_keys(config, datetime.now(timezone.utc))),
         ("disk", lambda: check_state_dir(config)),
         ("secrets", lambda: check_secrets(config)),
         ("broker", lambda: check_broker(config)),

@@ -93,6 +93,13 @@ class Workstation:
             check=False,
         )  # fmt: skip
 
+    def select(self, product: str) -> str:
+        """Send the operator's command; return what the device said."""
+        return self.run(
+            "select", product, "--broker", f"{HOST}:{self._device.broker.port}",
+            "--device", "graz/l2/d3", "--key", self._device.operator_key,
+        )  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def workstation(device: Device, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workstation]:
@@ -111,13 +118,6 @@ def workstation(device: Device, tmp_path_factory: pytest.TempPathFactory) -> Ite
         device.container.run("systemctl disable --now edge-app-agent")
         device.configure(BUSY)
         device.container.run("systemctl restart edge-app")
-
-    def select(self, product: str) -> str:
-        """Send the operator's command; return what the device said."""
-        return self.run(
-            "select", product, "--broker", f"{HOST}:{self._device.broker.port}",
-            "--device", "graz/l2/d3", "--key", self._device.operator_key,
-        )  # fmt: skip
 
 
 def judged_by(device: Device) -> int | None:

@@ -48,6 +48,7 @@ from export.report import write_report
 from export.silhouette import product_silhouette
 from export.steps import AUTO, Cutting, check_method, cut_all, inspector_step, orientation_step
 from export.thresholds import Calibration, calibrate, paint_all, score_crops
+from export.torchrun import check_processes
 from export.workspace import Workspace
 
 __all__ = [
@@ -74,6 +75,7 @@ def build(options: BuildOptions, show: Show) -> BuildResult:
         DataError: the pictures are not enough, or not what the options say.
     """
     check_defects(options)
+    check_processes(options.processes, options.device)
     labelled = label_pictures(options, show)
     found = train_detector(options, labelled)
     cut = cut_parts(labelled, found, show)
@@ -206,6 +208,7 @@ def train_inspector(options: BuildOptions, space: Workspace, cut: CutParts) -> T
         steps=options.steps,
         device=options.device,
         defects=learnt_defects(options, method, cut.cutting),
+        processes=options.processes,
     )
     if choice is not None:
         about = {**about, "chosen_by": f"auto: {choice.reason}"}

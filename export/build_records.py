@@ -31,6 +31,7 @@ class BuildOptions:
         method: "auto", "cropliq", or a name of `export/methods/registry.py`.
         auto_budget_s: time in which "auto" compares its candidates.
         steps: optimiser steps of the inspector's pretext training.
+        processes: that train the inspector together, on "cuda" one per GPU.
         false_alarm_rate: budget, as a fraction of good parts.
         max_views: how many views of a part are judged on a free-running camera.
         known_defects: one sub-folder per kind of real defects; kept out of every evaluation.
@@ -48,6 +49,7 @@ class BuildOptions:
     serial: int = 1
     targets: tuple[str, ...] = ("*",)
     steps: int = 100
+    processes: int = 1
     false_alarm_rate: float = 0.005
     max_views: int = 1
     known_defects: Path | None = None

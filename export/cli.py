@@ -105,6 +105,14 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         metavar="SITE/LINE/DEVICE",
         help="only for these devices, * and ? within a level; may be repeated; default: all",
     )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="that train the inspector together, started through torchrun; with --device cuda each "
+        "takes a GPU; cropliq, patchcore and padim train in one",
+    )
     _shared(parser)
 
 
@@ -133,6 +141,7 @@ def _options(args: argparse.Namespace) -> BuildOptions:
         serial=args.serial,
         targets=tuple(args.target or ("*",)),
         steps=args.steps,
+        processes=args.processes,
         false_alarm_rate=args.false_alarm_rate,
         known_defects=args.known_defects,
         calibration_defects=args.calibration_defects,

@@ -31,6 +31,9 @@ def add_compare(commands: Any) -> None:
     parser.add_argument("--product", help="product name; default: the data folder's name")
     parser.add_argument("--detector", default="auto", help="auto, none or a FILE")
     parser.add_argument("--device", default="cpu", help="cpu, cuda:N or auto")
+    parser.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="that train a method together"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--steps", type=int, default=1000, help="most training steps; the budget may allow fewer"
@@ -47,6 +50,7 @@ def _compare(args: argparse.Namespace) -> int:
     from export.pace import duration_s
     from export.precision import training_device
     from export.progress import ConsoleProgress
+    from export.torchrun import check_processes
 
     try:
         budget_s = duration_s(args.budget)
@@ -60,9 +64,11 @@ def _compare(args: argparse.Namespace) -> int:
         seed=args.seed,
         device=training_device(args.device),
         steps=args.steps,
+        processes=args.processes,
         false_alarm_rate=args.false_alarm_rate,
     )
     names = method_names(args.methods)
+    check_processes(build.processes, build.device)
     with ConsoleProgress() as progress:
         options = CompareOptions(build, args.out, names, budget_s, args.latency_ms)
         found = compare(options, progress.show)

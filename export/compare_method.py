@@ -109,7 +109,9 @@ def _train(shared: Shared, space: Workspace, name: str, seconds: float) -> tuple
         def train(steps: int, show: Show) -> JsonObject:
             _keep_steps(folder, steps)  # a stopped training goes on with these
             settings = TrainSettings(options.seed, steps, options.device, folder)
-            return train_method(name, cut.crops, cut.mask, settings, show)
+            return train_method(
+                name, cut.crops, cut.mask, settings, show, processes=options.processes
+            )
 
         started = time.monotonic()
         first = _kept_steps(folder, most)

@@ -12,6 +12,7 @@ PASSED_ON = (
     "--auto-budget",
     "--detector",
     "--device",
+    "--processes",
     "--seed",
     "--serial",
     "--steps",

@@ -30,8 +30,9 @@ from export.inspector_graph import export_inspector
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import DefectCrops, TrainingSet, TrainSettings
 from export.methods.reconstruction import write_reconstruction
-from export.methods.registry import method_of
+from export.methods.registry import TAKE_NO_STEPS, method_of
 from export.orientation import learn_orientation
+from export.torchrun import train_in_processes
 from export.workspace import Report, Workspace
 
 CROPLIQ = "cropliq"
@@ -137,17 +138,19 @@ def inspector_step(
     steps: int,
     device: str,
     defects: DefectCrops | None = None,
+    processes: int = 1,
 ) -> tuple[Path, JsonObject]:
     """Train the inspector on the fitting crops and export its graph.
 
     Args:
         method: "cropliq", or a name of `export/methods/registry.py`.
         defects: real ones, for a method that learns from them.
+        processes: see `train_method`; another number takes an earlier result as it is.
     """
 
     def work(folder: Path, report: Report) -> JsonObject:
         settings = TrainSettings(seed, steps, device, folder)
-        return {"measured": train_method(method, crops, mask, settings, report, defects)}
+        return {"measured": train_method(method, crops, mask, settings, report, defects, processes)}
 
     settings: JsonObject = {"method": method, "seed": seed, "steps": steps}
     if defects is not None:
@@ -163,6 +166,7 @@ def train_method(
     settings: TrainSettings,
     report: Report,
     defects: DefectCrops | None = None,
+    processes: int = 1,
 ) -> JsonObject:
     """Train one method and write `inspector.onnx` into `settings.work`; return its metadata.
 
@@ -171,6 +175,8 @@ def train_method(
     Args:
         method: "cropliq", or a name of `export/methods/registry.py`.
         defects: real ones, for a method that learns from them.
+        processes: that share every batch. Methods without steps, and "cropliq", whose hundred
+            steps run on features computed once, train in one.
     """
     file = settings.work / "inspector.onnx"
     if method == CROPLIQ:
@@ -185,6 +191,8 @@ def train_method(
         )
         return export_inspector(trained, file)
     data = TrainingSet(np.stack(crops), mask, defects)
+    if processes > 1 and method not in TAKE_NO_STEPS:
+        return train_in_processes(method, data, settings, processes, report)
     fitted = method_of(method).train(data, settings, report)
     write_reconstruction(fitted.graph, data.crop_hw, settings.work / "reconstruction.onnx")
     return write_graph(fitted, data.crop_hw, file)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.distributed import own_part
 from export.methods.loop import Lesson, constant, ends_of, learn
 from export.methods.losses import Ssim
 from export.methods.maps import GaussianSmoothing, map_size, product_weight
@@ -158,7 +159,7 @@ class AutoencoderMethod:
         optimiser = torch.optim.Adam(network.parameters(), self.settings.learning_rate)
 
         def loss(rng: np.random.Generator) -> Tensor:
-            pick = rng.integers(0, len(data.crops), self.settings.batch)
+            pick = own_part(rng.integers(0, len(data.crops), self.settings.batch))
             x = signed_pixels(torch.from_numpy(data.crops[pick]).to(settings.device))
             mean: Tensor = error(x, network(x)).mean()
             return mean

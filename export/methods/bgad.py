@@ -31,6 +31,7 @@ from torch.nn import functional
 from edge_app.errors import DataError
 from edge_app.records import F32Array, U8Array
 from export.backbones.efficientnet_lite import channels_of, stride_of
+from export.distributed import own_part
 from export.methods.bgad_anomalies import draw_anomaly, marked
 from export.methods.bgad_flow import ConditionalFlow, LevelFeatures, grid_of, place_code
 from export.methods.loop import Counted, Lesson, ends_of, learn, one_cycle
@@ -202,7 +203,7 @@ class Bgad:
     ) -> Tensor:
         """Return −log σ(log p / d) of good positions, and the boundary loss once there is one."""
         s = self.settings
-        crops, regions = self.batch(data, defects, has_boundary, rng)
+        crops, regions = (own_part(x) for x in self.batch(data, defects, has_boundary, rng))
         with torch.no_grad():
             levels = graph.features(torch.from_numpy(crops).to(graph.weight.device))
         total = torch.zeros((), device=graph.weight.device)

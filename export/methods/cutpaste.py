@@ -31,6 +31,7 @@ from export.augment import pseudo_anomaly
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0, normalise_pixels
 from export.cropliq import PretextNet
 from export.density import GlobalGaussian, fit_global
+from export.distributed import own_part
 from export.gradcam import squared_distance_gradient
 from export.inspector_terms import DISTANCE_FLOOR
 from export.methods.kernel_density import KernelHead, fit_kernels
@@ -170,8 +171,9 @@ class CutPaste:
             if label > 0:
                 crop = pseudo_anomaly(rng, crop, data.mask, kinds[label - 1]).crop_hwc
             crops.append(crop)
-        logits = network(network.prefix(torch.from_numpy(np.stack(crops)).to(device)))
-        return functional.cross_entropy(logits, torch.from_numpy(labels).to(device))
+        batch = torch.from_numpy(own_part(np.stack(crops))).to(device)
+        target = torch.from_numpy(own_part(labels)).to(device)
+        return functional.cross_entropy(network(network.prefix(batch)), target)
 
     def _network(self, seed: int) -> PretextNet:
         torch.manual_seed(seed)

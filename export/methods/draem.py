@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_app.cameras.pictures import list_pictures
+from export.distributed import own_part
 from export.methods.draem_anomalies import paint_texture
 from export.methods.draem_net import DraemNet
 from export.methods.loop import Lesson, ends_of, learn, two_drops
@@ -110,7 +111,7 @@ class Draem:
         optimiser = torch.optim.Adam(network.parameters(), self.settings.learning_rate)
 
         def loss(rng: np.random.Generator) -> Tensor:
-            batch = self.batch(data, textures, rng)
+            batch = [own_part(x) for x in self.batch(data, textures, rng)]
             painted, target, mask = (torch.from_numpy(x).to(settings.device) for x in batch)
             return self.loss(network, ssim, painted, target, mask)
 

@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from edge_app.records import U8Array
 from export.backbones.efficientnet_lite import normalise_pixels
+from export.distributed import own_part
 from export.methods.draem_anomalies import drawn_texture
 from export.methods.efficientad_net import (
     STRIDE,
@@ -174,9 +175,9 @@ class EfficientAd:
     ) -> Tensor:
         """Return hard + penalty + autoencoder + second head, of one batch."""
         s, device = self.settings, graph.weight.device
-        good = crops[rng.integers(0, len(crops), s.batch)]
+        good = crops[own_part(rng.integers(0, len(crops), s.batch))]
         hw = (int(good.shape[1]), int(good.shape[2]))
-        other = np.stack([drawn_texture(rng, hw) for _ in range(s.batch)])
+        other = own_part(np.stack([drawn_texture(rng, hw) for _ in range(s.batch)]))
         tinted = torch.from_numpy(recoloured(rng, good)).to(device)
         seen = torch.from_numpy(good).to(device)
         with torch.no_grad():

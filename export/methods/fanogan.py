@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.distributed import own_part
 from export.inspector_terms import resized
 from export.methods.fanogan_net import SIDE_PX, Critic, Encoder, Generator, gradient_penalty
 from export.methods.loop import Counted, Lesson, constant, ends_of, learn
@@ -169,7 +170,7 @@ class FAnoGan:
             real = self._drawn(data, device, rng)
             with torch.no_grad():
                 fake = generator(self._latent(device, rng))
-            mix = torch.from_numpy(rng.random(s.batch, np.float32)).to(device)
+            mix = torch.from_numpy(own_part(rng.random(s.batch, np.float32))).to(device)
             distance = critic(fake).mean() - critic(real).mean()
             total: Tensor = distance + s.penalty * gradient_penalty(critic, real, fake, mix)
             if counted.next_turn() % s.generator_every == s.generator_every - 1:
@@ -194,13 +195,13 @@ class FAnoGan:
 
     def _drawn(self, data: TrainingSet, device: str, rng: np.random.Generator) -> Tensor:
         """Return (batch, 3, 64, 64) good crops."""
-        pick = rng.integers(0, len(data.crops), self.settings.batch)
+        pick = own_part(rng.integers(0, len(data.crops), self.settings.batch))
         return small_pictures(torch.from_numpy(data.crops[pick]).to(device))
 
     def _latent(self, device: str, rng: np.random.Generator) -> Tensor:
         """Return (batch, latent) standard normal."""
         z = rng.standard_normal((self.settings.batch, self.settings.latent), np.float32)
-        return torch.from_numpy(z).to(device)
+        return torch.from_numpy(own_part(z)).to(device)
 
 
 def izi_f(x: Tensor, rebuilt: Tensor, critic: Critic, kappa: float) -> Tensor:

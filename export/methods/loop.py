@@ -1,7 +1,8 @@
 """The training loop that every learning method shares: resumable, seeded step by step.
 
 A step's randomness depends on (seed, step) alone, so a training that was stopped and goes on from
-its checkpoint ends with the same weights as one that ran through.
+its checkpoint ends with the same weights as one that ran through. With several processes
+(`export/distributed.py`) all draw the same batch and each computes its part of it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from edge_app.errors import DataError
+from export.distributed import average_gradients, average_statistics, is_first, mean_loss
 from export.methods.protocol import Show, TrainSettings
 
 Rate = Callable[[float], float]
@@ -34,7 +36,8 @@ class Lesson:
         network: all that the checkpoint must hold.
         optimiser: over what learns.
         rate: see Rate; read before every step.
-        loss: draws one batch with the step's own randomness and returns its loss.
+        loss: draws one batch with the step's own randomness and returns its mean loss; takes
+            `own_part` of all that is drawn per crop.
     """
 
     name: str
@@ -86,7 +89,8 @@ def learn(lesson: Lesson, key: str, settings: TrainSettings, show: Show) -> list
         if len(losses) % every == 0 or len(losses) == settings.steps:
             for group, rate in zip(lesson.optimiser.param_groups, base, strict=True):
                 group["lr"] = rate
-            _keep(lesson, losses, path)
+            if is_first():
+                _keep(lesson, losses, path)
         show(lesson.name, (step + 1) / settings.steps)
     lesson.network.eval()
     return losses
@@ -129,7 +133,7 @@ def constant(_done: float) -> float:
 
 def _step(lesson: Lesson, rng: np.random.Generator) -> float:
     loss = lesson.loss(rng)
-    value = float(loss.detach())
+    value = mean_loss(loss)
     if not math.isfinite(value):
         raise DataError(
             f"The training of {lesson.name} broke: its loss is {value}. "
@@ -137,6 +141,8 @@ def _step(lesson: Lesson, rng: np.random.Generator) -> float:
         )
     lesson.optimiser.zero_grad()
     torch.autograd.backward(loss)
+    average_gradients(lesson.network)
+    average_statistics(lesson.network)
     lesson.optimiser.step()
     return value
 

@@ -44,6 +44,10 @@ LEARN_FROM_DEFECTS = frozenset({"bgad"})
 """Methods that are given the real defects there are; the others learn from good parts alone."""
 
 
+TAKE_NO_STEPS = frozenset({"patchcore", "padim", "padim-slim"})
+"""Methods that fit a memory or densities: there is nothing for several processes to share."""
+
+
 def method_of(name: str) -> Method:
     """Return a method with its default settings.
 

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.distributed import own_part
 from export.methods.loop import Lesson, constant, ends_of, learn
 from export.methods.maps import GaussianSmoothing, enlarged, map_size, product_weight
 from export.methods.patches import PatchFeatures
@@ -159,14 +160,15 @@ class SimpleNet:
         rng: np.random.Generator,
     ) -> Tensor:
         """Return the truncated L1 loss of one batch's patches and their noisy copies."""
-        pick = rng.integers(0, len(data.crops), self.settings.batch)
+        pick = own_part(rng.integers(0, len(data.crops), self.settings.batch))
         with torch.no_grad():
             x = features(torch.from_numpy(data.crops[pick]).to(device))  # (b, d, gh, gw)
         inside = weight_hw.flatten().nonzero()[:, 0].to(device)
         patches = x.flatten(2)[:, :, inside].transpose(1, 2).reshape(-1, x.shape[1])  # (p, d)
-        noise = rng.standard_normal(patches.shape, np.float32) * np.float32(self.settings.noise)
+        whole = (self.settings.batch * len(inside), int(x.shape[1]))
+        noise = rng.standard_normal(whole, np.float32) * np.float32(self.settings.noise)
         adapted = discriminator.adaptor(patches)
-        noisy = adapted + torch.from_numpy(noise).to(device)
+        noisy = adapted + torch.from_numpy(own_part(noise)).to(device)
         verdicts = discriminator.judge(torch.cat([adapted, noisy]))  # one BatchNorm for both
         normal, strange = verdicts.chunk(2)
         return truncated_l1(normal, strange, self.settings.margin)

@@ -1,0 +1,82 @@
+"""One of the processes that train a method together: `torchrun -m export.torchrun_rank FOLDER`.
+
+All of them train; the first one reports on its standard output, one JSON object a line
+(`{"step", "share"}`, at last `{"about"}` or `{"failed"}`), and writes the graph.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from edge_app.errors import EdgeError
+from edge_app.records import JsonObject
+from export.distributed import is_first
+from export.methods.onnx_file import write_graph
+from export.methods.protocol import DefectCrops, Show, TrainingSet, TrainSettings
+from export.methods.reconstruction import write_reconstruction
+from export.methods.registry import method_of
+
+
+def main(folder: Path) -> int:
+    """Train as the order in `folder` says; return 0, or 1 after the reason was reported."""
+    order: JsonObject = json.loads((folder / "order.json").read_text())
+    device = join_others(order["device"])
+    try:
+        data = _crops(folder)
+        settings = TrainSettings(order["seed"], order["steps"], device, Path(order["work"]))
+        show: Show = _reported if is_first() else _silent
+        trained = method_of(order["method"]).train(data, settings, show)
+        if is_first():
+            rebuilt = settings.work / "reconstruction.onnx"
+            write_reconstruction(trained.graph, data.crop_hw, rebuilt)
+            graph = settings.work / "inspector.onnx"
+            _tell({"about": write_graph(trained, data.crop_hw, graph)})
+    except EdgeError as error:
+        if is_first():
+            _tell({"failed": str(error)})
+        return 1
+    finally:
+        torch.distributed.destroy_process_group()
+    return 0
+
+
+def join_others(device: str) -> str:
+    """Join the processes that torchrun started; return this one's device.
+
+    gloo on the CPU; on GPUs nccl, each process on the GPU of its number.
+    """
+    if not device.startswith("cuda"):
+        torch.distributed.init_process_group("gloo")
+        return device
+    number = int(os.environ["LOCAL_RANK"])
+    torch.cuda.set_device(number)
+    torch.distributed.init_process_group("nccl")
+    return f"cuda:{number}"
+
+
+def _crops(folder: Path) -> TrainingSet:
+    kept = {path.stem: np.load(path) for path in folder.glob("*.npy")}
+    defects = DefectCrops(kept["defects"], kept["regions"]) if "defects" in kept else None
+    return TrainingSet(kept["crops"], kept.get("mask"), defects)
+
+
+def _reported(step: str, share: float) -> None:
+    _tell({"step": step, "share": share})
+
+
+def _silent(_step: str, _share: float) -> None:
+    """Only the first process reports."""
+
+
+def _tell(report: JsonObject) -> None:
+    print(json.dumps(report), flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Path(sys.argv[1])))

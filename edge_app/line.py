@@ -18,7 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edge_app.crop import CropSpec, crop_corners, upright_crop, whole_frame_box
+from edge_app.crop import CropSpec, crop_corners, whole_frame_box
 from edge_app.errors import ModelError
 from edge_app.judge import Limits, find_defects, judge_score
 from edge_app.kinds import KindNamer, Named
@@ -133,9 +133,10 @@ class InspectionLine:
         sighting = self._tracker.follow(frame, detections)
         for view in sighting.views:
             self._ledger.sight(view.part_id, frame, corners_of(view.detection.box_cxcywhr))
-        views = [self._posed(frame, v) if self._is_due(v) else v for v in sighting.views]
-        due = [v for v in views if self._is_due(v)]
-        crops = [upright_crop(frame.pixels_hwc, v.detection.box_cxcywhr, self._spec) for v in due]
+        posed = [self._posed(frame, v) for v in sighting.views]
+        views = [view for view, _ in posed]
+        due = [view for view, crop in posed if crop is not None]
+        crops = [crop for _, crop in posed if crop is not None]
         clock.mark("crop")
         anomalies = self._score(crops)
         clock.mark("inspect")
@@ -206,9 +207,13 @@ class InspectionLine:
             return False
         return self._ledger.views_judged(view.part_id) < self._max_views
 
-    def _posed(self, frame: Frame, view: PartView) -> PartView:
-        box = self._pose.find(frame.pixels_hwc, view.detection.box_cxcywhr)
-        return replace(view, detection=replace(view.detection, box_cxcywhr=box))
+    def _posed(self, frame: Frame, view: PartView) -> tuple[PartView, U8Array | None]:
+        """Return a view that is due with its pose and its crop; any other as it is, with None."""
+        if not self._is_due(view):
+            return view, None
+        found = view.detection
+        box, crop = self._pose.cut(frame.pixels_hwc, found.box_cxcywhr, self._spec)
+        return replace(view, detection=replace(found, box_cxcywhr=box)), crop
 
     def _score(self, crops: list[U8Array]) -> list[Anomaly]:
         try:

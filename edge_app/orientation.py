@@ -55,19 +55,27 @@ def candidate_views(
     Returns:
         (turns, h, w) float32, each with mean 0 and norm 1 (0 where the crop is flat).
     """
+    return _views_and_crops(pixels_hwc, box_cxcywhr, kind, spec)[0]
+
+
+def _views_and_crops(
+    pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, kind: str, spec: CropSpec
+) -> tuple[F32Array, list[U8Array]]:
+    """Return `candidate_views` and the full-size crops they were made from, of the first turns."""
     small = cue_spec(spec)
     turns = TURNS[kind]
     views: list[F32Array] = []
+    crops: list[U8Array] = []
     for turn in range(turns):
         if turns % 2 == 0 and turn >= turns // 2:  # half a turn on: the same pixels, backwards
             views.append(views[turn - turns // 2][::-1, ::-1])
             continue
         # The shrink is large: average over pixels first, so that grain does not alias.
-        crop = upright_crop(pixels_hwc, turned(box_cxcywhr, kind, turn), spec)
-        grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
+        crops.append(upright_crop(pixels_hwc, turned(box_cxcywhr, kind, turn), spec))
+        grey = cv2.cvtColor(crops[-1], cv2.COLOR_BGR2GRAY)
         shrunk = cv2.resize(grey, small.crop_hw[::-1], interpolation=cv2.INTER_AREA)
         views.append(_normalised(shrunk.astype(np.float32)))
-    return np.stack(views)
+    return np.stack(views), crops
 
 
 def _normalised(grey_hw: F32Array) -> F32Array:
@@ -92,12 +100,22 @@ class DirectionCue:
 
     def directed(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> BoxCxcywhr:
         """Return the box with its angle in the product's own direction."""
-        scores = self.scores(pixels_hwc, box_cxcywhr)
-        return turned(box_cxcywhr, self.kind, int(np.argmax(scores)))
+        return self.looked_at(pixels_hwc, box_cxcywhr)[0]
+
+    def looked_at(
+        self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr
+    ) -> tuple[BoxCxcywhr, U8Array | None]:
+        """Return the directed box and, where looking has cut it already, its full-size crop."""
+        views, crops = _views_and_crops(pixels_hwc, box_cxcywhr, self.kind, self.spec)
+        turn = int(np.argmax(self._correlations(views)))
+        crop = crops[turn] if turn < len(crops) else None
+        return turned(box_cxcywhr, self.kind, turn), crop
 
     def scores(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> F64Array:
         """Return (turns,) correlations; the largest is the right way round."""
-        views = candidate_views(pixels_hwc, box_cxcywhr, self.kind, self.spec)
+        return self._correlations(candidate_views(pixels_hwc, box_cxcywhr, self.kind, self.spec))
+
+    def _correlations(self, views: F32Array) -> F64Array:
         return np.asarray((views * self.templates[0]).sum(axis=(1, 2)), dtype=np.float64)
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from edge_app.alignment import START_SHIFTS, Aligner
+from edge_app.crop import CropSpec, upright_crop
 from edge_app.obb import wrap_turn
 from edge_app.orientation import DirectionCue
 from edge_app.records import BoxCxcywhr, U8Array
@@ -30,17 +31,35 @@ class PoseFinder:
 
     def find(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> BoxCxcywhr:
         """Return the product's box, its angle the product's own direction."""
+        return self._found(pixels_hwc, box_cxcywhr)[0]
+
+    def cut(
+        self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, spec: CropSpec
+    ) -> tuple[BoxCxcywhr, U8Array]:
+        """Return the box as `find` does and its upright crop, uint8 (crop_h, crop_w, 3).
+
+        The cue's last look has usually cut that crop already: a third of a millisecond saved.
+        """
+        box, crop = self._found(pixels_hwc, box_cxcywhr)
+        if crop is None or self.cue is None or self.cue.spec != spec:
+            crop = upright_crop(pixels_hwc, box, spec)
+        return box, crop
+
+    def _found(self, pixels_hwc: U8Array, box: BoxCxcywhr) -> tuple[BoxCxcywhr, U8Array | None]:
         if self.aligner is None:
-            return self._directed(pixels_hwc, box_cxcywhr)
-        found = self._registered(pixels_hwc, box_cxcywhr, self.aligner)
+            return self._looked_at(pixels_hwc, box)
+        found = self._registered(pixels_hwc, box, self.aligner)
         if found is None:
-            return self._directed(pixels_hwc, box_cxcywhr)
+            return self._looked_at(pixels_hwc, box)
         # A cue is surer of itself once the part is in place (square parts: 298 of 300, then all).
-        again = self._directed(pixels_hwc, found)
-        return found if again == found else self.aligner.aligned(pixels_hwc, again)
+        again, crop = self._looked_at(pixels_hwc, found)
+        return (found, crop) if again == found else (self.aligner.aligned(pixels_hwc, again), None)
+
+    def _looked_at(self, pixels_hwc: U8Array, box: BoxCxcywhr) -> tuple[BoxCxcywhr, U8Array | None]:
+        return (box, None) if self.cue is None else self.cue.looked_at(pixels_hwc, box)
 
     def _directed(self, pixels_hwc: U8Array, box: BoxCxcywhr) -> BoxCxcywhr:
-        return box if self.cue is None else self.cue.directed(pixels_hwc, box)
+        return self._looked_at(pixels_hwc, box)[0]
 
     def _registered(
         self, pixels_hwc: U8Array, box: BoxCxcywhr, aligner: Aligner

@@ -1,0 +1,74 @@
+"""Pose and crop in one go: the same pixels as cutting them afterwards."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_app.bundle import read_bundle
+from edge_app.cameras.registry import open_camera
+from edge_app.crop import CropSpec, upright_crop
+from edge_app.errors import EndOfStream
+from edge_app.model import LoadedModel, load_model
+from edge_app.pose import PoseFinder
+from edge_app.records import BoxCxcywhr, U8Array
+
+View = tuple[U8Array, BoxCxcywhr]
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return load_model(
+        read_bundle(Path(str(files("edge_app").joinpath("assets/demo-tapered.bundle")))), 1
+    )
+
+
+@pytest.fixture(scope="module")
+def views(model: LoadedModel) -> list[View]:
+    """Return detected boxes on twelve simulated frames, cut-off ones included."""
+    camera = open_camera("sim:tapered?seed=5&parts=12&mode=file&defect_rate=0.3", "pose")
+    camera.open()
+    found: list[View] = []
+    try:
+        while True:
+            pixels = camera.read(5.0).pixels_hwc
+            found += [(pixels, d.box_cxcywhr) for d in model.finder.find(pixels)]
+    except EndOfStream:
+        camera.close()
+    return found
+
+
+def test_cut_gives_the_pose_and_the_crop_of_that_pose(
+    model: LoadedModel, views: list[View]
+) -> None:
+    """Over detected boxes, the right way round and not, box and crop are the same bit for bit."""
+    assert len(views) >= 12
+    for pixels, box in views:
+        pose, crop = model.pose.cut(pixels, box, model.spec)
+        assert pose == model.pose.find(pixels, box)
+        assert np.array_equal(crop, upright_crop(pixels, pose, model.spec))
+
+
+@pytest.mark.parametrize("without", ["cue", "aligner", "both"])
+def test_cut_needs_neither_cue_nor_aligner(
+    model: LoadedModel, views: list[View], without: str
+) -> None:
+    """Whatever a bundle lacks, the crop is that of the box returned."""
+    cue = None if without in ("cue", "both") else model.pose.cue
+    aligner = None if without in ("aligner", "both") else model.pose.aligner
+    pixels, box = views[0]
+    pose, crop = PoseFinder(cue, aligner).cut(pixels, box, model.spec)
+    assert np.array_equal(crop, upright_crop(pixels, pose, model.spec))
+    if without == "both":
+        assert pose == box
+
+
+def test_a_crop_of_another_spec_is_cut_anew(model: LoadedModel, views: list[View]) -> None:
+    """The cue's own crop is not taken where other margins are asked for."""
+    wider = CropSpec(model.spec.crop_hw, model.spec.margin + 0.2)
+    pixels, box = views[0]
+    pose, crop = model.pose.cut(pixels, box, wider)
+    assert np.array_equal(crop, upright_crop(pixels, pose, wider))

@@ -54,20 +54,22 @@ def fleet_rows(fleet: Fleet, now_ns: int) -> list[FleetRow]:
 
 def _device_rows(who: DeviceName, device: DeviceView, now_ns: int) -> Iterator[FleetRow]:
     models = {slot.slot: slot.model for slot in device.info.slots} if device.info else {}
+    status = device.status
+    trouble = f"degraded: {status.reason}" if status and status.state == "degraded" else ""
     for name in sorted({*models, *device.slots}) or ["-"]:
         slot = device.slots.get(name, SlotView())
         model = models.get(name)
         report = slot.reported
         yield FleetRow(
             device=str(who),
-            inspection=device.status.state if device.status else "-",
+            inspection=status.state if status else "-",
             agent=device.agent.state if device.agent else "-",
             slot=name,
             model=f"{model.product} {model.serial}" if model else "-",
             update=_update(slot),
             state=_state(slot),
             for_s=(now_ns - epoch_ns(report.at)) / 1e9 if report else None,
-            reason=report.reason if report else "",
+            reason="; ".join(filter(None, (report.reason if report else "", trouble))),
         )
 
 

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_app.bundle import Bundle
@@ -136,8 +136,9 @@ class Loader:
 
     def _build(
         self, engines: EngineBuilder, slot: str, building: Percent
-    ) -> Callable[[Bundle], None]:
-        """Return what builds a bundle's engines; it may be given up from now on."""
+    ) -> Callable[[Bundle], str]:
+        """Return what builds a bundle's engines and says why some are missing; it may be given up
+        from now on."""
         self._building[slot] = is_off = threading.Event()
 
         def tell(percent: float) -> None:
@@ -145,12 +146,7 @@ class Loader:
                 raise BuildGivenUp("the building of its engines was given up")
             building(percent)
 
-        def build(bundle: Bundle) -> None:
-            failures = engines.build_missing(bundle, tell)
-            if failures:
-                _log.warning("slot %s: engines are missing: %s", slot, failures)
-
-        return build
+        return lambda bundle: engines.build_missing(bundle, tell)
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -162,7 +158,7 @@ class Loader:
         sha256: str,
         memory_mb: int,
         loaded: Callable[[], None],
-        build: Callable[[Bundle], None] | None,
+        build: Callable[[Bundle], str] | None,
     ) -> tuple[Ready | None, str]:
         try:
             ready = self._ready(slot, sha256, memory_mb, loaded, build)
@@ -179,13 +175,16 @@ class Loader:
         sha256: str,
         memory_mb: int,
         loaded: Callable[[], None],
-        build: Callable[[Bundle], None] | None,
+        build: Callable[[Bundle], str] | None,
     ) -> Ready:
         self._check_memory(memory_mb)
         bundle = self._read(sha256)
-        if build is not None:
-            build(bundle)
+        failures = build(bundle) if build is not None else ""
         model = self._load(bundle)
+        if failures:
+            _log.warning("slot %s: engines are missing: %s", slot, failures)
+        if failures and model.shortfall:  # the build's own words say more than "there is none"
+            model = replace(model, shortfall=f"not built: {failures}")
         loaded()
         result = check_golden(model, bundle, self._budget_ms(slot), self._give_way)
         if not result.is_ok:

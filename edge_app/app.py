@@ -28,7 +28,7 @@ from edge_app.evidence import EvidenceStore
 from edge_app.health import CameraCounter, read_health
 from edge_app.inspection import GapWatch, InspectionThread, Post
 from edge_app.model import LoadedModel
-from edge_app.model_slots import ModelSlots, describe_slot, page_facts
+from edge_app.model_slots import ModelSlots, degraded_text, describe_slot, page_facts
 from edge_app.mqtt.messages import (
     DeviceInfo,
     Health,
@@ -112,6 +112,8 @@ class EdgeApp:
         self._slots.join(self._thread, self._model_changed)
         self._page = self._make_page()
         self._tell_page_the_model()
+        for slot, ready in self._slots.ready.items():
+            self._tell_shortfall(slot, ready)
         self._service = self._make_service(notifier or ServiceNotifier())
 
     @property
@@ -341,7 +343,13 @@ class EdgeApp:
                     post.grabber.learn_anew()
         if self._publisher:
             self._publisher.set_info(self._info_with_models())
+        self._tell_shortfall(slot, ready)
         self._tell_page_the_model()
+
+    def _tell_shortfall(self, slot: str, ready: Ready | None) -> None:
+        """Say `degraded` while a model lacks an engine, or a safer variant stands in."""
+        if self._publisher:
+            self._publisher.set_degraded(degraded_text(slot, ready), f"engines of {slot}")
 
     def _make_page(self) -> LivePage | None:
         page = self._config.page

@@ -61,6 +61,8 @@ class CertifiedModel:
 
     Attributes:
         certificates: empty where the fp32 graphs run on ONNX Runtime: they are the reference.
+
+    What was wanted and is missing, an engine or a variant, stands in `model.shortfall`.
     """
 
     model: LoadedModel
@@ -88,6 +90,7 @@ def load_safest(
     """
     order = precisions_to_try(bundle, precision)
     issued: list[ParityCertificate] = []
+    passed_over: list[str] = []
     for candidate in order:
         try:
             model = load_model(bundle, threads, candidate, opener)
@@ -95,7 +98,10 @@ def load_safest(
             if candidate == order[-1]:
                 raise
             _log.warning("The %s variant cannot be loaded here: %s", candidate, error)
+            passed_over.append(f"the {candidate} variant cannot be loaded: {error}")
             continue
+        missing = [f"no engine for the {g}: {why}" for g, why in opener.without_engine.items()]
+        model = replace(model, shortfall="; ".join([*passed_over, *missing]))
         if candidate == "fp32" and set(opener.providers.values()) == {PROVIDER}:
             return CertifiedModel(model, tuple(issued))
         certificate = certify(model, bundle, opener.providers)
@@ -104,6 +110,7 @@ def load_safest(
         if certificate.is_passed:
             return CertifiedModel(model, tuple(issued))
         _log.warning("The %s variant fails on this device: %s", candidate, certificate.reason)
+        passed_over.append(f"the {candidate} variant fails its golden set: {certificate.reason}")
     raise BundleError(
         f"No variant of {bundle.manifest.product} serial {bundle.manifest.serial} passes its "
         f"golden set here ({'; '.join(f'{c.precision}: {c.reason}' for c in issued)}). "

@@ -34,6 +34,8 @@ class LoadedModel:
 
     Attributes:
         kinds: names known defect kinds; None where the bundle has no classifier.
+        shortfall: what this device was meant to run it with and cannot, for people: an engine that
+            is missing, a variant that fails its golden set; "" where all is as wanted.
     """
 
     identity: ModelIdentity
@@ -44,6 +46,7 @@ class LoadedModel:
     limits: Limits
     max_views: int
     kinds: KindClassifier | None = None
+    shortfall: str = ""
 
     @property
     def fills_frame(self) -> bool:

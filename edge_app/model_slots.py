@@ -33,6 +33,9 @@ from edge_app.seats import Seat
 
 _log = logging.getLogger(__name__)
 
+MAX_SHORTFALL_CHARS = 300
+"""A builder may name every layer; the journal has it whole."""
+
 OnActive = Callable[[str, "Ready | None"], None]
 """Told what judges in a slot from now on; called outside the inspection thread."""
 
@@ -228,14 +231,25 @@ def page_facts(ready: Ready | None) -> dict[str, str]:
     if ready is None:
         return {"Product": "none: parts are not inspected until a bundle is installed"}
     identity, limits = ready.model.identity, ready.model.limits
+    short = ready.model.shortfall
     return {
         "Product": identity.product,
         "Serial": str(identity.serial),
         "Precision": identity.precision,
+        **({"Engine": short} if short else {}),
         "Threshold": f"{limits.score_threshold:.3f} ({limits.threshold_id})",
         "Signed": ready.signed,
         "SHA-256": ready.sha256[:16],
     }
+
+
+def degraded_text(slot: str, ready: Ready | None) -> str | None:
+    """Return what `status` says of a model that judges, but not as it was meant to; else None."""
+    if ready is None or not ready.model.shortfall:
+        return None
+    text = ready.model.shortfall
+    short = text if len(text) <= MAX_SHORTFALL_CHARS else f"{text[:MAX_SHORTFALL_CHARS]}…"
+    return f"slot {slot} judges, but not as it was meant to: {short}"
 
 
 def with_overrides(model: LoadedModel, config: AppConfig) -> LoadedModel:

@@ -45,11 +45,14 @@ class GraphOpener:
 
     Attributes:
         providers: graph name → what runs it, of the graphs opened last.
+        without_engine: graph name → why it runs on ONNX Runtime here, where TensorRT is and
+            could run it; of the graphs opened last.
     """
 
     def __init__(self, choice: BackendChoice) -> None:
         self._choice = choice
         self.providers: dict[str, str] = {}
+        self.without_engine: dict[str, str] = {}
 
     def __call__(self, model: bytes, name: str, precision: str) -> GraphRunner:
         """Return a runner.
@@ -57,6 +60,7 @@ class GraphOpener:
         Raises:
             ModelError: the graph cannot be loaded, or TensorRT is demanded and has no engine.
         """
+        self.without_engine.pop(name, None)
         runner = self._open(model, name, precision)
         self.providers[name] = runner.describe().provider
         return runner
@@ -72,6 +76,8 @@ class GraphOpener:
             if self._choice.backend == "tensorrt":
                 raise
             _log.warning("%s runs on ONNX Runtime's CPU meanwhile: %s", name, error)
+            if has_tensorrt():
+                self.without_engine[name] = str(error)
             return OnnxRunner(model, self._choice.threads)
         _log.info("%s runs on %s", name, runner.describe().provider)
         return runner
@@ -81,6 +87,15 @@ class GraphOpener:
             raise ModelError("There is no engine cache: runtime.engine_dir is not set.")
         key = key_here(model, precision, batch_of(name, self._choice.max_batch))
         return EngineCache(self._choice.engine_dir).load(key)
+
+
+def has_tensorrt() -> bool:
+    """Tell whether an engine could run here; a GPU alone, as in many a laptop, is no promise."""
+    try:
+        load_tensorrt()
+    except ModelError:
+        return False
+    return True
 
 
 def batch_of(graph: str, max_batch: int) -> int:

@@ -85,6 +85,7 @@ class Publisher:
         self._stop_at_s = float("inf")
         self._thread = threading.Thread(target=self._run, name="mqtt-publisher", daemon=True)
         self._app_reasons: dict[str, str] = {}
+        self._app_reasons_lock = threading.Lock()
         self._outbox_reason: str | None = None
         self._status: tuple[StatusName, str] | None = None
         self._heartbeat_ns = time.monotonic_ns()
@@ -169,8 +170,9 @@ class Publisher:
         Args:
             source: whose reason it is; each takes back its own only.
         """
-        reasons = {**self._app_reasons, source: reason}
-        self._app_reasons = {name: why for name, why in reasons.items() if why is not None}
+        with self._app_reasons_lock:
+            reasons = {**self._app_reasons, source: reason}
+            self._app_reasons = {name: why for name, why in reasons.items() if why is not None}
         self.wake()
 
     def publish_result(self, result: PartResult) -> None:

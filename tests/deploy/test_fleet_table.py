@@ -45,10 +45,10 @@ def desired(wish: Desired = WISH) -> tuple[str, Desired]:
 
 
 def test_a_device_that_only_inspects_has_a_row() -> None:
-    """No agent, no update: the model in use and the state of the inspection."""
+    """No agent, no update: the model in use, the state of the inspection and its reason."""
     model = ModelBody(product="screws", serial=6, bundle_sha256="0" * 64, precision="fp32")
     info = DeviceInfo(hardware="x", slots=(SlotDescription(slot="main", model=model),))
-    status = DeviceStatus(state="degraded", session=1, since=None)
+    status = DeviceStatus(state="degraded", reason="no engine", session=1, since=None)
     assert heard((TOPICS.info, info), (TOPICS.status, status)) == [
         FleetRow(
             device="graz/line-2/press-3",
@@ -59,7 +59,7 @@ def test_a_device_that_only_inspects_has_a_row() -> None:
             update="-",
             state="-",
             for_s=None,
-            reason="",
+            reason="degraded: no engine",
         )
     ]
 

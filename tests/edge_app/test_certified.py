@@ -12,7 +12,7 @@ from ahead_of_time import tensorrt_rtx
 from bundles import bright_files, bright_manifest, grey_picture
 from cv2 import imencode
 
-from edge_app.backends import choice
+from edge_app.backends import choice, tensorrt_library
 from edge_app.backends.choice import BackendChoice, GraphOpener
 from edge_app.backends.cuda_driver import Gpu
 from edge_app.backends.onnx import OnnxRunner
@@ -108,6 +108,16 @@ def test_failing_variant_gives_way_to_the_next_safer(tmp_path: Path) -> None:
     assert "the verdict is OK" in found.certificates[0].reason
 
 
+def test_what_was_passed_over_is_told(tmp_path: Path) -> None:
+    """The model in use says which variants failed before it and why; one as wanted says nothing."""
+    bundle = _bundle(tmp_path, "int8", "fp16", "fp32")
+    shortfall = load_safest(bundle, _Engines(int8=0.5, fp32=1.0)).model.shortfall
+    assert "the int8 variant fails its golden set: golden/bad.png" in shortfall
+    assert "the fp16 variant cannot be loaded: no engine for fp16" in shortfall
+    assert load_safest(bundle, _Engines(int8=1.0)).model.shortfall == ""
+    assert load_safest(bundle, _Engines(fp32=1.0), "fp32").model.shortfall == ""
+
+
 def test_a_safer_choice_is_never_made_less_safe(tmp_path: Path) -> None:
     """Asked for fp16, a failing fp16 falls back on fp32, never on int8."""
     bundle = _bundle(tmp_path, "int8", "fp16", "fp32")
@@ -158,10 +168,24 @@ def test_auto_says_why_a_gpu_stays_idle(
     tensorrt_rtx()
     monkeypatch.setattr(choice, "find_gpu", lambda: Gpu("Orin", "8.7", True))
     opener = GraphOpener(BackendChoice("auto", 1, tmp_path / "engines"))
-    load_safest(_bundle(tmp_path, "fp32"), opener)
+    found = load_safest(_bundle(tmp_path, "fp32"), opener)
     assert opener.providers == {"inspector": "CPUExecutionProvider"}
     assert "inspector runs on ONNX Runtime's CPU meanwhile" in caplog.text
     assert "edge-app engine build" in caplog.text
+    assert found.model.shortfall.startswith("no engine for the inspector: ")
+
+
+def test_a_gpu_without_tensorrt_is_no_shortfall(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many a laptop has a GPU and no TensorRT: logged, but the device is not degraded for it."""
+    monkeypatch.setattr(choice, "find_gpu", lambda: Gpu("Laptop", "8.6", False))
+    monkeypatch.setattr(tensorrt_library, "MODULES", ("no_such_tensorrt",))
+    tensorrt_library.load_tensorrt.cache_clear()
+    opener = GraphOpener(BackendChoice("auto", 1, tmp_path / "engines"))
+    found = load_safest(_bundle(tmp_path, "fp32"), opener)
+    assert "No TensorRT can be used here" in caplog.text
+    assert found.model.shortfall == ""
 
 
 def test_demanded_tensorrt_without_engine_refuses_to_start(tmp_path: Path) -> None:

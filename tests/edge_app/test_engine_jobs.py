@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from queue import Queue
 
 import pytest
 from activation_bundles import golden_files, manifest_of
 from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
 from bundles import GRAPHS, bright_files
 
+from edge_app.activation_loader import Loader, Ready
+from edge_app.backends import choice
+from edge_app.backends.choice import BackendChoice, GraphOpener
 from edge_app.backends.cuda_driver import Gpu
 from edge_app.bundle import Bundle, read_bundle, write_bundle
+from edge_app.certified import load_safest
 from edge_app.config_model import AppConfig
 from edge_app.device_model import engine_builder
 from edge_app.engine_cache import EngineCache, EngineKey, engine_key
@@ -126,3 +131,34 @@ def test_a_device_that_runs_no_engines_builds_none(
         "runtime": {"backend": backend},
     }
     assert engine_builder(AppConfig.model_validate(text)) is None
+
+
+def test_an_engine_that_was_not_built_is_told_by_the_model_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The builder is out of time: the candidate is ready on ONNX Runtime and says what it lacks."""
+    monkeypatch.setattr(choice, "find_gpu", lambda: AMPERE)
+    write_bundle(tmp_path / "a.bundle", manifest_of(), {**bright_files(), **golden_files()})
+    bundle = read_bundle(tmp_path / "a.bundle")
+    cache = EngineCache(tmp_path / "engines")
+    late = EngineBuilder(cache, key_of, 4, target=AHEAD_OF_TIME, timeout_s=0.01)
+    opener = GraphOpener(BackendChoice("auto", 1, tmp_path / "engines", 4))
+    loader = Loader(
+        lambda _: bundle,
+        lambda found: load_safest(found, opener).model,
+        lambda _: None,
+        lambda: True,
+        engines=late,
+    )
+    done: Queue[tuple[Ready | None, str]] = Queue()
+    loader.start()
+    try:
+        loader.prepare(
+            "main", bundle.sha256, 0, lambda: None, lambda *a: done.put(a), lambda _: None
+        )
+        ready, why = done.get(timeout=60)
+    finally:
+        loader.stop()
+    assert ready is not None, why
+    assert ready.model.shortfall.startswith("not built: fp32 inspector: Building the inspector's")
+    assert "took longer than 0 s" in ready.model.shortfall

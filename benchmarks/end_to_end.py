@@ -28,7 +28,7 @@ from rich.table import Table
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle import read_bundle
 from edge_app.cameras.registry import open_camera
-from edge_app.crop import letterbox
+from edge_app.crop import Shrink, letterbox
 from edge_app.detector import checked_rows
 from edge_app.errors import EndOfStream
 from edge_app.line import ProductFinder
@@ -37,6 +37,9 @@ from edge_app.records import Anomaly, Detection, Frame, U8Array
 from edge_app.rotated_nms import rotated_nms
 
 INPUT_HW = (640, 640)
+SHRINK: Shrink = "pyramid"
+"""As every detector that edge-export trains."""
+
 CANDIDATES = 14
 """Boxes above the minimum confidence: the most that the demo's detector gave in a frame."""
 
@@ -69,7 +72,7 @@ class LargeDetector:
 
     def find(self, pixels_hwc: U8Array) -> list[Detection]:
         """Return the known boxes after all the work that the large network makes."""
-        image, _ = letterbox(pixels_hwc, INPUT_HW)
+        image, _ = letterbox(pixels_hwc, INPUT_HW, SHRINK)
         rows = checked_rows(self.runner.run({"image": image[None]})["boxes"])
         best = rows[:CANDIDATES]  # random weights leave none above any confidence
         rotated_nms(best[:, :5], best[:, 5], 0.0, 0.3)
@@ -175,7 +178,7 @@ def measure_share(model: LoadedModel, frames: list[Frame], graph: bytes) -> Shar
     for frame in frames:  # line and bare models take turns: what disturbs one disturbs the other
         watched.batches.clear()
         times["line"].append(_cpu_ms(lambda f=frame: line.inspect(f)))
-        image = letterbox(frame.pixels_hwc, INPUT_HW)[0][None]
+        image = letterbox(frame.pixels_hwc, INPUT_HW, SHRINK)[0][None]
         times["detector"].append(_cpu_ms(lambda i=image: finder.runner.run({"image": i})))
         crops = [np.stack(b) for b in watched.batches if b]
         batches += crops
@@ -233,7 +236,7 @@ def _counted(predictor: object, names: Sequence[str]) -> dict[str, float]:
 
 
 def _around_detector(pixels_hwc: U8Array) -> None:
-    letterbox(pixels_hwc, INPUT_HW)
+    letterbox(pixels_hwc, INPUT_HW, SHRINK)
     boxes = np.zeros((0, 5))
     rotated_nms(boxes, np.zeros(0), 0.25, 0.3)
 

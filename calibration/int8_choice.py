@@ -181,7 +181,13 @@ def _detector_trial(
     def find(model: bytes, frames: Sequence[U8Array]) -> list[list[Detection]]:
         runner = OnnxRunner(model, threads)
         finder = Detector(
-            runner, how.input_hw, how.min_confidence, how.max_iou, how.product_classes, has_axis
+            runner,
+            how.input_hw,
+            how.min_confidence,
+            how.max_iou,
+            how.product_classes,
+            has_axis,
+            how.shrink,
         )
         return [finder.find(frame) for frame in frames]
 
@@ -191,7 +197,7 @@ def _detector_trial(
         pairs = zip(reference[: len(frames)], find(model, frames), strict=True)
         return [_overlap_lost(*pair) for pair in pairs]
 
-    batches = tuple(letterbox(frame, how.input_hw)[0][None] for frame in seen.frames)
+    batches = tuple(letterbox(frame, how.input_hw, how.shrink)[0][None] for frame in seen.frames)
     return _Trial(
         "image",
         batches,

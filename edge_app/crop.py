@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -18,6 +19,15 @@ from edge_app.records import BoxCxcywhr, F64Array, PointXy, U8Array
 LETTERBOX_GREY = 114
 """Fill value round a letterboxed picture; Ultralytics trains with the same."""
 
+
+Shrink = Literal["area", "pyramid"]
+"""How a frame is made smaller for the detector: every target pixel the mean of what it covers, or
+halved as often as it can be, and the rest sampled bilinearly where that sees every pixel. A
+detector keeps the one it was trained with. From 1024 x 768 to 640 x 480 the pyramid takes 0.5 ms,
+the mean 3.2 ms."""
+
+BILINEAR_SHRINK = 1.65
+"""Up to here the least seen pixel still weighs 0.175 along each axis; at 2 some would weigh 0."""
 
 SHRINK_AS_IS = 1.3
 """A crop that shows the part this much smaller is sampled directly: bilinear still sees all."""
@@ -55,12 +65,15 @@ def letterbox_fit(
     return Letterbox(scale, float((tw - new_w) // 2), float((th - new_h) // 2)), (new_h, new_w)
 
 
-def letterbox(pixels_hwc: U8Array, target_hw: tuple[int, int]) -> tuple[U8Array, Letterbox]:
+def letterbox(
+    pixels_hwc: U8Array, target_hw: tuple[int, int], shrink: Shrink = "area"
+) -> tuple[U8Array, Letterbox]:
     """Fit a picture into `target_hw` without changing its aspect ratio, centred on grey 114.
 
     Args:
         pixels_hwc: uint8 (h, w, 3).
         target_hw: (height, width) wanted.
+        shrink: how a larger picture is made smaller; a smaller one is enlarged bilinearly.
 
     Returns:
         uint8 (target_h, target_w, 3) and the mapping.
@@ -71,11 +84,25 @@ def letterbox(pixels_hwc: U8Array, target_hw: tuple[int, int]) -> tuple[U8Array,
     _check_picture(pixels_hwc)
     fit, (new_h, new_w) = letterbox_fit((pixels_hwc.shape[0], pixels_hwc.shape[1]), target_hw)
     pad_y, pad_x = int(fit.pad_y), int(fit.pad_x)
-    shrink = cv2.INTER_AREA if fit.scale < 1 else cv2.INTER_LINEAR
+    how = cv2.INTER_AREA if fit.scale < 1 else cv2.INTER_LINEAR
+    if shrink == "pyramid":
+        pixels_hwc = _halved(pixels_hwc, (new_h, new_w))
+        h, w = pixels_hwc.shape[:2]
+        sees_all = h <= BILINEAR_SHRINK * new_h and w <= BILINEAR_SHRINK * new_w
+        how = cv2.INTER_LINEAR if sees_all else cv2.INTER_AREA
     out = np.full((*target_hw, 3), LETTERBOX_GREY, np.uint8)
-    resized = cv2.resize(pixels_hwc, (new_w, new_h), interpolation=shrink)
+    resized = cv2.resize(pixels_hwc, (new_w, new_h), interpolation=how)
     out[pad_y : pad_y + new_h, pad_x : pad_x + new_w] = resized
     return out, fit
+
+
+def _halved(pixels_hwc: U8Array, least_hw: tuple[int, int]) -> U8Array:
+    """Return the picture halved until another halving would make it smaller than `least_hw`."""
+    h, w = pixels_hwc.shape[:2]
+    while h >= 2 * least_hw[0] and w >= 2 * least_hw[1]:
+        h, w = h // 2, w // 2
+        pixels_hwc = np.asarray(cv2.resize(pixels_hwc, (w, h), interpolation=cv2.INTER_AREA))
+    return pixels_hwc
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +168,22 @@ def upright_crop(pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, spec: CropSpec) -
     crop_h, crop_w = spec.crop_hw
     finer = _finer(box_cxcywhr, spec)
     fine_spec = replace(spec, crop_hw=(crop_h * finer, crop_w * finer))
+    warped = sampled_crop(pixels_hwc, box_cxcywhr, fine_spec)
+    if finer == 1:
+        return warped
+    return np.asarray(cv2.resize(warped, (crop_w, crop_h), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def sampled_crop(pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, spec: CropSpec) -> U8Array:
+    """Cut as `upright_crop` does, one bilinear sample a crop pixel: a large shrink skips pixels."""
+    crop_h, crop_w = spec.crop_hw
     warped = cv2.warpAffine(
         pixels_hwc,
-        crop_to_frame(box_cxcywhr, fine_spec),
-        (crop_w * finer, crop_h * finer),
+        crop_to_frame(box_cxcywhr, spec),
+        (crop_w, crop_h),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    if finer > 1:
-        warped = cv2.resize(warped, (crop_w, crop_h), interpolation=cv2.INTER_AREA)
     return np.asarray(warped, dtype=np.uint8)
 
 

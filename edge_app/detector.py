@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge_app.backends.protocol import AnyArray, GraphRunner, check_contract
-from edge_app.crop import Letterbox, letterbox
+from edge_app.crop import Letterbox, Shrink, letterbox
 from edge_app.errors import ModelError
 from edge_app.obb import as_box, long_side_first, wrap_half_turn
 from edge_app.records import BoxCxcywhr, Detection, F64Array, U8Array
@@ -34,6 +34,7 @@ class Detector:
             angle is the long axis and never jumps by a quarter turn. Without an axis (round and
             square parts) the graph's own rectangle is kept: swapping its sides by which is longer
             by a hair would make such jumps.
+        shrink: how frames are made smaller, as when the graph was trained.
 
     Raises:
         ModelError: the runner is not a detector for this input.
@@ -47,6 +48,7 @@ class Detector:
         max_iou: float,
         product_class_names: Sequence[str],
         has_axis: bool = True,
+        shrink: Shrink = "area",
     ) -> None:
         _check_graph(runner, input_hw)
         self._runner = runner
@@ -55,6 +57,7 @@ class Detector:
         self._max_iou = max_iou
         self._class_count = len(product_class_names)
         self._has_axis = has_axis
+        self._shrink: Shrink = shrink
 
     def find(self, pixels_hwc: U8Array) -> list[Detection]:
         """Return the products in a frame, most confident first.
@@ -69,7 +72,7 @@ class Detector:
             ShapeError: the frame is empty or not uint8 (h, w, 3).
             ModelError: the graph failed or its output breaks the contract (NaN included).
         """
-        image, mapping = letterbox(pixels_hwc, self._input_hw)
+        image, mapping = letterbox(pixels_hwc, self._input_hw, self._shrink)
         outputs = self._runner.run({"image": image[None]})
         rows = checked_rows(outputs["boxes"])
         keep = rotated_nms(rows[:, :5], rows[:, 5], self._min_confidence, self._max_iou)

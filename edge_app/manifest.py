@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from edge_app.crop import CropSpec
+from edge_app.crop import CropSpec, Shrink
 from edge_app.kinds import UNKNOWN, RegionSpec
 
 FORMAT: Literal["cropliq-bundle/1"] = "cropliq-bundle/1"
@@ -39,12 +39,14 @@ class DetectorSpec(_Strict):
         min_confidence: products below it are not products, 0..1.
         max_iou: rotated NMS drops a box overlapping a better one by more.
         product_classes: names by class index.
+        shrink: how frames were made smaller when it was trained, `area` or `pyramid`.
     """
 
     input_hw: Hw
     min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.5
     max_iou: Annotated[float, Field(ge=0, le=1)] = 0.3
     product_classes: tuple[str, ...] = ("product",)
+    shrink: Shrink = "area"
 
 
 KindName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}$")]

@@ -107,6 +107,7 @@ def _load_finder(bundle: Bundle, variant: Variant, open_graph: OpenGraph) -> Pro
         how.max_iou,
         how.product_classes,
         has_axis=bundle.manifest.orientation.kind == "two_way",
+        shrink=how.shrink,
     )
 
 

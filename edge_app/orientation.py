@@ -8,13 +8,14 @@ average over all turns (the linear discriminant between turns with equal covaria
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
 import numpy as np
 
-from edge_app.crop import CropSpec, upright_crop
+from edge_app.crop import CropSpec, sampled_crop, upright_crop
 from edge_app.errors import BundleError
 from edge_app.obb import wrap_turn
 from edge_app.records import BoxCxcywhr, F32Array, F64Array, U8Array
@@ -25,6 +26,10 @@ TURNS: dict[str, int] = {"fixed": 1, "two_way": 2, "four_way": 4, "free": 1}
 
 CUE_LONG_SIDE_PX = 64
 """The cue's resolution: enough for a hole or a taper, coarse enough to ignore small defects."""
+
+GLANCE_FINER = 3
+"""Samples along each axis of a cue pixel at a glance. Of 1,915 detected boxes (simulated tapered
+and square parts, real screws; cut-off ones included) 2 were told otherwise than at a full look."""
 
 
 def cue_spec(spec: CropSpec) -> CropSpec:
@@ -55,13 +60,16 @@ def candidate_views(
     Returns:
         (turns, h, w) float32, each with mean 0 and norm 1 (0 where the crop is flat).
     """
-    return _views_and_crops(pixels_hwc, box_cxcywhr, kind, spec)[0]
+    return _views_and_crops(pixels_hwc, box_cxcywhr, kind, spec, upright_crop)[0]
+
+
+Cut = Callable[[U8Array, BoxCxcywhr, CropSpec], U8Array]
 
 
 def _views_and_crops(
-    pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, kind: str, spec: CropSpec
+    pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, kind: str, spec: CropSpec, cut: Cut
 ) -> tuple[F32Array, list[U8Array]]:
-    """Return `candidate_views` and the full-size crops they were made from, of the first turns."""
+    """Return `candidate_views` and the crops they were made from, of the first turns."""
     small = cue_spec(spec)
     turns = TURNS[kind]
     views: list[F32Array] = []
@@ -71,7 +79,7 @@ def _views_and_crops(
             views.append(views[turn - turns // 2][::-1, ::-1])
             continue
         # The shrink is large: average over pixels first, so that grain does not alias.
-        crops.append(upright_crop(pixels_hwc, turned(box_cxcywhr, kind, turn), spec))
+        crops.append(cut(pixels_hwc, turned(box_cxcywhr, kind, turn), spec))
         grey = cv2.cvtColor(crops[-1], cv2.COLOR_BGR2GRAY)
         shrunk = cv2.resize(grey, small.crop_hw[::-1], interpolation=cv2.INTER_AREA)
         views.append(_normalised(shrunk.astype(np.float32)))
@@ -102,11 +110,21 @@ class DirectionCue:
         """Return the box with its angle in the product's own direction."""
         return self.looked_at(pixels_hwc, box_cxcywhr)[0]
 
+    def glanced_at(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> BoxCxcywhr:
+        """Return what `directed` returns but for rare doubtful views, in a third of the time.
+
+        Only every few pixels are sampled: for a first look that a second one confirms.
+        """
+        h, w = cue_spec(self.spec).crop_hw
+        coarse = replace(self.spec, crop_hw=(h * GLANCE_FINER, w * GLANCE_FINER))
+        views, _ = _views_and_crops(pixels_hwc, box_cxcywhr, self.kind, coarse, sampled_crop)
+        return turned(box_cxcywhr, self.kind, int(np.argmax(self._correlations(views))))
+
     def looked_at(
         self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr
     ) -> tuple[BoxCxcywhr, U8Array | None]:
         """Return the directed box and, where looking has cut it already, its full-size crop."""
-        views, crops = _views_and_crops(pixels_hwc, box_cxcywhr, self.kind, self.spec)
+        views, crops = _views_and_crops(pixels_hwc, box_cxcywhr, self.kind, self.spec, upright_crop)
         turn = int(np.argmax(self._correlations(views)))
         crop = crops[turn] if turn < len(crops) else None
         return turned(box_cxcywhr, self.kind, turn), crop

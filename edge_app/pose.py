@@ -58,19 +58,19 @@ class PoseFinder:
     def _looked_at(self, pixels_hwc: U8Array, box: BoxCxcywhr) -> tuple[BoxCxcywhr, U8Array | None]:
         return (box, None) if self.cue is None else self.cue.looked_at(pixels_hwc, box)
 
-    def _directed(self, pixels_hwc: U8Array, box: BoxCxcywhr) -> BoxCxcywhr:
-        return self._looked_at(pixels_hwc, box)[0]
+    def _glanced_at(self, pixels_hwc: U8Array, box: BoxCxcywhr) -> BoxCxcywhr:
+        return box if self.cue is None else self.cue.glanced_at(pixels_hwc, box)
 
     def _registered(
         self, pixels_hwc: U8Array, box: BoxCxcywhr, aligner: Aligner
     ) -> BoxCxcywhr | None:
         """Return the registered box, from other angles if not from its own; None if from none."""
-        found = aligner.registered(pixels_hwc, self._directed(pixels_hwc, box))
+        found = aligner.registered(pixels_hwc, self._glanced_at(pixels_hwc, box))
         if found is not None or aligner.keeps_angle:
             return found
         x, y, w, h, angle = box
         for turn in START_TURNS_RAD:
-            start = self._directed(pixels_hwc, (x, y, w, h, wrap_turn(angle + turn)))
+            start = self._glanced_at(pixels_hwc, (x, y, w, h, wrap_turn(angle + turn)))
             found = aligner.registered(pixels_hwc, start, START_SHIFTS[:1])
             if found is not None:
                 return found

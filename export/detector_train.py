@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from edge_app.crop import letterbox
+from edge_app.crop import Shrink, letterbox
 from edge_app.errors import DataError
 from edge_app.records import F64Array
 from export.detector_augment import Scene, augmented
@@ -43,8 +43,12 @@ GAINS = {"box": 7.5, "cls": 0.5, "dfl": 1.5, "angle": 4.0}
 """Ultralytics' weights of the four losses, the angle's times 4: on the simulated square part the
 worst twentieth of the angles was off by 16° with 1 and by 5° with 4."""
 
-RECIPE = 2
-"""Counts changes of loss, schedule and augmentation: a checkpoint of another recipe is no use."""
+RECIPE = 3
+"""Counts changes of loss, schedule, augmentation and letterbox: a checkpoint of another recipe is
+no use."""
+
+TRAINED_SHRINK: Shrink = "pyramid"
+"""How pictures are made smaller here, and by the device for a detector trained here."""
 
 WANTED_STEPS = 320
 CPU_THREADS = 2
@@ -133,7 +137,7 @@ def train_detector(
 
 def scene_of(picture: LabelledPicture, input_hw: tuple[int, int]) -> Scene:
     """Return a picture letterboxed as the device does it, its boxes counted from the edge."""
-    pixels, mapping = letterbox(picture.pixels(), input_hw)
+    pixels, mapping = letterbox(picture.pixels(), input_hw, TRAINED_SHRINK)
     boxes = picture.boxes_cxcywhr.copy().reshape(-1, 5)
     boxes[:, :2] = (boxes[:, :2] + 0.5) * mapping.scale + (mapping.pad_x, mapping.pad_y)
     boxes[:, 2:4] *= mapping.scale

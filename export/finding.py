@@ -27,7 +27,7 @@ from export.crops import FoundPart, PartsFound, find_parts
 from export.dataset import MIN_PICTURES, GoodPictures, Picture
 from export.detector_confidence import LEAST_SEEN, choose_min_confidence
 from export.detector_export import export_detector
-from export.detector_train import RECIPE, TrainProgress, train_detector
+from export.detector_train import RECIPE, TRAINED_SHRINK, TrainProgress, train_detector
 from export.label_files import from_json, given_labels, has_labels, to_json, write_label_files
 from export.label_rules import CUT_AT_BORDER
 from export.orientation import ELONGATED_ASPECT
@@ -210,7 +210,9 @@ def detector_step(
             resume=True,
         )
         export_detector(weights, folder / "detector.onnx")
-        everything = DetectorSpec(input_hw=input_hw, min_confidence=LEAST_SEEN)
+        everything = DetectorSpec(
+            input_hw=input_hw, min_confidence=LEAST_SEEN, shrink=TRAINED_SHRINK
+        )
         finder = _detector(folder / "detector.onnx", everything, labels.has_axis)
         return {
             "min_confidence": choose_min_confidence(
@@ -220,7 +222,9 @@ def detector_step(
 
     settings = {"seed": seed, "input_hw": list(input_hw), "recipe": RECIPE}
     folder, result = space.step("detector", settings, work)
-    spec = DetectorSpec(input_hw=input_hw, min_confidence=result["min_confidence"])
+    spec = DetectorSpec(
+        input_hw=input_hw, min_confidence=result["min_confidence"], shrink=TRAINED_SHRINK
+    )
     return folder / "detector.onnx", spec
 
 
@@ -230,7 +234,7 @@ def _spec_of(file: Path) -> DetectorSpec:
     shape = OnnxRunner(file).describe().inputs[0].shape
     if len(shape) != 4 or shape[1] is None or shape[2] is None:
         raise DataError(f"--detector {file} does not take one letterboxed picture, but {shape}.")
-    return DetectorSpec(input_hw=(shape[1], shape[2]))
+    return DetectorSpec(input_hw=(shape[1], shape[2]), shrink=TRAINED_SHRINK)
 
 
 def _input_hw(pictures: Sequence[Picture]) -> tuple[int, int]:
@@ -298,6 +302,7 @@ def _detector(file: Path, spec: DetectorSpec, has_axis: bool) -> Detector:
         spec.max_iou,
         spec.product_classes,
         has_axis,
+        spec.shrink,
     )
 
 

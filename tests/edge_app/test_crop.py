@@ -11,6 +11,7 @@ import pytest
 from edge_app.crop import (
     LETTERBOX_GREY,
     CropSpec,
+    Shrink,
     crop_box,
     crop_corners,
     crop_to_frame,
@@ -38,11 +39,14 @@ def centroid(pixels: U8Array) -> tuple[float, float]:
     return float((x * weight).sum() / weight.sum()), float((y * weight).sum() / weight.sum())
 
 
-@pytest.mark.parametrize("frame_hw", [(96, 128), (97, 131), (301, 87), (60, 400)], ids=str)
-def test_letterbox_and_back_finds_the_same_point(frame_hw: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    "frame_hw", [(96, 128), (97, 131), (301, 87), (60, 400), (257, 343)], ids=str
+)
+@pytest.mark.parametrize("shrink", ["area", "pyramid"])
+def test_letterbox_and_back_finds_the_same_point(frame_hw: tuple[int, int], shrink: Shrink) -> None:
     """A dot seen in the letterbox maps back to where it is in the frame, to a third of a pixel."""
     at = (frame_hw[1] * 0.7, frame_hw[0] * 0.3)
-    image, mapping = letterbox(with_dot(frame_hw, at, 4.0), (128, 160))
+    image, mapping = letterbox(with_dot(frame_hw, at, 4.0), (128, 160), shrink)
     x, y = centroid(image)  # pixel centres whole; the detector counts from the edge
     back = mapping.box_to_frame((x + 0.5, y + 0.5, 1.0, 1.0, 0.0))
     assert back[:2] == pytest.approx(at, abs=0.34)
@@ -56,10 +60,38 @@ def test_letterbox_box_keeps_its_angle_and_scales_its_sides() -> None:
     assert box == pytest.approx((199.5, 99.5, 60.0, 20.0, 0.3))
 
 
+@pytest.mark.parametrize("shrink", ["area", "pyramid"])
+@pytest.mark.parametrize(
+    "frame_hw", [(63, 95), (65, 97), (96, 128), (127, 191), (301, 87)], ids=str
+)
+def test_letterbox_sees_every_pixel(frame_hw: tuple[int, int], shrink: Shrink) -> None:
+    """Whatever the shrink, a bright pixel anywhere in the frame leaves its trace in the input."""
+    rng = np.random.default_rng(frame_hw[0])
+    for _ in range(200):
+        frame = np.zeros((*frame_hw, 3), np.uint8)
+        frame[rng.integers(frame_hw[0]), rng.integers(frame_hw[1])] = LETTERBOX_GREY - 1
+        image, _ = letterbox(frame, (64, 96), shrink)
+        assert ((image > 0) & (image != LETTERBOX_GREY)).any()
+
+
+@pytest.mark.parametrize("frame_hw", [(640, 480), (768, 1024), (769, 1025), (2048, 2448)], ids=str)
+def test_pyramid_looks_like_the_mean(frame_hw: tuple[int, int]) -> None:
+    """On a scene with edges and grain the two ways to shrink differ by less than a grey level."""
+    rng = np.random.default_rng(frame_hw[0])
+    coarse = rng.integers(0, 255, (frame_hw[0] // 64, frame_hw[1] // 64, 3), np.uint8)
+    scene = cv2.resize(coarse, frame_hw[::-1], interpolation=cv2.INTER_LINEAR)
+    frame = np.asarray(np.clip(scene + rng.normal(0, 3, (*frame_hw, 3)), 0, 255), np.uint8)
+    exact, fit = letterbox(frame, (256, 320), "area")
+    fast, same_fit = letterbox(frame, (256, 320), "pyramid")
+    assert fit == same_fit
+    assert np.abs(exact.astype(int) - fast).mean() < 1.0
+
+
+@pytest.mark.parametrize("shrink", ["area", "pyramid"])
 @pytest.mark.parametrize("hw", [(1, 1), (1, 1000), (1000, 1), (3, 7)], ids=str)
-def test_letterbox_takes_pictures_of_any_size(hw: tuple[int, int]) -> None:
+def test_letterbox_takes_pictures_of_any_size(hw: tuple[int, int], shrink: Shrink) -> None:
     """Even one pixel fills its share of the input, on grey."""
-    image, _ = letterbox(np.full((*hw, 3), 255, np.uint8), (64, 96))
+    image, _ = letterbox(np.full((*hw, 3), 255, np.uint8), (64, 96), shrink)
     assert image.shape == (64, 96, 3)
     assert (image == 255).any()
     assert set(np.unique(image)) <= {LETTERBOX_GREY, 255}

@@ -66,6 +66,14 @@ def test_cut_needs_neither_cue_nor_aligner(
         assert pose == box
 
 
+def test_a_glance_tells_the_direction(model: LoadedModel, views: list[View]) -> None:
+    """Every few pixels are enough to tell a detected part's two ends apart, as all of them do."""
+    cue = model.pose.cue
+    assert cue is not None
+    for pixels, box in views:
+        assert cue.glanced_at(pixels, box) == cue.directed(pixels, box)
+
+
 def test_a_crop_of_another_spec_is_cut_anew(model: LoadedModel, views: list[View]) -> None:
     """The cue's own crop is not taken where other margins are asked for."""
     wider = CropSpec(model.spec.crop_hw, model.spec.margin + 0.2)

@@ -1,8 +1,7 @@
 """Many products' bundles with one command: each built by a process of its own, several at once.
 
 A build that fails or crashes takes no other along; run again, every product goes on where it was.
-The builds run in processes of this machine, or as tasks of a Ray cluster (extra `ray`), whose
-machines must see the same folders and have this project installed.
+The builds run in processes of this machine, or as tasks of a Ray cluster (`ray_engine.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
@@ -134,10 +132,13 @@ def build_many(
     """Carry out all orders, `jobs` at once; write products.json; return outcomes by product name.
 
     Raises:
-        DataError: Ray is asked for and not installed.
+        DataError: Ray is asked for and not installed, or its cluster cannot be used.
     """
     out.mkdir(parents=True, exist_ok=True)
-    run = _by_ray if engine == "ray" else _by_processes
+    if engine == "ray":
+        from export.ray_engine import by_ray as run
+    else:
+        run = _by_processes
     outcomes: list[Outcome] = []
     for outcome in run(orders, jobs):
         outcomes.append(outcome)
@@ -154,25 +155,3 @@ def _by_processes(orders: Sequence[Order], jobs: int) -> Iterator[Outcome]:
     with ThreadPoolExecutor(jobs) as pool:
         for future in as_completed([pool.submit(carry_out, order) for order in orders]):
             yield future.result()
-
-
-def _by_ray(orders: Sequence[Order], jobs: int) -> Iterator[Outcome]:
-    """Yield outcomes as they come from the cluster of RAY_ADDRESS, or from one started here."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # reports to nobody
-    try:
-        ray = import_module("ray")
-    except ImportError as error:
-        raise DataError(
-            "--engine ray needs Ray: pip install 'cropliq-edge[ray]', or take --engine processes."
-        ) from error
-    existing = os.environ.get("RAY_ADDRESS")
-    own = {} if existing else {"num_cpus": jobs, "include_dashboard": False}
-    ray.init(log_to_driver=False, **own)
-    try:
-        task = ray.remote(num_cpus=1)(carry_out)
-        waiting = [task.remote(order) for order in orders]
-        while waiting:
-            ready, waiting = ray.wait(waiting)
-            yield from ray.get(ready)
-    finally:
-        ray.shutdown()

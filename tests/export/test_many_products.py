@@ -16,9 +16,12 @@ from tile_pictures import tile, write_tiles
 from edge_app.bundle import read_bundle
 from edge_app.errors import DataError
 from export.cli import main
-from export.many_products import orders_for, product_folders
+from export.many_products import Order, orders_for, product_folders
+from export.ray_engine import needs
 
 pytestmark = pytest.mark.train
+
+WITH_RAY = pytest.mark.skipif(find_spec("ray") is None, reason="the extra `ray` is not installed")
 
 OPTIONS = ("--detector", "none", "--method", "padim-slim", "--false-alarm-rate", "0.05")
 
@@ -60,15 +63,63 @@ def test_one_failure_stops_nobody(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("ray") is None, reason="the extra `ray` is not installed")
+@WITH_RAY
 def test_a_local_ray_cluster_builds_the_same(plant: Path, tmp_path: Path) -> None:
     """The same command with tasks of a Ray cluster started for it."""
-    command = [sys.executable, "-m", "export.cli", "build-many", str(plant)]
-    options = ["--out", str(tmp_path / "out"), "--jobs", "2", "--engine", "ray", *OPTIONS]
-    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
-    done = subprocess.run([*command, *options], capture_output=True, text=True, env=environment)
+    command = ["-m", "export.cli", "build-many", str(plant), "--out", str(tmp_path / "out")]
+    done = run_python(*command, "--jobs", "2", "--engine", "ray", *OPTIONS)
     assert done.returncode == 1, done.stderr
     check(tmp_path / "out")
+
+
+@pytest.mark.slow
+@WITH_RAY
+def test_a_task_that_dies_stops_nobody(tmp_path: Path) -> None:
+    """A machine that does not see the folders fails its own build; the other's outcome comes."""
+    good = Order("good", ("build-many", "--help"), str(tmp_path / "good.log"), 1)
+    lost = Order("lost", (), str(tmp_path / "not there" / "lost.log"), 1)
+    program = (
+        "import sys\n"
+        "from export.many_products import Order\n"
+        "from export.ray_engine import by_ray\n"
+        f"for outcome in by_ray([{good!r}, {lost!r}], 1):\n"
+        "    print(outcome.product, outcome.is_built, outcome.told)\n"
+    )
+    done = run_python("-c", program)
+    told = sorted(done.stdout.splitlines())
+    assert told[0].startswith("good True"), done.stderr
+    assert told[1].startswith("lost False its Ray task ended: FileNotFoundError")
+
+
+@pytest.mark.slow
+@WITH_RAY
+def test_a_cluster_that_cannot_be_reached_is_told(plant: Path, tmp_path: Path) -> None:
+    """Exit code 2, the address, and what to check."""
+    command = ["-m", "export.cli", "build-many", str(plant), "--out", str(tmp_path / "out")]
+    done = run_python(*command, "--engine", "ray", RAY_ADDRESS="127.0.0.1:9")
+    assert done.returncode == 2, done.stderr
+    assert "The Ray cluster at 127.0.0.1:9 (RAY_ADDRESS) cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def run_python(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run Python without the RAY_ADDRESS of this machine."""
+    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env={**environment, **more})
+
+
+ON_A_GPU = ("build", "--device", "cuda:0", "--processes", "2")
+
+
+def test_a_task_asks_for_what_its_build_uses() -> None:
+    """Its threads, at most what the largest machine has, and a GPU for each process."""
+    machines = [{"CPU": 4.0}, {"CPU": 8.0, "GPU": 2.0}]
+    on_cpu, on_gpu = Order("a", ("build",), "a.log", 16), Order("b", ON_A_GPU, "b.log", 2)
+    assert needs(on_cpu, machines) == {"num_cpus": 8, "num_gpus": 0}
+    assert needs(on_gpu, machines) == {"num_cpus": 2, "num_gpus": 2}
+    with pytest.raises(DataError, match="b needs 2 GPUs on one machine"):
+        needs(on_gpu, machines[:1])
 
 
 def test_without_ray_the_message_says_what_to_install(

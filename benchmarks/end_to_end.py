@@ -1,6 +1,6 @@
 """What the line costs beside its models' bare `session.run`, on the same frames and one thread:
 
-    python -m benchmarks.end_to_end [--frames 40] [--endless 20000]
+    python -m benchmarks.end_to_end [--frames 40]
 
 CPU time, not wall time: other work on the machine does not count. The detector is a YOLO11n-OBB at
 640 × 640 with random weights (the time does not depend on them); the boxes are the demo bundle's
@@ -95,7 +95,6 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=40)
-    parser.add_argument("--endless", type=int, default=0, help="frames of the memory run")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     model = load_model(read_bundle(BUNDLE), 1)
@@ -108,8 +107,6 @@ def main() -> None:
     rows += _peer_rows(network, frames)
     rows += _nms_rows()
     rows += _cold_start_rows(frames[0])
-    if args.endless:
-        rows += _memory_rows(model, frames, args.endless)
     for row in rows:
         table.add_row(*row)
     Console(width=100).print(table)
@@ -269,24 +266,6 @@ def _cold_start_rows(frame: Frame) -> list[tuple[str, str]]:
         ("cold start to the first verdict", f"{seconds:.2f} s"),
         ("resident memory after it", f"{peak_mb:.0f} MB"),
     ]
-
-
-def _resident_mb() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
-
-
-def _memory_rows(model: LoadedModel, frames: list[Frame], count: int) -> list[tuple[str, str]]:
-    info = open_camera("sim:tapered?mode=file", "bench").describe()
-    tracker = make_tracker(info, "bench", False)
-    line = make_line(model, "bench", tracker, lambda: "alarm", lambda *_: None)
-    marks = []
-    for index in range(count):
-        line.inspect(replace(frames[index % len(frames)], frame_id=index, source_number=index))
-        if index in (count // 10, count - 1):
-            marks.append(_resident_mb())
-    return [(f"resident memory at a tenth and the end of {count} frames",
-             f"{marks[0]:.0f} → {marks[1]:.0f} MB")]  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -94,9 +94,17 @@ def check_defects(options: BuildOptions) -> None:
 
 
 def finish(
-    options: BuildOptions, labelled: Labelled, found: Found, trained: Trained, show: Show
+    options: BuildOptions,
+    labelled: Labelled,
+    found: Found,
+    trained: Trained,
+    show: Show,
+    names_kinds: bool = True,
 ) -> BuildResult:
     """Set the thresholds, choose the golden pictures and write the bundle.
+
+    Args:
+        names_kinds: known defects also teach the bundle to name them.
 
     Raises:
         DataError: defects score no higher than good parts, or hardly any picture keeps its
@@ -109,7 +117,8 @@ def finish(
     inspector = Inspector(OnnxRunner(trained.graph), cut.cutting.spec.crop_hw)
     calibration = _calibrate(inspector, cut, real, options, show)
     model = _loaded(cut.cutting, inspector, calibration, options)
-    kinds, told = kinds_step(labelled.space, known, model, options.seed)
+    taught = known if names_kinds else DefectPictures()
+    kinds, told = kinds_step(labelled.space, taught, model, options.seed)
     about = {**trained.about, "known_kinds": kinds.told} if kinds else trained.about
     golden = make_golden_set(
         model,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from edge_app.errors import EdgeError
 from export.compare_cli import add_compare
 from export.many_products_cli import add_build_many
+from export.method_names import NAMES
 
 if TYPE_CHECKING:
     from export.build import BuildOptions
@@ -76,7 +77,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--method",
         default="cropliq",
         metavar="NAME",
-        help="cropliq, patchcore, padim, cutpaste, simplenet, draem, ...; auto compares a few",
+        help=f"cropliq unless told; {', '.join(NAMES)}; auto compares a few of them",
     )
     parser.add_argument(
         "--auto-budget",

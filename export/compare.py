@@ -13,14 +13,24 @@ from pathlib import Path
 
 from edge_app.errors import DataError, EdgeError
 from edge_app.records import JsonObject
-from export.build import BuildOptions, Show, cut_parts, label_pictures, train_detector
+from export.build import (
+    BuildOptions,
+    Show,
+    check_defects,
+    cut_parts,
+    label_pictures,
+    train_detector,
+)
 from export.compare_advice import Advice, advise
 from export.compare_method import Shared, contender_of, measure_method, unseen_pictures
 from export.compare_report import write_comparison
+from export.compare_table import write_table
+from export.defect_pictures import scan_defects
 from export.evaluation_data import GOOD
-from export.methods.registry import NAMES
+from export.method_names import NAMES
+from export.methods.registry import unknown_method
 from export.pace import Now, told_s
-from export.steps import AUTO, CROPLIQ, check_method
+from export.steps import AUTO, CROPLIQ
 
 ALL = "all"
 KNOWN: tuple[str, ...] = (CROPLIQ, *NAMES)
@@ -72,7 +82,8 @@ def method_names(text: str) -> tuple[str, ...]:
     for name in names:
         if name == AUTO:
             raise DataError(f"{AUTO!r} is no method: name some of {', '.join(KNOWN)}, or {ALL!r}.")
-        check_method(name)
+        if name not in KNOWN:
+            raise unknown_method(name, KNOWN)
     return names
 
 
@@ -102,7 +113,7 @@ class Budget:
 
 
 def compare(options: CompareOptions, show: Show, now: Now = time.monotonic) -> Comparison:
-    """Train and measure every method within the budget; write report.html and compare.json.
+    """Train and measure every method; write report.html, compare.json and table.md.
 
     A method that fails stands in the report with its reason; the next run tries it again and takes
     what is done as it is.
@@ -111,6 +122,7 @@ def compare(options: CompareOptions, show: Show, now: Now = time.monotonic) -> C
         DataError: the pictures are not enough, or there is nothing to test on.
     """
     budget = Budget(options.budget_s, now)
+    check_defects(options.build)
     build = replace(options.build, out=options.out / "shared")
     labelled = label_pictures(build, show)
     pictures = unseen_pictures(build, labelled)
@@ -166,6 +178,7 @@ def _write(
         "seed": shared.options.seed,
         "budget_s": options.budget_s,
         "latency_ms": options.latency_ms,
+        "known_defects": len(scan_defects(shared.options.known_defects).pictures),
         "pictures": {
             "good": sum(p.kind == GOOD for p in shared.pictures),
             "bad": sum(p.kind != GOOD for p in shared.pictures),
@@ -178,4 +191,5 @@ def _write(
         "methods": [{k: v for k, v in row.items() if k != "rows"} for row in rows],
     }
     (options.out / "compare.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_table(record, options.out)
     return advice, page

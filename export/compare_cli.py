@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_app.errors import DataError
+from export.method_names import NAMES
 
 if TYPE_CHECKING:
     from export.compare import Comparison
@@ -23,10 +24,19 @@ def add_compare(commands: Any) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="report and all kept"
     )
-    parser.add_argument("--methods", default="all", help="all, or names with commas")
+    parser.add_argument(
+        "--methods", default="all", help=f"all, or names with commas: cropliq, {', '.join(NAMES)}"
+    )
     parser.add_argument("--budget", default="30m", help="for everything: 90s, 30m, 2h")
     parser.add_argument(
         "--latency-ms", type=float, help="most a picture may take, for the recommendation"
+    )
+    parser.add_argument(
+        "--known-defects",
+        type=Path,
+        metavar="DIR",
+        help="real defects for the methods that learn from them (bgad), in no test; "
+        "NAME_mask.png beside NAME.png marks the defect",
     )
     parser.add_argument("--product", help="product name; default: the data folder's name")
     parser.add_argument("--detector", default="auto", help="auto, none or a FILE")
@@ -66,6 +76,7 @@ def _compare(args: argparse.Namespace) -> int:
         steps=args.steps,
         processes=args.processes,
         false_alarm_rate=args.false_alarm_rate,
+        known_defects=args.known_defects,
     )
     names = method_names(args.methods)
     check_processes(build.processes, build.device)

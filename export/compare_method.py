@@ -14,10 +14,19 @@ from pathlib import Path
 import numpy as np
 
 from edge_app.records import F64Array, JsonObject
-from export.build import BuildOptions, CutParts, Found, Labelled, Trained, finish
+from export.build import (
+    BuildOptions,
+    CutParts,
+    Found,
+    Labelled,
+    Trained,
+    finish,
+    learnt_defects,
+)
 from export.compare_advice import Contender
 from export.compare_cost import cost_of
 from export.compare_sheets import pictures_shown, write_rows
+from export.defect_pictures import scan_defects
 from export.evaluate import evaluate
 from export.evaluation_data import GOOD, TestPicture, scan_test_pictures
 from export.methods.protocol import TrainSettings
@@ -54,12 +63,13 @@ class Shared:
 
 
 def unseen_pictures(options: BuildOptions, labelled: Labelled) -> tuple[TestPicture, ...]:
-    """Return the test pictures that neither train nor set a threshold.
+    """Return the test pictures that neither train, nor set a threshold, nor are known defects.
 
     Raises:
         DataError: fewer than one good and one defective picture remain.
     """
-    seen = {p.sha256 for p in labelled.good.pictures}
+    known = scan_defects(options.known_defects).pictures
+    seen = {p.sha256 for p in (*labelled.good.pictures, *known)}
     return scan_test_pictures(options.data, seen).kept
 
 
@@ -104,13 +114,14 @@ def measure_method(shared: Shared, name: str, seconds: float, show: Show) -> Jso
 def _train(shared: Shared, space: Workspace, name: str, seconds: float) -> tuple[Path, JsonObject]:
     options, cut = shared.options, shared.cut
     most = min(options.steps, CROPLIQ_STEPS) if name == CROPLIQ else options.steps
+    defects = learnt_defects(options, name, cut.cutting)
 
     def work(folder: Path, report: Report) -> JsonObject:
         def train(steps: int, show: Show) -> JsonObject:
             _keep_steps(folder, steps)  # a stopped training goes on with these
             settings = TrainSettings(options.seed, steps, options.device, folder)
             return train_method(
-                name, cut.crops, cut.mask, settings, show, processes=options.processes
+                name, cut.crops, cut.mask, settings, show, defects, options.processes
             )
 
         started = time.monotonic()
@@ -119,7 +130,10 @@ def _train(shared: Shared, space: Workspace, name: str, seconds: float) -> tuple
         taken_s = round(time.monotonic() - started, 1)
         return {"about": about, "steps": steps, "train_s": taken_s}
 
-    settings = {"method": name, "seed": options.seed, "steps": most, "budget_s": shared.budget_s}
+    settings: JsonObject = {"method": name, "seed": options.seed, "steps": most}
+    settings["budget_s"] = shared.budget_s
+    if defects is not None:
+        settings["defects"] = defects.sha256
     return space.step("inspector", settings, work)
 
 
@@ -148,10 +162,13 @@ def _bundle(
         own = replace(options, out=folder / file)
         trained = Trained(shared.cut, options.method, graph, about)
         told = _steps_told(show)
-        result = finish(own, shared.labelled, shared.found, trained, told)
+        result = finish(own, shared.labelled, shared.found, trained, told, names_kinds=False)
         return {"warnings": list(result.warnings)}
 
-    folder, built = space.step("bundle", {"budget": options.false_alarm_rate}, work)
+    settings: JsonObject = {"budget": options.false_alarm_rate}
+    if options.known_defects is not None:
+        settings["known"] = [p.sha256 for p in scan_defects(options.known_defects).pictures]
+    folder, built = space.step("bundle", settings, work)
     return folder / file, built
 
 

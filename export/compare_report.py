@@ -13,12 +13,15 @@ from export import charts
 from export.compare_advice import Advice
 from export.compare_chart import Point, speed_chart
 from export.compare_method import Shared, contender_of, picture_ms
+from export.defect_pictures import scan_defects
 from export.evaluation_data import GOOD
 
 HEADER = [
     "Method", "Image AUROC (95 %)", "AUPR", "F1 max", "Pixel AUROC", "PRO", "Caught",
     "False alarms", "Training s (steps)", "MB", "ms a crop (fastest)", "ms a picture", "Memory MB",
 ]  # fmt: skip
+
+"""Columns of the page's table and of table.md."""
 
 
 def write_comparison(
@@ -80,9 +83,11 @@ def table_row(row: JsonObject) -> list[str]:
 def _how(shared: Shared) -> str:
     good = sum(p.kind == GOOD for p in shared.pictures)
     h, w = shared.cut.cutting.spec.crop_hw
+    known = len(scan_defects(shared.options.known_defects).pictures)
+    taught = f"{known} real defects for the methods that learn from them, " if known else ""
     return (
         f"{len(shared.cut.crops)} good crops of {w} × {h} pixels for training, "
-        f"{len(shared.cut.held_crops)} held back for the thresholds, {good} good and "
+        f"{len(shared.cut.held_crops)} held back for the thresholds, {taught}{good} good and "
         f"{len(shared.pictures) - good} defective test pictures; seed {shared.options.seed}; "
         f"trained on {shared.options.device}, measured in ONNX Runtime on {os.cpu_count()} "
         "processors. Caught and false alarms are at each bundle's own threshold. Steps are those "

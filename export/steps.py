@@ -27,10 +27,11 @@ from export.crops import FoundPart, crop_spec_for, cut_crops
 from export.dataset import Picture
 from export.finding import Labels
 from export.inspector_graph import export_inspector
+from export.method_names import NAMES
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import DefectCrops, TrainingSet, TrainSettings
 from export.methods.reconstruction import write_reconstruction
-from export.methods.registry import TAKE_NO_STEPS, method_of
+from export.methods.registry import TAKE_NO_STEPS, method_of, unknown_method
 from export.orientation import learn_orientation
 from export.torchrun import train_in_processes
 from export.workspace import Report, Workspace
@@ -122,10 +123,11 @@ def check_method(name: str) -> None:
     """Refuse an unknown method before hours of work, not after.
 
     Raises:
-        DataError: there is no such method; names the nearest one.
+        DataError: there is no such method; names the nearest one and all.
     """
-    if name not in (AUTO, CROPLIQ):
-        method_of(name)
+    known = (CROPLIQ, *NAMES, AUTO)
+    if name not in known:
+        raise unknown_method(name, known)
 
 
 def inspector_step(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from functools import partial
 
 from edge_app.errors import DataError
+from export.method_names import NAMES
 from export.methods import autoencoder, cutpaste, draem, efficientad, padim
 from export.methods.autoencoder import AutoencoderMethod
 from export.methods.bgad import Bgad
@@ -37,9 +38,6 @@ _MAKERS: dict[str, Callable[[], Method]] = {
     "efficientad-slim": partial(EfficientAd, "efficientad-slim", efficientad.SLIM),
 }
 
-NAMES: tuple[str, ...] = tuple(_MAKERS)
-"""What `method_of` knows."""
-
 LEARN_FROM_DEFECTS = frozenset({"bgad"})
 """Methods that are given the real defects there are; the others learn from good parts alone."""
 
@@ -55,7 +53,12 @@ def method_of(name: str) -> Method:
         DataError: there is no such method; names the nearest one.
     """
     if name not in _MAKERS:
-        near = get_close_matches(name, NAMES, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise DataError(f"There is no method {name!r}: {hint}choose one of {', '.join(NAMES)}.")
+        raise unknown_method(name, NAMES)
     return _MAKERS[name]()
+
+
+def unknown_method(name: str, known: Sequence[str]) -> DataError:
+    """Return what to raise for a name that is not among the known ones: names all of them."""
+    near = get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return DataError(f"There is no method {name!r}: {hint}choose one of {', '.join(known)}.")

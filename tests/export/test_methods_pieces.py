@@ -12,19 +12,23 @@ import torch
 from method_parts import part, parts, product_mask
 
 from edge_app.errors import DataError, ModelError, ShapeError
+from export.cli import main
+from export.method_names import NAMES
 from export.methods import draem_anomalies
 from export.methods.loop import Lesson, constant, learn, one_cycle, two_drops
 from export.methods.losses import Ssim, focal_loss
 from export.methods.maps import GaussianSmoothing, product_weight
 from export.methods.onnx_file import nodes_in
 from export.methods.protocol import TrainingSet, TrainSettings, fingerprint
-from export.methods.registry import NAMES, method_of
+from export.methods.registry import _MAKERS, method_of
+from export.steps import check_method
 
 pytestmark = pytest.mark.train
 
 
 def test_every_name_gives_a_method_that_knows_its_paper() -> None:
-    """The registry's names are the methods' own, and each cites its source."""
+    """The registry's names are the commands' and the methods' own; each cites its source."""
+    assert tuple(_MAKERS) == NAMES
     for name in NAMES:
         method = method_of(name)
         assert method.name == name
@@ -37,6 +41,18 @@ def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
         method_of("pachcore")
     with pytest.raises(DataError, match=r"no method 'xyz': choose one of patchcore"):
         method_of("xyz")
+
+
+def test_the_commands_list_every_method(capsys: pytest.CaptureFixture[str]) -> None:
+    """In the help of `build` and `compare`, and where a name is refused."""
+    for command in ("build", "compare"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        told = "".join(capsys.readouterr().out.split())
+        assert all(name in told for name in NAMES)
+    with pytest.raises(DataError, match="did you mean 'cropliq'") as refused:
+        check_method("croplik")
+    assert all(name in str(refused.value) for name in ("cropliq", "auto", *NAMES))
 
 
 def test_training_set_refuses_what_no_method_can_use() -> None:

@@ -1,71 +1,86 @@
-"""Flips of a bundle's further precisions over the simulated line:
+"""What a bundle's further precisions do to verdicts, over many parts of the simulated line:
 
-    python -m benchmarks.precision BUNDLE [--seconds 600] [--seed 44]
+    python -m benchmarks.precision BUNDLE --work DIR [--parts 5000] [--scenes 500] [--seed 44]
 
-Thresholds are those of the bundle. Stops after the time given and counts what it has.
+Blocks of scores are kept in DIR: a stopped run goes on. Thresholds are those of the bundle.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
-from calibration.parity import figures, flips, paired_scores
+import numpy as np
+
+from benchmarks.precision_parts import Judged, judged_parts
+from calibration.parity import PartPairs, flips
 from calibration.variant import flip_table
-from edge_app.bundle import read_bundle
-from edge_app.cameras.protocol import Camera, CameraInfo
-from edge_app.cameras.registry import open_camera
-from edge_app.errors import EndOfStream
-from edge_app.model import load_model
-from edge_app.records import Frame
-
-
-class Timed:
-    """A camera that ends after so many seconds."""
-
-    def __init__(self, camera: Camera, seconds: float) -> None:
-        self._camera, self._end_s = camera, time.monotonic() + seconds
-
-    def open(self) -> None:
-        self._camera.open()
-
-    def read(self, timeout_s: float) -> Frame:
-        if time.monotonic() > self._end_s:
-            raise EndOfStream("the time is up")
-        return self._camera.read(timeout_s)
-
-    def close(self) -> None:
-        self._camera.close()
-
-    def describe(self) -> CameraInfo:
-        return self._camera.describe()
+from edge_app.bundle import Bundle, read_bundle
+from edge_app.records import F64Array
+from edge_app.simulator.config import as_product
+from export.evaluation_metrics import auroc, rate_interval
 
 
 def main() -> None:
     """Judge the same parts in every precision and print what flips."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--work", type=Path, required=True, help="folder of scored blocks")
+    parser.add_argument("--product", default="tapered")
     parser.add_argument("--seed", type=int, default=44)
-    parser.add_argument("--parts", type=int, default=5000)
+    parser.add_argument("--parts", type=int, default=5000, help="scored on the same crops")
+    parser.add_argument("--scenes", type=int, default=500, help="of these, also the whole way")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     bundle = read_bundle(args.bundle)
-    source = f"sim:tapered?seed={args.seed}&parts={args.parts}&mode=file&defect_rate=0.1"
-    others = [v.precision for v in bundle.manifest.variants if v.precision != "fp32"]
-    reference = load_model(bundle, args.threads, "fp32")
-    models = [load_model(bundle, args.threads, precision) for precision in others]
-    camera = Timed(open_camera(source, "bench"), args.seconds)
-    limit = reference.limits.score_threshold
-    found = paired_scores(reference, models, camera, lambda _: None)
-    for model, pairs in zip(models, found, strict=True):
-        own = model.limits.score_threshold
-        told = figures(pairs, limit, own, source)
-        bad = sum(score >= limit for score in pairs.reference)
-        print(f"{model.identity.precision}: {told.flips} of {told.parts} parts flip "
-              f"({told.flips / told.parts:.3%}), {bad} of them NG in fp32; {told}")  # fmt: skip
-        print(flip_table(flips(pairs, limit, own)), end="")
+    names, judged = judged_parts(
+        bundle, as_product(args.product), args.seed, args.parts, args.scenes, args.work,
+        args.threads,
+    )  # fmt: skip
+    for k in range(1, len(names)):
+        print(told(bundle, names[k], k, judged))
+
+
+def told(bundle: Bundle, name: str, k: int, judged: Judged) -> str:
+    """Return what a person should know of variant number k: flips, boxes, AUROC, sizes."""
+    limits = [bundle.variant(p).thresholds.score_threshold for p in ("fp32", name)]
+    parity = bundle.variant(name).parity
+    lines = [f"{name}: weights of the rewritten layers {parity.weight_share if parity else '?'}"]
+    lines += _flip_lines("same crops", judged.scores[[0, k]], limits)
+    lines.append(f"  image AUROC {_auroc(judged, 0):.3%} in fp32, {_auroc(judged, k):.3%} here")
+    if judged.whole.shape[1]:
+        lines += _flip_lines("whole way", judged.whole[[0, k]], limits)
+        ious = judged.ious[k]
+        lines.append(
+            f"  boxes beside fp32's, {len(ious)} scenes: IoU median {np.median(ious):.4f}, least "
+            f"{ious.min():.4f}; another number of products in {int((ious == 0).sum())}"
+        )
+    return "\n".join(lines)
+
+
+def _flip_lines(what: str, scores: F64Array, limits: list[float]) -> list[str]:
+    both = np.isfinite(scores).all(axis=0)
+    numbers = tuple(f"part {i + 1}" for i in np.flatnonzero(both))
+    none = np.zeros(0)
+    one_only = int((np.isfinite(scores).any(axis=0) & ~both).sum())
+    pairs = PartPairs(numbers, scores[0, both], scores[1, both], none, none, one_only)
+    found = flips(pairs, limits[0], limits[1])
+    high = rate_interval(len(found), len(numbers))[1]
+    moved = np.abs((pairs.variant - limits[1]) - (pairs.reference - limits[0])) / abs(limits[0])
+    told_flips = flip_table(found).rstrip()
+    return [
+        f"  {what}: {len(found)} of {len(numbers)} parts flip ({len(found) / len(numbers):.3%}, "
+        f"below {high:.3%} at 95 %), {int((pairs.reference >= limits[0]).sum())} NG in fp32, "
+        f"{one_only} found by one only; scores differ by a median {np.median(moved):.2%}, at most "
+        f"{moved.max():.2%} of the threshold",
+        *([told_flips] if told_flips else []),
+    ]
+
+
+def _auroc(judged: Judged, k: int) -> float:
+    there = np.isfinite(judged.scores).all(axis=0)
+    scores = judged.scores[k]
+    return auroc(scores[there & ~judged.is_bad], scores[there & judged.is_bad])
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def test_the_clock_is_set_by_an_hour_forwards_and_back(
     offset.write_text("0")
     config = write_config(
         tmp_path,
-        {"trig": "sim:round?mode=triggered&rate=2", "live": "sim:round?fps=2"},
+        {"trig": "sim:round?mode=triggered&rate=4", "live": "sim:round?fps=4"},
         mosquitto.port,
         camera="verdict_deadline_ms = 20000.0\nstall_after_s = 20.0",
         mqtt="publish_results = true",

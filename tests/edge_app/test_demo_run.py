@@ -33,7 +33,7 @@ def test_a_headless_run_ends_with_one_json_object() -> None:
 
 def test_a_live_run_stops_by_itself() -> None:
     """With --seconds the demo with page and table ends with a summary and exit code 0."""
-    done = demo("--seconds", "6", "--port", "0")
+    done = demo("--seconds", "2", "--port", "0")
     assert done.returncode == 0, done.stderr
     assert "against its ground truth" in done.stdout
     assert "Live page" in done.stderr

@@ -16,7 +16,11 @@ from edge_app.geometry import Geometry, Lens, save_geometry
 STRAIGHT = Lens(np.array([[200.0, 0, 64], [0, 200, 32], [0, 0, 1]]), np.zeros(5))
 
 
-@pytest.mark.parametrize("lens", [None, STRAIGHT], ids=["plane alone", "with a lens"])
+@pytest.mark.parametrize(
+    "lens",
+    [None, pytest.param(STRAIGHT, marks=pytest.mark.slow)],
+    ids=["plane alone", "with a lens"],
+)
 def test_defects_arrive_in_millimetres(
     lens: Lens | None, mosquitto: Mosquitto, tmp_path: Path
 ) -> None:

@@ -60,7 +60,14 @@ def write_parts(folder: Path, count: int) -> None:
         cv2.imwrite(str(folder / f"{i:02d}.png"), pixels.astype(np.uint8))
 
 
-def test_a_build_stopped_at_every_step_ends_with_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "steps",
+    [("crops", "golden"), pytest.param(STEPS, marks=pytest.mark.slow)],
+    ids=["two steps", "every step"],
+)
+def test_a_build_stopped_again_and_again_ends_with_the_same_bytes(
+    tmp_path: Path, steps: tuple[str, ...]
+) -> None:
     """Ctrl-C as each step begins, then on: the bundle is that of an undisturbed build."""
     data, detector = tmp_path / "data", tmp_path / "detector.onnx"
     write_parts(data / "train" / "good", 30)
@@ -72,7 +79,7 @@ def test_a_build_stopped_at_every_step_ends_with_the_same_bytes(tmp_path: Path) 
         )
 
     build(options("whole.bundle"), lambda *_: None)
-    for step in STEPS:
+    for step in steps:
 
         def stop(name: str, _text: str, _share: float, step: str = step) -> None:
             if name == step:

@@ -49,9 +49,9 @@ def scenes() -> list[LabelledPicture]:
 
 @pytest.fixture(scope="module")
 def weights(scenes: list[LabelledPicture], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A detector of 30 steps: it finds nothing yet, but its boxes are no longer random."""
+    """A detector of 15 steps: it finds nothing yet, but its boxes are no longer random."""
     folder = tmp_path_factory.mktemp("detector")
-    return train_detector(scenes[:16], folder, input_hw=INPUT_HW, epochs=30, seed=3)
+    return train_detector(scenes[:16], folder, input_hw=INPUT_HW, epochs=15, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +150,7 @@ def test_the_export_is_reproducible_and_names_the_licence(weights: Path, exporte
     assert model.graph.node[0].op_type == "Cast"
 
 
+@pytest.mark.slow
 def test_a_stopped_training_resumes_to_the_same_weights(
     scenes: list[LabelledPicture], tmp_path: Path
 ) -> None:
@@ -180,6 +181,7 @@ def test_a_state_of_another_job_is_not_resumed(
         train_detector(scenes[2:4], tmp_path, input_hw=INPUT_HW, epochs=1, resume=True)
 
 
+@pytest.mark.slow
 def test_training_can_start_from_given_weights(
     weights: Path, scenes: list[LabelledPicture], tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,7 +68,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trained
     return after_a_few_steps
 
 
-@pytest.mark.parametrize("name", SMALL)
+SLOW = ("draem", "autoencoder-ssim")
+"""Ten seconds of training each; what is theirs alone is tested below without it."""
+
+
+def names(*wanted: str) -> list[Any]:
+    """Return parameters, those that take long for the slow tier."""
+    return [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in wanted]
+
+
+@pytest.mark.parametrize("name", names(*SMALL))
 def test_graph_keeps_the_contract(
     name: str, trained: Callable[[str], Trained], tmp_path: Path
 ) -> None:
@@ -76,7 +86,7 @@ def test_graph_keeps_the_contract(
     assert about["method"] == name
 
 
-@pytest.mark.parametrize("name", ["simplenet", "draem", "autoencoder-l2", "autoencoder-ssim"])
+@pytest.mark.parametrize("name", names("simplenet", "draem", "autoencoder-l2", "autoencoder-ssim"))
 def test_loss_falls(name: str, trained: Callable[[str], Trained]) -> None:
     """The last step's loss is clearly below the first one's."""
     first, last = trained(name).about["losses"]
@@ -91,7 +101,7 @@ def test_cutpaste_learns_its_pretext(tmp_path: Path) -> None:
     assert last < 0.8 * first
 
 
-@pytest.mark.parametrize("name", ["simplenet", "autoencoder-l2", "autoencoder-ssim"])
+@pytest.mark.parametrize("name", names("simplenet", "autoencoder-l2", "autoencoder-ssim"))
 def test_map_points_at_a_planted_defect(name: str, trained: Callable[[str], Trained]) -> None:
     """Damaged parts score above good ones and the map's peak lies on the spot."""
     assert_sees_the_defect(trained(name))

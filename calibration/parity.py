@@ -16,9 +16,6 @@ from edge_app.records import F64Array, Frame, FrameReport
 
 READ_TIMEOUT_S = 10.0
 
-NEAREST_SHARE = 0.2
-"""Of all parts, those with the scores nearest to the threshold lay the thresholds together."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PartPairs:
@@ -85,16 +82,6 @@ def paired_scores(
         for side in sides:
             side.take(side.line.finish(last))
     return [_paired(sides[0], side) for side in sides[1:]]
-
-
-def laid_together(pairs: PartPairs, threshold: float) -> float:
-    """Return the variant's threshold: the reference's, moved by what scores move near it.
-
-    The shift is the median difference of the parts whose scores are nearest to the threshold.
-    """
-    count = max(1, round(len(pairs.reference) * NEAREST_SHARE))
-    nearest = np.argsort(np.abs(pairs.reference - threshold), kind="stable")[:count]
-    return threshold + float(np.median(pairs.variant[nearest] - pairs.reference[nearest]))
 
 
 def map_threshold(pairs: PartPairs, threshold: float) -> float:

@@ -10,12 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from calibration.near_threshold import movement_near
 from calibration.parity import (
     Flip,
     PartPairs,
     figures,
     flips,
-    laid_together,
     map_threshold,
     paired_scores,
 )
@@ -85,7 +85,9 @@ def add_variant(
             f"Only {len(pairs.names)} parts were judged by both variants, at least {MIN_PARTS} "
             "are needed: give a longer source of good parts."
         )
-    thresholds = _thresholds(bundle.variant(REFERENCE).thresholds, pairs, precision)
+    looks = golden_looks(model, draft)
+    shift = _shift(reference, pairs, looks)
+    thresholds = _thresholds(bundle.variant(REFERENCE).thresholds, pairs, shift, precision)
     model = model.with_limits(
         Limits(thresholds.score_threshold, thresholds.map_threshold, thresholds.threshold_id)
     )
@@ -103,7 +105,7 @@ def add_variant(
         calibration=figures(pairs, old, new, good_parts.name),
         held_out=figures(held, old, new, held_out.name) if held and held_out else None,
     )
-    golden = golden_of(model, draft)
+    golden = golden_of(model, looks)
     variant = draft.variant(precision).model_copy(
         update={"thresholds": thresholds, "golden": golden, "parity": parity}
     )
@@ -114,15 +116,17 @@ def add_variant(
     )
 
 
-def golden_of(model: LoadedModel, bundle: Bundle) -> tuple[GoldenPicture, ...]:
-    """Return the golden pictures as this model sees them; verdicts must be those of fp32.
+GoldenLooks = list[tuple[GoldenPicture, list[Look]]]
+"""The fp32 variant's golden pictures and what another variant sees in them."""
 
-    Pictures whose score comes too near the threshold are left out.
+
+def golden_looks(model: LoadedModel, bundle: Bundle) -> GoldenLooks:
+    """Return what a model sees in every golden picture.
 
     Raises:
-        DataError: a verdict differs, or a product is not found.
+        DataError: another number of products than in fp32, or an unreadable picture.
     """
-    kept = []
+    seen = []
     for picture in bundle.variant(REFERENCE).golden:
         decoded = cv2.imdecode(np.frombuffer(bundle.files[picture.file], np.uint8), 1)
         if decoded is None:
@@ -133,6 +137,20 @@ def golden_of(model: LoadedModel, bundle: Bundle) -> tuple[GoldenPicture, ...]:
                 f"{picture.file}: {len(looks)} products found, {len(picture.parts)} in fp32. "
                 "This precision does not suit the product; leave the bundle as it is."
             )
+        seen.append((picture, looks))
+    return seen
+
+
+def golden_of(model: LoadedModel, seen: GoldenLooks) -> tuple[GoldenPicture, ...]:
+    """Return the golden pictures as this model sees them; verdicts must be those of fp32.
+
+    Pictures whose score comes too near the threshold are left out.
+
+    Raises:
+        DataError: a verdict differs.
+    """
+    kept = []
+    for picture, looks in seen:
         parts = tuple(_golden_part(p, looks, model, picture.file) for p in picture.parts)
         limit = model.limits.score_threshold
         if all(abs(p.score - limit) >= GOLDEN_MARGIN * abs(limit) for p in parts):
@@ -140,10 +158,14 @@ def golden_of(model: LoadedModel, bundle: Bundle) -> tuple[GoldenPicture, ...]:
     return tuple(kept)
 
 
+def _same_part(expected: GoldenPart, looks: list[Look]) -> Look:
+    return max(looks, key=lambda k: rotated_iou(k.box_cxcywhr, expected.box_cxcywhr))
+
+
 def _golden_part(
     expected: GoldenPart, looks: list[Look], model: LoadedModel, file: str
 ) -> GoldenPart:
-    look = max(looks, key=lambda k: rotated_iou(k.box_cxcywhr, expected.box_cxcywhr))
+    look = _same_part(expected, looks)
     verdict = "NG" if look.anomaly.score >= model.limits.score_threshold else "OK"
     if verdict != expected.verdict:
         raise DataError(
@@ -154,13 +176,22 @@ def _golden_part(
     return GoldenPart(box_cxcywhr=look.box_cxcywhr, score=look.anomaly.score, verdict=verdict)
 
 
-def _thresholds(old: Thresholds, pairs: PartPairs, precision: str) -> Thresholds:
+def _shift(reference: LoadedModel, pairs: PartPairs, seen: GoldenLooks) -> float:
+    """Return by how much scores move at the threshold; golden pictures are those that reach it.
+
+    Good parts alone lie on one side of the threshold, most of them far from it.
+    """
+    golden = [(p.score, _same_part(p, looks).anomaly.score) for g, looks in seen for p in g.parts]
+    both = np.array([*zip(pairs.reference, pairs.variant, strict=True), *golden], np.float64)
+    both = both[np.isfinite(both).all(axis=1)]  # (n, 2)
+    return movement_near(both[:, 0], both[:, 1], reference.limits.score_threshold).shift
+
+
+def _thresholds(old: Thresholds, pairs: PartPairs, shift: float, precision: str) -> Thresholds:
     """Return the fp32 variant's thresholds moved by what this precision moves scores."""
-    score = laid_together(pairs, old.score_threshold)
-    shift = score - old.score_threshold
     return old.model_copy(
         update={
-            "score_threshold": score,
+            "score_threshold": old.score_threshold + shift,
             "map_threshold": map_threshold(pairs, old.map_threshold),
             "threshold_id": f"{old.threshold_id}-{precision}",
             "normalisation": old.normalisation.model_copy(

@@ -5,7 +5,8 @@
 VENV is an environment of its own with `anomalib openvino onnx onnxscript`: anomalib is no
 dependency of this project, and its half (`peers_anomalib_side.py`) imports nothing of ours. Both
 sides get EfficientNet-Lite0's ImageNet weights; anomalib's PaDiM takes 100 of the 424 channels of
-blocks 4, 7, 10 and 14, its PatchCore as many patches as ours. Times are CPU time, taken in turns.
+blocks 4, 7, 10 and 14, its PatchCore as many patches of the same grid (stride 16) as ours. Times
+are CPU time, taken in turns.
 """
 
 from __future__ import annotations

@@ -77,9 +77,9 @@ def main() -> None:
 
 
 def _patches(crops: np.ndarray) -> int:
-    """Return the number of patches of all crops on the finest grid, stride 8."""
+    """Return the number of patches of all crops on a grid of stride 16."""
     n, h, w, _ = crops.shape
-    return int(n * -(-h // 8) * -(-w // 8))
+    return int(n * -(-h // 16) * -(-w // 16))
 
 
 def _model(method: str, weights: Path, coreset_share: float) -> Padim | Patchcore:
@@ -103,7 +103,10 @@ def _model(method: str, weights: Path, coreset_share: float) -> Padim | Patchcor
     net.load_state_dict(_renamed(torch.load(weights, weights_only=True), net))
     extractor = model.model.feature_extractor
     extractor.feature_extractor = Lite0Stages(net, stages).eval()
-    extractor.layers = model.model.layers = [f"blocks.{stage}" for stage in stages]
+    extractor.layers = [f"blocks.{stage}" for stage in stages]
+    # The first layer named gives the grid: stride 8 for PaDiM, our 16 for PatchCore, whose greedy
+    # choice takes a second for each of 3,000 patches at stride 8.
+    model.model.layers = extractor.layers if method == "padim" else extractor.layers[::-1]
     if method == "padim":
         channels = sum(STAGE_CHANNELS[stage] for stage in stages)
         model.model.idx = torch.randperm(channels)[:PADIM_CHANNELS]

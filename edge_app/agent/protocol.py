@@ -278,13 +278,16 @@ class LineSocket:
             self._connection.sendall(line.model_dump_json().encode() + b"\n")
 
     def receive(self) -> Line | None:
-        """Return the next line; None when the peer has hung up.
+        """Return the next line; None when the peer has hung up, or we have.
 
         Raises:
             OSError: the connection broke.
             ProtocolError: what came is not in the schema, is too long or was cut off.
         """
-        raw = self._reader.readline(MAX_LINE_BYTES)
+        try:
+            raw = self._reader.readline(MAX_LINE_BYTES)
+        except ValueError:  # another thread has hung up and closed the reader
+            return None
         if not raw:
             return None
         if not raw.endswith(b"\n"):

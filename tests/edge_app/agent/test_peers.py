@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -82,10 +85,10 @@ def test_a_line_that_is_not_in_the_schema_ends_the_connection(
         hello = HELLO.model_copy(update={"pid": pid})
         peer.sendall(hello.model_dump_json().encode() + b"\n")
         wait_until(lambda n=pid: f"came {n}" in seen.seen)
-        peer.sendall(BAD_LINES[what])
-        peer.shutdown(socket.SHUT_WR)
-        assert peer.recv(1) == b""
-        peer.close()
+        with closing(peer), suppress(BrokenPipeError, ConnectionResetError):
+            peer.sendall(BAD_LINES[what])  # an end without a reader is a reset
+            peer.shutdown(socket.SHUT_WR)
+            assert peer.recv(1) == b""
         wait_until(lambda n=pid: seen.seen.count("crashed") == n)
     assert seen.seen == ["came 1", "crashed", "came 2", "crashed"]
 
@@ -139,3 +142,19 @@ def test_every_line_survives_its_own_json() -> None:
     line = Switch(slot="main", sha256=SHA256)
     assert TO_PEER.validate_json(line.model_dump_json()) == line
     assert json.loads(line.model_dump_json())["type"] == "switch"
+
+
+def test_hanging_up_ends_a_receive_in_another_thread(tmp_path: Path) -> None:
+    """Whichever moment it is in: before it reads, while it waits, between two lines."""
+    for wait_s in (0.0, 0.0, 0.001, 0.01):
+        ours, theirs = socket.socketpair()
+        peer = LineSocket(ours, TO_PEER)
+        told: list[Line | None] = []
+        reader = threading.Thread(target=lambda p=peer, t=told: t.append(p.receive()))  # type: ignore[misc]
+        reader.start()
+        time.sleep(wait_s)
+        peer.close()
+        reader.join(5)
+        theirs.close()
+        assert told == [None]
+    assert peer.receive() is None, "after it too"

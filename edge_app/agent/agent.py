@@ -119,19 +119,22 @@ class Agent:
         """Have every further report told to somebody else too."""
         self._listeners.append(report)
 
-    def install(self, file: Path, slot: str, origin: str) -> None:
+    def install(
+        self, file: Path, slot: str, origin: str, begun: Callable[[], None] = lambda: None
+    ) -> None:
         """Have a file verified, tried and switched to; returns at once, see `report`.
 
         Args:
             file: below `incoming` it is moved into the store, from elsewhere it is copied.
             slot: the cameras it is for.
             origin: who brought it, for the log: "push", "file".
+            begun: called when its turn comes: the slot's reports are about it from then on.
 
         Raises:
             KeyError: there is no such slot.
         """
         _log.info("slot %s: %s brings %s", slot, origin, file.name)
-        self._flows[slot].inbox.put(Install(file, origin))
+        self._flows[slot].inbox.put(Install(file, origin, begun))
 
     def select(
         self,
@@ -195,7 +198,8 @@ class Agent:
             respond(Answer(is_ok=True, text="", slots=self.slots()))
 
     def _follow(self, command: InstallCommand, respond: Respond) -> None:
-        """Install a file and say every state of its slot until it has found its end."""
+        """Install a file and say every state of it until it has found its end; what the slot says
+        of an order before it is not its own."""
 
         def tell(report: Reported) -> None:
             if report.slot != command.slot:
@@ -210,8 +214,7 @@ class Agent:
                 if tell in self._listeners:
                     self._listeners.remove(tell)
 
-        self.listen(tell)
-        self.install(Path(command.path), command.slot, "file")
+        self.install(Path(command.path), command.slot, "file", lambda: self.listen(tell))
 
     def _tell(self, report: Reported) -> None:
         self._report(report)

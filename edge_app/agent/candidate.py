@@ -5,7 +5,9 @@ Whatever refuses here has left the old model, the links and the records as they 
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,12 +69,14 @@ def verify_file(store: Store, checks: Checks, file: Path) -> Verified:
     """Return the file, below `incoming` or among the releases, once it is verified and admissible.
 
     Raises:
-        BundleError: no room, not signed by a trusted key, altered, not for this device, too old.
-        OSError: it cannot be read or copied.
+        BundleError: no file, no room, not signed by a trusted key, altered, not for this device,
+            too old.
+        OSError: it cannot be copied.
     """
     source = _where(store, file)
+    length = _length_of(source)
     is_here = source.parent in (store.incoming, store.release("").parent)
-    store.check_space(0 if is_here else source.stat().st_size, checks.min_free)
+    store.check_space(0 if is_here else length, checks.min_free)
     file = source if is_here else store.bring_in(source)
     try:
         bundle = checks.verify(file)
@@ -128,10 +132,33 @@ def candidate_of(store: Store, sha256: str, product: str = "") -> Candidate:
 
 
 def _where(store: Store, file: Path) -> Path:
-    """Return where the file lies: another slot may have had the same one moved to the releases."""
-    if file.parent == store.incoming and not file.exists() and store.has(file.stem):
-        return store.release(file.stem)
+    """Return where the file lies: an order before this one may have moved it to the releases."""
+    claimed = claimed_sha256(file)
+    if file.parent == store.incoming and not file.exists() and claimed and store.has(claimed):
+        return store.release(claimed)
     return file
+
+
+def _length_of(file: Path) -> int:
+    """Return a plain file's length in bytes; a device would be copied without end.
+
+    Raises:
+        BundleError: it is not there, not a plain file, or this user may not read it.
+    """
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # a pipe waits for nobody
+        try:
+            found = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise BundleError(
+            f"{file} cannot be read: {error.strerror}. The agent reads it with its own user's "
+            "rights; copy it where that user can read it."
+        ) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise BundleError(f"{file} is not a plain file; expected a signed bundle.")
+    return found.st_size
 
 
 def _forget(store: Store, file: Path) -> None:

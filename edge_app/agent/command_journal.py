@@ -1,4 +1,8 @@
-"""Which commands were carried out, kept on disk until they have expired: each is taken once."""
+"""Which commands were carried out, kept on disk: each is taken once.
+
+They are kept beyond their expiry, the newest of them: a clock that is set back makes an expired
+command valid once more.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from edge_app.agent.command_rules import MAX_LIFE
 from edge_app.agent.steps import perform, write_durably
 from edge_app.errors import CommandError
 
@@ -44,27 +49,27 @@ class CommandJournal:
             CommandError: it was taken before, or cannot be remembered.
         """
         now = self._now()
-        live = {known: end for known, end in self._taken.items() if end > now}
-        if command_id in live:
+        if command_id in self._taken:
             raise CommandError(
                 "Command refused: the device took it before; it was sent twice, or replayed."
             )
-        if len(live) >= MAX_REMEMBERED:
+        if sum(now < end <= now + MAX_LIFE for end in self._taken.values()) >= MAX_REMEMBERED:
             raise CommandError(
                 f"Command refused: {MAX_REMEMBERED} commands came within ten minutes. Stop what "
                 "sends them."
             )
-        live[command_id] = expires_at.astimezone(timezone.utc)
+        newest = sorted(self._taken.items(), key=lambda item: item[1])[1 - MAX_REMEMBERED :]
+        taken = dict(newest) | {command_id: expires_at.astimezone(timezone.utc)}
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            text = _Taken(commands=live).model_dump_json()
+            text = _Taken(commands=taken).model_dump_json()
             write_durably(perform, self._file, text.encode())
         except OSError as error:
             raise CommandError(
                 f"Command refused: {self._file} cannot be written ({error.strerror}), so it could "
                 "be replayed. Free some space; on the device `edge-app slots select` still works."
             ) from error
-        self._taken = live
+        self._taken = taken
 
     def _read(self) -> dict[str, datetime]:
         try:

@@ -114,13 +114,24 @@ class SlotFlow:
         return self._thread.is_alive()
 
     def _run(self) -> None:
+        item: Item | None = None
         while True:
             try:
-                self._take_up(self.inbox.next_idle(RETRY_S))
+                item = self.inbox.next_idle(RETRY_S)
+                self._take_up(item)
             except Stopping:
                 return
-            except Exception:  # the thread must outlive any one order
+            except Exception as error:  # the thread must outlive any one order
                 _log.exception("slot %s: an order failed unexpectedly", self.slot)
+                self._tell_unforeseen(item, error)
+
+    def _tell_unforeseen(self, item: Item | None, error: Exception) -> None:
+        """Leave no order without its end; one whose switch has begun is gone on with later."""
+        words = f"failed unexpectedly: {error!r}; the agent's journal has more"
+        if isinstance(item, Select):
+            item.answer(False, f"slot {self.slot}: the changeover {words}")
+        elif isinstance(item, Install) and self._store.intent(self.slot) is None:
+            self._told.say("refused", words)
 
     def _take_up(self, item: Item | None) -> None:
         if item is None or isinstance(item, Install | Select):
@@ -157,11 +168,14 @@ class SlotFlow:
                 Prepare(slot=self.slot, sha256=sha256, purpose="standby", memory_mb=memory_mb)
             )
 
-    def _finish_what_was_left(self) -> None:
-        """Go on with a record that stayed because the disk was full."""
+    def _finish_what_was_left(self) -> bool:
+        """Go on with a record from before: of a full disk, or of an agent that was cut off and has
+        an order before inspection is back. Another order must not write over it."""
         intent = self._store.intent(self.slot)
-        if intent is not None and self.inbox.is_inspection_there:
-            self._switching.resume(intent)
+        if intent is None or not self.inbox.is_inspection_there:
+            return False
+        self._switching.resume(intent)
+        return True
 
     def _note_gone(self, gone: Gone) -> None:
         intent = self._store.intent(self.slot)
@@ -171,7 +185,10 @@ class SlotFlow:
     # -- installing -----------------------------------------------------------------------------
 
     def _install(self, job: Install) -> None:
-        self._told.begin(claimed_sha256(job.file))
+        job.begun()
+        claimed = claimed_sha256(job.file)
+        self._told.begin(claimed)
+        self._store.hold(self.slot, claimed)
         try:
             candidate = self._candidate(job)
             if candidate is None:
@@ -190,6 +207,7 @@ class SlotFlow:
         self._told.say("verifying")
         found = verify_file(self._store, self._checks, job.file)
         self._told.about(found.sha256, found.product, found.serial)
+        self._store.hold(self.slot, found.sha256)
         if found.sha256 == self._store.active(self.slot):
             if found.file.parent == self._store.incoming:
                 self._store.discard(found.file)
@@ -209,6 +227,8 @@ class SlotFlow:
                 f"edge-app run is not there (waited {self._times.inspection_s:g} s, "
                 "agent.inspection_wait_s); start it, then install again"
             )
+        if self._finish_what_was_left():
+            self._told.begin(candidate.sha256, candidate.product, candidate.serial)
         try:
             self._prepare(candidate, "candidate")
             if self._rules.shadow_parts and self.inbox.active is not None:
@@ -270,6 +290,7 @@ class SlotFlow:
         self._prune()
 
     def _prune(self) -> None:
+        self._store.hold(self.slot, None)
         gone = self._store.prune(self._keep)
         if gone:
             _log.info("slot %s: %d old bundles removed", self.slot, len(gone))
@@ -289,6 +310,7 @@ class SlotFlow:
                 return
             if not self.inbox.until_inspection(self._times.inspection_s):
                 raise EdgeError("edge-app run is not there; start it, then select again")
+            self._finish_what_was_left()
             self._told.begin(candidate.sha256, candidate.product, candidate.serial)
             self._prepare(candidate, "changeover")
         except Stopping:

@@ -17,6 +17,9 @@ from edge_app.agent.download_rules import (
 )
 from edge_app.errors import DownloadError
 
+MAX_WORDS = 200
+"""Characters of a server's own words that are passed on; http.client reads lines of 64 KB."""
+
 
 class Interrupted(Exception):
     """The bytes stopped coming, or never began to; trying again may help."""
@@ -99,4 +102,9 @@ def _failures_told() -> Iterator[None]:
             f"Server not trusted: {error.verify_message}. Name its authority in [download] ca_file."
         ) from error
     except (OSError, HTTPException) as error:
-        raise Interrupted(str(error) or type(error).__name__) from error
+        raise Interrupted(_plain(str(error)) or type(error).__name__) from error
+
+
+def _plain(text: str) -> str:
+    """Return a server's words fit for logs, messages and terminals: short, no control marks."""
+    return "".join(c if c.isprintable() else "?" for c in text[:MAX_WORDS])

@@ -29,10 +29,11 @@ News = Building | Loaded | Golden | Shadow | Switched | Probation | RolledBack |
 
 @dataclass(frozen=True, slots=True)
 class Install:
-    """A file to install; `origin` says who brought it."""
+    """A file to install; `origin` says who brought it, `begun` hears when its turn comes."""
 
     file: Path
     origin: str
+    begun: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Inbox:
 
     def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._items: queue.Queue[Item] = queue.Queue()
-        self._later: deque[Install | Select] = deque()
+        self._later: deque[Install | Select | Came] = deque()
         self._now_s = monotonic_s
         self.active: str | None = None
         self.is_inspection_there = False
@@ -138,7 +139,7 @@ class Inbox:
     def waiting(self, *kinds: type[Install] | type[Select]) -> Install | Select | None:
         """Return the first postponed job of these kinds, which waits no longer; None: none."""
         for item in self._later:
-            if isinstance(item, kinds):
+            if isinstance(item, Install | Select) and isinstance(item, kinds):
                 self._later.remove(item)
                 return item
         return None
@@ -195,8 +196,11 @@ class Inbox:
         return item
 
     def _put_off(self, item: Item | None) -> None:
-        """Keep a job for later; what inspection says of something else is of yesterday."""
+        """Keep a job for later, and that inspection is to be greeted; what it says of something
+        else is of yesterday."""
         if isinstance(item, Install | Select):
             self.postpone(item)
+        elif isinstance(item, Came):
+            self._later.append(item)
         elif isinstance(item, Decide):
             item.answer(False, "nothing waits for a decision in this slot")

@@ -41,7 +41,8 @@ STEADY_S = 5.0
 """A connection that lasted so long was a good one: the next failure is a first one again."""
 
 SETTLE_S = 5.0
-"""Retained pointers come with the subscription, in milliseconds on a plant network."""
+"""Retained pointers come with the subscription, in milliseconds on a plant network; and before the
+broker's answer to what was published after it, however slow the network is."""
 
 _log = logging.getLogger(__name__)
 
@@ -202,7 +203,7 @@ class AgentLink:
             if lost is not None:
                 return lost
             self._judge()
-            if not self._is_settled and self._age_s > SETTLE_S:
+            if not (self._is_settled or self._unacked) and self._age_s > SETTLE_S:
                 self._is_settled = True
                 self._sink.settled()
         self._say_goodbye(connection)

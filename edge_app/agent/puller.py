@@ -25,6 +25,8 @@ MAX_STARTS = 3
 PROGRESS_EVERY_S = 2.0
 """Percentages are for people; fifty devices then make 25 messages a second at most."""
 JOIN_S = 1.0
+MAX_STRANGERS = 16
+"""Slots that are not here and are answered; a plant has a handful."""
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +83,7 @@ class Puller:
         self._fetches: dict[str, _Fetch] = {}
         self._handed_over: dict[str, str] = {}
         self._standing: dict[str, str] = {}
+        self._strangers: set[str] = set()
         self._is_stopping = False
 
     def start(self) -> None:
@@ -128,6 +131,8 @@ class Puller:
                 self._say(slot, "refused", None, str(error))
                 return
             if slot not in self._slots:
+                if self._is_one_too_many(slot):
+                    return
                 self._say(slot, "refused", desired, self._no_such_slot(slot))
                 return
             self._standing[slot] = desired.message_id
@@ -166,6 +171,16 @@ class Puller:
             f"Pointer refused: this device has no slot {slot!r}, only {', '.join(self._slots)}. "
             "Push with --slot, or give a camera that slot."
         )
+
+    def _is_one_too_many(self, slot: str) -> bool:
+        """Tell whether so many slots that are not here were answered that this is no mistake: each
+        answer stands on the broker and in this process for good."""
+        if len(self._strangers) < MAX_STRANGERS:
+            self._strangers.add(slot)
+        is_too_many = slot not in self._strangers
+        if is_too_many:
+            _log.warning("a pointer to one more slot that is not here is not answered: %r", slot)
+        return is_too_many
 
     def _is_old(self, slot: str, desired: Desired) -> bool:
         """Tell whether a pointer was dealt with before; one that was overtaken is refused aloud."""

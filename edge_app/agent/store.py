@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
@@ -47,6 +48,8 @@ class Store:
         self._releases = root / "releases"
         self._state = root / "state"
         self._do = do
+        self._in_hand: dict[str, str | None] = {}
+        self._pruning = threading.Lock()
 
     # -- reading: agent and run -----------------------------------------------------------------
 
@@ -230,13 +233,22 @@ class Store:
         text = json.dumps({**serials, product: serial}, indent=1, sort_keys=True)
         write_durably(self._do, self._state / "serials.json", text.encode())
 
-    def prune(self, keep: int, in_hand: Iterable[str] = ()) -> list[str]:
+    def hold(self, slot: str, sha256: str | None) -> None:
+        """Keep what a slot's order is about from being pruned by another slot; None: no order."""
+        with self._pruning:
+            self._in_hand[slot] = sha256
+
+    def prune(self, keep: int) -> list[str]:
         """Remove releases that nothing needs, the oldest first; return their digests.
 
-        What a link or a record names is needed, and so is what is `in_hand`; of the rest the
+        What a link or a record names is needed, and so is what a slot holds; of the rest the
         `keep` newest stay. A file that cannot be removed is left for the next time.
         """
-        needed = self._needed() | set(in_hand)
+        with self._pruning:
+            return self._prune(keep)
+
+    def _prune(self, keep: int) -> list[str]:
+        needed = self._needed() | set(self._in_hand.values())
         spare = [p for p in self._releases.glob(f"*{_SUFFIX}") if p.stem not in needed]
         spare.sort(key=lambda p: p.stat().st_mtime_ns, reverse=True)
         gone = []

@@ -262,9 +262,9 @@ class Switching:
         intent = self._note(intent.model_copy(update={"phase": "committing"}))
         found = candidate_of(self._store, intent.new_sha256)
         if found.product:
+            self._store.raise_high_water(found.product, found.serial)  # first: it may refuse
             self._store.set_installed(self._slot, found.product, intent.new_sha256)
             self._store.set_previous(self._slot, self._store.before(self._slot).get(found.product))
-            self._store.raise_high_water(found.product, found.serial)
         self._store.set_active(self._slot, intent.new_sha256)
         self._store.clear_intent(self._slot)
         self._order(Commit(slot=self._slot, sha256=intent.new_sha256))

@@ -150,16 +150,45 @@ def test_a_command_out_of_its_time_is_refused(age_s: float, life_s: float, why: 
 
 
 def test_each_command_is_taken_once(tmp_path: Path) -> None:
-    """A second one of the same id is refused, also after a restart; once expired it is forgotten
-    (its expiry refuses it from then on)."""
+    """A second one of the same id is refused, also after a restart."""
     clock = [now()]
     journal = CommandJournal(tmp_path / "state", lambda: clock[0])
     journal.take(ID, clock[0] + timedelta(seconds=60))
     for again in (journal, CommandJournal(tmp_path / "state", lambda: clock[0])):
         with pytest.raises(CommandError, match="took it before"):
             again.take(ID, clock[0] + timedelta(seconds=60))
-    clock[0] += timedelta(seconds=61)
-    journal.take(ID, clock[0] + timedelta(seconds=60))
+
+
+def test_a_clock_that_is_set_back_brings_no_command_back(tmp_path: Path) -> None:
+    """Expired, others taken since, the clock set back before its expiry: still taken once only; and
+    what is remembered of the time ahead refuses no new command."""
+    clock = [now()]
+    journal = CommandJournal(tmp_path / "state", lambda: clock[0])
+    end = clock[0] + timedelta(seconds=60)
+    journal.take(ID, end)
+    clock[0] += timedelta(hours=1)
+    for number in range(3):
+        journal.take(f"later-{number}", clock[0] + timedelta(seconds=60))
+    clock[0] -= timedelta(hours=1)
+    for again in (journal, CommandJournal(tmp_path / "state", lambda: clock[0])):
+        with pytest.raises(CommandError, match="took it before"):
+            again.take(ID, end)
+    journal.take("new", end)
+
+
+def test_the_oldest_command_is_forgotten_first(tmp_path: Path) -> None:
+    """The memory holds the newest, expired or not; its file stays small."""
+    folder, end = tmp_path / "state", now() - timedelta(hours=1)
+    folder.mkdir()
+    known = {
+        f"{number:08d}": (end + timedelta(seconds=number)).isoformat()
+        for number in range(MAX_REMEMBERED)
+    }
+    (folder / "commands.json").write_text(json.dumps({"commands": known}))
+    CommandJournal(folder, now).take(ID, now() + timedelta(seconds=9))
+    kept = json.loads((folder / "commands.json").read_text())["commands"]
+    assert set(known) - set(kept) == {"00000000"}
+    assert ID in kept
 
 
 def test_a_machine_gone_wild_is_stopped(tmp_path: Path) -> None:

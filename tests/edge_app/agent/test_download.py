@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -288,3 +289,24 @@ def test_a_server_over_tls_needs_a_certificate_that_the_device_trusts(
     assert why.startswith("Server not trusted: ")
     assert "ca_file" in why
     assert len(server.asked) == 1
+
+
+def test_a_servers_words_are_passed_on_short_and_plain(fetcher: Callable[..., Fetcher]) -> None:
+    """Sixty kilobytes with a terminal's control marks where a status belongs: what is told of it is
+    short and changes no screen."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"\x1b[2Jowned" + b"x" * 60_000 + b"\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        why = fetcher(give_up_after_s=0.0).refusal(pointer(f"http://127.0.0.1:{port}/a.bundle"))
+        thread.join()
+    assert "?[2Jowned" in why
+    assert why.isprintable()
+    assert len(why) < 500

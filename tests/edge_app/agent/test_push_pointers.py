@@ -10,6 +10,8 @@ from file_servers import serving, status, whole
 from pointers import PAYLOAD, pointer
 from stations import Start, Station, incoming
 
+from edge_app.agent.puller import MAX_STRANGERS
+
 pytestmark = pytest.mark.broker
 
 
@@ -77,6 +79,23 @@ def test_a_slot_that_the_device_has_not_is_named(station: Station, start: Start)
     report = station.reports("second")[0]
     assert "no slot 'second', only main" in report["reason"]
     assert report["desired_id"] == wish.message_id
+
+
+def test_a_flood_of_slots_that_are_not_here_is_answered_to_a_limit(
+    station: Station, start: Start
+) -> None:
+    """Each answer would stand on the broker for good: after a handful no further slot is answered,
+    and a pointer to the own slot is taken as ever."""
+    device = start()
+    with serving(whole(PAYLOAD)) as server:
+        stray, wish = pointer(server.url), pointer(server.url)
+        for number in range(MAX_STRANGERS + 10):
+            station.place(stray, f"stray-{number}")
+        station.place(wish)
+        wait_until(lambda: "committed" in [r["state"] for r in station.reports()])
+    answered = [n for n in range(MAX_STRANGERS + 10) if station.reports(f"stray-{n}")]
+    assert answered == list(range(MAX_STRANGERS))
+    assert device.installs == [wish.sha256]
 
 
 def test_a_withdrawn_pointer_ends_its_download(station: Station, start: Start) -> None:

@@ -11,55 +11,66 @@ import numpy as np
 from edge_app.records import F32Array, F64Array, U8Array
 from export.inspector_graph import MapKind
 
-WEIGHT_CANDIDATES: dict[str, tuple[float, float, float]] = {
-    "detail": (1, 0, 0),
-    "context": (0, 1, 0),
-    "statistics": (0, 0, 1),
-    "detail+context": (1, 1, 0),
-    "detail+statistics": (1, 0, 1),
-    "context+statistics": (0, 1, 1),
-    "detail+context+statistics": (1, 1, 1),
+Weights = tuple[float, float, float, float]
+
+WEIGHT_CANDIDATES: dict[str, Weights] = {
+    "detail": (1, 0, 0, 0),
+    "context": (0, 1, 0, 0),
+    "statistics": (0, 0, 1, 0),
+    "detail+context": (1, 1, 0, 0),
+    "detail+statistics": (1, 0, 1, 0),
+    "context+statistics": (0, 1, 1, 0),
+    "detail+context+statistics": (1, 1, 1, 0),
 }
-"""Sets of standardised terms that compete, in the order of TERM_NAMES. Of several the largest
-counts: a crop is as strange as its strangest term. On magnetic tiles the sum of statistics and
-context cost the statistics' 97.5 AUROC one to three points, the largest of the two did not (97.6).
+"""Sets of standardised terms that compete for a product with an outline, in the order of
+TERM_NAMES. Of several the largest counts: a crop is as strange as its strangest term. On magnetic
+tiles the sum of statistics and context cost the statistics' 97.5 AUROC one to three points, the
+largest of the two did not (97.6).
+"""
+
+WHOLE_FRAME_CANDIDATES: dict[str, Weights] = {
+    "statistics+regional": (0, 0, 1, 1),
+    "detail+statistics+regional": (1, 0, 1, 1),
+    "context+statistics+regional": (0, 1, 1, 1),
+    "detail+context+statistics+regional": (1, 1, 1, 1),
+}
+"""The same for a product that fills the crop: the statistics judge the crop as a whole, the regions
+what differs within it. Painted anomalies, all local, cannot judge either, so both always count.
 """
 
 TIE, TIE_WHOLE_FRAME = 0.002, 0.01
 """AUROC difference that counts as a tie; fewer terms win one. For a product with an outline: the
 statistics term sees the background in the crop's corners too, and on the simulated line's
 calibration stream adding it and the context to the detail term took recall at 1 % false alarms from
-96 to 88 %. For a product that fills the crop painted anomalies, all local, cannot judge the
-statistics; on magnetic tiles they favoured all three terms by 0.01, and the image AUROC fell from
-97.5 to 93.2."""
+96 to 88 %. For a product that fills the crop painted anomalies, all local, favour the local terms:
+on magnetic tiles by 0.01, where `detail` and `context` beside `statistics` cost 4 points."""
 
 MAP_KINDS: tuple[MapKind, ...] = get_args(MapKind)
 
 
 def choose_weights(
-    good: F64Array, bad: F64Array, keep_statistics: bool
+    good: F64Array, bad: F64Array, fills_crop: bool
 ) -> tuple[F64Array, dict[str, float]]:
-    """Return the (3,) weights with the best AUROC (ties: see TIE) and every candidate's AUROC.
+    """Return the (4,) weights with the best AUROC (ties: see TIE) and every candidate's AUROC.
 
     Args:
-        good: (n, 3) standardised terms of held-back good crops.
-        bad: (m, 3) the same of their painted copies.
-        keep_statistics: only sets with the statistics term may win. For products that fill the
-            crop: there it sees product only, and painted anomalies, all local, cannot judge it.
+        good: (n, 4) standardised terms of held-back good crops; one that was not fitted is 0.
+        bad: (m, 4) the same of their painted copies.
+        fills_crop: the product does, and has the regional term.
     """
+    candidates = WHOLE_FRAME_CANDIDATES if fills_crop else WEIGHT_CANDIDATES
     table = {
         name: round(auroc(_strangest(good, w), _strangest(bad, w)), 4)
-        for name, w in WEIGHT_CANDIDATES.items()
+        for name, w in candidates.items()
     }
-    allowed = [name for name, w in WEIGHT_CANDIDATES.items() if w[2] or not keep_statistics]
-    top = max(table[name] for name in allowed)
-    tie = TIE_WHOLE_FRAME if keep_statistics else TIE
-    tied = [name for name in allowed if table[name] >= top - tie]
-    best = min(tied, key=lambda name: (sum(WEIGHT_CANDIDATES[name]), -table[name]))
-    return np.array(WEIGHT_CANDIDATES[best], np.float64), table
+    top = max(table.values())
+    tie = TIE_WHOLE_FRAME if fills_crop else TIE
+    tied = [name for name in candidates if table[name] >= top - tie]
+    best = min(tied, key=lambda name: (sum(candidates[name]), -table[name]))
+    return np.array(candidates[best], np.float64), table
 
 
-def _strangest(terms: F64Array, weights: tuple[float, float, float]) -> F64Array:
+def _strangest(terms: F64Array, weights: Weights) -> F64Array:
     """Return (n,) the largest of the chosen terms."""
     chosen = [i for i, weight in enumerate(weights) if weight]
     return np.asarray(terms[:, chosen].max(axis=1))
@@ -70,11 +81,11 @@ def choose_map(
 ) -> tuple[MapKind, dict[str, float]]:
     """Return the map kind that separates painted pixels best and each kind's mean AUROC.
 
-    The AUROC is taken within each crop and averaged: it asks where, not how strange. All kinds are
-    measured; only those of terms in the score may win, so that the map explains the score.
+    The AUROC is taken within each crop and averaged: it asks where, not how strange. All kinds that
+    were fitted are measured; only those of terms in the score may win, so that the map explains it.
     """
-    table = {str(kind): round(_localisation(maps[kind], regions_nhw), 4) for kind in MAP_KINDS}
-    eligible = [k for k, w in zip(MAP_KINDS[:3], weights, strict=True) if w > 0]
+    table = {str(k): round(_localisation(maps[k], regions_nhw), 4) for k in MAP_KINDS if k in maps}
+    eligible = [k for k, w in zip(MAP_KINDS[:4], weights, strict=True) if w > 0]
     return max(eligible, key=lambda kind: table[kind]), table
 
 

@@ -7,7 +7,6 @@ settled, a chosen statistics term is fitted again, to all crops.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -17,24 +16,31 @@ from torch.nn import functional
 
 from edge_app.records import F32Array, F64Array, JsonObject, U8Array
 from export.augment import Painted, pseudo_anomaly
-from export.backbones.efficientnet_lite import normalise_pixels
-from export.cropliq import PretextNet
 from export.density import fit_global, fit_positions
+from export.inspector_bench import Bench
 from export.inspector_choice import MAP_KINDS, choose_map, choose_weights
-from export.inspector_graph import TERM_NAMES, Inspector, InspectorParts, TrainedInspector
+from export.inspector_graph import (
+    TERM_NAMES,
+    Inspector,
+    InspectorParts,
+    MapKind,
+    TrainedInspector,
+)
+from export.inspector_regional import (
+    RegionalEmbedding,
+    RegionalTerm,
+    fit_regional,
+    fitted_again,
+)
 from export.inspector_terms import (
     LocalGaussian,
     PatchEmbedding,
     PositionTerm,
     StatisticsTerm,
+    semi_orthogonal,
     smoothed,
     statistics_embedding,
 )
-
-Progress = Callable[[str, float], None]
-
-BATCH = 8
-"""Crops a forward pass: more does not speed up two cores."""
 
 SCALE_CROPS = 64
 """Crops the channels' standard deviations come from; they only balance the projection."""
@@ -73,29 +79,6 @@ class FitSettings:
     held_back_share: float = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """Where and how the fit runs: a network, its device, the mask and one source of randomness."""
-
-    network: PretextNet
-    mask_hw: U8Array | None
-    rng: np.random.Generator
-    device: str
-    progress: Progress
-
-    def batches(self, crops: U8Array, step: str) -> Iterator[Tensor]:
-        """Yield uint8 batches on the device and report the step's progress."""
-        for start in range(0, len(crops), BATCH):
-            yield torch.from_numpy(crops[start : start + BATCH]).to(self.device)
-            self.progress(step, min(1.0, (start + BATCH) / len(crops)))
-
-    def taps(self, batch: Tensor, wanted: tuple[int, ...]) -> dict[int, Tensor]:
-        """Return the wanted blocks' outputs by block number."""
-        with torch.no_grad():
-            found = self.network.backbone(normalise_pixels(batch), wanted)
-        return dict(zip(sorted(wanted), found, strict=True))
-
-
 def fit_inspector(
     bench: Bench, crops: U8Array, settings: FitSettings, pretext_accuracy: float
 ) -> TrainedInspector:
@@ -114,7 +97,7 @@ def fit_inspector(
     report = _settle(bench, inspector, held)
     is_fitted_again = float(inspector.weight[2]) > 0
     if is_fitted_again:
-        inspector.statistics = _statistics_of_all(bench, inspector, crops)
+        _fit_to_all(bench, inspector, crops)
     report |= {
         "method": "cropliq",
         "settings": asdict(settings),
@@ -133,12 +116,16 @@ def _fitted(bench: Bench, crops: U8Array, settings: FitSettings) -> Inspector:
     embeddings = [_embedding(bench, crops, s) for s in local]
     wanted = tuple(sorted({*local[0].taps, *local[1].taps, *settings.global_taps}))
     grids: tuple[list[Tensor], list[Tensor]] = ([], [])
-    statistics = []
+    statistics, regions = [], []
+    regional = _regional_embedding(bench, crops)
     for batch in bench.batches(crops, "features"):
         taps = bench.taps(batch, wanted)
         for grid, embedding, s in zip(grids, embeddings, local, strict=True):
             grid.append(embedding([taps[b] for b in s.taps]).cpu())
-        statistics.append(statistics_embedding([taps[b] for b in settings.global_taps]).cpu())
+        tapped = [taps[b] for b in settings.global_taps]
+        statistics.append(statistics_embedding(tapped).cpu())
+        if regional is not None:
+            regions.append(regional.regions(tapped).cpu())
     terms = [
         LocalGaussian(s.taps, e, _position(bench, torch.cat(g).numpy(), s))
         for g, e, s in zip(grids, embeddings, local, strict=True)
@@ -153,15 +140,32 @@ def _fitted(bench: Bench, crops: U8Array, settings: FitSettings) -> Inspector:
             StatisticsTerm(gaussian),
             settings.global_taps,
             head[1:].mean(0) - head[0],
+            _regional(bench, settings, crops, regions),
         )
     )
+
+
+def _regional_embedding(bench: Bench, crops: U8Array) -> RegionalEmbedding | None:
+    """Return the regions' embedding of a product that fills the crop, otherwise None."""
+    if bench.mask_hw is not None:
+        return None
+    return RegionalEmbedding((int(crops.shape[1]), int(crops.shape[2]))).to(bench.device)
+
+
+def _regional(
+    bench: Bench, settings: FitSettings, crops: U8Array, regions: list[Tensor]
+) -> RegionalTerm | None:
+    if not regions:
+        return None
+    crop_hw = (int(crops.shape[1]), int(crops.shape[2]))
+    return fit_regional(settings.global_taps, crop_hw, torch.cat(regions), bench.rng)
 
 
 def _embedding(bench: Bench, crops: U8Array, settings: LocalSettings) -> PatchEmbedding:
     scales = _channel_scales(bench, crops[:SCALE_CROPS], settings.taps)
     stride = settings.stride
     grid_hw = (crops.shape[1] // stride, crops.shape[2] // stride)
-    pieces = _projections(scales, settings.dimensions, bench.rng)
+    pieces = semi_orthogonal(scales, settings.dimensions, bench.rng)
     return PatchEmbedding(pieces, grid_hw, settings.is_pooled).to(bench.device)
 
 
@@ -173,17 +177,6 @@ def _channel_scales(bench: Bench, crops: U8Array, taps: tuple[int, ...]) -> list
             moments[tap].append(torch.stack([x.mean((0, 2, 3)), x.square().mean((0, 2, 3))]))
     joined = [torch.stack(moments[tap]).mean(0).cpu() for tap in taps]
     return [torch.sqrt((m[1] - m[0] ** 2).clamp(min=1e-8)).numpy() for m in joined]
-
-
-def _projections(scales: list[F32Array], d: int, rng: np.random.Generator) -> list[F32Array]:
-    """Return per tap a (d, c) piece of one random semi-orthogonal matrix, standardisation inside.
-
-    Source: Kim et al., Semi-orthogonal embedding, 2021: keeps more than PaDiM's channel choice.
-    """
-    total = sum(len(s) for s in scales)
-    matrix, _ = np.linalg.qr(rng.normal(size=(total, min(d, total))))
-    pieces = np.split(matrix.T, np.cumsum([len(s) for s in scales])[:-1], axis=1)
-    return [(p / s).astype(np.float32) for p, s in zip(pieces, scales, strict=True)]
 
 
 def _position(bench: Bench, grid: F32Array, settings: LocalSettings) -> PositionTerm:
@@ -250,18 +243,25 @@ def _settle(bench: Bench, inspector: Inspector, held: U8Array) -> JsonObject:
     }
 
 
-def _statistics_of_all(bench: Bench, inspector: Inspector, crops: U8Array) -> StatisticsTerm:
-    """Return the statistics term fitted to all crops, those held back too.
+def _fit_to_all(bench: Bench, inspector: Inspector, crops: U8Array) -> None:
+    """Fit the statistics, and the regions where there are any, to all crops, those held back too.
 
-    Its 848 dimensions want every crop there is. On magnetic tiles (three draws, frozen) 457 crops
-    give an image AUROC of 96.1, 571 give 97.1 and 761 give 97.7. The scale that compares it with
-    other terms stays the held-back crops': it is the term's spread on crops it was not fitted to.
+    Their hundreds of dimensions want every crop there is. On magnetic tiles (three draws, frozen)
+    statistics of 457 crops give an image AUROC of 96.1, of 571 97.1 and of 761 97.7. The scales
+    that compare terms stay the held-back crops': a term's spread on crops it was not fitted to.
     """
-    found = []
-    for batch in bench.batches(crops, "statistics"):
+    statistics, regions = [], []
+    regional = inspector.regional
+    for batch in bench.batches(crops, "all crops"):
         taps = bench.taps(batch, inspector.global_taps)
-        found.append(statistics_embedding([taps[b] for b in inspector.global_taps]).cpu())
-    return StatisticsTerm(fit_global(torch.cat(found).double().numpy())).to(bench.device)
+        tapped = [taps[b] for b in inspector.global_taps]
+        statistics.append(statistics_embedding(tapped).cpu())
+        if regional is not None:
+            regions.append(regional.embedding.regions(tapped).cpu())
+    gaussian = fit_global(torch.cat(statistics).double().numpy())
+    inspector.statistics = StatisticsTerm(gaussian).to(bench.device)
+    if regional is not None:
+        inspector.regional = fitted_again(regional, torch.cat(regions)).to(bench.device)
 
 
 def _crops_of(painted: list[Painted]) -> U8Array:
@@ -271,14 +271,22 @@ def _crops_of(painted: list[Painted]) -> U8Array:
 def _measure(
     bench: Bench, inspector: Inspector, crops: U8Array, step: str
 ) -> tuple[F64Array, dict[str, F32Array]]:
-    """Return (n, 3) log distances in the order of TERM_NAMES, and every map kind's maps."""
+    """Return (n, 4) log distances in the order of TERM_NAMES, and every fitted kind's maps.
+
+    A term that was not fitted is 0.
+    """
     terms: list[Tensor] = []
-    maps: dict[str, list[Tensor]] = {kind: [] for kind in MAP_KINDS}
+    has_regions = inspector.regional is not None
+    kinds = [kind for kind in MAP_KINDS if has_regions or kind != "regional_energy"]
+    maps: dict[MapKind, list[Tensor]] = {kind: [] for kind in kinds}
     with torch.no_grad():
         for batch in bench.batches(crops, step):
             taps = inspector.taps(batch)
-            terms.append(torch.stack([inspector.term(i, taps) for i in range(3)], 1).cpu())
-            for kind in MAP_KINDS:
+            found = [inspector.term(i, taps) for i in range(3 + has_regions)]
+            terms.append(
+                functional.pad(torch.stack(found, 1), (0, len(TERM_NAMES) - len(found))).cpu()
+            )
+            for kind in kinds:
                 maps[kind].append(inspector.map_of(kind, taps).cpu())
-    joined = {kind: torch.cat(pieces).numpy() for kind, pieces in maps.items()}
+    joined = {str(kind): torch.cat(pieces).numpy() for kind, pieces in maps.items()}
     return torch.cat(terms).double().numpy(), joined

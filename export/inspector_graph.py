@@ -19,7 +19,9 @@ from edge_app.errors import ShapeError
 from edge_app.records import JsonObject
 from export.backbones.efficientnet_lite import EfficientNetLite0, normalise_pixels
 from export.gradcam import logit_cam
+from export.inspector_regional import RegionalTerm
 from export.inspector_terms import (
+    DISTANCE_FLOOR,
     LocalGaussian,
     StatisticsTerm,
     peak_score,
@@ -27,9 +29,11 @@ from export.inspector_terms import (
 )
 from export.onnx_file import MAP_STRIDE, write_onnx
 
-TERM_NAMES = ("detail", "context", "statistics")
+TERM_NAMES = ("detail", "context", "statistics", "regional")
 
-MapKind = Literal["detail_energy", "context_energy", "statistics_cam", "logit_cam"]
+MapKind = Literal[
+    "detail_energy", "context_energy", "statistics_cam", "regional_energy", "logit_cam"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class InspectorParts:
         detail: per-position Gaussian on early blocks and a fine grid: small, faint defects.
         context: the same on late blocks and a coarse grid: what is wrong with a neighbourhood.
         statistics: global Gaussian; `global_taps` are the blocks behind it.
+        regional: Gaussian per region, None for a product with an outline.
         logit_weights: (c,) "some pseudo-anomaly" minus "normal", of the pretext head.
     """
 
@@ -49,13 +54,15 @@ class InspectorParts:
     statistics: StatisticsTerm
     global_taps: tuple[int, ...]
     logit_weights: Tensor
+    regional: RegionalTerm | None = None
 
 
 class Inspector(nn.Module):
     """The largest of the chosen standardised log distances, and one GradCAM map.
 
-    `offset`, `scale` and `weight` are (3,), in the order of TERM_NAMES. They are fixed when the
-    inspector is fitted. A term of weight 0 leaves the exported graph.
+    `offset`, `scale` and `weight` are (4,), in the order of TERM_NAMES. They are fixed when the
+    inspector is fitted. A term of weight 0 leaves the exported graph; one that was not fitted
+    (`regional` of a product with an outline) has weight 0.
     """
 
     offset: Tensor
@@ -69,17 +76,20 @@ class Inspector(nn.Module):
         self.backbone = parts.backbone
         self.detail, self.context = parts.detail, parts.context
         self.statistics, self.global_taps = parts.statistics, parts.global_taps
+        self.regional = parts.regional
         self.register_buffer("logit_weights", parts.logit_weights)
-        self.register_buffer("offset", torch.zeros(3))
-        self.register_buffer("scale", torch.ones(3))
-        self.register_buffer("weight", torch.ones(3))
+        self.register_buffer("offset", torch.zeros(len(TERM_NAMES)))
+        self.register_buffer("scale", torch.ones(len(TERM_NAMES)))
+        weight = torch.ones(len(TERM_NAMES))
+        weight[3] = float(parts.regional is not None)
+        self.register_buffer("weight", weight)
         self.register_buffer("map_scale", torch.ones(1))
         self.map_kind: MapKind = "detail_energy"
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Return (n,) scores and (n, h / 4, w / 4) maps of uint8 (n, h, w, 3) crops."""
         taps = self.taps(crops)
-        used = [i for i in range(3) if float(self.weight[i]) != 0.0]
+        used = [i for i in range(len(TERM_NAMES)) if float(self.weight[i]) != 0.0]
         raw = {i: self.term(i, taps) for i in used}
         parts = [(raw[i] - self.offset[i]) * (self.weight[i] / self.scale[i]) for i in used]
         score = torch.stack(parts).amax(0)  # a crop is as strange as its strangest term
@@ -96,6 +106,8 @@ class Inspector(nn.Module):
         """Return (n,) log distances of one term, not yet standardised."""
         if index < 2:
             return peak_score((self.detail, self.context)[index].energy(taps))
+        if index == 3:
+            return self._fitted_regional().score(taps)
         distance: Tensor = self.statistics([taps[b] for b in self.global_taps])
         return torch.log(distance)
 
@@ -105,11 +117,30 @@ class Inspector(nn.Module):
             return self.detail.energy(taps)
         if kind == "context_energy":
             return self.context.energy(taps)
+        if kind == "regional_energy":
+            return self._within_regions(taps)
         if kind == "logit_cam":
             return logit_cam(taps[max(taps)], self.logit_weights)
         levels = self.statistics.maps([taps[b] for b in self.global_taps])
         grid_hw = (int(levels[0].shape[1]), int(levels[0].shape[2]))
         return torch.stack([resized(m[:, None], grid_hw)[:, 0] for m in levels]).sum(0)
+
+    def _within_regions(self, taps: dict[int, Tensor]) -> Tensor:
+        """Return the geometric mean of the regions' energies and the context's, (n, gh, gw).
+
+        A region is too coarse for a box; the context says where in it. On magnetic tiles the
+        regions alone have a pixel AUROC of 84.4 (blowholes 94.9, cracks 84.2), the context alone
+        79.2 (97.6, 88.4) and both 82.5 (97.3, 89.3).
+        """
+        fine = self.context.energy(taps)
+        grid_hw = (int(fine.shape[1]), int(fine.shape[2]))
+        coarse = resized(self._fitted_regional().energy(taps)[:, None], grid_hw)[:, 0]
+        return torch.sqrt(fine * coarse + DISTANCE_FLOOR)
+
+    def _fitted_regional(self) -> RegionalTerm:
+        if self.regional is None:
+            raise ShapeError("This inspector has no regional term: its product has an outline.")
+        return self.regional
 
 
 def enlarged(map_nhw: Tensor, crop_hw: tuple[int, int]) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -87,6 +88,17 @@ class PatchEmbedding(nn.Module):
         pooled = [smoothed(p) for p in projected] if self.is_pooled else projected
         parts = [resized(p, self.grid_hw) for p in pooled]
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+
+
+def semi_orthogonal(scales: list[F32Array], d: int, rng: np.random.Generator) -> list[F32Array]:
+    """Return per tap a (d, c) piece of one random semi-orthogonal matrix, standardisation inside.
+
+    Source: Kim et al., Semi-orthogonal embedding, 2021: keeps more than PaDiM's channel choice.
+    """
+    total = sum(len(s) for s in scales)
+    matrix, _ = np.linalg.qr(rng.normal(size=(total, min(d, total))))
+    pieces = np.split(matrix.T, np.cumsum([len(s) for s in scales])[:-1], axis=1)
+    return [(p / s).astype(np.float32) for p, s in zip(pieces, scales, strict=True)]
 
 
 class PositionTerm(nn.Module):

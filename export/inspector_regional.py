@@ -34,7 +34,7 @@ REGIONAL_STRIDE = 16
 WINDOW_SHARE = 2 / 7
 """A window's side as a share of the crop's shorter side: four windows overlap along it."""
 
-STEP_SHARE = 0.75
+STEP_SHARE = 0.85
 """Distance of neighbouring windows as a share of their side, at most."""
 
 DIMENSIONS = 400

@@ -1,0 +1,91 @@
+"""Every method's bundle judges parts in the demo and survives a switch on the running line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from agent_line import Device, Line, device, write_config
+from brokers import wait_until
+from line_bundles import LineBundles
+
+from edge_app.records import JsonObject
+from export.compare import KNOWN
+
+pytestmark = [pytest.mark.train, pytest.mark.slow]
+
+TRIGGERED = "sim:tapered?mode=triggered&rate=1&defect_rate=0"
+PATIENT = "[[camera]]\nverdict_deadline_ms = 60000.0\nqueue_depth = 64"
+"""The line waits while this process trains the next method beside it."""
+
+EDGE_APP = str(Path(sys.executable).with_name("edge-app"))
+PARTS = 3
+
+ANOTHER_SIZE = {"padim", "cutpaste-scar", "cutpaste-3way", "draem", "efficientad"}
+"""The graph of another method, wider or taught otherwise: CROPLIQ_EVERY_METHOD=1 adds them."""
+
+IS_EVERY = bool(os.environ.get("CROPLIQ_EVERY_METHOD"))
+METHODS = tuple(name for name in KNOWN if IS_EVERY or name not in ANOTHER_SIZE)
+
+
+@pytest.fixture(scope="module")
+def bundles() -> LineBundles:
+    return LineBundles()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Device, Line]]:
+    """One device for all methods, from the first to the last."""
+    config = write_config(tmp_path_factory.mktemp("device"), url=TRIGGERED)
+    config.write_text(config.read_text().replace("[[camera]]", PATIENT))
+    with device(config, tries_here=True) as both:
+        yield both
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_methods_bundle_judges_in_the_demo_and_takes_over(
+    method: str, bundles: LineBundles, running: tuple[Device, Line], tmp_path: Path
+) -> None:
+    """It judges every part of a demo, then parts of the line, on which another method judged till
+    the switch."""
+    agent, line = running
+    began = time.monotonic()
+    bundle = bundles.write(method, 1, tmp_path)
+    built_s = time.monotonic() - began
+    with demo(bundle) as running_demo:
+        ended = agent.install(bundle, timeout_s=120.0)
+        told, errors = running_demo.communicate()
+    assert ended.state == "committed", ended.reason
+    assert running_demo.returncode == 0, errors
+    summary: JsonObject = json.loads(told.splitlines()[-1])
+    assert (summary["parts"], summary["not_inspected"]) == (PARTS, 0)
+    sha256 = agent.store.active("main") or ""
+    wait_until(lambda: line.judged_by(sha256) >= 2, 60, f"parts judged by {method}")
+    took_s = time.monotonic() - began
+    print(f"{method:<18} built in {built_s:.1f} s, judged in demo and line after {took_s:.1f} s")
+
+
+def demo(bundle: Path) -> subprocess.Popen[str]:
+    """Start the installed command headless."""
+    command = [EDGE_APP, "demo", "--bundle", str(bundle), "--parts", str(PARTS), "--headless"]
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*command, "--json"], stdout=pipe, stderr=pipe, text=True)
+
+
+def test_every_trigger_got_its_verdict(running: tuple[Device, Line]) -> None:
+    """Over all switches: none is missing, none twice, none NOT_INSPECTED but for want of a model
+    before the first."""
+    _, line = running
+    numbers = [v.source_number for v in line.verdicts]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    judged = {v.model.product for v in line.verdicts if v.model}
+    assert judged == set(METHODS)
+    assert set(line.unjudged) <= {"no_model"}
+    first = next(i for i, v in enumerate(line.verdicts) if v.model)
+    assert all(v.model for v in line.verdicts[first:])

@@ -29,13 +29,15 @@ largest of the two did not (97.6).
 """
 
 WHOLE_FRAME_CANDIDATES: dict[str, Weights] = {
-    "statistics+regional": (0, 0, 1, 1),
-    "detail+statistics+regional": (1, 0, 1, 1),
-    "context+statistics+regional": (0, 1, 1, 1),
-    "detail+context+statistics+regional": (1, 1, 1, 1),
+    "statistics+regional": (0, 0, 0.5, 1),
+    "detail+statistics+regional": (1, 0, 0.5, 1),
+    "context+statistics+regional": (0, 1, 0.5, 1),
+    "detail+context+statistics+regional": (1, 1, 0.5, 1),
 }
-"""The same for a product that fills the crop: the statistics judge the crop as a whole, the regions
-what differs within it. Painted anomalies, all local, cannot judge either, so both always count.
+"""The same for a product that fills the crop: the regions judge what differs within it, the
+statistics what all regions share. Painted anomalies, all local, cannot judge either, so both always
+count. The statistics at half weight: on magnetic tiles (three draws, frozen) the regions alone have
+an image AUROC of 98.8, with the statistics at full weight 98.2, at half weight 98.7.
 """
 
 TIE, TIE_WHOLE_FRAME = 0.002, 0.01
@@ -71,9 +73,9 @@ def choose_weights(
 
 
 def _strangest(terms: F64Array, weights: Weights) -> F64Array:
-    """Return (n,) the largest of the chosen terms."""
+    """Return (n,) the largest of the chosen weighted terms."""
     chosen = [i for i, weight in enumerate(weights) if weight]
-    return np.asarray(terms[:, chosen].max(axis=1))
+    return np.asarray((terms * weights)[:, chosen].max(axis=1))
 
 
 def choose_map(

@@ -35,10 +35,10 @@ def test_a_term_that_sees_nothing_is_dropped() -> None:
 def test_a_whole_frame_product_keeps_its_statistics_and_regions() -> None:
     """The same crops of a product that fills them: what judges whole crops stays in the score."""
     weights, _ = choose_weights(terms(0, 0, 0, 0, 0), terms(1, 2, 0, 0, 0), True)
-    assert weights.tolist() == [1, 0, 1, 1]
+    assert weights.tolist() == [1, 0, 0.5, 1]
 
 
-@pytest.mark.parametrize(("fills_crop", "wanted"), [(True, [0, 0, 1, 1]), (False, [1, 0, 0, 0])])
+@pytest.mark.parametrize(("fills_crop", "wanted"), [(True, [0, 0, 0.5, 1]), (False, [1, 0, 0, 0])])
 def test_a_tie_goes_to_fewer_terms(fills_crop: bool, wanted: list[int]) -> None:
     """All candidates separate perfectly: the fewest terms are enough, and the crop says which."""
     weights, _ = choose_weights(terms(0, 0, 0, 0, 0), terms(1, 90, 90, 90, 90), fills_crop)

@@ -50,7 +50,7 @@ def test_densities_that_judge_are_fitted_to_every_good_crop(trained: TrainedInsp
     """Statistics and regions are of all good crops, not of the four fifths that fixed scales."""
     inspector, regional = trained.inspector, trained.inspector.regional
     assert regional is not None
-    assert inspector.weight[2:].tolist() == [1, 1]
+    assert inspector.weight[2:].tolist() == [0.5, 1]
     with torch.no_grad():
         taps = inspector.taps(torch.from_numpy(np.stack([plate(i) for i in range(40)])))
         tapped = [taps[b] for b in inspector.global_taps]

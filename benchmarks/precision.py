@@ -8,6 +8,7 @@ Blocks of scores are kept in DIR: a stopped run goes on. Thresholds are those of
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +47,10 @@ def told(bundle: Bundle, name: str, k: int, judged: Judged) -> str:
     limits = [bundle.variant(p).thresholds.score_threshold for p in ("fp32", name)]
     parity = bundle.variant(name).parity
     lines = [f"{name}: weights of the rewritten layers {parity.weight_share if parity else '?'}"]
-    lines += _flip_lines("same crops", judged.scores[[0, k]], limits)
+    lines += flip_lines("same crops", _numbered(judged.scores), judged.scores[[0, k]], limits)
     lines.append(f"  image AUROC {_auroc(judged, 0):.3%} in fp32, {_auroc(judged, k):.3%} here")
     if judged.whole.shape[1]:
-        lines += _flip_lines("whole way", judged.whole[[0, k]], limits)
+        lines += flip_lines("whole way", _numbered(judged.whole), judged.whole[[0, k]], limits)
         ious = judged.ious[k]
         lines.append(
             f"  boxes beside fp32's, {len(ious)} scenes: IoU median {np.median(ious):.4f}, least "
@@ -58,9 +59,22 @@ def told(bundle: Bundle, name: str, k: int, judged: Judged) -> str:
     return "\n".join(lines)
 
 
-def _flip_lines(what: str, scores: F64Array, limits: list[float]) -> list[str]:
+def _numbered(scores: F64Array) -> list[str]:
+    return [f"part {i + 1}" for i in range(scores.shape[1])]
+
+
+def flip_lines(
+    what: str, names: Sequence[str], scores: F64Array, limits: Sequence[float]
+) -> list[str]:
+    """Return how many of the parts flip between two precisions, and which.
+
+    Args:
+        names: (n) of the parts.
+        scores: (2, n) float64, fp32 and the other; NaN where a product was not found.
+        limits: the two thresholds.
+    """
     both = np.isfinite(scores).all(axis=0)
-    numbers = tuple(f"part {i + 1}" for i in np.flatnonzero(both))
+    numbers = tuple(names[i] for i in np.flatnonzero(both))
     none = np.zeros(0)
     one_only = int((np.isfinite(scores).any(axis=0) & ~both).sum())
     pairs = PartPairs(numbers, scores[0, both], scores[1, both], none, none, one_only)

@@ -157,6 +157,7 @@ def test_a_picture_of_another_size_is_refused(bent_geometry: Geometry, tmp_path:
     assert (caught.value.source_number, caught.value.source_name) == (1, "a.png")
 
 
+@pytest.mark.slow
 def test_calibration_of_a_folder_of_pictures(tmp_path: Path) -> None:
     """Pictures with and without the board, one of them twice: the file and its quality are told."""
     folder = tmp_path / "board"

@@ -165,6 +165,7 @@ def test_the_report_is_plain_json_and_names_the_fp32_nodes(
     assert not any(name.startswith("/backbone/") for name in meta["fp32_nodes"])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_resumes(tmp_path: Path) -> None:
     """A second run, and one that starts from the first one's checkpoint, end in equal files."""
     paths = []

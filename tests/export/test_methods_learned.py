@@ -93,6 +93,7 @@ def test_loss_falls(name: str, trained: Callable[[str], Trained]) -> None:
     assert last < 0.8 * first
 
 
+@pytest.mark.slow
 def test_cutpaste_learns_its_pretext(tmp_path: Path) -> None:
     """The loss starts at that of guessing, ln 2, and falls by a fifth in 30 steps."""
     method = CutPaste("cutpaste", CutPasteSettings(batch=16))

@@ -5,7 +5,9 @@
 train.npz holds `crops` uint8 (n, h, w, 3) and, if the product does not fill them, `mask` (h, w);
 test.npz holds `crops`, `kinds` (n,) ("good" or a defect's kind) and, where known, `regions`
 (n, h, w), > 0 on the defect. `benchmarks.accuracy_crops` writes both. Every method is trained,
-exported, and judged through ONNX Runtime: what is measured is what a device runs.
+exported, and judged through ONNX Runtime: what is measured is what a device runs. With several
+`--seeds` a second table holds the means. Beside the methods of `edge-export build` there is
+`frozen-gaussian`: one Gaussian of untrained features' means and deviations.
 """
 
 from __future__ import annotations
@@ -23,14 +25,18 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.accuracy_figures import Figures, figures_of
+from benchmarks.accuracy_seeds import seeds_markdown
 from edge_app.errors import DataError
-from edge_app.records import F32Array, F64Array, U8Array
+from edge_app.records import F32Array, F64Array, JsonObject, U8Array
+from export.cropliq_train import train_inspector
 from export.evaluation_data import GOOD
 from export.evaluation_metrics import auroc_difference_interval
-from export.methods.onnx_file import write_graph
+from export.inspector_graph import export_inspector
 from export.methods.protocol import Show, TrainingSet, TrainSettings
-from export.methods.registry import method_of
 from export.progress import ConsoleProgress
+from export.steps import train_method
+
+FROZEN = "frozen-gaussian"
 
 BATCH = 8
 LATENCY_RUNS = 30
@@ -80,20 +86,44 @@ def main() -> None:
     options = _options()
     data, test = read_crops(options.crops), read_test(options.test)
     torch.set_num_threads(options.threads)
-    rows = []
+    by_seed: list[list[Measured]] = []
+    for seed in options.seeds:
+        before = "".join(f"{as_markdown(rows, test)}\n" for rows in by_seed)
+        by_seed.append(_one_seed(options, seed, data, test, before))
+    if len(by_seed) > 1:
+        told = _over_seeds(by_seed, test)
+        print(told)
+        if options.markdown is not None:
+            tables = [as_markdown(rows, test) for rows in by_seed]
+            options.markdown.write_text("\n".join([*tables, told]), encoding="utf-8")
+
+
+def _one_seed(
+    options: argparse.Namespace, seed: int, data: TrainingSet, test: TestSet, before: str
+) -> list[Measured]:
+    """Train, measure and show every method with one seed; `before` heads the Markdown file."""
+    rows: list[Measured] = []
     with ConsoleProgress() as progress:
         for wanted in options.methods:
             name, steps = parsed(wanted, options.steps)
-            settings = TrainSettings(options.seed, steps, options.device, options.work)
+            settings = TrainSettings(seed, steps, options.device, options.work / f"seed{seed}")
 
             def show(step: str, done: float, wanted: str = wanted) -> None:
-                progress.show(wanted, step, done)
+                progress.show(f"{wanted}, seed {seed}", step, done)
 
             rows.append(measured(wanted, name, data, test, settings, options.threads, show))
             if options.markdown is not None:  # after each method: a long run may be stopped
-                options.markdown.write_text(as_markdown(rows, test), encoding="utf-8")
-    title = f"{len(data.crops)} good crops; test {len(test.crops)}; seed {options.seed}"
+                options.markdown.write_text(before + as_markdown(rows, test), encoding="utf-8")
+    title = f"{len(data.crops)} good crops; test {len(test.crops)}; seed {seed}"
     Console(width=200).print(as_table(rows, test, title))
+    return rows
+
+
+def _over_seeds(by_seed: list[list[Measured]], test: TestSet) -> str:
+    names = [row.name for row in by_seed[0]]
+    scores = {n: [rows[i].scores for rows in by_seed] for i, n in enumerate(names)}
+    pixel = {n: [rows[i].figures.pixel_auroc for rows in by_seed] for i, n in enumerate(names)}
+    return seeds_markdown(scores, pixel, test.kinds == GOOD)
 
 
 def _options() -> argparse.Namespace:
@@ -105,7 +135,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", required=True, metavar="NAME[:STEPS]",
                         help="the first one is what the others are compared with")  # fmt: skip
     parser.add_argument("--steps", type=int, default=200, help="where no STEPS are given")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
@@ -162,16 +192,29 @@ def measured(
 ) -> Measured:
     """Train, export and judge one method."""
     started = time.perf_counter()
-    trained = method_of(name).train(data, settings, show)
+    folder = settings.work / row.replace(":", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    inside = TrainSettings(settings.seed, settings.steps, settings.device, folder)
+    if name == FROZEN:
+        about = _frozen_gaussian(data, inside, show)
+    else:
+        about = train_method(name, list(data.crops), data.mask, inside, show)
     train_s = time.perf_counter() - started
-    settings.work.mkdir(parents=True, exist_ok=True)
-    path = settings.work / f"{name}.onnx"
-    about = write_graph(trained, data.crop_hw, path)
-    session = open_session(path, threads)
+    session = open_session(folder / "inspector.onnx", threads)
     scores, maps = judged(session, test.crops)
     figures = figures_of(scores, maps, test.kinds, test.regions)
     latency = latency_ms(session, test.crops[:1])
     return Measured(row, scores, figures, train_s, about["onnx_bytes"] / 1e6, latency)
+
+
+def _frozen_gaussian(data: TrainingSet, settings: TrainSettings, show: Show) -> JsonObject:
+    """Write the floor's graph: the statistics term alone, of all crops, no pretext training."""
+    trained = train_inspector(
+        list(data.crops), None, settings.work, seed=settings.seed, steps=0, progress=show
+    )
+    trained.inspector.weight.copy_(torch.tensor([0.0, 0.0, 1.0, 0.0]))
+    trained.inspector.map_kind = "statistics_cam"
+    return export_inspector(trained, settings.work / "inspector.onnx")
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:

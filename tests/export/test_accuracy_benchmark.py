@@ -12,6 +12,7 @@ from method_parts import CROP_HW, damaged, part, product_mask
 
 from benchmarks import accuracy, accuracy_crops
 from benchmarks.accuracy_figures import figures_of
+from benchmarks.accuracy_seeds import mean_difference_interval
 from edge_app.crop import CropSpec
 from edge_app.errors import DataError
 
@@ -76,6 +77,34 @@ def test_one_run_gives_one_table(
     assert lines[2].startswith("| patchcore | 100.0%")
     assert lines[3].startswith("| simplenet:2 |")
     assert lines[2].split("|")[6].strip().endswith("%")
+
+
+def test_several_seeds_give_means_and_paired_differences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Patches and the frozen floor, two seeds: a table each and one over both."""
+    write_data_set(tmp_path / "data")
+    accuracy_crops.write_crops(tmp_path / "data", tmp_path, CropSpec(CROP_HW, 0.0), False)
+    table = tmp_path / "table.md"
+    monkeypatch.setattr(
+        sys, "argv",
+        ["accuracy", "--crops", str(tmp_path / "train.npz"), "--test", str(tmp_path / "test.npz"),
+         "--methods", "patchcore", "frozen-gaussian", "--threads", "1",
+         "--seeds", "0", "1", "--work", str(tmp_path / "work"), "--markdown", str(table)],
+    )  # fmt: skip
+    accuracy.main()
+    told = table.read_text(encoding="utf-8")
+    assert told.count("| frozen-gaussian |") == 3
+    assert "first minus it" in capsys.readouterr().out
+
+
+def test_a_mean_difference_redraws_the_same_pictures_for_all() -> None:
+    """Equal scores differ by nothing in every redraw; a perfect row by what the other lacks."""
+    is_good = np.arange(40) < 20
+    perfect = np.where(is_good, 0.0, 1.0)
+    blind = np.zeros(40)
+    assert mean_difference_interval([perfect] * 2, [perfect] * 2, is_good) == (0.0, 0.0)
+    assert mean_difference_interval([perfect] * 2, [blind] * 2, is_good) == (0.5, 0.5)
 
 
 def test_upright_crops_bring_the_products_outline(tmp_path: Path) -> None:

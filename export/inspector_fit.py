@@ -7,7 +7,7 @@ settled, a chosen statistics term is fitted again, to all crops.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -55,7 +55,8 @@ class LocalSettings:
         stride: input pixels per grid step, a power of two.
         dimensions: of the patch embedding.
         cell: side of a cell of positions that share a covariance, in grid steps.
-        is_pooled: features are averaged over 3×3 positions before the projection's sum.
+        is_pooled: features are averaged over 3×3 positions before the projection's sum; never where
+            the product fills the crop.
     """
 
     taps: tuple[int, ...]
@@ -112,7 +113,10 @@ def fit_inspector(
 
 def _fitted(bench: Bench, crops: U8Array, settings: FitSettings) -> Inspector:
     """Fit all terms to the crops; scales and choices are still open."""
-    local = (settings.detail, settings.context)
+    context = settings.context
+    if bench.mask_hw is None:  # the regions judge there; the context says where, so it stays sharp
+        context = replace(context, is_pooled=False)
+    local = (settings.detail, context)
     embeddings = [_embedding(bench, crops, s) for s in local]
     wanted = tuple(sorted({*local[0].taps, *local[1].taps, *settings.global_taps}))
     grids: tuple[list[Tensor], list[Tensor]] = ([], [])

@@ -20,7 +20,7 @@ def test_every_attack_in_the_document_is_a_test() -> None:
     command = [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider",
                "--override-ini=addopts=-q", *files]  # fmt: skip
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=230, check=False
     )
     assert done.returncode == 0, done.stdout[-2000:]
     collected = {line for line in done.stdout.splitlines() if "::" in line}

@@ -1,6 +1,6 @@
 """Methods that rebuild a part, on a texture and on an object: a synthetic carpet and bottle.
 
-    python -m benchmarks.texture_object --steps 300 --gan-steps 800
+    python -m benchmarks.texture_object --steps 300 --gan-steps 1500
 
 A texture never repeats at the same place, an object does: a network that must draw the whole
 picture from a few numbers can learn the object and not the texture. PaDiM and PatchCore stand
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--good", type=int, default=300, help="for training")
     parser.add_argument("--test", type=int, default=100, help="good ones, and as many blemished")
     parser.add_argument("--steps", type=int, default=300, help="of the autoencoders")
-    parser.add_argument("--gan-steps", type=int, default=800, help="of f-AnoGAN")
+    parser.add_argument("--gan-steps", type=int, default=1500, help="of f-AnoGAN")
     parser.add_argument(
         "--blemish-grey", type=float, default=25.0, help="how much darker or brighter a blemish is"
     )
@@ -89,7 +89,7 @@ def main() -> None:
 def methods(steps: int, gan_steps: int) -> dict[str, tuple[Method, int]]:
     """Return what is compared: small settings for 64 × 64 pixels and two cores."""
     small = AutoencoderSettings(latent=64)
-    gan = FAnoGanSettings(latent=32, width=8, batch=8, learning_rate=0.002, gan_share=0.5)
+    gan = FAnoGanSettings(latent=16, width=8, batch=16, learning_rate=0.001, gan_share=0.6)
     return {
         "padim": (PaDiM(settings=PaDiMSettings(taps=(4, 7), stride=8, dimensions=80)), 1),
         "patchcore": (PatchCore(settings=PatchCoreSettings(stride=8, coreset=500)), 1),

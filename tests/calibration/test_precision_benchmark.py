@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,9 +15,14 @@ pytest.importorskip("torch")  # the benchmark's AUROC comes from export
 from benchmarks import precision_parts
 from benchmarks.precision import told
 from benchmarks.precision_parts import judged_parts
+from benchmarks.precision_pictures import picture_scores
+from benchmarks.precision_pictures import told as told_of_pictures
 from calibration.rewritten import fp16_graphs
 from edge_app.bundle import Bundle, read_bundle, write_bundle
 from edge_app.errors import DataError
+from edge_app.simulator.config import SimulatorConfig
+from edge_app.simulator.scene import SimulatedLine
+from export.evaluation_data import scan_test_pictures
 
 pytestmark = pytest.mark.train
 
@@ -81,3 +87,25 @@ def test_a_bundle_with_one_precision_is_refused(plain: Bundle, tmp_path: Path) -
     """There is nothing to compare, and the message says what to run first."""
     with pytest.raises(DataError, match="edge-calibrate"):
         judged_parts(plain, "tapered", 44, 1, 0, tmp_path, 1)
+
+
+def test_pictures_on_disk_are_judged_in_both_precisions(with_half: Bundle, tmp_path: Path) -> None:
+    """Two good parts and a defective one from a folder: no flip, AUROC of both, a blank is told."""
+    line = SimulatedLine(SimulatorConfig("tapered", 44, 0.5))
+    kept = {"good": 0, "defect": 0}
+    for number in range(1, 40):
+        pixels, truth = line.single(number)
+        kind = "good" if truth.parts[0].defect is None else "defect"
+        if kept[kind] < 2:
+            folder = tmp_path / "test" / kind
+            folder.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / f"{number:03d}.png"), pixels)
+            kept[kind] += 1
+    blank = np.full((768, 1024, 3), 40, np.uint8)
+    cv2.imwrite(str(tmp_path / "test/good/999.png"), blank)
+    pictures = scan_test_pictures(tmp_path, ()).kept
+    scores = [picture_scores(with_half, p, pictures, 1) for p in ("fp32", "fp16")]
+    assert int(np.isnan(scores[0]).sum()) == 1
+    text = told_of_pictures(with_half, "fp16", pictures, np.stack(scores))
+    assert "0 of 4 parts flip" in text
+    assert "image AUROC" in text

@@ -30,7 +30,7 @@ from export.methods.registry import method_of
 from export.steps import CROPLIQ, train_method
 
 SHIPPED = Path(edge_app.__file__).parent / "assets" / "demo-tapered.bundle"
-PARTS, GOLDEN, STEPS, BATCH = 20, 2, 1, 2
+PARTS, GOLDEN, STEPS, BATCH = 20, 2, 2, 4
 
 SMALLER: dict[str, dict[str, Any]] = {
     "draem": {"widths": (32, 16)},

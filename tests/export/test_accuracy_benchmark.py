@@ -57,22 +57,26 @@ def write_data_set(folder: Path) -> None:
         cv2.imwrite(str(folder / "ground_truth" / "spot" / f"{i}_mask.png"), mask)
 
 
+def table_of(folder: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> str:
+    """Cut the crops of a small data set, run the benchmark on them, return its Markdown."""
+    write_data_set(folder / "data")
+    accuracy_crops.write_crops(folder / "data", folder, CropSpec(CROP_HW, 0.0), False)
+    monkeypatch.setattr(
+        sys, "argv",
+        ["accuracy", "--crops", str(folder / "train.npz"), "--test", str(folder / "test.npz"),
+         "--threads", "1", "--work", str(folder / "work"), "--markdown", str(folder / "table.md"),
+         *options],
+    )  # fmt: skip
+    accuracy.main()
+    return (folder / "table.md").read_text(encoding="utf-8")
+
+
 def test_one_run_gives_one_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Crops are cut, two methods trained and judged; the defects are found and compared."""
-    write_data_set(tmp_path / "data")
-    accuracy_crops.write_crops(tmp_path / "data", tmp_path, CropSpec(CROP_HW, 0.0), False)
-    table = tmp_path / "table.md"
-    monkeypatch.setattr(
-        sys, "argv",
-        ["accuracy", "--crops", str(tmp_path / "train.npz"), "--test", str(tmp_path / "test.npz"),
-         "--methods", "patchcore", "simplenet:2", "--threads", "1",
-         "--work", str(tmp_path / "work"), "--markdown", str(table)],
-    )  # fmt: skip
-    accuracy.main()
+    lines = table_of(tmp_path, monkeypatch, "--methods", "patchcore", "simplenet:2").splitlines()
     assert "20 good crops" in capsys.readouterr().out
-    lines = table.read_text(encoding="utf-8").splitlines()
     assert len(lines) == 4
     assert lines[2].startswith("| patchcore | 100.0%")
     assert lines[3].startswith("| simplenet:2 |")
@@ -83,17 +87,8 @@ def test_several_seeds_give_means_and_paired_differences(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Patches and the frozen floor, two seeds: a table each and one over both."""
-    write_data_set(tmp_path / "data")
-    accuracy_crops.write_crops(tmp_path / "data", tmp_path, CropSpec(CROP_HW, 0.0), False)
-    table = tmp_path / "table.md"
-    monkeypatch.setattr(
-        sys, "argv",
-        ["accuracy", "--crops", str(tmp_path / "train.npz"), "--test", str(tmp_path / "test.npz"),
-         "--methods", "patchcore", "frozen-gaussian", "--threads", "1",
-         "--seeds", "0", "1", "--work", str(tmp_path / "work"), "--markdown", str(table)],
-    )  # fmt: skip
-    accuracy.main()
-    told = table.read_text(encoding="utf-8")
+    methods = ("--methods", "patchcore", "frozen-gaussian")
+    told = table_of(tmp_path, monkeypatch, *methods, "--seeds", "0", "1")
     assert told.count("| frozen-gaussian |") == 3
     assert "first minus it" in capsys.readouterr().out
 

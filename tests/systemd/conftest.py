@@ -30,7 +30,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
         generate_key(operators, "operator", None, None)
         package(container.root / "root/install.tar", "--operator-keys", str(operators))
         broker.start()
-        listener = Listener(broker.port, "inspect/v1/graz/#")
+        listener = Listener(broker.port, "inspect/v1/graz/#", client_id="outside")
         device = Device(container, broker, listener, operators / "operator.key")
         type_in(device, readme_commands())
         yield device

@@ -79,8 +79,8 @@ class Device:
     container: Container
     broker: Mosquitto
     listener: Listener
-    operator_key: Path
-    """The private half of the key whose commands it may take."""
+    operator_key: Path | None = None
+    """The private half of the key whose commands it may take; None: it takes none."""
 
     def write(self, path: str, text: str) -> None:
         """Write a file of the device's."""

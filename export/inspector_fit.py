@@ -2,7 +2,7 @@
 
 Held-back good crops (a fifth) fix the scales of the score and of the map; the same crops with
 pseudo-anomalies choose which terms the score is made of and which map is exported. Once that is
-settled, a chosen statistics term is fitted again, to all crops.
+settled, what judges whole crops (statistics, regions) is fitted again, to all crops.
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ def fit_inspector(
         bench: outside its mask the map is 0 and nothing adds to the local terms.
         crops: uint8 (n, h, w, 3) good crops, n >= 10.
     """
+    if bench.mask_hw is None:  # the regions judge there; the context says where, so it stays sharp
+        settings = replace(settings, context=replace(settings.context, is_pooled=False))
     order = bench.rng.permutation(len(crops))
     held_count = max(2, round(len(crops) * settings.held_back_share))
     held, fitted = crops[np.sort(order[:held_count])], crops[np.sort(order[held_count:])]
@@ -113,10 +115,7 @@ def fit_inspector(
 
 def _fitted(bench: Bench, crops: U8Array, settings: FitSettings) -> Inspector:
     """Fit all terms to the crops; scales and choices are still open."""
-    context = settings.context
-    if bench.mask_hw is None:  # the regions judge there; the context says where, so it stays sharp
-        context = replace(context, is_pooled=False)
-    local = (settings.detail, context)
+    local = (settings.detail, settings.context)
     embeddings = [_embedding(bench, crops, s) for s in local]
     wanted = tuple(sorted({*local[0].taps, *local[1].taps, *settings.global_taps}))
     grids: tuple[list[Tensor], list[Tensor]] = ([], [])

@@ -9,7 +9,10 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
 
+from calibration.operators import problems_for_tensorrt
+from edge_app.backends.tensorrt_build import EngineOptions, build_engine
 from edge_app.errors import ShapeError
 from edge_app.records import U8Array
 from export.cropliq_train import PretextSettings, train_inspector
@@ -77,6 +80,17 @@ def test_score_and_map_agree_between_torch_and_onnx(
     score, map_nhw = session.run(["score", "map"], {"crops": crops})
     np.testing.assert_allclose(score, expected.numpy(), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(map_nhw, expected_map.numpy(), rtol=1e-3, atol=1e-3)
+
+
+def test_the_graph_compiles_ahead_of_time(trained: TrainedInspector, tmp_path: Path) -> None:
+    """Regions, statistics and their map become an engine; TensorRT 10.3 lists every operator."""
+    trained.inspector.map_kind = "regional_energy"
+    export_inspector(trained, tmp_path / "inspector.onnx")
+    model = (tmp_path / "inspector.onnx").read_bytes()
+    assert problems_for_tensorrt(model) == ()
+    tensorrt_rtx()
+    options = EngineOptions(max_batch=4, compute_capability=AHEAD_OF_TIME)
+    assert build_engine(model, options).plan
 
 
 def test_a_band_ground_differently_stands_out_where_it_lies(trained: TrainedInspector) -> None:

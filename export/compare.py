@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 from edge_app.errors import DataError, EdgeError
 from edge_app.records import JsonObject
@@ -92,7 +93,7 @@ class Budget:
 
     def __init__(self, total_s: float, now: Now) -> None:
         self.total_s, self._now, self._started = total_s, now, now()
-        self._after_s = 0.0
+        self._after_s: list[float] = []
 
     @property
     def left_s(self) -> float:
@@ -102,14 +103,15 @@ class Budget:
     def share_s(self, methods: int) -> float:
         """Return how long the next of `methods` remaining ones may train.
 
-        What one leaves over goes to the others; the time that the slowest one so far took after
-        its training (thresholds, evaluation) is set aside.
+        What one leaves over goes to the others; the time that a method took on average after its
+        training (thresholds, evaluation) is set aside. The slowest one's would leave nothing to
+        train in: DRAEM's network takes a hundred times the others' time for a picture.
         """
-        return self.left_s / methods - self._after_s
+        return self.left_s / methods - (fmean(self._after_s) if self._after_s else 0.0)
 
     def took_after_training(self, seconds: float) -> None:
         """Remember how long a method took besides its training."""
-        self._after_s = max(self._after_s, seconds)
+        self._after_s.append(seconds)
 
 
 def compare(options: CompareOptions, show: Show, now: Now = time.monotonic) -> Comparison:

@@ -163,5 +163,7 @@ def test_what_one_method_leaves_over_goes_to_the_others() -> None:
     clock.now_s = 10.0
     budget.took_after_training(5.0)
     assert budget.share_s(3) == 25.0
+    budget.took_after_training(25.0)
+    assert budget.share_s(2) == 30.0, "one slow method takes no more than its part of the others"
     clock.now_s = 200.0
     assert budget.left_s == 0.0

@@ -11,7 +11,7 @@ import pytest
 
 from edge_app.errors import ShapeError
 from edge_app.obb import as_box, rotated_iou
-from edge_app.rotated_nms import BLOCK, pair_ious, rotated_nms
+from edge_app.rotated_nms import AHEAD, BLOCK, pair_ious, rotated_nms
 
 
 def _boxes(rng: np.random.Generator, count: int, heaps: int) -> np.ndarray:
@@ -42,6 +42,48 @@ def test_same_boxes_as_one_pair_at_a_time(heaps: int) -> None:
     rng = np.random.default_rng(heaps)
     boxes, scores = _boxes(rng, 4 * BLOCK, heaps), rng.uniform(0.3, 1, 4 * BLOCK)
     assert rotated_nms(boxes, scores, 0.25, 0.3) == _one_by_one(boxes, scores, 0.3)
+
+
+def _exactly_one_by_one(boxes: np.ndarray, scores: np.ndarray, max_iou: float) -> list[int]:
+    """Return what greedy NMS keeps, every pair's overlap asked for, no bounds looked at."""
+    order = np.argsort(-scores, kind="stable")
+    kept: list[int] = []
+    for i in order:
+        others = boxes[kept]
+        if not (pair_ious(others, np.repeat(boxes[None, i], len(kept), 0)) > max_iou).any():
+            kept.append(int(i))
+    return kept
+
+
+def _grid(rng: np.random.Generator, count: int, heaps: int) -> np.ndarray:
+    """Return boxes on whole multiples of 8 px: shared edges, twins and empty ones."""
+    boxes = np.round(_boxes(rng, count, heaps) / 8) * 8
+    boxes[:, 4] = rng.choice([0, math.pi / 2, -math.pi / 2, math.pi], count)
+    return boxes
+
+
+@pytest.mark.parametrize("make", [_boxes, _grid], ids=["heaped", "on a grid"])
+@pytest.mark.parametrize("max_iou", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize(
+    ("count", "heaps"),
+    [(1, 1), (16, 16), (17, 2), (100, 3), (300, 30), (300, 100), (300, 300), (AHEAD + 90, 600)],
+)
+def test_bounds_and_blocks_change_no_survivor(
+    make: Callable[[np.random.Generator, int, int], np.ndarray],
+    count: int,
+    heaps: int,
+    max_iou: float,
+) -> None:
+    """Leaving out pairs whose bounds share too little, and deciding in blocks, changes nothing."""
+    rng = np.random.default_rng(count + heaps)
+    boxes, scores = make(rng, count, heaps), np.round(rng.uniform(0, 1, count), 1)
+    assert rotated_nms(boxes, scores, 0.0, max_iou) == _exactly_one_by_one(boxes, scores, max_iou)
+
+
+def test_a_box_of_negative_size_harms_no_other() -> None:
+    """A network that gives a width below zero still has its other boxes merged."""
+    boxes = np.array([[5, 5, -4, 9, 0.3], [50, 50, 20, 8, 0], [51, 50, 20, 8, 0]], np.float64)
+    assert rotated_nms(boxes, np.array([0.9, 0.8, 0.7]), 0.25, 0.3) == [0, 1]
 
 
 def test_overlaps_are_those_of_opencv() -> None:
@@ -80,10 +122,11 @@ def test_overlap_done_on_paper(other: tuple[float, ...], expected: float, angle:
     assert pair_ious(b, a)[0] == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_block_at_once_is_many_times_faster_than_pair_by_pair() -> None:
-    """300 boxes in 30 heaps take less than a fifth of the time that one pair at a time takes."""
+@pytest.mark.parametrize("heaps", [30, 300])
+def test_a_block_at_once_is_many_times_faster_than_pair_by_pair(heaps: int) -> None:
+    """300 boxes, heaped or apart, take less than a fifth of the time of one pair at a time."""
     rng = np.random.default_rng(11)
-    boxes, scores = _boxes(rng, 300, 30), rng.uniform(0.3, 1, 300)
+    boxes, scores = _boxes(rng, 300, heaps), rng.uniform(0.3, 1, 300)
     rotated_nms(boxes, scores, 0.25, 0.3)
 
     def cpu_s(work: Callable[[], object]) -> float:

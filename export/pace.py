@@ -28,6 +28,10 @@ PROBE_S = 2.0
 STEPS_SHARE = 0.8
 """Of the time left that steps may fill; the rest is for densities, maps and the export."""
 
+OVERRUN = 1.0
+"""Of its share that a training may take besides once its steps are done: densities and thresholds
+that take longer than thought do not throw the steps away."""
+
 RESTARTS = 2
 """A training made of several parts may overrun in each of them; after that the deadline ends it."""
 
@@ -80,7 +84,8 @@ def train_within(
         steps: most optimiser steps; fewer are taken where these do not fit.
 
     Raises:
-        OutOfTimeError: not even one step, or what needs no steps, ends in time.
+        OutOfTimeError: not even one step, or what needs no steps, ends in time; or what follows
+            the steps takes longer than OVERRUN allows.
     """
     deadline = now() + seconds
     for restarts_left in range(RESTARTS, -1, -1):
@@ -115,6 +120,7 @@ class Pace:
         self._may_restart, self._show, self._now = may_restart, show, now
         self._started = now()
         self._part, self._began, self._first = "", self._started, 0.0
+        self._has_learnt = False
 
     def __call__(self, text: str, share: float) -> None:
         """Pass progress on.
@@ -124,12 +130,14 @@ class Pace:
         """
         self._show(text, share)
         now = self._now()
-        if now > self._deadline:
+        grace_s = OVERRUN * self._seconds if self._has_learnt else 0.0
+        if now > self._deadline + grace_s:
             raise self._out_of_time(text)
         if text != self._part:
             self._part, self._began, self._first = text, now, share
         elif self._may_restart and self._is_stepped and now - self._began >= PROBE_S:
             self._look_ahead(text, share, now)
+        self._has_learnt |= self._is_stepped and share >= 1.0
 
     @property
     def _is_stepped(self) -> bool:

@@ -18,10 +18,11 @@ class Clock:
 
 
 class Training:
-    """Takes `before_s` for features, then `step_s` a step; remembers how it was started."""
+    """Takes `before_s` for features, `step_s` a step, `after_s` for densities; remembers how it was
+    started."""
 
-    def __init__(self, clock: Clock, before_s: float, step_s: float) -> None:
-        self.clock, self.before_s, self.step_s = clock, before_s, step_s
+    def __init__(self, clock: Clock, before_s: float, step_s: float, after_s: float = 0.0) -> None:
+        self.clock, self.before_s, self.step_s, self.after_s = clock, before_s, step_s, after_s
         self.started_with: list[int] = []
 
     def __call__(self, steps: int, show: Show) -> str:
@@ -32,6 +33,9 @@ class Training:
         for step in range(steps):
             self.clock.now_s += self.step_s
             show("steps", (step + 1) / steps)
+        for part in range(4):
+            self.clock.now_s += self.after_s / 4
+            show("densities", (part + 1) / 4)
         return "trained"
 
 
@@ -62,6 +66,21 @@ def test_a_training_without_steps_is_ended_at_its_deadline() -> None:
     clock = Clock()
     with pytest.raises(OutOfTimeError, match=r"share of 30 s \(stopped at 'features'\)"):
         train_within(Training(clock, before_s=400, step_s=0.1), 10, 30, silent, clock)
+
+
+def test_what_follows_the_steps_may_overrun_the_share() -> None:
+    """A density that takes longer than thought does not throw the steps away."""
+    clock = Clock()
+    training = Training(clock, before_s=10, step_s=1.0, after_s=50)
+    assert train_within(training, 60, 80, silent, clock) == ("trained", 60)
+
+
+def test_what_follows_the_steps_does_not_overrun_without_end() -> None:
+    """As much again as the share is the limit."""
+    clock = Clock()
+    training = Training(clock, before_s=10, step_s=1.0, after_s=500)
+    with pytest.raises(OutOfTimeError, match=r"stopped at 'densities'"):
+        train_within(training, 60, 80, silent, clock)
 
 
 def test_a_single_step_that_does_not_fit_is_an_error() -> None:

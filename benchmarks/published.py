@@ -32,7 +32,8 @@ source does not say."""
 
 FORM_OF = {
     "padim-slim": "padim", "cutpaste-scar": "cutpaste", "cutpaste-3way": "cutpaste",
-    "cutpaste-kde": "cutpaste", "draem-slim": "draem", "efficientad-slim": "efficientad",
+    "cutpaste-kde": "cutpaste", "cutpaste-patch": "cutpaste", "draem-slim": "draem",
+    "efficientad-slim": "efficientad",
 }  # fmt: skip
 
 WHY = {
@@ -45,6 +46,8 @@ WHY = {
     "cutpaste-scar": "as cutpaste",
     "cutpaste-3way": "as cutpaste",
     "cutpaste-kde": "as cutpaste",
+    "cutpaste-patch": "as cutpaste, with four blocks fewer, on patches; one pass over the crop "
+    "instead of one per patch",
     "simplenet": "Lite0, 152 channels, instead of WideResNet50, 1536; the steps named here instead "
     "of 160 epochs",
     "draem": "the paper's networks; the steps named here instead of 700 epochs; drawn textures "

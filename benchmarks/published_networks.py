@@ -14,12 +14,14 @@ import torch
 from torch import nn
 from torchvision import models
 
-from export.backbones.efficientnet_lite import channels_of, load_lite0
+from export.backbones.efficientnet_lite import channels_of, load_lite0, stride_of
 from export.cropliq import PretextNet
 from export.methods.autoencoder import Autoencoder, AutoencoderSettings
 from export.methods.bgad import BgadSettings
 from export.methods.bgad_flow import ConditionalFlow
 from export.methods.cutpaste import FORMS, CutPasteSettings
+from export.methods.cutpaste_patch import KINDS as PATCH_KINDS
+from export.methods.cutpaste_patch import PatchCutPasteSettings
 from export.methods.draem import SLIM as DRAEM_SLIM
 from export.methods.draem import DraemSettings
 from export.methods.draem_net import DraemNet
@@ -69,6 +71,7 @@ def ours(crop_hw: Hw) -> dict[str, Callable[[], Size]]:
         "padim": lambda: _padim(PaDiMSettings(), crop_hw),
         "padim-slim": lambda: _padim(PADIM_SLIM, crop_hw),
         **{name: lambda name=name: _cutpaste(name) for name in FORMS},
+        "cutpaste-patch": lambda: _cutpaste_patch(crop_hw),
         "simplenet": _simplenet,
         "draem": lambda: Size(imagined(lambda: DraemNet(*DraemSettings().widths))),
         "draem-slim": lambda: Size(imagined(lambda: DraemNet(*DRAEM_SLIM.widths))),
@@ -145,6 +148,15 @@ def _cutpaste(name: str) -> Size:
     network = PretextNet(load_lite0(s.last_block), s.first_trained, len(FORMS[name]) + 1)
     learnt = sum(p.numel() for p in network.trained_parameters())
     return Size(learnt, count(network) - learnt)
+
+
+def _cutpaste_patch(crop_hw: Hw) -> Size:
+    s = PatchCutPasteSettings()
+    network = PretextNet(load_lite0(s.last_block), s.first_trained, len(PATCH_KINDS) + 1)
+    learnt = sum(p.numel() for p in network.trained_parameters())
+    d, stride = channels_of(s.last_block), stride_of(s.last_block)
+    rows, columns = ((side - s.patch_px) // stride + 1 for side in crop_hw)
+    return Size(learnt, count(network) - learnt, rows * columns * (d * d + d))
 
 
 def _simplenet() -> Size:

@@ -8,6 +8,7 @@ NAMES: tuple[str, ...] = (
     "cutpaste-scar",
     "cutpaste-3way",
     "cutpaste-kde",
+    "cutpaste-patch",
     "simplenet",
     "draem",
     "draem-slim",

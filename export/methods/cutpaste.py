@@ -40,6 +40,11 @@ from export.methods.maps import enlarged, product_weight
 from export.methods.patches import feature_batches
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
 
+PAPER = (
+    "Li et al., CutPaste: Self-Supervised Learning for Anomaly Detection and Localization, "
+    "CVPR 2021"
+)
+
 FORMS: dict[str, tuple[str, ...]] = {
     "cutpaste": ("cutpaste",),
     "cutpaste-scar": ("scar",),
@@ -130,10 +135,7 @@ class CutPaste:
 
     name: str = "cutpaste"
     settings: CutPasteSettings = field(default_factory=CutPasteSettings)
-    paper: str = (
-        "Li et al., CutPaste: Self-Supervised Learning for Anomaly Detection and Localization, "
-        "CVPR 2021"
-    )
+    paper: str = PAPER
 
     def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
         """Return the pretext-trained backbone with its Gaussian."""

@@ -12,6 +12,7 @@ from export.methods import autoencoder, cutpaste, draem, efficientad, padim
 from export.methods.autoencoder import AutoencoderMethod
 from export.methods.bgad import Bgad
 from export.methods.cutpaste import CutPaste
+from export.methods.cutpaste_patch import PatchCutPaste
 from export.methods.draem import Draem
 from export.methods.efficientad import EfficientAd
 from export.methods.fanogan import FAnoGan
@@ -28,6 +29,7 @@ _MAKERS: dict[str, Callable[[], Method]] = {
     "cutpaste-scar": partial(CutPaste, "cutpaste-scar"),
     "cutpaste-3way": partial(CutPaste, "cutpaste-3way"),
     "cutpaste-kde": partial(CutPaste, "cutpaste-kde", cutpaste.KERNELS),
+    "cutpaste-patch": PatchCutPaste,
     "simplenet": SimpleNet,
     "draem": Draem,
     "draem-slim": partial(Draem, "draem-slim", draem.SLIM),

@@ -9,6 +9,7 @@ from method_parts import assert_compiles, train
 
 from export.methods.autoencoder import AutoencoderMethod, AutoencoderSettings
 from export.methods.cutpaste import CutPaste, CutPasteSettings
+from export.methods.cutpaste_patch import PatchCutPaste, PatchCutPasteSettings
 from export.methods.draem import Draem, DraemSettings
 from export.methods.padim import PaDiM, PaDiMSettings
 from export.methods.patchcore import PatchCore, PatchCoreSettings
@@ -22,6 +23,7 @@ SMALL: dict[str, Method] = {
     "padim": PaDiM(settings=PaDiMSettings(dimensions=40)),
     "cutpaste": CutPaste(settings=CutPasteSettings(batch=2)),
     "cutpaste-kde": CutPaste("cutpaste-kde", CutPasteSettings(batch=2, density="kernels")),
+    "cutpaste-patch": PatchCutPaste(settings=PatchCutPasteSettings(batch=3)),
     "simplenet": SimpleNet(settings=SimpleNetSettings(batch=2)),
     "draem": Draem(settings=DraemSettings(widths=(4, 4), batch=2)),
     "autoencoder-ssim": AutoencoderMethod("autoencoder-ssim", AutoencoderSettings(latent=8)),

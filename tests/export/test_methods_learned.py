@@ -24,6 +24,7 @@ from edge_app.errors import DataError
 from export.density import fit_global
 from export.methods.autoencoder import AutoencoderMethod, AutoencoderSettings
 from export.methods.cutpaste import CutPaste, CutPasteSettings, GaussianHead
+from export.methods.cutpaste_patch import PatchCutPaste, PatchCutPasteSettings
 from export.methods.draem import Draem, DraemSettings
 from export.methods.draem_net import DraemNet
 from export.methods.kernel_density import (
@@ -42,6 +43,7 @@ SMALL: dict[str, tuple[Method, int]] = {
     "cutpaste-scar": (CutPaste("cutpaste-scar", CutPasteSettings(batch=8)), 3),
     "cutpaste-3way": (CutPaste("cutpaste-3way", CutPasteSettings(batch=9)), 3),
     "cutpaste-kde": (CutPaste("cutpaste-kde", CutPasteSettings(batch=6, density="kernels")), 3),
+    "cutpaste-patch": (PatchCutPaste(settings=PatchCutPasteSettings(batch=12)), 4),
     "simplenet": (SimpleNet(settings=SimpleNetSettings(discriminator_rate=0.002)), 60),
     "draem": (Draem("draem", DraemSettings(widths=(8, 8), batch=4, learning_rate=0.004)), 60),
     "autoencoder-l2": (

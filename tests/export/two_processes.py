@@ -15,6 +15,7 @@ from method_parts import parts
 from export.methods.autoencoder import AutoencoderMethod, AutoencoderSettings
 from export.methods.bgad import Bgad, BgadSettings
 from export.methods.cutpaste import CutPaste, CutPasteSettings
+from export.methods.cutpaste_patch import PatchCutPaste, PatchCutPasteSettings
 from export.methods.draem import Draem, DraemSettings
 from export.methods.efficientad import EfficientAd, EfficientAdSettings
 from export.methods.fanogan import FAnoGan, FAnoGanSettings
@@ -25,6 +26,7 @@ from export.torchrun_rank import join_others
 METHODS: dict[str, Method] = {
     "autoencoder-l2": AutoencoderMethod("autoencoder-l2", AutoencoderSettings(latent=16, batch=4)),
     "cutpaste": CutPaste("cutpaste", CutPasteSettings(batch=4)),
+    "cutpaste-patch": PatchCutPaste(settings=PatchCutPasteSettings(batch=6)),
     "simplenet": SimpleNet(),
     "draem": Draem("draem", DraemSettings(widths=(8, 8), batch=4)),
     "bgad": Bgad(settings=BgadSettings(couplings=2, batch=4)),

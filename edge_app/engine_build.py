@@ -69,7 +69,7 @@ def build_into(
         entry = cache.store(key, graph, plan, time.monotonic() - started)
         learnt = (folder / "timing").read_bytes() if (folder / "timing").is_file() else b""
     if learnt:
-        timing.write_bytes(learnt)
+        cache.store_timings(key, learnt)
     return entry
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from edge_app.backends.cuda_driver import Gpu
 from edge_app.errors import ModelError
+
+_log = logging.getLogger(__name__)
 
 FORMAT = 1
 """Of the JSON file beside an engine; another number is not read."""
@@ -155,6 +158,13 @@ class EngineCache:
         """Return where the builder's timings for this GPU and TensorRT are kept."""
         names = json.dumps([key.library, key.version, key.gpu, key.compute_capability])
         return self.folder / f"{hashlib.sha256(names.encode()).hexdigest()[:16]}.timing"
+
+    def store_timings(self, key: EngineKey, timings: bytes) -> None:
+        """Keep the builder's timings whole or not at all; without them builds are only slower."""
+        try:
+            _write_whole(self.timing_cache_file(key), timings)
+        except OSError as error:
+            _log.warning("the builder's timings cannot be kept (%s)", error.strerror)
 
     def _plan(self, key: EngineKey) -> Path:
         return self.folder / f"{key.digest()}.plan"

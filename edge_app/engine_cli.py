@@ -29,6 +29,9 @@ def add_engine_commands(commands: Any) -> None:
     build.add_argument(
         "--timeout-s", type=float, default=BUILD_TIMEOUT_S, metavar="S", help="for one engine"
     )
+    build.add_argument(
+        "--again", action="store_true", help="also those that are there: they cannot be loaded"
+    )
     build.add_argument("--workspace-mb", type=int, metavar="MB", help="most scratch memory")
     build.add_argument(
         "--for", dest="target", metavar="SM", help="another GPU, e.g. SM86 (TensorRT-RTX only)"
@@ -71,7 +74,7 @@ def _build_one(
     from edge_app.engine_build import build_into
 
     name = f"{key.precision} {graph}"
-    if cache.has(key):
+    if cache.has(key) and not args.again:
         print(f"{name}: is there already")
         return True
 

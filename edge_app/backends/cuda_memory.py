@@ -5,7 +5,9 @@ pycuda is compiled on the device (extra `jetson`) and imported here only, when f
 
 from __future__ import annotations
 
+import atexit
 import importlib
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,12 @@ import numpy as np
 from edge_app.backends.cuda_driver import find_gpu
 from edge_app.backends.protocol import AnyArray
 from edge_app.errors import ModelError
+
+NON_BLOCKING = 1
+"""CU_STREAM_NON_BLOCKING: a recording on this stream and another thread's work on the default one,
+as when TensorRT loads an engine, do not break each other (CUDA_ERROR_STREAM_CAPTURE_IMPLICIT)."""
+
+_opening = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,22 +42,49 @@ class Cuda:
     is_integrated: bool
 
     @contextmanager
-    def current(self) -> Iterator[None]:
-        """Make the context current for this thread."""
-        self.context.push()
+    def current(self, what: str) -> Iterator[None]:
+        """Make the context current for this thread.
+
+        Args:
+            what: is done meanwhile, for messages.
+
+        Raises:
+            ModelError: whatever the driver refused in between.
+        """
         try:
-            yield
-        finally:
-            self.driver.Context.pop()
+            self.context.push()
+            try:
+                yield
+            finally:
+                self.driver.Context.pop()
+        except self.driver.MemoryError as error:
+            raise ModelError(
+                f"{what}: too little GPU memory ({error}). Stop what else uses the GPU, or lower "
+                "runtime.max_batch and build the engines again."
+            ) from error
+        except self.driver.Error as error:
+            raise ModelError(
+                f"{what} failed on the GPU: {error}. `edge-app doctor` shows the driver; "
+                'runtime.backend = "onnxruntime" works without the GPU.'
+            ) from error
+
+    def new_stream(self) -> Any:
+        """Return a stream of its own; the context must be current."""
+        return self.driver.Stream(NON_BLOCKING)
+
+
+def open_cuda() -> Cuda:
+    """Return CUDA on the first GPU, the same for every caller.
+
+    Raises:
+        ModelError: no GPU, no driver, no pycuda, or the driver refuses.
+    """
+    with _opening:  # two threads at once would each get a context object of their own
+        return _opened()
 
 
 @lru_cache(maxsize=1)
-def open_cuda() -> Cuda:
-    """Return CUDA on the first GPU.
-
-    Raises:
-        ModelError: no GPU, no driver or no pycuda.
-    """
+def _opened() -> Cuda:
     gpu = find_gpu()
     if gpu is None:
         raise ModelError(
@@ -63,8 +98,16 @@ def open_cuda() -> Cuda:
             f"pycuda cannot be imported ({error}). On the device: pip install "
             "'cropliq-edge[jetson]'; it is compiled against the installed CUDA."
         ) from error
-    driver.init()
-    context = driver.Device(0).retain_primary_context()
+    try:
+        driver.init()
+        context = driver.Device(0).retain_primary_context()
+    except driver.Error as error:
+        raise ModelError(
+            f"CUDA cannot be started: {error}. `edge-app doctor` shows the driver; was pycuda "
+            "compiled before CUDA was updated? pip install --force-reinstall --no-cache-dir pycuda"
+        ) from error
+    # Left to itself pycuda releases a primary context as if it had made it, and complains.
+    atexit.register(context.detach)
     return Cuda(driver, context, gpu.is_integrated)
 
 
@@ -84,11 +127,17 @@ class Buffer:
         self._driver = cuda.driver
         self._host: Any = cuda.driver.pagelocked_empty(count, np.dtype(dtype), mem_flags=flags)
         self._device: Any = None
+        try:
+            self.address = self._on_gpu(cuda)
+        except cuda.driver.Error:
+            self.close()  # half a buffer would be dropped where the context is not current
+            raise
+
+    def _on_gpu(self, cuda: Cuda) -> int:
         if cuda.is_integrated:
-            self.address = int(self._host.base.get_device_pointer())
-        else:
-            self._device = cuda.driver.mem_alloc(self._host.nbytes)
-            self.address = int(self._device)
+            return int(self._host.base.get_device_pointer())
+        self._device = cuda.driver.mem_alloc(self._host.nbytes)
+        return int(self._device)
 
     def fill(self, array: AnyArray) -> None:
         """Copy an array into pinned memory."""

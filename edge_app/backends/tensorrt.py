@@ -7,7 +7,9 @@ recorded as a CUDA graph, copies included, and launched as one call.
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ import numpy as np
 from edge_app.backends.cuda_driver import CudaGraph
 from edge_app.backends.cuda_memory import Buffer, Cuda, open_cuda
 from edge_app.backends.protocol import AnyArray, GraphInfo, TensorInfo, check_inputs
-from edge_app.backends.tensorrt_library import TensorRt, load_tensorrt
+from edge_app.backends.tensorrt_library import TensorRt, load_tensorrt, make_runtime
 from edge_app.errors import ModelError
 
 _log = logging.getLogger(__name__)
@@ -25,8 +27,47 @@ REPEATS_BEFORE_GRAPH = 2
 which cannot be recorded; the second shows that the shape repeats."""
 
 
+@dataclass(slots=True)
+class _Held:
+    """What a runner has on the GPU.
+
+    pycuda releases memory in the thread that opened the GPU or while the context is current;
+    elsewhere it warns and leaks. A model is dropped by whichever thread exchanged it, so all of it
+    is released here and nothing else keeps a reference.
+    """
+
+    cuda: Cuda
+    name: str
+    engine: Any = None
+    context: Any = None
+    stream: Any = None
+    graph: CudaGraph | None = None
+    buffers: dict[str, Buffer] = field(default_factory=dict)
+
+    def forget_graph(self) -> None:
+        if self.graph is not None:
+            self.graph.close()
+        self.graph = None
+
+    def release(self) -> None:
+        """Release everything; what the driver refuses meanwhile is logged."""
+        try:
+            with self.cuda.current(f"{self.name}: releasing it"):
+                if self.stream is not None:
+                    self.stream.synchronize()
+                self.forget_graph()
+                self.context = self.engine = None
+                while self.buffers:
+                    self.buffers.popitem()[1].close()
+                self.stream = None
+        except ModelError as error:
+            _log.warning("%s", error)
+
+
 class TensorRtRunner:
     """A deserialised engine with one execution context and one stream. Not thread-safe.
+
+    Dropped without `close` it releases its memory all the same, in whichever thread that is.
 
     Args:
         plan: the engine's bytes, built on this GPU with this TensorRT.
@@ -39,42 +80,42 @@ class TensorRtRunner:
 
     def __init__(self, plan: bytes, name: str = "the engine", use_cuda_graphs: bool = True) -> None:
         self._name = name
-        self._cuda, self._trt = open_cuda(), load_tensorrt()
-        self._use_graphs = use_cuda_graphs
-        self._graph: CudaGraph | None = None
+        self._cuda, trt = open_cuda(), load_tensorrt()
         self._shapes: tuple[tuple[int, ...], ...] = ()
         self._repeats = 0
-        self._buffers: dict[str, Buffer] = {}
-        with self._cuda.current():
-            self._engine: Any = _deserialise(self._trt, plan, name)
-            self._context: Any = self._engine.create_execution_context()
-            if self._context is None:
-                raise ModelError(f"{name}: too little GPU memory for its execution context.")
-            self._stream: Any = self._cuda.driver.Stream()
-            self._info, self._largest = _describe(self._trt, self._engine)
-            self._allocate(self._cuda)
+        self._held = _Held(self._cuda, name)
+        self._release = weakref.finalize(self, self._held.release)
+        self._release.atexit = False  # the process' end frees all; a thread may still be running
+        with self._cuda.current(f"{name}: loading its engine"):
+            self._held.engine = _deserialise(trt, plan, name)
+            self._use_graphs = use_cuda_graphs and not _records_itself(trt)
+            self._held.context = _make_context(trt, self._held.engine, name, use_cuda_graphs)
+            self._held.stream = self._cuda.new_stream()
+            self._info, self._largest = _describe(trt, self._held.engine)
+            self._allocate()
+            # Weights may still be on their way on the default stream, which ours does not wait for.
+            self._cuda.driver.Context.synchronize()
 
     def run(self, inputs: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
         """Return every output by name.
 
         Raises:
-            ModelError: the inputs break the contract or are too many, the GPU failed, or it is
-                closed.
+            ModelError: the inputs break the contract, are none or too many, the GPU failed, or it
+                is closed.
         """
-        if self._context is None:
+        if not self._release.alive:
             raise ModelError(f"{self._name} was closed; open it again before running it.")
         check_inputs(self._info, inputs)
         self._check_batch(inputs)
-        with self._cuda.current():
+        with self._cuda.current(self._name):
             self._set_shapes(inputs)
             for name, array in inputs.items():
-                self._buffers[name].fill(array)
-            try:
-                self._execute()
-                self._stream.synchronize()
-            except self._cuda.driver.Error as error:
-                raise ModelError(f"{self._name} failed on the GPU: {error}") from error
-        return {t.name: self._buffers[t.name].taken(self._shape(t)) for t in self._info.outputs}
+                self._held.buffers[name].fill(array)
+            self._execute()
+            self._held.stream.synchronize()
+        return {
+            t.name: self._held.buffers[t.name].taken(self._shape(t)) for t in self._info.outputs
+        }
 
     def describe(self) -> GraphInfo:
         """Return what the graph takes and gives."""
@@ -82,33 +123,28 @@ class TensorRtRunner:
 
     def close(self) -> None:
         """Release graph, context, engine and memory; may be called twice."""
-        if self._context is None:
-            return
-        with self._cuda.current():
-            self._stream.synchronize()
-            self._forget_graph()
-            for buffer in self._buffers.values():
-                buffer.close()
-            self._context = self._engine = self._stream = None
+        self._release()
 
-    def _allocate(self, cuda: Cuda) -> None:
+    def _allocate(self) -> None:
         for tensor in self._info.inputs:
-            self._context.set_input_shape(tensor.name, self._largest[tensor.name])
+            self._set_shape(tensor, self._largest[tensor.name])
         for tensor in (*self._info.inputs, *self._info.outputs):
-            shape = tuple(self._context.get_tensor_shape(tensor.name))
+            shape = self._shape(tensor)
             if min(shape, default=1) < 0:
                 raise ModelError(
-                    f"{self._name}: the size of {tensor} depends on values, not sizes."
+                    f"{self._name}: the size of {tensor} depends on values, not sizes. Export the "
+                    "graph with a fixed number of results."
                 )
-            buffer = Buffer(cuda, shape, tensor.dtype)
-            self._buffers[tensor.name] = buffer
-            self._context.set_tensor_address(tensor.name, buffer.address)
+            buffer = Buffer(self._cuda, shape, tensor.dtype)
+            self._held.buffers[tensor.name] = buffer
+            if not self._held.context.set_tensor_address(tensor.name, buffer.address):
+                raise ModelError(f"{self._name}: TensorRT refused the memory for {tensor}. {TOLD}")
 
     def _check_batch(self, inputs: Mapping[str, AnyArray]) -> None:
         for name, array in inputs.items():
-            if array.shape[0] > self._largest[name][0]:
+            if not 1 <= array.shape[0] <= self._largest[name][0]:
                 raise ModelError(
-                    f"{self._name} was built for at most {self._largest[name][0]} in one call, got "
+                    f"{self._name} was built for 1 to {self._largest[name][0]} in one call, got "
                     f"{array.shape[0]}. Build it with a larger runtime.max_batch."
                 )
 
@@ -117,23 +153,29 @@ class TensorRtRunner:
         if shapes == self._shapes:
             self._repeats += 1
             return
-        self._forget_graph()
-        self._shapes, self._repeats = shapes, 0
+        self._held.forget_graph()
+        self._shapes, self._repeats = (), 0
         for tensor, shape in zip(self._info.inputs, shapes, strict=True):
-            self._context.set_input_shape(tensor.name, shape)
+            self._set_shape(tensor, shape)
+        self._shapes = shapes
+
+    def _set_shape(self, tensor: TensorInfo, shape: tuple[int, ...]) -> None:
+        if not self._held.context.set_input_shape(tensor.name, shape):
+            raise ModelError(f"{self._name}: TensorRT refused {shape} for {tensor}. {TOLD}")
 
     def _execute(self) -> None:
         """Queue copies and the engine, recorded or one by one."""
-        if self._graph is None and self._use_graphs and self._repeats >= REPEATS_BEFORE_GRAPH:
-            self._graph = self._recorded()
-        if self._graph is not None:
-            self._graph.launch()
+        held = self._held
+        if held.graph is None and self._use_graphs and self._repeats >= REPEATS_BEFORE_GRAPH:
+            held.graph = self._recorded()
+        if held.graph is not None:
+            held.graph.launch()
         else:
             self._enqueue()
 
     def _recorded(self) -> CudaGraph | None:
         """Return the present shape's work as a graph; None, for good, where that fails."""
-        graph = CudaGraph(self._stream.handle)
+        graph = CudaGraph(self._held.stream.handle)
         try:
             graph.begin()
             self._enqueue()
@@ -146,32 +188,55 @@ class TensorRtRunner:
         return graph
 
     def _enqueue(self) -> None:
+        held = self._held
         for tensor, shape in zip(self._info.inputs, self._shapes, strict=True):
-            self._buffers[tensor.name].upload(int(np.prod(shape)), self._stream)
-        if not self._context.execute_async_v3(self._stream.handle):
-            raise ModelError(f"{self._name}: TensorRT refused to run it; see the service's log.")
+            held.buffers[tensor.name].upload(int(np.prod(shape)), held.stream)
+        if not held.context.execute_async_v3(held.stream.handle):
+            raise ModelError(f"{self._name}: TensorRT refused to run it. {TOLD}")
         for tensor in self._info.outputs:
             count = int(np.prod(self._shape(tensor)))
-            self._buffers[tensor.name].download(count, self._stream)
+            held.buffers[tensor.name].download(count, held.stream)
 
     def _shape(self, tensor: TensorInfo) -> tuple[int, ...]:
-        return tuple(self._context.get_tensor_shape(tensor.name))
+        return tuple(self._held.context.get_tensor_shape(tensor.name))
 
-    def _forget_graph(self) -> None:
-        if self._graph is not None:
-            self._graph.close()
-        self._graph = None
+
+TOLD = "Its reason stands in a line with [TRT] in this output, or in the service's log."
+"""TensorRT's own logger writes there; one written in Python could wait for a lock for ever."""
 
 
 def _deserialise(trt: TensorRt, plan: bytes, name: str) -> Any:
-    log = trt.module.Logger(trt.module.Logger.ERROR)
-    engine = trt.module.Runtime(log).deserialize_cuda_engine(plan)
+    engine = make_runtime(trt).deserialize_cuda_engine(plan)
     if engine is None:
         raise ModelError(
-            f"{name}: {trt.name} {trt.version} cannot load this engine; it was built by another "
-            "version or for another GPU. Build it again: edge-app engine build --config FILE."
+            f"{name}: {trt.name} {trt.version} cannot load this engine: it was built by another "
+            f"version or for another GPU, or the GPU's memory is full. {TOLD} Build it again: "
+            "edge-app engine build --again --config FILE."
         )
     return engine
+
+
+def _records_itself(trt: TensorRt) -> bool:
+    """Tell whether TensorRT makes CUDA graphs on its own: TensorRT-RTX does from 1.2 on.
+
+    It compiles kernels for a shape behind the first runs, so only it knows when to record.
+    """
+    return hasattr(trt.module, "CudaGraphStrategy")
+
+
+def _make_context(trt: TensorRt, engine: Any, name: str, use_cuda_graphs: bool) -> Any:
+    if use_cuda_graphs and _records_itself(trt):
+        config = engine.create_runtime_config()
+        config.cuda_graph_strategy = trt.module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        context = engine.create_execution_context(config)
+    else:
+        context = engine.create_execution_context()
+    if context is None:
+        raise ModelError(
+            f"{name}: no execution context, mostly because the GPU's memory is full. {TOLD} Stop "
+            "what else uses the GPU, or lower runtime.max_batch and build the engines again."
+        )
+    return context
 
 
 def _describe(trt: TensorRt, engine: Any) -> tuple[GraphInfo, dict[str, tuple[int, ...]]]:

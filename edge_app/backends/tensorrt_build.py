@@ -6,11 +6,12 @@ TensorRT 11 has no builder flags for it any more while 10.3, JetPack 6's, has bo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from edge_app.backends.tensorrt_library import TensorRt, load_tensorrt
+from edge_app.backends.tensorrt_library import TensorRt, cannot_start, load_tensorrt
 from edge_app.errors import ModelError
 
 Progress = Callable[[str, float], None]
@@ -73,7 +74,10 @@ def build_engine(
     """
     trt = load_tensorrt()
     log = _make_log(trt.module)
-    builder = trt.module.Builder(log)
+    try:
+        builder = trt.module.Builder(log)
+    except TypeError as error:
+        raise cannot_start(trt, error) from error
     typed = 1 << int(trt.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(typed)
     _parse(trt, network, log, model)
@@ -154,26 +158,39 @@ def _aim(trt: TensorRt, config: Any, compute_capability: str) -> None:
 
 
 def _timing_cache(trt: TensorRt, config: Any, content: bytes) -> Any | None:
+    """Return the cache the builder fills; a damaged or foreign one is started afresh."""
     if trt.is_rtx:
         return None
     cache = config.create_timing_cache(content)
-    if not config.set_timing_cache(cache, False):  # another GPU's or version's: start afresh
+    if cache is None or not config.set_timing_cache(cache, False):
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, False)
     return cache
 
 
+MEMORY_WORDS = re.compile(r"out ?of ?memory|insufficient (memory|workspace)|error allocating", re.I)
+"""How TensorRT 8 to 11 put it: "OutOfMemory", "Cuda Runtime (out of memory)", "User allocator error
+allocating" (NVIDIA/TensorRT #2643, #4258)."""
+
+MOST_TOLD = 3
+"""Errors in a message: the last ones name the node and the step; all of them fill a page."""
+
+
 def _why_not_built(trt: TensorRt, problems: list[str]) -> str:
-    told = "; ".join(problems[-3:]) or "no reason given"
-    lowered = told.lower()
-    if "memory" in lowered and ("out of" in lowered or "insufficient" in lowered):
+    """Return why, from what the builder logged; the words for memory may stand far up."""
+    told = problems[-MOST_TOLD:]
+    memory = [p for p in problems if MEMORY_WORDS.search(p)]
+    if memory and not any(p in told for p in memory):
+        told = [memory[-1], *told]
+    if memory:
         advice = (
-            "Too little memory: stop what else uses the GPU, build with a smaller --max-batch "
-            "or set --workspace-mb."
+            "Too little memory: stop what else uses the GPU, lower runtime.max_batch, or set "
+            "--workspace-mb."
         )
     else:
         advice = "Inspection goes on with ONNX Runtime; send this message with the bundle's name."
-    return f"TensorRT {trt.version} could not build the engine: {told}. {advice}"
+    reason = "; ".join(told) or "no reason given"
+    return f"TensorRT {trt.version} could not build the engine: {reason}. {advice}"
 
 
 def _make_log(module: Any) -> Any:

@@ -19,6 +19,10 @@ from edge_app.errors import ModelError
 MODULES = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
 """In the order of preference; the first that can be imported is taken."""
 
+FIRST_VERSION = 10
+"""Of `tensorrt`: the first whose networks are strongly typed, with progress and named nodes.
+JetPack 6.1 brings 10.3; JetPack 6.0 and 5 bring 8."""
+
 RTX_LIBRARY_PACKAGE = "onnxruntime_ep_nv_tensorrt_rtx"
 """Carries the libraries that `tensorrt_rtx_bindings` needs, in a folder no loader looks into."""
 
@@ -35,12 +39,16 @@ class TensorRt:
         name: the module's name.
         version: e.g. "10.3.0".
         is_rtx: TensorRT-RTX, which compiles for a named GPU without having one.
+        log: writes errors to the standard output. One for the whole process: while any of its
+            objects lives TensorRT goes on using the first logger it was given
+            (NVIDIA/TensorRT #1475), so that one must outlive every engine.
     """
 
     module: Any
     name: str
     version: str
     is_rtx: bool
+    log: Any
 
 
 @lru_cache(maxsize=1)
@@ -62,11 +70,37 @@ def load_tensorrt() -> TensorRt:
         except (ImportError, OSError) as error:
             tried.append(f"{name}: {error}")
             continue
-        return TensorRt(module, name, str(module.__version__), name != "tensorrt")
+        version = str(module.__version__)
+        if name == "tensorrt" and int(version.split(".")[0]) < FIRST_VERSION:
+            tried.append(f"tensorrt {version}: {FIRST_VERSION}.0 or newer is needed (JetPack 6.1)")
+            continue
+        log = module.Logger(module.Logger.ERROR)
+        return TensorRt(module, name, version, name != "tensorrt", log)
     raise ModelError(
         f"No TensorRT can be used here ({'; '.join(tried)}). On a Jetson it comes with JetPack: "
         "make the virtual environment with --system-site-packages. Inspection runs on ONNX "
         'Runtime without it (runtime.backend = "onnxruntime").'
+    )
+
+
+def make_runtime(trt: TensorRt) -> Any:
+    """Return a TensorRT runtime; the engines it loads keep it alive.
+
+    Raises:
+        ModelError: TensorRT cannot use the GPU.
+    """
+    try:
+        return trt.module.Runtime(trt.log)
+    except TypeError as error:
+        raise cannot_start(trt, error) from error
+
+
+def cannot_start(trt: TensorRt, error: TypeError) -> ModelError:
+    """Return what to raise where TensorRT gave no builder or runtime, its Python's TypeError."""
+    return ModelError(
+        f"{trt.name} {trt.version} cannot use the GPU ({error}). Mostly the driver is older than "
+        "the CUDA that this TensorRT was made for, or the GPU's memory is full: compare "
+        "`nvidia-smi` with the CUDA in TensorRT's package name, or update JetPack as a whole."
     )
 
 

@@ -129,3 +129,15 @@ def test_timings_belong_to_one_gpu_and_version(tmp_path: Path) -> None:
     assert mine == cache.timing_cache_file(replace(KEY, onnx_sha256="1" * 64, max_batch=1))
     assert mine != cache.timing_cache_file(replace(KEY, version="10.4.0"))
     assert mine != cache.timing_cache_file(replace(KEY, gpu="Thor"))
+
+
+def test_timings_are_kept_whole_or_not_at_all(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Power lost in between leaves the old ones; a full disk is a warning, the engine is there."""
+    cache = EngineCache(tmp_path)
+    cache.store_timings(KEY, b"learnt")
+    assert cache.timing_cache_file(KEY).read_bytes() == b"learnt"
+    assert list(tmp_path.glob("*.partial")) == []
+    EngineCache(tmp_path / "gone").store_timings(KEY, b"learnt")
+    assert "timings cannot be kept" in caplog.text

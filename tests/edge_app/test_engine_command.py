@@ -41,6 +41,8 @@ def test_engine_is_built_once_listed_and_pruned(config: Path) -> None:
     assert "fp32 inspector: built in" in first.stdout
     second = _engine("build", "--config", config, "--for", AHEAD_OF_TIME)
     assert second.stdout == "fp32 inspector: is there already\n"
+    again = _engine("build", "--config", config, "--for", AHEAD_OF_TIME, "--again")
+    assert "fp32 inspector: built in" in again.stdout
     listed = _engine("list", "--config", config).stdout
     assert f"{trt.name} {trt.version}  SM86 (8.6)" in listed
     assert "1 engines" in listed

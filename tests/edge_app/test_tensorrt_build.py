@@ -5,14 +5,18 @@ from __future__ import annotations
 import sys
 from importlib.resources import files
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
 from bundles import GRAPHS
 
-from edge_app.backends import tensorrt_library
+from edge_app import engine_build
+from edge_app.backends import tensorrt_build, tensorrt_library
 from edge_app.backends.cuda_driver import Gpu
+from edge_app.backends.tensorrt import _deserialise
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine
+from edge_app.backends.tensorrt_library import TensorRt
 from edge_app.bundle import read_bundle
 from edge_app.engine_build import build_into
 from edge_app.engine_cache import EngineCache, engine_key
@@ -132,6 +136,110 @@ def test_child_that_takes_too_long_is_killed(tmp_path: Path) -> None:
             EngineCache(tmp_path), key, "inspector", _bright(),
             progress=lambda *_: None, timeout_s=0.05,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [
+        ("kill -KILL $$", r"code -9 \(killed: too little memory\?\).*--workspace-mb"),
+        ("echo 'terminate called' >&2; kill -ABRT $$", "code -6: terminate called"),
+    ],
+)
+def test_child_that_dies_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, told: str
+) -> None:
+    """A builder that is killed or crashes takes nothing with it; its last words stay."""
+    dying = tmp_path / "python"
+    dying.write_text(f"#!/bin/sh\n{ending}\n")
+    dying.chmod(0o755)
+    monkeypatch.setattr(engine_build.sys, "executable", str(dying))
+    key = engine_key(_bright(), "tensorrt", "10.3.0", Gpu("Orin", "8.7", True), "fp32", 4)
+    cache = EngineCache(tmp_path / "engines")
+    with pytest.raises(ModelError, match=told):
+        build_into(cache, key, "inspector", _bright(), progress=lambda *_: None, timeout_s=60)
+    assert cache.entries() == []
+
+
+OUT_OF_MEMORY_LOG = [
+    "[defaultAllocator.cpp::allocate::31] Error Code 1: Cuda Runtime (out of memory)",
+    "Error Code: 9: Skipping tactic 0x0000000000000000 due to exception [tunable_graph.cpp:create:"
+    "117] autotuning: User allocator error allocating 15485030400-byte buffer",
+    "IBuilder::buildSerializedNetwork: Error Code 10: Internal Error (Could not find any "
+    "implementation for node {ForeignNode[/1/Constant_36_output_0.../1/Slice_4]}.)",
+]
+"""TensorRT 10.3's own words on a GPU without room (NVIDIA/TensorRT #4258)."""
+
+
+@pytest.mark.parametrize(
+    "problems",
+    [
+        OUT_OF_MEMORY_LOG,
+        ["[virtualMemoryBuffer.cpp::resizePhysical::145] Error Code 2: OutOfMemory (no further)"],
+        [OUT_OF_MEMORY_LOG[0], *OUT_OF_MEMORY_LOG[2:] * 5],
+        ["could not find any implementation for node conv0 due to insufficient workspace"],
+    ],
+    ids=["10.3", "8.6", "far up", "workspace"],
+)
+def test_out_of_memory_is_known_from_tensorrts_words(problems: list[str]) -> None:
+    """However TensorRT puts it and however far up it stands, too little memory is named as such."""
+    trt = TensorRt(ModuleType("tensorrt"), "tensorrt", "10.3.0", False, None)
+    told = tensorrt_build._why_not_built(trt, problems)
+    assert "Too little memory: stop what else uses the GPU, lower runtime.max_batch" in told
+    assert problems[-1] in told
+
+
+def test_other_failure_is_not_taken_for_memory() -> None:
+    """A node without an implementation is named, and nobody is sent looking for memory."""
+    trt = TensorRt(ModuleType("tensorrt"), "tensorrt", "10.3.0", False, None)
+    told = tensorrt_build._why_not_built(trt, OUT_OF_MEMORY_LOG[2:])
+    assert "/1/Slice_4" in told
+    assert "Too little memory" not in told
+    assert "Inspection goes on with ONNX Runtime" in told
+
+
+@pytest.mark.parametrize("damaged", [b"\x00half a file", b"another GPU's"])
+def test_timing_cache_that_does_not_fit_is_started_afresh(damaged: bytes) -> None:
+    """TensorRT gives None for a damaged cache and False for a foreign one; the build goes on."""
+    taken = []
+
+    def create(content: bytes) -> object | None:
+        return None if content.startswith(b"\x00") else content
+
+    def use(cache: object, _ignore_mismatch: bool) -> bool:
+        if cache is None:
+            raise TypeError("set_timing_cache(): incompatible function arguments")
+        taken.append(cache)
+        return cache == b""
+
+    config = SimpleNamespace(create_timing_cache=create, set_timing_cache=use)
+    trt = TensorRt(ModuleType("tensorrt"), "tensorrt", "10.3.0", False, None)
+    assert tensorrt_build._timing_cache(trt, config, damaged) == b""
+    assert taken[-1] == b""
+
+
+def test_builder_that_cannot_start_is_a_model_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With too old a driver TensorRT's Python raises TypeError; the message says so."""
+    trt = tensorrt_rtx()
+
+    def refuse(_log: object) -> None:
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    monkeypatch.setattr(trt.module, "Builder", refuse)
+    with pytest.raises(ModelError, match=r"cannot use the GPU.*driver is older"):
+        build_engine(_bright(), OPTIONS)
+
+
+def test_plan_that_is_none_is_refused_by_tensorrt_itself(capfd: pytest.CaptureFixture[str]) -> None:
+    """TensorRT's own reason is in the output, and the message says how to know it."""
+    with pytest.raises(ModelError, match=r"\[TRT\].*engine build --again"):
+        _deserialise(tensorrt_rtx(), b"no plan at all" * 20, "inspector")
+    assert "[TRT] [E] IRuntime::deserializeCudaEngine" in capfd.readouterr().out
+
+
+def test_whole_process_has_one_logger() -> None:
+    """Every engine gets the same logger: TensorRT goes on using the first one it was given."""
+    assert tensorrt_rtx().log is tensorrt_rtx().log
+    assert tensorrt_library.make_runtime(tensorrt_rtx()).logger is tensorrt_rtx().log
 
 
 def test_without_tensorrt_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,7 +111,7 @@ def test_memory_stays_flat(bundle: Bundle, plan: bytes) -> None:
     for index in range(FRAMES):
         runner.run(batches[index % len(batches)])
         if index % (FRAMES // 20) == 0:
-            with runner._cuda.current():
+            with runner._cuda.current("counting"):
                 used.append(_used_mb())
     runner.close()
     assert abs(used[-1] - used[1]) < FLAT_MB
@@ -124,7 +124,7 @@ def test_models_are_switched_without_a_leak(bundle: Bundle, plan: bytes) -> None
     for _ in range(SWITCHES):
         runner = TensorRtRunner(plan, "inspector")
         runner.run({"crops": _crops(bundle, 2)})
-        with runner._cuda.current():
+        with runner._cuda.current("counting"):
             runner.close()
             used.append(_used_mb())
     assert used[-1] - used[1] < FLAT_MB

@@ -78,6 +78,8 @@ def load_safest(
 ) -> CertifiedModel:
     """Load the wanted variant, or the next safer one that passes on this device.
 
+    Where engines may be done without ("auto") and none passes, the safest runs on ONNX Runtime.
+
     Args:
         opener: decides between TensorRT and ONNX Runtime, graph by graph.
         precision: where to begin; None is the bundle's preferred variant.
@@ -111,6 +113,13 @@ def load_safest(
             return CertifiedModel(model, tuple(issued))
         _log.warning("The %s variant fails on this device: %s", candidate, certificate.reason)
         passed_over.append(f"the {candidate} variant fails its golden set: {certificate.reason}")
+    if opener.do_without_engines():
+        _log.warning(
+            "This device's engines fail the golden set: ONNX Runtime judges in their place"
+        )
+        last = load_safest(bundle, opener, order[-1], threads, keep)
+        told = "; ".join(filter(None, [*passed_over, last.model.shortfall]))
+        return CertifiedModel(replace(last.model, shortfall=told), (*issued, *last.certificates))
     raise BundleError(
         f"No variant of {bundle.manifest.product} serial {bundle.manifest.serial} passes its "
         f"golden set here ({'; '.join(f'{c.precision}: {c.reason}' for c in issued)}). "

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from edge_app.backends.cuda_driver import find_gpu
-from edge_app.backends.onnx import OnnxRunner
+from edge_app.backends.onnx import PROVIDER, OnnxRunner
 from edge_app.backends.protocol import CLASSIFIER, GraphRunner
 from edge_app.backends.tensorrt import TensorRtRunner
 from edge_app.backends.tensorrt_library import load_tensorrt
@@ -65,13 +65,19 @@ class GraphOpener:
         self.providers[name] = runner.describe().provider
         return runner
 
+    def do_without_engines(self) -> bool:
+        """Open on ONNX Runtime from now on; False where TensorRT is demanded, or no engine ran."""
+        if self._choice.backend != "auto" or set(self.providers.values()) <= {PROVIDER}:
+            return False
+        self._choice = replace(self._choice, backend="onnxruntime")
+        return True
+
     def _open(self, model: bytes, name: str, precision: str) -> GraphRunner:
         has_no_gpu = self._choice.backend == "auto" and find_gpu() is None
         if self._choice.backend == "onnxruntime" or has_no_gpu:
             return OnnxRunner(model, self._choice.threads)
         try:
-            plan = self._plan(model, name, precision)
-            runner = TensorRtRunner(plan, name, self._choice.use_cuda_graphs)
+            runner = self._engine(model, name, precision)
         except ModelError as error:
             if self._choice.backend == "tensorrt":
                 raise
@@ -81,6 +87,19 @@ class GraphOpener:
             return OnnxRunner(model, self._choice.threads)
         _log.info("%s runs on %s", name, runner.describe().provider)
         return runner
+
+    def _engine(self, model: bytes, name: str, precision: str) -> TensorRtRunner:
+        plan = self._plan(model, name, precision)
+        try:
+            return TensorRtRunner(plan, name, self._choice.use_cuda_graphs)
+        except ModelError:
+            raise
+        except Exception as error:  # of TensorRT's Python, which has no error of its own
+            _log.exception("%s: its engine cannot be opened", name)
+            raise ModelError(
+                f"{name}: its engine cannot be opened: {type(error).__name__}: {error}. Please "
+                "send us the log's lines round this one, with the output of `edge-app doctor`."
+            ) from error
 
     def _plan(self, model: bytes, name: str, precision: str) -> bytes:
         if self._choice.engine_dir is None:

@@ -107,12 +107,12 @@ class TensorRtRunner:
             raise ModelError(f"{self._name} was closed; open it again before running it.")
         check_inputs(self._info, inputs)
         self._check_batch(inputs)
-        with self._cuda.current(self._name):
-            self._set_shapes(inputs)
-            for name, array in inputs.items():
-                self._held.buffers[name].fill(array)
-            self._execute()
-            self._held.stream.synchronize()
+        try:
+            self._put_through(inputs)
+        except ModelError:
+            raise
+        except Exception as error:  # of TensorRT's Python, which has no error of its own
+            raise ModelError(f"{self._name} failed: {type(error).__name__}: {error}") from error
         return {
             t.name: self._held.buffers[t.name].taken(self._shape(t)) for t in self._info.outputs
         }
@@ -124,6 +124,14 @@ class TensorRtRunner:
     def close(self) -> None:
         """Release graph, context, engine and memory; may be called twice."""
         self._release()
+
+    def _put_through(self, inputs: Mapping[str, AnyArray]) -> None:
+        with self._cuda.current(self._name):
+            self._set_shapes(inputs)
+            for name, array in inputs.items():
+                self._held.buffers[name].fill(array)
+            self._execute()
+            self._held.stream.synchronize()
 
     def _allocate(self) -> None:
         for tensor in self._info.inputs:

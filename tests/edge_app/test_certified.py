@@ -13,7 +13,7 @@ from bundles import bright_files, bright_manifest, grey_picture
 from cv2 import imencode
 
 from edge_app.backends import choice, tensorrt_library
-from edge_app.backends.choice import BackendChoice, GraphOpener
+from edge_app.backends.choice import BackendChoice, BackendName, GraphOpener
 from edge_app.backends.cuda_driver import Gpu
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.protocol import AnyArray, GraphInfo, GraphRunner
@@ -65,11 +65,13 @@ class _Dimmed:
 class _Engines(GraphOpener):
     """Opens graphs with engines that scale scores by a factor per precision."""
 
-    def __init__(self, **factors: float) -> None:
-        super().__init__(BackendChoice())
+    def __init__(self, backend: BackendName = "tensorrt", **factors: float) -> None:
+        super().__init__(BackendChoice(backend))
         self._factors = factors
 
     def _open(self, model: bytes, name: str, precision: str) -> GraphRunner:
+        if self._choice.backend == "onnxruntime":
+            return super()._open(model, name, precision)
         if precision not in self._factors:
             raise ModelError(f"no engine for {precision}")
         return _Dimmed(model, self._factors[precision])
@@ -147,6 +149,41 @@ def test_certificate_is_written_whole(tmp_path: Path) -> None:
     assert content["bundle_sha256"] == bundle.sha256
     assert content["reason"] == ""
     assert content["pictures"] == 1
+
+
+def test_engines_that_fail_give_way_to_onnx_runtime_under_auto(tmp_path: Path) -> None:
+    """A GPU whose fp32 engine flips a golden picture does not stop the line: the reference judges,
+    and the model says what failed."""
+    kept: list[ParityCertificate] = []
+    opener = _Engines("auto", fp16=0.5, fp32=0.5)
+    found = load_safest(_bundle(tmp_path, "fp16", "fp32"), opener, keep=kept.append)
+    assert found.model.identity.precision == "fp32"
+    assert opener.providers == {"inspector": "CPUExecutionProvider"}
+    assert [(c.precision, c.is_passed) for c in kept] == [("fp16", False), ("fp32", False)]
+    assert "the fp32 variant fails its golden set: golden/bad.png" in found.model.shortfall
+
+
+def test_engines_that_fail_are_refused_where_tensorrt_is_demanded(tmp_path: Path) -> None:
+    """backend = "tensorrt" is not served by anything else."""
+    with pytest.raises(BundleError, match=r'runtime\.backend = "onnxruntime"'):
+        load_safest(_bundle(tmp_path, "fp32"), _Engines("tensorrt", fp32=0.5))
+
+
+def test_whatever_tensorrt_raises_auto_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT's Python has no error of its own: any exception of it is told and fallen back on."""
+
+    def raising(*_: object) -> None:
+        raise RuntimeError("an internal one")
+
+    monkeypatch.setattr(choice, "find_gpu", lambda: Gpu("Orin", "8.7", True))
+    monkeypatch.setattr(GraphOpener, "_plan", lambda *_: b"plan")
+    monkeypatch.setattr(choice, "TensorRtRunner", raising)
+    opener = GraphOpener(BackendChoice("auto", 1, tmp_path / "engines"))
+    found = load_safest(_bundle(tmp_path, "fp32"), opener)
+    assert opener.providers == {"inspector": "CPUExecutionProvider"}
+    assert found.certificates == ()
 
 
 def test_auto_runs_on_onnx_runtime_where_there_is_no_gpu(

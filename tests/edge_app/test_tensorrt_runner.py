@@ -202,6 +202,22 @@ def test_shape_that_tensorrt_refuses_is_not_run(
     assert len(runner.run(crops(3))["score"]) == 3
 
 
+def test_whatever_tensorrt_raises_is_a_model_error(
+    driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception of TensorRT's Python leaves the part unjudged and the line running."""
+    runner = TensorRtRunner(b"plan")
+
+    def refuse(*_: object) -> bool:
+        raise RuntimeError("an internal one")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(runner._held.context), "execute_async_v3", refuse)
+        with pytest.raises(ModelError, match="RuntimeError: an internal one"):
+            runner.run(crops(2))
+    assert (runner.run(crops(2))["score"] == expected_score(crops(2))).all()
+
+
 def test_closed_runner_says_so(driver: FakeDriver) -> None:
     """Closing twice is harmless, running afterwards is refused."""
     runner = TensorRtRunner(b"plan")

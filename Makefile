@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 0
 DEMO_ARGS ?=
 
-.PHONY: demo test test-slow test-systemd test-arm64 test-gpu test-device check-arm64-wheels device-wheel tensorrt-rtx lint format bench demo-bundle schemas clean
+.PHONY: demo test test-slow test-systemd test-arm64 test-gpu gpu-ready test-device check-arm64-wheels device-wheel tensorrt-rtx lint format bench demo-bundle schemas clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-app demo --seconds $(DEMO_SECONDS) $(DEMO_ARGS)
@@ -34,8 +34,20 @@ test-arm64: $(VENV)/.full
 	apt-get install -y -qq --no-install-recommends $(SYSTEMD_PACKAGES) qemu-user-static >/dev/null
 	CROPLIQ_REQUIRE_SYSTEM_PACKAGES=1 $(BIN)/python -m pytest -m arm64 tests/systemd
 
-test-gpu: $(VENV)/.full
-	$(BIN)/python -m pytest -m gpu -s -rs
+# What only a GPU can show: on a Jetson or beside an NVIDIA card, in an environment of its own that
+# sees JetPack's TensorRT (where there is none, on x86-64, TensorRT-RTX is installed) and has no torch.
+GPU_PYTHON := $(VENV)-gpu/bin/python
+GPU_INSTALL = $(UV) pip install --quiet --python $(GPU_PYTHON) --constraint constraints.txt --editable
+test-gpu: gpu-ready | $(UV)
+	@test -x $(GPU_PYTHON) || $(UV) venv --quiet --system-site-packages --python $(PYTHON) $(VENV)-gpu
+	@echo "Installing the device's packages; pycuda is compiled, which takes minutes (once) ..."
+	$(GPU_INSTALL) ".[calibrate,demo,device-test,jetson]"
+	@$(GPU_PYTHON) -c "import tensorrt" 2>/dev/null || $(GPU_INSTALL) ".[tensorrt-rtx]"
+	$(GPU_PYTHON) tests/gpu/ready.py --installed
+	$(GPU_PYTHON) -m pytest -m gpu -rs tests/gpu
+
+gpu-ready:
+	@PYTHONPATH=. $(PYTHON) tests/gpu/ready.py
 
 # The device's tests on the Python versions that JetPack 6 and 7 bring, where they are installed.
 DEVICE_PYTHONS ?= 3.10 3.12

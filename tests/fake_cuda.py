@@ -18,7 +18,7 @@ GIVEN = os.environ.get("CROPLIQ_FAKE_CUDA", "")
 pycuda, which was linked with it."""
 
 
-def compile_driver(folder: Path) -> Path:
+def compile_driver(folder: Path, name: str = "libcuda_stand_in.so") -> Path:
     """Return the path of the compiled stand-in.
 
     It does not bear the driver's name: what else is in this process must not take it for one.
@@ -28,7 +28,7 @@ def compile_driver(folder: Path) -> Path:
     compiler = shutil.which("gcc")
     if compiler is None:
         missing("gcc")
-    library = folder / "libcuda_stand_in.so"
+    library = folder / name
     command = [str(compiler), "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]
     subprocess.run([*command, str(SOURCE), "-o", str(library)], check=True, timeout=120)
     return library

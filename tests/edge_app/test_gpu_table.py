@@ -1,0 +1,63 @@
+"""What `make test-gpu` says before and after its tests: with a stand-in of the driver, and without.
+
+Its own tests need a GPU; how they are reported does not.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_cuda import compile_driver
+
+from edge_app.backends.cuda_driver import find_gpu
+
+ROOT = Path(__file__).parents[2]
+
+
+def _run(*command: str, library_path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    changes = {"PYTHONPATH": str(ROOT)}
+    if library_path is not None:
+        changes["LD_LIBRARY_PATH"] = str(library_path)
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT, env={**os.environ, **changes}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def test_without_a_gpu_one_sentence_says_what_to_do() -> None:
+    """Before anything is installed: no GPU, where to run it, what runs here instead."""
+    if find_gpu() is not None:
+        pytest.skip("this machine has a GPU")
+    done = _run("tests/gpu/ready.py")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("No NVIDIA GPU here: libcuda.so.1 is missing")
+    assert "`make test`" in done.stderr
+
+
+def test_what_is_missing_beside_a_gpu_is_told(tmp_path: Path) -> None:
+    """With a GPU its name is printed, and everything that is not there with the way to get it."""
+    compile_driver(tmp_path, "libcuda.so.1")
+    done = _run("tests/gpu/ready.py", "--installed", library_path=tmp_path)
+    assert done.returncode == 1
+    assert "Orin (stand-in), compute capability 8.7, memory shared with the CPU" in done.stdout
+    assert "pycuda    missing" in done.stdout
+    assert "pycuda cannot be imported: ModuleNotFoundError" in done.stderr
+
+
+def test_table_names_the_machine_and_what_failed(tmp_path: Path) -> None:
+    """After the tests one table: the machine, each test's outcome, and what to send."""
+    compile_driver(tmp_path, "libcuda.so.1")
+    done = _run(
+        "-m", "pytest", "-m", "gpu", "-k", "kernels", "-p", "no:cacheprovider", "tests/gpu",
+        library_path=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1
+    table = done.stdout[done.stdout.index("on the GPU") :]
+    assert "GPU       Orin (stand-in), compute capability 8.7" in table
+    assert "kernels sample as opencv does  FAILED" in table
+    assert "Please send us all of this output" in table

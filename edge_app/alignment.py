@@ -2,12 +2,14 @@
 
 A detector's box is off by a few pixels and about a degree, differently for every picture; an
 inspector that knows each position's good look pays for that with blindness. The small upright crop
-is registered to the template (the mean of the good parts' small crops) by maximising the enhanced
-correlation coefficient. Under a fixed camera parts have a known size (`size_px`): where it is the
-same for all only shift and turn are looked for, else the affine solution is reduced to shift, turn
-and scale, and a size that no good part had is a slip.
+is registered to the template (the mean of the good parts' small crops). Two ways: by least squares
+with a fixed number of steps (`registration.py`, bundles from now on), or by maximising the enhanced
+correlation coefficient (older bundles, and parts that the first way cannot place). Under a fixed
+camera parts have a known size (`size_px`): where it is the same for all only shift and turn are
+looked for, else shift, turn and scale (of an affine solution what is left after reducing it to
+these), and a size that no good part had is a slip.
 
-Source: Evangelidis and Psarakis, PAMI 2008 (cv2.findTransformECC).
+Source of the latter: Evangelidis and Psarakis, PAMI 2008 (cv2.findTransformECC).
 Measured on 478 simulated views with a real detector: angle within 0.13° (median) and 0.29° (95 %),
 size within 0.4 % (95 %); the shadow, which does not turn with the part, moves the centre by 1 px.
 """
@@ -15,8 +17,9 @@ size within 0.4 % (95 %); the shadow, which does not turn with the part, moves t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -25,6 +28,10 @@ from edge_app.crop import CropSpec, crop_box, crop_to_frame, upright_crop
 from edge_app.errors import BundleError
 from edge_app.obb import wrap_turn
 from edge_app.records import BoxCxcywhr, F32Array, F64Array, U8Array
+from edge_app.registration import COARSE_BLUR_PX, FINE_BLUR_PX, Fit, Freedom, fit_to, halved
+
+Registration = Literal["ecc", "inverse_compositional"]
+"""How a part is registered. A bundle keeps the way its crops were cut with."""
 
 LONG_SIDE_PX = 320
 """Of the small crop. Measured at 160 / 224 / 320 px: 95 % of angles within 0.42 / 0.34 / 0.29°, in
@@ -40,15 +47,6 @@ detector's own box is the better guess."""
 MAX_SIZE_DIFFERENCE = 0.1
 """A detected box longer or shorter than the known size by more shows that the camera has moved; its
 own size is taken, and any size is believed."""
-
-FINE_BLUR_PX = 5
-COARSE_BLUR_PX = 17
-"""Coarse first, at half the size: with the fine blur alone 8 of 1,171 simulated views slid to a
-false optimum a seventh too large (correlation 0.7 instead of 0.99) and alarmed; with the coarse one
-first none did. The coarse step sees the whole crop (inside the mask alone the length of a plain
-part is not to be seen), the fine one the product only (a neighbour in the corner turned it by up
-to 1°). Half the size costs the result nothing (356 views: centres within 0.11 px, angles within
-0.06° of the full-size coarse step's) and saves 1.6 of 5.6 ms."""
 
 START_SHIFTS = ((0.0, 0.0), (0.08, 0.0), (-0.08, 0.0), (0.0, 0.15), (0.0, -0.15))
 """Where to start, as shares of the template's sides; the next is tried only if one fails. A
@@ -84,6 +82,7 @@ class Aligner:
         keeps_angle: a round part has no angle to correct.
         size_px: the usual part's (w, h) in frame pixels; None where nothing is known of it.
         size_tolerance: how far parts depart from it, as a share; 0: all are of one size.
+        registration: how; the fits of the second way are made once, here.
     """
 
     template: F32Array
@@ -93,6 +92,17 @@ class Aligner:
     keeps_angle: bool = False
     size_px: tuple[float, float] | None = None
     size_tolerance: float = 0.0
+    registration: Registration = "ecc"
+    _sized_fit: Fit | None = field(init=False, repr=False, default=None)
+    _free_fit: Fit | None = field(init=False, repr=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.registration == "ecc":
+            return
+        sized: Freedom = "shift" if self.keeps_angle else "turn"
+        free: Freedom = "scale" if self.keeps_angle else "similarity"
+        object.__setattr__(self, "_sized_fit", fit_to(self.template, self.mask, sized))
+        object.__setattr__(self, "_free_fit", fit_to(self.template, self.mask, free))
 
     def aligned(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> BoxCxcywhr:
         """Return the product's box after registration, or the given one if that fails."""
@@ -128,18 +138,28 @@ class Aligner:
         crop = small_crop(pixels_hwc, start, self.spec)
         h, w = self.template.shape
         is_sized = usual_px is not None and self.size_tolerance == 0.0
-        motion = cv2.MOTION_EUCLIDEAN if is_sized else cv2.MOTION_AFFINE
         for shift_x, shift_y in shifts:
-            shift_xy = (shift_x * w, shift_y * h)
-            correlation, warp = _climb(self.template, crop, self.mask, shift_xy, motion)
-            if correlation < MIN_CORRELATION or not np.isfinite(warp).all():
-                continue
-            moved = self._moved(start, warp)
-            if moved is not None and (
-                usual_px is None or is_sized or _is_near(moved[2], usual_px, self.size_tolerance)
-            ):
-                return moved
+            for correlation, warp in self._climbs(crop, (shift_x * w, shift_y * h), is_sized):
+                if correlation < MIN_CORRELATION or not np.isfinite(warp).all():
+                    continue
+                moved = self._moved(start, warp)
+                if moved is not None and (
+                    usual_px is None
+                    or is_sized
+                    or _is_near(moved[2], usual_px, self.size_tolerance)
+                ):
+                    return moved
         return None
+
+    def _climbs(
+        self, crop: F32Array, start_xy: tuple[float, float], is_sized: bool
+    ) -> Iterator[tuple[float, F64Array]]:
+        """Yield (correlation, warp) of each way to register from a start, the first way first."""
+        fit = self._sized_fit if is_sized else self._free_fit
+        if fit is not None:
+            yield fit.find(crop, start_xy)
+        motion = cv2.MOTION_EUCLIDEAN if is_sized else cv2.MOTION_AFFINE
+        yield _climb(self.template, crop, self.mask, start_xy, motion)
 
     def _moved(self, box: BoxCxcywhr, warp: F64Array) -> BoxCxcywhr | None:
         """Return the box that a (2, 3) warp from template to small crop stands for.
@@ -184,10 +204,10 @@ def _climb(
     warp: cv2.typing.MatLike = np.eye(2, 3, dtype=np.float32)
     warp[:, 2] = np.array(start_xy) / 2
     try:
-        small = _halved(template)
+        small = halved(template)
         everywhere = np.full(small.shape, 255, np.uint8)
         _, warp = cv2.findTransformECC(
-            small, _halved(crop), warp, motion, _STOP, everywhere, COARSE_BLUR_PX
+            small, halved(crop), warp, motion, _STOP, everywhere, COARSE_BLUR_PX
         )
         warp[:, 2] = 2 * warp[:, 2] + 0.5 - warp[:, :2].sum(axis=1) / 2  # centres: x = 2 u + 0.5
         correlation, warp = cv2.findTransformECC(
@@ -198,13 +218,6 @@ def _climb(
     return float(correlation), np.asarray(warp, np.float64)
 
 
-def _halved(grey_hw: F32Array) -> F32Array:
-    """Return a picture at half its size, each pixel the mean of exactly four."""
-    h, w = grey_hw.shape[0] // 2, grey_hw.shape[1] // 2
-    half = cv2.resize(grey_hw[: 2 * h, : 2 * w], (w, h), interpolation=cv2.INTER_AREA)
-    return np.asarray(half, np.float32)
-
-
 def aligner_from_template(
     template: U8Array,
     product_wh: tuple[float, float],
@@ -212,6 +225,7 @@ def aligner_from_template(
     keeps_angle: bool,
     size_px: tuple[float, float] | None = None,
     size_tolerance: float = 0.0,
+    registration: Registration = "ecc",
 ) -> Aligner:
     """Return the aligner for a bundle's template picture.
 
@@ -228,4 +242,13 @@ def aligner_from_template(
             f"{spec.crop_hw}. Build the bundle again."
         )
     mean_part = template[:h].astype(np.float32)
-    return Aligner(mean_part, template[h:], product_wh, spec, keeps_angle, size_px, size_tolerance)
+    return Aligner(
+        mean_part,
+        template[h:],
+        product_wh,
+        spec,
+        keeps_angle,
+        size_px,
+        size_tolerance,
+        registration,
+    )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from edge_app.alignment import Registration
 from edge_app.crop import CropSpec, Shrink
 from edge_app.kinds import UNKNOWN, RegionSpec
 
@@ -100,12 +101,14 @@ class AlignmentSpec(_Strict):
         product_wh: the product's box (w, h) inside a crop, in crop pixels.
         size_px: the usual product's (w, h) in frame pixels.
         size_tolerance: how far good parts depart from it, as a share; 0: all are of one size.
+        registration: the way the crops were cut with; "ecc" in bundles that do not say.
     """
 
     template: str
     product_wh: tuple[Finite, Finite]
     size_px: tuple[Finite, Finite] | None = None
     size_tolerance: Annotated[float, Field(ge=0, le=1)] = 0.0
+    registration: Registration = "ecc"
 
 
 class CropModel(_Strict):

@@ -143,6 +143,7 @@ def _load_aligner(bundle: Bundle, spec: CropSpec) -> Aligner | None:
         is_round,
         alignment.size_px,
         alignment.size_tolerance,
+        alignment.registration,
     )
 
 

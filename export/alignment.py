@@ -8,11 +8,14 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from edge_app.alignment import Aligner, small_crop, small_spec
+from edge_app.alignment import Aligner, Registration, small_crop, small_spec
 from edge_app.crop import CropSpec, crop_box
 from edge_app.records import BoxCxcywhr, U8Array
 from export.silhouette import product_silhouette
 from export.workspace import Report
+
+TRAINED_REGISTRATION: Registration = "inverse_compositional"
+"""How parts are registered by every bundle built from now on."""
 
 ROUNDS = 2
 """After the second average the template no longer gets sharper (measured on simulated parts)."""
@@ -121,7 +124,9 @@ def _averaged(
     in_crop = [_in_crop(box, spec) for box in boxes]
     w, h = (float(v) for v in np.median(np.array(in_crop), axis=0))
     template = np.round(np.mean(np.stack(crops), axis=0, dtype=np.float64)).astype(np.float32)
-    return Aligner(template, mask, (w, h), spec, is_round, size_px)
+    return Aligner(
+        template, mask, (w, h), spec, is_round, size_px, registration=TRAINED_REGISTRATION
+    )
 
 
 def _surroundings(

@@ -21,7 +21,7 @@ from edge_app.manifest import AlignmentSpec, CropModel, OrientationSpec
 from edge_app.orientation import cue_from_template, turned
 from edge_app.pose import PoseFinder
 from edge_app.records import BoxCxcywhr, JsonObject, U8Array
-from export.alignment import learn_alignment, template_picture
+from export.alignment import TRAINED_REGISTRATION, learn_alignment, template_picture
 from export.cropliq_train import train_inspector
 from export.crops import FoundPart, crop_spec_for, cut_crops
 from export.dataset import Picture
@@ -57,7 +57,7 @@ class Cutting:
     reason: str
 
 
-ORIENTATION_RECIPE = 2
+ORIENTATION_RECIPE = 3
 """Grows when the same parts give another cue or template: kept results are then learnt anew."""
 
 
@@ -110,6 +110,7 @@ def orientation_step(
         result["kind"] == "free",
         size_px,
         result["size_tolerance"],
+        TRAINED_REGISTRATION,
     )
     pose = PoseFinder(cue, aligner)
     return Cutting(finder, False, result["kind"], pose, spec, result["reason"])
@@ -222,6 +223,7 @@ def models_of(cutting: Cutting) -> tuple[OrientationSpec, CropModel, AlignmentSp
             product_wh=aligner.product_wh,
             size_px=aligner.size_px,
             size_tolerance=aligner.size_tolerance,
+            registration=aligner.registration,
         )
         if aligner
         else None

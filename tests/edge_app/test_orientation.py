@@ -5,12 +5,19 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from typing import get_args
 
 import cv2
 import numpy as np
 import pytest
 
-from edge_app.alignment import Aligner, aligner_from_template, small_crop, small_spec
+from edge_app.alignment import (
+    Aligner,
+    Registration,
+    aligner_from_template,
+    small_crop,
+    small_spec,
+)
 from edge_app.crop import CropSpec
 from edge_app.errors import BundleError
 from edge_app.obb import axis_difference_rad
@@ -84,36 +91,41 @@ def test_a_cue_of_the_wrong_size_is_refused() -> None:
 TRUTH: BoxCxcywhr = (200.0, 150.0, 130.0, 50.0, 0.5)
 
 
-def aligner() -> Aligner:
+WAYS: tuple[Registration, ...] = get_args(Registration)
+
+
+def aligner(way: Registration) -> Aligner:
     """Return an aligner whose template shows the true box."""
     crop = small_crop(picture(TRUTH, 1), TRUTH, LONG)
     scale = 160 / (130 * 1.2)  # both axes share the larger need
     everywhere = np.full(crop.shape, 255, np.uint8)
-    return Aligner(np.round(crop), everywhere, (130 * scale, 50 * scale), LONG)
+    return Aligner(np.round(crop), everywhere, (130 * scale, 50 * scale), LONG, registration=way)
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     ("dx", "dy", "scale", "turn_deg"),
     list(itertools.product((-4.0, 3.0), (2.0,), (0.95, 1.04), (-2.0, 1.5))),
 )
 def test_a_box_that_is_off_is_put_onto_the_part(
-    dx: float, dy: float, scale: float, turn_deg: float
+    dx: float, dy: float, scale: float, turn_deg: float, way: Registration
 ) -> None:
     """Shift, size and angle errors of a small detector come out under half a pixel and a degree."""
     x, y, w, h, angle = TRUTH
     off: BoxCxcywhr = (x + dx, y + dy, w * scale, h * scale, angle + math.radians(turn_deg))
-    found = aligner().aligned(picture(TRUTH, 2), off)
+    found = aligner(way).aligned(picture(TRUTH, 2), off)
     assert math.hypot(found[0] - x, found[1] - y) < 0.6
     assert found[2] == pytest.approx(w, rel=0.015)
     assert found[3] == pytest.approx(h, rel=0.015)
     assert abs(math.degrees(found[4] - angle)) < 0.6
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("scale", [0.95, 1.04])
-def test_a_part_of_known_size_comes_out_at_that_size(scale: float) -> None:
+def test_a_part_of_known_size_comes_out_at_that_size(scale: float, way: Registration) -> None:
     """Where all parts are of one size the detector's error in size does not matter."""
     x, y, w, h, angle = TRUTH
-    sized = dataclasses.replace(aligner(), size_px=(w, h))
+    sized = dataclasses.replace(aligner(way), size_px=(w, h))
     off: BoxCxcywhr = (x + 3, y - 2, w * scale, h * scale, angle + 0.02)
     found = sized.aligned(picture(TRUTH, 2), off)
     assert found[2:4] == pytest.approx((w, h), rel=1e-6)
@@ -121,31 +133,35 @@ def test_a_part_of_known_size_comes_out_at_that_size(scale: float) -> None:
     assert abs(math.degrees(found[4] - angle)) < 0.6
 
 
-def test_a_part_far_from_the_known_size_is_taken_as_it_is() -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_part_far_from_the_known_size_is_taken_as_it_is(way: Registration) -> None:
     """A moved camera shows every part a sixth larger: the crop follows the part, not the memory."""
     _, _, w, h, _ = TRUTH
-    sized = dataclasses.replace(aligner(), size_px=(w / 1.17, h / 1.17))
+    sized = dataclasses.replace(aligner(way), size_px=(w / 1.17, h / 1.17))
     assert sized.aligned(picture(TRUTH, 2), TRUTH)[2] == pytest.approx(w, rel=0.015)
 
 
-def test_nothing_to_register_keeps_the_box() -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_to_register_keeps_the_box(way: Registration) -> None:
     """On a flat picture registration fails and the detector's box stands."""
     flat = np.full((300, 400, 3), 80, np.uint8)
-    assert aligner().aligned(flat, TRUTH) == TRUTH
+    assert aligner(way).aligned(flat, TRUTH) == TRUTH
 
 
-def test_a_slipped_registration_keeps_the_box() -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_slipped_registration_keeps_the_box(way: Registration) -> None:
     """A correction too large to be true is not believed."""
     x, y, w, h, angle = TRUTH
     far: BoxCxcywhr = (x + 45, y + 30, w, h, angle)
-    found = aligner().aligned(picture(TRUTH, 3), far)
+    found = aligner(way).aligned(picture(TRUTH, 3), far)
     assert found == far or math.hypot(found[0] - x, found[1] - y) < 1.0
 
 
-def test_a_round_part_keeps_its_angle() -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_round_part_keeps_its_angle(way: Registration) -> None:
     """Without an axis only place and size are corrected."""
-    a = aligner()
-    round_one = Aligner(a.template, a.mask, a.product_wh, a.spec, keeps_angle=True)
+    a = aligner(way)
+    round_one = dataclasses.replace(a, keeps_angle=True)
     off: BoxCxcywhr = (202.0, 149.0, 130.0, 50.0, 0.52)
     assert round_one.aligned(picture(TRUTH, 4), off)[4] == 0.52
 

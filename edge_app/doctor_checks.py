@@ -14,13 +14,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from edge_app.backends.tensorrt_library import MODULES, load_tensorrt
 from edge_app.bundle_open import how_signed, open_bundle
 from edge_app.cameras.isolation.process import python_with
 from edge_app.cameras.registry import family_of, open_camera
 from edge_app.clock import clock_is_synchronised
 from edge_app.config_camera import CameraConfig
 from edge_app.config_model import AppConfig
-from edge_app.errors import BundleError, CameraError, ConfigError
+from edge_app.errors import BundleError, CameraError, ConfigError, ModelError
 from edge_app.mqtt.topics import DeviceName
 
 CheckState = Literal["ok", "warning", "fail", "absent"]
@@ -117,26 +118,15 @@ def check_onnxruntime() -> Check:
 
 
 def check_tensorrt() -> Check:
-    """Whether TensorRT, or TensorRT-RTX, can be imported."""
-    packages = {
-        "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
-        "tensorrt_rtx": ("tensorrt-rtx", "tensorrt-rtx-cu13"),
-        "tensorrt_rtx_bindings": ("tensorrt-rtx-cu13-bindings",),
-    }
-    for module, names in packages.items():
-        if importlib.util.find_spec(module) is not None:
-            versions = (_version_of(name) for name in names)
-            version = next(filter(None, versions), "of unknown version")
-            return Check("TensorRT", "ok", f"{module} {version} is installed.")
-    advice = "On a Jetson it comes with JetPack: make the venv with --system-site-packages."
-    return Check("TensorRT", "absent", "Neither tensorrt nor tensorrt_rtx is installed.", advice)
-
-
-def _version_of(package: str) -> str | None:
+    """Whether there is a TensorRT, or TensorRT-RTX, that can be imported and is new enough."""
+    if not any(importlib.util.find_spec(module) for module in MODULES):
+        advice = "On a Jetson it comes with JetPack: make the venv with --system-site-packages."
+        return Check("TensorRT", "absent", f"None of {', '.join(MODULES)} is installed.", advice)
     try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+        trt = load_tensorrt()
+    except ModelError as error:
+        return Check("TensorRT", "warning", str(error), "docs/tensorrt.md names what is needed.")
+    return Check("TensorRT", "ok", f"{trt.name} {trt.version} works.")
 
 
 def check_cuda(root: Path = Path("/")) -> Check:

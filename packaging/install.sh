@@ -111,6 +111,8 @@ fill_environment() {
     # Shows that all libraries are there, and compiles what the services use and nothing else.
     "$release/bin/python" -c 'import edge_app.app, edge_app.agent.main' ||
         fail "the installed package does not load, see above. The services were left as they were."
+    ! is_jetson || "$release/bin/python" -c 'import pycuda' 2>/dev/null ||
+        say "the GPU is not used yet: pycuda is missing, see docs/tensorrt.md, \"First run\""
     sync -f "$release"
     touch "$release/complete"
 }

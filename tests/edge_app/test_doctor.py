@@ -12,7 +12,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -21,7 +23,8 @@ import pytest
 from rich.console import Console
 from system_packages import missing
 
-from edge_app import doctor
+from edge_app import doctor, doctor_checks
+from edge_app.backends import tensorrt_library
 from edge_app.clock import clock_is_synchronised
 from edge_app.config import config_of
 from edge_app.config_model import AppConfig
@@ -35,6 +38,7 @@ from edge_app.doctor_checks import (
     check_module,
     check_secrets,
     check_state_dir,
+    check_tensorrt,
 )
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin")
@@ -187,6 +191,26 @@ def test_module_is_found_without_importing_it() -> None:
     assert check_module("rich", "rich", "rich", "").state == "ok"
     missing = check_module("X", "no_such_module_here", "x", "Install it.")
     assert (missing.state, missing.advice) == ("absent", "Install it.")
+
+
+def test_tensorrt_is_tried_and_its_version_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None installed; one that is too old, by its version; whatever is here works."""
+    if tensorrt_library.find_spec("tensorrt_rtx_bindings"):
+        assert (check_tensorrt().state, "works" in check_tensorrt().detail) == ("ok", True)
+    old = ModuleType("tensorrt")
+    old.__spec__ = ModuleSpec("tensorrt", None)
+    old.__version__ = "8.6.2"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tensorrt", old)
+    for module in (tensorrt_library, doctor_checks):
+        monkeypatch.setattr(module, "MODULES", ("tensorrt",))
+    tensorrt_library.load_tensorrt.cache_clear()
+    try:
+        check = check_tensorrt()
+        assert (check.state, "10.0 or newer" in check.detail) == ("warning", True)
+    finally:
+        tensorrt_library.load_tensorrt.cache_clear()
+    monkeypatch.setattr(doctor_checks, "MODULES", ("no_such_tensorrt",))
+    assert check_tensorrt().state == "absent"
 
 
 def test_cuda_tells_machine_kinds_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

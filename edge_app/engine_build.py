@@ -137,7 +137,8 @@ class _Reporter:
 
 def child_main(folder: Path) -> int:
     """Build what lies in `folder`; return the exit code."""
-    os.nice(NICENESS)
+    with suppress(OSError):  # a sandbox may forbid it: a slower line is better than no engine
+        os.nice(NICENESS)
     with suppress(OSError):  # a container may not let it
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
     options = EngineOptions(**json.loads((folder / "options.json").read_text(encoding="utf-8")))

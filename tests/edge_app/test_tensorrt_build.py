@@ -160,6 +160,39 @@ def test_child_that_dies_is_told_and_leaves_nothing(
     assert cache.entries() == []
 
 
+FORBID = """
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+number = {"x86_64": 141, "aarch64": 140}[os.uname().machine]  # setpriority
+code = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x50001), (0x06, 0, 0, 0x7FFF0000)]
+filter = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
+program = struct.pack("HxxxxxxP", len(code), ctypes.addressof(filter))
+assert libc.prctl(38, 1, 0, 0, 0) == 0  # no new privileges
+assert libc.prctl(22, 2, program, 0, 0) == 0  # seccomp: the call fails with EPERM
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+"""Starts Python where setpriority is forbidden, as systemd's SystemCallFilter does."""
+
+
+def test_child_builds_where_its_priority_cannot_be_lowered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sandbox that forbids setpriority gets its engine all the same."""
+    trt = tensorrt_rtx()
+    script, sandboxed = tmp_path / "forbid.py", tmp_path / "python"
+    script.write_text(FORBID)
+    sandboxed.write_text(f'#!/bin/sh\nexec {sys.executable} {script} "$@"\n')
+    sandboxed.chmod(0o755)
+    monkeypatch.setattr(engine_build.sys, "executable", str(sandboxed))
+    cache = EngineCache(tmp_path / "engines")
+    key = engine_key(_bright(), trt.name, trt.version, Gpu("Orin", "8.6", True), "fp32", 4)
+    entry = build_into(
+        cache, key, "inspector", _bright(),
+        progress=lambda *_: None, timeout_s=120, compute_capability=AHEAD_OF_TIME,
+    )  # fmt: skip
+    assert cache.entries() == [entry]
+
+
 OUT_OF_MEMORY_LOG = [
     "[defaultAllocator.cpp::allocate::31] Error Code 1: Cuda Runtime (out of memory)",
     "Error Code: 9: Skipping tactic 0x0000000000000000 due to exception [tunable_graph.cpp:create:"

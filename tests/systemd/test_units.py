@@ -64,3 +64,12 @@ def test_no_restart_limit_ends_a_service_for_good(name: str) -> None:
     lines = (UNITS / f"{name}.service").read_text().splitlines()
     assert {"Restart=always", "StartLimitIntervalSec=0", "Type=notify"} <= set(lines)
     assert any(line.startswith("WatchdogSec=") for line in lines)
+
+
+@pytest.mark.parametrize("name", MAX_EXPOSURE)
+def test_child_processes_may_make_themselves_small(name: str) -> None:
+    """The engine's builder and the bundle's trial lower their priority; @resources forbids it."""
+    lines = (UNITS / f"{name}.service").read_text().splitlines()
+    filters = [line for line in lines if line.startswith("SystemCallFilter=")]
+    forbidding = next(i for i, line in enumerate(filters) if "@resources" in line)
+    assert any("setpriority" in line for line in filters[forbidding + 1 :])

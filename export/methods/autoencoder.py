@@ -6,9 +6,9 @@ Bergmann et al., Improving unsupervised defect segmentation by SSIM to autoencod
 Deviations:
 - The crop's own size instead of 256 × 256; steps are counted, not epochs.
 - No flip: parts come upright, and a mirrored one is no good part.
-- Batch 16: 70 crops are more than two cores train in a second.
-- Map: squared error, or 1 − SSIM, averaged over 4 × 4 pixels and smoothed with sigma 4 px, 0 beside
-  the product; score = its maximum (the source names none).
+- Batch 16, for two cores.
+- Map: squared error, or 1 − SSIM, averaged over 4 × 4 pixels and smoothed with sigma 4 px; errors
+  beside the product count as 0 before. Score = its maximum (the source names none).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """CutPaste: learn to tell pasted patches from good parts, then fit a Gaussian to what was learnt.
 
 Source: Li et al., CutPaste, CVPR 2021: pretext (section 2.2), Scar and 3-way (2.3), Gaussian
-density estimator on the last pooled features (eq. 3), GradCAM for localisation (section 4.3).
+density estimator on the last pooled features (eq. 3), GradCAM for localisation (figure 1).
 Defaults: SGD with momentum 0.9, weight decay 0.00003 (section 4).
 Deviations:
 - EfficientNet-Lite0 from ImageNet, blocks 0 to 7 frozen, instead of ResNet18 from scratch: hundreds

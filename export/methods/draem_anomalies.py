@@ -4,8 +4,12 @@ I_a = M̄⊙I + (1 − β)(M⊙I) + β(M⊙A): M a thresholded Perlin noise, A a
 
 Source: Zavrtanik et al., DRAEM, ICCV 2021, section 3.3: β from 0.1 to 1.0, three random ones of
 seven picture operations on the texture.
-Deviations: without a texture folder the textures are drawn (clouds, stripes, grain); the hole lies
-on the product; on a grey product textures are grey, because colour alone would give them away.
+Deviations:
+- Without a texture folder the textures are drawn (clouds, stripes, grain).
+- The hole lies on the product.
+- Perlin cells are no finer than 8 px, the finest at the paper's 256 px: with 32 cells a side a crop
+  of 64 × 96 px has holes of two or three pixels, from which nothing learns to see a spot.
+- On a grey product a texture is one of its channels, because colour alone would give it away.
 """
 
 from __future__ import annotations
@@ -24,6 +28,9 @@ OPACITY_RANGE = (0.1, 1.0)
 NOISE_THRESHOLD = 0.5
 MAX_OCTAVE = 6
 """Perlin cells along a side are 2^0 to 2^5, drawn for each axis on its own."""
+
+FINEST_CELL_PX = 8
+"""What the finest of the paper's cells measures at its 256 px; on smaller crops there are fewer."""
 
 HOLE_DRAWS = 20
 """Draws for a hole that meets the product; a full-size threshold misses it in one of four."""
@@ -48,7 +55,7 @@ def paint_texture(
     hole = _hole(rng, hw, mask_hw)
     texture = changed(rng, _texture(rng, hw, textures))
     if not is_coloured(crop_hwc):
-        texture = np.asarray(texture.mean(2, keepdims=True).repeat(3, 2), np.uint8)
+        texture = greyed(rng, texture)
     opacity = rng.uniform(*OPACITY_RANGE)
     mixed = (1 - opacity) * crop_hwc.astype(np.float32) + opacity * texture
     painted = np.where(hole[:, :, None] > 0, np.round(mixed), crop_hwc)
@@ -84,12 +91,22 @@ def changed(rng: np.random.Generator, picture_hwc: U8Array) -> U8Array:
     return picture_hwc
 
 
+def greyed(rng: np.random.Generator, picture_hwc: U8Array) -> U8Array:
+    """Return one of its channels in all three; their mean has less contrast."""
+    return picture_hwc[:, :, rng.integers(3), None].repeat(3, 2)
+
+
+def octaves(side_px: int) -> int:
+    """Return how many Perlin octaves a side has: 2^0 cells to the finest of FINEST_CELL_PX."""
+    return max(1, min(MAX_OCTAVE, (side_px // FINEST_CELL_PX).bit_length()))
+
+
 def _hole(rng: np.random.Generator, hw: tuple[int, int], mask_hw: U8Array | None) -> U8Array:
     """Return a thresholded, turned Perlin noise on the product; empty if none meets it."""
     hole = np.zeros(hw, np.uint8)
     for _ in range(HOLE_DRAWS):
-        octave_y, octave_x = rng.integers(0, MAX_OCTAVE, 2)
-        noise = perlin(rng, hw, (2 ** int(octave_y), 2 ** int(octave_x)))
+        octave_y, octave_x = (int(rng.integers(octaves(side))) for side in hw)
+        noise = perlin(rng, hw, (2**octave_y, 2**octave_x))
         middle = ((hw[1] - 1) / 2, (hw[0] - 1) / 2)
         turn = cv2.getRotationMatrix2D(middle, float(rng.uniform(-90, 90)), 1.0)
         hole = (cv2.warpAffine(noise, turn, hw[::-1]) > NOISE_THRESHOLD).astype(np.uint8)

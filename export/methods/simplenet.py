@@ -9,8 +9,10 @@ Published image AUROC on MVTec AD (its ablation): ResNet18 98.3, ResNet50 99.6, 
 Deviations:
 - EfficientNet-Lite0, blocks 4 and 10, instead of WideResNet50; features are not pooled to 1536
   channels; each channel is divided by its standard deviation over good crops.
-- Noise of 0.25 instead of 0.015: that is 0.015 on WideResNet50's feature scale; on Lite0's the
-  loss stays at 1 (shared FIELD notes).
+- The discriminator's hidden layer is as wide as the features, 152, instead of 1024; the adaptor
+  has a bias, as in the authors' code.
+- Noise of 0.25 instead of 0.015, which is meant for WideResNet50's features: with it the loss on
+  Lite0's stays at 1 (shared FIELD notes).
 - Map and score are softplus(−D), which is never negative and keeps −D's order.
 - Patches beside the product are neither learnt nor scored.
 """
@@ -42,7 +44,7 @@ class SimpleNetSettings:
     Attributes:
         taps: blocks of Lite0.
         stride: input pixels per grid step.
-        noise: standard deviation of the negatives' noise, in standard deviations of a feature.
+        noise: standard deviation of the noise on the adaptor's output, whose input has 1.
         margin: th of the truncated L1 loss.
         adaptor_rate: Adam's rate for the adaptor.
         discriminator_rate: the same for the discriminator.

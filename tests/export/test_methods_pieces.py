@@ -182,6 +182,22 @@ def test_a_grey_product_gets_grey_textures() -> None:
         assert int(np.ptp(painted.astype(int), axis=2).max()) <= 1
 
 
+def test_grey_textures_keep_their_contrast() -> None:
+    """Red stripes on black become black and white ones where the red channel is drawn; the mean
+    of the channels would leave a third of the contrast."""
+    stripes = np.zeros((4, 6, 3), np.uint8)
+    stripes[:, ::2, 2] = 255
+    drawn = [draem_anomalies.greyed(np.random.default_rng(seed), stripes) for seed in range(12)]
+    assert {int(np.ptp(x)) for x in drawn} == {0, 255}
+    assert all(int(np.ptp(x, axis=2).max()) == 0 for x in drawn)
+
+
+@pytest.mark.parametrize(("side_px", "finest"), [(1, 1), (64, 8), (96, 8), (256, 32), (448, 32)])
+def test_holes_are_no_finer_on_small_crops(side_px: int, finest: int) -> None:
+    """A Perlin cell is at least 8 px wide, as 32 of them are at the paper's 256 px."""
+    assert 2 ** (draem_anomalies.octaves(side_px) - 1) == finest
+
+
 def test_textures_come_from_a_folder_where_there_is_one(tmp_path: Path) -> None:
     """A folder with one red picture: what shines through is made of it, not of drawn texture."""
     path = tmp_path / "red.png"

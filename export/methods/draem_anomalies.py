@@ -2,8 +2,8 @@
 
 I_a = M̄⊙I + (1 − β)(M⊙I) + β(M⊙A): M a thresholded Perlin noise, A a texture, β its opacity.
 
-Source: Zavrtanik et al., DRAEM, ICCV 2021, section 3.3: β from 0.1 to 1.0, three random ones of
-seven picture operations on the texture.
+Source: Zavrtanik et al., DRAEM, ICCV 2021, section 3.3: β from 0.1 to 1.0 (the authors' code
+draws 0.2 to 1.0), three random ones of seven picture operations on the texture.
 Deviations:
 - Without a texture folder the textures are drawn (clouds, stripes, grain).
 - The hole lies on the product.

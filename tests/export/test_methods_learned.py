@@ -28,7 +28,7 @@ from export.density import fit_global
 from export.methods.autoencoder import AutoencoderMethod, AutoencoderSettings
 from export.methods.cutpaste import CutPaste, CutPasteSettings, GaussianHead
 from export.methods.cutpaste_patch import PatchCutPaste, PatchCutPasteSettings
-from export.methods.draem import Draem, DraemGraph, DraemSettings
+from export.methods.draem import SLIM, Draem, DraemGraph, DraemSettings
 from export.methods.draem_net import DraemNet
 from export.methods.fanogan import FAnoGanGraph
 from export.methods.fanogan_net import Critic, Encoder, Generator
@@ -125,10 +125,12 @@ def test_cutpaste_map_rises_at_a_planted_defect(
 
 
 def test_draem_has_the_papers_size() -> None:
-    """97.4 million parameters with the authors' widths."""
+    """97.4 million parameters with the authors' widths, 2.9 with those for the edge."""
     with torch.device("meta"):
-        count = sum(p.numel() for p in DraemNet(128, 64).parameters())
-    assert count == pytest.approx(97.4e6, rel=0.001)
+        nets = DraemNet(128, 64), DraemNet(*SLIM.widths)
+    full, slim = (sum(p.numel() for p in net.parameters()) for net in nets)
+    assert full == pytest.approx(97.4e6, rel=0.001)
+    assert slim == pytest.approx(2.9e6, rel=0.01)
 
 
 def test_draem_takes_crops_that_are_not_square() -> None:

@@ -26,7 +26,7 @@ from export.torchrun import (
 pytestmark = pytest.mark.train
 
 HERE = Path(__file__).parent
-WITHOUT_BATCH_NORM = ("autoencoder-l2", "cutpaste")
+WITHOUT_BATCH_NORM = ("autoencoder-l2", "cutpaste", "cutpaste-patch")
 """Their losses are means over the crops, and no crop's depends on another's: two processes compute
 what one does. BatchNorm (SimpleNet, DRAEM, f-AnoGAN's generator, EfficientAD), the hardest share of
 all distances (EfficientAD) and the boundary (BGAD) see a process's own part of the batch."""

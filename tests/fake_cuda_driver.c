@@ -14,10 +14,11 @@
 enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_CONTEXT = 201, INVALID_HANDLE = 400 };
 enum { LOG = 1 << 16, THINGS = 1024, STEPS = 64, DEPTH = 16 };
 
-typedef struct { void *to; const void *from; size_t bytes; } Copy;
+typedef void (*Work)(long);
+typedef struct { void *to; const void *from; size_t bytes; Work work; long which; } Step;
 typedef struct { char kind; void *at; size_t bytes; } Thing;
-typedef struct { unsigned flags; int is_capturing, mode; Copy steps[STEPS]; int count; } Stream;
-typedef struct { Copy steps[STEPS]; int count; } Graph;
+typedef struct { unsigned flags; int is_capturing, mode; Step steps[STEPS]; int count; } Stream;
+typedef struct { Step steps[STEPS]; int count; } Graph;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char log_text[LOG], failing[64];
@@ -209,15 +210,29 @@ int cuStreamSynchronize(void *stream)
     return ((Stream *)stream)->is_capturing ? 900 : OK;
 }
 
-static int copy(void *to, const void *from, size_t bytes, void *stream)
+static void take(Step step)
+{
+    if (step.work) step.work(step.which);
+    else memmove(step.to, step.from, step.bytes);
+}
+static int queue(Step step, void *stream)
 {
     NEEDS_CONTEXT
     if (!is_kept('s', stream, 1)) return INVALID_HANDLE;
     Stream *on = stream;
-    if (!on->is_capturing) { memmove(to, from, bytes); return OK; }
+    if (!on->is_capturing) { take(step); return OK; }
     if (on->count == STEPS) abort();
-    on->steps[on->count++] = (Copy){to, from, bytes};
+    on->steps[on->count++] = step;
     return OK;
+}
+static int copy(void *to, const void *from, size_t bytes, void *stream)
+{
+    return queue((Step){to, from, bytes, NULL, 0}, stream);
+}
+/* What an engine queues: a function of the test's, done when the stream comes to it. */
+int fake_enqueue(void *stream, Work work, long which)
+{
+    return queue((Step){NULL, NULL, 0, work, which}, stream);
 }
 int cuMemcpyHtoDAsync_v2(void *to, const void *from, size_t bytes, void *stream)
 {
@@ -274,8 +289,7 @@ int cuGraphLaunch(void *executable, void *stream)
     START("cuGraphLaunch", "%s", "")
     if (!is_kept('x', executable, 1) || !is_kept('s', stream, 1)) return INVALID_HANDLE;
     Graph *graph = executable;
-    for (int i = 0; i < graph->count; ++i)
-        memmove(graph->steps[i].to, graph->steps[i].from, graph->steps[i].bytes);
+    for (int i = 0; i < graph->count; ++i) take(graph->steps[i]);
     return OK;
 }
 int cuGraphExecDestroy(void *executable)

@@ -157,6 +157,11 @@ def pycuda_driver(library: ctypes.CDLL) -> Any:
             call("cuDevicePrimaryCtxRetain", ctypes.byref(handle), 0)
             return Context(handle)
 
+    def mem_get_info() -> tuple[int, int]:
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+        return free.value, total.value
+
     return SimpleNamespace(
         Error=Error,
         MemoryError=MemoryError,
@@ -164,8 +169,10 @@ def pycuda_driver(library: ctypes.CDLL) -> Any:
         Device=Device,
         Stream=Stream,
         host_alloc_flags=SimpleNamespace(DEVICEMAP=2),
+        get_version=lambda: (13, 0, 0),
         init=lambda: call("cuInit", 0),
         mem_alloc=DeviceAllocation,
+        mem_get_info=mem_get_info,
         pagelocked_empty=pagelocked_empty,
         memcpy_htod_async=copied("cuMemcpyHtoDAsync_v2"),
         memcpy_dtoh_async=copied("cuMemcpyDtoHAsync_v2"),

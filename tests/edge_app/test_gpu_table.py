@@ -6,6 +6,7 @@ Its own tests need a GPU; how they are reported does not.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +19,11 @@ from edge_app.backends.cuda_driver import find_gpu
 ROOT = Path(__file__).parents[2]
 
 
-def _run(*command: str, library_path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    changes = {"PYTHONPATH": str(ROOT)}
+def _run(
+    *command: str, library_path: Path | None = None, with_stand_ins: bool = False
+) -> subprocess.CompletedProcess[str]:
+    folders = [ROOT / "tests" / "standins", ROOT / "tests"] if with_stand_ins else []
+    changes = {"PYTHONPATH": os.pathsep.join(map(str, [*folders, ROOT]))}
     if library_path is not None:
         changes["LD_LIBRARY_PATH"] = str(library_path)
     return subprocess.run(
@@ -49,15 +53,27 @@ def test_what_is_missing_beside_a_gpu_is_told(tmp_path: Path) -> None:
     assert "pycuda cannot be imported: ModuleNotFoundError" in done.stderr
 
 
-def test_table_names_the_machine_and_what_failed(tmp_path: Path) -> None:
-    """After the tests one table: the machine, each test's outcome, and what to send."""
+def test_gpus_tests_run_on_the_stand_ins_and_end_with_one_table(tmp_path: Path) -> None:
+    """Engines built in a child, kept, loaded, recorded and certified; then the machine, each test's
+    outcome and figure, and what to send. Kernels the stand-in cannot run: they fail."""
     compile_driver(tmp_path, "libcuda.so.1")
     done = _run(
-        "-m", "pytest", "-m", "gpu", "-k", "kernels", "-p", "no:cacheprovider", "tests/gpu",
+        "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", "tests/gpu",
+        "-k", "built or foreign or recorded or certified or kernels",
         library_path=tmp_path,
+        with_stand_ins=True,
     )  # fmt: skip
     assert done.returncode == 1
     table = done.stdout[done.stdout.index("on the GPU") :]
     assert "GPU       Orin (stand-in), compute capability 8.7" in table
-    assert "kernels sample as opencv does  FAILED" in table
+    assert "TensorRT  tensorrt 10.3.0" in table
+    assert "pycuda    stand-in, compiled against CUDA 13.0" in table
+    for name, figure in (
+        ("engine is built", "with its timings"),
+        ("graph is really recorded", "recorded by us"),
+        ("foreign plan is refused", ""),
+        ("golden set is certified", "IoU ≥ 1.000, score ± 0.00%"),
+    ):
+        assert re.search(rf"{re.escape(name)} +passed +.*{re.escape(figure)}", table), name
+    assert re.search("kernels sample as opencv does +FAILED", table)
     assert "Please send us all of this output" in table

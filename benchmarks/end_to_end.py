@@ -66,6 +66,7 @@ class LargeDetector:
         self.runner = OnnxRunner(graph, 1)
         self._finder = finder
         self._known: dict[int, list[Detection]] = {}
+        self._image = np.empty((*INPUT_HW, 3), np.uint8)
 
     def learn(self, frames: Sequence[Frame]) -> None:
         """Find the boxes beforehand."""
@@ -74,7 +75,7 @@ class LargeDetector:
 
     def find(self, pixels_hwc: U8Array) -> list[Detection]:
         """Return the known boxes after all the work that the large network makes."""
-        image, _ = letterbox(pixels_hwc, INPUT_HW, SHRINK)
+        image, _ = letterbox(pixels_hwc, INPUT_HW, SHRINK, self._image)
         rows = checked_rows(self.runner.run({"image": image[None]})["boxes"])
         best = rows[:CANDIDATES]  # random weights leave none above any confidence
         rotated_nms(best[:, :5], best[:, 5], 0.0, 0.3)
@@ -207,7 +208,7 @@ def _peer_rows(network: object, frames: list[Frame]) -> list[tuple[str, str]]:
     options = {"imgsz": INPUT_HW[0], "verbose": False, "save": False, "conf": 0.25}
     predict(frames[0].pixels_hwc, **options)
     predictor = network.predictor  # type: ignore[attr-defined]
-    spent = _counted(predictor, ("preprocess", "inference", "postprocess"))
+    spent = counted(predictor, ("preprocess", "inference", "postprocess"))
     whole = _cpu_ms(lambda: [predict(f.pixels_hwc, **options) for f in frames]) / len(frames)
     bare = spent["inference"] / len(frames)
     finder_ms = _cpu_ms(lambda: [_around_detector(f.pixels_hwc) for f in frames]) / len(frames)
@@ -217,7 +218,7 @@ def _peer_rows(network: object, frames: list[Frame]) -> list[tuple[str, str]]:
     ]
 
 
-def _counted(predictor: object, names: Sequence[str]) -> dict[str, float]:
+def counted(predictor: object, names: Sequence[str]) -> dict[str, float]:
     """Have a predictor's methods add their CPU time, ms, to the dictionary returned."""
     spent = dict.fromkeys(names, 0.0)
     for name in names:

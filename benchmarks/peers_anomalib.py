@@ -6,7 +6,7 @@ VENV is an environment of its own with `anomalib openvino onnx onnxscript`: anom
 dependency of this project, and its half (`peers_anomalib_side.py`) imports nothing of ours. Both
 sides get EfficientNet-Lite0's ImageNet weights; anomalib's PaDiM takes 100 of the 424 channels of
 blocks 4, 7, 10 and 14, its PatchCore as many patches of the same grid (stride 16) as ours. Times
-are CPU time, taken in turns.
+are CPU time, taken in turns; Ultralytics' predict takes its turns too, for a whole frame.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ import argparse
 import json
 import statistics
 import subprocess
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +26,7 @@ from rich.table import Table
 
 from benchmarks.accuracy import Measured, TestSet, as_table, measured, read_crops, read_test
 from benchmarks.accuracy_figures import figures_of
+from benchmarks.peers_frame import Ask, FrameSides, Latency, frame_table, timed, watched
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.errors import DataError
 from edge_app.inspector import Inspector
@@ -38,20 +37,11 @@ from export.progress import ConsoleProgress
 
 SIDE = Path(__file__).with_name("peers_anomalib_side.py")
 PEERS = ("padim", "patchcore")
+ALIKE = {"padim": "padim-slim", "patchcore": "patchcore"}
+"""Of anomalib's methods ours with as many channels, or patches."""
+
 ROUNDS = 7
 CROPS_TIMED = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """CPU time of one crop, ms: the inferencer's whole call, and its graph alone."""
-
-    whole: float
-    bare: float
-
-
-Ask = Callable[[], Latency]
-"""Times one side once more."""
 
 
 def main() -> None:
@@ -75,13 +65,22 @@ def main() -> None:
         row, ask = _peer(name, options, test)
         rows.append(row)
         asks.append(ask)
+    sides = FrameSides(options.frames)
+    asks += [sides.ours, sides.ultralytics]
     turns = [[ask() for ask in asks] for _ in range(ROUNDS)]
-    found = [[turn[i] for turn in turns] for i in range(len(rows))]
+    *found, ours, ultralytics = ([turn[i] for turn in turns] for i in range(len(asks)))
     rows = [replace(row, latency_ms=_bare(times)) for row, times in zip(rows, found, strict=True)]
     title = f"{len(data.crops)} good crops; test {len(test.crops)}; {options.threads} threads"
     console = Console(width=200)
     console.print(as_table(rows, test, title))
     console.print(_time_table(rows, found))
+    of = {row.name: times for row, times in zip(rows, found, strict=True)}
+    pairs = [
+        (name, of[ALIKE[name]], of[f"anomalib {name}"])
+        for name in options.peers
+        if ALIKE[name] in of
+    ]
+    console.print(frame_table(pairs, ours, ultralytics, sides.line_outside_ms()))
 
 
 def _options() -> argparse.Namespace:
@@ -95,29 +94,19 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--frames", type=int, default=10, help="of the simulated line, a turn")
     parser.add_argument("--work", type=Path, default=Path("peers_work"))
     return parser.parse_args()
 
 
 def our_ask(graph: Path, crops: U8Array, threads: int) -> Ask:
-    """Return what times the device's inspector on single crops, and its session.run alone."""
+    """Return what times the device's inspector on single crops, and its session.run within."""
     runner = OnnxRunner(graph, threads)
     hw = (int(crops.shape[1]), int(crops.shape[2]))
     inspector = Inspector(runner, hw)
     inspector.score([crops[0]])
-
-    def ask() -> Latency:
-        whole, bare = [], []
-        for crop in crops[:CROPS_TIMED]:
-            started = time.process_time()
-            inspector.score([crop])
-            middle = time.process_time()
-            runner._session.run(["score", "map"], {"crops": crop[None]})  # type: ignore[union-attr]
-            whole.append((middle - started) * 1e3)
-            bare.append((time.process_time() - middle) * 1e3)
-        return Latency(statistics.median(whole), statistics.median(bare))
-
-    return ask
+    graph_ms = watched(runner)
+    return lambda: timed(lambda crop: inspector.score([crop]), crops[:CROPS_TIMED], graph_ms)
 
 
 def _peer(name: str, options: argparse.Namespace, test: TestSet) -> tuple[Measured, Ask]:
@@ -179,7 +168,7 @@ def _time_table(rows: list[Measured], found: list[list[Latency]]) -> Table:
         table.add_column(head, justify="left" if number == 0 else "right")
     for row, times in zip(rows, found, strict=True):
         whole = statistics.median(t.whole for t in times)
-        outside = statistics.median(t.whole - t.bare for t in times)
+        outside = statistics.median(t.outside for t in times)
         table.add_row(row.name, f"{whole:.2f}", f"{_bare(times)[0]:.2f}", f"{outside:.2f}")
     return table
 

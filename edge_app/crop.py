@@ -66,7 +66,10 @@ def letterbox_fit(
 
 
 def letterbox(
-    pixels_hwc: U8Array, target_hw: tuple[int, int], shrink: Shrink = "area"
+    pixels_hwc: U8Array,
+    target_hw: tuple[int, int],
+    shrink: Shrink = "area",
+    out: U8Array | None = None,
 ) -> tuple[U8Array, Letterbox]:
     """Fit a picture into `target_hw` without changing its aspect ratio, centred on grey 114.
 
@@ -74,6 +77,8 @@ def letterbox(
         pixels_hwc: uint8 (h, w, 3).
         target_hw: (height, width) wanted.
         shrink: how a larger picture is made smaller; a smaller one is enlarged bilinearly.
+        out: uint8 (target_h, target_w, 3) to write into and return: one buffer for all frames
+            saves a quarter of the time, which fresh memory takes.
 
     Returns:
         uint8 (target_h, target_w, 3) and the mapping.
@@ -90,9 +95,15 @@ def letterbox(
         h, w = pixels_hwc.shape[:2]
         sees_all = h <= BILINEAR_SHRINK * new_h and w <= BILINEAR_SHRINK * new_w
         how = cv2.INTER_LINEAR if sees_all else cv2.INTER_AREA
-    out = np.full((*target_hw, 3), LETTERBOX_GREY, np.uint8)
-    resized = cv2.resize(pixels_hwc, (new_w, new_h), interpolation=how)
-    out[pad_y : pad_y + new_h, pad_x : pad_x + new_w] = resized
+    if out is None:
+        out = np.empty((*target_hw, 3), np.uint8)
+    rows, columns = slice(pad_y, pad_y + new_h), slice(pad_x, pad_x + new_w)
+    out[:pad_y] = out[pad_y + new_h :] = LETTERBOX_GREY
+    out[rows, :pad_x] = out[rows, pad_x + new_w :] = LETTERBOX_GREY
+    inside = out[rows, columns]
+    resized = cv2.resize(pixels_hwc, (new_w, new_h), dst=inside, interpolation=how)
+    if not np.may_share_memory(resized, inside):  # OpenCV does not write into every layout
+        inside[:] = resized
     return out, fit
 
 

@@ -58,6 +58,7 @@ class Detector:
         self._class_count = len(product_class_names)
         self._has_axis = has_axis
         self._shrink: Shrink = shrink
+        self._image = np.empty((*input_hw, 3), np.uint8)
 
     def find(self, pixels_hwc: U8Array) -> list[Detection]:
         """Return the products in a frame, most confident first.
@@ -72,7 +73,7 @@ class Detector:
             ShapeError: the frame is empty or not uint8 (h, w, 3).
             ModelError: the graph failed or its output breaks the contract (NaN included).
         """
-        image, mapping = letterbox(pixels_hwc, self._input_hw, self._shrink)
+        image, mapping = letterbox(pixels_hwc, self._input_hw, self._shrink, self._image)
         outputs = self._runner.run({"image": image[None]})
         rows = checked_rows(outputs["boxes"])
         keep = rotated_nms(rows[:, :5], rows[:, 5], self._min_confidence, self._max_iou)

@@ -56,6 +56,8 @@ def rotated_nms(
         )
     order = np.argsort(-scores, kind="stable")
     order = order[scores[order] >= min_score]
+    if not len(order):
+        return []  # most frames of a slow belt
     outlines = _outlines(boxes_cxcywhr[order])
     kept: list[int] = []
     left = np.arange(len(order))

@@ -89,6 +89,21 @@ def test_pyramid_looks_like_the_mean(frame_hw: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("shrink", ["area", "pyramid"])
 @pytest.mark.parametrize("hw", [(1, 1), (1, 1000), (1000, 1), (3, 7)], ids=str)
+def test_letterbox_into_a_used_buffer_is_the_same_picture(
+    hw: tuple[int, int], shrink: Shrink
+) -> None:
+    """What an earlier frame of another shape left in the buffer does not show."""
+    picture = np.random.default_rng(3).integers(0, 256, (*hw, 3), np.uint8)
+    buffer = np.full((64, 96, 3), 7, np.uint8)
+    image, fit = letterbox(picture, (64, 96), shrink, buffer)
+    fresh, same_fit = letterbox(picture, (64, 96), shrink)
+    assert image is buffer
+    assert fit == same_fit
+    np.testing.assert_array_equal(image, fresh)
+
+
+@pytest.mark.parametrize("shrink", ["area", "pyramid"])
+@pytest.mark.parametrize("hw", [(1, 1), (1, 1000), (1000, 1), (3, 7)], ids=str)
 def test_letterbox_takes_pictures_of_any_size(hw: tuple[int, int], shrink: Shrink) -> None:
     """Even one pixel fills its share of the input, on grey."""
     image, _ = letterbox(np.full((*hw, 3), 255, np.uint8), (64, 96), shrink)

@@ -90,7 +90,9 @@ def test_golden_set_has_the_same_verdicts(
 ) -> None:
     """With the kernels in OpenCV's place the demo bundle's golden set keeps every verdict."""
 
-    def fitted(pixels_hwc: U8Array, target_hw: tuple[int, int], shrink: str) -> object:
+    def fitted(
+        pixels_hwc: U8Array, target_hw: tuple[int, int], shrink: str, _out: U8Array
+    ) -> object:
         assert shrink == "area"  # the kernels' way
         fit, _ = letterbox_fit((pixels_hwc.shape[0], pixels_hwc.shape[1]), target_hw)
         return kernels.letterbox(pixels_hwc, target_hw), fit

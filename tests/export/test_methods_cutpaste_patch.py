@@ -108,6 +108,16 @@ def test_scores_spread_over_their_own_patch() -> None:
     assert float(found[7:9, 11:13].min()) == float(found.max())
 
 
+@pytest.mark.parametrize("crop_hw", [(32, 32), (32, 96), (128, 448)])
+def test_the_map_has_a_quarter_of_the_crops_sides(crop_hw: tuple[int, int]) -> None:
+    """A crop of one patch, of one row of them, and a long one; no crops give no maps."""
+    patches_hw = [(side - SIDE) // 16 + 1 for side in crop_hw]
+    upsampling = PatchUpsampling(SIDE, 16, crop_hw)
+    for count in (0, 2):
+        found = upsampling(torch.ones(count, *patches_hw))
+        assert found.shape == (count, crop_hw[0] // 4, crop_hw[1] // 4)
+
+
 def test_patches_beside_the_product_do_not_count() -> None:
     """Half of a patch has to be product; a product too thin for that keeps its fullest patches."""
     embeddings = PatchEmbeddings(load_lite0(4), SIDE)

@@ -121,7 +121,7 @@ def _shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda:N")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--serial", type=int, default=1, help="only grows, per product")
-    parser.add_argument("--steps", type=int, default=100, help="pretext training steps")
+    parser.add_argument("--steps", type=int, default=100, help="training steps; 100 suit cropliq")
     parser.add_argument(
         "--false-alarm-rate", type=float, default=0.005, help="budget, share of good parts"
     )

@@ -11,6 +11,8 @@ Deviations:
   rate diverges.
 - One linear head instead of an MLP, so that GradCAM has a closed form.
 - Patches are pasted as `export/augment` does it (inside the product, smaller ones too).
+- Whole crops are neither shifted nor tinted before, as the paper's are: parts come aligned.
+- The classes of a batch are painted on different crops, not on the same ones.
 - Covariance shrunk by Ledoit-Wolf.
 - GradCAM of the density's distance with activations centred on the good mean: its positions sum to
   the squared distance before the ReLU. The kernel density's is centred on the nearest kernels.

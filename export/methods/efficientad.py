@@ -11,6 +11,7 @@ held back.
 Deviations:
 - Networks, above all the teacher: see `efficientad_net.py`.
 - The penalty's pictures are drawn textures (DRAEM's): ImageNet's are not at hand.
+- Distances beside the product are 0 in the losses.
 - Batch 4 instead of 1; steps are counted, 70,000 in the paper.
 - The map is 0 where the averaged one is negative, below the usual, and beside the product; the
   score is the averaged map's largest value.

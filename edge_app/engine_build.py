@@ -27,6 +27,9 @@ NICENESS = 15
 OOM_SCORE = 500
 """Of the child, -1000 to 1000: short of memory the kernel ends it first, not what inspects."""
 
+NOT_BY_DEFAULT = {("tensorrt_rtx", "7.5"), ("tensorrt_rtx_bindings", "7.5")}
+"""TensorRT-RTX's engines run on Ampere and later; Turing has to be named (its "CPU-Only AOT")."""
+
 PROGRESS_EVERY_S = 0.5
 
 BUILD_TIMEOUT_S = 1800.0
@@ -53,6 +56,8 @@ def build_into(
     Raises:
         ModelError: the build failed, was killed or took too long.
     """
+    if compute_capability is None and (key.library, key.compute_capability) in NOT_BY_DEFAULT:
+        compute_capability = "SM" + key.compute_capability.replace(".", "")
     options = EngineOptions(
         key.max_batch, key.precision != "fp32", compute_capability, workspace_mb
     )

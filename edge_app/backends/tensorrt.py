@@ -39,6 +39,7 @@ class _Held:
     cuda: Cuda
     name: str
     engine: Any = None
+    config: Any = None
     context: Any = None
     stream: Any = None
     graph: CudaGraph | None = None
@@ -56,7 +57,7 @@ class _Held:
                 if self.stream is not None:
                     self.stream.synchronize()
                 self.forget_graph()
-                self.context = self.engine = None
+                self.context = self.config = self.engine = None
                 while self.buffers:
                     self.buffers.popitem()[1].close()
                 self.stream = None
@@ -89,7 +90,9 @@ class TensorRtRunner:
         with self._cuda.current(f"{name}: loading its engine"):
             self._held.engine = _deserialise(trt, plan, name)
             self._use_graphs = use_cuda_graphs and not _records_itself(trt)
-            self._held.context = _make_context(trt, self._held.engine, name, use_cuda_graphs)
+            if use_cuda_graphs and _records_itself(trt):
+                self._held.config = _recording_config(trt, self._held.engine)
+            self._held.context = _make_context(self._held, name)
             self._held.stream = self._cuda.new_stream()
             self._info, self._largest = _describe(trt, self._held.engine)
             self._allocate()
@@ -232,13 +235,16 @@ def _records_itself(trt: TensorRt) -> bool:
     return hasattr(trt.module, "CudaGraphStrategy")
 
 
-def _make_context(trt: TensorRt, engine: Any, name: str, use_cuda_graphs: bool) -> Any:
-    if use_cuda_graphs and _records_itself(trt):
-        config = engine.create_runtime_config()
-        config.cuda_graph_strategy = trt.module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-        context = engine.create_execution_context(config)
-    else:
-        context = engine.create_execution_context()
+def _recording_config(trt: TensorRt, engine: Any) -> Any:
+    config = engine.create_runtime_config()
+    config.cuda_graph_strategy = trt.module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+    return config
+
+
+def _make_context(held: _Held, name: str) -> Any:
+    """Return the execution context; what it was configured with must outlive it."""
+    config = () if held.config is None else (held.config,)
+    context = held.engine.create_execution_context(*config)
     if context is None:
         raise ModelError(
             f"{name}: no execution context, mostly because the GPU's memory is full. {TOLD} Stop "

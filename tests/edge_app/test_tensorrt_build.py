@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -158,6 +159,39 @@ def test_child_that_dies_is_told_and_leaves_nothing(
     with pytest.raises(ModelError, match=told):
         build_into(cache, key, "inspector", _bright(), progress=lambda *_: None, timeout_s=60)
     assert cache.entries() == []
+
+
+@pytest.mark.parametrize(
+    ("library", "capability", "target"),
+    [
+        ("tensorrt_rtx", "7.5", "SM75"),
+        ("tensorrt_rtx", "8.6", None),
+        ("tensorrt_rtx_bindings", "7.5", "SM75"),
+        ("tensorrt", "7.5", None),
+    ],
+)
+def test_turing_is_named_to_tensorrt_rtx(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str, capability: str, target: str
+) -> None:
+    """Its engines do not run on a Turing card unless they were built for one."""
+    asked = []
+
+    def child(folder: Path, *_: object) -> None:
+        asked.append(json.loads((folder / "options.json").read_text())["compute_capability"])
+        (folder / "plan").write_bytes(b"plan")
+
+    monkeypatch.setattr(engine_build, "_run_child", child)
+    key = engine_key(b"graph", library, "1.7.1", Gpu("T4", capability, False), "fp32", 4)
+    build_into(
+        EngineCache(tmp_path), key, "inspector", b"graph", progress=lambda *_: None, timeout_s=1
+    )
+    assert asked == [target]
+
+
+def test_turing_compiles_ahead_of_time() -> None:
+    """The target that is named then is one that the builder knows."""
+    tensorrt_rtx()
+    assert build_engine(_bright(), EngineOptions(compute_capability="SM75")).plan
 
 
 FORBID = """

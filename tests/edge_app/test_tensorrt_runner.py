@@ -265,6 +265,7 @@ def test_rtx_records_graphs_itself(driver: FakeDriver, monkeypatch: pytest.Monke
     for _ in range(5):
         runner.run(crops(2))
     assert runner._held.engine.strategy == "WHOLE_GRAPH_CAPTURE"
+    assert runner._held.config is not None, "NVIDIA: it must outlive the context"
     assert "cuStreamBeginCapture" not in driver.calls()
     runner = TensorRtRunner(b"plan", use_cuda_graphs=False)
     assert runner._held.engine.strategy == ""

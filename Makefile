@@ -44,7 +44,8 @@ test-gpu: gpu-ready | $(UV)
 	$(GPU_INSTALL) ".[calibrate,demo,device-test,jetson]"
 	@$(GPU_PYTHON) -c "import tensorrt" 2>/dev/null || $(GPU_INSTALL) ".[tensorrt-rtx]"
 	$(GPU_PYTHON) tests/gpu/ready.py --installed
-	$(GPU_PYTHON) -m pytest -m gpu -rs tests/gpu
+	@echo "Engines are built first, silently: minutes each on a Jetson ..."
+	$(GPU_PYTHON) -m pytest -vv -m gpu -rs tests/gpu
 
 gpu-ready:
 	@PYTHONPATH=. $(PYTHON) tests/gpu/ready.py

@@ -63,7 +63,7 @@ def _build(args: argparse.Namespace) -> int:
         for job in jobs_of(bundle, variant, key_of, config.runtime.max_batch):
             failed += not _build_one(args, cache, job.key, job.graph, job.model)
     if not failed and args.target is None:
-        _certify(bundle, config)
+        failed += not _certify(bundle, config)
     return EXIT_NOT_ALL if failed else 0
 
 
@@ -99,8 +99,12 @@ def _build_one(
     return True
 
 
-def _certify(bundle: Bundle, config: AppConfig) -> None:
-    """Have the new engines reproduce the golden set at once, and print the certificates."""
+def _certify(bundle: Bundle, config: AppConfig) -> bool:
+    """Have the new engines reproduce the golden set at once, and print the certificates.
+
+    Returns:
+        Whether engines will judge.
+    """
     from edge_app.backends.choice import GraphOpener
     from edge_app.certified import load_safest, write_certificate
     from edge_app.device_model import backend_choice
@@ -116,6 +120,7 @@ def _certify(bundle: Bundle, config: AppConfig) -> None:
             f"{certificate.latency_ms or 0:.1f} ms a picture"
         )
     print(f"{found.model.identity.precision} will judge, on {opener.providers}")
+    return bool(found.certificates) and found.certificates[-1].is_passed
 
 
 def _list(args: argparse.Namespace) -> int:

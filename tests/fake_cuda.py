@@ -78,3 +78,15 @@ class FakeDriver:
         assert self.library.cuStreamCreate(ctypes.byref(stream), flags) == 0
         assert stream.value is not None
         return stream.value
+
+
+def stand_in_environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a process that finds stand-ins of driver, pycuda and TensorRT."""
+    compile_driver(folder, "libcuda.so.1")
+    tests = SOURCE.parent
+    folders = (tests / "standins", tests, tests.parent)
+    return {
+        **os.environ,
+        "LD_LIBRARY_PATH": str(folder),
+        "PYTHONPATH": os.pathsep.join(map(str, folders)),
+    }

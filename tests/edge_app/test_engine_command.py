@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
 from bundles import write_bright_bundle, write_pictures
+from fake_cuda import stand_in_environment
 
 from edge_app.backends.cuda_driver import find_gpu
 
@@ -28,9 +31,22 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
-def _engine(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def _engine(
+    *arguments: str | Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name("edge-app")), "engine", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, env=env
+    )
+
+
+@pytest.fixture
+def device(tmp_path: Path, config: Path) -> dict[str, str]:
+    """Return the environment of a device with a GPU: stand-ins, and the demo bundle."""
+    bundle = Path(str(files("edge_app").joinpath("assets/demo-tapered.bundle")))
+    config.write_text(config.read_text().replace('"a.bundle"', f'"{bundle}"'))
+    (tmp_path / "library").mkdir()
+    return stand_in_environment(tmp_path / "library")
 
 
 def test_engine_is_built_once_listed_and_pruned(config: Path) -> None:
@@ -57,6 +73,42 @@ def test_build_for_an_unknown_gpu_says_so(config: Path) -> None:
     done = _engine("build", "--config", config, "--for", "SM12345")
     assert done.returncode == 1
     assert "cannot build for 'SM12345'" in done.stderr
+
+
+def test_engines_are_certified_as_soon_as_they_are_built(
+    config: Path, device: dict[str, str]
+) -> None:
+    """On a device the new engines reproduce the golden set at once, and the outcome is kept."""
+    done = _engine("build", "--config", config, env=device)
+    assert done.returncode == 0, done.stderr
+    assert "fp32: passed; 19 golden pictures, worst IoU 1.000" in done.stdout
+    assert "will judge, on {'inspector': 'tensorrt 10.3.0', 'detector': 'tensorrt" in done.stdout
+    (kept,) = (config.parent / "state" / "parity").glob("*-fp32.json")
+    assert '"gpu": "Orin (stand-in)"' in kept.read_text()
+    assert _engine("list", "--config", config, env=device).stdout.count("  fits") == 2
+
+
+def test_engines_that_fail_the_golden_set_are_not_used(
+    config: Path, device: dict[str, str]
+) -> None:
+    """A GPU that computes wrongly: why, that ONNX Runtime judges in its place, and exit code 1."""
+    done = _engine("build", "--config", config, env={**device, "STAND_IN_FACTOR": "0.5"})
+    assert done.returncode == 1
+    assert "built in" in done.stdout
+    assert re.search(r"fp32: golden/\S+.*; \d+ golden pictures", done.stdout)
+    assert "CPUExecutionProvider" in done.stdout.splitlines()[-1]
+
+
+def test_update_of_tensorrt_voids_the_engines_and_says_so(
+    config: Path, device: dict[str, str]
+) -> None:
+    """After a system update the engines do not fit; a build makes new ones, prune drops the old."""
+    assert _engine("build", "--config", config, env=device).returncode == 0
+    device["STAND_IN_VERSION"] = "10.13.0"
+    assert "not for this machine" in _engine("list", "--config", config, env=device).stdout
+    assert "built in" in _engine("build", "--config", config, env=device).stdout
+    assert "4 files removed" in _engine("prune", "--config", config, env=device).stdout
+    assert _engine("list", "--config", config, env=device).stdout.count("  fits") == 2
 
 
 @pytest.mark.skipif(find_gpu() is not None, reason="this machine has a GPU")

@@ -12,23 +12,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_cuda import compile_driver
+from fake_cuda import compile_driver, stand_in_environment
 
 from edge_app.backends.cuda_driver import find_gpu
 
 ROOT = Path(__file__).parents[2]
 
 
-def _run(
-    *command: str, library_path: Path | None = None, with_stand_ins: bool = False
-) -> subprocess.CompletedProcess[str]:
-    folders = [ROOT / "tests" / "standins", ROOT / "tests"] if with_stand_ins else []
-    changes = {"PYTHONPATH": os.pathsep.join(map(str, [*folders, ROOT]))}
-    if library_path is not None:
-        changes["LD_LIBRARY_PATH"] = str(library_path)
+def _run(*command: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **changes}
     return subprocess.run(
         [sys.executable, *command],
-        cwd=ROOT, env={**os.environ, **changes}, capture_output=True, text=True, timeout=120,
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
 
@@ -46,7 +41,7 @@ def test_without_a_gpu_one_sentence_says_what_to_do() -> None:
 def test_what_is_missing_beside_a_gpu_is_told(tmp_path: Path) -> None:
     """With a GPU its name is printed, and everything that is not there with the way to get it."""
     compile_driver(tmp_path, "libcuda.so.1")
-    done = _run("tests/gpu/ready.py", "--installed", library_path=tmp_path)
+    done = _run("tests/gpu/ready.py", "--installed", LD_LIBRARY_PATH=str(tmp_path))
     assert done.returncode == 1
     assert "Orin (stand-in), compute capability 8.7, memory shared with the CPU" in done.stdout
     assert "pycuda    missing" in done.stdout
@@ -56,12 +51,10 @@ def test_what_is_missing_beside_a_gpu_is_told(tmp_path: Path) -> None:
 def test_gpus_tests_run_on_the_stand_ins_and_end_with_one_table(tmp_path: Path) -> None:
     """Engines built in a child, kept, loaded, recorded and certified; then the machine, each test's
     outcome and figure, and what to send. Kernels the stand-in cannot run: they fail."""
-    compile_driver(tmp_path, "libcuda.so.1")
     done = _run(
         "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", "tests/gpu",
         "-k", "built or foreign or recorded or certified or kernels",
-        library_path=tmp_path,
-        with_stand_ins=True,
+        **stand_in_environment(tmp_path),
     )  # fmt: skip
     assert done.returncode == 1
     table = done.stdout[done.stdout.index("on the GPU") :]

@@ -10,12 +10,15 @@ from __future__ import annotations
 import ctypes
 import enum
 import json
+import os
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
-__version__ = "10.3.0"
+__version__ = os.environ.get("STAND_IN_VERSION", "10.3.0")
+FACTOR = np.float32(os.environ.get("STAND_IN_FACTOR", "1"))
+"""Of all scores: what an engine that computes wrongly may give."""
 
 DRIVER = ctypes.CDLL("libcuda.so.1")
 WORK = ctypes.CFUNCTYPE(None, ctypes.c_long)
@@ -226,5 +229,5 @@ class Context:
         raw = (ctypes.c_char * size).from_address(self._addresses[self._input])
         pixels = np.frombuffer(raw, np.uint8).reshape(self._shape)
         for name, value in self._judge(pixels).items():
-            whole = np.ascontiguousarray(value)
+            whole = np.ascontiguousarray(value * FACTOR if name == "score" else value)
             ctypes.memmove(self._addresses[name], whole.ctypes.data, whole.nbytes)

@@ -9,14 +9,23 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from ahead_of_time import tensorrt_rtx
 from fake_cuda import compile_driver, stand_in_environment
 
 from edge_app.backends.cuda_driver import find_gpu
 
 ROOT = Path(__file__).parents[2]
+
+_spec = spec_from_file_location("gpu_ready", ROOT / "tests" / "gpu" / "ready.py")
+assert _spec is not None
+assert _spec.loader is not None
+ready = module_from_spec(_spec)
+_spec.loader.exec_module(ready)
 
 
 def _run(*command: str, **changes: str) -> subprocess.CompletedProcess[str]:
@@ -46,6 +55,13 @@ def test_what_is_missing_beside_a_gpu_is_told(tmp_path: Path) -> None:
     assert "Orin (stand-in), compute capability 8.7, memory shared with the CPU" in done.stdout
     assert "pycuda    missing" in done.stdout
     assert "pycuda cannot be imported: ModuleNotFoundError" in done.stderr
+
+
+def test_tensorrt_rtx_has_every_call() -> None:
+    """Nothing that the product calls is missing in the TensorRT of the ordinary tests."""
+    trt = tensorrt_rtx()
+    assert ready.missing_calls(trt.module) == []
+    assert ready.missing_calls(ModuleType("tensorrt"))[0] == "Builder.create_network"
 
 
 def test_gpus_tests_run_on_the_stand_ins_and_end_with_one_table(tmp_path: Path) -> None:

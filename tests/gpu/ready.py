@@ -11,6 +11,7 @@ import platform
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from edge_app.backends.cuda_driver import find_gpu
 from edge_app.backends.tensorrt_library import load_tensorrt
@@ -18,6 +19,30 @@ from edge_app.errors import ModelError
 
 Fact = tuple[str, str, str]
 """What, what was found ("" for nothing), what to do without it."""
+
+CALLS = {
+    "Builder": "create_network create_builder_config create_optimization_profile "
+    "build_serialized_network",
+    "OnnxParser": "parse num_errors get_error",
+    "ParserError": "node_name node_operator desc",
+    "INetworkDefinition": "num_inputs num_outputs num_layers get_input",
+    "IBuilderConfig": "set_flag clear_flag set_memory_pool_limit add_optimization_profile "
+    "create_timing_cache set_timing_cache progress_monitor",
+    "IOptimizationProfile": "set_shape",
+    "ITimingCache": "serialize",
+    "IProgressMonitor": "phase_start step_complete phase_finish",
+    "ILogger": "ERROR INTERNAL_ERROR",
+    "Logger": "ERROR",
+    "NetworkDefinitionCreationFlag": "STRONGLY_TYPED",
+    "BuilderFlag": "TF32",
+    "MemoryPoolType": "WORKSPACE",
+    "TensorIOMode": "INPUT",
+    "Runtime": "deserialize_cuda_engine",
+    "ICudaEngine": "create_execution_context num_io_tensors get_tensor_name get_tensor_shape "
+    "get_tensor_dtype get_tensor_mode get_tensor_profile_shape",
+    "IExecutionContext": "set_input_shape get_tensor_shape set_tensor_address execute_async_v3",
+}
+"""What the product calls of TensorRT: all in 10.0.1, 10.3.0, 10.13.3, 11.0.0, 11.4.0, RTX 1.7.1."""
 
 NO_GPU = (
     "No NVIDIA GPU here: libcuda.so.1 is missing or shows no device, so nothing was installed or "
@@ -51,7 +76,21 @@ def tensorrt_fact() -> Fact:
         trt = load_tensorrt()
     except ModelError as error:
         return "TensorRT", "", str(error)
+    missing = missing_calls(trt.module)
+    if missing:
+        advice = f"{trt.name} {trt.version} lacks {', '.join(missing)}: please send us this line."
+        return "TensorRT", "", advice
     return "TensorRT", f"{trt.name} {trt.version}", ""
+
+
+def missing_calls(module: Any) -> list[str]:
+    """Return what the product calls and this TensorRT does not have."""
+    return [
+        f"{owner}.{name}"
+        for owner, names in CALLS.items()
+        for name in names.split()
+        if not hasattr(getattr(module, owner, None), name)
+    ]
 
 
 def pycuda_fact() -> Fact:

@@ -43,7 +43,7 @@ class Logger(ILogger):
 
 
 class IProgressMonitor:
-    pass
+    phase_start = step_complete = phase_finish = None  # the product's own take their place
 
 
 class NetworkDefinitionCreationFlag(enum.IntEnum):
@@ -52,6 +52,10 @@ class NetworkDefinitionCreationFlag(enum.IntEnum):
 
 class BuilderFlag(enum.IntEnum):
     TF32 = 6
+
+
+class MemoryPoolType(enum.IntEnum):
+    WORKSPACE = 0
 
 
 class TensorIOMode(enum.IntEnum):
@@ -78,7 +82,7 @@ class Tensor:
         self.name, self.shape = tensor.name, _shape(tensor)
 
 
-class Network:
+class INetworkDefinition:
     num_layers, num_outputs = 0, 1
     model = b""
 
@@ -90,8 +94,17 @@ class Network:
         return Tensor(_session(self.model).get_inputs()[index])
 
 
+class ParserError:
+    """Never given: what ONNX Runtime cannot read ends the build with its own words."""
+
+    node_name = node_operator = desc = None
+
+
 class OnnxParser:
-    def __init__(self, network: Network, _log: ILogger) -> None:
+    num_errors = 0
+    get_error = None
+
+    def __init__(self, network: INetworkDefinition, _log: ILogger) -> None:
         self._network = network
 
     def parse(self, model: bytes) -> bool:
@@ -99,34 +112,37 @@ class OnnxParser:
         return True
 
 
-class Profile(dict[str, tuple[Shape, Shape, Shape]]):
+class IOptimizationProfile(dict[str, tuple[Shape, Shape, Shape]]):
     def set_shape(self, name: str, least: Shape, best: Shape, most: Shape) -> None:
         self[name] = (least, best, most)
 
 
-class TimingCache:
+class ITimingCache:
     def serialize(self) -> bytearray:
         return bytearray(b"timings")
 
 
-class Config:
+class IBuilderConfig:
     progress_monitor: Any = None
 
     def __init__(self) -> None:
-        self.profile = Profile()
+        self.profile = IOptimizationProfile()
 
     def set_flag(self, flag: BuilderFlag) -> None:
         pass
 
     clear_flag = set_flag
 
-    def add_optimization_profile(self, profile: Profile) -> None:
+    def set_memory_pool_limit(self, pool: MemoryPoolType, limit: int) -> None:
+        pass
+
+    def add_optimization_profile(self, profile: IOptimizationProfile) -> None:
         self.profile = profile
 
-    def create_timing_cache(self, _content: bytes) -> TimingCache:
-        return TimingCache()
+    def create_timing_cache(self, _content: bytes) -> ITimingCache:
+        return ITimingCache()
 
-    def set_timing_cache(self, _cache: TimingCache, _ignore_mismatch: bool) -> bool:
+    def set_timing_cache(self, _cache: ITimingCache, _ignore_mismatch: bool) -> bool:
         return True
 
 
@@ -134,17 +150,19 @@ class Builder:
     def __init__(self, _log: ILogger) -> None:
         pass
 
-    def create_network(self, flags: int) -> Network:
+    def create_network(self, flags: int) -> INetworkDefinition:
         assert flags == 1 << NetworkDefinitionCreationFlag.STRONGLY_TYPED
-        return Network()
+        return INetworkDefinition()
 
-    def create_builder_config(self) -> Config:
-        return Config()
+    def create_builder_config(self) -> IBuilderConfig:
+        return IBuilderConfig()
 
-    def create_optimization_profile(self) -> Profile:
-        return Profile()
+    def create_optimization_profile(self) -> IOptimizationProfile:
+        return IOptimizationProfile()
 
-    def build_serialized_network(self, network: Network, config: Config) -> bytearray:
+    def build_serialized_network(
+        self, network: INetworkDefinition, config: IBuilderConfig
+    ) -> bytearray:
         if config.progress_monitor is not None:
             config.progress_monitor.phase_start("Building engine", None, 1)
             config.progress_monitor.step_complete("Building engine", 0)
@@ -156,11 +174,13 @@ class Runtime:
     def __init__(self, log: Logger) -> None:
         assert isinstance(log, Logger)
 
-    def deserialize_cuda_engine(self, plan: bytes) -> Engine | None:
-        return Engine(plan) if plan.startswith(MARK) else None
+    def deserialize_cuda_engine(self, plan: bytes) -> ICudaEngine | None:
+        return ICudaEngine(plan) if plan.startswith(MARK) else None
 
 
-class Engine:
+class ICudaEngine:
+    num_io_tensors = 0
+
     def __init__(self, plan: bytes) -> None:
         profile, _, model = plan[len(MARK) :].partition(b"\0")
         self._profile = json.loads(profile)
@@ -185,14 +205,14 @@ class Engine:
     def get_tensor_profile_shape(self, name: str, _number: int) -> list[Shape]:
         return [tuple(shape) for shape in self._profile[name]]
 
-    def create_execution_context(self) -> Context:
-        return Context(self)
+    def create_execution_context(self) -> IExecutionContext:
+        return IExecutionContext(self)
 
 
-class Context:
+class IExecutionContext:
     """Runs when the stream comes to it, with what then lies at the addresses."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: ICudaEngine) -> None:
         self._engine = engine
         self._input = engine.get_tensor_name(0)
         self._shape: Shape = ()

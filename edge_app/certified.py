@@ -19,6 +19,7 @@ from edge_app.bundle import Bundle
 from edge_app.errors import BundleError, ModelError
 from edge_app.golden_check import check_golden
 from edge_app.model import LoadedModel, load_model
+from edge_app.ownership import give_to_owner, make_folder
 
 _log = logging.getLogger(__name__)
 
@@ -158,7 +159,7 @@ def certify(model: LoadedModel, bundle: Bundle, providers: dict[str, str]) -> Pa
 
 def write_certificate(certificate: ParityCertificate, folder: Path) -> Path:
     """Write a certificate as JSON, one file per bundle and precision; return the file."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     file = folder / f"{certificate.bundle_sha256[:16]}-{certificate.precision}.json"
     rounded = replace(
         certificate,
@@ -166,5 +167,6 @@ def write_certificate(certificate: ParityCertificate, folder: Path) -> Path:
     )
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(asdict(rounded), indent=1), encoding="utf-8")
+    give_to_owner(partial)
     partial.replace(file)
     return file

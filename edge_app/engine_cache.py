@@ -16,6 +16,7 @@ from pathlib import Path
 
 from edge_app.backends.cuda_driver import Gpu
 from edge_app.errors import ModelError
+from edge_app.ownership import give_to_owner, make_folder
 
 _log = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ class EngineCache:
         entry = Entry(key, graph, hashlib.sha256(plan).hexdigest(), len(plan), round(build_s, 1))
         about = json.dumps({"format": FORMAT, **asdict(entry)}, indent=1).encode()
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             _write_whole(self._plan(key), plan)
             _write_whole(self._about(key), about)  # last: without it the engine does not count
         except OSError as error:
@@ -212,4 +213,5 @@ def _write_whole(file: Path, content: bytes) -> None:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
+    give_to_owner(partial)
     partial.replace(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from bundles import write_bright_bundle, write_pictures
 from fake_cuda import stand_in_environment
 
 from edge_app.backends.cuda_driver import find_gpu
+
+SERVICE = 54321
+"""A user id that nobody has."""
 
 
 @pytest.fixture
@@ -86,6 +90,19 @@ def test_engines_are_certified_as_soon_as_they_are_built(
     (kept,) = (config.parent / "state" / "parity").glob("*-fp32.json")
     assert '"gpu": "Orin (stand-in)"' in kept.read_text()
     assert _engine("list", "--config", config, env=device).stdout.count("  fits") == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_builds_belongs_to_the_service(config: Path, device: dict[str, str]) -> None:
+    """With sudo, engines and certificates get the state folder's owner, or the service could
+    neither replace nor prune them."""
+    state = config.parent / "state"
+    state.mkdir()
+    os.chown(state, SERVICE, SERVICE)
+    assert _engine("build", "--config", config, env=device).returncode == 0
+    written = [f for f in state.rglob("*") if f.is_file() or f.is_dir()]
+    assert {"engines", "parity"} <= {f.name for f in written}
+    assert {(f.stat().st_uid, f.stat().st_gid) for f in written} == {(SERVICE, SERVICE)}
 
 
 def test_engines_that_fail_the_golden_set_are_not_used(

@@ -18,17 +18,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.detector_sides import INPUT_HW, SHRINK, DetectorSides, large_network, median_turn
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle import read_bundle
 from edge_app.cameras.registry import open_camera
-from edge_app.crop import Shrink, letterbox
+from edge_app.crop import letterbox
 from edge_app.detector import checked_rows
 from edge_app.errors import EndOfStream
 from edge_app.line import ProductFinder
@@ -36,14 +36,11 @@ from edge_app.model import LoadedModel, load_model, make_line, make_tracker
 from edge_app.records import Anomaly, Detection, F64Array, Frame, U8Array
 from edge_app.rotated_nms import rotated_nms
 
-INPUT_HW = (640, 640)
-SHRINK: Shrink = "pyramid"
-"""As every detector that edge-export trains."""
-
 CANDIDATES = 14
 """Boxes above the minimum confidence: the most that the demo's detector gave in a frame."""
 
 NMS_CALLS = 200
+TURNS = 5
 
 BUNDLE = Path(str(files("edge_app").joinpath("assets/demo-tapered.bundle")))
 COLD_START = (
@@ -107,7 +104,7 @@ def main() -> None:
     table.add_column("Figure", justify="right")
     network, graph = large_network()
     rows = _share_rows(measure_share(model, frames, graph))
-    rows += _peer_rows(network, frames)
+    rows += _peer_rows(DetectorSides(network, graph, frames))
     rows += _nms_rows()
     rows += _cold_start_rows(frames[0])
     for row in rows:
@@ -128,18 +125,6 @@ def sim_frames(count: int) -> list[Frame]:
     return found
 
 
-def large_network() -> tuple[object, bytes]:
-    """Return Ultralytics' network and our export of it."""
-    from export.detector_export import DetectorGraph, _traced
-    from export.ultralytics_quiet import ultralytics_tasks
-
-    ultralytics_tasks()  # before Ultralytics is imported: no network, no reporting
-    from ultralytics import YOLO
-
-    network = YOLO("yolo11n-obb.yaml", task="obb")
-    return network, _traced(DetectorGraph(network.model.eval(), 100), INPUT_HW)
-
-
 def _cpu_ms(work: Callable[[], object]) -> float:
     started = time.process_time()
     work()
@@ -154,6 +139,11 @@ class Share:
     detector_ms: float
     inspector_ms: float
     parts: float
+
+    @property
+    def outside_ms(self) -> float:
+        """What the line takes outside its graphs."""
+        return self.line_ms - self.detector_ms - self.inspector_ms
 
     @property
     def of_models(self) -> float:
@@ -195,50 +185,19 @@ def _share_rows(share: Share) -> list[tuple[str, str]]:
         ("models, bare session.run", f"{bare_ms:.1f} ms"),
         ("  detector 640 / inspector", f"{share.detector_ms:.1f} / {share.inspector_ms:.1f} ms"),
         ("share of the models (frames a second beside bare)", f"{share.of_models:.3f}"),
-        ("outside the models", f"{share.line_ms - bare_ms:.1f} ms"),
+        ("outside the models", f"{share.outside_ms:.1f} ms"),
     ]
 
 
-def _peer_rows(network: object, frames: list[Frame]) -> list[tuple[str, str]]:
-    """Return Ultralytics' predict on the same frames: its time outside its own network."""
-    import torch
-
-    torch.set_num_threads(1)
-    predict = network.predict  # type: ignore[attr-defined]
-    options = {"imgsz": INPUT_HW[0], "verbose": False, "save": False, "conf": 0.25}
-    predict(frames[0].pixels_hwc, **options)
-    predictor = network.predictor  # type: ignore[attr-defined]
-    spent = counted(predictor, ("preprocess", "inference", "postprocess"))
-    whole = _cpu_ms(lambda: [predict(f.pixels_hwc, **options) for f in frames]) / len(frames)
-    bare = spent["inference"] / len(frames)
-    finder_ms = _cpu_ms(lambda: [_around_detector(f.pixels_hwc) for f in frames]) / len(frames)
+def _peer_rows(sides: DetectorSides) -> list[tuple[str, str]]:
+    """Return Ultralytics' predict beside ours on the same frames, in turns."""
+    turns = [(sides.ours(), sides.ultralytics()) for _ in range(TURNS)]
+    ours, theirs = (median_turn(side) for side in zip(*turns, strict=True))
     return [
-        ("Ultralytics predict / its network alone", f"{whole:.1f} / {bare:.1f} ms"),
-        ("around the network: ours / Ultralytics", f"{finder_ms:.2f} / {whole - bare:.2f} ms"),
+        ("detector, ours / its network alone", f"{ours.whole:.1f} / {ours.bare:.1f} ms"),
+        ("Ultralytics predict / its network alone", f"{theirs.whole:.1f} / {theirs.bare:.1f} ms"),
+        ("around the network, ours / theirs", f"{ours.outside:.2f} / {theirs.outside:.2f} ms"),
     ]
-
-
-def counted(predictor: object, names: Sequence[str]) -> dict[str, float]:
-    """Have a predictor's methods add their CPU time, ms, to the dictionary returned."""
-    spent = dict.fromkeys(names, 0.0)
-    for name in names:
-        method = getattr(predictor, name)
-
-        def timed(*args: Any, _name: str = name, _call: Any = method, **more: Any) -> object:
-            started = time.process_time()
-            try:
-                return _call(*args, **more)
-            finally:
-                spent[_name] += (time.process_time() - started) * 1e3
-
-        setattr(predictor, name, timed)
-    return spent
-
-
-def _around_detector(pixels_hwc: U8Array) -> None:
-    letterbox(pixels_hwc, INPUT_HW, SHRINK)
-    boxes = np.zeros((0, 5))
-    rotated_nms(boxes, np.zeros(0), 0.25, 0.3)
 
 
 def _nms_rows() -> list[tuple[str, str]]:

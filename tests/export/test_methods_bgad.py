@@ -26,7 +26,7 @@ from method_parts import (
 
 from edge_app.errors import DataError, ShapeError
 from export.methods.bgad import Bgad, BgadSettings, boundary_loss, chosen_positions
-from export.methods.bgad_anomalies import draw_anomaly, marked, paste_defect
+from export.methods.bgad_anomalies import draw_painted, draw_real, marked, paste_defect
 from export.methods.bgad_flow import ConditionalFlow, place_code
 from export.methods.protocol import DefectCrops, Trained, TrainingSet, TrainSettings, fingerprint
 
@@ -195,17 +195,25 @@ def test_defects_larger_than_the_turned_crop_and_of_one_pixel_are_pasted() -> No
             assert region.any()
 
 
-def test_anomalies_are_painted_real_and_pasted() -> None:
-    """Without real defects all are painted; with them a quarter is a real picture, unchanged."""
-    data = with_defects(real_defects())
+def test_real_defects_come_as_they_are_and_pasted() -> None:
+    """A quarter are pasted copies on other parts; the others are the pictures, unchanged."""
+    data, defects = with_defects(real_defects()), real_defects()
     rng = np.random.default_rng(0)
-    drawn = [draw_anomaly(rng, data, data.defects)[0] for _ in range(60)]
-    assert data.defects is not None
-    real = sum(any((x == d).all() for d in data.defects.crops) for x in drawn)
-    assert 8 <= real <= 24
-    crop, region = draw_anomaly(rng, data, None)
+    drawn = [draw_real(rng, data, defects)[0] for _ in range(60)]
+    unchanged = sum(any((x == d).all() for d in defects.crops) for x in drawn)
+    assert 36 <= unchanged <= 54
+    crop, region = draw_painted(rng, data)
     assert crop.shape == (*CROP_HW, 3)
     assert not region[product_mask() == 0].any()
+
+
+def test_a_batch_is_painted_alike_with_real_defects_and_without() -> None:
+    """Before the boundaries everything is good; then every second crop is painted."""
+    data = with_defects(real_defects())
+    _, before = SMALL.batch(data, False, np.random.default_rng(0))
+    _, after = SMALL.batch(data, True, np.random.default_rng(0))
+    assert not before.any()
+    assert after.any((1, 2)).tolist() == [False, True, False, True]
 
 
 def test_unmarked_defects_are_counted_or_refused(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ SMALL: dict[str, tuple[Method, int]] = {
     "cutpaste-kde": (CutPaste("cutpaste-kde", CutPasteSettings(batch=6, density="kernels")), 3),
     "cutpaste-patch": (PatchCutPaste(settings=PatchCutPasteSettings(batch=12)), 4),
     "simplenet": (SimpleNet(settings=SimpleNetSettings(discriminator_rate=0.002)), 60),
-    "draem": (Draem("draem", DraemSettings(widths=(8, 8), batch=8, learning_rate=0.004)), 150),
+    "draem": (Draem("draem", DraemSettings(widths=(8, 8), batch=8, learning_rate=0.004)), 120),
     "autoencoder-l2": (
         AutoencoderMethod("autoencoder-l2", AutoencoderSettings(latent=16, batch=8)),
         60,

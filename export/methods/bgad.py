@@ -8,7 +8,8 @@ Defaults (the authors' code): 3 levels, 8 couplings, position code of 128, β 0.
 log-likelihoods divided by d, and by 10 in the boundary loss, λ 1, Adam 0.0002, the first of 25
 epochs without boundaries.
 Deviations:
-- EfficientNet-Lite0, blocks 4, 10 and 14, standardised per channel, instead of EfficientNet-B6.
+- EfficientNet-Lite0, blocks 4, 10 and 14, instead of EfficientNet-B6; each level is whitened
+  round the good mean of every place, so that short trainings begin at a Gaussian, not at nothing.
 - Steps are counted, not epochs: a 25th of them comes before the boundaries. One-cycle rate with
   0.002 at its peak: 0.0002 for 200 epochs is more than two cores do.
 - A step takes up to `positions` good and as many anomalous positions of each level, not all.
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from math import ceil, prod
 
 import numpy as np
 import torch
@@ -35,7 +37,14 @@ from edge_app.records import F32Array, U8Array
 from export.backbones.efficientnet_lite import channels_of, stride_of
 from export.distributed import own_part
 from export.methods.bgad_anomalies import Anomaly, draw_painted, draw_real, marked
-from export.methods.bgad_flow import ConditionalFlow, LevelFeatures, grid_of, place_code
+from export.methods.bgad_flow import (
+    ConditionalFlow,
+    LevelFeatures,
+    Whitening,
+    good_points,
+    grid_of,
+    place_code,
+)
 from export.methods.loop import Counted, Lesson, ends_of, learn, one_cycle
 from export.methods.maps import enlarged, peak_on_product, product_weight
 from export.methods.protocol import (
@@ -96,6 +105,9 @@ class BgadGraph(nn.Module):
     ):  # fmt: skip
         super().__init__()
         self.features = features
+        self.whitening = nn.ModuleList(
+            Whitening(prod(grid_of(tap, crop_hw)), channels_of(tap)) for tap in features.taps
+        )
         self.flows = flows
         self.register_buffer("weight", weight_hw)
         for level, tap in enumerate(features.taps):
@@ -109,20 +121,36 @@ class BgadGraph(nn.Module):
         strange = torch.stack([self.level(i, x, crop_hw) for i, x in enumerate(levels)]).mean(0)
         return peak_on_product(strange, self.weight), functional.softplus(strange) * self.weight
 
+    def whiten(self, data: TrainingSet, device: str, show: Show) -> None:
+        """Take out of every level what good crops have in common; the module is on the device."""
+        levels = zip(
+            self.features.taps, good_points(self.features, data.crops, device, show), strict=True
+        )
+        for index, (tap, points) in enumerate(levels):
+            product = product_weight(data.mask, data.crop_hw, stride_of(tap)).numpy()
+            self.white(index).fit(points, np.flatnonzero(product > 0))
+
+    def white(self, index: int) -> Whitening:
+        """Return a level's whitening."""
+        found = self.whitening[index]
+        assert isinstance(found, Whitening)
+        return found
+
     def at(self, index: int, x: Tensor, positions: np.ndarray) -> Tensor:
         """Return (k,) log p / d of one level at k positions of its (b, d, h, w) features."""
         d, count = int(x.shape[1]), int(x.shape[2] * x.shape[3])
         chosen = torch.from_numpy(positions).to(x.device)
         points = x.permute(0, 2, 3, 1).reshape(-1, d)[chosen]  # (k, d)
-        place = self.get_buffer(f"place_{index}")[chosen % count]
-        likely: Tensor = self.flows[index](points[None], place)
+        places = chosen % count
+        white = self.white(index).at(points, places)
+        likely: Tensor = self.flows[index](white[None], self.get_buffer(f"place_{index}")[places])
         return likely[0]
 
     def level(self, index: int, x: Tensor, crop_hw: tuple[int, int]) -> Tensor:
         """Return one level's −log p / d on the map's grid, (n, h / 4, w / 4)."""
         h, w = int(x.shape[2]), int(x.shape[3])
         points = x.flatten(2).transpose(1, 2)  # (n, p, d)
-        likely = self.flows[index](points, self.get_buffer(f"place_{index}"))
+        likely = self.flows[index](self.whitening[index](points), self.get_buffer(f"place_{index}"))
         return enlarged(-likely.reshape(-1, h, w), crop_hw)
 
 
@@ -154,7 +182,7 @@ class Bgad:
     )
 
     def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
-        """Return the frozen features with their trained flows.
+        """Return the frozen, whitened features with their trained flows.
 
         Raises:
             DataError: there are real defects, but nobody marked where.
@@ -176,6 +204,7 @@ class Bgad:
         weight = product_weight(data.mask, data.crop_hw, MAP_STRIDE)
         graph = BgadGraph(features, flows, data.crop_hw, s.place_dimensions, weight)
         graph = graph.to(settings.device)
+        graph.whiten(data, settings.device, show)
         counted = Counted(flows)
         lesson = Lesson(
             self.name, counted, torch.optim.Adam(flows.parameters(), s.learning_rate), one_cycle,
@@ -193,9 +222,11 @@ class Bgad:
             "unmarked_defects": 0
             if data.defects is None or defects is None
             else len(data.defects.crops) - len(defects.crops),
-            "losses": ends_of(losses),
+            "losses": ends_of(losses[min(len(losses) - 1, ceil(s.warm_up * settings.steps)) :]),
         }
-        return Trained(graph.to("cpu").requires_grad_(False).eval(), about, ("/flows",))
+        return Trained(
+            graph.to("cpu").requires_grad_(False).eval(), about, ("/whitening", "/flows")
+        )
 
     def loss(
         self,

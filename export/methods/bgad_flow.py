@@ -1,4 +1,4 @@
-"""BGAD's networks: feature levels of a frozen backbone and one conditional flow for each.
+"""BGAD's networks: levels of a frozen backbone, whitened, and one conditional flow for each.
 
 Source: Yao et al., BGAD, CVPR 2023, section 3.2; couplings as in its code (affine, soft clamp 1.9,
 two-layer subnetworks twice as wide as their input, a learned affine layer and a fixed rotation
@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge_app.records import U8Array
+from edge_app.records import F64Array, U8Array
 from export.backbones.efficientnet_lite import (
     EfficientNetLite0,
     channels_of,
@@ -22,11 +24,18 @@ from export.backbones.efficientnet_lite import (
     normalise_pixels,
     stride_of,
 )
+from export.density import ledoit_wolf, whitening_of
 from export.methods.patches import BATCH, STD_FLOOR
 from export.methods.protocol import Show
 
 SCALE_CROPS = 64
 """Crops the channels' scales come from; they only put features on one scale."""
+
+WHITENING_CROPS = 256
+"""Good crops a level is whitened by, spread evenly."""
+
+WHITENING_POSITIONS = 50_000
+"""About as many of their positions for the covariance."""
 
 CLAMP = 1.9
 """Largest |log scale| of a coupling."""
@@ -89,6 +98,67 @@ class LevelFeatures(nn.Module):
             variance = (squares / len(crops) - mean.square()).clamp(min=0)
             self.moment("mean", level).copy_(mean)
             self.moment("std", level).copy_(variance.sqrt() + STD_FLOOR)
+
+
+class Whitening(nn.Module):
+    """Standardised points → the same less the good mean of their place, and without correlation.
+
+    A fresh flow is then one Gaussian round every place's mean, and learns what that misses.
+
+    Args:
+        places: p, positions of the level's grid.
+        dimensions: d.
+    """
+
+    mean: Tensor
+    matrix: Tensor
+
+    def __init__(self, places: int, dimensions: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(places, dimensions))
+        self.register_buffer("matrix", torch.eye(dimensions))
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Return (n, p, d) whitened points of (n, p, d) ones."""
+        return (points - self.mean) @ self.matrix.T
+
+    def at(self, points: Tensor, places: Tensor) -> Tensor:
+        """Return (k, d) whitened points of (k, d) ones that lie at (k,) places."""
+        return (points - self.mean[places]) @ self.matrix.T
+
+    def fit(self, points: F64Array, on_product: NDArray[np.intp]) -> None:
+        """Take every place's mean, and the covariance round the means (Ledoit and Wolf's).
+
+        Args:
+            points: (n, p, d) of good crops.
+            on_product: places that count for the covariance.
+        """
+        mean = points.mean(0)
+        every = max(1, len(points) * len(on_product) // WHITENING_POSITIONS)
+        spread = (points[:, on_product] - mean[on_product]).reshape(-1, points.shape[2])
+        order = np.random.default_rng(0).permutation(len(spread))[::every]
+        covariance, _, _ = ledoit_wolf(spread[order])
+        self.mean.copy_(torch.from_numpy(mean))
+        self.matrix.copy_(torch.from_numpy(whitening_of(covariance)))
+
+
+def good_points(features: LevelFeatures, crops: U8Array, device: str, show: Show) -> list[F64Array]:
+    """Return (n, p, d) standardised points of good crops per level.
+
+    Args:
+        features: standardised, on the device.
+        crops: uint8 (n, h, w, 3).
+        show: told the share done.
+    """
+    crops = crops[:: -(-len(crops) // WHITENING_CROPS)]
+    points: list[list[F64Array]] = [[] for _ in features.taps]
+    for start in range(0, len(crops), BATCH):
+        with torch.no_grad():
+            levels = features(torch.from_numpy(crops[start : start + BATCH]).to(device))
+        for level, x in enumerate(levels):
+            points[level].append(x.flatten(2).transpose(1, 2).cpu().double().numpy())
+        show("whitening", min(1.0, (start + BATCH) / len(crops)))
+    return [np.concatenate(level) for level in points]
 
 
 def grid_of(tap: int, crop_hw: tuple[int, int]) -> tuple[int, int]:

@@ -40,7 +40,7 @@ from export.finding import (
     parts_step,
     split,
 )
-from export.golden import make_golden_set
+from export.golden import HardlyTellsError, make_golden_set
 from export.known_kinds_step import kinds_step
 from export.methods.protocol import DefectCrops
 from export.methods.registry import LEARN_FROM_DEFECTS
@@ -99,12 +99,14 @@ def finish(
     found: Found,
     trained: Trained,
     show: Show,
-    names_kinds: bool = True,
+    for_comparison: bool = False,
 ) -> BuildResult:
     """Set the thresholds, choose the golden pictures and write the bundle.
 
     Args:
-        names_kinds: known defects also teach the bundle to name them.
+        for_comparison: known defects do not teach the bundle to name them, and a model that hardly
+            tells good parts from bad is measured all the same: its bundle has no golden pictures,
+            so no device takes it.
 
     Raises:
         DataError: defects score no higher than good parts, or hardly any picture keeps its
@@ -117,16 +119,18 @@ def finish(
     inspector = Inspector(OnnxRunner(trained.graph), cut.cutting.spec.crop_hw)
     calibration = _calibrate(inspector, cut, real, options, show)
     model = _loaded(cut.cutting, inspector, calibration, options)
-    taught = known if names_kinds else DefectPictures()
+    taught = DefectPictures() if for_comparison else known
     kinds, told = kinds_step(labelled.space, taught, model, options.seed)
     about = {**trained.about, "known_kinds": kinds.told} if kinds else trained.about
-    golden = make_golden_set(
-        model,
-        [p.read for p in labelled.held],
-        cut.mask,
-        options.seed,
-        lambda s: show("golden", "", s),
-    )
+    readers = [p.read for p in labelled.held]
+    try:
+        golden = make_golden_set(
+            model, readers, cut.mask, options.seed, lambda s: show("golden", "", s)
+        )
+    except HardlyTellsError as error:
+        if not for_comparison:
+            raise
+        golden, told = [], (*told, str(error))
     warnings = (
         *labelled.good.warnings,
         *labelled.labels.warnings,

@@ -162,7 +162,7 @@ def _bundle(
         own = replace(options, out=folder / file)
         trained = Trained(shared.cut, options.method, graph, about)
         told = _steps_told(show)
-        result = finish(own, shared.labelled, shared.found, trained, told, names_kinds=False)
+        result = finish(own, shared.labelled, shared.found, trained, told, for_comparison=True)
         return {"warnings": list(result.warnings)}
 
     settings: JsonObject = {"budget": options.false_alarm_rate}

@@ -21,6 +21,10 @@ GOLDEN_PICTURES = 20
 JPEG_QUALITY = 92
 
 
+class HardlyTellsError(DataError):
+    """Hardly any picture keeps its distance from the threshold."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class GoldenFile:
     """One golden picture: its bytes and what must come out."""
@@ -43,7 +47,7 @@ def make_golden_set(
         mask: the product's region in a crop.
 
     Raises:
-        DataError: hardly any picture keeps its distance from the threshold.
+        HardlyTellsError: there are too few pictures for a golden set.
     """
     rng = np.random.default_rng(seed)
     candidates: list[GoldenFile] = []
@@ -57,7 +61,7 @@ def make_golden_set(
         progress((index + 1) / min(len(readers), 2 * GOLDEN_PICTURES))
     chosen = _spread(candidates)
     if len(chosen) < 4:
-        raise DataError(
+        raise HardlyTellsError(
             f"Only {len(chosen)} of {len(readers)} held-back pictures keep {GOLDEN_MARGIN:.0%} "
             "distance from the threshold: the model hardly tells good parts from bad. Take more "
             "pictures."

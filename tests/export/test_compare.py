@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tile_pictures import write_tiles
 
 from edge_app.bundle import read_bundle
 from edge_app.errors import DataError
+from edge_app.golden_check import check_golden
 from edge_app.model import load_model
 from edge_app.records import JsonObject
 from export.build import BuildOptions
@@ -105,6 +107,25 @@ def test_the_report_shows_what_each_method_sees(compared: Comparison) -> None:
     link = "shared.work/methods/padim-slim/evaluation/evaluation.html"
     assert link in page
     assert (compared.page.parent / link).is_file()
+
+
+@pytest.mark.slow
+def test_a_method_that_hardly_tells_is_measured_but_no_device_takes_it(
+    data: Path, tmp_path: Path
+) -> None:
+    """Two steps teach draem-slim nothing: it has a row that says so, and its bundle no golden
+    pictures, without which no device lets it judge."""
+    two_steps = options(data, tmp_path)
+    found = compare(
+        replace(two_steps, methods=("draem-slim",), build=replace(two_steps.build, steps=2)),
+        lambda *_: None,
+    )
+    (row,) = found.rows
+    assert 0.0 <= row["figures"]["image_auroc"] <= 1.0
+    assert any("hardly tells good parts from bad" in w for w in row["build_warnings"])
+    bundle = read_bundle(Path(row["folder"]).parent / "bundle" / "draem-slim.bundle")
+    checked = check_golden(load_model(bundle), bundle)
+    assert "no golden pictures" in checked.reason
 
 
 def test_progress_tells_the_time_that_is_left(compared: Comparison, clock: Clock) -> None:

@@ -29,11 +29,11 @@ STEPS_SHARE = 0.8
 """Of the time left that steps may fill; the rest is for densities, maps and the export."""
 
 OVERRUN = 1.0
-"""Of its share that a training may take besides once its steps are done: densities and thresholds
-that take longer than thought do not throw the steps away."""
+"""Of its share that a training may take besides once its steps are done, or once it has been made
+shorter twice: what takes longer than thought does not throw the steps away."""
 
 RESTARTS = 2
-"""A training made of several parts may overrun in each of them; after that the deadline ends it."""
+"""A training made of several parts may overrun in each of them; after that it ends with OVERRUN."""
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smh])")
 _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -130,7 +130,8 @@ class Pace:
         """
         self._show(text, share)
         now = self._now()
-        grace_s = OVERRUN * self._seconds if self._has_learnt else 0.0
+        is_last = self._has_learnt or (self._is_stepped and not self._may_restart)
+        grace_s = OVERRUN * self._seconds if is_last else 0.0
         if now > self._deadline + grace_s:
             raise self._out_of_time(text)
         if text != self._part:

@@ -75,6 +75,21 @@ def test_what_follows_the_steps_may_overrun_the_share() -> None:
     assert train_within(training, 60, 80, silent, clock) == ("trained", 60)
 
 
+def test_a_training_made_shorter_twice_may_overrun_the_share() -> None:
+    """On a machine that gets busier each time the third try is not thrown away."""
+    clock = Clock()
+
+    class Slower(Training):
+        def __call__(self, steps: int, show: Show) -> str:
+            self.step_s *= 1.5
+            return super().__call__(steps, show)
+
+    training = Slower(clock, before_s=0, step_s=1.0)
+    assert train_within(training, 1000, 100, silent, clock)[0] == "trained"
+    assert len(training.started_with) == 3
+    assert 100 < clock.now_s <= 200
+
+
 def test_what_follows_the_steps_does_not_overrun_without_end() -> None:
     """As much again as the share is the limit."""
     clock = Clock()

@@ -87,7 +87,8 @@ def measured(comparison: Path | None) -> dict[str, str]:
             continue
         low, high = row["figures"]["image_auroc_interval"]
         level = row["figures"]["image_auroc"]
-        found[row["method"]] = f"{level:.1%} ({low:.1%} to {high:.1%}), {row['steps']} steps"
+        steps = f", {row['steps']} steps" if row["steps"] else ""
+        found[row["method"]] = f"{level:.1%} ({low:.1%} to {high:.1%}){steps}"
     return found
 
 

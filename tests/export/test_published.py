@@ -37,6 +37,7 @@ def test_the_table_has_a_row_per_method_and_only_measured_figures(tmp_path: Path
     figures = {"image_auroc": 0.987, "image_auroc_interval": [0.97, 0.99]}
     rows = [
         {"method": "simplenet", "figures": figures, "steps": 40},
+        {"method": "padim", "figures": figures, "steps": 0},
         {"method": "draem", "failed": "out of time"},
     ]
     path = tmp_path / "compare.json"
@@ -45,4 +46,5 @@ def test_the_table_has_a_row_per_method_and_only_measured_figures(tmp_path: Path
     cells = {line.split(" | ")[0][2:]: line.split(" | ") for line in lines[2:]}
     assert tuple(cells) == NAMES
     assert cells["simplenet"][1:4] == ["98.2", "98.7% (97.0% to 99.0%), 40 steps", "–"]
+    assert cells["padim"][2] == "98.7% (97.0% to 99.0%)", "densities take no steps"
     assert cells["draem"][1:4] == ["93.9", "–", "–"]

@@ -10,6 +10,19 @@ from brokers import MOSQUITTO, Mosquitto
 from system_packages import missing
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print every graph and precision that TensorRT-RTX's builder has made an engine of."""
+    compiled = [
+        report.nodeid
+        for report in terminalreporter.getreports("passed")
+        if "compiles_ahead_of_time" in report.nodeid
+    ]
+    if compiled:
+        terminalreporter.section("compiled ahead of time")
+        for nodeid in sorted(compiled):
+            terminalreporter.write_line(nodeid.rpartition("/")[2])
+
+
 @pytest.fixture
 def start_mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
     """Return a function that starts a mosquitto with further configuration lines."""

@@ -18,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
+MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "mosquitto"
 HOST = "127.0.0.1"
 
 
@@ -62,7 +62,6 @@ class Mosquitto:
 
     def start(self) -> Mosquitto:
         """Start and wait until it listens."""
-        assert MOSQUITTO is not None
         with (self._folder / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [MOSQUITTO, "-c", str(self._folder / "mosquitto.conf")], stdout=log, stderr=log

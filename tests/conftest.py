@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from brokers import MOSQUITTO, Mosquitto
-from system_packages import missing
+from brokers import Mosquitto
+from needs import needing
+
+pytest_plugins = ("needs",)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -24,10 +26,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture
+@needing("mosquitto")
 def start_mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
     """Return a function that starts a mosquitto with further configuration lines."""
-    if MOSQUITTO is None:
-        missing("mosquitto")
     started: list[Mosquitto] = []
 
     def start(lines: str = "", is_open: bool = True) -> Mosquitto:

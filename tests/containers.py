@@ -9,10 +9,10 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
-import pytest
 from brokers import wait_until
 from nspawn_probe import NSPAWN
 
@@ -39,16 +39,11 @@ class Container:
         self._mount(base)
 
     def _mount(self, base: Path) -> None:
-        layers = f"lowerdir={base},upperdir={self._changes},workdir={self._work}"
-        done = subprocess.run(
-            ["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            pytest.skip(f"no overlay file system here: {done.stderr.strip()}")
+        why_not = _mount_overlay(base, self._changes, self._work, self.root)
+        assert not why_not, why_not
 
     def boot(self, timeout_s: float = 180.0) -> None:
-        """Boot and wait until systemd has reached its target; skip where it does not."""
+        """Boot and wait until systemd has reached its target."""
         with self._log.open("wb") as log:
             self._nspawn = subprocess.Popen(
                 [*NSPAWN, "--directory", str(self.root), "--boot"],
@@ -58,7 +53,7 @@ class Container:
         while not self._is_up():
             if self._nspawn.poll() is not None or time.monotonic() > end_s:
                 told = self._log.read_text(errors="replace")[-500:]
-                pytest.skip(f"the system did not boot within {timeout_s:g} s: {told}")
+                raise AssertionError(f"the system did not boot within {timeout_s:g} s: {told}")
             time.sleep(0.2)
 
     def _is_up(self) -> bool:
@@ -108,3 +103,23 @@ class Container:
 
     def _unmount(self) -> bool:
         return subprocess.run(["umount", str(self.root)], check=False).returncode == 0
+
+
+def why_no_overlay() -> str:
+    """Return why no overlay can be mounted where the tests keep their files; "" where it can."""
+    with tempfile.TemporaryDirectory(prefix="cropliq-overlay-") as folder:
+        base, changes, work, root = (Path(folder) / n for n in ("base", "changes", "work", "root"))
+        for path in (base, changes, work, root):
+            path.mkdir()
+        why_not = _mount_overlay(base, changes, work, root)
+        if not why_not:
+            subprocess.run(["umount", str(root)], check=True)
+    return why_not
+
+
+def _mount_overlay(base: Path, changes: Path, work: Path, root: Path) -> str:
+    """Mount an overlay; return why it could not be, "" where it was."""
+    layers = f"lowerdir={base},upperdir={changes},workdir={work}"
+    command = ["mount", "-t", "overlay", "overlay", "-o", layers, str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stderr.strip() if done.returncode else ""

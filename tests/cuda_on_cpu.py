@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from system_packages import missing
 
 from edge_app.backends.cuda_kernels import SOURCE
 from edge_app.crop import LETTERBOX_GREY, CropSpec, crop_to_frame, letterbox_fit
@@ -46,12 +44,9 @@ class KernelsOnCpu:
     """Both kernels behind the functions of `crop.py`."""
 
     def __init__(self, folder: Path) -> None:
-        compiler = shutil.which("g++")
-        if compiler is None:
-            missing("g++")
         source, library = folder / "kernels.cpp", folder / "kernels.so"
         source.write_text(PRELUDE + SOURCE + LOOPS)
-        command = [str(compiler), "-O2", "-Wall", "-Werror", "-shared", "-fPIC"]
+        command = ["g++", "-O2", "-Wall", "-Werror", "-shared", "-fPIC"]
         subprocess.run([*command, str(source), "-o", str(library)], check=True, timeout=120)
         self._library = ctypes.CDLL(str(library))
 

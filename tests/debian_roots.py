@@ -11,9 +11,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-from system_packages import missing
-
 SUITE = "bookworm"
 OPTIONS = ("--variant=minbase", "--include=systemd,systemd-sysv,dbus,python3,python3-venv")
 """What a Debian server has and a minbase lacks: an init with its bus, and the README's package."""
@@ -26,12 +23,9 @@ QEMU_CONF = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")
 def debian_root(arch: str) -> Path:
     """Return a Debian system of that architecture, untouched since it was built.
 
-    Skips the test, saying why, where there can be none.
+    Raises:
+        OSError: there can be none here; says why.
     """
-    if os.geteuid() != 0:
-        pytest.skip("building a Debian system needs root")
-    if shutil.which("debootstrap") is None:
-        missing("debootstrap")
     if arch == "arm64":
         emulate_arm64()
     recipe = hashlib.sha256(" ".join((SUITE, *OPTIONS)).encode()).hexdigest()[:8]
@@ -42,6 +36,15 @@ def debian_root(arch: str) -> Path:
     return root
 
 
+def why_no_debian(arch: str) -> str:
+    """Return why this machine can build no Debian system of that architecture; "" where it can."""
+    try:
+        debian_root(arch)
+    except OSError as error:
+        return str(error)
+    return ""
+
+
 def _build(arch: str, root: Path) -> None:
     partial = root.with_name(f"{root.name}.{os.getpid()}")
     partial.mkdir(parents=True)
@@ -49,16 +52,14 @@ def _build(arch: str, root: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         shutil.rmtree(partial)
-        pytest.skip(f"debootstrap could not build a Debian system: {done.stdout[-300:]}")
+        raise OSError(f"debootstrap could not build a Debian system: {done.stdout[-300:]}")
     for package in (partial / "var/cache/apt/archives").glob("*.deb"):
         package.unlink()
     partial.rename(root)
 
 
 def emulate_arm64() -> None:
-    """Have the kernel run arm64 programs through QEMU, or skip the test, saying why."""
-    if not Path(QEMU).is_file():
-        missing("qemu-user-static")
+    """Have the kernel run arm64 programs through QEMU, or raise OSError, saying why."""
     entry = BINFMT / "qemu-aarch64"
     try:
         if not (BINFMT / "register").exists():
@@ -69,6 +70,6 @@ def emulate_arm64() -> None:
             (BINFMT / "register").write_text(f"{magic}:{QEMU}:OCF")
         entry_text = entry.read_text()
     except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"this kernel cannot be told to run arm64 programs (binfmt_misc): {error}")
+        raise OSError(f"this kernel runs no arm64 programs (binfmt_misc): {error}") from error
     if not entry_text.startswith("enabled") or "F" not in entry_text.split("flags:")[1][:6]:
-        pytest.skip(f"{entry} is set up without the flag F: QEMU is not found inside a container")
+        raise OSError(f"{entry} is set up without the flag F: QEMU is not found inside a container")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import fcntl
-import shutil
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-
-ARV_FAKE = shutil.which("arv-fake-gv-camera-0.8")
 
 ADDRESS = "127.0.0.1"
 
@@ -26,8 +23,9 @@ class GigeCamera:
     """
 
     def __init__(self, lost_per_thousand: int = 0) -> None:
-        assert ARV_FAKE is not None
-        self._command = [ARV_FAKE, "-i", ADDRESS, "-s", "GV01", "-r", str(lost_per_thousand)]
+        self._command = [
+            "arv-fake-gv-camera-0.8", "-i", ADDRESS, "-s", "GV01", "-r", str(lost_per_thousand),
+        ]  # fmt: skip
         self._lock = (Path(tempfile.gettempdir()) / "cropliq-gige-camera.lock").open("w")
         self._process: subprocess.Popen[bytes] | None = None
 

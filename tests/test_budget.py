@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import cv2
 import pytest
+from needs import require
 
-pytest.importorskip("ultralytics")
+require("the extra train")
 
 from benchmarks.end_to_end import (
     BUNDLE,
@@ -24,7 +25,7 @@ from benchmarks.end_to_end import (
 from edge_app.bundle import read_bundle
 from edge_app.model import load_model
 
-pytestmark = [pytest.mark.slow, pytest.mark.train]
+pytestmark = [pytest.mark.slow, pytest.mark.needs("the extra train")]
 
 
 def test_most_of_the_time_is_the_models_own() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from needs import require
 
-pytest.importorskip("onnx")
+require("the extra calibrate")
 
 import onnx
 from conv_graphs import FP32_NODES, conv_inspector

@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from needs import require
 
-pytest.importorskip("onnx")
-pytest.importorskip("torch")  # the benchmark's AUROC comes from export
+require("the extra train")  # the benchmark's AUROC comes from export
 
 from benchmarks import precision_parts
 from benchmarks.precision import told
@@ -24,7 +24,7 @@ from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import SimulatedLine
 from export.evaluation_data import scan_test_pictures
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from needs import require
 
-pytest.importorskip("onnx")
+require("the extra calibrate")
 
 from bundles import grey_picture, write_bright_bundle
 from conv_graphs import write_conv_bundle

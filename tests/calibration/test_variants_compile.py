@@ -9,8 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from needs import require
 
-pytest.importorskip("onnx")
+require("the extra calibrate")
 
 from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
 
@@ -59,6 +60,7 @@ def _graph(precision: str, name: str) -> bytes:
     return to_int8(graph, limits, nodes[3:], nodes[:3])
 
 
+@pytest.mark.needs("TensorRT-RTX")
 @pytest.mark.parametrize("name", GRAPHS)
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_variant_compiles_ahead_of_time(precision: str, name: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.mark.broker
+@pytest.mark.needs("mosquitto")
 @pytest.mark.parametrize(
     "devices",
     [pytest.param(8, id="8 devices"), pytest.param(50, id="50 devices", marks=pytest.mark.slow)],

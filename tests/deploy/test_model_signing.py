@@ -21,9 +21,7 @@ from edge_app.trust import parse_moment
 MODEL_SIGNING = Path(sys.executable).with_name("model_signing")
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "signed_v1"
 
-pytestmark = pytest.mark.skipif(
-    not MODEL_SIGNING.exists(), reason="needs the extra `dev` (model-signing, pyopenssl)"
-)
+pytestmark = pytest.mark.needs("the extra dev")
 
 
 def model_signing(folder: Path, key: Path) -> subprocess.CompletedProcess[str]:

@@ -31,7 +31,7 @@ from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.topics import DeviceName, Topics
 from edge_app.signature import SigningTerms
 
-pytestmark = pytest.mark.broker
+pytestmark = pytest.mark.needs("mosquitto")
 COMMAND = str(Path(sys.executable).with_name("edge-deploy"))
 PRESSES = [DeviceName("graz", "line-2", f"press-{n}") for n in range(1, 5)]
 SIGNER = Signer("line1")

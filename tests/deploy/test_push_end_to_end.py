@@ -21,7 +21,7 @@ from edge_app.bundle import write_bundle
 from edge_app.manifest import Manifest
 from edge_app.mqtt.topics import DeviceName
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow]
+pytestmark = [pytest.mark.needs("mosquitto"), pytest.mark.slow]
 BIN = Path(sys.executable).parent
 WHO = DeviceName("graz", "line-2", "press-3")
 ALL_GOOD = 256.0

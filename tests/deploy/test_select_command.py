@@ -14,7 +14,7 @@ from brokers import HOST, Mosquitto, wait_until
 
 from deploy.keys import generate_key
 
-pytestmark = pytest.mark.broker
+pytestmark = pytest.mark.needs("mosquitto")
 BIN = Path(sys.executable).parent
 DEVICE = "graz/l2/d3"
 

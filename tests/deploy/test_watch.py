@@ -72,7 +72,7 @@ def wait_for_session(process: subprocess.Popen[str]) -> None:
     assert "watching inspect/v1/" in line, line
 
 
-@pytest.mark.broker
+@pytest.mark.needs("mosquitto")
 def test_each_alert_is_shown_once_and_in_order(mosquitto: Mosquitto) -> None:
     """Duplicates are dropped, an overtaken alert waits, JSON lines are what was published."""
     process = watch(mosquitto, "--json", "--count", "3", "--client-id", "w")
@@ -87,7 +87,7 @@ def test_each_alert_is_shown_once_and_in_order(mosquitto: Mosquitto) -> None:
     sender.close()
 
 
-@pytest.mark.broker
+@pytest.mark.needs("mosquitto")
 def test_what_came_while_nobody_watched_is_shown_later(mosquitto: Mosquitto) -> None:
     """The broker keeps a session for the client id: the second watcher gets what it missed."""
     first = watch(mosquitto, "--count", "1", "--client-id", "shift-a")
@@ -106,7 +106,7 @@ def test_what_came_while_nobody_watched_is_shown_later(mosquitto: Mosquitto) -> 
     sender.close()
 
 
-@pytest.mark.broker
+@pytest.mark.needs("mosquitto")
 def test_messages_that_are_no_alerts_are_named_and_passed_over(mosquitto: Mosquitto) -> None:
     """Garbage on the topic does not end the watch."""
     process = watch(mosquitto, "--json", "--count", "1")
@@ -120,7 +120,7 @@ def test_messages_that_are_no_alerts_are_named_and_passed_over(mosquitto: Mosqui
     sender.close()
 
 
-@pytest.mark.broker
+@pytest.mark.needs("mosquitto")
 def test_evidence_is_saved_only_if_its_hash_is_right(
     mosquitto: Mosquitto, pictures: tuple[Path, str], tmp_path: Path
 ) -> None:
@@ -157,7 +157,7 @@ def test_evidence_from_odd_addresses_is_refused(url: str, words: str, tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.broker
+@pytest.mark.needs("mosquitto")
 def test_a_refused_login_ends_the_watch_in_words(
     start_mosquitto: Callable[..., Mosquitto],
 ) -> None:
@@ -167,7 +167,7 @@ def test_a_refused_login_ends_the_watch_in_words(
     assert "broker refused the login" in done[1]
 
 
-@pytest.mark.broker
+@pytest.mark.needs("mosquitto")
 def test_two_watchers_with_one_session_are_told(mosquitto: Mosquitto) -> None:
     """They drive each other out; each says to give each its own --client-id."""
     pair = [watch(mosquitto, "--client-id", "same") for _ in range(2)]

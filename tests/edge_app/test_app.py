@@ -29,7 +29,7 @@ def numbers(listener: Listener) -> list[int]:
     return list(dict.fromkeys(a["source_number"] for a in news))
 
 
-@pytest.mark.broker
+@pytest.mark.needs("mosquitto")
 def test_run_publishes_exactly_what_inspect_calls_bad(tmp_path: Path, mosquitto: Mosquitto) -> None:
     """The same folder through `run` and through `inspect --json`: the same bad parts."""
     folder = write_pictures(tmp_path / "in", 12, {2, 5, 11})
@@ -49,7 +49,7 @@ def test_run_publishes_exactly_what_inspect_calls_bad(tmp_path: Path, mosquitto:
     assert [s["state"] for s in listener.bodies("/status")][-1] == "stopped"
 
 
-@pytest.mark.broker
+@pytest.mark.needs("mosquitto")
 def test_alerts_wait_for_a_broker_that_is_down(tmp_path: Path, mosquitto: Mosquitto) -> None:
     """A run stopped while the broker is away keeps its alerts; the next start delivers them."""
     write_pictures(tmp_path / "in", 4, {2})
@@ -70,7 +70,7 @@ def test_alerts_wait_for_a_broker_that_is_down(tmp_path: Path, mosquitto: Mosqui
     assert new["source_name"] == "0002.png"
 
 
-@pytest.mark.broker
+@pytest.mark.needs("mosquitto")
 def test_a_killed_run_loses_no_part(tmp_path: Path, mosquitto: Mosquitto) -> None:
     """Killed in the middle of a folder, the next run goes on behind the last finished part."""
     write_pictures(tmp_path / "in", 60, set(range(1, 61)))
@@ -90,7 +90,7 @@ def test_a_killed_run_loses_no_part(tmp_path: Path, mosquitto: Mosquitto) -> Non
     assert of_event(alerts, "gap") == []
 
 
-@pytest.mark.broker
+@pytest.mark.needs("mosquitto")
 def test_parts_that_passed_while_the_app_was_down_are_a_gap(
     tmp_path: Path, mosquitto: Mosquitto
 ) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ahead_of_time import tensorrt_rtx
 from bundles import bright_files, bright_manifest, grey_picture
 from cv2 import imencode
 
@@ -198,11 +197,11 @@ def test_auto_runs_on_onnx_runtime_where_there_is_no_gpu(
     assert caplog.text == ""
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_auto_says_why_a_gpu_stays_idle(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a GPU but no engine for it "auto" judges on the CPU meanwhile and names the command."""
-    tensorrt_rtx()
     monkeypatch.setattr(choice, "find_gpu", lambda: Gpu("Orin", "8.7", True))
     opener = GraphOpener(BackendChoice("auto", 1, tmp_path / "engines"))
     found = load_safest(_bundle(tmp_path, "fp32"), opener)

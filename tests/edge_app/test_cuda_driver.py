@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_cuda import FakeDriver, compile_driver
+from needs import needing
 
 from edge_app.backends import cuda_driver
 from edge_app.backends.cuda_driver import PROTOTYPES, CudaGraph, Gpu, find_gpu
@@ -23,6 +24,7 @@ HEADERS = (
 
 
 @pytest.fixture(scope="module")
+@needing("gcc")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the compiled stand-in of the driver."""
     return compile_driver(tmp_path_factory.mktemp("driver"))

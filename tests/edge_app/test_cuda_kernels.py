@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from cuda_on_cpu import KernelsOnCpu
+from needs import needing, nvrtc_libraries
 
 from edge_app import alignment, detector, offline, orientation
 from edge_app.backends.cuda_kernels import SOURCE
@@ -24,6 +24,7 @@ GREY_LEVEL = 1.0
 
 
 @pytest.fixture(scope="module")
+@needing("g++")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> KernelsOnCpu:
     """Return the kernels compiled for the CPU."""
     return KernelsOnCpu(tmp_path_factory.mktemp("kernels"))
@@ -114,15 +115,11 @@ def test_golden_set_has_the_same_verdicts(
     print(f"worst IoU {result.worst_iou:.4f}, score {result.worst_score_difference:.2%}")
 
 
+@pytest.mark.needs("NVIDIA's runtime compiler")
 @pytest.mark.parametrize("architecture", ["compute_87", "compute_86", "compute_110"])
 def test_kernels_compile_ahead_of_time_for_jetsons(architecture: str) -> None:
     """NVIDIA's runtime compiler accepts the text for Orin (8.7), Ampere (8.6) and Thor (11.0)."""
-    spec = find_spec("nvidia.cu13") if find_spec("nvidia") else None
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    libraries = [f for folder in folders for f in sorted(Path(folder).glob("lib/libnvrtc.so.*"))]
-    if not libraries:
-        pytest.skip("NVIDIA's runtime compiler comes with torch (extra `train`); it is not here")
-    nvrtc = ctypes.CDLL(str(libraries[0]))
+    nvrtc = ctypes.CDLL(str(nvrtc_libraries()[0]))
     program = ctypes.c_void_p()
     nvrtc.nvrtcCreateProgram(ctypes.byref(program), SOURCE.encode(), b"kernels.cu", 0, None, None)
     options = (ctypes.c_char_p * 1)(f"--gpu-architecture={architecture}".encode())

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ahead_of_time import tensorrt_rtx
 from app_config import ROOT, write_config
 from brokers import Listener, Mosquitto, wait_until
 
@@ -62,12 +61,12 @@ def test_a_failing_detector_on_a_belt_is_degraded_until_it_works_again(
     listener.close()
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_a_line_without_its_engine_judges_on_and_says_so(
     mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A GPU and TensorRT, but no engine: `status` and page name the graph and what to do, until a
     model that lacks nothing judges."""
-    tensorrt_rtx()
     monkeypatch.setattr(choice, "find_gpu", lambda: Gpu("Orin", "8.7", True))
     config = write_config(tmp_path, "sim:round?mode=triggered&rate=5", mosquitto.port)
     listener = Listener(mosquitto.port, f"{ROOT}/#")

@@ -11,13 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from needs import require
+
+require("the extra calibrate")
+
+import onnx
 
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.detector import Detector
 from edge_app.errors import ModelError
 from edge_app.obb import axis_difference_rad, rotated_iou
-
-onnx = pytest.importorskip("onnx")
 
 INPUT_HW = (64, 96)
 HIGH = (48.0, 32.0, 40.0, 10.0, 0.3, 0.9, 0.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import io
 import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,8 +19,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from brokers import MOSQUITTO
+from needs import needing
 from rich.console import Console
-from system_packages import missing
 
 from edge_app import doctor, doctor_checks
 from edge_app.backends import tensorrt_library
@@ -41,7 +41,6 @@ from edge_app.doctor_checks import (
     check_tensorrt,
 )
 
-MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 PROBE = "inspect/v1/plant1/line1/edge1/probe"
 
 
@@ -67,10 +66,9 @@ def on_port(folder: Path, port: int, **more: Any) -> AppConfig:
 
 
 @pytest.fixture
+@needing("mosquitto")
 def broker(tmp_path: Path) -> Iterator[int]:
     """A mosquitto in which `edge` may write its own tree and `guest` may write nothing."""
-    if MOSQUITTO is None:
-        missing("mosquitto")
     port = free_port()
     passwords, acl, settings = (tmp_path / n for n in ("passwd", "acl", "mosquitto.conf"))
     passwords.write_text("edge:secret\nguest:secret\n")
@@ -312,7 +310,6 @@ def test_broker_that_is_switched_off_is_absent(tmp_path: Path) -> None:
     assert check_broker(make_config(tmp_path, mqtt={"enabled": False})).state == "absent"
 
 
-@pytest.mark.broker
 def test_broker_that_permits_publishing_is_ok(tmp_path: Path, broker: int) -> None:
     """Login and publish are accepted over MQTT 5."""
     check = check_broker(on_port(tmp_path, broker, **login(tmp_path, "edge", "secret")))
@@ -322,7 +319,6 @@ def test_broker_that_permits_publishing_is_ok(tmp_path: Path, broker: int) -> No
     )
 
 
-@pytest.mark.broker
 def test_broker_that_refuses_the_publish_is_told(tmp_path: Path, broker: int) -> None:
     """A login without the right to write: the refusal and the topic to allow are shown."""
     check = check_broker(on_port(tmp_path, broker, **login(tmp_path, "guest", "secret")))
@@ -331,7 +327,6 @@ def test_broker_that_refuses_the_publish_is_told(tmp_path: Path, broker: int) ->
     assert "write inspect/v1/plant1/line1/edge1/#" in check.advice
 
 
-@pytest.mark.broker
 def test_broker_that_refuses_the_login_is_told(tmp_path: Path, broker: int) -> None:
     """A wrong password is named as such."""
     check = check_broker(on_port(tmp_path, broker, **login(tmp_path, "edge", "wrong")))
@@ -340,9 +335,9 @@ def test_broker_that_refuses_the_login_is_told(tmp_path: Path, broker: int) -> N
     assert "password_file" in check.advice
 
 
+@pytest.mark.needs("the extra demo")
 def test_broker_that_speaks_the_older_mqtt_is_proved_by_echo(tmp_path: Path) -> None:
     """amqtt knows 3.1.1 only: the probe has to come back, then it is ok."""
-    pytest.importorskip("amqtt", reason="needs the extra `demo`")
     with EmbeddedBroker() as broker:
         check = check_broker(on_port(tmp_path, broker.port))
     assert (check.state, check.detail) == (
@@ -353,7 +348,6 @@ def test_broker_that_speaks_the_older_mqtt_is_proved_by_echo(tmp_path: Path) -> 
 
 # paho 2.2 does not close its socket when the TLS handshake fails; the collector does.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.broker
 def test_plain_broker_asked_for_tls_is_told(tmp_path: Path, broker: int) -> None:
     """TLS against a plain port fails with advice instead of hanging."""
     config = on_port(tmp_path, broker, tls=True, **login(tmp_path, "edge", "secret"))

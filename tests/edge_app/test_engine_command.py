@@ -13,8 +13,7 @@ import pytest
 from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
 from bundles import write_bright_bundle, write_pictures
 from fake_cuda import stand_in_environment
-
-from edge_app.backends.cuda_driver import find_gpu
+from needs import needing
 
 SERVICE = 54321
 """A user id that nobody has."""
@@ -45,6 +44,7 @@ def _engine(
 
 
 @pytest.fixture
+@needing("gcc")
 def device(tmp_path: Path, config: Path) -> dict[str, str]:
     """Return the environment of a device with a GPU: stand-ins, and the demo bundle."""
     bundle = Path(str(files("edge_app").joinpath("assets/demo-tapered.bundle")))
@@ -53,6 +53,7 @@ def device(tmp_path: Path, config: Path) -> dict[str, str]:
     return stand_in_environment(tmp_path / "library")
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_engine_is_built_once_listed_and_pruned(config: Path) -> None:
     """The first build takes place, the second finds it there, list shows it, prune removes it."""
     trt = tensorrt_rtx()
@@ -71,9 +72,9 @@ def test_engine_is_built_once_listed_and_pruned(config: Path) -> None:
     assert list((config.parent / "state" / "engines").glob("*.plan")) == []
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_build_for_an_unknown_gpu_says_so(config: Path) -> None:
     """A target that the builder does not know ends with exit code 1 and the reason."""
-    tensorrt_rtx()
     done = _engine("build", "--config", config, "--for", "SM12345")
     assert done.returncode == 1
     assert "cannot build for 'SM12345'" in done.stderr
@@ -92,7 +93,7 @@ def test_engines_are_certified_as_soon_as_they_are_built(
     assert _engine("list", "--config", config, env=device).stdout.count("  fits") == 2
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.needs("root")
 def test_what_root_builds_belongs_to_the_service(config: Path, device: dict[str, str]) -> None:
     """With sudo, engines and certificates get the state folder's owner, or the service could
     neither replace nor prune them."""
@@ -128,7 +129,7 @@ def test_update_of_tensorrt_voids_the_engines_and_says_so(
     assert _engine("list", "--config", config, env=device).stdout.count("  fits") == 2
 
 
-@pytest.mark.skipif(find_gpu() is not None, reason="this machine has a GPU")
+@pytest.mark.needs("a machine without a GPU")
 def test_without_a_gpu_nothing_is_built_or_pruned(config: Path) -> None:
     """Without a driver build and prune refuse in one sentence; list still works."""
     build = _engine("build", "--config", config)

@@ -49,6 +49,7 @@ def bundle_of(folder: Path, graph: str = "bright_inspector") -> Bundle:
     return read_bundle(folder / "a.bundle")
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_every_variant_that_may_judge_gets_its_engine_once(tmp_path: Path) -> None:
     """fp16 first, fp32 as its fallback; the second time nothing is missing and nothing is told."""
     bundle, builder = bundle_of(tmp_path, "nan_inspector"), builder_into(tmp_path / "engines")
@@ -67,6 +68,7 @@ def test_every_variant_that_may_judge_gets_its_engine_once(tmp_path: Path) -> No
     assert told == []
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_a_safer_precision_asked_for_builds_no_other(tmp_path: Path) -> None:
     """Where the configuration begins with fp32, the fp16 engine is never needed."""
     bundle, builder = bundle_of(tmp_path), builder_into(tmp_path / "engines", "fp32")
@@ -76,6 +78,7 @@ def test_a_safer_precision_asked_for_builds_no_other(tmp_path: Path) -> None:
     assert missing == ["fp16", "fp32"], "no int8 in the bundle: its preferred variant judges"
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_a_graph_that_cannot_be_built_does_not_keep_the_others_from_it(tmp_path: Path) -> None:
     """The reason names the variant; the fallback's engine is there."""
     bundle = bundle_of(tmp_path)
@@ -86,6 +89,7 @@ def test_a_graph_that_cannot_be_built_does_not_keep_the_others_from_it(tmp_path:
     assert [job.key.precision for job in builder.missing(bundle)] == ["fp16"]
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_a_build_that_nobody_wants_any_more_ends_at_once(tmp_path: Path) -> None:
     """Whoever hears of the progress may end it: the builder's process goes, no engine is left."""
 
@@ -98,6 +102,7 @@ def test_a_build_that_nobody_wants_any_more_ends_at_once(tmp_path: Path) -> None
     assert len(builder.missing(bundle)) == 2
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_a_build_that_takes_too_long_is_stopped_and_told(tmp_path: Path) -> None:
     """The time limit is for one engine; the message says what to do."""
     bundle = bundle_of(tmp_path)
@@ -133,6 +138,7 @@ def test_a_device_that_runs_no_engines_builds_none(
     assert engine_builder(AppConfig.model_validate(text)) is None
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_an_engine_that_was_not_built_is_told_by_the_model_in_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

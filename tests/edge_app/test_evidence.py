@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from needs import needing
 
 from edge_app.errors import ConfigError
 from edge_app.evidence import EvidenceStore, safe_name, write_whole
@@ -276,13 +277,13 @@ def test_a_disk_full_of_other_things_costs_pictures_only(
 
 
 @pytest.fixture
+@needing("root", "a mounted disk")
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of 64 KiB."""
     folder = tmp_path / "tiny"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("mounting a tmpfs needs root")
+    subprocess.run(mount, check=True)
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 

@@ -17,8 +17,6 @@ import pytest
 from ahead_of_time import tensorrt_rtx
 from fake_cuda import compile_driver, stand_in_environment
 
-from edge_app.backends.cuda_driver import find_gpu
-
 ROOT = Path(__file__).parents[2]
 
 _spec = spec_from_file_location("gpu_ready", ROOT / "tests" / "gpu" / "ready.py")
@@ -36,10 +34,9 @@ def _run(*command: str, **changes: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.needs("a machine without a GPU")
 def test_without_a_gpu_one_sentence_says_what_to_do() -> None:
     """Before anything is installed: no GPU, where to run it, what runs here instead."""
-    if find_gpu() is not None:
-        pytest.skip("this machine has a GPU")
     done = _run("tests/gpu/ready.py")
     assert done.returncode == 1
     assert done.stdout == ""
@@ -47,6 +44,7 @@ def test_without_a_gpu_one_sentence_says_what_to_do() -> None:
     assert "`make test`" in done.stderr
 
 
+@pytest.mark.needs("gcc")
 def test_what_is_missing_beside_a_gpu_is_told(tmp_path: Path) -> None:
     """With a GPU its name is printed, and everything that is not there with the way to get it."""
     compile_driver(tmp_path, "libcuda.so.1")
@@ -57,6 +55,7 @@ def test_what_is_missing_beside_a_gpu_is_told(tmp_path: Path) -> None:
     assert "pycuda cannot be imported: ModuleNotFoundError" in done.stderr
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_tensorrt_rtx_has_every_call() -> None:
     """Nothing that the product calls is missing in the TensorRT of the ordinary tests."""
     trt = tensorrt_rtx()
@@ -64,6 +63,7 @@ def test_tensorrt_rtx_has_every_call() -> None:
     assert ready.missing_calls(ModuleType("tensorrt"))[0] == "Builder.create_network"
 
 
+@pytest.mark.needs("gcc")
 def test_gpus_tests_run_on_the_stand_ins_and_end_with_one_table(tmp_path: Path) -> None:
     """Engines built in a child, kept, loaded, recorded and certified; then the machine, each test's
     outcome and figure, and what to send. Kernels the stand-in cannot run: they fail."""

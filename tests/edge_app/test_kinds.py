@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
+from ahead_of_time import AHEAD_OF_TIME
 from bundles import GRAPHS, bright_files, bright_manifest, write_pictures
 
 from edge_app.backends.choice import batch_of
@@ -232,12 +232,12 @@ def test_a_graph_that_is_no_classifier_is_refused(tmp_path: Path) -> None:
         load_model(read_bundle(path))
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_the_classifiers_engine_takes_all_defects_of_a_part() -> None:
     """Its engine is built ahead of time for the largest number of outlines a part can have."""
     assert batch_of("classifier", 8) == 20
     assert batch_of("classifier", 32) == 32
     assert batch_of("inspector", 8) == 8
     graph = (GRAPHS / "colour_classifier.onnx").read_bytes()
-    tensorrt_rtx()
     options = EngineOptions(max_batch=20, compute_capability=AHEAD_OF_TIME)
     assert build_engine(graph, options).plan

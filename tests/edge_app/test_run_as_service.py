@@ -67,7 +67,7 @@ def service(folder: Path, cameras: dict[str, str], port: int) -> Iterator[tuple[
             manager.close()
 
 
-@pytest.mark.broker
+@pytest.mark.needs("mosquitto")
 def test_a_service_says_ready_feeds_the_watchdog_and_says_goodbye(
     tmp_path: Path, mosquitto: Mosquitto
 ) -> None:

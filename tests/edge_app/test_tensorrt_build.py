@@ -31,10 +31,10 @@ def _bright() -> bytes:
     return (GRAPHS / "bright_inspector.onnx").read_bytes()
 
 
+@pytest.mark.needs("TensorRT-RTX")
 @pytest.mark.parametrize("graph", ["detector.onnx", "inspector.onnx"])
 def test_shipped_bundle_compiles_ahead_of_time(graph: str) -> None:
     """Every variant of the shipped bundle's graphs becomes an engine for an Ampere GPU."""
-    tensorrt_rtx()
     bundle = read_bundle(DEMO)
     for variant in bundle.manifest.variants:
         name = variant.detector if graph == "detector.onnx" else variant.inspector
@@ -45,26 +45,28 @@ def test_shipped_bundle_compiles_ahead_of_time(graph: str) -> None:
         assert built.layers > 100
 
 
+@pytest.mark.needs("TensorRT-RTX")
 @pytest.mark.parametrize("name", ["bright_inspector", "nan_inspector"])
 def test_tiny_graph_compiles_ahead_of_time(name: str) -> None:
     """The graphs the other tests run on compile too."""
-    tensorrt_rtx()
     assert build_engine((GRAPHS / f"{name}.onnx").read_bytes(), OPTIONS).plan
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_progress_is_told_phase_by_phase() -> None:
     """A build names its phases and ends each at 100 %."""
-    tensorrt_rtx()
     told: list[tuple[str, float]] = []
     build_engine(_bright(), OPTIONS, progress=lambda phase, share: told.append((phase, share)))
     assert ("Building engine", 1.0) in told
     assert all(0.0 <= share <= 1.0 for _, share in told)
 
 
+@pytest.mark.needs("TensorRT-RTX")
+@pytest.mark.needs("the extra calibrate")
 def test_unknown_operator_is_named() -> None:
     """A graph with an operator that TensorRT lacks is refused with the node's name."""
-    onnx = pytest.importorskip("onnx")
-    tensorrt_rtx()
+    import onnx
+
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     node = helper.make_node("Det", ["x"], ["y"], name="the_determinant")
     graph = helper.make_graph(
@@ -80,24 +82,26 @@ def test_unknown_operator_is_named() -> None:
     assert "docs/tensorrt.md" in str(refused.value)
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_what_is_no_graph_is_refused() -> None:
     """Bytes that are no ONNX model are said to be none."""
-    tensorrt_rtx()
     with pytest.raises(ModelError, match="sha256"):
         build_engine(b"xx", OPTIONS)
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_unknown_target_is_refused() -> None:
     """A GPU that the builder cannot aim at is named, with the way out."""
-    tensorrt_rtx()
     with pytest.raises(ModelError, match=r"SM12345.*on the device itself"):
         build_engine(_bright(), EngineOptions(compute_capability="SM12345"))
 
 
+@pytest.mark.needs("TensorRT-RTX")
+@pytest.mark.needs("the extra calibrate")
 def test_open_crop_size_is_refused() -> None:
     """A graph whose crop size is open would need a profile nobody knows: it is refused."""
-    onnx = pytest.importorskip("onnx")
-    tensorrt_rtx()
+    import onnx
+
     model = onnx.load_from_string(_bright())
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "h"
     del model.graph.value_info[:]
@@ -105,6 +109,7 @@ def test_open_crop_size_is_refused() -> None:
         build_engine(model.SerializeToString(), OPTIONS)
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_child_process_builds_and_stores(tmp_path: Path) -> None:
     """The low-priority child's engine lands in the cache and can be loaded again."""
     trt = tensorrt_rtx()
@@ -118,6 +123,7 @@ def test_child_process_builds_and_stores(tmp_path: Path) -> None:
     assert cache.entries() == [entry]
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_child_that_fails_tells_why(tmp_path: Path) -> None:
     """What goes wrong inside the child comes out as its own sentence; nothing is stored."""
     trt = tensorrt_rtx()
@@ -128,6 +134,7 @@ def test_child_that_fails_tells_why(tmp_path: Path) -> None:
     assert cache.entries() == []
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_child_that_takes_too_long_is_killed(tmp_path: Path) -> None:
     """A build past its time-out ends, and the message names the option that gives more time."""
     trt = tensorrt_rtx()
@@ -188,9 +195,9 @@ def test_turing_is_named_to_tensorrt_rtx(
     assert asked == [target]
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_turing_compiles_ahead_of_time() -> None:
     """The target that is named then is one that the builder knows."""
-    tensorrt_rtx()
     assert build_engine(_bright(), EngineOptions(compute_capability="SM75")).plan
 
 
@@ -208,6 +215,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """Starts Python where setpriority is forbidden, as systemd's SystemCallFilter does."""
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_child_builds_where_its_priority_cannot_be_lowered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,6 +292,7 @@ def test_timing_cache_that_does_not_fit_is_started_afresh(damaged: bytes) -> Non
     assert taken[-1] == b""
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_builder_that_cannot_start_is_a_model_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """With too old a driver TensorRT's Python raises TypeError; the message says so."""
     trt = tensorrt_rtx()
@@ -296,6 +305,7 @@ def test_builder_that_cannot_start_is_a_model_error(monkeypatch: pytest.MonkeyPa
         build_engine(_bright(), OPTIONS)
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_plan_that_is_none_is_refused_by_tensorrt_itself(capfd: pytest.CaptureFixture[str]) -> None:
     """TensorRT's own reason is in the output, and the message says how to know it."""
     with pytest.raises(ModelError, match=r"\[TRT\].*engine build --again"):
@@ -303,6 +313,7 @@ def test_plan_that_is_none_is_refused_by_tensorrt_itself(capfd: pytest.CaptureFi
     assert "[TRT] [E] IRuntime::deserializeCudaEngine" in capfd.readouterr().out
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_whole_process_has_one_logger() -> None:
     """Every engine gets the same logger: TensorRT goes on using the first one it was given."""
     assert tensorrt_rtx().log is tensorrt_rtx().log

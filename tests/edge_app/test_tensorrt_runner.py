@@ -17,6 +17,7 @@ from types import ModuleType
 import pytest
 from engine_on_fake import Engine, crops, expected_score, tensorrt_on
 from fake_cuda import GIVEN, FakeDriver, compile_driver
+from needs import needing
 from pycuda_on_fake import pycuda_driver
 
 from edge_app.backends import cuda_driver, cuda_memory, tensorrt, tensorrt_library
@@ -25,6 +26,7 @@ from edge_app.errors import ModelError
 
 
 @pytest.fixture(scope="module")
+@needing("gcc")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the compiled stand-in of the driver."""
     return compile_driver(tmp_path_factory.mktemp("driver"))

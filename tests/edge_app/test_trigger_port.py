@@ -165,12 +165,11 @@ def _config(folder: Path, url: str, listen: str | None, broker: int) -> Path:
     return write_config(folder, url, broker, camera=line, mqtt="publish_results = true")
 
 
-@pytest.mark.broker
+@pytest.mark.needs("mosquitto", "the extra basler")
 def test_a_plc_triggers_an_emulated_camera(
     tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five lines to the port give five results under their ids, then nothing more."""
-    pytest.importorskip("pypylon")
     monkeypatch.setenv("PYLON_CAMEMU", "1")
     port = free_port()
     config = _config(tmp_path, FIRED, f"{HOST}:{port}", mosquitto.port)

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
+from ahead_of_time import AHEAD_OF_TIME
 
 from calibration.operators import problems_for_tensorrt
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine
@@ -114,5 +114,4 @@ def assert_compiles(trained: Trained, folder: Path) -> None:
     write_graph(trained, CROP_HW, path)
     graph = path.read_bytes()
     assert problems_for_tensorrt(graph) == ()
-    tensorrt_rtx()
     assert build_engine(graph, EngineOptions(compute_capability=AHEAD_OF_TIME)).plan

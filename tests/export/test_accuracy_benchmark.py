@@ -16,7 +16,7 @@ from benchmarks.accuracy_seeds import mean_difference_interval
 from edge_app.crop import CropSpec
 from edge_app.errors import DataError
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 
 def wedge(angle_deg: float, seed: int) -> np.ndarray:

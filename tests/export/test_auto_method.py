@@ -16,7 +16,7 @@ from export.build import BuildOptions, build
 from export.compare import method_names
 from export.workspace import Workspace
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 HOUR_S = 3600.0
 OPTIONS = AutoOptions(seed=0, steps=2, device="cpu", budget_s=HOUR_S)

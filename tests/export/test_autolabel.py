@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from needs import DATASETS, needing
 
 from edge_app.errors import DataError
 from edge_app.obb import axis_difference_rad, rotated_iou
@@ -219,14 +220,11 @@ def test_the_simulated_lines_parts_are_labelled_as_its_truth_says(
 
 
 @pytest.fixture
+@needing("the datasets")
 def datasets_folder() -> Path:
-    folder = Path(__file__).parents[2].parent / "shared" / "datasets"
-    if not folder.is_dir():
-        pytest.skip("../shared/datasets is not there")
-    return folder
+    return DATASETS
 
 
-@pytest.mark.datasets
 @pytest.mark.slow
 def test_every_screw_is_found(datasets_folder: Path) -> None:
     """320 good screws at random angles: one box each, no doubts."""
@@ -236,7 +234,6 @@ def test_every_screw_is_found(datasets_folder: Path) -> None:
     assert {len(label.boxes) for label in report.labels} == {1}
 
 
-@pytest.mark.datasets
 def test_magnetic_tiles_fill_the_frame(datasets_folder: Path) -> None:
     """No background and no outline: the whole picture is the product."""
     tiles = sorted((datasets_folder / "magnetic_tile" / "train" / "good").iterdir())

@@ -19,7 +19,7 @@ from export.backbones.efficientnet_lite import (
     stride_of,
 )
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 
 def test_folded_convolution_equals_convolution_then_batchnorm() -> None:

@@ -17,7 +17,7 @@ from edge_app.offline import look_at
 from export.build import BuildOptions, build
 from export.cli import main
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 COUNT = 32
 

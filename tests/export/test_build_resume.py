@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_app.bundle import read_bundle
 from export.build import BuildOptions, build
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 HW = (128, 192)
 BOX = (96.0, 64.0, 84.0, 36.0, 0.0)

@@ -18,7 +18,7 @@ from export.build import BuildOptions
 from export.cli import main
 from export.compare import KNOWN, Budget, CompareOptions, Comparison, compare, method_names
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 METHODS = ("patchcore", "padim-slim", "autoencoder-l2")
 HOUR_S = 3600.0

@@ -13,7 +13,7 @@ from edge_app.bundle import read_bundle
 from edge_app.records import JsonObject
 from export.cli import main
 
-pytestmark = [pytest.mark.train, pytest.mark.slow]
+pytestmark = [pytest.mark.needs("the extra train"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from edge_app.errors import ShapeError
 from export.backbones.efficientnet_lite import load_lite0
 from export.cropliq import WAYS, PretextNet, anchor_of, pretext_loss
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 
 def network(ways: int = 3) -> PretextNet:

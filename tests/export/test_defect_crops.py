@@ -21,7 +21,7 @@ from export.methods.protocol import DefectCrops
 from export.steps import Cutting, inspector_step
 from export.workspace import Workspace
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 FRAME_HW = (90, 120)
 

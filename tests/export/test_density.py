@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from needs import require
+
+require("the extra dev")
+
+from sklearn import covariance as sklearn_covariance
 
 from edge_app.errors import DataError, ShapeError
 from export.density import (
@@ -15,8 +20,6 @@ from export.density import (
     squared_distances,
     whitening_of,
 )
-
-sklearn_covariance = pytest.importorskip("sklearn.covariance")
 
 
 @pytest.mark.parametrize(("n", "d"), [(200, 20), (15, 40), (50, 1)])

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from needs import require
 
-if importlib.util.find_spec("ultralytics") is None:  # importing it here would read its switches
-    pytest.skip("needs the `train` extra", allow_module_level=True)
+require("the extra train")
 
 import torch
 
@@ -26,7 +25,7 @@ from export.detector_model import load_weights
 from export.detector_train import TrainProgress, epochs_for, scene_of, train_detector
 from export.yolo_dataset import LabelledPicture, read_dataset, write_dataset
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 INPUT_HW = (64, 96)
 

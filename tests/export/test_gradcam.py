@@ -14,7 +14,7 @@ from export.gradcam import (
     statistics_cam,
 )
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 
 def features(seed: int, *shape: int) -> Tensor:

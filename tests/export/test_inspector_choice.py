@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from needs import require
+
+require("the extra dev")
+
+from sklearn import metrics as sklearn_metrics
 
 from edge_app.records import F64Array
 from export.inspector_choice import auroc, choose_map, choose_weights
-
-sklearn_metrics = pytest.importorskip("sklearn.metrics")
 
 
 def test_auroc_is_scikit_learns_with_ties() -> None:

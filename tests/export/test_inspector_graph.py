@@ -21,7 +21,7 @@ from export.inspector_fit import grid_weight
 from export.inspector_graph import TERM_NAMES, TrainedInspector, export_inspector
 from export.silhouette import product_silhouette
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 CROP_HW = (64, 128)
 

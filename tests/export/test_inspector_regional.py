@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
+from ahead_of_time import AHEAD_OF_TIME
 
 from calibration.operators import problems_for_tensorrt
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine
@@ -20,7 +20,7 @@ from export.inspector_graph import TrainedInspector, export_inspector
 from export.inspector_regional import RegionalEmbedding, windows
 from export.inspector_terms import statistics_embedding
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 CROP_HW = (64, 96)
 
@@ -82,13 +82,13 @@ def test_score_and_map_agree_between_torch_and_onnx(
     np.testing.assert_allclose(map_nhw, expected_map.numpy(), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_the_graph_compiles_ahead_of_time(trained: TrainedInspector, tmp_path: Path) -> None:
     """Regions, statistics and their map become an engine; TensorRT 10.3 lists every operator."""
     trained.inspector.map_kind = "regional_energy"
     export_inspector(trained, tmp_path / "inspector.onnx")
     model = (tmp_path / "inspector.onnx").read_bytes()
     assert problems_for_tensorrt(model) == ()
-    tensorrt_rtx()
     options = EngineOptions(max_batch=4, compute_capability=AHEAD_OF_TIME)
     assert build_engine(model, options).plan
 

@@ -22,7 +22,7 @@ from export.build import BuildOptions, build
 from export.defect_pictures import scan_defects
 from export.known_defects import known_defects, outlines_of
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
+from ahead_of_time import AHEAD_OF_TIME
 from known_shapes import KINDS, shapes
 from sklearn.linear_model import LogisticRegression
 
@@ -28,7 +28,7 @@ from export.known_kinds_head import (
 )
 from export.known_kinds_views import cut_views, spec_for, turned_ways
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +66,11 @@ def test_the_graph_computes_what_was_trained(trained: TrainedKinds, graph: Path)
         assert np.abs(found - expected).max() < 1e-3
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_the_graph_compiles_ahead_of_time(graph: Path) -> None:
     """The classifier becomes an engine for an Ampere GPU; TensorRT 10.3 lists its operators."""
     model = graph.read_bytes()
     assert problems_for_tensorrt(model) == ()
-    tensorrt_rtx()
     options = EngineOptions(max_batch=20, compute_capability=AHEAD_OF_TIME)
     assert build_engine(model, options).plan
 

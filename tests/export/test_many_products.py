@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -19,9 +18,7 @@ from export.cli import main
 from export.many_products import Order, orders_for, product_folders
 from export.ray_engine import needs
 
-pytestmark = pytest.mark.train
-
-WITH_RAY = pytest.mark.skipif(find_spec("ray") is None, reason="the extra `ray` is not installed")
+pytestmark = pytest.mark.needs("the extra train")
 
 OPTIONS = ("--detector", "none", "--method", "padim-slim", "--false-alarm-rate", "0.05")
 
@@ -63,7 +60,7 @@ def test_one_failure_stops_nobody(
 
 
 @pytest.mark.slow
-@WITH_RAY
+@pytest.mark.needs("the extra ray")
 def test_a_local_ray_cluster_builds_the_same(plant: Path, tmp_path: Path) -> None:
     """The same command with tasks of a Ray cluster started for it."""
     command = ["-m", "export.cli", "build-many", str(plant), "--out", str(tmp_path / "out")]
@@ -73,7 +70,7 @@ def test_a_local_ray_cluster_builds_the_same(plant: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@WITH_RAY
+@pytest.mark.needs("the extra ray")
 def test_a_task_that_dies_stops_nobody(tmp_path: Path) -> None:
     """A machine that does not see the folders fails its own build; the other's outcome comes."""
     good = Order("good", ("build-many", "--help"), str(tmp_path / "good.log"), 1)
@@ -92,7 +89,7 @@ def test_a_task_that_dies_stops_nobody(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@WITH_RAY
+@pytest.mark.needs("the extra ray")
 def test_a_cluster_that_cannot_be_reached_is_told(plant: Path, tmp_path: Path) -> None:
     """Exit code 2, the address, and what to check."""
     command = ["-m", "export.cli", "build-many", str(plant), "--out", str(tmp_path / "out")]

@@ -13,7 +13,7 @@ from benchmarks.texture_object import as_markdown as both_as_markdown
 from edge_app.errors import DataError
 from export.evaluation_data import GOOD
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 
 def judged_set(defects: int = 12) -> TestSet:

@@ -34,7 +34,7 @@ from export.methods.bgad_flow import (
 )
 from export.methods.protocol import DefectCrops, Trained, TrainingSet, TrainSettings, fingerprint
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 GOOD_PARTS = 64
 """Sixteen say too little about the coarse level's 192 channels."""
@@ -78,6 +78,7 @@ def test_graph_keeps_the_contract(trained: Callable[[bool], Trained], tmp_path: 
     assert len(about["fp32_nodes"]) > 50
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_bgad_compiles_ahead_of_time(trained: Callable[[bool], Trained], tmp_path: Path) -> None:
     """The graph becomes an engine for an Ampere GPU, and TensorRT 10.3 lists every operator."""
     assert_compiles(trained(False), tmp_path)

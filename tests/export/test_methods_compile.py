@@ -16,7 +16,7 @@ from export.methods.patchcore import PatchCore, PatchCoreSettings
 from export.methods.protocol import Method
 from export.methods.simplenet import SimpleNet, SimpleNetSettings
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 SMALL: dict[str, Method] = {
     "patchcore": PatchCore(settings=PatchCoreSettings(coreset=50)),
@@ -31,6 +31,7 @@ SMALL: dict[str, Method] = {
 """The variants that are left out have the same operators."""
 
 
+@pytest.mark.needs("TensorRT-RTX")
 @pytest.mark.parametrize("name", SMALL)
 def test_graph_compiles_ahead_of_time(name: str, tmp_path: Path) -> None:
     """The graph becomes an engine for an Ampere GPU, and TensorRT 10.3 lists every operator."""

@@ -29,7 +29,7 @@ from export.methods.cutpaste_patch import (
 )
 from export.methods.protocol import TrainingSet
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 SIDE = 32
 

@@ -31,7 +31,7 @@ from export.methods.efficientad_net import FeatureAutoencoder, Student
 from export.methods.maps import peak_on_product
 from export.methods.protocol import Trained
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 SMALL = EfficientAd(settings=EfficientAdSettings(width=8, learning_rate=0.005, batch=2))
 
@@ -49,6 +49,7 @@ def test_graph_keeps_the_contract(trained: Trained, tmp_path: Path) -> None:
     assert about["held_back_crops"] == 2
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_efficientad_compiles_ahead_of_time(trained: Trained, tmp_path: Path) -> None:
     """The graph becomes an engine for an Ampere GPU, and TensorRT 10.3 lists every operator."""
     assert_compiles(trained, tmp_path)

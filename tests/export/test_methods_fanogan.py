@@ -24,7 +24,7 @@ from export.methods.fanogan_net import Critic, Encoder, Generator, gradient_pena
 from export.methods.protocol import Trained, TrainSettings
 from export.methods.reconstruction import rebuild, write_reconstruction
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 SMALL = FAnoGan(
     settings=FAnoGanSettings(width=8, latent=16, batch=8, learning_rate=0.002, gan_share=0.5)
@@ -49,6 +49,7 @@ def test_graph_keeps_the_contract(trained: Trained, tmp_path: Path) -> None:
     assert about["method"] == "f-anogan"
 
 
+@pytest.mark.needs("TensorRT-RTX")
 def test_fanogan_compiles_ahead_of_time(trained: Trained, tmp_path: Path) -> None:
     """The graph becomes an engine for an Ampere GPU, and TensorRT 10.3 lists every operator."""
     assert_compiles(trained, tmp_path)

@@ -42,7 +42,7 @@ from export.methods.maps import product_weight
 from export.methods.protocol import Method, Trained, TrainSettings
 from export.methods.simplenet import SimpleNet, SimpleNetSettings, truncated_l1
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 SMALL: dict[str, tuple[Method, int]] = {
     "cutpaste": (CutPaste("cutpaste", CutPasteSettings(batch=8)), 4),

@@ -18,7 +18,7 @@ from line_bundles import LineBundles
 from edge_app.records import JsonObject
 from export.compare import KNOWN
 
-pytestmark = [pytest.mark.train, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.needs("the extra train"), pytest.mark.slow, pytest.mark.timeout(600)]
 
 TRIGGERED = "sim:tapered?mode=triggered&rate=1&defect_rate=0"
 PATIENT = "[[camera]]\nverdict_deadline_ms = 60000.0\nqueue_depth = 64"

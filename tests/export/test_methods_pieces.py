@@ -23,7 +23,7 @@ from export.methods.protocol import TrainingSet, TrainSettings, fingerprint
 from export.methods.registry import _MAKERS, method_of
 from export.steps import check_method
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 
 def test_every_name_gives_a_method_that_knows_its_paper() -> None:

@@ -24,7 +24,7 @@ from export.methods.patchcore import NearestPatch, PatchCore, PatchCoreSettings
 from export.methods.patches import PatchFeatures
 from export.methods.protocol import Trained, TrainingSet
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from onnx import external_data_helper, numpy_helper
 from edge_app.errors import BundleError
 from edge_app.onnx_external import _INSIDE, check_self_contained
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 PROTOS = {
     "model": onnx.ModelProto,

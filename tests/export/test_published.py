@@ -11,7 +11,7 @@ from benchmarks.published import measured, table
 from benchmarks.published_networks import PAPERS, ours
 from export.method_names import NAMES
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 CROP_HW = (128, 320)
 

@@ -14,7 +14,7 @@ from export.methods.protocol import Method
 from export.methods.reconstruction import rebuild, write_reconstruction
 from export.methods.registry import method_of
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 
 @pytest.mark.parametrize(

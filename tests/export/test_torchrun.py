@@ -23,7 +23,7 @@ from export.torchrun import (
     train_in_processes,
 )
 
-pytestmark = pytest.mark.train
+pytestmark = pytest.mark.needs("the extra train")
 
 HERE = Path(__file__).parent
 WITHOUT_BATCH_NORM = ("autoencoder-l2", "cutpaste", "cutpaste-patch")

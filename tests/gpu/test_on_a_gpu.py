@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 
 from edge_app.backends.choice import BackendChoice, GraphOpener, key_here
-from edge_app.backends.cuda_driver import find_gpu
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.tensorrt import TensorRtRunner
 from edge_app.backends.tensorrt_build import BuiltEngine, EngineOptions, build_engine
@@ -31,7 +30,7 @@ from edge_app.errors import ModelError
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.timeout(3600),  # a first build takes minutes on a Jetson
-    pytest.mark.skipif(find_gpu() is None, reason="needs an NVIDIA GPU and its driver"),
+    pytest.mark.needs("a GPU"),
 ]
 
 FRAMES = int(os.environ.get("CROPLIQ_GPU_FRAMES", "10000"))
@@ -213,9 +212,9 @@ def test_golden_set_is_certified(bundle: Bundle, tmp_path: Path, record_property
     assert certificate.is_passed, certificate.reason
 
 
+@pytest.mark.needs("the extra calibrate")
 def test_half_precision_is_onnx_runtimes(bundle: Bundle, record_property: Figure) -> None:
     """The inspector in fp16 scores as its fp32 self to 1 %; ONNX Runtime's differs by 0.04 %."""
-    pytest.importorskip("onnx", reason="needs the extra `calibrate`")
     from calibration.fp16 import to_fp16
     from calibration.rewritten import fp32_nodes
 

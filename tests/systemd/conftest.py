@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from brokers import MOSQUITTO, Listener, Mosquitto
+from brokers import Listener, Mosquitto
 from containers import Container
 from debian_roots import debian_root
 from devices import BUSY, WATCHDOG_S, Device, package, readme_commands
-from nspawn_probe import require_bootable
-from system_packages import missing
+from needs import needing
 
 from deploy.keys import generate_key
 
 
 @pytest.fixture(scope="package")
+@needing(
+    "mosquitto", "root", "systemd-nspawn", "debootstrap", "an overlay file system",
+    "a container that boots", "Debian for amd64",
+)  # fmt: skip
 def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
     """Return a device on which the README's commands were typed; a broker listens outside."""
-    if MOSQUITTO is None:
-        missing("mosquitto")
-    require_bootable()
     folder = tmp_path_factory.mktemp("device")
     container = Container(debian_root("amd64"), folder / "device")
     broker = Mosquitto(folder / "broker")

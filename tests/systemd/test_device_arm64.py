@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from brokers import MOSQUITTO, Listener, Mosquitto, wait_until
+from brokers import Listener, Mosquitto, wait_until
 from containers import Container
 from debian_roots import debian_root
 from devices import DEMO_BUNDLE, ROOT, Device, package, readme_commands
-from nspawn_probe import require_bootable
-from system_packages import missing
+from needs import needing
 
-pytestmark = [pytest.mark.slow, pytest.mark.arm64, pytest.mark.broker, pytest.mark.timeout(7200)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.arm64,
+    pytest.mark.needs("mosquitto"),
+    pytest.mark.timeout(7200),
+]
 
 EDGE_APP = str(Path(sys.executable).with_name("edge-app"))
 PATIENCE_S = 1800
@@ -79,11 +83,12 @@ def judged(text: str) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
+@needing(
+    "mosquitto", "root", "systemd-nspawn", "debootstrap", "qemu-user-static",
+    "an overlay file system", "a container that boots", "Debian for arm64",
+)  # fmt: skip
 def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
     """Return a booted arm64 Debian on which the README's commands have installed the device."""
-    if MOSQUITTO is None:
-        missing("mosquitto")
-    require_bootable()
     folder = tmp_path_factory.mktemp("arm64")
     container = Container(debian_root("arm64"), folder / "device")
     broker = Mosquitto(folder / "broker")

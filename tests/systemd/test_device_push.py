@@ -17,7 +17,7 @@ from devices import BUSY, CONFIG, PATIENCE_S, Device, config_text
 
 from edge_app.bundle import write_bundle
 
-pytestmark = [pytest.mark.slow, pytest.mark.broker, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 BIN = Path(sys.executable).parent
 QUICK = "sim:tapered?mode=triggered&rate=5"

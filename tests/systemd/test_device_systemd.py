@@ -12,7 +12,7 @@ import pytest
 from brokers import wait_until
 from devices import BUSY, IDLE, PATIENCE_S, WATCHDOG_S, Device
 
-pytestmark = [pytest.mark.slow, pytest.mark.broker, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def test_the_readmes_commands_install_and_start_the_service(device: Device) -> None:

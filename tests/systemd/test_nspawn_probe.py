@@ -21,9 +21,4 @@ def test_a_machine_on_which_nothing_boots_is_told_apart_with_its_reason(
     )
     forbidden.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    nspawn_probe.why_not_bootable.cache_clear()
-    try:
-        with pytest.raises(pytest.skip.Exception, match="Operation not permitted"):
-            nspawn_probe.require_bootable()
-    finally:
-        nspawn_probe.why_not_bootable.cache_clear()
+    assert "Operation not permitted" in nspawn_probe.why_not_bootable()

@@ -23,7 +23,7 @@ from edge_app.mqtt.command_messages import Command
 from edge_app.mqtt.connection import MQTT_311
 from edge_app.mqtt.topics import DeviceName, Topics
 
-pytestmark = pytest.mark.broker
+pytestmark = pytest.mark.needs("mosquitto")
 WHO = DeviceName("graz", "l2", "d3")
 TOPIC = Topics(WHO).command("select_product")
 ALL_GOOD = 256.0

@@ -267,6 +267,7 @@ def test_too_little_room_is_refused_before_anything_is_fetched(
     assert server.asked == []
 
 
+@pytest.mark.needs("openssl")
 def test_a_server_over_tls_needs_a_certificate_that_the_device_trusts(
     fetcher: Callable[..., Fetcher], tmp_path: Path
 ) -> None:

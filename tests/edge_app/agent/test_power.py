@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from shutil import which
 
 import pytest
 from activation_bundles import manifest_of, signer, write_release
@@ -16,7 +15,6 @@ from brokers import wait_until
 from lossy_disk import Loss, LossyDisk
 from processes import SCRIPT_ENVIRONMENT
 from signing import trusting
-from system_packages import missing
 
 from edge_app.agent.intents import Intent
 from edge_app.agent.steps import Step, perform
@@ -163,10 +161,9 @@ def test_the_bundle_is_synced_before_its_name_and_the_record_before_the_link(
     assert root.is_dir()
 
 
+@pytest.mark.needs("strace")
 def test_strace_sees_the_same_order(tmp_path: Path) -> None:
     """The kernel is really asked to sync file, name and folder, in a traced process."""
-    if which("strace") is None:
-        missing("strace")
     program = (
         "import sys; from pathlib import Path; from edge_app.agent.store import Store\n"
         "from edge_app.agent.intents import Intent\n"

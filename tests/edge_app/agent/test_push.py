@@ -22,7 +22,7 @@ from edge_app.agent.download import Downloader
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.topics import Topics
 
-pytestmark = pytest.mark.broker
+pytestmark = pytest.mark.needs("mosquitto")
 PROCESS = Path(__file__).with_name("agent_process.py")
 
 

@@ -19,7 +19,7 @@ from edge_app.mqtt.connection import MQTT_311
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.topics import DeviceName, Topics
 
-pytestmark = pytest.mark.broker
+pytestmark = pytest.mark.needs("mosquitto")
 OTHER = DeviceName("graz", "line-2", "press-4")
 RUN, AGENT, OTHER_RUN, OTHER_AGENT = str(WHO), WHO.root, str(OTHER), OTHER.root
 MINE, THEIRS = Topics(WHO), Topics(OTHER)

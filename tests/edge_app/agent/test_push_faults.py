@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from activation_bundles import golden_files, manifest_of, signer, write_release
 from agent_line import Line, write_config
-from brokers import HOST, MOSQUITTO, Listener, Mosquitto, wait_until
+from brokers import HOST, Listener, Mosquitto, wait_until
 from bundles import bright_files, write_bright_bundle
 from file_servers import serving, status, whole
+from needs import needing
 from pointers import pointer
 from signing import NO_TERMS, Signer, members_of, signed_tar
-from system_packages import missing
 from tampering import TABLE
 from victim import Victim
 
@@ -32,7 +32,7 @@ from edge_app.mqtt.deploy_messages import Desired, Reported
 from edge_app.mqtt.topics import DeviceName, Topics
 from edge_app.signature import SigningTerms
 
-pytestmark = pytest.mark.broker
+pytestmark = pytest.mark.needs("mosquitto")
 WHO = DeviceName("graz", "l2", "d3")
 ALL_GOOD = 256.0
 DOWNLOAD = f"""
@@ -118,9 +118,8 @@ class Plant:
 
 
 @pytest.fixture(scope="module")
+@needing("mosquitto")
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
-    if MOSQUITTO is None:
-        missing("mosquitto")
     folder = tmp_path_factory.mktemp("plant")
     broker = Mosquitto(folder / "mosquitto").start()
     plant = Plant(folder, broker.port)

@@ -12,7 +12,7 @@ from stations import Start, Station, incoming
 
 from edge_app.agent.puller import MAX_STRANGERS
 
-pytestmark = pytest.mark.broker
+pytestmark = pytest.mark.needs("mosquitto")
 
 
 def test_a_replayed_pointer_is_refused_and_fetches_nothing(station: Station, start: Start) -> None:

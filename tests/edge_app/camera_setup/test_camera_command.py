@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +16,6 @@ import pytest
 from brokers import free_port, wait_until
 from drawn_board import FLAT, HW, NO_BEND, seen
 from processes import takes_ctrl_c
-from system_packages import missing
 
 from edge_app.geometry import load_geometry
 
@@ -111,11 +109,11 @@ FOCUS_FIGURE = r'<span id="focus">\d+</span>'
 LIVE_PICTURE = r'<img[^>]*src="blob:http'
 
 
-def _dumped(chromium: str, url: str, profile: Path) -> str:
+def _dumped(url: str, profile: Path) -> str:
     """Return the page's elements as a browser has them a few seconds after opening it."""
     return subprocess.run(
         [
-            chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+            "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
             "--no-first-run", "--disable-background-networking", "--disable-sync",
             f"--user-data-dir={profile}", "--virtual-time-budget=4000", "--dump-dom", url,
         ],
@@ -123,11 +121,9 @@ def _dumped(chromium: str, url: str, profile: Path) -> str:
     ).stdout  # fmt: skip
 
 
+@pytest.mark.needs("chromium")
 def test_the_focus_page_in_a_browser(tmp_path: Path) -> None:
     """Live picture, focus figure, histogram and light are seen; Ctrl-C ends it in order."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        missing("chromium")
     port = free_port()
     command = [EDGE_APP, "camera", "focus", "sim:tapered?fps=5", "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=takes_ctrl_c)
@@ -139,7 +135,7 @@ def test_the_focus_page_in_a_browser(tmp_path: Path) -> None:
             assert client.get("/frame.jpg").headers["content-type"] == "image/jpeg"
         seen = ""
         for attempt in range(LOOKS):  # a browser on a busy machine may print before the first fetch
-            seen = _dumped(chromium, url, tmp_path / str(attempt))
+            seen = _dumped(url, tmp_path / str(attempt))
             if re.search(FOCUS_FIGURE, seen) and re.search(LIVE_PICTURE, seen):
                 break
         process.send_signal(signal.SIGINT)

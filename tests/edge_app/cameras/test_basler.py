@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bundles import write_pictures
-from system_packages import missing, missing_extra
+from needs import needing
 
 from edge_app.cameras.basler import driver_of, from_url
 from edge_app.cameras.grabber import CameraState, Grabber, Unjudged
@@ -28,10 +27,9 @@ SMALL = "region=0,0,320,240"
 
 
 @pytest.fixture(autouse=True)
+@needing("the extra basler")
 def two_emulated_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have pylon find two cameras: the child inherits the variable."""
-    if importlib.util.find_spec("pypylon") is None:
-        missing_extra("basler")
     monkeypatch.setenv("PYLON_CAMEMU", "2")
 
 
@@ -230,10 +228,9 @@ def test_unplugged_camera_is_back_when_it_is_plugged_in(monkeypatch: pytest.Monk
     assert [state for state, _ in states][-2:] == [CameraState.RECONNECTING, CameraState.CAPTURING]
 
 
+@pytest.mark.needs("Debian's python3")
 def test_missing_pylon_says_how_to_install_it() -> None:
     """Under a Python without pypylon the message is the command that installs it."""
-    if not Path(SYSTEM_PYTHON).exists():
-        missing("python3")
     camera = IsolatedCamera(replace(driver_of("basler:"), interpreter=SYSTEM_PYTHON), "cam1")
     with pytest.raises(CameraUnavailable, match=r"pip install 'cropliq-edge\[basler\]'"):
         camera.open()

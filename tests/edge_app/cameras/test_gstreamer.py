@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
-from system_packages import missing
 
 from edge_app.cameras.gstreamer import csi_pipeline, from_url
 from edge_app.cameras.isolation.camera import IsolatedCamera
-from edge_app.cameras.isolation.process import python_with
 from edge_app.cameras.registry import open_camera
 from edge_app.errors import CameraUnavailable, ConfigError, FrameTimeout
 
 LIVE = "videotestsrc is-live=true ! video/x-raw,width=321,height=240,framerate=50/1"
 
 
-@pytest.fixture(autouse=True)
-def needs_gstreamer() -> None:
-    """Skip where GStreamer for Python is not installed."""
-    python = python_with("gi")
-    probe = "import gi; gi.require_version('Gst', '1.0')"
-    if not Path(python).exists() or subprocess.run([python, "-c", probe]).returncode:
-        missing("python3-gi gir1.2-gstreamer-1.0 gstreamer1.0-plugins-base")
+pytestmark = pytest.mark.needs("GStreamer")
 
 
 @pytest.fixture

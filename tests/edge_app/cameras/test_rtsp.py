@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from brokers import free_port
-from system_packages import missing, missing_extra
+from needs import needing
 
 from edge_app.cameras.grabber import CameraState, Grabber
 from edge_app.cameras.isolation.camera import IsolatedCamera
@@ -25,8 +24,6 @@ from edge_app.errors import CameraUnavailable, ConfigError, FrameTimeout
 from edge_app.records import Frame
 
 SERVER = Path(__file__).parents[2] / "rtsp_server.py"
-
-HAS_SERVER = "import gi; gi.require_version('GstRtspServer', '1.0')"
 
 
 class RtspServer:
@@ -61,13 +58,9 @@ class RtspServer:
 
 
 @pytest.fixture
+@needing("the extra rtsp", "GStreamer's RTSP server")
 def server() -> Iterator[RtspServer]:
     """Return a running server with a 320 x 240 picture at 25 frames per second."""
-    if importlib.util.find_spec("av") is None:
-        missing_extra("rtsp")
-    probe = [SYSTEM_PYTHON, "-c", HAS_SERVER]
-    if not Path(SYSTEM_PYTHON).exists() or subprocess.run(probe, capture_output=True).returncode:
-        missing("gir1.2-gst-rtsp-server-1.0 python3-gi")
     running = RtspServer()
     yield running
     running.kill()
@@ -165,10 +158,9 @@ def test_wrong_path_is_told(server: RtspServer) -> None:
     assert camera.describe().url == f"rtsp://127.0.0.1:{server.port}/nothing"
 
 
+@pytest.mark.needs("the extra rtsp")
 def test_nobody_at_the_address_is_told() -> None:
     """A port nobody listens at is refused in the server's words."""
-    if importlib.util.find_spec("av") is None:
-        missing_extra("rtsp")
     with pytest.raises(CameraUnavailable, match="Connection refused"):
         from_url(f"rtsp://127.0.0.1:{free_port()}/x", name="cam1").open()
 

@@ -55,11 +55,10 @@ def test_frames_come_numbered_and_the_end_is_a_loss(tmp_path: Path) -> None:
         camera.read(1.0)
 
 
+@pytest.mark.needs("a camera")
 def test_a_real_device_delivers() -> None:
     """Where the kernel offers a camera (vivid, v4l2loopback, a real one) it is read."""
-    device = next(iter(sorted(Path("/dev").glob("video*"))), None)
-    if device is None:
-        pytest.skip("this machine has no /dev/video*, and no module that makes one")
+    device = min(Path("/dev").glob("video*"))
     camera = open_camera(f"v4l2:{device}", "cam1")
     camera.open()
     assert camera.read(5.0).pixels_hwc.ndim == 3

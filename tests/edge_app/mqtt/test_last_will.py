@@ -14,7 +14,7 @@ from processes import SCRIPT_ENVIRONMENT
 DEVICE = Path(__file__).with_name("device_process.py")
 
 
-@pytest.mark.broker
+@pytest.mark.needs("mosquitto")
 def test_a_killed_device_is_offline_for_everybody(mosquitto: Mosquitto, tmp_path: Path) -> None:
     """After SIGKILL the broker publishes the retained status `offline` of that session."""
     listener = Listener(mosquitto.port, WHO.root + "/status")

@@ -12,7 +12,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[3]
 
 
-@pytest.mark.broker
+@pytest.mark.needs("mosquitto")
 @pytest.mark.parametrize(
     ("parts", "faults"), [(100, 1), pytest.param(250, 2, marks=pytest.mark.slow)]
 )

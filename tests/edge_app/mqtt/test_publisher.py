@@ -16,7 +16,7 @@ from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.timestamps import rfc3339
 
-pytestmark = pytest.mark.broker
+pytestmark = pytest.mark.needs("mosquitto")
 Start = Callable[..., Publisher]
 ROOT = WHO.root
 

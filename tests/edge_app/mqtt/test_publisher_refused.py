@@ -17,7 +17,7 @@ from edge_app.mqtt.connection import MQTT_311
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.publisher import Publisher
 
-pytestmark = pytest.mark.broker
+pytestmark = pytest.mark.needs("mosquitto")
 Start = Callable[..., Publisher]
 DEVICE_USER = "graz/line-2/press-3"
 

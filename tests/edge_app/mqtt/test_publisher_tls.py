@@ -15,7 +15,7 @@ from edge_app.errors import ConfigError
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.publisher import MqttSettings, Publisher
 
-pytestmark = pytest.mark.broker
+pytestmark = pytest.mark.needs("mosquitto", "openssl")
 Start = Callable[..., Publisher]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from activation_bundles import manifest_of, write_release
 from agent_line import TRIGGERED, Device, Line, device, write_config
 from brokers import free_port, wait_until
 from browser import browser
-from system_packages import missing
 
 from edge_app.agent.peers import PeerServer, Respond
 from edge_app.agent.protocol import Answer, Hello, SlotsCommand
@@ -181,14 +179,13 @@ def test_an_agent_that_takes_long_is_said_to(
     assert texts[1].startswith("The agent has not answered within 1 s; it may still do")
 
 
-@pytest.mark.browser
+@pytest.mark.needs("chromium")
 def test_a_finger_on_a_phone_changes_the_product(tmp_path: Path) -> None:
     """The panel is opened, the other product stands ready to be chosen, one tap changes over, and
     the page says what happened; nothing is wider than the phone."""
-    chromium = shutil.which("chromium") or missing("chromium")
     with (
         running(config_of(tmp_path)) as (_, line, _),
-        browser(str(chromium), tmp_path / "profile") as phone,
+        browser("chromium", tmp_path / "profile") as phone,
     ):
         phone.open(str(line.app.page_url))
         phone.wait_for("document.querySelector('#changeover')?.hidden === false")

@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from page_reports import make_event, make_report, make_verdict
-from system_packages import missing
 
 from edge_app.evidence import EvidenceStore
 from edge_app.page.server import LivePage
 from edge_app.page.state import PageState
 from edge_app.records import EventKind, VerdictState
 
-CHROMIUM = shutil.which("chromium")
-
-pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(autouse=True)
-def _needs_chromium() -> None:
-    if CHROMIUM is None:
-        missing("chromium")
+pytestmark = pytest.mark.needs("chromium")
 
 
 def seen_by_a_person(url: str, profile: Path, window: str = "1280,900") -> str:
     """Return the page's text as the browser has it after four seconds of its own time."""
     command = [
-        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
         "--no-first-run", "--disable-background-networking", "--disable-component-update",
         "--disable-sync", f"--user-data-dir={profile}", f"--window-size={window}",
         "--virtual-time-budget=4000", "--dump-dom", url,

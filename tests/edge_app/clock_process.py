@@ -22,6 +22,6 @@ def _set_ns() -> int:
 if __name__ == "__main__":
     time.time_ns = _set_ns
     time.time = lambda: _set_ns() / 1e9
-    from edge_app.cli import main
+    from edge_app.cli.main import main
 
     raise SystemExit(main(sys.argv[2:]))

@@ -33,7 +33,7 @@ def test_every_module_of_the_device_leaves_training_out() -> None:
 def test_help_needs_no_heavy_import() -> None:
     """`edge-app --help` imports neither numpy nor OpenCV nor ONNX Runtime."""
     program = (
-        "import sys\nfrom edge_app.cli import main\n"
+        "import sys\nfrom edge_app.cli.main import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
         "print([n for n in ('numpy', 'cv2', 'onnxruntime', 'pydantic') if n in sys.modules],"
         " file=sys.stderr)\n"

@@ -15,8 +15,8 @@ from brokers import wait_until
 
 from edge_app.agent import flow
 from edge_app.agent.cards import Card
-from edge_app.agent.commands import install
 from edge_app.agent.intents import Intent
+from edge_app.cli.agent import install
 from edge_app.mqtt.deploy_messages import FINAL_STATES
 
 ALL_GOOD = 256.0

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_app.camera_cli import add_camera_commands
-from edge_app.engine_cli import add_engine_commands
+from edge_app.cli.camera import add_camera_commands
+from edge_app.cli.engine import add_engine_commands
 from edge_app.errors import EdgeError
 
 if TYPE_CHECKING:
@@ -185,13 +185,13 @@ def _as_service(stop: threading.Event) -> tuple[ServiceNotifier, CrashBackoff]:
 
 
 def _install(args: argparse.Namespace) -> int:
-    from edge_app.agent.commands import install, socket_of
+    from edge_app.cli.agent import install, socket_of
 
     return install(socket_of(args.config), args.file, args.slot)
 
 
 def _slots(args: argparse.Namespace) -> int:
-    from edge_app.agent import commands
+    from edge_app.cli import agent as commands
 
     socket = commands.socket_of(args.config)
     if args.verb == "select":

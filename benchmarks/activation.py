@@ -27,7 +27,7 @@ from edge_app.agent.main import make_agent
 from edge_app.agent.store import Store
 from edge_app.app import EdgeApp
 from edge_app.bundle import read_bundle, write_bundle
-from edge_app.config import config_of
+from edge_app.config.load import config_of
 from edge_app.mqtt.deploy_messages import FINAL_STATES, Reported
 from edge_app.records import FrameReport, PartVerdict, VerdictState
 from edge_app.signature import SigningTerms

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from deploy.sign import WORKSTATION_LIMITS
 from edge_app.bundle import read_bundle
 from edge_app.bundle_verify import verify_bundle
-from edge_app.config_model import is_loopback
+from edge_app.config.model import is_loopback
 from edge_app.errors import BundleError, ConfigError
 from edge_app.manifest import Manifest
 from edge_app.mqtt.deploy_messages import Desired

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from deploy.byte_range import UnsatisfiableRange, parse_range
-from edge_app.config_model import is_loopback
+from edge_app.config.model import is_loopback
 from edge_app.errors import ConfigError
 
 DEFAULT_PORT = 8443

@@ -20,8 +20,8 @@ from edge_app.alarm_sink import AlarmSink
 from edge_app.cameras.protocol import Camera
 from edge_app.capture import geometry_of, make_grabber, make_trigger_port, open_configured
 from edge_app.clock import clock_is_synchronised
-from edge_app.config_camera import CameraConfig
-from edge_app.config_model import AppConfig, is_loopback
+from edge_app.config.camera import CameraConfig
+from edge_app.config.model import AppConfig, is_loopback
 from edge_app.device_info import device_info
 from edge_app.errors import ConfigError
 from edge_app.evidence import EvidenceStore

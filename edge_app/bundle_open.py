@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from edge_app.bundle import Bundle, BundleLimits, read_bundle
-from edge_app.config_model import BundleConfig
+from edge_app.config.model import BundleConfig
 from edge_app.errors import BundleError
 from edge_app.mqtt.topics import DeviceName
 from edge_app.trust import TrustPolicy, load_trust

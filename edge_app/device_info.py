@@ -6,7 +6,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from edge_app.cameras.protocol import Camera
-from edge_app.config_model import AppConfig
+from edge_app.config.model import AppConfig
 from edge_app.mqtt.messages import CameraDescription, DeviceInfo
 
 REPORTED_PACKAGES = (

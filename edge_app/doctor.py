@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from edge_app.config_model import AppConfig
+from edge_app.config.model import AppConfig
 from edge_app.doctor_broker import check_broker
 from edge_app.doctor_checks import (
     Check,

@@ -18,8 +18,8 @@ from edge_app.agent.store import Store
 from edge_app.bundle import Bundle
 from edge_app.bundle_open import how_signed, open_bundle
 from edge_app.cameras.protocol import CameraInfo
-from edge_app.config_camera import CameraConfig
-from edge_app.config_model import AppConfig
+from edge_app.config.camera import CameraConfig
+from edge_app.config.model import AppConfig
 from edge_app.device_model import engine_builder, load_for_device
 from edge_app.errors import BundleError, ConfigError, ModelError
 from edge_app.inspection import InspectionThread

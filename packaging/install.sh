@@ -133,7 +133,7 @@ make_configuration() {
 # Operators' keys go where the configuration looks for them; whether it does is a person's choice.
 add_operators() {
     named=$("$release/bin/python" -c 'import sys
-from edge_app.config import tomllib
+from edge_app.config.load import tomllib
 with open(sys.argv[1], "rb") as file:
     print(tomllib.load(file).get("agent", {}).get("operator_keys_dir", ""))' $CONFIG/edge-app.toml) ||
         fail "$CONFIG/edge-app.toml cannot be read, see above. Correct it and run this again."

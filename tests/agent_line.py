@@ -18,8 +18,8 @@ from edge_app.agent.main import make_agent
 from edge_app.agent.steps import Perform, perform
 from edge_app.agent.store import Store
 from edge_app.app import EdgeApp
-from edge_app.config import load_config
-from edge_app.config_model import AppConfig
+from edge_app.config.load import load_config
+from edge_app.config.model import AppConfig
 from edge_app.mqtt.deploy_messages import FINAL_STATES, DeployState, Reported
 from edge_app.records import FrameReport, PartVerdict
 

@@ -36,7 +36,7 @@ from edge_app.agent.protocol import Line, Order
 from edge_app.agent.steps import Step, perform
 from edge_app.agent.store import Store
 from edge_app.app import EdgeApp
-from edge_app.config import load_config
+from edge_app.config.load import load_config
 from edge_app.mqtt.deploy_messages import FINAL_STATES, Reported
 from edge_app.records import FrameReport
 

@@ -28,7 +28,7 @@ from edge_app.agent.protocol import (
 )
 from edge_app.agent.store import Store
 from edge_app.agent.told import Told
-from edge_app.config_model import SlotConfig
+from edge_app.config.model import SlotConfig
 from edge_app.mqtt.deploy_messages import FINAL_STATES, Reported
 
 _log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from email.message import Message
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from edge_app.config_model import is_loopback
+from edge_app.config.model import is_loopback
 from edge_app.errors import DownloadError
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -46,7 +46,7 @@ from edge_app.agent.protocol import (
 from edge_app.agent.store import Store
 from edge_app.agent.switching import Switching
 from edge_app.agent.told import Told
-from edge_app.config_model import SlotConfig
+from edge_app.config.model import SlotConfig
 from edge_app.errors import EdgeError
 
 _log = logging.getLogger(__name__)

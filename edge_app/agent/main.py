@@ -16,7 +16,7 @@ from edge_app.agent.store import Store
 from edge_app.agent.told import Report
 from edge_app.bundle_open import limits_of, trust_of
 from edge_app.bundle_verify import VerifiedBundle, verify_bundle
-from edge_app.config_model import AppConfig
+from edge_app.config.model import AppConfig
 from edge_app.errors import BundleError, ConfigError
 from edge_app.mqtt.deploy_messages import Reported
 from edge_app.mqtt.topics import DeviceName

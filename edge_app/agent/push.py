@@ -17,7 +17,7 @@ from edge_app.agent.link import AgentLink
 from edge_app.agent.pointers import PointerJournal
 from edge_app.agent.puller import Installer, Puller
 from edge_app.agent.store import Store
-from edge_app.config_model import AppConfig
+from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError
 from edge_app.mqtt.command_messages import CommandAnswer
 from edge_app.mqtt.deploy_messages import Reported

@@ -17,8 +17,8 @@ from edge_app.agent.protocol import (
     SlotEntry,
     SlotsCommand,
 )
-from edge_app.config import load_config
-from edge_app.config_model import AgentConfig
+from edge_app.config.load import load_config
+from edge_app.config.model import AgentConfig
 
 EXIT_REFUSED = 1
 

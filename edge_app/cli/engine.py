@@ -14,7 +14,7 @@ from edge_app.errors import ConfigError, EdgeError, ModelError
 if TYPE_CHECKING:
     from edge_app.backends.cuda_driver import Gpu
     from edge_app.bundle import Bundle
-    from edge_app.config_model import AppConfig
+    from edge_app.config.model import AppConfig
     from edge_app.engine_cache import EngineCache, EngineKey
 
 EXIT_NOT_ALL = 1
@@ -155,7 +155,7 @@ def _prune(args: argparse.Namespace) -> int:
 
 
 def _opened(args: argparse.Namespace) -> tuple[AppConfig, EngineCache]:
-    from edge_app.config import load_config
+    from edge_app.config.load import load_config
     from edge_app.device_model import engine_dir
     from edge_app.engine_cache import EngineCache
 

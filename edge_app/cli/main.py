@@ -137,7 +137,7 @@ def _run(args: argparse.Namespace) -> int:
         return 0
 
     from edge_app.app import EdgeApp
-    from edge_app.config import load_config
+    from edge_app.config.load import load_config
     from edge_app.journal import start_logging
 
     config = load_config(args.config)
@@ -161,7 +161,7 @@ def _agent(args: argparse.Namespace) -> int:
         return 0
 
     from edge_app.agent.main import run_agent
-    from edge_app.config import load_config
+    from edge_app.config.load import load_config
     from edge_app.journal import start_logging
 
     config = load_config(args.config)
@@ -202,7 +202,7 @@ def _slots(args: argparse.Namespace) -> int:
 
 
 def _check_config(args: argparse.Namespace) -> int:
-    from edge_app.config import load_config
+    from edge_app.config.load import load_config
 
     config = load_config(args.config)
     names = ", ".join(c.name for c in config.cameras)
@@ -211,7 +211,7 @@ def _check_config(args: argparse.Namespace) -> int:
 
 
 def _example_config(_args: argparse.Namespace) -> int:
-    from edge_app.config import example_config_text
+    from edge_app.config.load import example_config_text
 
     print(example_config_text(), end="")
     return 0
@@ -258,7 +258,7 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from edge_app.config import load_config
+    from edge_app.config.load import load_config
     from edge_app.doctor import format_json, has_failed, print_table, run_doctor
 
     checks = run_doctor(load_config(args.config) if args.config else None)

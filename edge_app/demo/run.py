@@ -17,8 +17,8 @@ from rich.console import Console
 from edge_app.app import EdgeApp
 from edge_app.cameras.registry import open_camera
 from edge_app.cameras.simulated import SimulatedCamera
-from edge_app.config import config_of
-from edge_app.config_model import AppConfig
+from edge_app.config.load import config_of
+from edge_app.config.model import AppConfig
 from edge_app.demo.baseline import MeanDifference, good_look
 from edge_app.demo.broker import EmbeddedBroker
 from edge_app.demo.report import print_summary

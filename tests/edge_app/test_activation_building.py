@@ -14,7 +14,7 @@ from test_engine_jobs import key_of
 
 from edge_app import model_slots
 from edge_app.bundle import Bundle
-from edge_app.config_model import AppConfig
+from edge_app.config.model import AppConfig
 from edge_app.device_model import engine_dir
 from edge_app.engine_cache import EngineCache
 from edge_app.engine_jobs import EngineBuilder, Percent

@@ -21,8 +21,8 @@ from bundles import write_bright_bundle, write_pictures
 from edge_app.app import EdgeApp
 from edge_app.cameras.isolation.camera import IsolatedCamera, IsolatedDriver
 from edge_app.cameras.watch_journal import JOURNAL
-from edge_app.config import config_of
-from edge_app.config_model import AppConfig
+from edge_app.config.load import config_of
+from edge_app.config.model import AppConfig
 from edge_app.records import FrameReport, PartVerdict, VerdictState
 
 EDGE_APP = str(Path(sys.executable).with_name("edge-app"))

@@ -14,8 +14,8 @@ from signing import Signer, write_signed
 from deploy.keys import generate_key, load_private_key
 from edge_app.bundle import Bundle
 from edge_app.bundle_open import how_signed, open_bundle
-from edge_app.config import config_of
-from edge_app.config_model import BundleConfig
+from edge_app.config.load import config_of
+from edge_app.config.model import BundleConfig
 from edge_app.doctor_checks import check_bundle
 from edge_app.errors import BundleError
 from edge_app.mqtt.topics import DeviceName

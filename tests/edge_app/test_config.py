@@ -12,8 +12,8 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from edge_app.config import config_of, example_config_text, load_config
-from edge_app.config_model import AppConfig
+from edge_app.config.load import config_of, example_config_text, load_config
+from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError
 from edge_app.geometry import Geometry, save_geometry
 

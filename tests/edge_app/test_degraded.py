@@ -13,7 +13,7 @@ from brokers import Listener, Mosquitto, wait_until
 from edge_app.app import EdgeApp
 from edge_app.backends import choice
 from edge_app.backends.cuda_driver import Gpu
-from edge_app.config import load_config
+from edge_app.config.load import load_config
 from edge_app.errors import ModelError
 from edge_app.records import Detection, U8Array
 

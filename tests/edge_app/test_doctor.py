@@ -26,8 +26,8 @@ from rich.console import Console
 from edge_app import doctor, doctor_checks
 from edge_app.backends import tensorrt_library
 from edge_app.clock import clock_is_synchronised
-from edge_app.config import config_of
-from edge_app.config_model import AppConfig
+from edge_app.config.load import config_of
+from edge_app.config.model import AppConfig
 from edge_app.demo.broker import EmbeddedBroker
 from edge_app.doctor import Check, format_json, has_failed, print_table, run_doctor
 from edge_app.doctor_broker import check_broker

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from deploy.keys import generate_key
-from edge_app.config import config_of
-from edge_app.config_model import AppConfig
+from edge_app.config.load import config_of
+from edge_app.config.model import AppConfig
 from edge_app.doctor_checks import Check
 from edge_app.doctor_keys import check_keys, check_operator_keys
 

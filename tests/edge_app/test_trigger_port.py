@@ -14,7 +14,7 @@ from app_config import running, write_config
 from brokers import HOST, Listener, Mosquitto, free_port, wait_until
 
 from edge_app.cameras.isolation.triggers import TriggerBook
-from edge_app.config import load_config
+from edge_app.config.load import load_config
 from edge_app.errors import ConfigError
 from edge_app.trigger_port import MAX_CLIENTS, MAX_ID, TriggerPort
 

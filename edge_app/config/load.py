@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from edge_app.cameras.source_url import nearest_of
-from edge_app.config_model import AppConfig
+from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError
 
 if sys.version_info >= (3, 11):

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from edge_app.config_camera import CameraConfig
-from edge_app.config_fields import AnchoredPath, ExistingFile, Table, TopicLevel
+from edge_app.config.camera import CameraConfig
+from edge_app.config.fields import AnchoredPath, ExistingFile, Table, TopicLevel
 from edge_app.mqtt.settings import MqttSettings
 
 ALLOWED_HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?")

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edge_app.cameras.registry import family_of, open_camera
 from edge_app.cameras.source_url import anchor_path
-from edge_app.config_fields import ExistingFile, Table, TopicLevel
+from edge_app.config.fields import ExistingFile, Table, TopicLevel
 from edge_app.errors import EdgeError
 from edge_app.geometry import load_geometry
 

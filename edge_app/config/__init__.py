@@ -1,0 +1,1 @@
+"""The device's configuration: one TOML file, checked as a whole."""

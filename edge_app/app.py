@@ -19,13 +19,14 @@ from edge_app.activation_loader import Ready
 from edge_app.alarm_sink import AlarmSink
 from edge_app.cameras.protocol import Camera
 from edge_app.capture import geometry_of, make_grabber, make_trigger_port, open_configured
-from edge_app.clock import clock_is_synchronised
 from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig, is_loopback
 from edge_app.device_info import device_info
 from edge_app.errors import ConfigError
 from edge_app.evidence import EvidenceStore
 from edge_app.health import CameraCounter, read_health
+from edge_app.host.clock import clock_is_synchronised
+from edge_app.host.sd_notify import ServiceNotifier
 from edge_app.inspection import GapWatch, InspectionThread, Post
 from edge_app.model import LoadedModel
 from edge_app.model_slots import ModelSlots, degraded_text, describe_slot, page_facts
@@ -38,7 +39,6 @@ from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.timestamps import uuid7
 from edge_app.mqtt.topics import DeviceName
-from edge_app.notify import ServiceNotifier
 from edge_app.page.changeover import Changeover
 from edge_app.page.server import LivePage, PageSettings
 from edge_app.page.state import PageState

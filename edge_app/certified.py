@@ -18,8 +18,8 @@ from edge_app.backends.onnx import PROVIDER
 from edge_app.bundle import Bundle
 from edge_app.errors import BundleError, ModelError
 from edge_app.golden_check import check_golden
+from edge_app.host.file_ownership import give_to_owner, make_folder
 from edge_app.model import LoadedModel, load_model
-from edge_app.ownership import give_to_owner, make_folder
 
 _log = logging.getLogger(__name__)
 

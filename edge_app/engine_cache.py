@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edge_app.backends.cuda_driver import Gpu
 from edge_app.errors import ModelError
-from edge_app.ownership import give_to_owner, make_folder
+from edge_app.host.file_ownership import give_to_owner, make_folder
 
 _log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from edge_app.bundle_open import limits_of, trust_of
 from edge_app.bundle_verify import VerifiedBundle, verify_bundle
 from edge_app.config.model import AppConfig
 from edge_app.errors import BundleError, ConfigError
+from edge_app.host.sd_notify import ServiceNotifier
 from edge_app.mqtt.deploy_messages import Reported
 from edge_app.mqtt.topics import DeviceName
-from edge_app.notify import ServiceNotifier
 from edge_app.trust import TrustPolicy
 from edge_app.trust_rules import check_admissible
 

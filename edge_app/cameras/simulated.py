@@ -19,8 +19,8 @@ from typing import Literal, get_args
 
 from edge_app.cameras.protocol import CameraInfo, CameraMode
 from edge_app.cameras.source_url import SourceUrl, nearest_of, parse_source_url
-from edge_app.clock import SteadyWall
 from edge_app.errors import CameraUnavailable, ConfigError, EndOfStream, FrameTimeout
+from edge_app.host.clock import SteadyWall
 from edge_app.records import Frame
 from edge_app.simulator.config import SimulatorConfig, as_product
 from edge_app.simulator.scene import SimulatedLine

@@ -17,8 +17,8 @@ from edge_app.errors import EdgeError
 if TYPE_CHECKING:
     import threading
 
-    from edge_app.crash_backoff import CrashBackoff
-    from edge_app.notify import ServiceNotifier
+    from edge_app.host.crash_backoff import CrashBackoff
+    from edge_app.host.sd_notify import ServiceNotifier
 
 EXIT_NG, EXIT_ERROR = 1, 2
 
@@ -138,7 +138,7 @@ def _run(args: argparse.Namespace) -> int:
 
     from edge_app.app import EdgeApp
     from edge_app.config.load import load_config
-    from edge_app.journal import start_logging
+    from edge_app.host.logging_setup import start_logging
 
     config = load_config(args.config)
     start_logging(config.runtime.log_level)
@@ -162,7 +162,7 @@ def _agent(args: argparse.Namespace) -> int:
 
     from edge_app.agent.main import run_agent
     from edge_app.config.load import load_config
-    from edge_app.journal import start_logging
+    from edge_app.host.logging_setup import start_logging
 
     config = load_config(args.config)
     start_logging(config.runtime.log_level)
@@ -176,8 +176,8 @@ def _as_service(stop: threading.Event) -> tuple[ServiceNotifier, CrashBackoff]:
     """Have signals set `stop`; return what joins us to systemd, silent where there is none."""
     import signal
 
-    from edge_app.crash_backoff import CrashBackoff
-    from edge_app.notify import ServiceNotifier
+    from edge_app.host.crash_backoff import CrashBackoff
+    from edge_app.host.sd_notify import ServiceNotifier
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

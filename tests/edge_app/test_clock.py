@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_app.clock import SteadyWall, wall_at_ns
+from edge_app.host.clock import SteadyWall, wall_at_ns
 
 HOUR_S = 3600.0
 

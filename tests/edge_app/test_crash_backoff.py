@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.crash_backoff import MAX_WAIT_S, CrashBackoff, wait_after
+from edge_app.host.crash_backoff import MAX_WAIT_S, CrashBackoff, wait_after
 
 EDGE_APP = str(Path(sys.executable).with_name("edge-app"))
 

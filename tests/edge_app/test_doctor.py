@@ -25,7 +25,6 @@ from rich.console import Console
 
 from edge_app import doctor, doctor_checks
 from edge_app.backends import tensorrt_library
-from edge_app.clock import clock_is_synchronised
 from edge_app.config.load import config_of
 from edge_app.config.model import AppConfig
 from edge_app.demo.broker import EmbeddedBroker
@@ -40,6 +39,7 @@ from edge_app.doctor_checks import (
     check_state_dir,
     check_tensorrt,
 )
+from edge_app.host.clock import clock_is_synchronised
 
 PROBE = "inspect/v1/plant1/line1/edge1/probe"
 

@@ -14,7 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.journal import MAX_MESSAGE_CHARS, JournalHandler, priority_of, stderr_is_journal
+from edge_app.host.logging_setup import (
+    MAX_MESSAGE_CHARS,
+    JournalHandler,
+    priority_of,
+    stderr_is_journal,
+)
 
 
 @pytest.fixture
@@ -118,7 +123,7 @@ def test_the_journal_is_known_by_device_and_inode(tmp_path: Path) -> None:
 def test_the_watchdogs_signal_leaves_every_stack_behind() -> None:
     """SIGABRT, which systemd's watchdog sends, writes where each thread stood."""
     program = (
-        "import logging, os\nfrom edge_app.journal import start_logging\n"
+        "import logging, os\nfrom edge_app.host.logging_setup import start_logging\n"
         "start_logging('INFO')\nlogging.info('hello')\n"
         "def hung_in_driver():\n    os.kill(os.getpid(), 6)\nhung_in_driver()\n"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.notify import ServiceNotifier
+from edge_app.host.sd_notify import ServiceNotifier
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from bundles import write_bright_bundle, write_pictures
 from edge_app.bundle import read_bundle
 from edge_app.cameras.folder import FolderCamera
 from edge_app.cameras.grabber import Grabber
+from edge_app.host.sd_notify import ServiceNotifier
+from edge_app.host.watchdog import Loop, Watchdog
 from edge_app.inspection import GapWatch, InspectionThread, Post
 from edge_app.model import load_model, make_line, make_tracker
-from edge_app.notify import ServiceNotifier
 from edge_app.service import READY_AFTER_S, Service, loops_of
-from edge_app.watchdog import Loop, Watchdog
 
 
 class Desk:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from edge_app.watchdog import Loop, Watchdog
+from edge_app.host.watchdog import Loop, Watchdog
 
 
 @dataclass

@@ -18,7 +18,6 @@ from edge_app.cameras.isolation.triggers import Firing, LostTrigger, TriggerBook
 from edge_app.cameras.isolation.wire import Message
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.cameras.raw_to_bgr import bgr_of_raw
-from edge_app.clock import wall_at_ns
 from edge_app.errors import (
     CameraError,
     CameraUnavailable,
@@ -26,6 +25,7 @@ from edge_app.errors import (
     FrameCorrupt,
     FrameTimeout,
 )
+from edge_app.host.clock import wall_at_ns
 from edge_app.records import Frame, U8Array
 
 OPEN_S = 20.0

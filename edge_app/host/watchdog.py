@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edge_app.notify import FEEDS_PER_PERIOD
+from edge_app.host.sd_notify import FEEDS_PER_PERIOD
 
 _log = logging.getLogger(__name__)
 

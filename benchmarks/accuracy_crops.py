@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 
 from edge_app.cameras.pictures import read_picture
-from edge_app.crop import CropSpec, upright_crop
 from edge_app.errors import DataError
-from edge_app.obb import wrap_turn
+from edge_app.imaging.oriented_box import wrap_turn
+from edge_app.imaging.upright_crop import CropSpec, upright_crop
 from edge_app.records import BoxCxcywhr, U8Array
 from export.autolabel import segment
 from export.dataset import scan_good_pictures

@@ -20,10 +20,10 @@ import numpy as np
 
 from calibration.recalibrate import REFERENCE
 from edge_app.bundle import Bundle
-from edge_app.crop import upright_crop
 from edge_app.errors import DataError
+from edge_app.imaging.oriented_box import rotated_iou
+from edge_app.imaging.upright_crop import upright_crop
 from edge_app.model import LoadedModel, load_model
-from edge_app.obb import rotated_iou
 from edge_app.offline import look_at, whole_products
 from edge_app.records import F64Array, U8Array
 from edge_app.simulator.config import SimulatorConfig

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from edge_app.errors import EdgeError
+from edge_app.imaging.overlay import draw_report
 from edge_app.judge import Limits
-from edge_app.overlay import draw_report
 from edge_app.records import FrameReport, ModelIdentity, U8Array
 
 _log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from edge_app.errors import OutboxError
-from edge_app.geometry import Geometry
+from edge_app.imaging.camera_calibration import Geometry
 from edge_app.mqtt.messages import AlertDraft, alert_from_event
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.publisher import Publisher

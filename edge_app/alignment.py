@@ -24,11 +24,11 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from edge_app.crop import CropSpec, crop_box, crop_to_frame, upright_crop
 from edge_app.errors import BundleError
-from edge_app.obb import wrap_turn
+from edge_app.imaging.oriented_box import wrap_turn
+from edge_app.imaging.registration import COARSE_BLUR_PX, FINE_BLUR_PX, Fit, Freedom, fit_to, halved
+from edge_app.imaging.upright_crop import CropSpec, crop_box, crop_to_frame, upright_crop
 from edge_app.records import BoxCxcywhr, F32Array, F64Array, U8Array
-from edge_app.registration import COARSE_BLUR_PX, FINE_BLUR_PX, Fit, Freedom, fit_to, halved
 
 Registration = Literal["ecc", "inverse_compositional"]
 """How a part is registered. A bundle keeps the way its crops were cut with."""

@@ -11,7 +11,7 @@ from edge_app.cameras.protocol import Camera, FiredCamera
 from edge_app.cameras.registry import open_camera
 from edge_app.cameras.straightened import StraightenedCamera
 from edge_app.config.camera import CameraConfig
-from edge_app.geometry import Geometry, Straightener, load_geometry
+from edge_app.imaging.camera_calibration import Geometry, Straightener, load_geometry
 from edge_app.trigger_port import TriggerPort
 
 

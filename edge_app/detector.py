@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge_app.backends.protocol import AnyArray, GraphRunner, check_contract
-from edge_app.crop import Letterbox, Shrink, letterbox
 from edge_app.errors import ModelError
-from edge_app.obb import as_box, long_side_first, wrap_half_turn
+from edge_app.imaging.oriented_box import as_box, long_side_first, wrap_half_turn
+from edge_app.imaging.rotated_nms import rotated_nms
+from edge_app.imaging.upright_crop import Letterbox, Shrink, letterbox
 from edge_app.records import BoxCxcywhr, Detection, F64Array, U8Array
-from edge_app.rotated_nms import rotated_nms
 
 COLUMNS = 7
 """cx, cy, w, h, angle_rad, confidence, class: one row of the graph's output."""

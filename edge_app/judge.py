@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge_app.crop import CropSpec, crop_to_frame
+from edge_app.imaging.upright_crop import CropSpec, crop_to_frame
 from edge_app.records import (
     Anomaly,
     BoxCxcywhr,

@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 
 from edge_app.backends.protocol import GraphRunner
-from edge_app.crop import CropSpec, upright_crop
 from edge_app.errors import ModelError
+from edge_app.imaging.upright_crop import CropSpec, upright_crop
 from edge_app.records import BoxCxcywhr, Defect, F32Array, F64Array, PointXy, U8Array
 
 _log = logging.getLogger(__name__)

@@ -18,12 +18,12 @@ from typing import Protocol
 
 import numpy as np
 
-from edge_app.crop import CropSpec, crop_corners, whole_frame_box
 from edge_app.errors import ModelError
+from edge_app.imaging.oriented_box import corners_of
+from edge_app.imaging.upright_crop import CropSpec, crop_corners, whole_frame_box
 from edge_app.judge import Limits, find_defects, judge_score
 from edge_app.kinds import KindNamer, Named
 from edge_app.ledger import PartLedger, ViewResult
-from edge_app.obb import corners_of
 from edge_app.pose import PoseFinder
 from edge_app.records import (
     AlarmEvent,

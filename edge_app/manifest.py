@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from edge_app.alignment import Registration
-from edge_app.crop import CropSpec, Shrink
+from edge_app.imaging.upright_crop import CropSpec, Shrink
 from edge_app.kinds import UNKNOWN, RegionSpec
 
 FORMAT: Literal["cropliq-bundle/1"] = "cropliq-bundle/1"
 
 ANGLE_CONVENTION = "radians, clockwise on screen (x right, y down), w along (cos, sin)"
-"""Repeated in every manifest; `edge_app/obb.py` is the definition."""
+"""Repeated in every manifest; `edge_app/imaging/oriented_box.py` is the definition."""
 
 Hw = tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -112,7 +112,7 @@ class AlignmentSpec(_Strict):
 
 
 class CropModel(_Strict):
-    """The upright crop; see `edge_app/crop.py`."""
+    """The upright crop; see `edge_app/imaging/upright_crop.py`."""
 
     crop_hw: Hw
     margin: Annotated[float, Field(ge=0, le=1)]

@@ -13,9 +13,9 @@ from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.protocol import CLASSIFIER, OpenGraph, check_contract
 from edge_app.bundle import Bundle
 from edge_app.cameras.protocol import CameraInfo
-from edge_app.crop import CropSpec
 from edge_app.detector import Detector
 from edge_app.errors import BundleError
+from edge_app.imaging.upright_crop import CropSpec
 from edge_app.inspector import Inspector
 from edge_app.judge import Limits
 from edge_app.kinds import KindClassifier

@@ -10,11 +10,11 @@ from pathlib import Path
 import cv2
 
 from edge_app.cameras.pictures import list_pictures, read_picture
-from edge_app.crop import upright_crop
 from edge_app.errors import CameraError
+from edge_app.imaging.overlay import draw_report
+from edge_app.imaging.upright_crop import upright_crop
 from edge_app.line import InspectionLine, ProductFinder
 from edge_app.model import LoadedModel, make_line
-from edge_app.overlay import draw_report
 from edge_app.pose import PoseFinder
 from edge_app.records import (
     Anomaly,

@@ -15,9 +15,9 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from edge_app.crop import CropSpec, sampled_crop, upright_crop
 from edge_app.errors import BundleError
-from edge_app.obb import wrap_turn
+from edge_app.imaging.oriented_box import wrap_turn
+from edge_app.imaging.upright_crop import CropSpec, sampled_crop, upright_crop
 from edge_app.records import BoxCxcywhr, F32Array, F64Array, U8Array
 
 OrientationKind = Literal["fixed", "two_way", "four_way", "free"]

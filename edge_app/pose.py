@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from edge_app.alignment import START_SHIFTS, Aligner
-from edge_app.crop import CropSpec, upright_crop
-from edge_app.obb import wrap_turn
+from edge_app.imaging.oriented_box import wrap_turn
+from edge_app.imaging.upright_crop import CropSpec, upright_crop
 from edge_app.orientation import DirectionCue
 from edge_app.records import BoxCxcywhr, U8Array
 

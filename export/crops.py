@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from edge_app.crop import CropSpec, crop_to_frame, upright_crop
+from edge_app.imaging.oriented_box import touches_border
+from edge_app.imaging.upright_crop import CropSpec, crop_to_frame, upright_crop
 from edge_app.line import ProductFinder
-from edge_app.obb import touches_border
 from edge_app.pose import PoseFinder
 from edge_app.records import BoxCxcywhr, U8Array
 from edge_app.tracking import BORDER_MARGIN_PX, is_inside

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_app.crop import upright_crop
+from edge_app.imaging.upright_crop import upright_crop
 from edge_app.records import U8Array
 from export.dataset import Picture
 from export.defect_pictures import DefectPictures, find_defective

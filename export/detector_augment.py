@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge_app.crop import LETTERBOX_GREY
-from edge_app.obb import as_box, corners_of
+from edge_app.imaging.oriented_box import as_box, corners_of
+from edge_app.imaging.upright_crop import LETTERBOX_GREY
 from edge_app.records import F64Array, U8Array
 
 TURN_SHARE = 0.75

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_app.obb import as_box, axis_difference_rad, rotated_iou
+from edge_app.imaging.oriented_box import as_box, axis_difference_rad, rotated_iou
 from edge_app.records import BoxCxcywhr, Detection, F64Array, U8Array
 from export.yolo_dataset import LabelledPicture
 

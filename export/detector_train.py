@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from edge_app.crop import Shrink, letterbox
 from edge_app.errors import DataError
+from edge_app.imaging.upright_crop import Shrink, letterbox
 from edge_app.records import F64Array
 from export.detector_augment import Scene, augmented
 from export.detector_model import STRIDE, save_weights

@@ -52,7 +52,7 @@ class AutoLabel:
 
     Attributes:
         frame_hw: picture size.
-        boxes: one per part, largest first; convention in `edge_app/obb.py`.
+        boxes: one per part, largest first; convention in `edge_app/imaging/oriented_box.py`.
         has_direction: per part: the angle is a direction (heavy end to light end), not an axis.
         shapes: per part, its outline and measures; `shapes[i].mask(frame_hw)` is its mask.
         cut: areas that are parts cut by the border.

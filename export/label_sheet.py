@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.crop import LETTERBOX_GREY, letterbox
-from edge_app.obb import corners_of
+from edge_app.imaging.oriented_box import corners_of
+from edge_app.imaging.upright_crop import LETTERBOX_GREY, letterbox
 from edge_app.records import F64Array, U8Array
 from export.label_records import AutoLabel, LabelReport
 from export.yolo_dataset import read_bgr

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.crop import CropSpec
+from edge_app.imaging.upright_crop import CropSpec
 from edge_app.orientation import TURNS, candidate_views, template_from_means
 from edge_app.records import BoxCxcywhr, F32Array, U8Array
 from export.frame_light import (

@@ -14,7 +14,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from edge_app.obb import wrap_half_turn, wrap_turn
+from edge_app.imaging.oriented_box import wrap_half_turn, wrap_turn
 from edge_app.records import BoxCxcywhr, F32Array, F64Array
 from export.segmentation import BoolArray, Component
 

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.crop import LETTERBOX_GREY
 from edge_app.errors import DataError
-from edge_app.obb import as_box, corners_of
+from edge_app.imaging.oriented_box import as_box, corners_of
+from edge_app.imaging.upright_crop import LETTERBOX_GREY
 from edge_app.records import F32Array, F64Array, U8Array
 
 I64Array = NDArray[np.int64]

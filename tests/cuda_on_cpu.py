@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.backends.cuda_kernels import SOURCE
-from edge_app.crop import LETTERBOX_GREY, CropSpec, crop_to_frame, letterbox_fit
+from edge_app.imaging.upright_crop import LETTERBOX_GREY, CropSpec, crop_to_frame, letterbox_fit
 from edge_app.records import BoxCxcywhr, U8Array
 
 PRELUDE = """

@@ -15,8 +15,14 @@ import numpy as np
 
 from edge_app.backends.cuda_kernels import SOURCE
 from edge_app.backends.cuda_memory import Buffer, Cuda, open_cuda
-from edge_app.crop import LETTERBOX_GREY, CropSpec, Letterbox, crop_to_frame, letterbox_fit
 from edge_app.errors import ModelError, ShapeError
+from edge_app.imaging.upright_crop import (
+    LETTERBOX_GREY,
+    CropSpec,
+    Letterbox,
+    crop_to_frame,
+    letterbox_fit,
+)
 from edge_app.records import BoxCxcywhr, U8Array
 
 BLOCK = (16, 16, 1)

@@ -15,7 +15,7 @@ import numpy as np
 from edge_app.cameras.picture_figures import grey
 from edge_app.cameras.protocol import Camera
 from edge_app.errors import ConfigError, EndOfStream, FrameCorrupt, FrameTimeout
-from edge_app.geometry import Geometry, Lens, save_geometry
+from edge_app.imaging.camera_calibration import Geometry, Lens, save_geometry
 from edge_app.records import F32Array, F64Array, U8Array
 
 READ_SLICE_S = 0.5

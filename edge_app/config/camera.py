@@ -12,7 +12,7 @@ from edge_app.cameras.registry import family_of, open_camera
 from edge_app.cameras.source_url import anchor_path
 from edge_app.config.fields import ExistingFile, Table, TopicLevel
 from edge_app.errors import EdgeError
-from edge_app.geometry import load_geometry
+from edge_app.imaging.camera_calibration import load_geometry
 
 FaultName = Literal["repeated", "black", "white", "blurred", "moved"]
 _LISTEN = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):([0-9]{1,5})")

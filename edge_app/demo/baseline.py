@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from edge_app.crop import CropSpec, upright_crop
 from edge_app.demo.scoring import Scoreboard
+from edge_app.imaging.upright_crop import CropSpec, upright_crop
 from edge_app.model import LoadedModel
 from edge_app.offline import whole_products
 from edge_app.records import F32Array, FrameReport, JsonObject, U8Array

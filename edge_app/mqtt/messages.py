@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from typing import TypedDict
 
-from edge_app.geometry import Geometry, extent_mm
+from edge_app.imaging.camera_calibration import Geometry, extent_mm
 from edge_app.mqtt.device_messages import (
     CameraAlarmLevel,
     CameraDescription,

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from edge_app.overlay import PlacedMap, carry_maps
+from edge_app.imaging.overlay import PlacedMap, carry_maps
 from edge_app.page.counters import LineCounters
 from edge_app.records import AlarmEvent, Evidence, FrameReport, JsonObject, PartVerdict
 

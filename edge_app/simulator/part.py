@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_app.obb import wrap_turn
+from edge_app.imaging.oriented_box import wrap_turn
 from edge_app.records import BoxCxcywhr, F64Array, PointXy, U8Array
 from edge_app.simulator.belt import RAIL_PX
 from edge_app.simulator.config import SimulatorConfig

@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 import cv2
 import numpy as np
 
-from edge_app.obb import corners_of, wrap_turn
+from edge_app.imaging.oriented_box import corners_of, wrap_turn
 from edge_app.records import PointXy, U8Array
 from edge_app.simulator.belt import Belt
 from edge_app.simulator.config import SimulatorConfig

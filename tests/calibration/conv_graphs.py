@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle import write_bundle
-from edge_app.crop import upright_crop, whole_frame_box
+from edge_app.imaging.upright_crop import upright_crop, whole_frame_box
 from edge_app.manifest import GoldenPart, GoldenPicture, Provenance
 
 FP32_NODES = ("/distance/Sub", "/distance/Square", "/distance/Sum", "/score/Max")

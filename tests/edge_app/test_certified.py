@@ -18,8 +18,8 @@ from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.protocol import AnyArray, GraphInfo, GraphRunner
 from edge_app.bundle import Bundle, read_bundle, write_bundle
 from edge_app.certified import ParityCertificate, load_safest, write_certificate
-from edge_app.crop import whole_frame_box
 from edge_app.errors import BundleError, ModelError
+from edge_app.imaging.upright_crop import whole_frame_box
 from edge_app.manifest import GoldenPart, GoldenPicture
 
 ORT = GraphOpener(BackendChoice())

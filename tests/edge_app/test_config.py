@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from edge_app.config.load import config_of, example_config_text, load_config
 from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError
-from edge_app.geometry import Geometry, save_geometry
+from edge_app.imaging.camera_calibration import Geometry, save_geometry
 
 if sys.version_info >= (3, 11):
     import tomllib

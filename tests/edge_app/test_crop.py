@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_app.crop import (
+from edge_app.errors import ShapeError
+from edge_app.imaging.oriented_box import corners_of
+from edge_app.imaging.upright_crop import (
     LETTERBOX_GREY,
     CropSpec,
     Shrink,
@@ -19,8 +21,6 @@ from edge_app.crop import (
     upright_crop,
     whole_frame_box,
 )
-from edge_app.errors import ShapeError
-from edge_app.obb import corners_of
 from edge_app.records import BoxCxcywhr, U8Array
 
 

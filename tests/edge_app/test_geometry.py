@@ -14,7 +14,7 @@ from edge_app.camera_setup.calibrating import calibrate_camera, find_corners, ge
 from edge_app.cameras.folder import FolderCamera
 from edge_app.cameras.straightened import StraightenedCamera
 from edge_app.errors import ConfigError, FrameCorrupt
-from edge_app.geometry import (
+from edge_app.imaging.camera_calibration import (
     Geometry,
     Straightener,
     extent_mm,

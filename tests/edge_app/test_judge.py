@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edge_app.crop import CropSpec
+from edge_app.imaging.upright_crop import CropSpec
 from edge_app.judge import Limits, find_defects, judge_score
 from edge_app.records import Anomaly, VerdictState
 

@@ -11,7 +11,7 @@ from app_config import ROOT, edge_app, write_config
 from brokers import Listener, Mosquitto
 from bundles import write_pictures
 
-from edge_app.geometry import Geometry, Lens, save_geometry
+from edge_app.imaging.camera_calibration import Geometry, Lens, save_geometry
 
 STRAIGHT = Lens(np.array([[200.0, 0, 64], [0, 200, 32], [0, 0, 1]]), np.zeros(5))
 

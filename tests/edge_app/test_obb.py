@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_app.obb import (
+from edge_app.imaging.oriented_box import (
     as_box,
     axis_difference_rad,
     corners_of,

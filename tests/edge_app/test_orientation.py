@@ -18,9 +18,9 @@ from edge_app.alignment import (
     small_crop,
     small_spec,
 )
-from edge_app.crop import CropSpec
 from edge_app.errors import BundleError
-from edge_app.obb import axis_difference_rad
+from edge_app.imaging.oriented_box import axis_difference_rad
+from edge_app.imaging.upright_crop import CropSpec
 from edge_app.orientation import (
     TURNS,
     candidate_views,

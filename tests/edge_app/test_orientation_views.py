@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_app.crop import CropSpec
+from edge_app.imaging.upright_crop import CropSpec
 from edge_app.orientation import candidate_views, turned
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edge_app.errors import ShapeError
-from edge_app.obb import corners_of
-from edge_app.overlay import (
+from edge_app.imaging.oriented_box import corners_of
+from edge_app.imaging.overlay import (
     STATE_BGR,
     as_bgr,
     blend_map,

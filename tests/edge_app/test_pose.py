@@ -10,8 +10,8 @@ import pytest
 
 from edge_app.bundle import read_bundle
 from edge_app.cameras.registry import open_camera
-from edge_app.crop import CropSpec, upright_crop
 from edge_app.errors import EndOfStream
+from edge_app.imaging.upright_crop import CropSpec, upright_crop
 from edge_app.model import LoadedModel, load_model
 from edge_app.pose import PoseFinder
 from edge_app.records import BoxCxcywhr, U8Array

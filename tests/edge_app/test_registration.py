@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_app.imaging.registration import Freedom, Motion, fit_to
 from edge_app.records import F32Array, U8Array
-from edge_app.registration import Freedom, Motion, fit_to
 
 HW = (91, 161)
 """Odd sides: at half the size a row and a column are left out."""

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from edge_app.errors import ShapeError
-from edge_app.obb import as_box, rotated_iou
-from edge_app.rotated_nms import AHEAD, BLOCK, pair_ious, rotated_nms
+from edge_app.imaging.oriented_box import as_box, rotated_iou
+from edge_app.imaging.rotated_nms import AHEAD, BLOCK, pair_ious, rotated_nms
 
 
 def _boxes(rng: np.random.Generator, count: int, heaps: int) -> np.ndarray:

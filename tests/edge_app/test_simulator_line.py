@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_app.crop import CropSpec, upright_crop
-from edge_app.obb import corners_of, rotated_iou
+from edge_app.imaging.oriented_box import corners_of, rotated_iou
+from edge_app.imaging.upright_crop import CropSpec, upright_crop
 from edge_app.records import BoxCxcywhr, F64Array, U8Array
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import SimulatedLine, good_line

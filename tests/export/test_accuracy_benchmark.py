@@ -13,8 +13,8 @@ from method_parts import CROP_HW, damaged, part, product_mask
 from benchmarks import accuracy, accuracy_crops
 from benchmarks.accuracy_figures import figures_of
 from benchmarks.accuracy_seeds import mean_difference_interval
-from edge_app.crop import CropSpec
 from edge_app.errors import DataError
+from edge_app.imaging.upright_crop import CropSpec
 
 pytestmark = pytest.mark.needs("the extra train")
 

@@ -11,7 +11,7 @@ import pytest
 from needs import DATASETS, needing
 
 from edge_app.errors import DataError
-from edge_app.obb import axis_difference_rad, rotated_iou
+from edge_app.imaging.oriented_box import axis_difference_rad, rotated_iou
 from edge_app.records import PointXy, U8Array
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import good_line

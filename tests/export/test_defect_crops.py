@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from method_parts import CROP_HW, damaged, parts
 
-from edge_app.crop import CropSpec
 from edge_app.errors import DataError
+from edge_app.imaging.upright_crop import CropSpec
 from edge_app.line import WholeFrame
 from edge_app.pose import PoseFinder
 from edge_app.records import Detection

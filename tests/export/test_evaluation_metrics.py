@@ -14,8 +14,8 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from edge_app.crop import CropSpec, crop_to_frame
 from edge_app.errors import DataError, ShapeError
+from edge_app.imaging.upright_crop import CropSpec, crop_to_frame
 from edge_app.offline import Look
 from edge_app.records import Anomaly, Defect
 from export.evaluation_metrics import (

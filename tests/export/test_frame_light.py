@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_app.crop import CropSpec
+from edge_app.imaging.upright_crop import CropSpec
 from edge_app.orientation import cue_from_template, turned
 from edge_app.pose import PoseFinder
 from edge_app.records import BoxCxcywhr, F64Array, U8Array

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from edge_app.alignment import Aligner, aligner_from_template, small_spec
-from edge_app.crop import CropSpec
+from edge_app.imaging.oriented_box import axis_difference_rad
+from edge_app.imaging.upright_crop import CropSpec
 from edge_app.line import WholeFrame
-from edge_app.obb import axis_difference_rad
 from edge_app.orientation import cue_from_template, turned
 from edge_app.pose import PoseFinder
 from edge_app.records import BoxCxcywhr, U8Array

@@ -22,10 +22,10 @@ from edge_app.backends.tensorrt import TensorRtRunner
 from edge_app.backends.tensorrt_build import BuiltEngine, EngineOptions, build_engine
 from edge_app.bundle import Bundle, read_bundle
 from edge_app.certified import load_safest
-from edge_app.crop import letterbox, upright_crop
 from edge_app.engine_build import build_into
 from edge_app.engine_cache import EngineCache
 from edge_app.errors import ModelError
+from edge_app.imaging.upright_crop import letterbox, upright_crop
 
 pytestmark = [
     pytest.mark.gpu,

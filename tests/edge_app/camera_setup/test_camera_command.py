@@ -17,7 +17,7 @@ from brokers import free_port, wait_until
 from drawn_board import FLAT, HW, NO_BEND, seen
 from processes import takes_ctrl_c
 
-from edge_app.geometry import load_geometry
+from edge_app.imaging.camera_calibration import load_geometry
 
 EDGE_APP = str(Path(sys.executable).with_name("edge-app"))
 

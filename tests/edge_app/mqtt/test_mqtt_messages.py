@@ -13,7 +13,7 @@ from alerts import WHO, as_draft, bad_part, draft, gap_event, new_event
 from pydantic import ValidationError
 
 from edge_app.errors import ConfigError
-from edge_app.geometry import Geometry
+from edge_app.imaging.camera_calibration import Geometry
 from edge_app.mqtt.messages import GapBody, alert_from_event, result_from_verdict
 from edge_app.mqtt.timestamps import UUID7_PATTERN, epoch_ns, rfc3339, uuid7
 from edge_app.mqtt.topics import DeviceName, Topics, alert_filter

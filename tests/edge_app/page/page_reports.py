@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edge_app.obb import corners_of
+from edge_app.imaging.oriented_box import corners_of
 from edge_app.records import (
     AlarmEvent,
     Anomaly,

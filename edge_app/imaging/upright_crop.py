@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from edge_app.errors import ShapeError
-from edge_app.obb import corners_of
+from edge_app.imaging.oriented_box import corners_of
 from edge_app.records import BoxCxcywhr, F64Array, PointXy, U8Array
 
 LETTERBOX_GREY = 114

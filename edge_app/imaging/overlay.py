@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from edge_app.brush import INK, PAPER, Bgr, Pen, draw_label, draw_outline
-from edge_app.crop import LETTERBOX_GREY
 from edge_app.errors import ShapeError
-from edge_app.obb import corners_of
+from edge_app.imaging.drawing import INK, PAPER, Bgr, Pen, draw_label, draw_outline
+from edge_app.imaging.oriented_box import corners_of
+from edge_app.imaging.upright_crop import LETTERBOX_GREY
 from edge_app.records import (
     Anomaly,
     BoxCxcywhr,

@@ -15,11 +15,11 @@ from pathlib import Path
 from edge_app.agent.download import Downloader
 from edge_app.agent.download_rules import DownloadRules
 from edge_app.agent.push import PushSide
-from edge_app.agent.store import Card, Store
 from edge_app.mqtt.deploy_messages import DeployState, Reported
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.timestamps import rfc3339
 from edge_app.mqtt.topics import DeviceName
+from edge_app.store.bundle_store import Card, Store
 
 WAY: tuple[DeployState, ...] = ("verifying", "self_check", "shadow", "switching", "probation")
 

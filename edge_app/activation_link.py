@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_app.agent.protocol import TO_PEER, Answer, Bye, Hello, Line, LineSocket, Order, Progress
 from edge_app.errors import EdgeError
+from edge_app.ipc.protocol import TO_PEER, Answer, Bye, Hello, Line, LineSocket, Order, Progress
 
 _log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from edge_app.agent.intents import Figures
 from edge_app.records import PartVerdict, VerdictState
+from edge_app.store.intent import Figures
 
 MAX_CHANCE = 1e-4
 """The test is made after every part, so that a bad model does not stay for the whole probation.

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_app.activation_report import ShadowReport
-from edge_app.agent.protocol import Shadow
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.errors import EdgeError
 from edge_app.imaging.oriented_box import rotated_iou
+from edge_app.ipc.protocol import Shadow
 from edge_app.judge import Limits, judge_score
 from edge_app.line import InspectionLine
 from edge_app.model import LoadedModel, make_line, make_tracker

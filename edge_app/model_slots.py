@@ -13,8 +13,6 @@ from pathlib import Path
 from edge_app.activation import Activation
 from edge_app.activation_link import AgentConnection
 from edge_app.activation_loader import Loader, Ready
-from edge_app.agent.protocol import Hello
-from edge_app.agent.store import Store
 from edge_app.bundle import Bundle
 from edge_app.bundle_open import how_signed, open_bundle
 from edge_app.cameras.protocol import CameraInfo
@@ -23,6 +21,7 @@ from edge_app.config.model import AppConfig
 from edge_app.device_model import engine_builder, load_for_device
 from edge_app.errors import BundleError, ConfigError, ModelError
 from edge_app.inspection import InspectionThread
+from edge_app.ipc.protocol import Hello
 from edge_app.judge import Limits
 from edge_app.line import KeepEvidence
 from edge_app.model import LoadedModel
@@ -30,6 +29,7 @@ from edge_app.mqtt.messages import SlotDescription, model_body
 from edge_app.mqtt.topics import DeviceName
 from edge_app.records import FrameReport
 from edge_app.seats import Seat
+from edge_app.store.bundle_store import Store
 
 _log = logging.getLogger(__name__)
 

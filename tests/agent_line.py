@@ -15,13 +15,13 @@ from bundles import write_pictures
 from edge_app.agent.agent import Agent
 from edge_app.agent.child import CheckResult, _try_bundle
 from edge_app.agent.main import make_agent
-from edge_app.agent.steps import Perform, perform
-from edge_app.agent.store import Store
 from edge_app.app import EdgeApp
 from edge_app.config.load import load_config
 from edge_app.config.model import AppConfig
 from edge_app.mqtt.deploy_messages import FINAL_STATES, DeployState, Reported
 from edge_app.records import FrameReport, PartVerdict
+from edge_app.store.bundle_store import Store
+from edge_app.store.durable_write import Perform, perform
 
 TRIGGERED = "sim:tapered?mode=triggered&rate=3&height=520&width=640"
 PICTURES = "folder:in?loop=1&interval_s=0.05"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edge_app.agent.steps import Step
+from edge_app.store.durable_write import Step
 
 Loss = Literal["names_lost", "bytes_lost"]
 

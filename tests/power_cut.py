@@ -32,13 +32,13 @@ from edge_app.agent.agent import Agent
 from edge_app.agent.flow import FlowTimes
 from edge_app.agent.main import make_checks
 from edge_app.agent.peers import PeerServer
-from edge_app.agent.protocol import Line, Order
-from edge_app.agent.steps import Step, perform
-from edge_app.agent.store import Store
 from edge_app.app import EdgeApp
 from edge_app.config.load import load_config
+from edge_app.ipc.protocol import Line, Order
 from edge_app.mqtt.deploy_messages import FINAL_STATES, Reported
 from edge_app.records import FrameReport
+from edge_app.store.bundle_store import Store
+from edge_app.store.durable_write import Step, perform
 
 RULES = "shadow_parts = 1\nprobation_parts = 2"
 SETTLE_S = 30.0

@@ -15,7 +15,9 @@ from edge_app.agent.candidate import Checks, candidate_of
 from edge_app.agent.flow import FlowTimes, SlotFlow
 from edge_app.agent.inbox import Answered, Came, Decide, Gone, Install, News, Select
 from edge_app.agent.peers import PeerServer, Respond
-from edge_app.agent.protocol import (
+from edge_app.agent.told import Told
+from edge_app.config.model import SlotConfig
+from edge_app.ipc.protocol import (
     Answer,
     DecideCommand,
     Hello,
@@ -26,10 +28,8 @@ from edge_app.agent.protocol import (
     SelectCommand,
     SlotEntry,
 )
-from edge_app.agent.store import Store
-from edge_app.agent.told import Told
-from edge_app.config.model import SlotConfig
 from edge_app.mqtt.deploy_messages import FINAL_STATES, Reported
+from edge_app.store.bundle_store import Store
 
 _log = logging.getLogger(__name__)
 

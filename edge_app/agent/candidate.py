@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.agent.cards import Card
 from edge_app.agent.child import CheckResult
-from edge_app.agent.store import Store
 from edge_app.bundle_verify import VerifiedBundle
 from edge_app.errors import BundleError
+from edge_app.store.bundle_store import Store
+from edge_app.store.release_info import Card
 
 _CLAIM = re.compile(r"(?:.*-)?([0-9a-f]{64})")
 """How `download.py` names a slot's file."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from edge_app.agent.command_rules import MAX_LIFE
-from edge_app.agent.steps import perform, write_durably
 from edge_app.errors import CommandError
+from edge_app.store.durable_write import perform, write_durably
 
 MAX_REMEMBERED = 1000
 """Within ten minutes; more is no person at work but a machine gone wild."""

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from edge_app.agent.candidate import Candidate
 from edge_app.agent.inbox import Decide, Gone, Inbox, InspectionGone, Install, Interrupted, Select
-from edge_app.agent.protocol import Failed, Line, Shadow, StartShadow
 from edge_app.agent.told import Told
 from edge_app.config.model import SlotConfig
 from edge_app.errors import EdgeError
+from edge_app.ipc.protocol import Failed, Line, Shadow, StartShadow
 
 POLL_S = 0.5
 

@@ -23,10 +23,10 @@ from typing import BinaryIO
 
 from edge_app.agent.download_rules import DownloadRules, check_address, first_byte_of
 from edge_app.agent.http_range import Interrupted, RangeAnswer, open_range
-from edge_app.agent.steps import Step, perform
 from edge_app.errors import DownloadCancelled, DownloadError
 from edge_app.mqtt.backoff import Backoff
 from edge_app.mqtt.deploy_messages import Desired
+from edge_app.store.durable_write import Step, perform
 
 CHUNK_BYTES = 1 << 16
 """One read; also how often a cancel is noticed."""

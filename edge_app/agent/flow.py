@@ -35,7 +35,11 @@ from edge_app.agent.inbox import (
     Stop,
     Stopping,
 )
-from edge_app.agent.protocol import (
+from edge_app.agent.switching import Switching
+from edge_app.agent.told import Told
+from edge_app.config.model import SlotConfig
+from edge_app.errors import EdgeError
+from edge_app.ipc.protocol import (
     Building,
     Golden,
     Line,
@@ -43,11 +47,7 @@ from edge_app.agent.protocol import (
     Prepare,
     Rollback,
 )
-from edge_app.agent.store import Store
-from edge_app.agent.switching import Switching
-from edge_app.agent.told import Told
-from edge_app.config.model import SlotConfig
-from edge_app.errors import EdgeError
+from edge_app.store.bundle_store import Store
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.agent.protocol import (
+from edge_app.errors import EdgeError
+from edge_app.ipc.protocol import (
     Building,
     Failed,
     Golden,
@@ -19,7 +20,6 @@ from edge_app.agent.protocol import (
     Shadow,
     Switched,
 )
-from edge_app.errors import EdgeError
 
 Answered = Callable[[bool, str], None]
 """Tells who asked whether it was done, and in words what was."""

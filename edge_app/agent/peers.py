@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from edge_app.agent.protocol import (
+from edge_app.errors import ConfigError, EdgeError
+from edge_app.ipc.protocol import (
     TO_AGENT,
     Bye,
     DecideCommand,
@@ -21,7 +22,6 @@ from edge_app.agent.protocol import (
     SelectCommand,
     SlotsCommand,
 )
-from edge_app.errors import ConfigError, EdgeError
 
 _log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from edge_app.agent.steps import perform, write_durably
 from edge_app.errors import DownloadError
 from edge_app.mqtt.deploy_messages import FINAL_STATES, Desired, Reported
+from edge_app.store.durable_write import perform, write_durably
 
 MAX_REMEMBERED = 256
 """Pointers remembered per slot: years of weekly pushes in about 10 KB. An older one that comes back

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Protocol
 
 from edge_app.agent.download import Downloader, stem_of
-from edge_app.agent.intents import Intent
 from edge_app.agent.pointers import PointerJournal, parse_pointer
 from edge_app.errors import DownloadCancelled, DownloadError
 from edge_app.mqtt.deploy_messages import FINAL_STATES, DeployState, Desired, Reported
 from edge_app.mqtt.timestamps import rfc3339
+from edge_app.store.intent import Intent
 
 MAX_STARTS = 3
 """A bundle over which the agent has ended this often without a result is not tried again."""

@@ -21,8 +21,10 @@ from edge_app.agent.inbox import (
     Select,
     Stopping,
 )
-from edge_app.agent.intents import MAX_CRASHES, Intent, IntentKind
-from edge_app.agent.protocol import (
+from edge_app.agent.told import Told
+from edge_app.config.model import SlotConfig
+from edge_app.errors import EdgeError
+from edge_app.ipc.protocol import (
     MAX_REASON_CHARS,
     Commit,
     Line,
@@ -33,10 +35,8 @@ from edge_app.agent.protocol import (
     Switch,
     Switched,
 )
-from edge_app.agent.store import Store
-from edge_app.agent.told import Told
-from edge_app.config.model import SlotConfig
-from edge_app.errors import EdgeError
+from edge_app.store.bundle_store import Store
+from edge_app.store.intent import MAX_CRASHES, Intent, IntentKind
 
 _log = logging.getLogger(__name__)
 

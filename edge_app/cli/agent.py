@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_app.agent.asking import ask, ended, said
-from edge_app.agent.protocol import (
+from edge_app.config.load import load_config
+from edge_app.config.model import AgentConfig
+from edge_app.ipc.client import ask, ended, said
+from edge_app.ipc.protocol import (
     Answer,
     DecideCommand,
     InstallCommand,
@@ -17,8 +19,6 @@ from edge_app.agent.protocol import (
     SlotEntry,
     SlotsCommand,
 )
-from edge_app.config.load import load_config
-from edge_app.config.model import AgentConfig
 
 EXIT_REFUSED = 1
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from edge_app.agent.asking import ask
-from edge_app.agent.protocol import Answer, Release, SelectCommand, SlotEntry, SlotsCommand
 from edge_app.errors import EdgeError
+from edge_app.ipc.client import ask
+from edge_app.ipc.protocol import Answer, Release, SelectCommand, SlotEntry, SlotsCommand
 from edge_app.records import JsonObject
 
 LIST_S = 5.0

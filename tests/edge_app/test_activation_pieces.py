@@ -18,7 +18,6 @@ from edge_app.activation_probation import (
     at_least,
     worse_than,
 )
-from edge_app.agent.intents import Figures
 from edge_app.bundle import read_bundle
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.errors import BundleError
@@ -28,6 +27,7 @@ from edge_app.manifest import Tolerances
 from edge_app.model import LoadedModel, load_model
 from edge_app.records import Detection, Frame, PartVerdict, VerdictState
 from edge_app.seats import Seat
+from edge_app.store.intent import Figures
 
 BELT = CameraInfo("sim:belt", "live", (64, 128), is_numbered=False, can_resume=False)
 TRIGGERED = CameraInfo("sim:t", "triggered", (64, 128), is_numbered=True, can_resume=False)

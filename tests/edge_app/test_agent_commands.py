@@ -15,8 +15,8 @@ from agent_line import write_config
 from brokers import wait_until
 from bundles import write_bright_bundle, write_pictures
 
-from edge_app.agent.intents import MAX_CRASHES
-from edge_app.agent.store import Store
+from edge_app.store.bundle_store import Store
+from edge_app.store.intent import MAX_CRASHES
 
 EDGE_APP = str(Path(sys.executable).with_name("edge-app"))
 

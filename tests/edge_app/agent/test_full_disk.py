@@ -13,9 +13,9 @@ from bundles import write_pictures
 from signing import trusting
 
 from edge_app.agent import flow
-from edge_app.agent.steps import Step, perform
 from edge_app.bundle_verify import verify_bundle
 from edge_app.mqtt.deploy_messages import FINAL_STATES, Reported
+from edge_app.store.durable_write import Step, perform
 
 NEEDS_ROOM = ("make_folder", "write", "copy", "sync", "link", "rename")
 """A rename may need a new block for its folder; a removal frees."""

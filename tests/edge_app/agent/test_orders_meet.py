@@ -14,10 +14,10 @@ from agent_line import PICTURES, Device, Line, device, write_config
 from brokers import wait_until
 
 from edge_app.agent import flow
-from edge_app.agent.cards import Card
-from edge_app.agent.intents import Intent
 from edge_app.cli.agent import install
 from edge_app.mqtt.deploy_messages import FINAL_STATES
+from edge_app.store.intent import Intent
+from edge_app.store.release_info import Card
 
 ALL_GOOD = 256.0
 

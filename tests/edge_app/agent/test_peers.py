@@ -14,7 +14,8 @@ import pytest
 from brokers import wait_until
 
 from edge_app.agent.peers import PeerServer, Respond, say_to_agent
-from edge_app.agent.protocol import (
+from edge_app.errors import ConfigError
+from edge_app.ipc.protocol import (
     MAX_LINE_BYTES,
     TO_PEER,
     Bye,
@@ -24,7 +25,6 @@ from edge_app.agent.protocol import (
     Rollback,
     Switch,
 )
-from edge_app.errors import ConfigError
 
 SHA256 = "ab" * 32
 HELLO = Hello(pid=1, slots={"main": SHA256})

@@ -16,11 +16,11 @@ from lossy_disk import Loss, LossyDisk
 from processes import SCRIPT_ENVIRONMENT
 from signing import trusting
 
-from edge_app.agent.intents import Intent
-from edge_app.agent.steps import Step, perform
-from edge_app.agent.store import Store
 from edge_app.bundle_verify import verify_bundle
 from edge_app.errors import BundleError
+from edge_app.store.bundle_store import Store
+from edge_app.store.durable_write import Step, perform
+from edge_app.store.intent import Intent
 
 SCRIPT = Path(__file__).parents[2] / "power_cut.py"
 
@@ -165,8 +165,8 @@ def test_the_bundle_is_synced_before_its_name_and_the_record_before_the_link(
 def test_strace_sees_the_same_order(tmp_path: Path) -> None:
     """The kernel is really asked to sync file, name and folder, in a traced process."""
     program = (
-        "import sys; from pathlib import Path; from edge_app.agent.store import Store\n"
-        "from edge_app.agent.intents import Intent\n"
+        "import sys; from pathlib import Path; from edge_app.store.bundle_store import Store\n"
+        "from edge_app.store.intent import Intent\n"
         "store = Store(Path(sys.argv[1])); store.prepare(['main'])\n"
         "store.set_intent(Intent(slot='main', kind='install', phase='switching',"
         " old_sha256=None, new_sha256='a' * 64))\n"

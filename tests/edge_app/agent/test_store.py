@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.agent.cards import Card
-from edge_app.agent.intents import Intent
-from edge_app.agent.steps import Step, perform, write_durably
-from edge_app.agent.store import Store
 from edge_app.errors import BundleError
+from edge_app.store.bundle_store import Store
+from edge_app.store.durable_write import Step, perform, write_durably
+from edge_app.store.intent import Intent
+from edge_app.store.release_info import Card
 
 
 def sha(name: str) -> str:

@@ -15,8 +15,8 @@ from brokers import free_port, wait_until
 from browser import browser
 
 from edge_app.agent.peers import PeerServer, Respond
-from edge_app.agent.protocol import Answer, Hello, SlotsCommand
-from edge_app.agent.protocol import Line as Said
+from edge_app.ipc.protocol import Answer, Hello, SlotsCommand
+from edge_app.ipc.protocol import Line as Said
 from edge_app.page import changeover as changeover_module
 from edge_app.page.changeover import Changeover
 from edge_app.page.server import LivePage, PageSettings

@@ -30,9 +30,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from edge_app.agent.intents import Figures, Sha256
 from edge_app.errors import EdgeError
 from edge_app.mqtt.deploy_messages import Disagreement, Reported
+from edge_app.store.intent import Figures, Sha256
 
 MAX_LINE_BYTES = 1 << 20
 """Longest line either side reads; the largest real one (a fleet of slots) is far below."""

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge_app.agent.peers import say_to_agent
-from edge_app.agent.protocol import TO_PEER, Answer, Line, LineSocket
 from edge_app.errors import ConfigError
+from edge_app.ipc.protocol import TO_PEER, Answer, Line, LineSocket
 
 
 def said(socket_path: Path, command: Line, timeout_s: float | None = None) -> Iterator[Line]:

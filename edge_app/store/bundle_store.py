@@ -22,10 +22,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from edge_app.agent.cards import Card, read_card, read_serials
-from edge_app.agent.intents import Intent, clear_intent, read_intent, write_intent
-from edge_app.agent.steps import Perform, Step, link_durably, perform, remove_durably, write_durably
 from edge_app.errors import BundleError, ConfigError
+from edge_app.store.durable_write import (
+    Perform,
+    Step,
+    link_durably,
+    perform,
+    remove_durably,
+    write_durably,
+)
+from edge_app.store.intent import Intent, clear_intent, read_intent, write_intent
+from edge_app.store.release_info import Card, read_card, read_serials
 
 __all__ = ["Card", "Store"]
 

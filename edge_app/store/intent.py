@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from edge_app.agent.steps import Perform, remove_durably, write_durably
+from edge_app.store.durable_write import Perform, remove_durably, write_durably
 
 _log = logging.getLogger(__name__)
 

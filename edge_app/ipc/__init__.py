@@ -1,0 +1,1 @@
+"""The protocol between the inspection process, the agent and the commands: schema and client."""

@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.registry import open_camera
 from edge_app.errors import EndOfStream
 from edge_app.model import LoadedModel, load_model, make_line, make_tracker

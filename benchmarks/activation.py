@@ -25,11 +25,11 @@ from deploy.sign import sign_bundle
 from edge_app.activation_probation import MAX_CHANCE, at_least
 from edge_app.agent.main import make_agent
 from edge_app.app import EdgeApp
-from edge_app.bundle import read_bundle, write_bundle
+from edge_app.bundle.archive import read_bundle, write_bundle
+from edge_app.bundle.signature import SigningTerms
 from edge_app.config.load import config_of
 from edge_app.mqtt.deploy_messages import FINAL_STATES, Reported
 from edge_app.records import FrameReport, PartVerdict, VerdictState
-from edge_app.signature import SigningTerms
 from edge_app.store.bundle_store import Store
 
 PRODUCTS = ("alpha", "beta")

@@ -20,7 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from edge_app.backends.protocol import AnyArray, GraphInfo, GraphRunner
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.grabber import Grabber
 from edge_app.cameras.picture_health import PictureHealth
 from edge_app.cameras.protocol import CameraInfo

@@ -26,7 +26,7 @@ from rich.table import Table
 
 from benchmarks.detector_sides import INPUT_HW, SHRINK, DetectorSides, large_network, median_turn
 from edge_app.backends.onnx import OnnxRunner
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.registry import open_camera
 from edge_app.detector import checked_rows
 from edge_app.errors import EndOfStream
@@ -46,7 +46,7 @@ BUNDLE = Path(str(files("edge_app").joinpath("assets/demo-tapered.bundle")))
 COLD_START = (
     "import time; started = time.perf_counter()\n"
     "import sys; from pathlib import Path; import numpy as np\n"
-    "from edge_app.bundle import read_bundle\n"
+    "from edge_app.bundle.archive import read_bundle\n"
     "from edge_app.model import load_model\n"
     "from edge_app.offline import inspect_pictures, pictures_at\n"
     "model = load_model(read_bundle(Path(sys.argv[1])), 1)\n"

@@ -37,7 +37,7 @@ from benchmarks.detector_sides import (
 from benchmarks.end_to_end import BUNDLE, measure_share, sim_frames
 from benchmarks.peers_frame import frame_table
 from edge_app.backends.onnx import OnnxRunner
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
 from edge_app.inspector import Inspector
 from edge_app.model import load_model

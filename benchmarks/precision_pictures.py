@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.precision import flip_lines
 from calibration.recalibrate import REFERENCE
-from edge_app.bundle import Bundle, read_bundle
+from edge_app.bundle.archive import Bundle, read_bundle
 from edge_app.cameras.pictures import read_picture
 from edge_app.model import load_model
 from edge_app.offline import look_at

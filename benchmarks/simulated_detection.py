@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.registry import open_camera
 from edge_app.cameras.simulated import SimulatedCamera
 from edge_app.detector import Detector

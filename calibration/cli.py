@@ -115,7 +115,7 @@ def _variant(args: argparse.Namespace) -> int:
 
 
 def _is_signed(bundle: Path) -> bool:
-    from edge_app.bundle import read_bundle
+    from edge_app.bundle.archive import read_bundle
 
     return read_bundle(bundle).is_signed
 

@@ -9,9 +9,9 @@ from calibration.fp16 import to_fp16
 from calibration.graph import load_graph, network_nodes, weight_bytes
 from calibration.operators import check_for_tensorrt
 from calibration.recalibrate import REFERENCE
-from edge_app.bundle import Bundle
+from edge_app.bundle.archive import Bundle
+from edge_app.bundle.manifest import Manifest
 from edge_app.errors import BundleError
-from edge_app.manifest import Manifest
 
 _NOTE = "fp32_nodes: "
 """How the build writes the method's fp32 nodes into the bundle's notes."""

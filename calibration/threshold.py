@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from calibration.tail import fit_tail
+from edge_app.bundle.manifest import Normalisation, Promise, normalise
 from edge_app.errors import DataError
-from edge_app.manifest import Normalisation, Promise, normalise
 from edge_app.records import F64Array
 
 GRID = tuple(round(0.1 + 0.05 * i, 2) for i in range(17))

@@ -21,12 +21,19 @@ from calibration.parity import (
 )
 from calibration.recalibrate import GOLDEN_MARGIN, MIN_PARTS, REFERENCE
 from calibration.rewritten import Rewritten
-from edge_app.bundle import Bundle, write_bundle
+from edge_app.bundle.archive import Bundle, write_bundle
+from edge_app.bundle.manifest import (
+    GoldenPart,
+    GoldenPicture,
+    Manifest,
+    Parity,
+    Thresholds,
+    Variant,
+)
 from edge_app.cameras.protocol import Camera
 from edge_app.errors import DataError
 from edge_app.imaging.oriented_box import rotated_iou
 from edge_app.judge import Limits
-from edge_app.manifest import GoldenPart, GoldenPicture, Manifest, Parity, Thresholds, Variant
 from edge_app.model import LoadedModel, load_model
 from edge_app.offline import Look, look_at
 

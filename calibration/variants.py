@@ -10,11 +10,11 @@ from typing import Literal
 from calibration.int8_choice import PICTURES, int8_graphs
 from calibration.rewritten import Rewritten, fp16_graphs
 from calibration.variant import AddedVariant, Source, add_variant, flip_table
-from edge_app.bundle import Bundle, read_bundle
+from edge_app.bundle.archive import Bundle, read_bundle
+from edge_app.bundle.manifest import ParityFigures
 from edge_app.cameras.registry import open_camera
 from edge_app.cameras.source_url import parse_source_url
 from edge_app.errors import DataError, EndOfStream, FrameCorrupt
-from edge_app.manifest import ParityFigures
 from edge_app.records import U8Array
 
 READ_TIMEOUT_S = 10.0

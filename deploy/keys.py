@@ -11,8 +11,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from edge_app.bundle.trusted_keys import KEY_SUFFIX, TrustedKey, key_id_of
 from edge_app.errors import ConfigError
-from edge_app.trust import KEY_SUFFIX, TrustedKey, key_id_of
 
 PRIVATE_SUFFIX = ".key"
 PASSPHRASE_VARIABLE = "CROPLIQ_KEY_PASSPHRASE"

@@ -8,11 +8,11 @@ import secrets
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from edge_app.bundle.signature import pae
+from edge_app.bundle.trusted_keys import key_id_of
 from edge_app.mqtt.command_messages import COMMAND_TYPE, Command, SelectProduct
 from edge_app.mqtt.timestamps import rfc3339, uuid7
 from edge_app.mqtt.topics import DeviceName
-from edge_app.signature import pae
-from edge_app.trust import key_id_of
 
 
 def select_command(

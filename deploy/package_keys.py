@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from edge_app.bundle.trusted_keys import KEY_SUFFIX, REVOKED, TrustPolicy, load_trust
 from edge_app.errors import DataError
-from edge_app.trust import KEY_SUFFIX, REVOKED, TrustPolicy, load_trust
 
 TRUSTED, OPERATORS = "trusted_keys", "operator_keys"
 

@@ -11,16 +11,16 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from deploy.sign import WORKSTATION_LIMITS
-from edge_app.bundle import read_bundle
-from edge_app.bundle_verify import verify_bundle
+from edge_app.bundle.admission_rules import check_not_expired, check_target
+from edge_app.bundle.archive import read_bundle
+from edge_app.bundle.manifest import Manifest
+from edge_app.bundle.trusted_keys import load_trust
+from edge_app.bundle.verify import verify_bundle
 from edge_app.config.model import is_loopback
 from edge_app.errors import BundleError, ConfigError
-from edge_app.manifest import Manifest
 from edge_app.mqtt.deploy_messages import Desired
 from edge_app.mqtt.timestamps import rfc3339, uuid7
 from edge_app.mqtt.topics import DeviceName
-from edge_app.trust import load_trust
-from edge_app.trust_rules import check_not_expired, check_target
 
 
 @dataclass(frozen=True, slots=True)

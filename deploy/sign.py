@@ -10,12 +10,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from edge_app.bundle_contents import MAX_SIGNATURE_BYTES, SIGNATURE, BundleLimits
-from edge_app.bundle_verify import VerifiedBundle, read_contents, verify_bundle
+from edge_app.bundle.contents import MAX_SIGNATURE_BYTES, SIGNATURE, BundleLimits
+from edge_app.bundle.signature import SigningTerms, pae, signature_bytes, statement_bytes
+from edge_app.bundle.trusted_keys import TrustedKey, TrustPolicy, key_id_of
+from edge_app.bundle.ustar import entry_bytes
+from edge_app.bundle.verify import VerifiedBundle, read_contents, verify_bundle
 from edge_app.errors import BundleError, ConfigError
-from edge_app.signature import SigningTerms, pae, signature_bytes, statement_bytes
-from edge_app.trust import TrustedKey, TrustPolicy, key_id_of
-from edge_app.ustar import entry_bytes
 
 WORKSTATION_LIMITS = BundleLimits(max_bytes=16_384 << 20)
 """The largest that a device can be configured to accept."""

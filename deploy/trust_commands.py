@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edge_app.bundle_verify import VerifiedBundle
+    from edge_app.bundle.verify import VerifiedBundle
 
 
 def add_trust_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -54,7 +54,7 @@ def _add_passphrase(parser: argparse.ArgumentParser) -> None:
 
 def _keygen(arguments: argparse.Namespace) -> int:
     from deploy.keys import PASSPHRASE_VARIABLE, PRIVATE_SUFFIX, generate_key, read_passphrase
-    from edge_app.trust import KEY_SUFFIX
+    from edge_app.bundle.trusted_keys import KEY_SUFFIX
 
     passphrase = read_passphrase(arguments.passphrase_file, os.environ)
     expires_at = _future(arguments.expires)
@@ -72,7 +72,7 @@ def _keygen(arguments: argparse.Namespace) -> int:
 def _sign(arguments: argparse.Namespace) -> int:
     from deploy.keys import load_private_key, read_passphrase
     from deploy.sign import sign_bundle
-    from edge_app.signature import SigningTerms
+    from edge_app.bundle.signature import SigningTerms
 
     passphrase = read_passphrase(arguments.passphrase_file, os.environ)
     key = load_private_key(arguments.key, passphrase)
@@ -84,10 +84,10 @@ def _sign(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from deploy.sign import WORKSTATION_LIMITS
-    from edge_app.bundle_verify import verify_bundle
+    from edge_app.bundle.admission_rules import check_not_expired, check_target
+    from edge_app.bundle.trusted_keys import load_trust
+    from edge_app.bundle.verify import verify_bundle
     from edge_app.mqtt.topics import DeviceName
-    from edge_app.trust import load_trust
-    from edge_app.trust_rules import check_not_expired, check_target
 
     verified = verify_bundle(arguments.bundle, load_trust(arguments.keys), WORKSTATION_LIMITS)
     check_not_expired(verified.manifest, verified.expiry, datetime.now(timezone.utc))
@@ -111,8 +111,8 @@ def _print_verified(verified: VerifiedBundle) -> None:
 
 def _future(text: str | None) -> datetime | None:
     """Return the moment of --expires, which must not have passed."""
+    from edge_app.bundle.trusted_keys import parse_moment
     from edge_app.errors import ConfigError
-    from edge_app.trust import parse_moment
 
     if text is None:
         return None

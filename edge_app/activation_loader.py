@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge_app.bundle import Bundle
+from edge_app.bundle.archive import Bundle
 from edge_app.bundle_open import how_signed
 from edge_app.engine_jobs import BuildGivenUp, EngineBuilder, Percent
 from edge_app.errors import BundleError, EdgeError

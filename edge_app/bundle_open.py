@@ -6,12 +6,12 @@ import logging
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edge_app.bundle import Bundle, BundleLimits, read_bundle
+from edge_app.bundle.admission_rules import check_not_expired, check_target
+from edge_app.bundle.archive import Bundle, BundleLimits, read_bundle
+from edge_app.bundle.trusted_keys import TrustPolicy, load_trust
 from edge_app.config.model import BundleConfig
 from edge_app.errors import BundleError
 from edge_app.mqtt.topics import DeviceName
-from edge_app.trust import TrustPolicy, load_trust
-from edge_app.trust_rules import check_not_expired, check_target
 
 _log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from edge_app.backends.choice import GraphOpener
 from edge_app.backends.cuda_driver import find_gpu
 from edge_app.backends.onnx import PROVIDER
-from edge_app.bundle import Bundle
+from edge_app.bundle.archive import Bundle
 from edge_app.errors import BundleError, ModelError
 from edge_app.golden_check import check_golden
 from edge_app.host.file_ownership import give_to_owner, make_folder

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from edge_app.backends.choice import BackendChoice, GraphOpener, key_here
-from edge_app.bundle import Bundle
+from edge_app.bundle.archive import Bundle
 from edge_app.certified import ParityCertificate, load_safest, write_certificate
 from edge_app.config.model import AppConfig
 from edge_app.engine_cache import EngineCache

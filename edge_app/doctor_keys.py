@@ -6,10 +6,10 @@ import stat
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from edge_app.bundle.trusted_keys import KEY_SUFFIX, REVOKED, TrustedKey, TrustPolicy, load_trust
 from edge_app.config.model import AppConfig
 from edge_app.doctor_checks import Check
 from edge_app.errors import ConfigError
-from edge_app.trust import KEY_SUFFIX, REVOKED, TrustedKey, TrustPolicy, load_trust
 
 NAME = "trusted keys"
 OPERATORS = "operators' keys"

@@ -11,7 +11,8 @@ import numpy as np
 from edge_app.alignment import Aligner, aligner_from_template
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.protocol import CLASSIFIER, OpenGraph, check_contract
-from edge_app.bundle import Bundle
+from edge_app.bundle.archive import Bundle
+from edge_app.bundle.manifest import Variant
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.detector import Detector
 from edge_app.errors import BundleError
@@ -21,7 +22,6 @@ from edge_app.judge import Limits
 from edge_app.kinds import KindClassifier
 from edge_app.ledger import PartLedger
 from edge_app.line import InspectionLine, KeepEvidence, ProductFinder, WholeFrame
-from edge_app.manifest import Variant
 from edge_app.orientation import TURNS, DirectionCue, cue_from_template
 from edge_app.pose import PoseFinder
 from edge_app.records import ModelIdentity, U8Array

@@ -13,7 +13,7 @@ from pathlib import Path
 from edge_app.activation import Activation
 from edge_app.activation_link import AgentConnection
 from edge_app.activation_loader import Loader, Ready
-from edge_app.bundle import Bundle
+from edge_app.bundle.archive import Bundle
 from edge_app.bundle_open import how_signed, open_bundle
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.config.camera import CameraConfig

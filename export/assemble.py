@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_app.manifest import DetectorSpec, Manifest, Provenance, Variant, ViewRule
+from edge_app.bundle.manifest import DetectorSpec, Manifest, Provenance, Variant, ViewRule
 from edge_app.records import F64Array, JsonObject
 from export.dataset import Picture
 from export.golden import GoldenFile

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from edge_app.backends.onnx import OnnxRunner
-from edge_app.bundle import write_bundle
+from edge_app.bundle.archive import write_bundle
 from edge_app.inspector import Inspector
 from edge_app.judge import Limits
 from edge_app.model import LoadedModel

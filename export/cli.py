@@ -159,7 +159,7 @@ def _duration(text: str) -> float:
 
 
 def _target(text: str) -> str:
-    from edge_app.manifest import checked_target
+    from edge_app.bundle.manifest import checked_target
 
     try:
         return checked_target(text)

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.pictures import read_picture
 from edge_app.errors import CameraError
 from edge_app.imaging.overlay import contact_sheet

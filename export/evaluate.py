@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.model import LoadedModel, load_model
 from edge_app.records import JsonObject
 from export.evaluation_data import TestPictures, scan_test_pictures

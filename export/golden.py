@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from calibration.recalibrate import GOLDEN_MARGIN
+from edge_app.bundle.manifest import GoldenPart, GoldenPicture
 from edge_app.errors import DataError
-from edge_app.manifest import GoldenPart, GoldenPicture
 from edge_app.model import LoadedModel
 from edge_app.offline import look_at
 from edge_app.records import U8Array

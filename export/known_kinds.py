@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_app.manifest import ClassifierSpec
+from edge_app.bundle.manifest import ClassifierSpec
 from edge_app.records import F32Array, JsonObject, U8Array
 from export.known_kinds_graph import ClassifierGraph, RegionFeatures, features_of
 from export.known_kinds_head import (

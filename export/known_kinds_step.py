@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from edge_app.backends.onnx import OnnxRunner
+from edge_app.bundle.manifest import ClassifierSpec, GoldenRegions
 from edge_app.kinds import KindClassifier
-from edge_app.manifest import ClassifierSpec, GoldenRegions
 from edge_app.model import LoadedModel
 from edge_app.records import JsonObject, U8Array
 from export.defect_pictures import DefectPictures

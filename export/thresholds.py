@@ -16,8 +16,8 @@ from calibration.threshold import (
     grid_search,
     prefer_grid,
 )
+from edge_app.bundle.manifest import Thresholds
 from edge_app.inspector import Inspector
-from edge_app.manifest import Thresholds
 from edge_app.records import F64Array, U8Array
 from export.augment import pseudo_anomaly
 

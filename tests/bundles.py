@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_app.bundle import write_bundle
-from edge_app.manifest import (
+from edge_app.bundle.archive import write_bundle
+from edge_app.bundle.manifest import (
     CropModel,
     Manifest,
     Normalisation,

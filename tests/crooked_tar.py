@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tarfile
 
-from edge_app.ustar import MAX_NAME, header
+from edge_app.bundle.ustar import MAX_NAME, header
 
 
 def of_kind(kind: bytes, target: str = "") -> bytes:

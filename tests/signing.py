@@ -12,13 +12,13 @@ from bundles import GRAPHS, bright_manifest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from deploy.sign import make_signature
-from edge_app.bundle import write_bundle
-from edge_app.bundle_contents import BundleLimits
-from edge_app.bundle_verify import read_contents
-from edge_app.manifest import Manifest
-from edge_app.signature import SigningTerms
-from edge_app.trust import TrustedKey, TrustPolicy, key_id_of
-from edge_app.ustar import BLOCK, end_bytes, header
+from edge_app.bundle.archive import write_bundle
+from edge_app.bundle.contents import BundleLimits
+from edge_app.bundle.manifest import Manifest
+from edge_app.bundle.signature import SigningTerms
+from edge_app.bundle.trusted_keys import TrustedKey, TrustPolicy, key_id_of
+from edge_app.bundle.ustar import BLOCK, end_bytes, header
+from edge_app.bundle.verify import read_contents
 
 Members = list[tuple[str | bytes, bytes]]
 """Name → content; a header of 512 bytes in place of a name is taken as it is."""

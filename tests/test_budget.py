@@ -22,7 +22,7 @@ from benchmarks.end_to_end import (
     measure_share,
     sim_frames,
 )
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.model import load_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("the extra train")]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_app.agent.child import CheckResult
-from edge_app.bundle_verify import VerifiedBundle
+from edge_app.bundle.verify import VerifiedBundle
 from edge_app.errors import BundleError
 from edge_app.store.bundle_store import Store
 from edge_app.store.release_info import Card

@@ -132,7 +132,7 @@ def _limit(memory_bytes: int, cpu_s: int) -> None:
 
 
 def _try_bundle(file: Path, max_bytes: int) -> CheckResult:
-    from edge_app.bundle import BundleLimits, read_bundle
+    from edge_app.bundle.archive import BundleLimits, read_bundle
     from edge_app.golden_check import check_golden
     from edge_app.model import load_model
 

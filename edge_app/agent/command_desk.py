@@ -15,11 +15,11 @@ from typing import Protocol
 from edge_app.agent.command_journal import CommandJournal
 from edge_app.agent.command_rules import read_command
 from edge_app.agent.inbox import Answered
+from edge_app.bundle.trusted_keys import TrustPolicy
 from edge_app.errors import CommandError, EdgeError
 from edge_app.mqtt.command_messages import CommandAnswer, SelectProduct
 from edge_app.mqtt.timestamps import epoch_ns, rfc3339
 from edge_app.mqtt.topics import DeviceName
-from edge_app.trust import TrustPolicy
 
 VERB = "select_product"
 MAX_VERB_CHARS = 64

@@ -9,12 +9,12 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from edge_app.bundle.signature import pae
+from edge_app.bundle.trusted_keys import TrustedKey, TrustPolicy
 from edge_app.errors import CommandError
 from edge_app.mqtt.command_messages import COMMAND_TYPE, Command, SelectProduct
 from edge_app.mqtt.timestamps import epoch_ns
 from edge_app.mqtt.topics import DeviceName
-from edge_app.signature import pae
-from edge_app.trust import TrustedKey, TrustPolicy
 
 _M = TypeVar("_M", bound=BaseModel)
 

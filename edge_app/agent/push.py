@@ -16,6 +16,7 @@ from edge_app.agent.download_rules import DownloadRules
 from edge_app.agent.link import AgentLink
 from edge_app.agent.pointers import PointerJournal
 from edge_app.agent.puller import Installer, Puller
+from edge_app.bundle.trusted_keys import load_trust
 from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError
 from edge_app.mqtt.command_messages import CommandAnswer
@@ -23,7 +24,6 @@ from edge_app.mqtt.deploy_messages import Reported
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.topics import DeviceName
 from edge_app.store.bundle_store import Store
-from edge_app.trust import load_trust
 
 
 class PushSide:

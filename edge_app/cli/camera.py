@@ -223,7 +223,7 @@ def _choice(args: argparse.Namespace, camera: Camera) -> Choice:
 
     if args.bundle is None:
         return EverySoOften(args.interval_s)
-    from edge_app.bundle import read_bundle
+    from edge_app.bundle.archive import read_bundle
     from edge_app.camera_setup.new_parts import NewWholeParts
     from edge_app.model import load_model
 

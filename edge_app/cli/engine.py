@@ -13,7 +13,7 @@ from edge_app.errors import ConfigError, EdgeError, ModelError
 
 if TYPE_CHECKING:
     from edge_app.backends.cuda_driver import Gpu
-    from edge_app.bundle import Bundle
+    from edge_app.bundle.archive import Bundle
     from edge_app.config.model import AppConfig
     from edge_app.engine_cache import EngineCache, EngineKey
 
@@ -164,7 +164,7 @@ def _opened(args: argparse.Namespace) -> tuple[AppConfig, EngineCache]:
 
 
 def _bundle(args: argparse.Namespace, config: AppConfig) -> Bundle:
-    from edge_app.bundle import read_bundle
+    from edge_app.bundle.archive import read_bundle
 
     path = args.bundle or config.bundle.path
     if path is None:

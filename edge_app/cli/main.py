@@ -218,10 +218,10 @@ def _example_config(_args: argparse.Namespace) -> int:
 
 
 def _inspect(args: argparse.Namespace) -> int:
-    from edge_app.bundle import read_bundle
+    from edge_app.bundle.archive import read_bundle
+    from edge_app.bundle.trusted_keys import load_trust
     from edge_app.model import load_model
     from edge_app.offline import inspect_pictures, pictures_at, saved_views
-    from edge_app.trust import load_trust
 
     trust = load_trust(args.keys) if args.keys else None
     model = load_model(read_bundle(args.bundle, trust=trust))
@@ -270,7 +270,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from edge_app.bundle import read_bundle
+    from edge_app.bundle.archive import read_bundle
     from edge_app.errors import BundleError
 
     files = read_bundle(args.bundle).files

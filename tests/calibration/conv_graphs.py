@@ -11,9 +11,9 @@ from bundles import CROP_HW, bright_manifest, grey_picture
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_app.backends.onnx import OnnxRunner
-from edge_app.bundle import write_bundle
+from edge_app.bundle.archive import write_bundle
+from edge_app.bundle.manifest import GoldenPart, GoldenPicture, Provenance
 from edge_app.imaging.upright_crop import upright_crop, whole_frame_box
-from edge_app.manifest import GoldenPart, GoldenPicture, Provenance
 
 FP32_NODES = ("/distance/Sub", "/distance/Square", "/distance/Sum", "/score/Max")
 

@@ -12,7 +12,7 @@ from signing import Signer, write_signed
 
 from calibration.cli import main
 from calibration.recalibrate import recalibrate
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.folder import FolderCamera
 from edge_app.errors import DataError
 

@@ -15,7 +15,7 @@ from bundles import grey_picture, write_bright_bundle
 from conv_graphs import write_conv_bundle
 
 from calibration.cli import main
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.golden_check import check_golden
 from edge_app.model import load_model
 

@@ -20,7 +20,7 @@ from calibration.operators import operators_of, problems_for_tensorrt
 from calibration.ranges import convolution_histograms, full_range
 from calibration.rewritten import fp16_graphs, reference_graphs
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine
-from edge_app.bundle import Bundle, read_bundle
+from edge_app.bundle.archive import Bundle, read_bundle
 from edge_app.imaging.upright_crop import letterbox
 from edge_app.model import load_model
 from edge_app.offline import look_at

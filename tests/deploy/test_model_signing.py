@@ -14,9 +14,9 @@ from signing import full_files
 
 from deploy.keys import generate_key, load_private_key
 from deploy.sign import sign_bundle
-from edge_app.bundle import write_bundle
-from edge_app.signature import SigningTerms
-from edge_app.trust import parse_moment
+from edge_app.bundle.archive import write_bundle
+from edge_app.bundle.signature import SigningTerms
+from edge_app.bundle.trusted_keys import parse_moment
 
 MODEL_SIGNING = Path(sys.executable).with_name("model_signing")
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "signed_v1"

@@ -25,11 +25,11 @@ from deploy.cli import main
 from deploy.serve import BundleServer
 from deploy.sign import sign_bundle
 from edge_app.agent.download_rules import DownloadRules
-from edge_app.bundle import write_bundle
-from edge_app.manifest import Manifest
+from edge_app.bundle.archive import write_bundle
+from edge_app.bundle.manifest import Manifest
+from edge_app.bundle.signature import SigningTerms
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.topics import DeviceName, Topics
-from edge_app.signature import SigningTerms
 
 pytestmark = pytest.mark.needs("mosquitto")
 COMMAND = str(Path(sys.executable).with_name("edge-deploy"))

@@ -17,8 +17,8 @@ from brokers import HOST, Listener, Mosquitto, wait_until
 from bundles import bright_files
 from logins import PASSWORD, acl_lines
 
-from edge_app.bundle import write_bundle
-from edge_app.manifest import Manifest
+from edge_app.bundle.archive import write_bundle
+from edge_app.bundle.manifest import Manifest
 from edge_app.mqtt.topics import DeviceName
 
 pytestmark = [pytest.mark.needs("mosquitto"), pytest.mark.slow]

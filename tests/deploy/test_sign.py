@@ -15,9 +15,9 @@ from signing import full_files
 
 from deploy.cli import main
 from deploy.sign import WORKSTATION_LIMITS
-from edge_app.bundle import write_bundle
-from edge_app.bundle_verify import read_contents, verify_bundle
-from edge_app.trust import load_trust
+from edge_app.bundle.archive import write_bundle
+from edge_app.bundle.trusted_keys import load_trust
+from edge_app.bundle.verify import read_contents, verify_bundle
 
 EDGE_DEPLOY = str(Path(sys.executable).with_name("edge-deploy"))
 

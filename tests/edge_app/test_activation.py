@@ -13,8 +13,8 @@ from activation_bundles import manifest_of, write_release
 from agent_line import TRIGGERED, Device, Line, device, write_config
 from brokers import wait_until
 
+from edge_app.bundle.manifest import Manifest, Tolerances
 from edge_app.errors import ConfigError
-from edge_app.manifest import Manifest, Tolerances
 
 ALL_GOOD, ALL_BAD = 256.0, 1.0
 """Score thresholds that no picture reaches, and that every picture does."""

@@ -18,12 +18,12 @@ from edge_app.activation_probation import (
     at_least,
     worse_than,
 )
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
+from edge_app.bundle.manifest import Tolerances
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.errors import BundleError
 from edge_app.golden_check import check_golden
 from edge_app.line import InspectionLine
-from edge_app.manifest import Tolerances
 from edge_app.model import LoadedModel, load_model
 from edge_app.records import Detection, Frame, PartVerdict, VerdictState
 from edge_app.seats import Seat

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from bundles import bright_files, bright_manifest, write_bright_bundle
 
-from edge_app.bundle import BundleLimits, read_bundle, write_bundle
+from edge_app.bundle.archive import BundleLimits, read_bundle, write_bundle
+from edge_app.bundle.manifest import Normalisation, normalise
 from edge_app.errors import BundleError
-from edge_app.manifest import Normalisation, normalise
 
 Entries = list[tuple[tarfile.TarInfo, bytes]]
 

@@ -15,9 +15,9 @@ from signing import Signer, full_files, members_of, trusting
 from tampering import TABLE
 from victim import Victim, flipped
 
-from edge_app import bundle_verify
-from edge_app.bundle_contents import BundleLimits
-from edge_app.bundle_verify import verify_bundle
+from edge_app.bundle import verify as bundle_verify
+from edge_app.bundle.contents import BundleLimits
+from edge_app.bundle.verify import verify_bundle
 from edge_app.errors import BundleError
 
 

@@ -14,7 +14,7 @@ from needs import needing, nvrtc_libraries
 
 from edge_app import alignment, detector, offline, orientation
 from edge_app.backends.cuda_kernels import SOURCE
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.golden_check import check_golden
 from edge_app.imaging.upright_crop import CropSpec, letterbox, letterbox_fit, upright_crop
 from edge_app.model import load_model

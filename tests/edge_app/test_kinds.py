@@ -14,7 +14,14 @@ from bundles import GRAPHS, bright_files, bright_manifest, write_pictures
 from edge_app.backends.choice import batch_of
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine
-from edge_app.bundle import read_bundle, write_bundle
+from edge_app.bundle.archive import read_bundle, write_bundle
+from edge_app.bundle.manifest import (
+    ClassifierSpec,
+    GoldenPart,
+    GoldenPicture,
+    GoldenRegions,
+    Manifest,
+)
 from edge_app.cameras.folder import FolderCamera
 from edge_app.cameras.grabber import Grabber
 from edge_app.errors import BundleError, ModelError
@@ -23,7 +30,6 @@ from edge_app.health import CameraCounter
 from edge_app.inspection import GapWatch, Post
 from edge_app.kinds import UNKNOWN, KindClassifier, RegionSpec, guess_kinds, region_of
 from edge_app.line import InspectionLine
-from edge_app.manifest import ClassifierSpec, GoldenPart, GoldenPicture, GoldenRegions, Manifest
 from edge_app.model import load_model
 from edge_app.offline import offline_line
 from edge_app.records import Defect, Frame, U8Array, VerdictState

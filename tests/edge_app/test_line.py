@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from bundles import grey_picture, write_bright_bundle
 
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.errors import ModelError
 from edge_app.line import InspectionLine
 from edge_app.model import load_model, make_line

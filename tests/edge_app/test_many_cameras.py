@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from bundles import write_bright_bundle
 
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.grabber import CameraState, Grabber
 from edge_app.cameras.picture_health import PictureHealth
 from edge_app.cameras.protocol import CameraInfo

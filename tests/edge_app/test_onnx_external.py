@@ -6,8 +6,8 @@ import pytest
 from bundles import GRAPHS
 from onnx_bytes import external_graphs, message, model, number, varint
 
+from edge_app.bundle.onnx_external import check_self_contained
 from edge_app.errors import BundleError
-from edge_app.onnx_external import check_self_contained
 
 TENSOR = message(1, b"\x01") + number(2, 1) + message(9, b"\0" * 4) + number(14, 0)
 """One float, stored inside."""

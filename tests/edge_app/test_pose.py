@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.registry import open_camera
 from edge_app.errors import EndOfStream
 from edge_app.imaging.upright_crop import CropSpec, upright_crop

@@ -10,7 +10,7 @@ from pathlib import Path
 from brokers import wait_until
 from bundles import write_bright_bundle, write_pictures
 
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.folder import FolderCamera
 from edge_app.cameras.grabber import Grabber
 from edge_app.host.sd_notify import ServiceNotifier

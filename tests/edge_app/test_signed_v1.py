@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_app.bundle import read_bundle
-from edge_app.bundle_verify import verify_bundle
+from edge_app.bundle.archive import read_bundle
+from edge_app.bundle.trusted_keys import load_trust
+from edge_app.bundle.verify import verify_bundle
 from edge_app.model import load_model
 from edge_app.offline import inspect_pictures, pictures_at
-from edge_app.trust import load_trust
 
 FOLDER = Path(__file__).parent.parent / "fixtures" / "signed_v1"
 BUNDLE = FOLDER / "bright.bundle"

@@ -18,7 +18,7 @@ from edge_app.backends.cuda_driver import Gpu
 from edge_app.backends.tensorrt import _deserialise
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine
 from edge_app.backends.tensorrt_library import TensorRt
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.engine_build import build_into
 from edge_app.engine_cache import EngineCache, engine_key
 from edge_app.errors import ModelError

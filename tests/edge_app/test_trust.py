@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from signing import Signer
 
 from deploy.keys import generate_key
+from edge_app.bundle.trusted_keys import load_trust, parse_moment
 from edge_app.errors import ConfigError
-from edge_app.trust import load_trust, parse_moment
 
 
 def pem(key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> str:

@@ -9,12 +9,12 @@ import pytest
 from bundles import bright_manifest
 from signing import NO_TERMS, Signer, trusting, write_signed
 
-from edge_app.bundle_verify import VerifiedBundle, verify_bundle
+from edge_app.bundle.admission_rules import check_admissible
+from edge_app.bundle.signature import SigningTerms
+from edge_app.bundle.trusted_keys import TrustPolicy
+from edge_app.bundle.verify import VerifiedBundle, verify_bundle
 from edge_app.errors import BundleError
 from edge_app.mqtt.topics import DeviceName
-from edge_app.signature import SigningTerms
-from edge_app.trust import TrustPolicy
-from edge_app.trust_rules import check_admissible
 
 HERE = DeviceName("graz", "l2", "d3")
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_app.bundle.ustar import RECORD, UstarReader, end_bytes, entry_bytes, header
 from edge_app.errors import BundleError
-from edge_app.ustar import RECORD, UstarReader, end_bytes, entry_bytes, header
 
 CONTENTS = {"a": b"", "golden/b.jpg": b"x" * 512, "c" * 100: b"y" * 513}
 

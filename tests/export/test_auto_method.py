@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tile_pictures import tile, write_tiles
 
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
 from export.auto_method import CANDIDATES, AutoOptions, MethodChoice, choose_method, make_trial
 from export.build import BuildOptions, build

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
 from edge_app.model import load_model
 from edge_app.offline import look_at

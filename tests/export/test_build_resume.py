@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from export.build import BuildOptions, build
 
 pytestmark = pytest.mark.needs("the extra train")

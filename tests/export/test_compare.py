@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tile_pictures import write_tiles
 
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
 from edge_app.golden_check import check_golden
 from edge_app.model import load_model

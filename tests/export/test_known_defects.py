@@ -11,7 +11,7 @@ import pytest
 from bundles import grey_picture, write_bright_bundle
 from known_shapes import drawn, write_shapes
 
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
 from edge_app.golden_check import check_golden
 from edge_app.kinds import UNKNOWN

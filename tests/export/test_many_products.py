@@ -12,7 +12,7 @@ import cv2
 import pytest
 from tile_pictures import tile, write_tiles
 
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
 from export.cli import main
 from export.many_products import Order, orders_for, product_folders

@@ -10,8 +10,8 @@ import pytest
 from bundles import GRAPHS
 from onnx import external_data_helper, numpy_helper
 
+from edge_app.bundle.onnx_external import _INSIDE, check_self_contained
 from edge_app.errors import BundleError
-from edge_app.onnx_external import _INSIDE, check_self_contained
 
 pytestmark = pytest.mark.needs("the extra train")
 

@@ -11,7 +11,7 @@ from method_parts import parts
 from tile_pictures import write_tiles
 from two_processes import METHODS, train_and_keep
 
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
 from export.cli import main
 from export.distributed import is_first, own_part, processes

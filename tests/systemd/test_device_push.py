@@ -15,7 +15,7 @@ from brokers import HOST, wait_until
 from bundles import bright_files
 from devices import BUSY, CONFIG, PATIENCE_S, Device, config_text
 
-from edge_app.bundle import write_bundle
+from edge_app.bundle.archive import write_bundle
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

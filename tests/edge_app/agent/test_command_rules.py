@@ -14,10 +14,10 @@ from signing import Signer, trusting
 
 from edge_app.agent.command_journal import MAX_REMEMBERED, CommandJournal
 from edge_app.agent.command_rules import MAX_COMMAND_BYTES, read_command
+from edge_app.bundle.trusted_keys import TrustPolicy
 from edge_app.errors import CommandError
 from edge_app.mqtt.command_messages import Command
 from edge_app.mqtt.topics import DeviceName
-from edge_app.trust import TrustPolicy
 
 STRANGER = Signer("stranger")
 OTHER = DeviceName("graz", "line-2", "press-4")
@@ -126,7 +126,7 @@ def test_a_bundles_signature_does_not_pass_as_a_command() -> None:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from edge_app.signature import pae
+    from edge_app.bundle.signature import pae
 
     given = command(WHO, "beta")
     as_bundle = operator().key.sign(pae(given.order.encode()), ec.ECDSA(hashes.SHA256()))

@@ -13,7 +13,7 @@ from bundles import write_pictures
 from signing import trusting
 
 from edge_app.agent import flow
-from edge_app.bundle_verify import verify_bundle
+from edge_app.bundle.verify import verify_bundle
 from edge_app.mqtt.deploy_messages import FINAL_STATES, Reported
 from edge_app.store.durable_write import Step, perform
 

@@ -16,7 +16,7 @@ from lossy_disk import Loss, LossyDisk
 from processes import SCRIPT_ENVIRONMENT
 from signing import trusting
 
-from edge_app.bundle_verify import verify_bundle
+from edge_app.bundle.verify import verify_bundle
 from edge_app.errors import BundleError
 from edge_app.store.bundle_store import Store
 from edge_app.store.durable_write import Step, perform

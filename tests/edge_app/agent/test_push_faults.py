@@ -26,10 +26,10 @@ from victim import Victim
 from edge_app.agent import download
 from edge_app.agent.main import make_agent
 from edge_app.agent.push import PushSide, push_side
+from edge_app.bundle.signature import SigningTerms
 from edge_app.config.load import load_config
 from edge_app.mqtt.deploy_messages import Desired, Reported
 from edge_app.mqtt.topics import DeviceName, Topics
-from edge_app.signature import SigningTerms
 from edge_app.store.bundle_store import Store
 
 pytestmark = pytest.mark.needs("mosquitto")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from bundles import write_pictures
 
-from edge_app.bundle import read_bundle
+from edge_app.bundle.archive import read_bundle
 from edge_app.camera_setup.new_parts import NewWholeParts
 from edge_app.camera_setup.recording import EverySoOften, record, snapshot
 from edge_app.cameras.folder import FolderCamera

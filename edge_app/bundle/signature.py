@@ -18,9 +18,9 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from edge_app.bundle.manifest import Sha256
+from edge_app.bundle.trusted_keys import TrustedKey, TrustPolicy
 from edge_app.errors import BundleError
-from edge_app.manifest import Sha256
-from edge_app.trust import TrustedKey, TrustPolicy
 
 PAYLOAD_TYPE: Literal["application/vnd.in-toto+json"] = "application/vnd.in-toto+json"
 

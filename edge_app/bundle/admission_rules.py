@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 
+from edge_app.bundle.manifest import Manifest
 from edge_app.errors import BundleError
-from edge_app.manifest import Manifest
 from edge_app.mqtt.topics import DeviceName
 
 EVERYONE = "*"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.bundle_contents import (
+from edge_app.bundle.contents import (
     GRAPH_SUFFIX,
     MANIFEST,
     SIGNATURE,
@@ -19,11 +19,11 @@ from edge_app.bundle_contents import (
     check_references,
     parse_manifest,
 )
-from edge_app.bundle_verify import VerifiedBundle, read_contents
+from edge_app.bundle.manifest import Manifest, Member, Variant
+from edge_app.bundle.trusted_keys import TrustPolicy
+from edge_app.bundle.ustar import end_bytes, entry_bytes
+from edge_app.bundle.verify import VerifiedBundle, read_contents
 from edge_app.errors import BundleError
-from edge_app.manifest import Manifest, Member, Variant
-from edge_app.trust import TrustPolicy
-from edge_app.ustar import end_bytes, entry_bytes
 
 __all__ = [
     "MANIFEST",

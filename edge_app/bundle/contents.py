@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from edge_app.bundle.manifest import Manifest, Member, Variant
+from edge_app.bundle.ustar import MAX_NAME
 from edge_app.errors import BundleError
-from edge_app.manifest import Manifest, Member, Variant
-from edge_app.ustar import MAX_NAME
 
 MANIFEST = "manifest.json"
 SIGNATURE = "bundle.sig"

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.bundle_contents import (
+from edge_app.bundle.admission_rules import Expiry
+from edge_app.bundle.contents import (
     GRAPH_SUFFIX,
     MANIFEST,
     MAX_MANIFEST_BYTES,
@@ -26,13 +27,12 @@ from edge_app.bundle_contents import (
     check_name,
     parse_manifest,
 )
+from edge_app.bundle.manifest import Manifest, Member
+from edge_app.bundle.onnx_external import check_self_contained
+from edge_app.bundle.signature import Signed, verify_signature
+from edge_app.bundle.trusted_keys import TrustPolicy
+from edge_app.bundle.ustar import Entry, UstarReader
 from edge_app.errors import BundleError
-from edge_app.manifest import Manifest, Member
-from edge_app.onnx_external import check_self_contained
-from edge_app.signature import Signed, verify_signature
-from edge_app.trust import TrustPolicy
-from edge_app.trust_rules import Expiry
-from edge_app.ustar import Entry, UstarReader
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The bundle format: archive, manifest, signature, and the rules by which a device admits one."""

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from edge_app.backends.choice import batch_of
+from edge_app.backends.engine_build import BUILD_TIMEOUT_S, build_into
+from edge_app.backends.engine_cache import EngineCache, EngineKey
 from edge_app.backends.protocol import CLASSIFIER
 from edge_app.bundle.archive import Bundle
 from edge_app.bundle.manifest import Variant
 from edge_app.certified import precisions_to_try
-from edge_app.engine_build import BUILD_TIMEOUT_S, build_into
-from edge_app.engine_cache import EngineCache, EngineKey
 from edge_app.errors import EdgeError, ModelError
 
 _log = logging.getLogger(__name__)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from edge_app.backends.cuda_driver import find_gpu
+from edge_app.backends.engine_cache import EngineCache, EngineKey, engine_key
 from edge_app.backends.onnx import PROVIDER, OnnxRunner
 from edge_app.backends.protocol import CLASSIFIER, GraphRunner
 from edge_app.backends.tensorrt import TensorRtRunner
 from edge_app.backends.tensorrt_library import load_tensorrt
-from edge_app.engine_cache import EngineCache, EngineKey, engine_key
 from edge_app.errors import ModelError
 from edge_app.judge import MAX_DEFECTS
 

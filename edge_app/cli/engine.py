@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_app.engine_build import BUILD_TIMEOUT_S
+from edge_app.backends.engine_build import BUILD_TIMEOUT_S
 from edge_app.errors import ConfigError, EdgeError, ModelError
 
 if TYPE_CHECKING:
     from edge_app.backends.cuda_driver import Gpu
+    from edge_app.backends.engine_cache import EngineCache, EngineKey
     from edge_app.bundle.archive import Bundle
     from edge_app.config.model import AppConfig
-    from edge_app.engine_cache import EngineCache, EngineKey
 
 EXIT_NOT_ALL = 1
 
@@ -71,7 +71,7 @@ def _build_one(
     args: argparse.Namespace, cache: EngineCache, key: EngineKey, graph: str, model: bytes
 ) -> bool:
     """Return whether the engine is there afterwards."""
-    from edge_app.engine_build import build_into
+    from edge_app.backends.engine_build import build_into
 
     name = f"{key.precision} {graph}"
     if cache.has(key) and not args.again:
@@ -124,7 +124,7 @@ def _certify(bundle: Bundle, config: AppConfig) -> bool:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from edge_app.engine_cache import total_mb
+    from edge_app.backends.engine_cache import total_mb
 
     _, cache = _opened(args)
     entries = cache.entries()
@@ -155,9 +155,9 @@ def _prune(args: argparse.Namespace) -> int:
 
 
 def _opened(args: argparse.Namespace) -> tuple[AppConfig, EngineCache]:
+    from edge_app.backends.engine_cache import EngineCache
     from edge_app.config.load import load_config
     from edge_app.device_model import engine_dir
-    from edge_app.engine_cache import EngineCache
 
     config = load_config(args.config)
     return config, EngineCache(engine_dir(config))
@@ -174,8 +174,8 @@ def _bundle(args: argparse.Namespace, config: AppConfig) -> Bundle:
 
 def _key(model: bytes, precision: str, max_batch: int, target: str | None) -> EngineKey:
     from edge_app.backends.choice import key_here
+    from edge_app.backends.engine_cache import engine_key
     from edge_app.backends.tensorrt_library import load_tensorrt
-    from edge_app.engine_cache import engine_key
 
     if target is None:
         return key_here(model, precision, max_batch)

@@ -13,10 +13,10 @@ from brokers import wait_until
 from test_engine_jobs import key_of
 
 from edge_app import model_slots
+from edge_app.backends.engine_cache import EngineCache
 from edge_app.bundle.archive import Bundle
 from edge_app.config.model import AppConfig
 from edge_app.device_model import engine_dir
-from edge_app.engine_cache import EngineCache
 from edge_app.engine_jobs import EngineBuilder, Percent
 
 

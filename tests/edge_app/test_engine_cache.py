@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_app.backends.cuda_driver import Gpu
-from edge_app.engine_cache import EngineCache, engine_key, total_mb
+from edge_app.backends.engine_cache import EngineCache, engine_key, total_mb
 from edge_app.errors import ModelError
 
 KEY = engine_key(b"graph", "tensorrt", "10.3.0", Gpu("Orin", "8.7", True), "fp16", 8)

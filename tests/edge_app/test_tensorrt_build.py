@@ -12,15 +12,14 @@ import pytest
 from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
 from bundles import GRAPHS
 
-from edge_app import engine_build
-from edge_app.backends import tensorrt_build, tensorrt_library
+from edge_app.backends import engine_build, tensorrt_build, tensorrt_library
 from edge_app.backends.cuda_driver import Gpu
+from edge_app.backends.engine_build import build_into
+from edge_app.backends.engine_cache import EngineCache, engine_key
 from edge_app.backends.tensorrt import _deserialise
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine
 from edge_app.backends.tensorrt_library import TensorRt
 from edge_app.bundle.archive import read_bundle
-from edge_app.engine_build import build_into
-from edge_app.engine_cache import EngineCache, engine_key
 from edge_app.errors import ModelError
 
 DEMO = Path(str(files("edge_app").joinpath("assets/demo-tapered.bundle")))
@@ -336,7 +335,7 @@ def test_import_needs_no_tensorrt() -> None:
     import subprocess
 
     program = (
-        "import sys, edge_app.engine_build, edge_app.engine_cache\n"
+        "import sys, edge_app.backends.engine_build, edge_app.backends.engine_cache\n"
         "print([m for m in sys.modules if m.startswith(('tensorrt', 'pycuda'))])"
     )
     done = subprocess.run(

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 
 from edge_app.backends.choice import BackendChoice, GraphOpener, key_here
+from edge_app.backends.engine_build import build_into
+from edge_app.backends.engine_cache import EngineCache
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.tensorrt import TensorRtRunner
 from edge_app.backends.tensorrt_build import BuiltEngine, EngineOptions, build_engine
 from edge_app.bundle.archive import Bundle, read_bundle
 from edge_app.certified import load_safest
-from edge_app.engine_build import build_into
-from edge_app.engine_cache import EngineCache
 from edge_app.errors import ModelError
 from edge_app.imaging.upright_crop import letterbox, upright_crop
 

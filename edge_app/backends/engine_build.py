@@ -1,7 +1,7 @@
 """Building engines beside a running inspection: in a child process of low priority.
 
 A builder that crashes, hangs or takes all memory takes the child with it, never inspection.
-`python -m edge_app.engine_build` is that child; it is not for people.
+`python -m edge_app.backends.engine_build` is that child; it is not for people.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from edge_app.backends.engine_cache import EngineCache, EngineKey, Entry
 from edge_app.backends.tensorrt_build import EngineOptions, Progress, build_engine
-from edge_app.engine_cache import EngineCache, EngineKey, Entry
 from edge_app.errors import ModelError
 
 NICENESS = 15
@@ -79,7 +79,7 @@ def build_into(
 
 
 def _run_child(folder: Path, graph: str, progress: Progress, timeout_s: float) -> None:
-    command = [sys.executable, "-m", "edge_app.engine_build", str(folder)]
+    command = [sys.executable, "-m", "edge_app.backends.engine_build", str(folder)]
     with (folder / "stderr").open("w+b") as errors:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         timer = threading.Timer(timeout_s, child.kill)

@@ -26,9 +26,9 @@ from edge_app.cameras.picture_health import PictureHealth
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.cameras.registry import open_camera
 from edge_app.errors import FrameTimeout
-from edge_app.inspection import GapWatch, InspectionThread, Post
 from edge_app.model import LoadedModel, load_model, make_line, make_tracker
 from edge_app.records import AlarmEvent, Frame, FrameReport, U8Array
+from edge_app.runtime.inspection_thread import GapWatch, InspectionThread, Post
 
 PICTURES = 48
 """Rendered once: at 5 pictures apart each of eight cameras shows another part of the same belt."""

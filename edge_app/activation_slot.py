@@ -10,9 +10,9 @@ from typing import Protocol
 from edge_app.activation_loader import Ready
 from edge_app.activation_probation import PartCounter, ProbationWatch
 from edge_app.activation_shadow import ShadowRun
-from edge_app.inspection import Line, Succeed
 from edge_app.ipc.protocol import Prepare, StartProbation
 from edge_app.records import Frame, FrameReport
+from edge_app.runtime.inspection_thread import Line, Succeed
 from edge_app.seats import Seat
 
 EXCHANGE_S = 10.0

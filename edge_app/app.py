@@ -18,16 +18,12 @@ from pathlib import Path
 from edge_app.activation_loader import Ready
 from edge_app.alarm_sink import AlarmSink
 from edge_app.cameras.protocol import Camera
-from edge_app.capture import geometry_of, make_grabber, make_trigger_port, open_configured
 from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig, is_loopback
-from edge_app.device_info import device_info
 from edge_app.errors import ConfigError
 from edge_app.evidence import EvidenceStore
-from edge_app.health import CameraCounter, read_health
 from edge_app.host.clock import clock_is_synchronised
 from edge_app.host.sd_notify import ServiceNotifier
-from edge_app.inspection import GapWatch, InspectionThread, Post
 from edge_app.model import LoadedModel
 from edge_app.model_slots import ModelSlots, degraded_text, describe_slot, page_facts
 from edge_app.mqtt.messages import (
@@ -43,7 +39,16 @@ from edge_app.page.changeover import Changeover
 from edge_app.page.server import LivePage, PageSettings
 from edge_app.page.state import PageState
 from edge_app.records import Anomaly, Evidence, Frame, FrameReport, PartView
-from edge_app.service import Service, loops_of, status_line
+from edge_app.runtime.camera_assembly import (
+    geometry_of,
+    make_grabber,
+    make_trigger_port,
+    open_configured,
+)
+from edge_app.runtime.device_info import device_info
+from edge_app.runtime.health import CameraCounter, read_health
+from edge_app.runtime.inspection_thread import GapWatch, InspectionThread, Post
+from edge_app.runtime.service import Service, loops_of, status_line
 
 _log = logging.getLogger(__name__)
 

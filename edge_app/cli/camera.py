@@ -114,8 +114,8 @@ def open_named(args: argparse.Namespace) -> tuple[Camera, str]:
 
     if args.config is None:
         return open_camera(args.camera, "camera"), "camera"
-    from edge_app.capture import open_configured
     from edge_app.config.load import load_config
+    from edge_app.runtime.camera_assembly import open_configured
 
     cameras = {c.name: c for c in load_config(args.config).cameras}
     if args.camera not in cameras:

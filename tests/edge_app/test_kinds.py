@@ -26,13 +26,13 @@ from edge_app.cameras.folder import FolderCamera
 from edge_app.cameras.grabber import Grabber
 from edge_app.errors import BundleError, ModelError
 from edge_app.golden_check import check_golden
-from edge_app.health import CameraCounter
-from edge_app.inspection import GapWatch, Post
 from edge_app.kinds import UNKNOWN, KindClassifier, RegionSpec, guess_kinds, region_of
 from edge_app.line import InspectionLine
 from edge_app.model import load_model
 from edge_app.offline import offline_line
 from edge_app.records import Defect, Frame, U8Array, VerdictState
+from edge_app.runtime.health import CameraCounter
+from edge_app.runtime.inspection_thread import GapWatch, Post
 
 COLOURS = ("blue", "green", "red")
 SPEC = ClassifierSpec(kinds=COLOURS, region_hw=(16, 24), window_px=24.0, margin=0.0)

@@ -16,7 +16,7 @@ from brokers import HOST, Listener, Mosquitto, free_port, wait_until
 from edge_app.cameras.isolation.triggers import TriggerBook
 from edge_app.config.load import load_config
 from edge_app.errors import ConfigError
-from edge_app.trigger_port import MAX_CLIENTS, MAX_ID, TriggerPort
+from edge_app.runtime.trigger_port import MAX_CLIENTS, MAX_ID, TriggerPort
 
 FIRED = "basler:?region=0,0,256,128&trigger=software"
 

@@ -12,7 +12,7 @@ from edge_app.cameras.registry import open_camera
 from edge_app.cameras.straightened import StraightenedCamera
 from edge_app.config.camera import CameraConfig
 from edge_app.imaging.camera_calibration import Geometry, Straightener, load_geometry
-from edge_app.trigger_port import TriggerPort
+from edge_app.runtime.trigger_port import TriggerPort
 
 
 def open_configured(config: CameraConfig) -> Camera:

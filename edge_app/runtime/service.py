@@ -9,9 +9,9 @@ from edge_app.cameras.capture_state import CameraState
 from edge_app.cameras.grabber import Grabber
 from edge_app.host.sd_notify import ServiceNotifier
 from edge_app.host.watchdog import Loop, Watchdog
-from edge_app.inspection import InspectionThread, Post
 from edge_app.mqtt.publisher import Publisher
 from edge_app.records import ModelIdentity
+from edge_app.runtime.inspection_thread import InspectionThread, Post
 
 READY_AFTER_S = 20.0
 """Ready at the latest, whatever the broker does: longer than a dial's own time-outs (5 s for TCP

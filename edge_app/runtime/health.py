@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edge_app.inspection import Post
 from edge_app.mqtt.messages import CameraHealth, Health
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.timestamps import rfc3339
 from edge_app.records import FrameReport, VerdictState
+from edge_app.runtime.inspection_thread import Post
 
 KEPT_LATENCIES = 500
 """Latest parts the percentiles are taken over."""

@@ -1,0 +1,1 @@
+"""What runs while a line inspects: cameras put together, the inspection thread, health, systemd."""

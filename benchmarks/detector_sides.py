@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_app.backends.onnx import OnnxRunner
-from edge_app.detector import Detector
 from edge_app.imaging.upright_crop import Shrink
+from edge_app.inspection.detector import Detector
 from edge_app.records import Frame, U8Array
 
 INPUT_HW = (640, 640)

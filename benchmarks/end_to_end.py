@@ -28,11 +28,11 @@ from benchmarks.detector_sides import INPUT_HW, SHRINK, DetectorSides, large_net
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.registry import open_camera
-from edge_app.detector import checked_rows
 from edge_app.errors import EndOfStream
 from edge_app.imaging.rotated_nms import rotated_nms
 from edge_app.imaging.upright_crop import letterbox
-from edge_app.line import ProductFinder
+from edge_app.inspection.detector import checked_rows
+from edge_app.inspection.line import ProductFinder
 from edge_app.model import LoadedModel, load_model, make_line, make_tracker
 from edge_app.records import Anomaly, Detection, F64Array, Frame, U8Array
 

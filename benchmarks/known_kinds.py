@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.known_kinds_data import TEMPLATE_LIMITS, found_on_boards, is_met, labelled_defects
 from edge_app.backends.onnx import OnnxRunner
-from edge_app.kinds import UNKNOWN, Guess, KindClassifier, region_of
+from edge_app.inspection.defect_classifier import UNKNOWN, Guess, KindClassifier, region_of
 from edge_app.records import JsonObject, U8Array
 from export.known_kinds import TrainedKinds, train_kinds
 from export.known_kinds_graph import write_classifier

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_app.cameras.pictures import read_picture
 from edge_app.imaging.upright_crop import CropSpec, whole_frame_box
-from edge_app.judge import Limits, find_defects
+from edge_app.inspection.judge import Limits, find_defects
 from edge_app.records import Anomaly, PointXy
 from export.known_defects import outlines_of
 from export.known_kinds_views import KnownDefect

@@ -39,7 +39,7 @@ from benchmarks.peers_frame import frame_table
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
-from edge_app.inspector import Inspector
+from edge_app.inspection.inspector import Inspector
 from edge_app.model import load_model
 from edge_app.records import U8Array
 from export.methods.patchcore import PatchCoreSettings

@@ -19,11 +19,11 @@ from calibration.rewritten import Rewritten, reference_graphs
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle.archive import Bundle
 from edge_app.bundle.manifest import DetectorSpec
-from edge_app.detector import Detector
 from edge_app.errors import DataError
 from edge_app.imaging.oriented_box import rotated_iou
 from edge_app.imaging.upright_crop import letterbox
-from edge_app.inspector import Inspector
+from edge_app.inspection.detector import Detector
+from edge_app.inspection.inspector import Inspector
 from edge_app.model import LoadedModel, load_model
 from edge_app.offline import look_at
 from edge_app.records import Detection, F64Array, U8Array

@@ -17,7 +17,7 @@ import numpy as np
 
 from edge_app.errors import EdgeError
 from edge_app.imaging.overlay import draw_report
-from edge_app.judge import Limits
+from edge_app.inspection.judge import Limits
 from edge_app.records import FrameReport, ModelIdentity, U8Array
 
 _log = logging.getLogger(__name__)

@@ -17,9 +17,9 @@ from edge_app.activation_report import ShadowReport
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.errors import EdgeError
 from edge_app.imaging.oriented_box import rotated_iou
+from edge_app.inspection.judge import Limits, judge_score
+from edge_app.inspection.line import InspectionLine
 from edge_app.ipc.protocol import Shadow
-from edge_app.judge import Limits, judge_score
-from edge_app.line import InspectionLine
 from edge_app.model import LoadedModel, make_line, make_tracker
 from edge_app.mqtt.deploy_messages import Disagreement
 from edge_app.records import Anomaly, FrameReport, PartView, VerdictState

@@ -14,7 +14,7 @@ from edge_app.bundle.archive import Bundle
 from edge_app.bundle.manifest import GoldenPart, GoldenPicture, Tolerances, Variant
 from edge_app.errors import EdgeError
 from edge_app.imaging.oriented_box import rotated_iou
-from edge_app.judge import judge_score
+from edge_app.inspection.judge import judge_score
 from edge_app.model import LoadedModel
 from edge_app.offline import Look, look_at
 

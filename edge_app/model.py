@@ -8,24 +8,24 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from edge_app.alignment import Aligner, aligner_from_template
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.protocol import CLASSIFIER, OpenGraph, check_contract
 from edge_app.bundle.archive import Bundle
 from edge_app.bundle.manifest import Variant
 from edge_app.cameras.protocol import CameraInfo
-from edge_app.detector import Detector
 from edge_app.errors import BundleError
 from edge_app.imaging.upright_crop import CropSpec
-from edge_app.inspector import Inspector
-from edge_app.judge import Limits
-from edge_app.kinds import KindClassifier
-from edge_app.ledger import PartLedger
-from edge_app.line import InspectionLine, KeepEvidence, ProductFinder, WholeFrame
-from edge_app.orientation import TURNS, DirectionCue, cue_from_template
-from edge_app.pose import PoseFinder
+from edge_app.inspection.alignment import Aligner, aligner_from_template
+from edge_app.inspection.defect_classifier import KindClassifier
+from edge_app.inspection.detector import Detector
+from edge_app.inspection.inspector import Inspector
+from edge_app.inspection.judge import Limits
+from edge_app.inspection.line import InspectionLine, KeepEvidence, ProductFinder, WholeFrame
+from edge_app.inspection.orientation import TURNS, DirectionCue, cue_from_template
+from edge_app.inspection.part_ledger import PartLedger
+from edge_app.inspection.pose import PoseFinder
+from edge_app.inspection.tracker import BeltTracker, OnePartPerFrame, Tracker
 from edge_app.records import ModelIdentity, U8Array
-from edge_app.tracking import BeltTracker, OnePartPerFrame, Tracker
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,9 +20,9 @@ from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig
 from edge_app.device_model import engine_builder, load_for_device
 from edge_app.errors import BundleError, ConfigError, ModelError
+from edge_app.inspection.judge import Limits
+from edge_app.inspection.line import KeepEvidence
 from edge_app.ipc.protocol import Hello
-from edge_app.judge import Limits
-from edge_app.line import KeepEvidence
 from edge_app.model import LoadedModel
 from edge_app.mqtt.messages import SlotDescription, model_body
 from edge_app.mqtt.topics import DeviceName

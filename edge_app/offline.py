@@ -13,9 +13,10 @@ from edge_app.cameras.pictures import list_pictures, read_picture
 from edge_app.errors import CameraError
 from edge_app.imaging.overlay import draw_report
 from edge_app.imaging.upright_crop import upright_crop
-from edge_app.line import InspectionLine, ProductFinder
+from edge_app.inspection.line import InspectionLine, ProductFinder
+from edge_app.inspection.pose import PoseFinder
+from edge_app.inspection.tracker import OnePartPerFrame, is_inside
 from edge_app.model import LoadedModel, make_line
-from edge_app.pose import PoseFinder
 from edge_app.records import (
     Anomaly,
     BoxCxcywhr,
@@ -26,7 +27,6 @@ from edge_app.records import (
     PartView,
     U8Array,
 )
-from edge_app.tracking import OnePartPerFrame, is_inside
 
 Show = Callable[[FrameReport], None]
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edge_app.cameras.protocol import CameraInfo
-from edge_app.ledger import PartLedger
-from edge_app.line import InspectionLine, KeepEvidence
+from edge_app.inspection.line import InspectionLine, KeepEvidence
+from edge_app.inspection.part_ledger import PartLedger
+from edge_app.inspection.tracker import BeltTracker
 from edge_app.model import LoadedModel, make_line, make_tracker
 from edge_app.records import AlarmEvent, Frame, FrameReport
 from edge_app.runtime.inspection_thread import Line
-from edge_app.tracking import BeltTracker
 
 NO_MODEL = "no_model"
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.errors import DataError, EdgeError
-from edge_app.inspector import Inspector
+from edge_app.inspection.inspector import Inspector
 from edge_app.records import F64Array, JsonObject, U8Array
 from export.auto_anomalies import EVIDENCE_KINDS, painted
 from export.auto_choice import Evidence, choose, evidence_from

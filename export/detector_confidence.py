@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from edge_app.detector import Detector
 from edge_app.imaging.oriented_box import as_box, rotated_iou
+from edge_app.inspection.detector import Detector
 from edge_app.records import Detection
 from export.yolo_dataset import LabelledPicture
 

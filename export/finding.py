@@ -18,9 +18,9 @@ import numpy as np
 
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle.manifest import DetectorSpec
-from edge_app.detector import Detector
 from edge_app.errors import DataError
-from edge_app.line import ProductFinder, WholeFrame
+from edge_app.inspection.detector import Detector
+from edge_app.inspection.line import ProductFinder, WholeFrame
 from edge_app.records import BoxCxcywhr, JsonObject
 from export.autolabel import autolabel_folder, product_fills_frame, write_overview
 from export.crops import FoundPart, PartsFound, find_parts

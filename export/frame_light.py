@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.alignment import Aligner, small_crop
 from edge_app.imaging.upright_crop import CropSpec, crop_box
-from edge_app.orientation import TURNS
+from edge_app.inspection.alignment import Aligner, small_crop
+from edge_app.inspection.orientation import TURNS
 from edge_app.records import BoxCxcywhr, F32Array, F64Array, U8Array
 
 HARMONICS = 2

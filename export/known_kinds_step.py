@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle.manifest import ClassifierSpec, GoldenRegions
-from edge_app.kinds import KindClassifier
+from edge_app.inspection.defect_classifier import KindClassifier
 from edge_app.model import LoadedModel
 from edge_app.records import JsonObject, U8Array
 from export.defect_pictures import DefectPictures

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_app.kinds import RegionSpec, region_of
+from edge_app.inspection.defect_classifier import RegionSpec, region_of
 from edge_app.records import F64Array, PointXy, U8Array
 
 SHIFT_SHARE, SCALE_SHARE = 0.08, 0.2

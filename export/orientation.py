@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_app.imaging.upright_crop import CropSpec
-from edge_app.orientation import TURNS, candidate_views, template_from_means
+from edge_app.inspection.orientation import TURNS, candidate_views, template_from_means
 from edge_app.records import BoxCxcywhr, F32Array, U8Array
 from export.frame_light import (
     across_light,

@@ -14,12 +14,12 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from edge_app.alignment import aligner_from_template
 from edge_app.bundle.manifest import AlignmentSpec, CropModel, OrientationSpec
 from edge_app.imaging.upright_crop import CropSpec
-from edge_app.line import ProductFinder
-from edge_app.orientation import cue_from_template, turned
-from edge_app.pose import PoseFinder
+from edge_app.inspection.alignment import aligner_from_template
+from edge_app.inspection.line import ProductFinder
+from edge_app.inspection.orientation import cue_from_template, turned
+from edge_app.inspection.pose import PoseFinder
 from edge_app.records import BoxCxcywhr, JsonObject, U8Array
 from export.alignment import TRAINED_REGISTRATION, learn_alignment, template_picture
 from export.cropliq_train import train_inspector

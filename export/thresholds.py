@@ -17,7 +17,7 @@ from calibration.threshold import (
     prefer_grid,
 )
 from edge_app.bundle.manifest import Thresholds
-from edge_app.inspector import Inspector
+from edge_app.inspection.inspector import Inspector
 from edge_app.records import F64Array, U8Array
 from export.augment import pseudo_anomaly
 

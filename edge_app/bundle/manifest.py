@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from edge_app.alignment import Registration
 from edge_app.imaging.upright_crop import CropSpec, Shrink
-from edge_app.kinds import UNKNOWN, RegionSpec
+from edge_app.inspection.alignment import Registration
+from edge_app.inspection.defect_classifier import UNKNOWN, RegionSpec
 
 FORMAT: Literal["cropliq-bundle/1"] = "cropliq-bundle/1"
 
@@ -54,7 +54,7 @@ KindName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}$")]
 
 
 class ClassifierSpec(_Strict):
-    """How to use classifier.onnx; see `edge_app/kinds.py`.
+    """How to use classifier.onnx; see `edge_app/inspection/defect_classifier.py`.
 
     Attributes:
         kinds: names of the known defect kinds, in the order of the logits.
@@ -94,7 +94,7 @@ class OrientationSpec(_Strict):
 
 
 class AlignmentSpec(_Strict):
-    """How a box is put exactly onto the product; see `edge_app/alignment.py`.
+    """How a box is put exactly onto the product; see `edge_app/inspection/alignment.py`.
 
     Attributes:
         template: member name of the mean good part, a small grey picture.

@@ -18,9 +18,9 @@ require("the extra calibrate")
 import onnx
 
 from edge_app.backends.onnx import OnnxRunner
-from edge_app.detector import Detector
 from edge_app.errors import ModelError
 from edge_app.imaging.oriented_box import axis_difference_rad, rotated_iou
+from edge_app.inspection.detector import Detector
 
 INPUT_HW = (64, 96)
 HIGH = (48.0, 32.0, 40.0, 10.0, 0.3, 0.9, 0.0)

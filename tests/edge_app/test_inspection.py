@@ -15,10 +15,10 @@ from bundles import write_bright_bundle, write_pictures
 from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.folder import FolderCamera
 from edge_app.cameras.grabber import Grabber
+from edge_app.inspection.tracker import BeltTracker
 from edge_app.model import load_model, make_line, make_tracker
 from edge_app.records import AlarmEvent, Detection, EventKind, FrameReport
 from edge_app.runtime.inspection_thread import GapWatch, InspectionThread, Post
-from edge_app.tracking import BeltTracker
 
 
 @pytest.mark.parametrize(

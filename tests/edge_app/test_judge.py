@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_app.imaging.upright_crop import CropSpec
-from edge_app.judge import Limits, find_defects, judge_score
+from edge_app.inspection.judge import Limits, find_defects, judge_score
 from edge_app.records import Anomaly, VerdictState
 
 LIMITS = Limits(score_threshold=3.0, map_threshold=0.5, threshold_id="test-1")

@@ -26,8 +26,14 @@ from edge_app.cameras.folder import FolderCamera
 from edge_app.cameras.grabber import Grabber
 from edge_app.errors import BundleError, ModelError
 from edge_app.golden_check import check_golden
-from edge_app.kinds import UNKNOWN, KindClassifier, RegionSpec, guess_kinds, region_of
-from edge_app.line import InspectionLine
+from edge_app.inspection.defect_classifier import (
+    UNKNOWN,
+    KindClassifier,
+    RegionSpec,
+    guess_kinds,
+    region_of,
+)
+from edge_app.inspection.line import InspectionLine
 from edge_app.model import load_model
 from edge_app.offline import offline_line
 from edge_app.records import Defect, Frame, U8Array, VerdictState

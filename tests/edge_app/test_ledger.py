@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge_app.ledger import PartLedger, ViewResult
+from edge_app.inspection.part_ledger import PartLedger, ViewResult
 from edge_app.records import AlarmEvent, EventKind, Frame, VerdictState
 
 FRAME = Frame("cam", 1, np.zeros((10, 20, 3), np.uint8), 1_000_000)

@@ -12,10 +12,10 @@ from bundles import grey_picture, write_bright_bundle
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import ModelError
-from edge_app.line import InspectionLine
+from edge_app.inspection.line import InspectionLine
+from edge_app.inspection.tracker import BeltTracker, OnePartPerFrame, Tracker
 from edge_app.model import load_model, make_line
 from edge_app.records import Anomaly, Detection, EventKind, Evidence, Frame, PartView, VerdictState
-from edge_app.tracking import BeltTracker, OnePartPerFrame, Tracker
 
 
 def make(tmp_path: Path, graph: str = "bright_inspector", tracker: Tracker | None = None):  # type: ignore[no-untyped-def]

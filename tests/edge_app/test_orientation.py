@@ -11,17 +11,17 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_app.alignment import (
+from edge_app.errors import BundleError
+from edge_app.imaging.oriented_box import axis_difference_rad
+from edge_app.imaging.upright_crop import CropSpec
+from edge_app.inspection.alignment import (
     Aligner,
     Registration,
     aligner_from_template,
     small_crop,
     small_spec,
 )
-from edge_app.errors import BundleError
-from edge_app.imaging.oriented_box import axis_difference_rad
-from edge_app.imaging.upright_crop import CropSpec
-from edge_app.orientation import (
+from edge_app.inspection.orientation import (
     TURNS,
     candidate_views,
     cue_from_template,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge_app.imaging.upright_crop import CropSpec
-from edge_app.orientation import candidate_views, turned
+from edge_app.inspection.orientation import candidate_views, turned
 
 
 @pytest.mark.parametrize("kind", ["two_way", "four_way"])

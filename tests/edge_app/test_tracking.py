@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edge_app.inspection.tracker import BeltTracker, OnePartPerFrame, Sighting
 from edge_app.records import Detection, Frame
-from edge_app.tracking import BeltTracker, OnePartPerFrame, Sighting
 
 HW = (400, 1000)
 

@@ -11,8 +11,8 @@ from method_parts import CROP_HW, damaged, parts
 
 from edge_app.errors import DataError
 from edge_app.imaging.upright_crop import CropSpec
-from edge_app.line import WholeFrame
-from edge_app.pose import PoseFinder
+from edge_app.inspection.line import WholeFrame
+from edge_app.inspection.pose import PoseFinder
 from edge_app.records import Detection
 from export.build import BuildOptions, learnt_defects
 from export.defect_crops import defect_crops

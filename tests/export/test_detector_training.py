@@ -15,9 +15,9 @@ require("the extra train")
 import torch
 
 from edge_app.backends.onnx import OnnxRunner
-from edge_app.detector import Detector
 from edge_app.errors import DataError
 from edge_app.imaging.oriented_box import as_box, axis_difference_rad, corners_of, long_side_first
+from edge_app.inspection.detector import Detector
 from edge_app.records import BoxCxcywhr, F64Array
 from export.detector_export import LICENCE_NOTE, export_detector
 from export.detector_metrics import evaluate_detector

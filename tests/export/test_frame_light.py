@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from edge_app.imaging.upright_crop import CropSpec
-from edge_app.orientation import cue_from_template, turned
-from edge_app.pose import PoseFinder
+from edge_app.inspection.orientation import cue_from_template, turned
+from edge_app.inspection.pose import PoseFinder
 from edge_app.records import BoxCxcywhr, F64Array, U8Array
 from export.alignment import learn_alignment
 from export.frame_light import across_light, follows_the_frame, without_light

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from calibration.operators import problems_for_tensorrt
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine
-from edge_app.kinds import UNKNOWN, KindClassifier, region_of
+from edge_app.inspection.defect_classifier import UNKNOWN, KindClassifier, region_of
 from export.known_kinds import TrainedKinds, train_kinds, usable
 from export.known_kinds_graph import write_classifier
 from export.known_kinds_head import (

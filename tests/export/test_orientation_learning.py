@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_app.alignment import Aligner, aligner_from_template, small_spec
 from edge_app.imaging.oriented_box import axis_difference_rad
 from edge_app.imaging.upright_crop import CropSpec
-from edge_app.line import WholeFrame
-from edge_app.orientation import cue_from_template, turned
-from edge_app.pose import PoseFinder
+from edge_app.inspection.alignment import Aligner, aligner_from_template, small_spec
+from edge_app.inspection.line import WholeFrame
+from edge_app.inspection.orientation import cue_from_template, turned
+from edge_app.inspection.pose import PoseFinder
 from edge_app.records import BoxCxcywhr, U8Array
 from export.orientation import choose_kind, learn_orientation
 from export.steps import Cutting, models_of

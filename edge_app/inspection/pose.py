@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from edge_app.alignment import START_SHIFTS, Aligner
 from edge_app.imaging.oriented_box import wrap_turn
 from edge_app.imaging.upright_crop import CropSpec, upright_crop
-from edge_app.orientation import DirectionCue
+from edge_app.inspection.alignment import START_SHIFTS, Aligner
+from edge_app.inspection.orientation import DirectionCue
 from edge_app.records import BoxCxcywhr, U8Array
 
 START_TURNS_RAD = tuple(math.radians(degrees) for degrees in (15, -15, 30, -30, 45))

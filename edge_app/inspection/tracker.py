@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge_app.belt_speed import BeltSpeed
 from edge_app.imaging.oriented_box import axis_difference_rad, share_outside, touches_border
+from edge_app.inspection.belt_speed import BeltSpeed
 from edge_app.records import BoxCxcywhr, Detection, Frame, PartView
 
 BORDER_MARGIN_PX = 4.0

@@ -21,10 +21,11 @@ import numpy as np
 from edge_app.errors import ModelError
 from edge_app.imaging.oriented_box import corners_of
 from edge_app.imaging.upright_crop import CropSpec, crop_corners, whole_frame_box
-from edge_app.judge import Limits, find_defects, judge_score
-from edge_app.kinds import KindNamer, Named
-from edge_app.ledger import PartLedger, ViewResult
-from edge_app.pose import PoseFinder
+from edge_app.inspection.defect_classifier import KindNamer, Named
+from edge_app.inspection.judge import Limits, find_defects, judge_score
+from edge_app.inspection.part_ledger import PartLedger, ViewResult
+from edge_app.inspection.pose import PoseFinder
+from edge_app.inspection.tracker import Sighting, Tracker
 from edge_app.records import (
     AlarmEvent,
     Anomaly,
@@ -38,7 +39,6 @@ from edge_app.records import (
     U8Array,
     VerdictState,
 )
-from edge_app.tracking import Sighting, Tracker
 
 _log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""The path of one frame, from pixels to alarm events. Start reading at `line.py`."""

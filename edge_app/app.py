@@ -16,12 +16,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edge_app.activation_loader import Ready
-from edge_app.alarm_sink import AlarmSink
+from edge_app.alerts.alarm_sink import AlarmSink
+from edge_app.alerts.evidence import EvidenceStore
 from edge_app.cameras.protocol import Camera
 from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig, is_loopback
 from edge_app.errors import ConfigError
-from edge_app.evidence import EvidenceStore
 from edge_app.host.clock import clock_is_synchronised
 from edge_app.host.sd_notify import ServiceNotifier
 from edge_app.model import LoadedModel

@@ -19,7 +19,7 @@ from starlette.responses import (
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from edge_app.evidence import EvidenceStore
+from edge_app.alerts.evidence import EvidenceStore
 from edge_app.page.changeover import Changeover
 from edge_app.page.changeover_routes import ChangeoverRoutes
 from edge_app.page.pictures import PictureCache

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import uvicorn
 from starlette.types import ASGIApp
 
+from edge_app.alerts.evidence import EvidenceStore
 from edge_app.errors import ConfigError
-from edge_app.evidence import EvidenceStore
 from edge_app.page.access import Access
 from edge_app.page.changeover import Changeover
 from edge_app.page.routes import Pages

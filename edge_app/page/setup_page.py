@@ -12,8 +12,8 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from edge_app.alerts.evidence import encode_jpeg
 from edge_app.camera_setup.focusing import FocusWatch
-from edge_app.evidence import encode_jpeg
 from edge_app.page.pictures import JPEG_QUALITY, fit_screen
 from edge_app.page.routes import STATIC
 from edge_app.page.server import PageServer, PageSettings

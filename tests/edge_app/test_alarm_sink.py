@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.alarm_sink import AlarmLevel, AlarmSink
+from edge_app.alerts.alarm_sink import AlarmLevel, AlarmSink
 from edge_app.errors import OutboxError
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.topics import DeviceName

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from needs import needing
 
+from edge_app.alerts.evidence import EvidenceStore, safe_name, write_whole
 from edge_app.errors import ConfigError
-from edge_app.evidence import EvidenceStore, safe_name, write_whole
 from edge_app.records import U8Array
 
 NOON_S = 1_767_268_800.0  # 2026-01-01 12:00 UTC

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from edge_app.evidence import EvidenceStore
+from edge_app.alerts.evidence import EvidenceStore
 from edge_app.page.server import LivePage, PageSettings
 from edge_app.page.state import PageState
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from page_reports import make_event, make_report, make_verdict
 
-from edge_app.evidence import EvidenceStore
+from edge_app.alerts.evidence import EvidenceStore
 from edge_app.page.server import LivePage
 from edge_app.page.state import PageState
 from edge_app.records import EventKind, VerdictState

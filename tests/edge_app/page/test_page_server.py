@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from page_reports import make_event, make_report, make_verdict
 
+from edge_app.alerts.evidence import EvidenceStore
 from edge_app.errors import ConfigError
-from edge_app.evidence import EvidenceStore
 from edge_app.page.routes import MAX_STREAMS
 from edge_app.page.server import LivePage, PageSettings
 from edge_app.page.state import PageState

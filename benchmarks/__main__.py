@@ -17,7 +17,7 @@ from rich.table import Table
 from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.registry import open_camera
 from edge_app.errors import EndOfStream
-from edge_app.model import LoadedModel, load_model, make_line, make_tracker
+from edge_app.model.loaded_model import LoadedModel, load_model, make_line, make_tracker
 
 PARTS = 60
 THREADS = 2

@@ -22,8 +22,8 @@ from edge_app.cameras.pictures import read_picture
 from edge_app.errors import DataError
 from edge_app.imaging.overlay import contact_sheet
 from edge_app.imaging.upright_crop import CropSpec, crop_box, upright_crop
-from edge_app.model import LoadedModel, load_model
-from edge_app.offline import whole_products
+from edge_app.model.loaded_model import LoadedModel, load_model
+from edge_app.model.offline import whole_products
 from edge_app.records import BoxCxcywhr, U8Array
 from export.dataset import scan_good_pictures
 from export.evaluation_data import scan_test_pictures

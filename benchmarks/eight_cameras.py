@@ -26,7 +26,7 @@ from edge_app.cameras.picture_health import PictureHealth
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.cameras.registry import open_camera
 from edge_app.errors import FrameTimeout
-from edge_app.model import LoadedModel, load_model, make_line, make_tracker
+from edge_app.model.loaded_model import LoadedModel, load_model, make_line, make_tracker
 from edge_app.records import AlarmEvent, Frame, FrameReport, U8Array
 from edge_app.runtime.inspection_thread import GapWatch, InspectionThread, Post
 

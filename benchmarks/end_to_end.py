@@ -33,7 +33,7 @@ from edge_app.imaging.rotated_nms import rotated_nms
 from edge_app.imaging.upright_crop import letterbox
 from edge_app.inspection.detector import checked_rows
 from edge_app.inspection.line import ProductFinder
-from edge_app.model import LoadedModel, load_model, make_line, make_tracker
+from edge_app.model.loaded_model import LoadedModel, load_model, make_line, make_tracker
 from edge_app.records import Anomaly, Detection, F64Array, Frame, U8Array
 
 CANDIDATES = 14
@@ -47,8 +47,8 @@ COLD_START = (
     "import time; started = time.perf_counter()\n"
     "import sys; from pathlib import Path; import numpy as np\n"
     "from edge_app.bundle.archive import read_bundle\n"
-    "from edge_app.model import load_model\n"
-    "from edge_app.offline import inspect_pictures, pictures_at\n"
+    "from edge_app.model.loaded_model import load_model\n"
+    "from edge_app.model.offline import inspect_pictures, pictures_at\n"
     "model = load_model(read_bundle(Path(sys.argv[1])), 1)\n"
     "next(iter(inspect_pictures(model, pictures_at(Path(sys.argv[2])), None)))\n"
     "peak = [l for l in open('/proc/self/status') if l.startswith('VmHWM')][0].split()[1]\n"

@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.end_to_end import BUNDLE, sim_frames
 from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.registry import open_camera
-from edge_app.model import load_model, make_line, make_tracker
+from edge_app.model.loaded_model import load_model, make_line, make_tracker
 
 MARKS = 200
 SCENES = 40

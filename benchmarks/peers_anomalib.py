@@ -40,7 +40,7 @@ from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
 from edge_app.inspection.inspector import Inspector
-from edge_app.model import load_model
+from edge_app.model.loaded_model import load_model
 from edge_app.records import U8Array
 from export.methods.patchcore import PatchCoreSettings
 from export.methods.protocol import TrainSettings

@@ -23,8 +23,8 @@ from edge_app.bundle.archive import Bundle
 from edge_app.errors import DataError
 from edge_app.imaging.oriented_box import rotated_iou
 from edge_app.imaging.upright_crop import upright_crop
-from edge_app.model import LoadedModel, load_model
-from edge_app.offline import look_at, whole_products
+from edge_app.model.loaded_model import LoadedModel, load_model
+from edge_app.model.offline import look_at, whole_products
 from edge_app.records import F64Array, U8Array
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import SimulatedLine

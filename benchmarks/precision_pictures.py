@@ -18,8 +18,8 @@ from benchmarks.precision import flip_lines
 from calibration.recalibrate import REFERENCE
 from edge_app.bundle.archive import Bundle, read_bundle
 from edge_app.cameras.pictures import read_picture
-from edge_app.model import load_model
-from edge_app.offline import look_at
+from edge_app.model.loaded_model import load_model
+from edge_app.model.offline import look_at
 from edge_app.records import F64Array
 from export.evaluation_data import TestPicture, scan_test_pictures
 from export.evaluation_metrics import auroc

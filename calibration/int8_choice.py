@@ -24,8 +24,8 @@ from edge_app.imaging.oriented_box import rotated_iou
 from edge_app.imaging.upright_crop import letterbox
 from edge_app.inspection.detector import Detector
 from edge_app.inspection.inspector import Inspector
-from edge_app.model import LoadedModel, load_model
-from edge_app.offline import look_at
+from edge_app.model.loaded_model import LoadedModel, load_model
+from edge_app.model.offline import look_at
 from edge_app.records import Detection, F64Array, U8Array
 
 PICTURES = 64

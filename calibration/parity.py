@@ -11,7 +11,7 @@ from edge_app.bundle.manifest import ParityFigures
 from edge_app.cameras.protocol import Camera
 from edge_app.errors import DataError, EndOfStream, FrameCorrupt, FrameTimeout
 from edge_app.inspection.line import InspectionLine
-from edge_app.model import LoadedModel, make_line, make_tracker
+from edge_app.model.loaded_model import LoadedModel, make_line, make_tracker
 from edge_app.records import F64Array, Frame, FrameReport
 
 READ_TIMEOUT_S = 10.0

@@ -14,7 +14,7 @@ from edge_app.bundle.manifest import GoldenPicture, Thresholds, Variant
 from edge_app.cameras.protocol import Camera
 from edge_app.errors import DataError, EndOfStream, FrameCorrupt, FrameTimeout
 from edge_app.inspection.line import InspectionLine
-from edge_app.model import load_model, make_line, make_tracker
+from edge_app.model.loaded_model import load_model, make_line, make_tracker
 from edge_app.records import F64Array, FrameReport
 
 MAP_QUANTILE = 0.995

@@ -34,8 +34,8 @@ from edge_app.cameras.protocol import Camera
 from edge_app.errors import DataError
 from edge_app.imaging.oriented_box import rotated_iou
 from edge_app.inspection.judge import Limits
-from edge_app.model import LoadedModel, load_model
-from edge_app.offline import Look, look_at
+from edge_app.model.loaded_model import LoadedModel, load_model
+from edge_app.model.offline import Look, look_at
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,7 +18,6 @@ from edge_app.activation_loader import Loader, Ready
 from edge_app.activation_report import ShadowReport
 from edge_app.activation_shadow import ShadowRun, report_folder
 from edge_app.activation_slot import ActiveSlot, Exchange
-from edge_app.engine_jobs import Percent
 from edge_app.ipc.protocol import (
     MAX_REASON_CHARS,
     Building,
@@ -38,6 +37,7 @@ from edge_app.ipc.protocol import (
     Switch,
     Switched,
 )
+from edge_app.model.engine_jobs import Percent
 from edge_app.records import FrameReport
 from edge_app.seats import Seat
 

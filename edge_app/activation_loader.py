@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_app.bundle.archive import Bundle
-from edge_app.bundle_open import how_signed
-from edge_app.engine_jobs import BuildGivenUp, EngineBuilder, Percent
 from edge_app.errors import BundleError, EdgeError
-from edge_app.golden_check import check_golden
-from edge_app.model import LoadedModel
+from edge_app.model.engine_jobs import BuildGivenUp, EngineBuilder, Percent
+from edge_app.model.golden_check import check_golden
+from edge_app.model.loaded_model import LoadedModel
+from edge_app.model.open_for_device import how_signed
 
 _log = logging.getLogger(__name__)
 

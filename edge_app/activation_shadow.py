@@ -20,7 +20,7 @@ from edge_app.imaging.oriented_box import rotated_iou
 from edge_app.inspection.judge import Limits, judge_score
 from edge_app.inspection.line import InspectionLine
 from edge_app.ipc.protocol import Shadow
-from edge_app.model import LoadedModel, make_line, make_tracker
+from edge_app.model.loaded_model import LoadedModel, make_line, make_tracker
 from edge_app.mqtt.deploy_messages import Disagreement
 from edge_app.records import Anomaly, FrameReport, PartView, VerdictState
 

@@ -24,7 +24,7 @@ from edge_app.config.model import AppConfig, is_loopback
 from edge_app.errors import ConfigError
 from edge_app.host.clock import clock_is_synchronised
 from edge_app.host.sd_notify import ServiceNotifier
-from edge_app.model import LoadedModel
+from edge_app.model.loaded_model import LoadedModel
 from edge_app.model_slots import ModelSlots, degraded_text, describe_slot, page_facts
 from edge_app.mqtt.messages import (
     DeviceInfo,

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Literal
 
 from edge_app.backends.tensorrt_library import MODULES, load_tensorrt
-from edge_app.bundle_open import how_signed, open_bundle
 from edge_app.cameras.isolation.process import python_with
 from edge_app.cameras.registry import family_of, open_camera
 from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig
 from edge_app.errors import BundleError, CameraError, ConfigError, ModelError
 from edge_app.host.clock import clock_is_synchronised
+from edge_app.model.open_for_device import how_signed, open_bundle
 from edge_app.mqtt.topics import DeviceName
 
 CheckState = Literal["ok", "warning", "fail", "absent"]

@@ -14,16 +14,16 @@ from edge_app.activation import Activation
 from edge_app.activation_link import AgentConnection
 from edge_app.activation_loader import Loader, Ready
 from edge_app.bundle.archive import Bundle
-from edge_app.bundle_open import how_signed, open_bundle
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig
-from edge_app.device_model import engine_builder, load_for_device
 from edge_app.errors import BundleError, ConfigError, ModelError
 from edge_app.inspection.judge import Limits
 from edge_app.inspection.line import KeepEvidence
 from edge_app.ipc.protocol import Hello
-from edge_app.model import LoadedModel
+from edge_app.model.load_for_device import engine_builder, load_for_device
+from edge_app.model.loaded_model import LoadedModel
+from edge_app.model.open_for_device import how_signed, open_bundle
 from edge_app.mqtt.messages import SlotDescription, model_body
 from edge_app.mqtt.topics import DeviceName
 from edge_app.records import FrameReport

@@ -12,7 +12,7 @@ from edge_app.cameras.protocol import CameraInfo
 from edge_app.inspection.line import InspectionLine, KeepEvidence
 from edge_app.inspection.part_ledger import PartLedger
 from edge_app.inspection.tracker import BeltTracker
-from edge_app.model import LoadedModel, make_line, make_tracker
+from edge_app.model.loaded_model import LoadedModel, make_line, make_tracker
 from edge_app.records import AlarmEvent, Frame, FrameReport
 from edge_app.runtime.inspection_thread import Line
 

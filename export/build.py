@@ -14,7 +14,7 @@ from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle.archive import write_bundle
 from edge_app.inspection.inspector import Inspector
 from edge_app.inspection.judge import Limits
-from edge_app.model import LoadedModel
+from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import ModelIdentity, U8Array
 from export.assemble import Assembly, files_of, manifest_of, warnings_of, write_build_record
 from export.auto_method import AutoOptions, choose_method

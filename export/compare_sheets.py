@@ -12,7 +12,7 @@ from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.pictures import read_picture
 from edge_app.errors import CameraError
 from edge_app.imaging.overlay import contact_sheet
-from edge_app.model import LoadedModel, load_model
+from edge_app.model.loaded_model import LoadedModel, load_model
 from edge_app.records import JsonObject, U8Array
 from export.evaluation_data import TestPicture
 from export.evaluation_judge import defects_of, looks_at, read_mask

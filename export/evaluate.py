@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_app.bundle.archive import read_bundle
-from edge_app.model import LoadedModel, load_model
+from edge_app.model.loaded_model import LoadedModel, load_model
 from edge_app.records import JsonObject
 from export.evaluation_data import TestPictures, scan_test_pictures
 from export.evaluation_figures import figures_of

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge_app.model import LoadedModel
+from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import F64Array, JsonObject
 from export.evaluation_data import TestPictures
 from export.evaluation_judge import Judged

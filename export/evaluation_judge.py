@@ -10,8 +10,8 @@ from time import perf_counter
 from edge_app.cameras.pictures import read_picture
 from edge_app.errors import CameraError, ModelError
 from edge_app.inspection.judge import find_defects, judge_score
-from edge_app.model import LoadedModel
-from edge_app.offline import Look, look_at
+from edge_app.model.loaded_model import LoadedModel
+from edge_app.model.offline import Look, look_at
 from edge_app.records import Defect, U8Array, VerdictState
 from export.evaluation_data import TestPicture
 from export.evaluation_pixels import BoolArray, PixelCounts, as_mask, frame_map, regions_met

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_app.cameras.pictures import read_picture
 from edge_app.errors import CameraError
-from edge_app.model import LoadedModel
+from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import JsonObject
 from export import charts
 from export.evaluation_data import TestPictures

@@ -11,8 +11,8 @@ import numpy as np
 from calibration.recalibrate import GOLDEN_MARGIN
 from edge_app.bundle.manifest import GoldenPart, GoldenPicture
 from edge_app.errors import DataError
-from edge_app.model import LoadedModel
-from edge_app.offline import look_at
+from edge_app.model.loaded_model import LoadedModel
+from edge_app.model.offline import look_at
 from edge_app.records import U8Array
 from export.augment import pseudo_anomaly
 from export.crops import paint_into_frame

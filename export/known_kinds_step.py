@@ -12,7 +12,7 @@ import numpy as np
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle.manifest import ClassifierSpec, GoldenRegions
 from edge_app.inspection.defect_classifier import KindClassifier
-from edge_app.model import LoadedModel
+from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import JsonObject, U8Array
 from export.defect_pictures import DefectPictures
 from export.known_defects import known_defects, mask_of

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from edge_app.imaging.overlay import blend_map, contact_sheet
-from edge_app.model import LoadedModel
+from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import JsonObject, U8Array
 from export import charts
 from export.augment import pseudo_anomaly

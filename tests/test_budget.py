@@ -23,7 +23,7 @@ from benchmarks.end_to_end import (
     sim_frames,
 )
 from edge_app.bundle.archive import read_bundle
-from edge_app.model import load_model
+from edge_app.model.loaded_model import load_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("the extra train")]
 

@@ -133,8 +133,8 @@ def _limit(memory_bytes: int, cpu_s: int) -> None:
 
 def _try_bundle(file: Path, max_bytes: int) -> CheckResult:
     from edge_app.bundle.archive import BundleLimits, read_bundle
-    from edge_app.golden_check import check_golden
-    from edge_app.model import load_model
+    from edge_app.model.golden_check import check_golden
+    from edge_app.model.loaded_model import load_model
 
     try:
         bundle = read_bundle(file, BundleLimits(max_bytes=max_bytes))

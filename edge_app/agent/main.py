@@ -16,10 +16,10 @@ from edge_app.agent.told import Report
 from edge_app.bundle.admission_rules import check_admissible
 from edge_app.bundle.trusted_keys import TrustPolicy
 from edge_app.bundle.verify import VerifiedBundle, verify_bundle
-from edge_app.bundle_open import limits_of, trust_of
 from edge_app.config.model import AppConfig
 from edge_app.errors import BundleError, ConfigError
 from edge_app.host.sd_notify import ServiceNotifier
+from edge_app.model.open_for_device import limits_of, trust_of
 from edge_app.mqtt.deploy_messages import Reported
 from edge_app.mqtt.topics import DeviceName
 from edge_app.store.bundle_store import Store

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge_app.cameras.protocol import CameraInfo
-from edge_app.model import LoadedModel, make_tracker
+from edge_app.model.loaded_model import LoadedModel, make_tracker
 from edge_app.records import Frame
 
 

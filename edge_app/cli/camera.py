@@ -225,7 +225,7 @@ def _choice(args: argparse.Namespace, camera: Camera) -> Choice:
         return EverySoOften(args.interval_s)
     from edge_app.bundle.archive import read_bundle
     from edge_app.camera_setup.new_parts import NewWholeParts
-    from edge_app.model import load_model
+    from edge_app.model.loaded_model import load_model
 
     return NewWholeParts(load_model(read_bundle(args.bundle)), camera.describe())
 

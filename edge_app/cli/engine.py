@@ -51,7 +51,7 @@ def _step(steps: Any, name: str, about: str, work: Any) -> Any:
 
 def _build(args: argparse.Namespace) -> int:
     """Build what is missing; a failed engine does not keep the others from being built."""
-    from edge_app.engine_jobs import jobs_of
+    from edge_app.model.engine_jobs import jobs_of
 
     config, cache = _opened(args)
     bundle = _bundle(args, config)
@@ -106,8 +106,8 @@ def _certify(bundle: Bundle, config: AppConfig) -> bool:
         Whether engines will judge.
     """
     from edge_app.backends.choice import GraphOpener
-    from edge_app.certified import load_safest, write_certificate
-    from edge_app.device_model import backend_choice
+    from edge_app.model.load_for_device import backend_choice
+    from edge_app.model.variant_selection import load_safest, write_certificate
 
     opener = GraphOpener(backend_choice(config))
     found = load_safest(bundle, opener, config.runtime.precision, config.runtime.threads)
@@ -157,7 +157,7 @@ def _prune(args: argparse.Namespace) -> int:
 def _opened(args: argparse.Namespace) -> tuple[AppConfig, EngineCache]:
     from edge_app.backends.engine_cache import EngineCache
     from edge_app.config.load import load_config
-    from edge_app.device_model import engine_dir
+    from edge_app.model.load_for_device import engine_dir
 
     config = load_config(args.config)
     return config, EngineCache(engine_dir(config))

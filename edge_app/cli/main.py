@@ -220,8 +220,8 @@ def _example_config(_args: argparse.Namespace) -> int:
 def _inspect(args: argparse.Namespace) -> int:
     from edge_app.bundle.archive import read_bundle
     from edge_app.bundle.trusted_keys import load_trust
-    from edge_app.model import load_model
-    from edge_app.offline import inspect_pictures, pictures_at, saved_views
+    from edge_app.model.loaded_model import load_model
+    from edge_app.model.offline import inspect_pictures, pictures_at, saved_views
 
     trust = load_trust(args.keys) if args.keys else None
     model = load_model(read_bundle(args.bundle, trust=trust))

@@ -16,8 +16,8 @@ from conv_graphs import write_conv_bundle
 
 from calibration.cli import main
 from edge_app.bundle.archive import read_bundle
-from edge_app.golden_check import check_golden
-from edge_app.model import load_model
+from edge_app.model.golden_check import check_golden
+from edge_app.model.loaded_model import load_model
 
 
 def _pictures(folder: Path, count: int, bad_every: int = 0) -> Path:

@@ -16,8 +16,8 @@ from edge_app import model_slots
 from edge_app.backends.engine_cache import EngineCache
 from edge_app.bundle.archive import Bundle
 from edge_app.config.model import AppConfig
-from edge_app.device_model import engine_dir
-from edge_app.engine_jobs import EngineBuilder, Percent
+from edge_app.model.engine_jobs import EngineBuilder, Percent
+from edge_app.model.load_for_device import engine_dir
 
 
 def ahead_of_time(config: AppConfig) -> EngineBuilder:

@@ -22,9 +22,9 @@ from edge_app.bundle.archive import read_bundle
 from edge_app.bundle.manifest import Tolerances
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.errors import BundleError
-from edge_app.golden_check import check_golden
 from edge_app.inspection.line import InspectionLine
-from edge_app.model import LoadedModel, load_model
+from edge_app.model.golden_check import check_golden
+from edge_app.model.loaded_model import LoadedModel, load_model
 from edge_app.records import Detection, Frame, PartVerdict, VerdictState
 from edge_app.seats import Seat
 from edge_app.store.intent import Figures

@@ -18,9 +18,9 @@ from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.protocol import AnyArray, GraphInfo, GraphRunner
 from edge_app.bundle.archive import Bundle, read_bundle, write_bundle
 from edge_app.bundle.manifest import GoldenPart, GoldenPicture
-from edge_app.certified import ParityCertificate, load_safest, write_certificate
 from edge_app.errors import BundleError, ModelError
 from edge_app.imaging.upright_crop import whole_frame_box
+from edge_app.model.variant_selection import ParityCertificate, load_safest, write_certificate
 
 ORT = GraphOpener(BackendChoice())
 

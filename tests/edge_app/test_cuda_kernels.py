@@ -12,13 +12,13 @@ import pytest
 from cuda_on_cpu import KernelsOnCpu
 from needs import needing, nvrtc_libraries
 
-from edge_app import offline
 from edge_app.backends.cuda_kernels import SOURCE
 from edge_app.bundle.archive import read_bundle
-from edge_app.golden_check import check_golden
 from edge_app.imaging.upright_crop import CropSpec, letterbox, letterbox_fit, upright_crop
 from edge_app.inspection import alignment, detector, orientation
-from edge_app.model import load_model
+from edge_app.model import offline
+from edge_app.model.golden_check import check_golden
+from edge_app.model.loaded_model import load_model
 from edge_app.records import BoxCxcywhr, U8Array
 
 GREY_LEVEL = 1.0

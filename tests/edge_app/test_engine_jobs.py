@@ -17,11 +17,11 @@ from edge_app.backends.choice import BackendChoice, GraphOpener
 from edge_app.backends.cuda_driver import Gpu
 from edge_app.backends.engine_cache import EngineCache, EngineKey, engine_key
 from edge_app.bundle.archive import Bundle, read_bundle, write_bundle
-from edge_app.certified import load_safest
 from edge_app.config.model import AppConfig
-from edge_app.device_model import engine_builder
-from edge_app.engine_jobs import BuildGivenUp, EngineBuilder
 from edge_app.errors import ModelError
+from edge_app.model.engine_jobs import BuildGivenUp, EngineBuilder
+from edge_app.model.load_for_device import engine_builder
+from edge_app.model.variant_selection import load_safest
 
 AMPERE = Gpu(AHEAD_OF_TIME, "8.6", False)
 

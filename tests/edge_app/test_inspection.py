@@ -16,7 +16,7 @@ from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.folder import FolderCamera
 from edge_app.cameras.grabber import Grabber
 from edge_app.inspection.tracker import BeltTracker
-from edge_app.model import load_model, make_line, make_tracker
+from edge_app.model.loaded_model import load_model, make_line, make_tracker
 from edge_app.records import AlarmEvent, Detection, EventKind, FrameReport
 from edge_app.runtime.inspection_thread import GapWatch, InspectionThread, Post
 

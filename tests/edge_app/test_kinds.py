@@ -25,7 +25,6 @@ from edge_app.bundle.manifest import (
 from edge_app.cameras.folder import FolderCamera
 from edge_app.cameras.grabber import Grabber
 from edge_app.errors import BundleError, ModelError
-from edge_app.golden_check import check_golden
 from edge_app.inspection.defect_classifier import (
     UNKNOWN,
     KindClassifier,
@@ -34,8 +33,9 @@ from edge_app.inspection.defect_classifier import (
     region_of,
 )
 from edge_app.inspection.line import InspectionLine
-from edge_app.model import load_model
-from edge_app.offline import offline_line
+from edge_app.model.golden_check import check_golden
+from edge_app.model.loaded_model import load_model
+from edge_app.model.offline import offline_line
 from edge_app.records import Defect, Frame, U8Array, VerdictState
 from edge_app.runtime.health import CameraCounter
 from edge_app.runtime.inspection_thread import GapWatch, Post

@@ -14,7 +14,7 @@ from edge_app.bundle.archive import read_bundle
 from edge_app.errors import ModelError
 from edge_app.inspection.line import InspectionLine
 from edge_app.inspection.tracker import BeltTracker, OnePartPerFrame, Tracker
-from edge_app.model import load_model, make_line
+from edge_app.model.loaded_model import load_model, make_line
 from edge_app.records import Anomaly, Detection, EventKind, Evidence, Frame, PartView, VerdictState
 
 

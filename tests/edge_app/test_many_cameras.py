@@ -17,7 +17,7 @@ from edge_app.cameras.grabber import CameraState, Grabber
 from edge_app.cameras.picture_health import PictureHealth
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.errors import CameraUnavailable, EndOfStream, FrameTimeout
-from edge_app.model import LoadedModel, load_model, make_line, make_tracker
+from edge_app.model.loaded_model import LoadedModel, load_model, make_line, make_tracker
 from edge_app.records import AlarmEvent, Frame, FrameReport
 from edge_app.runtime.inspection_thread import GapWatch, InspectionThread, Post
 

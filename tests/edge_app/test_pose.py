@@ -13,7 +13,7 @@ from edge_app.cameras.registry import open_camera
 from edge_app.errors import EndOfStream
 from edge_app.imaging.upright_crop import CropSpec, upright_crop
 from edge_app.inspection.pose import PoseFinder
-from edge_app.model import LoadedModel, load_model
+from edge_app.model.loaded_model import LoadedModel, load_model
 from edge_app.records import BoxCxcywhr, U8Array
 
 View = tuple[U8Array, BoxCxcywhr]

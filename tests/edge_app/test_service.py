@@ -15,7 +15,7 @@ from edge_app.cameras.folder import FolderCamera
 from edge_app.cameras.grabber import Grabber
 from edge_app.host.sd_notify import ServiceNotifier
 from edge_app.host.watchdog import Loop, Watchdog
-from edge_app.model import load_model, make_line, make_tracker
+from edge_app.model.loaded_model import load_model, make_line, make_tracker
 from edge_app.runtime.inspection_thread import GapWatch, InspectionThread, Post
 from edge_app.runtime.service import READY_AFTER_S, Service, loops_of
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from edge_app.bundle.archive import read_bundle
 from edge_app.bundle.trusted_keys import load_trust
 from edge_app.bundle.verify import verify_bundle
-from edge_app.model import load_model
-from edge_app.offline import inspect_pictures, pictures_at
+from edge_app.model.loaded_model import load_model
+from edge_app.model.offline import inspect_pictures, pictures_at
 
 FOLDER = Path(__file__).parent.parent / "fixtures" / "signed_v1"
 BUNDLE = FOLDER / "bright.bundle"

@@ -19,8 +19,8 @@ from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle.archive import read_bundle
 from edge_app.bundle.manifest import GoldenPart, GoldenPicture, Manifest, Normalisation, Thresholds
 from edge_app.inspection.inspector import Inspector
-from edge_app.model import LoadedModel, load_model
-from edge_app.offline import look_at
+from edge_app.model.loaded_model import LoadedModel, load_model
+from edge_app.model.offline import look_at
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import good_line
 from edge_app.simulator.truth import SEEDS

@@ -12,8 +12,8 @@ import pytest
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
-from edge_app.model import load_model
-from edge_app.offline import look_at
+from edge_app.model.loaded_model import load_model
+from edge_app.model.offline import look_at
 from export.build import BuildOptions, build
 from export.cli import main
 

@@ -11,8 +11,8 @@ from tile_pictures import write_tiles
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
-from edge_app.golden_check import check_golden
-from edge_app.model import load_model
+from edge_app.model.golden_check import check_golden
+from edge_app.model.loaded_model import load_model
 from edge_app.records import JsonObject
 from export.build import BuildOptions
 from export.cli import main

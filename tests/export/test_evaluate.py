@@ -12,8 +12,8 @@ import pytest
 from bundles import bright_files, bright_manifest, grey_picture, write_bright_bundle
 
 from edge_app.bundle.archive import read_bundle, write_bundle
-from edge_app.model import load_model
-from edge_app.offline import inspect_pictures, pictures_at
+from edge_app.model.loaded_model import load_model
+from edge_app.model.offline import inspect_pictures, pictures_at
 from edge_app.records import JsonObject
 from export.cli import main
 from export.evaluate import evaluate

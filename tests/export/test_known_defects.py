@@ -13,10 +13,10 @@ from known_shapes import drawn, write_shapes
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
-from edge_app.golden_check import check_golden
 from edge_app.inspection.defect_classifier import UNKNOWN
-from edge_app.model import LoadedModel, load_model
-from edge_app.offline import offline_line
+from edge_app.model.golden_check import check_golden
+from edge_app.model.loaded_model import LoadedModel, load_model
+from edge_app.model.offline import offline_line
 from edge_app.records import Frame
 from export.build import BuildOptions, build
 from export.defect_pictures import scan_defects

@@ -23,9 +23,9 @@ from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.tensorrt import TensorRtRunner
 from edge_app.backends.tensorrt_build import BuiltEngine, EngineOptions, build_engine
 from edge_app.bundle.archive import Bundle, read_bundle
-from edge_app.certified import load_safest
 from edge_app.errors import ModelError
 from edge_app.imaging.upright_crop import letterbox, upright_crop
+from edge_app.model.variant_selection import load_safest
 
 pytestmark = [
     pytest.mark.gpu,

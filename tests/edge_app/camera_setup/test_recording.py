@@ -18,7 +18,7 @@ from edge_app.cameras.pictures import list_pictures, read_picture
 from edge_app.cameras.protocol import CameraInfo, CameraMode
 from edge_app.cameras.registry import open_camera
 from edge_app.errors import ConfigError, EndOfStream, FrameCorrupt
-from edge_app.model import load_model
+from edge_app.model.loaded_model import load_model
 from edge_app.records import Frame, U8Array
 
 

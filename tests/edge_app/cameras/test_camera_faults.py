@@ -19,7 +19,7 @@ from edge_app.cameras.grabber import CameraState, Grabber, Unjudged
 from edge_app.cameras.picture_health import PictureHealth
 from edge_app.cameras.protocol import CameraInfo, CameraMode
 from edge_app.errors import CameraUnavailable, EndOfStream, FrameTimeout
-from edge_app.model import load_model, make_line, make_tracker
+from edge_app.model.loaded_model import load_model, make_line, make_tracker
 from edge_app.records import Frame, U8Array
 
 S = 1_000_000_000

@@ -8,11 +8,11 @@ from pathlib import Path
 from edge_app.backends.choice import BackendChoice, GraphOpener, key_here
 from edge_app.backends.engine_cache import EngineCache
 from edge_app.bundle.archive import Bundle
-from edge_app.certified import ParityCertificate, load_safest, write_certificate
 from edge_app.config.model import AppConfig
-from edge_app.engine_jobs import EngineBuilder
 from edge_app.errors import ModelError
-from edge_app.model import LoadedModel
+from edge_app.model.engine_jobs import EngineBuilder
+from edge_app.model.loaded_model import LoadedModel
+from edge_app.model.variant_selection import ParityCertificate, load_safest, write_certificate
 
 _log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from edge_app.backends.engine_cache import EngineCache, EngineKey
 from edge_app.backends.protocol import CLASSIFIER
 from edge_app.bundle.archive import Bundle
 from edge_app.bundle.manifest import Variant
-from edge_app.certified import precisions_to_try
 from edge_app.errors import EdgeError, ModelError
+from edge_app.model.variant_selection import precisions_to_try
 
 _log = logging.getLogger(__name__)
 

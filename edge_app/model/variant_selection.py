@@ -17,9 +17,9 @@ from edge_app.backends.cuda_driver import find_gpu
 from edge_app.backends.onnx import PROVIDER
 from edge_app.bundle.archive import Bundle
 from edge_app.errors import BundleError, ModelError
-from edge_app.golden_check import check_golden
 from edge_app.host.file_ownership import give_to_owner, make_folder
-from edge_app.model import LoadedModel, load_model
+from edge_app.model.golden_check import check_golden
+from edge_app.model.loaded_model import LoadedModel, load_model
 
 _log = logging.getLogger(__name__)
 

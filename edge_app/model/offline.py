@@ -16,7 +16,7 @@ from edge_app.imaging.upright_crop import upright_crop
 from edge_app.inspection.line import InspectionLine, ProductFinder
 from edge_app.inspection.pose import PoseFinder
 from edge_app.inspection.tracker import OnePartPerFrame, is_inside
-from edge_app.model import LoadedModel, make_line
+from edge_app.model.loaded_model import LoadedModel, make_line
 from edge_app.records import (
     Anomaly,
     BoxCxcywhr,

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from edge_app.activation_loader import Ready
+from edge_app.activation.model_loader import Ready
+from edge_app.activation.slots import ModelSlots, degraded_text, describe_slot, page_facts
 from edge_app.alerts.alarm_sink import AlarmSink
 from edge_app.alerts.evidence import EvidenceStore
 from edge_app.cameras.protocol import Camera
@@ -25,7 +26,6 @@ from edge_app.errors import ConfigError
 from edge_app.host.clock import clock_is_synchronised
 from edge_app.host.sd_notify import ServiceNotifier
 from edge_app.model.loaded_model import LoadedModel
-from edge_app.model_slots import ModelSlots, degraded_text, describe_slot, page_facts
 from edge_app.mqtt.messages import (
     DeviceInfo,
     Health,

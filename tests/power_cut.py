@@ -26,7 +26,8 @@ from activation_bundles import manifest_of, write_release
 from agent_line import try_here, write_config
 from bundles import write_pictures
 
-from edge_app import activation, activation_link
+from edge_app.activation import agent_client as activation_link
+from edge_app.activation import controller as activation
 from edge_app.agent import comparing, switching
 from edge_app.agent.agent import Agent
 from edge_app.agent.flow import FlowTimes

@@ -12,7 +12,7 @@ from ahead_of_time import AHEAD_OF_TIME
 from brokers import wait_until
 from test_engine_jobs import key_of
 
-from edge_app import model_slots
+from edge_app.activation import slots as model_slots
 from edge_app.backends.engine_cache import EngineCache
 from edge_app.bundle.archive import Bundle
 from edge_app.config.model import AppConfig

@@ -10,8 +10,9 @@ import pytest
 from activation_bundles import manifest_of, write_release
 from bundles import grey_picture
 
-from edge_app.activation_loader import Loader, available_mb
-from edge_app.activation_probation import (
+from edge_app.activation.camera_line import Seat
+from edge_app.activation.model_loader import Loader, available_mb
+from edge_app.activation.probation import (
     MIN_LATENCIES,
     PartCounter,
     ProbationWatch,
@@ -26,7 +27,6 @@ from edge_app.inspection.line import InspectionLine
 from edge_app.model.golden_check import check_golden
 from edge_app.model.loaded_model import LoadedModel, load_model
 from edge_app.records import Detection, Frame, PartVerdict, VerdictState
-from edge_app.seats import Seat
 from edge_app.store.intent import Figures
 
 BELT = CameraInfo("sim:belt", "live", (64, 128), is_numbered=False, can_resume=False)

@@ -11,7 +11,7 @@ from activation_bundles import golden_files, manifest_of
 from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
 from bundles import GRAPHS, bright_files
 
-from edge_app.activation_loader import Loader, Ready
+from edge_app.activation.model_loader import Loader, Ready
 from edge_app.backends import choice
 from edge_app.backends.choice import BackendChoice, GraphOpener
 from edge_app.backends.cuda_driver import Gpu

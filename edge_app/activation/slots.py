@@ -10,9 +10,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_app.activation import Activation
-from edge_app.activation_link import AgentConnection
-from edge_app.activation_loader import Loader, Ready
+from edge_app.activation.agent_client import AgentConnection
+from edge_app.activation.camera_line import Seat
+from edge_app.activation.controller import Activation
+from edge_app.activation.model_loader import Loader, Ready
 from edge_app.bundle.archive import Bundle
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.config.camera import CameraConfig
@@ -28,7 +29,6 @@ from edge_app.mqtt.messages import SlotDescription, model_body
 from edge_app.mqtt.topics import DeviceName
 from edge_app.records import FrameReport
 from edge_app.runtime.inspection_thread import InspectionThread
-from edge_app.seats import Seat
 from edge_app.store.bundle_store import Store
 
 _log = logging.getLogger(__name__)

@@ -7,13 +7,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from edge_app.activation_loader import Ready
-from edge_app.activation_probation import PartCounter, ProbationWatch
-from edge_app.activation_shadow import ShadowRun
+from edge_app.activation.camera_line import Seat
+from edge_app.activation.model_loader import Ready
+from edge_app.activation.probation import PartCounter, ProbationWatch
+from edge_app.activation.shadow_run import ShadowRun
 from edge_app.ipc.protocol import Prepare, StartProbation
 from edge_app.records import Frame, FrameReport
 from edge_app.runtime.inspection_thread import Line, Succeed
-from edge_app.seats import Seat
 
 EXCHANGE_S = 10.0
 """The inspection thread exchanges lines within one turn, a fraction of a second; one that has not

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.activation_report import ShadowReport
+from edge_app.activation.shadow_report import ShadowReport
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.errors import EdgeError
 from edge_app.imaging.oriented_box import rotated_iou

@@ -14,10 +14,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from edge_app.activation_loader import Loader, Ready
-from edge_app.activation_report import ShadowReport
-from edge_app.activation_shadow import ShadowRun, report_folder
-from edge_app.activation_slot import ActiveSlot, Exchange
+from edge_app.activation.camera_line import Seat
+from edge_app.activation.model_loader import Loader, Ready
+from edge_app.activation.shadow_report import ShadowReport
+from edge_app.activation.shadow_run import ShadowRun, report_folder
+from edge_app.activation.slot_models import ActiveSlot, Exchange
 from edge_app.ipc.protocol import (
     MAX_REASON_CHARS,
     Building,
@@ -39,7 +40,6 @@ from edge_app.ipc.protocol import (
 )
 from edge_app.model.engine_jobs import Percent
 from edge_app.records import FrameReport
-from edge_app.seats import Seat
 
 _log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""The inspection process' side of a new model: load, compare, hand over, watch."""

@@ -33,7 +33,7 @@ from deploy.rollout import Rollout
 from deploy.rollout_rules import Limits, make_waves
 from deploy.rollout_state import new_state
 from deploy.serve import BundleServer, tls_context
-from edge_app.agent.download_rules import DownloadRules
+from edge_app.agent.pull.download_rules import DownloadRules
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.topics import DeviceName
 

@@ -12,9 +12,9 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from edge_app.agent.download import Downloader
-from edge_app.agent.download_rules import DownloadRules
-from edge_app.agent.push import PushSide
+from edge_app.agent.pull.download import Downloader
+from edge_app.agent.pull.download_rules import DownloadRules
+from edge_app.agent.pull.wiring import PushSide
 from edge_app.mqtt.deploy_messages import DeployState, Reported
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.timestamps import rfc3339

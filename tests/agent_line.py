@@ -13,7 +13,7 @@ from brokers import wait_until
 from bundles import write_pictures
 
 from edge_app.agent.agent import Agent
-from edge_app.agent.child import CheckResult, _try_bundle
+from edge_app.agent.install.trial_process import CheckResult, _try_bundle
 from edge_app.agent.main import make_agent
 from edge_app.app import EdgeApp
 from edge_app.config.load import load_config

@@ -28,11 +28,12 @@ from bundles import write_pictures
 
 from edge_app.activation import agent_client as activation_link
 from edge_app.activation import controller as activation
-from edge_app.agent import comparing, switching
 from edge_app.agent.agent import Agent
-from edge_app.agent.flow import FlowTimes
+from edge_app.agent.install import shadow_phase as comparing
+from edge_app.agent.install import switch_phase as switching
+from edge_app.agent.install.slot_worker import FlowTimes
+from edge_app.agent.install.socket_server import PeerServer
 from edge_app.agent.main import make_checks
-from edge_app.agent.peers import PeerServer
 from edge_app.app import EdgeApp
 from edge_app.config.load import load_config
 from edge_app.ipc.protocol import Line, Order

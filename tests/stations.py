@@ -10,7 +10,7 @@ from brokers import HOST, Listener, wait_until
 from pointers import PAYLOAD
 
 from benchmarks.fleet_device import SimulatedDevice
-from edge_app.agent.download_rules import DownloadRules
+from edge_app.agent.pull.download_rules import DownloadRules
 from edge_app.mqtt.deploy_messages import Desired
 from edge_app.mqtt.topics import Topics
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from edge_app.agent.candidate import Checks, candidate_of
-from edge_app.agent.flow import FlowTimes, SlotFlow
-from edge_app.agent.inbox import Answered, Came, Decide, Gone, Install, News, Select
-from edge_app.agent.peers import PeerServer, Respond
-from edge_app.agent.told import Told
+from edge_app.agent.install.candidate import Checks, candidate_of
+from edge_app.agent.install.inbox import Answered, Came, Decide, Gone, Install, News, Select
+from edge_app.agent.install.slot_worker import FlowTimes, SlotFlow
+from edge_app.agent.install.socket_server import PeerServer, Respond
+from edge_app.agent.install.state_reports import Told
 from edge_app.config.model import SlotConfig
 from edge_app.ipc.protocol import (
     Answer,

@@ -8,11 +8,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from edge_app.agent.agent import Agent
-from edge_app.agent.candidate import Checks
-from edge_app.agent.child import CheckLimits, CheckResult, self_check
-from edge_app.agent.flow import FlowTimes
-from edge_app.agent.push import PushSide, push_side
-from edge_app.agent.told import Report
+from edge_app.agent.install.candidate import Checks
+from edge_app.agent.install.slot_worker import FlowTimes
+from edge_app.agent.install.state_reports import Report
+from edge_app.agent.install.trial_process import CheckLimits, CheckResult, self_check
+from edge_app.agent.pull.wiring import PushSide, push_side
 from edge_app.bundle.admission_rules import check_admissible
 from edge_app.bundle.trusted_keys import TrustPolicy
 from edge_app.bundle.verify import VerifiedBundle, verify_bundle

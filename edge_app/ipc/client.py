@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_app.agent.peers import say_to_agent
+from edge_app.agent.install.socket_server import say_to_agent
 from edge_app.errors import ConfigError
 from edge_app.ipc.protocol import TO_PEER, Answer, Line, LineSocket
 

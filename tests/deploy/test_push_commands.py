@@ -24,7 +24,7 @@ from benchmarks.fleet_device import SimulatedDevice
 from deploy.cli import main
 from deploy.serve import BundleServer
 from deploy.sign import sign_bundle
-from edge_app.agent.download_rules import DownloadRules
+from edge_app.agent.pull.download_rules import DownloadRules
 from edge_app.bundle.archive import write_bundle
 from edge_app.bundle.manifest import Manifest
 from edge_app.bundle.signature import SigningTerms

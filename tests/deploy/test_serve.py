@@ -16,8 +16,8 @@ from pointers import PAYLOAD, pointer
 from deploy.byte_range import UnsatisfiableRange, parse_range
 from deploy.certificate import make_certificate
 from deploy.serve import BundleServer, tls_context
-from edge_app.agent.download import Downloader
-from edge_app.agent.download_rules import DownloadRules
+from edge_app.agent.pull.download import Downloader
+from edge_app.agent.pull.download_rules import DownloadRules
 from edge_app.errors import ConfigError
 
 HOST = "127.0.0.1"

@@ -13,7 +13,7 @@ from alerts import WHO
 from brokers import HOST
 
 from benchmarks.fleet_device import SimulatedDevice
-from edge_app.agent.download_rules import DownloadRules
+from edge_app.agent.pull.download_rules import DownloadRules
 from edge_app.mqtt.settings import MqttSettings
 
 

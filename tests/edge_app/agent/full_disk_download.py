@@ -14,8 +14,8 @@ from pathlib import Path
 from file_servers import FaultyHandler, serving, whole
 from pointers import pointer
 
-from edge_app.agent.download import Downloader
-from edge_app.agent.download_rules import DownloadRules
+from edge_app.agent.pull.download import Downloader
+from edge_app.agent.pull.download_rules import DownloadRules
 from edge_app.errors import DownloadError
 
 PAYLOAD = bytes(range(256)) * (16 << 10)  # 4 MiB

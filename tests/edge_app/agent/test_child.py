@@ -12,7 +12,7 @@ import pytest
 from activation_bundles import manifest_of, write_release
 from brokers import wait_until
 
-from edge_app.agent.child import CheckLimits, Stopped, self_check
+from edge_app.agent.install.trial_process import CheckLimits, Stopped, self_check
 from edge_app.errors import BundleError
 
 LIMITS = CheckLimits(1 << 30, 3 << 30, cpu_s=60, wall_s=60.0)
@@ -27,7 +27,11 @@ def children() -> list[int]:
     found = []
     for task in Path("/proc/self/task").iterdir():
         found += [int(pid) for pid in (task / "children").read_text().split()]
-    return [p for p in found if b"edge_app.agent.child" in Path(f"/proc/{p}/cmdline").read_bytes()]
+    return [
+        p
+        for p in found
+        if b"edge_app.agent.install.trial_process" in Path(f"/proc/{p}/cmdline").read_bytes()
+    ]
 
 
 def test_a_good_bundle_passes_with_its_figures(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from alerts import WHO
 from commands import command, operator
 from signing import Signer, trusting
 
-from edge_app.agent.command_journal import MAX_REMEMBERED, CommandJournal
-from edge_app.agent.command_rules import MAX_COMMAND_BYTES, read_command
+from edge_app.agent.commands.journal import MAX_REMEMBERED, CommandJournal
+from edge_app.agent.commands.rules import MAX_COMMAND_BYTES, read_command
 from edge_app.bundle.trusted_keys import TrustPolicy
 from edge_app.errors import CommandError
 from edge_app.mqtt.command_messages import Command

@@ -17,7 +17,7 @@ from commands import command, operator, operator_keys
 from logins import PASSWORD, acl_lines
 from signing import Signer
 
-from edge_app.agent.push import push_side
+from edge_app.agent.pull.wiring import push_side
 from edge_app.mqtt import dial as dial_module
 from edge_app.mqtt.command_messages import Command
 from edge_app.mqtt.connection import MQTT_311

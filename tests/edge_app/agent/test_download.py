@@ -14,8 +14,8 @@ from certificates import make_authority, make_certificate
 from file_servers import FaultyServer, serving, status, whole, without_ranges
 from pointers import PAYLOAD, pointer
 
-from edge_app.agent.download import Downloader
-from edge_app.agent.download_rules import DownloadRules
+from edge_app.agent.pull.download import Downloader
+from edge_app.agent.pull.download_rules import DownloadRules
 from edge_app.errors import DownloadCancelled, DownloadError
 from edge_app.mqtt.deploy_messages import Desired
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_app.agent.download_rules import DownloadRules, check_address
+from edge_app.agent.pull.download_rules import DownloadRules, check_address
 from edge_app.errors import DownloadError
 
 RULES = DownloadRules(("station.plant", "files.plant:8443", "127.0.0.1", "[::1]:9000"), 1)

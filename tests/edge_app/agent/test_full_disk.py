@@ -12,7 +12,7 @@ from brokers import wait_until
 from bundles import write_pictures
 from signing import trusting
 
-from edge_app.agent import flow
+from edge_app.agent.install import slot_worker as flow
 from edge_app.bundle.verify import verify_bundle
 from edge_app.mqtt.deploy_messages import FINAL_STATES, Reported
 from edge_app.store.durable_write import Step, perform

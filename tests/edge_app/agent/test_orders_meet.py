@@ -13,7 +13,7 @@ from activation_bundles import manifest_of, write_release
 from agent_line import PICTURES, Device, Line, device, write_config
 from brokers import wait_until
 
-from edge_app.agent import flow
+from edge_app.agent.install import slot_worker as flow
 from edge_app.cli.agent import install
 from edge_app.mqtt.deploy_messages import FINAL_STATES
 from edge_app.store.intent import Intent

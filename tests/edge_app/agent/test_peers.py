@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from brokers import wait_until
 
-from edge_app.agent.peers import PeerServer, Respond, say_to_agent
+from edge_app.agent.install.socket_server import PeerServer, Respond, say_to_agent
 from edge_app.errors import ConfigError
 from edge_app.ipc.protocol import (
     MAX_LINE_BYTES,

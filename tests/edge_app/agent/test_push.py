@@ -18,7 +18,7 @@ from processes import SCRIPT_ENVIRONMENT
 from stations import RULES, Start, Station, incoming
 
 from benchmarks.fleet_device import SimulatedDevice
-from edge_app.agent.download import Downloader
+from edge_app.agent.pull.download import Downloader
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.topics import Topics
 

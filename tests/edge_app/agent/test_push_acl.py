@@ -13,7 +13,7 @@ from logins import PASSWORD, acl_lines
 from pointers import PAYLOAD, pointer
 
 from benchmarks.fleet_device import SimulatedDevice
-from edge_app.agent.download_rules import DownloadRules
+from edge_app.agent.pull.download_rules import DownloadRules
 from edge_app.mqtt import dial as dial_module
 from edge_app.mqtt.connection import MQTT_311
 from edge_app.mqtt.settings import MqttSettings
@@ -125,7 +125,7 @@ def test_an_agent_with_inspections_login_says_once_what_is_wrong(
         reconnect_min_s=0.05, reconnect_max_s=0.1,
     )  # fmt: skip
     device = SimulatedDevice(WHO, settings, tmp_path / "store", DownloadRules((), 1))
-    caplog.set_level("DEBUG", "edge_app.agent.link")
+    caplog.set_level("DEBUG", "edge_app.agent.pull.mqtt_client")
 
     def refusals() -> list[str]:
         advice = "the broker's ACL must let the agent's user use its agent/ and deploy/ topics"

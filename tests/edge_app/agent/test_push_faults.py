@@ -23,9 +23,9 @@ from signing import NO_TERMS, Signer, members_of, signed_tar
 from tampering import TABLE
 from victim import Victim
 
-from edge_app.agent import download
 from edge_app.agent.main import make_agent
-from edge_app.agent.push import PushSide, push_side
+from edge_app.agent.pull import download
+from edge_app.agent.pull.wiring import PushSide, push_side
 from edge_app.bundle.signature import SigningTerms
 from edge_app.config.load import load_config
 from edge_app.mqtt.deploy_messages import Desired, Reported

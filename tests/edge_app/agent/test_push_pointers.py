@@ -10,7 +10,7 @@ from file_servers import serving, status, whole
 from pointers import PAYLOAD, pointer
 from stations import Start, Station, incoming
 
-from edge_app.agent.puller import MAX_STRANGERS
+from edge_app.agent.pull.puller import MAX_STRANGERS
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -115,7 +115,7 @@ def test_a_wish_withdrawn_while_the_agent_was_away_is_not_carried_out(
     station: Station, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next start finds half a download but no pointer: it says so and clears up."""
-    monkeypatch.setattr("edge_app.agent.link.SETTLE_S", 0.3)
+    monkeypatch.setattr("edge_app.agent.pull.mqtt_client.SETTLE_S", 0.3)
     with serving(whole(PAYLOAD, cut_after=len(PAYLOAD) // 2), status(503)) as server:
         wish = pointer(server.url)
         station.place(wish)

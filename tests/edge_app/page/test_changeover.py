@@ -14,7 +14,7 @@ from agent_line import TRIGGERED, Device, Line, device, write_config
 from brokers import free_port, wait_until
 from browser import browser
 
-from edge_app.agent.peers import PeerServer, Respond
+from edge_app.agent.install.socket_server import PeerServer, Respond
 from edge_app.ipc.protocol import Answer, Hello, SlotsCommand
 from edge_app.ipc.protocol import Line as Said
 from edge_app.page import changeover as changeover_module

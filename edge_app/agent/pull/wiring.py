@@ -9,13 +9,13 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 
-from edge_app.agent.command_desk import CommandDesk, Orders, SelectSlot
-from edge_app.agent.command_journal import CommandJournal
-from edge_app.agent.download import Downloader
-from edge_app.agent.download_rules import DownloadRules
-from edge_app.agent.link import AgentLink
-from edge_app.agent.pointers import PointerJournal
-from edge_app.agent.puller import Installer, Puller
+from edge_app.agent.commands.handler import CommandDesk, Orders, SelectSlot
+from edge_app.agent.commands.journal import CommandJournal
+from edge_app.agent.pull.download import Downloader
+from edge_app.agent.pull.download_rules import DownloadRules
+from edge_app.agent.pull.mqtt_client import AgentLink
+from edge_app.agent.pull.pointer_journal import PointerJournal
+from edge_app.agent.pull.puller import Installer, Puller
 from edge_app.bundle.trusted_keys import load_trust
 from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge_app.agent.candidate import Candidate
-from edge_app.agent.inbox import Decide, Gone, Inbox, InspectionGone, Install, Interrupted, Select
-from edge_app.agent.told import Told
+from edge_app.agent.install.candidate import Candidate
+from edge_app.agent.install.inbox import (
+    Decide,
+    Gone,
+    Inbox,
+    InspectionGone,
+    Install,
+    Interrupted,
+    Select,
+)
+from edge_app.agent.install.state_reports import Told
 from edge_app.config.model import SlotConfig
 from edge_app.errors import EdgeError
 from edge_app.ipc.protocol import Failed, Line, Shadow, StartShadow

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
-from edge_app.agent.candidate import Candidate, candidate_of
-from edge_app.agent.inbox import (
+from edge_app.agent.install.candidate import Candidate, candidate_of
+from edge_app.agent.install.inbox import (
     Came,
     Decide,
     Gone,
@@ -21,7 +21,7 @@ from edge_app.agent.inbox import (
     Select,
     Stopping,
 )
-from edge_app.agent.told import Told
+from edge_app.agent.install.state_reports import Told
 from edge_app.config.model import SlotConfig
 from edge_app.errors import EdgeError
 from edge_app.ipc.protocol import (

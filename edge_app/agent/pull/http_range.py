@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from email.message import Message
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 
-from edge_app.agent.download_rules import (
+from edge_app.agent.pull.download_rules import (
     MAX_REDIRECTS,
     Address,
     DownloadRules,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from edge_app.agent.command_rules import MAX_LIFE
+from edge_app.agent.commands.rules import MAX_LIFE
 from edge_app.errors import CommandError
 from edge_app.store.durable_write import perform, write_durably
 

@@ -2,7 +2,7 @@
 
 What crashes, hangs, eats the memory or returns NaN does it here, where nothing is inspected:
 
-    python -m edge_app.agent.child BUNDLE MAX_BYTES MEMORY_BYTES CPU_S   → one JSON line
+    python -m edge_app.agent.install.trial_process BUNDLE MAX_BYTES MEMORY_BYTES CPU_S   → one JSON line
 """
 
 from __future__ import annotations
@@ -70,7 +70,13 @@ def self_check(
         Stopped: the agent is to end.
     """
     numbers = (limits.bundle_bytes, limits.memory_bytes, limits.cpu_s)
-    command = [sys.executable, "-m", "edge_app.agent.child", str(file), *map(str, numbers)]
+    command = [
+        sys.executable,
+        "-m",
+        "edge_app.agent.install.trial_process",
+        str(file),
+        *map(str, numbers),
+    ]
     environment = {k: v for k, v in os.environ.items() if k in ("PATH", "LD_LIBRARY_PATH")}
     child = subprocess.Popen(
         command,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.agent.child import CheckResult
+from edge_app.agent.install.trial_process import CheckResult
 from edge_app.bundle.verify import VerifiedBundle
 from edge_app.errors import BundleError
 from edge_app.store.bundle_store import Store

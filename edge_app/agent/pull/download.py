@@ -21,8 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from edge_app.agent.download_rules import DownloadRules, check_address, first_byte_of
-from edge_app.agent.http_range import Interrupted, RangeAnswer, open_range
+from edge_app.agent.pull.download_rules import DownloadRules, check_address, first_byte_of
+from edge_app.agent.pull.http_range import Interrupted, RangeAnswer, open_range
 from edge_app.errors import DownloadCancelled, DownloadError
 from edge_app.mqtt.backoff import Backoff
 from edge_app.mqtt.deploy_messages import Desired

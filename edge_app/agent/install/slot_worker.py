@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge_app.agent.candidate import (
+from edge_app.agent.install.candidate import (
     Candidate,
     Checks,
     candidate_of,
@@ -21,8 +21,7 @@ from edge_app.agent.candidate import (
     try_out,
     verify_file,
 )
-from edge_app.agent.comparing import Comparing
-from edge_app.agent.inbox import (
+from edge_app.agent.install.inbox import (
     Came,
     Decide,
     Gone,
@@ -35,8 +34,9 @@ from edge_app.agent.inbox import (
     Stop,
     Stopping,
 )
-from edge_app.agent.switching import Switching
-from edge_app.agent.told import Told
+from edge_app.agent.install.shadow_phase import Comparing
+from edge_app.agent.install.state_reports import Told
+from edge_app.agent.install.switch_phase import Switching
 from edge_app.config.model import SlotConfig
 from edge_app.errors import EdgeError
 from edge_app.ipc.protocol import (

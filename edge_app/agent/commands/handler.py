@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Protocol
 
-from edge_app.agent.command_journal import CommandJournal
-from edge_app.agent.command_rules import read_command
-from edge_app.agent.inbox import Answered
+from edge_app.agent.commands.journal import CommandJournal
+from edge_app.agent.commands.rules import read_command
+from edge_app.agent.install.inbox import Answered
 from edge_app.bundle.trusted_keys import TrustPolicy
 from edge_app.errors import CommandError, EdgeError
 from edge_app.mqtt.command_messages import CommandAnswer, SelectProduct

@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
-from edge_app.agent.download import Downloader, stem_of
-from edge_app.agent.pointers import PointerJournal, parse_pointer
+from edge_app.agent.pull.download import Downloader, stem_of
+from edge_app.agent.pull.pointer_journal import PointerJournal, parse_pointer
 from edge_app.errors import DownloadCancelled, DownloadError
 from edge_app.mqtt.deploy_messages import FINAL_STATES, DeployState, Desired, Reported
 from edge_app.mqtt.timestamps import rfc3339

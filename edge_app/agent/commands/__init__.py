@@ -1,0 +1,1 @@
+"""Signed operators' commands over MQTT: checked, carried out once, answered."""

@@ -1,0 +1,1 @@
+"""One order's way from a file to a bundle in use."""

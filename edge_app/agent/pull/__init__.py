@@ -1,0 +1,1 @@
+"""From the workstation's pointers over MQTT to verified files."""

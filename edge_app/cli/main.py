@@ -259,7 +259,7 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _doctor(args: argparse.Namespace) -> int:
     from edge_app.config.load import load_config
-    from edge_app.doctor import format_json, has_failed, print_table, run_doctor
+    from edge_app.doctor.run import format_json, has_failed, print_table, run_doctor
 
     checks = run_doctor(load_config(args.config) if args.config else None)
     if args.json:

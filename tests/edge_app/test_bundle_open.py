@@ -17,7 +17,7 @@ from edge_app.bundle.signature import SigningTerms
 from edge_app.bundle.trusted_keys import parse_moment
 from edge_app.config.load import config_of
 from edge_app.config.model import BundleConfig
-from edge_app.doctor_checks import check_bundle
+from edge_app.doctor.checks import check_bundle
 from edge_app.errors import BundleError
 from edge_app.model.open_for_device import how_signed, open_bundle
 from edge_app.mqtt.topics import DeviceName

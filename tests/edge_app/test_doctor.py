@@ -23,14 +23,14 @@ from brokers import MOSQUITTO
 from needs import needing
 from rich.console import Console
 
-from edge_app import doctor, doctor_checks
 from edge_app.backends import tensorrt_library
 from edge_app.config.load import config_of
 from edge_app.config.model import AppConfig
 from edge_app.demo.broker import EmbeddedBroker
-from edge_app.doctor import Check, format_json, has_failed, print_table, run_doctor
-from edge_app.doctor_broker import check_broker
-from edge_app.doctor_checks import (
+from edge_app.doctor import checks as doctor_checks
+from edge_app.doctor import run as doctor
+from edge_app.doctor.broker import check_broker
+from edge_app.doctor.checks import (
     check_bundle,
     check_camera,
     check_cuda,
@@ -39,6 +39,7 @@ from edge_app.doctor_checks import (
     check_state_dir,
     check_tensorrt,
 )
+from edge_app.doctor.run import Check, format_json, has_failed, print_table, run_doctor
 from edge_app.host.clock import clock_is_synchronised
 
 PROBE = "inspect/v1/plant1/line1/edge1/probe"

@@ -10,8 +10,8 @@ import pytest
 from deploy.keys import generate_key
 from edge_app.config.load import config_of
 from edge_app.config.model import AppConfig
-from edge_app.doctor_checks import Check
-from edge_app.doctor_keys import check_keys, check_operator_keys
+from edge_app.doctor.checks import Check
+from edge_app.doctor.keys import check_keys, check_operator_keys
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 DAY = timedelta(days=1)

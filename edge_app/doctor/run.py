@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from edge_app.config.model import AppConfig
-from edge_app.doctor_broker import check_broker
-from edge_app.doctor_checks import (
+from edge_app.doctor.broker import check_broker
+from edge_app.doctor.checks import (
     Check,
     CheckState,
     check_aravis,
@@ -31,7 +31,7 @@ from edge_app.doctor_checks import (
     check_state_dir,
     check_tensorrt,
 )
-from edge_app.doctor_keys import check_keys, check_operator_keys
+from edge_app.doctor.keys import check_keys, check_operator_keys
 
 __all__ = ["Check", "CheckState", "format_json", "has_failed", "print_table", "run_doctor"]
 

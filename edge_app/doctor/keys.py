@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_app.bundle.trusted_keys import KEY_SUFFIX, REVOKED, TrustedKey, TrustPolicy, load_trust
 from edge_app.config.model import AppConfig
-from edge_app.doctor_checks import Check
+from edge_app.doctor.checks import Check
 from edge_app.errors import ConfigError
 
 NAME = "trusted keys"

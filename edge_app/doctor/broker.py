@@ -13,7 +13,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_app.config.model import AppConfig, MqttConfig, is_loopback
-from edge_app.doctor_checks import Check
+from edge_app.doctor.checks import Check
 from edge_app.errors import ConfigError
 from edge_app.mqtt.connection import MQTT_5, MQTT_311, make_client
 from edge_app.mqtt.topics import DeviceName, Topics

@@ -1,0 +1,1 @@
+"""`edge-app doctor`: what this machine has and lacks for its configuration."""

@@ -28,12 +28,12 @@ from benchmarks.accuracy_figures import Figures, figures_of
 from benchmarks.accuracy_seeds import seeds_markdown
 from edge_app.errors import DataError
 from edge_app.records import F32Array, F64Array, JsonObject, U8Array
+from export.cli.progress import ConsoleProgress
 from export.cropliq_train import train_inspector
 from export.evaluation_data import GOOD
 from export.evaluation_metrics import auroc_difference_interval
 from export.inspector_graph import export_inspector
 from export.methods.protocol import Show, TrainingSet, TrainSettings
-from export.progress import ConsoleProgress
 from export.steps import train_method
 
 FROZEN = "frozen-gaussian"

@@ -22,11 +22,11 @@ import torch
 from benchmarks.accuracy import TestSet, judged, open_session, read_crops, read_test
 from benchmarks.accuracy_figures import Figures, figures_of
 from edge_app.errors import DataError
+from export.cli.progress import ConsoleProgress
 from export.evaluation_data import GOOD
 from export.methods.bgad import Bgad, BgadSettings
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import DefectCrops, TrainingSet, TrainSettings
-from export.progress import ConsoleProgress
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,9 +42,9 @@ from edge_app.errors import DataError
 from edge_app.inspection.inspector import Inspector
 from edge_app.model.loaded_model import load_model
 from edge_app.records import U8Array
+from export.cli.progress import ConsoleProgress
 from export.methods.patchcore import PatchCoreSettings
 from export.methods.protocol import TrainSettings
-from export.progress import ConsoleProgress
 
 SIDE = Path(__file__).with_name("peers_anomalib_side.py")
 PEERS = ("padim", "patchcore")

@@ -24,6 +24,7 @@ from benchmarks.accuracy import TestSet, judged, open_session
 from benchmarks.accuracy_figures import Figures, figures_of
 from edge_app.records import F32Array, U8Array
 from edge_app.simulator.texture import smooth_noise
+from export.cli.progress import ConsoleProgress
 from export.evaluation_data import GOOD
 from export.methods.autoencoder import AutoencoderMethod, AutoencoderSettings
 from export.methods.fanogan import FAnoGan, FAnoGanSettings
@@ -31,7 +32,6 @@ from export.methods.onnx_file import write_graph
 from export.methods.padim import PaDiM, PaDiMSettings
 from export.methods.patchcore import PatchCore, PatchCoreSettings
 from export.methods.protocol import Method, TrainingSet, TrainSettings
-from export.progress import ConsoleProgress
 
 HW = (64, 64)
 

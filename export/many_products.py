@@ -108,7 +108,7 @@ def carry_out(order: Order) -> Outcome:
     log = Path(order.log)
     with log.open("w", encoding="utf-8") as file:
         done = subprocess.run(
-            [sys.executable, "-m", "export.cli", *order.arguments],
+            [sys.executable, "-m", "export.cli.main", *order.arguments],
             stdout=file,
             stderr=subprocess.STDOUT,
             env=environment,

@@ -15,7 +15,7 @@ from edge_app.errors import DataError
 from edge_app.model.loaded_model import load_model
 from edge_app.model.offline import look_at
 from export.build import BuildOptions, build
-from export.cli import main
+from export.cli.main import main
 
 pytestmark = pytest.mark.needs("the extra train")
 

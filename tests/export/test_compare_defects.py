@@ -11,7 +11,7 @@ from tile_pictures import write_tiles
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.records import JsonObject
-from export.cli import main
+from export.cli.main import main
 
 pytestmark = [pytest.mark.needs("the extra train"), pytest.mark.slow]
 

@@ -15,7 +15,7 @@ from edge_app.bundle.archive import read_bundle, write_bundle
 from edge_app.model.loaded_model import load_model
 from edge_app.model.offline import inspect_pictures, pictures_at
 from edge_app.records import JsonObject
-from export.cli import main
+from export.cli.main import main
 from export.evaluate import evaluate
 
 GOOD, SPOTS, FAINT = 6, 4, 2

@@ -14,7 +14,7 @@ from tile_pictures import tile, write_tiles
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
-from export.cli import main
+from export.cli.main import main
 from export.many_products import Order, orders_for, product_folders
 from export.ray_engine import needs
 
@@ -63,7 +63,7 @@ def test_one_failure_stops_nobody(
 @pytest.mark.needs("the extra ray")
 def test_a_local_ray_cluster_builds_the_same(plant: Path, tmp_path: Path) -> None:
     """The same command with tasks of a Ray cluster started for it."""
-    command = ["-m", "export.cli", "build-many", str(plant), "--out", str(tmp_path / "out")]
+    command = ["-m", "export.cli.main", "build-many", str(plant), "--out", str(tmp_path / "out")]
     done = run_python(*command, "--jobs", "2", "--engine", "ray", *OPTIONS)
     assert done.returncode == 1, done.stderr
     check(tmp_path / "out")
@@ -92,7 +92,7 @@ def test_a_task_that_dies_stops_nobody(tmp_path: Path) -> None:
 @pytest.mark.needs("the extra ray")
 def test_a_cluster_that_cannot_be_reached_is_told(plant: Path, tmp_path: Path) -> None:
     """Exit code 2, the address, and what to check."""
-    command = ["-m", "export.cli", "build-many", str(plant), "--out", str(tmp_path / "out")]
+    command = ["-m", "export.cli.main", "build-many", str(plant), "--out", str(tmp_path / "out")]
     done = run_python(*command, "--engine", "ray", RAY_ADDRESS="127.0.0.1:9")
     assert done.returncode == 2, done.stderr
     assert "The Ray cluster at 127.0.0.1:9 (RAY_ADDRESS) cannot be used" in done.stderr

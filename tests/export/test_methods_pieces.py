@@ -12,7 +12,7 @@ import torch
 from method_parts import part, parts, product_mask
 
 from edge_app.errors import DataError, ModelError, ShapeError
-from export.cli import main
+from export.cli.main import main
 from export.method_names import NAMES
 from export.methods import draem_anomalies
 from export.methods.loop import Lesson, constant, learn, one_cycle, two_drops

@@ -13,7 +13,7 @@ from two_processes import METHODS, train_and_keep
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
-from export.cli import main
+from export.cli.main import main
 from export.distributed import is_first, own_part, processes
 from export.methods.protocol import TrainSettings
 from export.torchrun import (

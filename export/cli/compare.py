@@ -56,10 +56,10 @@ def add_compare(commands: Any) -> None:
 
 def _compare(args: argparse.Namespace) -> int:
     from export.build import BuildOptions
+    from export.cli.progress import ConsoleProgress
     from export.compare import CompareOptions, compare, method_names
     from export.pace import duration_s
     from export.precision import training_device
-    from export.progress import ConsoleProgress
     from export.torchrun import check_processes
 
     try:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_app.errors import EdgeError
-from export.compare_cli import add_compare
-from export.many_products_cli import add_build_many
+from export.cli.build_many import add_build_many
+from export.cli.compare import add_compare
 from export.method_names import NAMES
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _target(text: str) -> str:
 
 def _build(args: argparse.Namespace) -> int:
     from export.build import build
-    from export.progress import ConsoleProgress
+    from export.cli.progress import ConsoleProgress
 
     with ConsoleProgress() as progress:
         result = build(_options(args), progress.show)
@@ -181,7 +181,7 @@ def _build(args: argparse.Namespace) -> int:
 
 def _label(args: argparse.Namespace) -> int:
     from export.build import label_pictures
-    from export.progress import ConsoleProgress
+    from export.cli.progress import ConsoleProgress
 
     with ConsoleProgress() as progress:
         done = label_pictures(_options(args), progress.show)
@@ -196,7 +196,7 @@ def _label(args: argparse.Namespace) -> int:
 
 def _detector(args: argparse.Namespace) -> int:
     from export.build import label_pictures, train_detector
-    from export.progress import ConsoleProgress
+    from export.cli.progress import ConsoleProgress
 
     options = _options(args)
     with ConsoleProgress() as progress:
@@ -211,7 +211,7 @@ def _detector(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace) -> int:
     from export.build import cut_parts, label_pictures, train_detector, train_inspector
-    from export.progress import ConsoleProgress
+    from export.cli.progress import ConsoleProgress
 
     options = _options(args)
     with ConsoleProgress() as progress:
@@ -229,9 +229,9 @@ def _warn(warnings: Sequence[str]) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
+    from export.cli.progress import ConsoleProgress
     from export.evaluate import evaluate
     from export.evaluation_report import fact_rows
-    from export.progress import ConsoleProgress
 
     with ConsoleProgress() as progress:
         done = evaluate(args.bundle, args.data, args.out, progress.show)
@@ -247,8 +247,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _demo_bundle(args: argparse.Namespace) -> int:
+    from export.cli.progress import ConsoleProgress
     from export.demo_bundle import build_demo_bundle
-    from export.progress import ConsoleProgress
 
     with ConsoleProgress() as progress:
         digest = build_demo_bundle(

@@ -1,0 +1,1 @@
+"""The `edge-export` command: one file for each group of sub-commands."""

@@ -10,7 +10,7 @@ from edge_app.errors import DataError
 from export.method_names import NAMES
 
 if TYPE_CHECKING:
-    from export.compare import Comparison
+    from export.compare.run import Comparison
 
 
 def add_compare(commands: Any) -> None:
@@ -57,7 +57,7 @@ def add_compare(commands: Any) -> None:
 def _compare(args: argparse.Namespace) -> int:
     from export.build import BuildOptions
     from export.cli.progress import ConsoleProgress
-    from export.compare import CompareOptions, compare, method_names
+    from export.compare.run import CompareOptions, compare, method_names
     from export.pace import duration_s
     from export.precision import training_device
     from export.torchrun import check_processes
@@ -88,7 +88,7 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _tell(found: Comparison) -> None:
-    from export.compare_report import table_row
+    from export.compare.report import table_row
 
     for row in found.rows:
         if "failed" in row:

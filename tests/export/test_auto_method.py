@@ -13,7 +13,7 @@ from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
 from export.auto_method import CANDIDATES, AutoOptions, MethodChoice, choose_method, make_trial
 from export.build import BuildOptions, build
-from export.compare import method_names
+from export.compare.run import method_names
 from export.workspace import Workspace
 
 pytestmark = pytest.mark.needs("the extra train")

@@ -16,7 +16,7 @@ from edge_app.model.loaded_model import load_model
 from edge_app.records import JsonObject
 from export.build import BuildOptions
 from export.cli.main import main
-from export.compare import KNOWN, Budget, CompareOptions, Comparison, compare, method_names
+from export.compare.run import KNOWN, Budget, CompareOptions, Comparison, compare, method_names
 
 pytestmark = pytest.mark.needs("the extra train")
 

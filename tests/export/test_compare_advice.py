@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.compare_advice import Contender, advise
-from export.compare_chart import speed_chart
+from export.compare.advice import Contender, advise
+from export.compare.chart import speed_chart
 
 
 def contender(name: str, apart: float, picture_ms: float, seed: int = 0) -> Contender:

@@ -16,7 +16,7 @@ from brokers import wait_until
 from line_bundles import LineBundles
 
 from edge_app.records import JsonObject
-from export.compare import KNOWN
+from export.compare.run import KNOWN
 
 pytestmark = [pytest.mark.needs("the extra train"), pytest.mark.slow, pytest.mark.timeout(600)]
 

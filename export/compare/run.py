@@ -22,10 +22,10 @@ from export.build import (
     label_pictures,
     train_detector,
 )
-from export.compare_advice import Advice, advise
-from export.compare_method import Shared, contender_of, measure_method, unseen_pictures
-from export.compare_report import write_comparison
-from export.compare_table import write_table
+from export.compare.advice import Advice, advise
+from export.compare.one_method import Shared, contender_of, measure_method, unseen_pictures
+from export.compare.report import write_comparison
+from export.compare.table import write_table
 from export.defect_pictures import scan_defects
 from export.evaluation_data import GOOD
 from export.method_names import NAMES

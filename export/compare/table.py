@@ -1,6 +1,6 @@
 """table.md of a comparison: what report.html's table says, for a document.
 
-    python -m export.compare_table FOLDER/compare.json
+    python -m export.compare.table FOLDER/compare.json
 
 prints the table of a comparison that was made before.
 """
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from edge_app.records import JsonObject
-from export.compare_report import HEADER, table_row
+from export.compare.report import HEADER, table_row
 
 
 def write_table(record: JsonObject, folder: Path) -> None:

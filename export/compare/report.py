@@ -10,9 +10,9 @@ from pathlib import Path
 
 from edge_app.records import JsonObject
 from export import charts
-from export.compare_advice import Advice
-from export.compare_chart import Point, speed_chart
-from export.compare_method import Shared, contender_of, picture_ms
+from export.compare.advice import Advice
+from export.compare.chart import Point, speed_chart
+from export.compare.one_method import Shared, contender_of, picture_ms
 from export.defect_pictures import scan_defects
 from export.evaluation_data import GOOD
 

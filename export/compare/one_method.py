@@ -23,9 +23,9 @@ from export.build import (
     finish,
     learnt_defects,
 )
-from export.compare_advice import Contender
-from export.compare_cost import cost_of
-from export.compare_sheets import pictures_shown, write_rows
+from export.compare.advice import Contender
+from export.compare.cost import cost_of
+from export.compare.sheets import pictures_shown, write_rows
 from export.defect_pictures import scan_defects
 from export.evaluate import evaluate
 from export.evaluation_data import GOOD, TestPicture, scan_test_pictures

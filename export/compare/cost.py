@@ -1,6 +1,6 @@
 """What an inspector.onnx costs: time per crop and memory, in a process of its own.
 
-    python -m export.compare_cost inspector.onnx HEIGHT WIDTH
+    python -m export.compare.cost inspector.onnx HEIGHT WIDTH
 
 prints one JSON object. A process of its own, because memory that training took is not the graph's.
 """
@@ -35,7 +35,7 @@ def cost_of(graph: Path, crop_hw: tuple[int, int]) -> JsonObject:
     Raises:
         ModelError: the graph cannot be run.
     """
-    command = [sys.executable, "-m", "export.compare_cost", str(graph), *map(str, crop_hw)]
+    command = [sys.executable, "-m", "export.compare.cost", str(graph), *map(str, crop_hw)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]

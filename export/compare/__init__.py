@@ -1,0 +1,1 @@
+"""Several methods on one data set, measured side by side."""

@@ -25,8 +25,8 @@ from edge_app.imaging.upright_crop import CropSpec, upright_crop
 from edge_app.records import BoxCxcywhr, U8Array
 from export.autolabel import segment
 from export.dataset import scan_good_pictures
-from export.evaluation_data import GOOD, TestPicture, scan_test_pictures
-from export.evaluation_pixels import as_mask
+from export.evaluation.data import GOOD, TestPicture, scan_test_pictures
+from export.evaluation.pixel_metrics import as_mask
 from export.part_shape import PartShape, box_of
 from export.silhouette import product_silhouette
 

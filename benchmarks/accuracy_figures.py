@@ -8,15 +8,15 @@ import cv2
 import numpy as np
 
 from edge_app.records import F32Array, F64Array, U8Array
-from export.evaluation_data import GOOD
-from export.evaluation_metrics import (
+from export.evaluation.data import GOOD
+from export.evaluation.image_metrics import (
     auroc,
     auroc_interval,
     average_precision,
     best_f1,
     score_curve,
 )
-from export.evaluation_pixels import PixelCounts
+from export.evaluation.pixel_metrics import PixelCounts
 
 
 @dataclass(frozen=True, slots=True)

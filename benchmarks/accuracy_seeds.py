@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edge_app.records import F64Array
-from export.evaluation_metrics import BOOTSTRAP_ROUNDS, auroc
+from export.evaluation.image_metrics import BOOTSTRAP_ROUNDS, auroc
 
 Scores = Mapping[str, Sequence[F64Array]]
 """Row → per seed (n,) scores of the test crops."""

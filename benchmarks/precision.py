@@ -19,7 +19,7 @@ from calibration.variant import flip_table
 from edge_app.bundle.archive import Bundle, read_bundle
 from edge_app.records import F64Array
 from edge_app.simulator.config import as_product
-from export.evaluation_metrics import auroc, rate_interval
+from export.evaluation.image_metrics import auroc, rate_interval
 
 
 def main() -> None:

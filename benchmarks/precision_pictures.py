@@ -21,8 +21,8 @@ from edge_app.cameras.pictures import read_picture
 from edge_app.model.loaded_model import load_model
 from edge_app.model.offline import look_at
 from edge_app.records import F64Array
-from export.evaluation_data import TestPicture, scan_test_pictures
-from export.evaluation_metrics import auroc
+from export.evaluation.data import TestPicture, scan_test_pictures
+from export.evaluation.image_metrics import auroc
 
 
 def main() -> None:

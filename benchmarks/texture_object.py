@@ -25,7 +25,7 @@ from benchmarks.accuracy_figures import Figures, figures_of
 from edge_app.records import F32Array, U8Array
 from edge_app.simulator.texture import smooth_noise
 from export.cli.progress import ConsoleProgress
-from export.evaluation_data import GOOD
+from export.evaluation.data import GOOD
 from export.methods.autoencoder import AutoencoderMethod, AutoencoderSettings
 from export.methods.fanogan import FAnoGan, FAnoGanSettings
 from export.methods.onnx_file import write_graph

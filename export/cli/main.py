@@ -230,8 +230,8 @@ def _warn(warnings: Sequence[str]) -> None:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from export.cli.progress import ConsoleProgress
-    from export.evaluate import evaluate
-    from export.evaluation_report import fact_rows
+    from export.evaluation.report import fact_rows
+    from export.evaluation.run import evaluate
 
     with ConsoleProgress() as progress:
         done = evaluate(args.bundle, args.data, args.out, progress.show)

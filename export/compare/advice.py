@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_app.records import F64Array
-from export.evaluation_metrics import auroc, auroc_difference_interval
+from export.evaluation.image_metrics import auroc, auroc_difference_interval
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,8 +27,8 @@ from export.compare.advice import Contender
 from export.compare.cost import cost_of
 from export.compare.sheets import pictures_shown, write_rows
 from export.defect_pictures import scan_defects
-from export.evaluate import evaluate
-from export.evaluation_data import GOOD, TestPicture, scan_test_pictures
+from export.evaluation.data import GOOD, TestPicture, scan_test_pictures
+from export.evaluation.run import evaluate
 from export.methods.protocol import TrainSettings
 from export.pace import Now, Show, train_within
 from export.steps import CROPLIQ, train_method

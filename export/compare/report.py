@@ -14,7 +14,7 @@ from export.compare.advice import Advice
 from export.compare.chart import Point, speed_chart
 from export.compare.one_method import Shared, contender_of, picture_ms
 from export.defect_pictures import scan_defects
-from export.evaluation_data import GOOD
+from export.evaluation.data import GOOD
 
 HEADER = [
     "Method", "Image AUROC (95 %)", "AUPR", "F1 max", "Pixel AUROC", "PRO", "Caught",

@@ -27,7 +27,7 @@ from export.compare.one_method import Shared, contender_of, measure_method, unse
 from export.compare.report import write_comparison
 from export.compare.table import write_table
 from export.defect_pictures import scan_defects
-from export.evaluation_data import GOOD
+from export.evaluation.data import GOOD
 from export.method_names import NAMES
 from export.methods.registry import unknown_method
 from export.pace import Now, told_s

@@ -14,10 +14,10 @@ from edge_app.errors import CameraError
 from edge_app.imaging.overlay import contact_sheet
 from edge_app.model.loaded_model import LoadedModel, load_model
 from edge_app.records import JsonObject, U8Array
-from export.evaluation_data import TestPicture
-from export.evaluation_judge import defects_of, looks_at, read_mask
-from export.evaluation_pixels import frame_map
-from export.evaluation_sheets import PANEL_WH, row_of
+from export.evaluation.data import TestPicture
+from export.evaluation.judge import defects_of, looks_at, read_mask
+from export.evaluation.pixel_metrics import frame_map
+from export.evaluation.sheets import PANEL_WH, row_of
 from export.methods.reconstruction import rebuild
 
 DEFECTIVE_ROWS, GOOD_ROWS = 4, 1

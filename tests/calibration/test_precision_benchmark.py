@@ -22,7 +22,7 @@ from edge_app.bundle.archive import Bundle, read_bundle, write_bundle
 from edge_app.errors import DataError
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import SimulatedLine
-from export.evaluation_data import scan_test_pictures
+from export.evaluation.data import scan_test_pictures
 
 pytestmark = pytest.mark.needs("the extra train")
 

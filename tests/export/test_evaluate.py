@@ -16,7 +16,7 @@ from edge_app.model.loaded_model import load_model
 from edge_app.model.offline import inspect_pictures, pictures_at
 from edge_app.records import JsonObject
 from export.cli.main import main
-from export.evaluate import evaluate
+from export.evaluation.run import evaluate
 
 GOOD, SPOTS, FAINT = 6, 4, 2
 MASK = np.where(grey_picture(spot=True) == 250, 255, 0).astype(np.uint8)

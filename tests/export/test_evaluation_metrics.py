@@ -18,7 +18,7 @@ from edge_app.errors import DataError, ShapeError
 from edge_app.imaging.upright_crop import CropSpec, crop_to_frame
 from edge_app.model.offline import Look
 from edge_app.records import Anomaly, Defect
-from export.evaluation_metrics import (
+from export.evaluation.image_metrics import (
     auroc,
     auroc_difference_interval,
     auroc_interval,
@@ -27,7 +27,7 @@ from export.evaluation_metrics import (
     rate_interval,
     score_curve,
 )
-from export.evaluation_pixels import PixelCounts, as_mask, frame_map, regions_met
+from export.evaluation.pixel_metrics import PixelCounts, as_mask, frame_map, regions_met
 
 
 def drawn(seed: int, decimals: int = 6) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from benchmarks.bgad_defects import Pair, as_markdown, defects_of, drawn_defects
 from benchmarks.texture_object import Draw, Row, blemished, drawn_set, sheet, texture, thing
 from benchmarks.texture_object import as_markdown as both_as_markdown
 from edge_app.errors import DataError
-from export.evaluation_data import GOOD
+from export.evaluation.data import GOOD
 
 pytestmark = pytest.mark.needs("the extra train")
 

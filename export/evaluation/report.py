@@ -12,12 +12,12 @@ from edge_app.errors import CameraError
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import JsonObject
 from export import charts
-from export.evaluation_data import TestPictures
-from export.evaluation_figures import good_and_bad, scores_of
-from export.evaluation_judge import Judged, defects_of, looks_at, read_mask
-from export.evaluation_metrics import score_curve
-from export.evaluation_pixels import frame_map
-from export.evaluation_sheets import row_of
+from export.evaluation.data import TestPictures
+from export.evaluation.figures import good_and_bad, scores_of
+from export.evaluation.image_metrics import score_curve
+from export.evaluation.judge import Judged, defects_of, looks_at, read_mask
+from export.evaluation.pixel_metrics import frame_map
+from export.evaluation.sheets import row_of
 
 ROWS = 12
 """Pictures shown of each sort."""

@@ -13,11 +13,11 @@ from pathlib import Path
 from edge_app.bundle.archive import read_bundle
 from edge_app.model.loaded_model import LoadedModel, load_model
 from edge_app.records import JsonObject
-from export.evaluation_data import TestPictures, scan_test_pictures
-from export.evaluation_figures import figures_of
-from export.evaluation_judge import Judged, judge_picture
-from export.evaluation_pixels import PixelCounts
-from export.evaluation_report import write_page
+from export.evaluation.data import TestPictures, scan_test_pictures
+from export.evaluation.figures import figures_of
+from export.evaluation.judge import Judged, judge_picture
+from export.evaluation.pixel_metrics import PixelCounts
+from export.evaluation.report import write_page
 
 Show = Callable[[str, str, float], None]
 """Called with (step, text, share of the step done)."""

@@ -14,7 +14,7 @@ from edge_app.imaging.upright_crop import crop_corners
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.model.offline import Look
 from edge_app.records import Defect, F32Array, PointXy, U8Array, VerdictState
-from export.evaluation_pixels import BoolArray
+from export.evaluation.pixel_metrics import BoolArray
 
 PANEL_WH = (280, 220)
 """A panel's largest width and height in pixels: four of them fit a page."""

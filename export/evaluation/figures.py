@@ -9,9 +9,8 @@ import numpy as np
 
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import F64Array, JsonObject
-from export.evaluation_data import TestPictures
-from export.evaluation_judge import Judged
-from export.evaluation_metrics import (
+from export.evaluation.data import TestPictures
+from export.evaluation.image_metrics import (
     auroc,
     auroc_interval,
     average_precision,
@@ -19,7 +18,8 @@ from export.evaluation_metrics import (
     rate_interval,
     score_curve,
 )
-from export.evaluation_pixels import PixelCounts
+from export.evaluation.judge import Judged
+from export.evaluation.pixel_metrics import PixelCounts
 
 
 def scores_of(judged: Sequence[Judged]) -> F64Array:

@@ -13,8 +13,8 @@ from edge_app.inspection.judge import find_defects, judge_score
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.model.offline import Look, look_at
 from edge_app.records import Defect, U8Array, VerdictState
-from export.evaluation_data import TestPicture
-from export.evaluation_pixels import BoolArray, PixelCounts, as_mask, frame_map, regions_met
+from export.evaluation.data import TestPicture
+from export.evaluation.pixel_metrics import BoolArray, PixelCounts, as_mask, frame_map, regions_met
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""A bundle measured on good and bad pictures, through the device's own path."""

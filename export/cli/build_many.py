@@ -51,8 +51,8 @@ def _count(text: str) -> int:
 
 
 def _build_many(args: argparse.Namespace) -> int:
+    from export.build_many.run import build_many, orders_for, product_folders
     from export.cli.progress import ConsoleProgress
-    from export.many_products import build_many, orders_for, product_folders
 
     chosen = vars(args)
     given = [(name, chosen[name.lstrip("-").replace("-", "_")]) for name in PASSED_ON]

@@ -14,9 +14,9 @@ from tile_pictures import tile, write_tiles
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
+from export.build_many.ray_engine import needs
+from export.build_many.run import Order, orders_for, product_folders
 from export.cli.main import main
-from export.many_products import Order, orders_for, product_folders
-from export.ray_engine import needs
 
 pytestmark = pytest.mark.needs("the extra train")
 
@@ -77,8 +77,8 @@ def test_a_task_that_dies_stops_nobody(tmp_path: Path) -> None:
     lost = Order("lost", (), str(tmp_path / "not there" / "lost.log"), 1)
     program = (
         "import sys\n"
-        "from export.many_products import Order\n"
-        "from export.ray_engine import by_ray\n"
+        "from export.build_many.run import Order\n"
+        "from export.build_many.ray_engine import by_ray\n"
         f"for outcome in by_ray([{good!r}, {lost!r}], 1):\n"
         "    print(outcome.product, outcome.is_built, outcome.told)\n"
     )

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from edge_app.errors import DataError
-from export.many_products import Order, Outcome, carry_out
+from export.build_many.run import Order, Outcome, carry_out
 
 KNOCK_S = 10.0
 """For an answer from the cluster's address; in a plant's network it comes in milliseconds."""

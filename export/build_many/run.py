@@ -136,7 +136,7 @@ def build_many(
     """
     out.mkdir(parents=True, exist_ok=True)
     if engine == "ray":
-        from export.ray_engine import by_ray as run
+        from export.build_many.ray_engine import by_ray as run
     else:
         run = _by_processes
     outcomes: list[Outcome] = []

@@ -1,0 +1,1 @@
+"""One bundle for each product of a folder, several at once."""

@@ -21,7 +21,7 @@ from export.versions import training_versions
 from export.workspace import Workspace
 
 if TYPE_CHECKING:
-    from export.auto_method import MethodChoice
+    from export.auto_method.select import MethodChoice
     from export.build import BuildOptions
 
 OUTLIER_SPREADS = 8.0

@@ -17,8 +17,8 @@ from edge_app.inspection.judge import Limits
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import ModelIdentity, U8Array
 from export.assemble import Assembly, files_of, manifest_of, warnings_of, write_build_record
-from export.auto_method import AutoOptions, choose_method
-from export.auto_report import choice_section
+from export.auto_method.report_section import choice_section
+from export.auto_method.select import AutoOptions, choose_method
 from export.build_records import (
     BuildOptions,
     BuildResult,

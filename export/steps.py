@@ -40,7 +40,7 @@ CROPLIQ = "cropliq"
 """The product's own method; all others stand in `export/methods/`."""
 
 AUTO = "auto"
-"""Asks for a comparison of a few candidates: `export/auto_method.py`."""
+"""Asks for a comparison of a few candidates: `export/auto_method/select.py`."""
 
 OrientationKind = Literal["fixed", "two_way", "four_way", "free"]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edge_app.errors import DataError
-from export.auto_anomalies import EVIDENCE_KINDS, LARGE, painted
-from export.auto_choice import FAMILIES, Evidence, choose, evidence_from, gain_interval
+from export.auto_method.anomalies import EVIDENCE_KINDS, LARGE, painted
+from export.auto_method.rule import FAMILIES, Evidence, choose, evidence_from, gain_interval
 
 
 def evidence(method: str, local: float, large: float, wild: int = 0) -> Evidence:

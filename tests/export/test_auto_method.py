@@ -11,7 +11,13 @@ from tile_pictures import tile, write_tiles
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
-from export.auto_method import CANDIDATES, AutoOptions, MethodChoice, choose_method, make_trial
+from export.auto_method.select import (
+    CANDIDATES,
+    AutoOptions,
+    MethodChoice,
+    choose_method,
+    make_trial,
+)
 from export.build import BuildOptions, build
 from export.compare.run import method_names
 from export.workspace import Workspace

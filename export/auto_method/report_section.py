@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 
 from export import charts
-from export.auto_anomalies import EVIDENCE_KINDS
-from export.auto_choice import ALARM_SHARE, FAMILIES
-from export.auto_method import MethodChoice
+from export.auto_method.anomalies import EVIDENCE_KINDS
+from export.auto_method.rule import ALARM_SHARE, FAMILIES
+from export.auto_method.select import MethodChoice
 
 
 def choice_section(choice: MethodChoice) -> list[str]:

@@ -18,8 +18,8 @@ from edge_app.backends.onnx import OnnxRunner
 from edge_app.errors import DataError, EdgeError
 from edge_app.inspection.inspector import Inspector
 from edge_app.records import F64Array, JsonObject, U8Array
-from export.auto_anomalies import EVIDENCE_KINDS, painted
-from export.auto_choice import Evidence, choose, evidence_from
+from export.auto_method.anomalies import EVIDENCE_KINDS, painted
+from export.auto_method.rule import Evidence, choose, evidence_from
 from export.methods.protocol import TrainSettings
 from export.pace import Now, Show, told_s, train_within
 from export.steps import AUTO, CROPLIQ, train_method

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge_app.records import F64Array, JsonObject
 from export.augment import KINDS
-from export.auto_anomalies import LARGE
+from export.auto_method.anomalies import LARGE
 from export.evaluation.image_metrics import auroc
 
 FAMILIES: dict[str, tuple[str, ...]] = {"local": tuple(KINDS), "large": tuple(LARGE)}

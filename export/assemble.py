@@ -12,11 +12,11 @@ import numpy as np
 
 from edge_app.bundle.manifest import DetectorSpec, Manifest, Provenance, Variant, ViewRule
 from edge_app.records import F64Array, JsonObject
+from export.calibrate.golden_set import GoldenFile
+from export.calibrate.thresholds import Calibration
 from export.dataset import Picture
-from export.golden import GoldenFile
 from export.known_kinds_step import KindsFound
 from export.steps import Cutting, models_of
-from export.thresholds import Calibration
 from export.versions import training_versions
 from export.workspace import Workspace
 

@@ -28,6 +28,8 @@ from export.build_records import (
     Show,
     Trained,
 )
+from export.calibrate.golden_set import HardlyTellsError, make_golden_set
+from export.calibrate.thresholds import Calibration, calibrate, paint_all, score_crops
 from export.crop_checks import two_products
 from export.crops import FoundPart
 from export.dataset import scan_good_pictures
@@ -40,14 +42,12 @@ from export.finding import (
     parts_step,
     split,
 )
-from export.golden import HardlyTellsError, make_golden_set
 from export.known_kinds_step import kinds_step
 from export.methods.protocol import DefectCrops
 from export.methods.registry import LEARN_FROM_DEFECTS
 from export.report import write_report
 from export.silhouette import product_silhouette
 from export.steps import AUTO, Cutting, check_method, cut_all, inspector_step, orientation_step
-from export.thresholds import Calibration, calibrate, paint_all, score_crops
 from export.torchrun import check_processes
 from export.workspace import Workspace
 

@@ -13,10 +13,10 @@ from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import JsonObject, U8Array
 from export import charts
 from export.augment import pseudo_anomaly
+from export.calibrate.thresholds import Calibration
 from export.dataset import GoodPictures
 from export.finding import Labels
 from export.steps import Cutting
-from export.thresholds import Calibration
 
 SHEET_CROPS = 50
 SHEET_MAPS = 12

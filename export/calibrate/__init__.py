@@ -1,0 +1,1 @@
+"""A build's thresholds and its golden set."""

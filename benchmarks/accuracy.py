@@ -29,10 +29,10 @@ from benchmarks.accuracy_seeds import seeds_markdown
 from edge_app.errors import DataError
 from edge_app.records import F32Array, F64Array, JsonObject, U8Array
 from export.cli.progress import ConsoleProgress
-from export.cropliq_train import train_inspector
 from export.evaluation.data import GOOD
 from export.evaluation.image_metrics import auroc_difference_interval
-from export.inspector_graph import export_inspector
+from export.methods.cropliq.graph import export_inspector
+from export.methods.cropliq.pretext_train import train_inspector
 from export.methods.protocol import Show, TrainingSet, TrainSettings
 from export.steps import train_method
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.published_networks import PAPERS, Size, ours
 from edge_app.records import JsonObject
-from export.method_names import NAMES
+from export.methods.names import NAMES
 
 HEADER = ("Method", "Published", "Ours, upright (95 %)", "raw", "Learnt, ours", "paper",
           "Backbone and stored, ours", "paper's backbone", "Why they differ")  # fmt: skip

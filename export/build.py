@@ -43,12 +43,12 @@ from export.finding import (
     split,
 )
 from export.known_kinds_step import kinds_step
+from export.methods.multi_process.launcher import check_processes
 from export.methods.protocol import DefectCrops
 from export.methods.registry import LEARN_FROM_DEFECTS
 from export.report import write_report
 from export.silhouette import product_silhouette
 from export.steps import AUTO, Cutting, check_method, cut_all, inspector_step, orientation_step
-from export.torchrun import check_processes
 from export.workspace import Workspace
 
 __all__ = [

@@ -22,18 +22,18 @@ from edge_app.inspection.orientation import cue_from_template, turned
 from edge_app.inspection.pose import PoseFinder
 from edge_app.records import BoxCxcywhr, JsonObject, U8Array
 from export.alignment import TRAINED_REGISTRATION, learn_alignment, template_picture
-from export.cropliq_train import train_inspector
 from export.crops import FoundPart, crop_spec_for, cut_crops
 from export.dataset import Picture
 from export.finding import Labels
-from export.inspector_graph import export_inspector
-from export.method_names import NAMES
+from export.methods.cropliq.graph import export_inspector
+from export.methods.cropliq.pretext_train import train_inspector
+from export.methods.multi_process.launcher import train_in_processes
+from export.methods.names import NAMES
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import DefectCrops, TrainingSet, TrainSettings
 from export.methods.reconstruction import write_reconstruction
 from export.methods.registry import TAKE_NO_STEPS, method_of, unknown_method
 from export.orientation import learn_orientation
-from export.torchrun import train_in_processes
 from export.workspace import Report, Workspace
 
 CROPLIQ = "cropliq"

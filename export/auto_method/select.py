@@ -22,7 +22,7 @@ from export.auto_method.anomalies import EVIDENCE_KINDS, painted
 from export.auto_method.rule import Evidence, choose, evidence_from
 from export.calibrate.thresholds import score_crops
 from export.methods.protocol import TrainSettings
-from export.pace import Now, Show, told_s, train_within
+from export.methods.time_budget import Now, Show, told_s, train_within
 from export.steps import AUTO, CROPLIQ, train_method
 from export.workspace import Report, Workspace
 

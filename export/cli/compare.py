@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_app.errors import DataError
-from export.method_names import NAMES
+from export.methods.names import NAMES
 
 if TYPE_CHECKING:
     from export.compare.run import Comparison
@@ -58,9 +58,9 @@ def _compare(args: argparse.Namespace) -> int:
     from export.build import BuildOptions
     from export.cli.progress import ConsoleProgress
     from export.compare.run import CompareOptions, compare, method_names
-    from export.pace import duration_s
+    from export.methods.multi_process.launcher import check_processes
+    from export.methods.time_budget import duration_s
     from export.precision import training_device
-    from export.torchrun import check_processes
 
     try:
         budget_s = duration_s(args.budget)

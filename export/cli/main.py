@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from edge_app.errors import EdgeError
 from export.cli.build_many import add_build_many
 from export.cli.compare import add_compare
-from export.method_names import NAMES
+from export.methods.names import NAMES
 
 if TYPE_CHECKING:
     from export.build import BuildOptions
@@ -150,7 +150,7 @@ def _options(args: argparse.Namespace) -> BuildOptions:
 
 
 def _duration(text: str) -> float:
-    from export.pace import duration_s
+    from export.methods.time_budget import duration_s
 
     try:
         return duration_s(text)

@@ -30,7 +30,7 @@ from export.defect_pictures import scan_defects
 from export.evaluation.data import GOOD, TestPicture, scan_test_pictures
 from export.evaluation.run import evaluate
 from export.methods.protocol import TrainSettings
-from export.pace import Now, Show, train_within
+from export.methods.time_budget import Now, Show, train_within
 from export.steps import CROPLIQ, train_method
 from export.workspace import Report, Workspace
 

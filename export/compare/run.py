@@ -28,9 +28,9 @@ from export.compare.report import write_comparison
 from export.compare.table import write_table
 from export.defect_pictures import scan_defects
 from export.evaluation.data import GOOD
-from export.method_names import NAMES
+from export.methods.names import NAMES
 from export.methods.registry import unknown_method
-from export.pace import Now, told_s
+from export.methods.time_budget import Now, told_s
 from export.steps import AUTO, CROPLIQ
 
 ALL = "all"

@@ -35,10 +35,10 @@ from edge_app.errors import DataError
 from edge_app.records import U8Array
 from export.augment import pseudo_anomaly
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0, stride_of
-from export.cropliq import PretextNet
 from export.density import fit_positions
 from export.distributed import own_part
-from export.inspector_terms import PositionTerm
+from export.methods.cropliq.pretext_network import PretextNet
+from export.methods.cropliq.terms import PositionTerm
 from export.methods.cutpaste import PAPER, last_features
 from export.methods.loop import Lesson, ends_of, learn, one_cycle
 from export.methods.maps import map_size, product_weight

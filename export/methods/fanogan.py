@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.distributed import own_part
-from export.inspector_terms import resized
+from export.methods.cropliq.terms import resized
 from export.methods.fanogan_net import SIDE_PX, Critic, Encoder, Generator, gradient_penalty
 from export.methods.loop import Counted, Lesson, constant, ends_of, learn
 from export.methods.maps import enlarged, product_weight

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_app.records import U8Array
-from export.inspector_fit import grid_weight
-from export.inspector_graph import enlarged
+from export.methods.cropliq.fit import grid_weight
+from export.methods.cropliq.graph import enlarged
 from export.onnx_file import MAP_STRIDE
 
 __all__ = ["GaussianSmoothing", "enlarged", "map_size", "peak_on_product", "product_weight"]

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from edge_app.errors import DataError
 from edge_app.records import F32Array
 from export.density import PositionGaussian, whitening_of
-from export.inspector_terms import PositionTerm
+from export.methods.cropliq.terms import PositionTerm
 from export.methods.maps import GaussianSmoothing, enlarged, map_size, product_weight
 from export.methods.patches import PatchFeatures, feature_batches
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings

@@ -18,7 +18,7 @@ from export.backbones.efficientnet_lite import (
     load_lite0,
     normalise_pixels,
 )
-from export.inspector_terms import resized, shrunk, smoothed
+from export.methods.cropliq.terms import resized, shrunk, smoothed
 from export.methods.protocol import Show, TrainingSet
 
 BATCH = 8

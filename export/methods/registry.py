@@ -7,7 +7,6 @@ from difflib import get_close_matches
 from functools import partial
 
 from edge_app.errors import DataError
-from export.method_names import NAMES
 from export.methods import autoencoder, cutpaste, draem, efficientad, padim
 from export.methods.autoencoder import AutoencoderMethod
 from export.methods.bgad import Bgad
@@ -16,6 +15,7 @@ from export.methods.cutpaste_patch import PatchCutPaste
 from export.methods.draem import Draem
 from export.methods.efficientad import EfficientAd
 from export.methods.fanogan import FAnoGan
+from export.methods.names import NAMES
 from export.methods.padim import PaDiM
 from export.methods.patchcore import PatchCore
 from export.methods.protocol import Method

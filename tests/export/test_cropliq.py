@@ -7,7 +7,7 @@ import torch
 
 from edge_app.errors import ShapeError
 from export.backbones.efficientnet_lite import load_lite0
-from export.cropliq import WAYS, PretextNet, anchor_of, pretext_loss
+from export.methods.cropliq.pretext_network import WAYS, PretextNet, anchor_of, pretext_loss
 
 pytestmark = pytest.mark.needs("the extra train")
 

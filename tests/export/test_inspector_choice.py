@@ -11,7 +11,7 @@ require("the extra dev")
 from sklearn import metrics as sklearn_metrics
 
 from edge_app.records import F64Array
-from export.inspector_choice import auroc, choose_map, choose_weights
+from export.methods.cropliq.term_selection import auroc, choose_map, choose_weights
 
 
 def test_auroc_is_scikit_learns_with_ties() -> None:

@@ -15,10 +15,10 @@ from calibration.operators import problems_for_tensorrt
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine
 from edge_app.errors import ShapeError
 from edge_app.records import U8Array
-from export.cropliq_train import PretextSettings, train_inspector
-from export.inspector_graph import TrainedInspector, export_inspector
-from export.inspector_regional import RegionalEmbedding, windows
-from export.inspector_terms import statistics_embedding
+from export.methods.cropliq.graph import TrainedInspector, export_inspector
+from export.methods.cropliq.pretext_train import PretextSettings, train_inspector
+from export.methods.cropliq.regional_term import RegionalEmbedding, windows
+from export.methods.cropliq.terms import statistics_embedding
 
 pytestmark = pytest.mark.needs("the extra train")
 

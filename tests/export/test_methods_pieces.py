@@ -13,11 +13,11 @@ from method_parts import part, parts, product_mask
 
 from edge_app.errors import DataError, ModelError, ShapeError
 from export.cli.main import main
-from export.method_names import NAMES
 from export.methods import draem_anomalies
 from export.methods.loop import Lesson, constant, learn, one_cycle, two_drops
 from export.methods.losses import Ssim, focal_loss
 from export.methods.maps import GaussianSmoothing, product_weight
+from export.methods.names import NAMES
 from export.methods.onnx_file import nodes_in
 from export.methods.protocol import TrainingSet, TrainSettings, fingerprint
 from export.methods.registry import _MAKERS, method_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from export.pace import OutOfTimeError, Show, duration_s, told_s, train_within
+from export.methods.time_budget import OutOfTimeError, Show, duration_s, told_s, train_within
 
 
 class Clock:

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.published import measured, table
 from benchmarks.published_networks import PAPERS, ours
-from export.method_names import NAMES
+from export.methods.names import NAMES
 
 pytestmark = pytest.mark.needs("the extra train")
 

@@ -15,13 +15,13 @@ from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
 from export.cli.main import main
 from export.distributed import is_first, own_part, processes
-from export.methods.protocol import TrainSettings
-from export.torchrun import (
+from export.methods.multi_process.launcher import (
     check_processes,
     torchrun_command,
     torchrun_environment,
     train_in_processes,
 )
+from export.methods.protocol import TrainSettings
 
 pytestmark = pytest.mark.needs("the extra train")
 

@@ -19,9 +19,9 @@ from export.methods.cutpaste_patch import PatchCutPaste, PatchCutPasteSettings
 from export.methods.draem import Draem, DraemSettings
 from export.methods.efficientad import EfficientAd, EfficientAdSettings
 from export.methods.fanogan import FAnoGan, FAnoGanSettings
+from export.methods.multi_process.rank import join_others
 from export.methods.protocol import Method, TrainSettings
 from export.methods.simplenet import SimpleNet
-from export.torchrun_rank import join_others
 
 METHODS: dict[str, Method] = {
     "autoencoder-l2": AutoencoderMethod("autoencoder-l2", AutoencoderSettings(latent=16, batch=4)),

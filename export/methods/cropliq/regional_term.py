@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from edge_app.errors import ShapeError
 from edge_app.records import F32Array
 from export.density import PositionGaussian, fit_positions
-from export.inspector_terms import (
+from export.methods.cropliq.terms import (
     DISTANCE_FLOOR,
     PositionTerm,
     resized,

@@ -17,22 +17,22 @@ from torch.nn import functional
 from edge_app.records import F32Array, F64Array, JsonObject, U8Array
 from export.augment import Painted, pseudo_anomaly
 from export.density import fit_global, fit_positions
-from export.inspector_bench import Bench
-from export.inspector_choice import MAP_KINDS, choose_map, choose_weights
-from export.inspector_graph import (
+from export.methods.cropliq.fit_context import Bench
+from export.methods.cropliq.graph import (
     TERM_NAMES,
     Inspector,
     InspectorParts,
     MapKind,
     TrainedInspector,
 )
-from export.inspector_regional import (
+from export.methods.cropliq.regional_term import (
     RegionalEmbedding,
     RegionalTerm,
     fit_regional,
     fitted_again,
 )
-from export.inspector_terms import (
+from export.methods.cropliq.term_selection import MAP_KINDS, choose_map, choose_weights
+from export.methods.cropliq.terms import (
     LocalGaussian,
     PatchEmbedding,
     PositionTerm,

@@ -1,4 +1,4 @@
-"""One of the processes that train a method together: `torchrun -m export.torchrun_rank FOLDER`.
+"""One of the processes that train a method together: `torchrun -m export.methods.multi_process.rank FOLDER`.
 
 All of them train; the first one reports on its standard output, one JSON object a line
 (`{"step", "share"}`, at last `{"about"}` or `{"failed"}`), and writes the graph.

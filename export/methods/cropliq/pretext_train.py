@@ -19,10 +19,10 @@ from edge_app.errors import DataError, ShapeError
 from edge_app.records import U8Array
 from export.augment import pseudo_anomaly
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0
-from export.cropliq import WAYS, PretextNet, anchor_of, pretext_loss
-from export.inspector_bench import Bench
-from export.inspector_fit import FitSettings, fit_inspector
-from export.inspector_graph import TrainedInspector
+from export.methods.cropliq.fit import FitSettings, fit_inspector
+from export.methods.cropliq.fit_context import Bench
+from export.methods.cropliq.graph import TrainedInspector
+from export.methods.cropliq.pretext_network import WAYS, PretextNet, anchor_of, pretext_loss
 from export.precision import mixed_precision
 from export.silhouette import product_silhouette
 

@@ -1,7 +1,7 @@
 """One method trained by several processes of this machine, started through torchrun.
 
 The build itself stays one process. For the training it leaves crops and order in a folder, starts
-`torchrun` with `export/torchrun_rank.py`, shows what the first of those processes reports, and goes
+`torchrun` with `export/methods/multi_process/rank.py`, shows what the first of those processes reports, and goes
 on with the graph that this one wrote.
 """
 
@@ -108,7 +108,9 @@ def _write_order(folder: Path, method: str, data: TrainingSet, settings: TrainSe
 
 def _carried_out(folder: Path, log: Path, processes: int, show: Show) -> JsonObject:
     """Run the processes and return what the first one says of the graph."""
-    command = torchrun_command(processes, "export.torchrun_rank", str(folder.absolute()))
+    command = torchrun_command(
+        processes, "export.methods.multi_process.rank", str(folder.absolute())
+    )
     with (
         log.open("w", encoding="utf-8") as file,
         subprocess.Popen(

@@ -19,8 +19,8 @@ from edge_app.errors import ShapeError
 from edge_app.records import JsonObject
 from export.backbones.efficientnet_lite import EfficientNetLite0, normalise_pixels
 from export.gradcam import logit_cam
-from export.inspector_regional import RegionalTerm
-from export.inspector_terms import (
+from export.methods.cropliq.regional_term import RegionalTerm
+from export.methods.cropliq.terms import (
     DISTANCE_FLOOR,
     LocalGaussian,
     StatisticsTerm,

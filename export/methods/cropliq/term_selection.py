@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from edge_app.records import F32Array, F64Array, U8Array
-from export.inspector_graph import MapKind
+from export.methods.cropliq.graph import MapKind
 
 Weights = tuple[float, float, float, float]
 

@@ -1,0 +1,1 @@
+"""CropLiq: pretext training on synthetic anomalies, then Gaussian terms in one graph."""

@@ -1,0 +1,1 @@
+"""One method trained by several processes through torchrun."""

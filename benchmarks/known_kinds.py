@@ -26,9 +26,9 @@ from benchmarks.known_kinds_data import TEMPLATE_LIMITS, found_on_boards, is_met
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.inspection.defect_classifier import UNKNOWN, Guess, KindClassifier, region_of
 from edge_app.records import JsonObject, U8Array
-from export.known_kinds import TrainedKinds, train_kinds
-from export.known_kinds_graph import write_classifier
-from export.known_kinds_views import KnownDefect
+from export.defect_classifier.graph import write_classifier
+from export.defect_classifier.regions import KnownDefect
+from export.defect_classifier.train import TrainedKinds, train_kinds
 
 BATCH = 20
 THREADS = 1

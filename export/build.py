@@ -33,8 +33,8 @@ from export.calibrate.thresholds import Calibration, calibrate, paint_all, score
 from export.crop_checks import two_products
 from export.crops import FoundPart
 from export.dataset import scan_good_pictures
-from export.defect_crops import defect_crops
-from export.defect_pictures import DefectPictures, cut_defects, scan_defects
+from export.defects.crops import defect_crops
+from export.defects.pictures import DefectPictures, cut_defects, scan_defects
 from export.finding import (
     detector_step,
     label_step,

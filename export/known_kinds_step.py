@@ -14,10 +14,10 @@ from edge_app.bundle.manifest import ClassifierSpec, GoldenRegions
 from edge_app.inspection.defect_classifier import KindClassifier
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import JsonObject, U8Array
-from export.defect_pictures import DefectPictures
-from export.known_defects import known_defects, mask_of
-from export.known_kinds import TrainedKinds, train_kinds, usable
-from export.known_kinds_graph import write_classifier
+from export.defect_classifier.graph import write_classifier
+from export.defect_classifier.train import TrainedKinds, train_kinds, usable
+from export.defects.labelled import known_defects, mask_of
+from export.defects.pictures import DefectPictures
 from export.workspace import Report, Workspace
 
 GOLDEN_FILE = "golden/regions.png"

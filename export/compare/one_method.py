@@ -26,7 +26,7 @@ from export.build import (
 from export.compare.advice import Contender
 from export.compare.cost import cost_of
 from export.compare.sheets import pictures_shown, write_rows
-from export.defect_pictures import scan_defects
+from export.defects.pictures import scan_defects
 from export.evaluation.data import GOOD, TestPicture, scan_test_pictures
 from export.evaluation.run import evaluate
 from export.methods.protocol import TrainSettings

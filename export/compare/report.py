@@ -13,7 +13,7 @@ from export import charts
 from export.compare.advice import Advice
 from export.compare.chart import Point, speed_chart
 from export.compare.one_method import Shared, contender_of, picture_ms
-from export.defect_pictures import scan_defects
+from export.defects.pictures import scan_defects
 from export.evaluation.data import GOOD
 
 HEADER = [

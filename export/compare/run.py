@@ -26,7 +26,7 @@ from export.compare.advice import Advice, advise
 from export.compare.one_method import Shared, contender_of, measure_method, unseen_pictures
 from export.compare.report import write_comparison
 from export.compare.table import write_table
-from export.defect_pictures import scan_defects
+from export.defects.pictures import scan_defects
 from export.evaluation.data import GOOD
 from export.methods.names import NAMES
 from export.methods.registry import unknown_method

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from edge_app.records import U8Array
-from export.known_defects import outlines_of
-from export.known_kinds_views import KnownDefect
+from export.defect_classifier.regions import KnownDefect
+from export.defects.labelled import outlines_of
 
 HW = (80, 96)
 KINDS = ("blot", "ring", "scratch")

@@ -16,7 +16,7 @@ from export.calibrate.thresholds import Calibration, Scored, calibrate
 from export.crop_checks import two_products
 from export.crops import find_parts
 from export.dataset import Picture, scan_good_pictures
-from export.defect_pictures import scan_defects
+from export.defects.pictures import scan_defects
 from export.finding import label_step, parts_step
 from export.workspace import Workspace
 

@@ -15,8 +15,8 @@ from edge_app.inspection.line import WholeFrame
 from edge_app.inspection.pose import PoseFinder
 from edge_app.records import Detection
 from export.build import BuildOptions, learnt_defects
-from export.defect_crops import defect_crops
-from export.defect_pictures import scan_defects
+from export.defects.crops import defect_crops
+from export.defects.pictures import scan_defects
 from export.methods.protocol import DefectCrops
 from export.steps import Cutting, inspector_step
 from export.workspace import Workspace

@@ -19,8 +19,8 @@ from edge_app.model.loaded_model import LoadedModel, load_model
 from edge_app.model.offline import offline_line
 from edge_app.records import Frame
 from export.build import BuildOptions, build
-from export.defect_pictures import scan_defects
-from export.known_defects import known_defects, outlines_of
+from export.defects.labelled import known_defects, outlines_of
+from export.defects.pictures import scan_defects
 
 pytestmark = pytest.mark.needs("the extra train")
 

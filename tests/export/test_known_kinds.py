@@ -16,9 +16,9 @@ from calibration.operators import problems_for_tensorrt
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine
 from edge_app.inspection.defect_classifier import UNKNOWN, KindClassifier, region_of
-from export.known_kinds import TrainedKinds, train_kinds, usable
-from export.known_kinds_graph import write_classifier
-from export.known_kinds_head import (
+from export.defect_classifier.graph import write_classifier
+from export.defect_classifier.regions import cut_views, spec_for, turned_ways
+from export.defect_classifier.softmax_head import (
     FOLDS,
     accuracy,
     fit_head,
@@ -26,7 +26,7 @@ from export.known_kinds_head import (
     keep_threshold,
     softmax,
 )
-from export.known_kinds_views import cut_views, spec_for, turned_ways
+from export.defect_classifier.train import TrainedKinds, train_kinds, usable
 
 pytestmark = pytest.mark.needs("the extra train")
 

@@ -21,8 +21,8 @@ from edge_app.model.loaded_model import LoadedModel
 from edge_app.model.offline import Look, look_at
 from edge_app.records import F64Array, PointXy, U8Array
 from export.dataset import Picture
-from export.defect_pictures import MASK_SUFFIX, DefectPictures
-from export.known_kinds_views import KnownDefect
+from export.defect_classifier.regions import KnownDefect
+from export.defects.pictures import MASK_SUFFIX, DefectPictures
 
 SPECK_SHARE = 0.1
 """Areas of a mask below this share of its largest one are specks, not defects of their own."""

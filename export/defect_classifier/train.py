@@ -10,8 +10,9 @@ import numpy as np
 
 from edge_app.bundle.manifest import ClassifierSpec
 from edge_app.records import F32Array, JsonObject, U8Array
-from export.known_kinds_graph import ClassifierGraph, RegionFeatures, features_of
-from export.known_kinds_head import (
+from export.defect_classifier.graph import ClassifierGraph, RegionFeatures, features_of
+from export.defect_classifier.regions import KnownDefect, cut_views, spec_for, turned_ways
+from export.defect_classifier.softmax_head import (
     Labels,
     accuracy,
     cross_validated,
@@ -20,7 +21,6 @@ from export.known_kinds_head import (
     keep_threshold,
     strangers_kept_out,
 )
-from export.known_kinds_views import KnownDefect, cut_views, spec_for, turned_ways
 
 MIN_EXAMPLES = 5
 """One for each fold; fewer say nothing about how well a kind is told from the others."""

@@ -1,0 +1,1 @@
+"""The optional classifier that names defects: regions, features, softmax head."""

@@ -1,0 +1,1 @@
+"""Pictures of real defects: found, cut and labelled."""

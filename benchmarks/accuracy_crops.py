@@ -28,7 +28,7 @@ from export.dataset import scan_good_pictures
 from export.evaluation.data import GOOD, TestPicture, scan_test_pictures
 from export.evaluation.pixel_metrics import as_mask
 from export.part_shape import PartShape, box_of
-from export.silhouette import product_silhouette
+from export.pose.silhouette import product_silhouette
 
 END_SHARE = 0.15
 """Part of the length at each end whose width tells which end is the wide one."""

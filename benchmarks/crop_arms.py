@@ -27,7 +27,7 @@ from edge_app.model.offline import whole_products
 from edge_app.records import BoxCxcywhr, U8Array
 from export.dataset import scan_good_pictures
 from export.evaluation.data import scan_test_pictures
-from export.silhouette import product_silhouette
+from export.pose.silhouette import product_silhouette
 
 ARMS = ("raw", "axis", "upright")
 RAW_HW = (256, 256)

@@ -30,7 +30,6 @@ from export.build_records import (
 )
 from export.calibrate.golden_set import HardlyTellsError, make_golden_set
 from export.calibrate.thresholds import Calibration, calibrate, paint_all, score_crops
-from export.crop_checks import two_products
 from export.crops import FoundPart
 from export.dataset import scan_good_pictures
 from export.defects.crops import defect_crops
@@ -46,8 +45,9 @@ from export.known_kinds_step import kinds_step
 from export.methods.multi_process.launcher import check_processes
 from export.methods.protocol import DefectCrops
 from export.methods.registry import LEARN_FROM_DEFECTS
+from export.pose.crop_checks import two_products
+from export.pose.silhouette import product_silhouette
 from export.report import write_report
-from export.silhouette import product_silhouette
 from export.steps import AUTO, Cutting, check_method, cut_all, inspector_step, orientation_step
 from export.workspace import Workspace
 

@@ -30,8 +30,8 @@ from export.detector_export import export_detector
 from export.detector_train import RECIPE, TRAINED_SHRINK, TrainProgress, train_detector
 from export.label_files import from_json, given_labels, has_labels, to_json, write_label_files
 from export.label_rules import CUT_AT_BORDER
-from export.orientation import ELONGATED_ASPECT
 from export.part_shape import Kind
+from export.pose.orientation import ELONGATED_ASPECT
 from export.workspace import Report, Workspace
 from export.yolo_dataset import LabelledPicture
 

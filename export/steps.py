@@ -21,7 +21,6 @@ from edge_app.inspection.line import ProductFinder
 from edge_app.inspection.orientation import cue_from_template, turned
 from edge_app.inspection.pose import PoseFinder
 from edge_app.records import BoxCxcywhr, JsonObject, U8Array
-from export.alignment import TRAINED_REGISTRATION, learn_alignment, template_picture
 from export.crops import FoundPart, crop_spec_for, cut_crops
 from export.dataset import Picture
 from export.finding import Labels
@@ -33,7 +32,8 @@ from export.methods.onnx_file import write_graph
 from export.methods.protocol import DefectCrops, TrainingSet, TrainSettings
 from export.methods.reconstruction import write_reconstruction
 from export.methods.registry import TAKE_NO_STEPS, method_of, unknown_method
-from export.orientation import learn_orientation
+from export.pose.alignment import TRAINED_REGISTRATION, learn_alignment, template_picture
+from export.pose.orientation import learn_orientation
 from export.workspace import Report, Workspace
 
 CROPLIQ = "cropliq"

@@ -13,11 +13,11 @@ from edge_app.errors import DataError
 from edge_app.records import Detection, F64Array, U8Array
 from export.assemble import warnings_of
 from export.calibrate.thresholds import Calibration, Scored, calibrate
-from export.crop_checks import two_products
 from export.crops import find_parts
 from export.dataset import Picture, scan_good_pictures
 from export.defects.pictures import scan_defects
 from export.finding import label_step, parts_step
+from export.pose.crop_checks import two_products
 from export.workspace import Workspace
 
 HW = (100, 200)

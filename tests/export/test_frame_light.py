@@ -13,9 +13,9 @@ from edge_app.imaging.upright_crop import CropSpec
 from edge_app.inspection.orientation import cue_from_template, turned
 from edge_app.inspection.pose import PoseFinder
 from edge_app.records import BoxCxcywhr, F64Array, U8Array
-from export.alignment import learn_alignment
-from export.frame_light import across_light, follows_the_frame, without_light
-from export.orientation import learn_orientation
+from export.pose.alignment import learn_alignment
+from export.pose.frame_light import across_light, follows_the_frame, without_light
+from export.pose.orientation import learn_orientation
 
 SPEC = CropSpec((128, 128), margin=0.08)
 SIDE = 120.0

@@ -19,7 +19,7 @@ from export.methods.cropliq.fit import grid_weight
 from export.methods.cropliq.graph import TERM_NAMES, TrainedInspector, export_inspector
 from export.methods.cropliq.pretext_train import PretextSettings, train_inspector
 from export.methods.cropliq.term_selection import auroc
-from export.silhouette import product_silhouette
+from export.pose.silhouette import product_silhouette
 
 pytestmark = pytest.mark.needs("the extra train")
 

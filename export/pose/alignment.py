@@ -11,7 +11,7 @@ import numpy as np
 from edge_app.imaging.upright_crop import CropSpec, crop_box
 from edge_app.inspection.alignment import Aligner, Registration, small_crop, small_spec
 from edge_app.records import BoxCxcywhr, U8Array
-from export.silhouette import product_silhouette
+from export.pose.silhouette import product_silhouette
 from export.workspace import Report
 
 TRAINED_REGISTRATION: Registration = "inverse_compositional"

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from edge_app.imaging.upright_crop import CropSpec
 from edge_app.inspection.orientation import TURNS, candidate_views, template_from_means
 from edge_app.records import BoxCxcywhr, F32Array, U8Array
-from export.frame_light import (
+from export.part_shape import Kind
+from export.pose.frame_light import (
     across_light,
     follows_the_frame,
     registered_to_symmetry,
     without_light,
 )
-from export.part_shape import Kind
 
 ELONGATED_ASPECT = 1.15
 """From this ratio of sides on the long axis is known even from a box that is a little off."""

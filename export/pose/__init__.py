@@ -1,0 +1,1 @@
+"""The product's pose, learnt from good parts: direction, registration, silhouette."""

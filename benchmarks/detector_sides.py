@@ -109,8 +109,8 @@ class DetectorSides:
 
 def large_network() -> tuple[object, bytes]:
     """Return Ultralytics' network and our export of it."""
-    from export.detector_export import DetectorGraph, _traced
-    from export.ultralytics_quiet import ultralytics_tasks
+    from export.detector.export import DetectorGraph, _traced
+    from export.detector.ultralytics_quiet import ultralytics_tasks
 
     ultralytics_tasks()  # before Ultralytics is imported: no network, no reporting
     from ultralytics import YOLO

@@ -25,7 +25,7 @@ from edge_app.imaging.oriented_box import axis_difference_rad, corners_of
 from edge_app.inspection.detector import Detector
 from edge_app.model.loaded_model import LoadedModel, load_model
 from edge_app.records import BoxCxcywhr, Detection
-from export.detector_metrics import evaluate_detector
+from export.detector.metrics import evaluate_detector
 from export.yolo_dataset import LabelledPicture
 
 SEED = 77

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from edge_app.errors import DataError
-from export.ultralytics_quiet import ultralytics_tasks
+from export.detector.ultralytics_quiet import ultralytics_tasks
 
 BASE = "yolo11-obb.yaml"
 DEPTH = 0.33

@@ -24,9 +24,8 @@ from torch import nn
 from edge_app.errors import DataError
 from edge_app.imaging.upright_crop import Shrink, letterbox
 from edge_app.records import F64Array
-from export.detector_augment import Scene, augmented
-from export.detector_model import STRIDE, save_weights
-from export.detector_state import (
+from export.detector.augment import Scene, augmented
+from export.detector.checkpoint import (
     TrainState,
     fresh_state,
     restore_state,
@@ -34,6 +33,7 @@ from export.detector_state import (
     set_rate,
     update_average,
 )
+from export.detector.network import STRIDE, save_weights
 from export.precision import mixed_precision
 from export.yolo_dataset import LabelledPicture, read_dataset
 

@@ -16,7 +16,7 @@ import onnxslim
 import torch
 from torch import nn
 
-from export.detector_model import STRIDE, load_weights
+from export.detector.network import STRIDE, load_weights
 
 OPSET = 17
 LICENCE_NOTE = (

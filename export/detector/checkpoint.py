@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from edge_app.errors import DataError
-from export.detector_model import build_network, load_tensors, load_weights, save_tensors
+from export.detector.network import build_network, load_tensors, load_weights, save_tensors
 
 LEARNING_RATE = 0.002
 FINAL_RATE_SHARE = 0.01

@@ -23,11 +23,11 @@ from edge_app.errors import DataError
 from edge_app.imaging.oriented_box import wrap_turn
 from edge_app.imaging.upright_crop import CropSpec, upright_crop
 from edge_app.records import BoxCxcywhr, U8Array
-from export.autolabel import segment
 from export.dataset import scan_good_pictures
 from export.evaluation.data import GOOD, TestPicture, scan_test_pictures
 from export.evaluation.pixel_metrics import as_mask
-from export.part_shape import PartShape, box_of
+from export.labels.autolabel import segment
+from export.labels.part_shape import PartShape, box_of
 from export.pose.silhouette import product_silhouette
 
 END_SHARE = 0.15

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge_app.imaging.upright_crop import CropSpec
 from edge_app.inspection.orientation import TURNS, candidate_views, template_from_means
 from edge_app.records import BoxCxcywhr, F32Array, U8Array
-from export.part_shape import Kind
+from export.labels.part_shape import Kind
 from export.pose.frame_light import (
     across_light,
     follows_the_frame,

@@ -16,7 +16,7 @@ from edge_app.records import PointXy, U8Array
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import good_line
 from edge_app.simulator.truth import SEEDS, Product
-from export.autolabel import autolabel, autolabel_folder, product_fills_frame, write_overview
+from export.labels.autolabel import autolabel, autolabel_folder, product_fills_frame, write_overview
 from export.yolo_dataset import read_bgr
 
 HW = (240, 320)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from edge_app.errors import DataError
 from edge_app.records import F32Array, U8Array
-from export.label_records import WEAK_CONTRAST, AutoLabel, LabelReport, Segmented
-from export.label_rules import CUT_AT_BORDER, judged, usual_of
-from export.label_sheet import write_overview
-from export.part_shape import measured
-from export.segmentation import (
+from export.labels.overview_sheet import write_overview
+from export.labels.part_shape import measured
+from export.labels.records import WEAK_CONTRAST, AutoLabel, LabelReport, Segmented
+from export.labels.rules import CUT_AT_BORDER, judged, usual_of
+from export.labels.segmentation import (
     background_from_border,
     background_from_stack,
     components,

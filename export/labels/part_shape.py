@@ -16,7 +16,7 @@ import numpy as np
 
 from edge_app.imaging.oriented_box import wrap_half_turn, wrap_turn
 from edge_app.records import BoxCxcywhr, F32Array, F64Array
-from export.segmentation import BoolArray, Component
+from export.labels.segmentation import BoolArray, Component
 
 Kind = Literal["elongated", "compact", "round"]
 """elongated: one long axis. compact: as long as wide, with corners. round: no axis at all."""

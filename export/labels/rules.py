@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from export.label_records import AutoLabel, Segmented, Usual
-from export.part_shape import PartShape, box_of, has_direction, kind_of
+from export.labels.part_shape import PartShape, box_of, has_direction, kind_of
+from export.labels.records import AutoLabel, Segmented, Usual
 
 AREA_RATIO = 1.6
 ELONGATION_RATIO = 1.35

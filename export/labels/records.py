@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_app.records import BoxCxcywhr, F64Array
-from export.part_shape import Kind, PartShape
+from export.labels.part_shape import Kind, PartShape
 from export.yolo_dataset import LabelledPicture
 
 WEAK_CONTRAST = 2.5

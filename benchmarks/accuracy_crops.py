@@ -23,7 +23,7 @@ from edge_app.errors import DataError
 from edge_app.imaging.oriented_box import wrap_turn
 from edge_app.imaging.upright_crop import CropSpec, upright_crop
 from edge_app.records import BoxCxcywhr, U8Array
-from export.dataset import scan_good_pictures
+from export.data.dataset import scan_good_pictures
 from export.evaluation.data import GOOD, TestPicture, scan_test_pictures
 from export.evaluation.pixel_metrics import as_mask
 from export.labels.autolabel import segment

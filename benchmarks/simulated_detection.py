@@ -25,8 +25,8 @@ from edge_app.imaging.oriented_box import axis_difference_rad, corners_of
 from edge_app.inspection.detector import Detector
 from edge_app.model.loaded_model import LoadedModel, load_model
 from edge_app.records import BoxCxcywhr, Detection
+from export.data.yolo_dataset import LabelledPicture
 from export.detector.metrics import evaluate_detector
-from export.yolo_dataset import LabelledPicture
 
 SEED = 77
 EVERY = 9

@@ -14,7 +14,7 @@ from edge_app.bundle.manifest import DetectorSpec, Manifest, Provenance, Variant
 from edge_app.records import F64Array, JsonObject
 from export.calibrate.golden_set import GoldenFile
 from export.calibrate.thresholds import Calibration
-from export.dataset import Picture
+from export.data.dataset import Picture
 from export.known_kinds_step import KindsFound
 from export.steps import Cutting, models_of
 from export.versions import training_versions

@@ -30,8 +30,8 @@ from export.build_records import (
 )
 from export.calibrate.golden_set import HardlyTellsError, make_golden_set
 from export.calibrate.thresholds import Calibration, calibrate, paint_all, score_crops
-from export.crops import FoundPart
-from export.dataset import scan_good_pictures
+from export.data.crops import FoundPart
+from export.data.dataset import scan_good_pictures
 from export.defects.crops import defect_crops
 from export.defects.pictures import DefectPictures, cut_defects, scan_defects
 from export.finding import (

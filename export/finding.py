@@ -22,18 +22,18 @@ from edge_app.errors import DataError
 from edge_app.inspection.detector import Detector
 from edge_app.inspection.line import ProductFinder, WholeFrame
 from edge_app.records import BoxCxcywhr, JsonObject
-from export.crops import FoundPart, PartsFound, find_parts
-from export.dataset import MIN_PICTURES, GoodPictures, Picture
+from export.data.crops import FoundPart, PartsFound, find_parts
+from export.data.dataset import MIN_PICTURES, GoodPictures, Picture
+from export.data.label_files import from_json, given_labels, has_labels, to_json, write_label_files
+from export.data.yolo_dataset import LabelledPicture
 from export.detector.confidence import LEAST_SEEN, choose_min_confidence
 from export.detector.export import export_detector
 from export.detector.train import RECIPE, TRAINED_SHRINK, TrainProgress, train_detector
-from export.label_files import from_json, given_labels, has_labels, to_json, write_label_files
 from export.labels.autolabel import autolabel_folder, product_fills_frame, write_overview
 from export.labels.part_shape import Kind
 from export.labels.rules import CUT_AT_BORDER
 from export.pose.orientation import ELONGATED_ASPECT
 from export.workspace import Report, Workspace
-from export.yolo_dataset import LabelledPicture
 
 CALIBRATION_SHARE = 0.25
 """Of the good pictures: they train nothing and set the thresholds."""

@@ -14,7 +14,7 @@ from edge_app.records import JsonObject, U8Array
 from export import charts
 from export.augment import pseudo_anomaly
 from export.calibrate.thresholds import Calibration
-from export.dataset import GoodPictures
+from export.data.dataset import GoodPictures
 from export.finding import Labels
 from export.steps import Cutting
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge_app.errors import DataError
-from export.dataset import find_good_folder
+from export.data.dataset import find_good_folder
 
 Engine = Literal["processes", "ray"]
 

@@ -15,7 +15,7 @@ from edge_app.model.loaded_model import LoadedModel
 from edge_app.model.offline import look_at
 from edge_app.records import U8Array
 from export.augment import pseudo_anomaly
-from export.crops import paint_into_frame
+from export.data.crops import paint_into_frame
 
 GOLDEN_PICTURES = 20
 JPEG_QUALITY = 92

@@ -20,7 +20,7 @@ from edge_app.inspection.judge import find_defects
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.model.offline import Look, look_at
 from edge_app.records import F64Array, PointXy, U8Array
-from export.dataset import Picture
+from export.data.dataset import Picture
 from export.defect_classifier.regions import KnownDefect
 from export.defects.pictures import MASK_SUFFIX, DefectPictures
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from edge_app.cameras.pictures import list_pictures, read_picture
 from edge_app.errors import CameraError, DataError
 from edge_app.records import U8Array
-from export.crops import FoundPart, find_parts
-from export.dataset import Picture
+from export.data.crops import FoundPart, find_parts
+from export.data.dataset import Picture
 from export.steps import Cutting, cut_all
 
 MASK_SUFFIX = "_mask"

@@ -9,7 +9,7 @@ import numpy as np
 from edge_app.imaging.oriented_box import as_box, rotated_iou
 from edge_app.inspection.detector import Detector
 from edge_app.records import Detection
-from export.yolo_dataset import LabelledPicture
+from export.data.yolo_dataset import LabelledPicture
 
 MATCH_IOU = 0.4
 LOWEST, HIGHEST = 0.1, 0.5

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_app.imaging.oriented_box import as_box, axis_difference_rad, rotated_iou
 from edge_app.records import BoxCxcywhr, Detection, F64Array, U8Array
-from export.yolo_dataset import LabelledPicture
+from export.data.yolo_dataset import LabelledPicture
 
 IOU_STEPS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 MATCH_IOU = 0.5

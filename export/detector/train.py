@@ -24,6 +24,7 @@ from torch import nn
 from edge_app.errors import DataError
 from edge_app.imaging.upright_crop import Shrink, letterbox
 from edge_app.records import F64Array
+from export.data.yolo_dataset import LabelledPicture, read_dataset
 from export.detector.augment import Scene, augmented
 from export.detector.checkpoint import (
     TrainState,
@@ -35,7 +36,6 @@ from export.detector.checkpoint import (
 )
 from export.detector.network import STRIDE, save_weights
 from export.precision import mixed_precision
-from export.yolo_dataset import LabelledPicture, read_dataset
 
 BATCH = 16
 CLIP_NORM = 10.0

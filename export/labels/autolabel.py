@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge_app.errors import DataError
 from edge_app.records import F32Array, U8Array
+from export.data.yolo_dataset import read_bgr
 from export.labels.overview_sheet import write_overview
 from export.labels.part_shape import measured
 from export.labels.records import WEAK_CONTRAST, AutoLabel, LabelReport, Segmented
@@ -18,7 +19,6 @@ from export.labels.segmentation import (
     distance_map,
     work_lab,
 )
-from export.yolo_dataset import read_bgr
 
 __all__ = [
     "AutoLabel",

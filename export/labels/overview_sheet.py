@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from edge_app.imaging.oriented_box import corners_of
 from edge_app.imaging.upright_crop import LETTERBOX_GREY, letterbox
 from edge_app.records import F64Array, U8Array
+from export.data.yolo_dataset import read_bgr
 from export.labels.records import AutoLabel, LabelReport
-from export.yolo_dataset import read_bgr
 
 TILE_HW = (200, 240)
 CAPTION_PX = 18

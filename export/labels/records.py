@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from edge_app.records import BoxCxcywhr, F64Array
+from export.data.yolo_dataset import LabelledPicture
 from export.labels.part_shape import Kind, PartShape
-from export.yolo_dataset import LabelledPicture
 
 WEAK_CONTRAST = 2.5
 """Median distance of an area from the background, in background spreads; less is texture.

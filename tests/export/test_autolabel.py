@@ -16,8 +16,8 @@ from edge_app.records import PointXy, U8Array
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import good_line
 from edge_app.simulator.truth import SEEDS, Product
+from export.data.yolo_dataset import read_bgr
 from export.labels.autolabel import autolabel, autolabel_folder, product_fills_frame, write_overview
-from export.yolo_dataset import read_bgr
 
 HW = (240, 320)
 WEDGE = np.array([[-60.0, -16.0], [60.0, -7.0], [60.0, 7.0], [-60.0, 16.0]])

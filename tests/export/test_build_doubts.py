@@ -13,8 +13,8 @@ from edge_app.errors import DataError
 from edge_app.records import Detection, F64Array, U8Array
 from export.assemble import warnings_of
 from export.calibrate.thresholds import Calibration, Scored, calibrate
-from export.crops import find_parts
-from export.dataset import Picture, scan_good_pictures
+from export.data.crops import find_parts
+from export.data.dataset import Picture, scan_good_pictures
 from export.defects.pictures import scan_defects
 from export.finding import label_step, parts_step
 from export.pose.crop_checks import two_products

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_app.errors import DataError
-from export.dataset import scan_good_pictures
+from export.data.dataset import scan_good_pictures
 
 
 def write(folder: Path, count: int, hw: tuple[int, int] = (20, 30), start: int = 0) -> None:

@@ -19,11 +19,11 @@ from edge_app.errors import DataError
 from edge_app.imaging.oriented_box import as_box, axis_difference_rad, corners_of, long_side_first
 from edge_app.inspection.detector import Detector
 from edge_app.records import BoxCxcywhr, F64Array
+from export.data.yolo_dataset import LabelledPicture, read_dataset, write_dataset
 from export.detector.export import LICENCE_NOTE, export_detector
 from export.detector.metrics import evaluate_detector
 from export.detector.network import load_weights
 from export.detector.train import TrainProgress, epochs_for, scene_of, train_detector
-from export.yolo_dataset import LabelledPicture, read_dataset, write_dataset
 
 pytestmark = pytest.mark.needs("the extra train")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from edge_app.records import JsonObject
-from export.dataset import Picture
-from export.yolo_dataset import LabelledPicture, label_lines, read_bgr, read_dataset
+from export.data.dataset import Picture
+from export.data.yolo_dataset import LabelledPicture, label_lines, read_bgr, read_dataset
 
 
 def has_labels(good_folder: Path) -> bool:

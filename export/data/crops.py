@@ -14,7 +14,7 @@ from edge_app.inspection.line import ProductFinder
 from edge_app.inspection.pose import PoseFinder
 from edge_app.inspection.tracker import BORDER_MARGIN_PX, is_inside
 from edge_app.records import BoxCxcywhr, U8Array
-from export.dataset import Picture
+from export.data.dataset import Picture
 
 MARGIN = 0.08
 """Of the box on each side: a chipped edge must lie inside, the belt is no product."""

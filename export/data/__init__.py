@@ -1,0 +1,1 @@
+"""Pictures, crops and labels as the other folders take them."""

@@ -60,7 +60,7 @@ def _compare(args: argparse.Namespace) -> int:
     from export.compare.run import CompareOptions, compare, method_names
     from export.methods.multi_process.launcher import check_processes
     from export.methods.time_budget import duration_s
-    from export.precision import training_device
+    from export.networks.precision import training_device
 
     try:
         budget_s = duration_s(args.budget)

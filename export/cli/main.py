@@ -267,7 +267,7 @@ def _demo_bundle(args: argparse.Namespace) -> int:
 
 
 def _device(name: str) -> str:
-    from export.precision import training_device
+    from export.networks.precision import training_device
 
     return training_device(name)
 

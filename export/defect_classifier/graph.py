@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from edge_app.records import F32Array, U8Array
 from export.backbones.efficientnet_lite import load_lite0, normalise_pixels
 from export.defect_classifier.softmax_head import Head
-from export.onnx_file import OPSET, checked_model, quiet_tracing
+from export.networks.onnx_export import OPSET, checked_model, quiet_tracing
 
 TAPS = (4, 7)
 """Blocks read: shapes at stride 8 and their surroundings at stride 16."""

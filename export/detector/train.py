@@ -35,7 +35,7 @@ from export.detector.checkpoint import (
     update_average,
 )
 from export.detector.network import STRIDE, save_weights
-from export.precision import mixed_precision
+from export.networks.precision import mixed_precision
 
 BATCH = 16
 CLIP_NORM = 10.0

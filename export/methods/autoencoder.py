@@ -22,12 +22,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.distributed import own_part
 from export.methods.loop import Lesson, constant, ends_of, learn
 from export.methods.losses import Ssim
 from export.methods.maps import GaussianSmoothing, map_size, product_weight
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
-from export.onnx_file import MAP_STRIDE
+from export.networks.distributed import own_part
+from export.networks.onnx_export import MAP_STRIDE
 
 FORMS = ("autoencoder-l2", "autoencoder-ssim")
 

@@ -35,7 +35,6 @@ from torch.nn import functional
 from edge_app.errors import DataError
 from edge_app.records import F32Array, U8Array
 from export.backbones.efficientnet_lite import channels_of, stride_of
-from export.distributed import own_part
 from export.methods.bgad_anomalies import Anomaly, draw_painted, draw_real, marked
 from export.methods.bgad_flow import (
     ConditionalFlow,
@@ -55,7 +54,8 @@ from export.methods.protocol import (
     TrainSettings,
     fingerprint,
 )
-from export.onnx_file import MAP_STRIDE
+from export.networks.distributed import own_part
+from export.networks.onnx_export import MAP_STRIDE
 
 ANOMALOUS_SHARE = 0.25
 """Part of a position's cell that must be defective for the position to count as anomalous."""

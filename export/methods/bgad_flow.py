@@ -24,9 +24,9 @@ from export.backbones.efficientnet_lite import (
     normalise_pixels,
     stride_of,
 )
-from export.density import ledoit_wolf, whitening_of
 from export.methods.patches import BATCH, STD_FLOOR
 from export.methods.protocol import Show
+from export.networks.density import ledoit_wolf, whitening_of
 
 SCALE_CROPS = 64
 """Crops the channels' scales come from; they only put features on one scale."""

@@ -31,9 +31,6 @@ from torch.nn import functional
 from edge_app.records import JsonObject
 from export.augment import pseudo_anomaly
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0, normalise_pixels
-from export.density import GlobalGaussian, fit_global
-from export.distributed import own_part
-from export.gradcam import squared_distance_gradient
 from export.methods.cropliq.pretext_network import PretextNet
 from export.methods.cropliq.terms import DISTANCE_FLOOR
 from export.methods.kernel_density import KernelHead, fit_kernels
@@ -41,6 +38,9 @@ from export.methods.loop import Lesson, ends_of, learn, one_cycle
 from export.methods.maps import enlarged, product_weight
 from export.methods.patches import feature_batches
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.networks.density import GlobalGaussian, fit_global
+from export.networks.distributed import own_part
+from export.networks.gradcam import squared_distance_gradient
 
 PAPER = (
     "Li et al., CutPaste: Self-Supervised Learning for Anomaly Detection and Localization, "

@@ -24,14 +24,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_app.cameras.pictures import list_pictures
-from export.distributed import own_part
 from export.methods.draem_anomalies import paint_texture
 from export.methods.draem_net import DraemNet
 from export.methods.loop import Lesson, ends_of, learn, two_drops
 from export.methods.losses import Ssim, focal_loss
 from export.methods.maps import product_weight
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
-from export.onnx_file import MAP_STRIDE
+from export.networks.distributed import own_part
+from export.networks.onnx_export import MAP_STRIDE
 
 SCORE_WINDOW = 21
 """Side of the mean filter before the score's maximum, pixels."""

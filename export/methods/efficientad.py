@@ -28,7 +28,6 @@ from torch.nn import functional
 
 from edge_app.records import U8Array
 from export.backbones.efficientnet_lite import normalise_pixels
-from export.distributed import own_part
 from export.methods.draem_anomalies import drawn_texture
 from export.methods.efficientad_net import (
     STRIDE,
@@ -41,7 +40,8 @@ from export.methods.loop import Lesson, ends_of, learn
 from export.methods.maps import enlarged, peak_on_product, product_weight
 from export.methods.patches import BATCH
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
-from export.onnx_file import MAP_STRIDE
+from export.networks.distributed import own_part
+from export.networks.onnx_export import MAP_STRIDE
 
 LOW_QUANTILE, HIGH_QUANTILE = 0.9, 0.995
 """Of good parts' distances; they become 0 and 0.1."""

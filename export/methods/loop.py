@@ -2,7 +2,7 @@
 
 A step's randomness depends on (seed, step) alone, so a training that was stopped and goes on from
 its checkpoint ends with the same weights as one that ran through. With several processes
-(`export/distributed.py`) all draw the same batch and each computes its part of it.
+(`export/networks/distributed.py`) all draw the same batch and each computes its part of it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from edge_app.errors import DataError
-from export.distributed import average_gradients, average_statistics, is_first, mean_loss
 from export.methods.protocol import Show, TrainSettings
+from export.networks.distributed import average_gradients, average_statistics, is_first, mean_loss
 
 Rate = Callable[[float], float]
 """Share of the steps done, 0..1 → factor on the learning rate."""

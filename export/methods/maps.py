@@ -11,7 +11,7 @@ from torch.nn import functional
 from edge_app.records import U8Array
 from export.methods.cropliq.fit import grid_weight
 from export.methods.cropliq.graph import enlarged
-from export.onnx_file import MAP_STRIDE
+from export.networks.onnx_export import MAP_STRIDE
 
 __all__ = ["GaussianSmoothing", "enlarged", "map_size", "peak_on_product", "product_weight"]
 

@@ -10,11 +10,11 @@ import onnx
 from edge_app.errors import ModelError
 from edge_app.records import JsonObject
 from export.methods.protocol import Trained
-from export.onnx_file import write_onnx
+from export.networks.onnx_export import write_onnx
 
 
 def write_graph(trained: Trained, crop_hw: tuple[int, int], out: Path) -> JsonObject:
-    """Write the graph and return its metadata (see `export/onnx_file.py`).
+    """Write the graph and return its metadata (see `export/networks/onnx_export.py`).
 
     Raises:
         ModelError: the graph does not pass ONNX's checker, or a scope named in `fp32_nodes` has no

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 from edge_app.errors import DataError
 from edge_app.records import F32Array
-from export.density import PositionGaussian, whitening_of
 from export.methods.cropliq.terms import PositionTerm
 from export.methods.maps import GaussianSmoothing, enlarged, map_size, product_weight
 from export.methods.patches import PatchFeatures, feature_batches
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings
-from export.onnx_file import MAP_STRIDE
+from export.networks.density import PositionGaussian, whitening_of
+from export.networks.onnx_export import MAP_STRIDE
 
 SMOOTHING_PX = 4.0
 

@@ -24,7 +24,7 @@ from export.methods.coreset import greedy_coreset
 from export.methods.maps import GaussianSmoothing, enlarged, map_size, product_weight
 from export.methods.patches import PatchFeatures, feature_batches
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings
-from export.onnx_file import MAP_STRIDE
+from export.networks.onnx_export import MAP_STRIDE
 
 CANDIDATES = 150_000
 """Most patches the greedy choice runs over: all of 761 tiles of 224 px at stride 16. With 20,000 of

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.records import U8Array
-from export.onnx_file import OPSET, quiet_tracing
+from export.networks.onnx_export import OPSET, quiet_tracing
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ require("the extra dev")
 from sklearn import covariance as sklearn_covariance
 
 from edge_app.errors import DataError, ShapeError
-from export.density import (
+from export.networks.density import (
     effective_rank,
     fit_global,
     fit_positions,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from export.gradcam import (
+from export.networks.gradcam import (
     channel_statistics,
     energy_cam,
     logit_cam,

@@ -24,7 +24,6 @@ from sklearn.neighbors import KernelDensity as SklearnKernels
 from torch.nn import functional
 
 from edge_app.errors import DataError
-from export.density import fit_global
 from export.methods.autoencoder import AutoencoderMethod, AutoencoderSettings
 from export.methods.cutpaste import CutPaste, CutPasteSettings, GaussianHead
 from export.methods.cutpaste_patch import PatchCutPaste, PatchCutPasteSettings
@@ -41,6 +40,7 @@ from export.methods.kernel_density import (
 from export.methods.maps import product_weight
 from export.methods.protocol import Method, Trained, TrainSettings
 from export.methods.simplenet import SimpleNet, SimpleNetSettings, truncated_l1
+from export.networks.density import fit_global
 
 pytestmark = pytest.mark.needs("the extra train")
 

@@ -14,7 +14,6 @@ from two_processes import METHODS, train_and_keep
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
 from export.cli.main import main
-from export.distributed import is_first, own_part, processes
 from export.methods.multi_process.launcher import (
     check_processes,
     torchrun_command,
@@ -22,6 +21,7 @@ from export.methods.multi_process.launcher import (
     train_in_processes,
 )
 from export.methods.protocol import TrainSettings
+from export.networks.distributed import is_first, own_part, processes
 
 pytestmark = pytest.mark.needs("the extra train")
 

@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from edge_app.records import F32Array, F64Array, JsonObject, U8Array
 from export.augment import Painted, pseudo_anomaly
-from export.density import fit_global, fit_positions
 from export.methods.cropliq.fit_context import Bench
 from export.methods.cropliq.graph import (
     TERM_NAMES,
@@ -41,6 +40,7 @@ from export.methods.cropliq.terms import (
     smoothed,
     statistics_embedding,
 )
+from export.networks.density import fit_global, fit_positions
 
 SCALE_CROPS = 64
 """Crops the channels' standard deviations come from; they only balance the projection."""

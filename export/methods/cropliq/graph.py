@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from edge_app.errors import ShapeError
 from edge_app.records import JsonObject
 from export.backbones.efficientnet_lite import EfficientNetLite0, normalise_pixels
-from export.gradcam import logit_cam
 from export.methods.cropliq.regional_term import RegionalTerm
 from export.methods.cropliq.terms import (
     DISTANCE_FLOOR,
@@ -27,7 +26,8 @@ from export.methods.cropliq.terms import (
     peak_score,
     resized,
 )
-from export.onnx_file import MAP_STRIDE, write_onnx
+from export.networks.gradcam import logit_cam
+from export.networks.onnx_export import MAP_STRIDE, write_onnx
 
 TERM_NAMES = ("detail", "context", "statistics", "regional")
 

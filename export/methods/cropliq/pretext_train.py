@@ -23,8 +23,8 @@ from export.methods.cropliq.fit import FitSettings, fit_inspector
 from export.methods.cropliq.fit_context import Bench
 from export.methods.cropliq.graph import TrainedInspector
 from export.methods.cropliq.pretext_network import WAYS, PretextNet, anchor_of, pretext_loss
+from export.networks.precision import mixed_precision
 from export.pose.silhouette import product_silhouette
-from export.precision import mixed_precision
 
 Progress = Callable[[str, float], None]
 """Called with a step's name and how much of it is done, 0..1."""

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from edge_app.errors import ShapeError
 from edge_app.records import F32Array
-from export.density import PositionGaussian, fit_positions
 from export.methods.cropliq.terms import (
     DISTANCE_FLOOR,
     PositionTerm,
@@ -27,6 +26,7 @@ from export.methods.cropliq.terms import (
     semi_orthogonal,
     shrunk,
 )
+from export.networks.density import PositionGaussian, fit_positions
 
 REGIONAL_STRIDE = 16
 """Input pixels per step of the grid that windows are cut from."""

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_app.records import F32Array
-from export.density import GlobalGaussian, PositionGaussian
-from export.gradcam import (
+from export.networks.density import GlobalGaussian, PositionGaussian
+from export.networks.gradcam import (
     channel_statistics,
     energy_cam,
     squared_distance_gradient,

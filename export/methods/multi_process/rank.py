@@ -16,11 +16,11 @@ import torch
 
 from edge_app.errors import EdgeError
 from edge_app.records import JsonObject
-from export.distributed import is_first
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import DefectCrops, Show, TrainingSet, TrainSettings
 from export.methods.reconstruction import write_reconstruction
 from export.methods.registry import method_of
+from export.networks.distributed import is_first
 
 
 def main(folder: Path) -> int:

@@ -1,0 +1,1 @@
+"""Networks, densities and maps that several methods share, and the way to ONNX."""

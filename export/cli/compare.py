@@ -55,7 +55,7 @@ def add_compare(commands: Any) -> None:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from export.build import BuildOptions
+    from export.bundle_build.pipeline import BuildOptions
     from export.cli.progress import ConsoleProgress
     from export.compare.run import CompareOptions, compare, method_names
     from export.methods.multi_process.launcher import check_processes

@@ -15,7 +15,7 @@ from export.cli.compare import add_compare
 from export.methods.names import NAMES
 
 if TYPE_CHECKING:
-    from export.build import BuildOptions
+    from export.bundle_build.pipeline import BuildOptions
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -128,7 +128,7 @@ def _shared(parser: argparse.ArgumentParser) -> None:
 
 
 def _options(args: argparse.Namespace) -> BuildOptions:
-    from export.build import BuildOptions
+    from export.bundle_build.pipeline import BuildOptions
 
     return BuildOptions(
         data=args.data,
@@ -168,7 +168,7 @@ def _target(text: str) -> str:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from export.build import build
+    from export.bundle_build.pipeline import build
     from export.cli.progress import ConsoleProgress
 
     with ConsoleProgress() as progress:
@@ -180,7 +180,7 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _label(args: argparse.Namespace) -> int:
-    from export.build import label_pictures
+    from export.bundle_build.pipeline import label_pictures
     from export.cli.progress import ConsoleProgress
 
     with ConsoleProgress() as progress:
@@ -195,7 +195,7 @@ def _label(args: argparse.Namespace) -> int:
 
 
 def _detector(args: argparse.Namespace) -> int:
-    from export.build import label_pictures, train_detector
+    from export.bundle_build.pipeline import label_pictures, train_detector
     from export.cli.progress import ConsoleProgress
 
     options = _options(args)
@@ -210,7 +210,12 @@ def _detector(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from export.build import cut_parts, label_pictures, train_detector, train_inspector
+    from export.bundle_build.pipeline import (
+        cut_parts,
+        label_pictures,
+        train_detector,
+        train_inspector,
+    )
     from export.cli.progress import ConsoleProgress
 
     options = _options(args)
@@ -247,8 +252,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _demo_bundle(args: argparse.Namespace) -> int:
+    from export.bundle_build.demo_bundle import build_demo_bundle
     from export.cli.progress import ConsoleProgress
-    from export.demo_bundle import build_demo_bundle
 
     with ConsoleProgress() as progress:
         digest = build_demo_bundle(

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_app.records import F64Array, JsonObject
-from export.build import (
+from export.bundle_build.pipeline import (
     BuildOptions,
     CutParts,
     Found,
@@ -23,6 +23,7 @@ from export.build import (
     finish,
     learnt_defects,
 )
+from export.bundle_build.steps import CROPLIQ, train_method
 from export.compare.advice import Contender
 from export.compare.cost import cost_of
 from export.compare.sheets import pictures_shown, write_rows
@@ -31,7 +32,6 @@ from export.evaluation.data import GOOD, TestPicture, scan_test_pictures
 from export.evaluation.run import evaluate
 from export.methods.protocol import TrainSettings
 from export.methods.time_budget import Now, Show, train_within
-from export.steps import CROPLIQ, train_method
 from export.workspace import Report, Workspace
 
 CROPLIQ_STEPS = 100

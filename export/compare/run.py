@@ -14,7 +14,7 @@ from statistics import fmean
 
 from edge_app.errors import DataError, EdgeError
 from edge_app.records import JsonObject
-from export.build import (
+from export.bundle_build.pipeline import (
     BuildOptions,
     Show,
     check_defects,
@@ -22,6 +22,7 @@ from export.build import (
     label_pictures,
     train_detector,
 )
+from export.bundle_build.steps import AUTO, CROPLIQ
 from export.compare.advice import Advice, advise
 from export.compare.one_method import Shared, contender_of, measure_method, unseen_pictures
 from export.compare.report import write_comparison
@@ -31,7 +32,6 @@ from export.evaluation.data import GOOD
 from export.methods.names import NAMES
 from export.methods.registry import unknown_method
 from export.methods.time_budget import Now, told_s
-from export.steps import AUTO, CROPLIQ
 
 ALL = "all"
 KNOWN: tuple[str, ...] = (CROPLIQ, *NAMES)

@@ -6,11 +6,11 @@ import numpy as np
 
 from edge_app.imaging.upright_crop import upright_crop
 from edge_app.records import U8Array
+from export.bundle_build.steps import Cutting, cut_all
 from export.data.dataset import Picture
 from export.defects.labelled import BRIGHT, mask_of, read_mask
 from export.defects.pictures import DefectPictures, find_defective
 from export.methods.protocol import DefectCrops
-from export.steps import Cutting, cut_all
 
 
 def defect_crops(defects: DefectPictures, cutting: Cutting) -> DefectCrops:

@@ -24,10 +24,10 @@ from edge_app.model.offline import look_at
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import good_line
 from edge_app.simulator.truth import SEEDS
+from export.bundle_build.steps import CROPLIQ, train_method
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import TrainingSet, TrainSettings
 from export.methods.registry import method_of
-from export.steps import CROPLIQ, train_method
 
 SHIPPED = Path(edge_app.__file__).parent / "assets" / "demo-tapered.bundle"
 PARTS, GOLDEN, STEPS, BATCH = 20, 2, 2, 4

@@ -18,7 +18,7 @@ from export.auto_method.select import (
     choose_method,
     make_trial,
 )
-from export.build import BuildOptions, build
+from export.bundle_build.pipeline import BuildOptions, build
 from export.compare.run import method_names
 from export.workspace import Workspace
 

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_app.bundle.archive import read_bundle
-from export.build import BuildOptions, build
+from export.bundle_build.pipeline import BuildOptions, build
 
 pytestmark = pytest.mark.needs("the extra train")
 

@@ -14,7 +14,7 @@ from edge_app.errors import DataError
 from edge_app.model.golden_check import check_golden
 from edge_app.model.loaded_model import load_model
 from edge_app.records import JsonObject
-from export.build import BuildOptions
+from export.bundle_build.pipeline import BuildOptions
 from export.cli.main import main
 from export.compare.run import KNOWN, Budget, CompareOptions, Comparison, compare, method_names
 

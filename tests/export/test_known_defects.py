@@ -18,7 +18,7 @@ from edge_app.model.golden_check import check_golden
 from edge_app.model.loaded_model import LoadedModel, load_model
 from edge_app.model.offline import offline_line
 from edge_app.records import Frame
-from export.build import BuildOptions, build
+from export.bundle_build.pipeline import BuildOptions, build
 from export.defects.labelled import known_defects, outlines_of
 from export.defects.pictures import scan_defects
 

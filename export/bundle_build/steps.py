@@ -21,9 +21,9 @@ from edge_app.inspection.line import ProductFinder
 from edge_app.inspection.orientation import cue_from_template, turned
 from edge_app.inspection.pose import PoseFinder
 from edge_app.records import BoxCxcywhr, JsonObject, U8Array
+from export.bundle_build.finding import Labels
 from export.data.crops import FoundPart, crop_spec_for, cut_crops
 from export.data.dataset import Picture
-from export.finding import Labels
 from export.methods.cropliq.graph import export_inspector
 from export.methods.cropliq.pretext_train import train_inspector
 from export.methods.multi_process.launcher import train_in_processes

@@ -12,7 +12,7 @@ from edge_app.cameras.registry import open_camera
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import good_line
 from edge_app.simulator.truth import SEEDS, Product
-from export.build import BuildOptions, build
+from export.bundle_build.pipeline import BuildOptions, build
 
 CALIBRATION_PARTS = 2000
 """Good parts of the calibration seed, judged by the whole line as they come by."""

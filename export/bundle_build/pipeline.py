@@ -16,10 +16,24 @@ from edge_app.inspection.inspector import Inspector
 from edge_app.inspection.judge import Limits
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import ModelIdentity, U8Array
-from export.assemble import Assembly, files_of, manifest_of, warnings_of, write_build_record
 from export.auto_method.report_section import choice_section
 from export.auto_method.select import AutoOptions, choose_method
-from export.build_records import (
+from export.bundle_build.defect_classifier_step import kinds_step
+from export.bundle_build.finding import (
+    detector_step,
+    label_step,
+    open_finder,
+    parts_step,
+    split,
+)
+from export.bundle_build.manifest import (
+    Assembly,
+    files_of,
+    manifest_of,
+    warnings_of,
+    write_build_record,
+)
+from export.bundle_build.records import (
     BuildOptions,
     BuildResult,
     CutParts,
@@ -28,27 +42,26 @@ from export.build_records import (
     Show,
     Trained,
 )
+from export.bundle_build.report import write_report
+from export.bundle_build.steps import (
+    AUTO,
+    Cutting,
+    check_method,
+    cut_all,
+    inspector_step,
+    orientation_step,
+)
 from export.calibrate.golden_set import HardlyTellsError, make_golden_set
 from export.calibrate.thresholds import Calibration, calibrate, paint_all, score_crops
 from export.data.crops import FoundPart
 from export.data.dataset import scan_good_pictures
 from export.defects.crops import defect_crops
 from export.defects.pictures import DefectPictures, cut_defects, scan_defects
-from export.finding import (
-    detector_step,
-    label_step,
-    open_finder,
-    parts_step,
-    split,
-)
-from export.known_kinds_step import kinds_step
 from export.methods.multi_process.launcher import check_processes
 from export.methods.protocol import DefectCrops
 from export.methods.registry import LEARN_FROM_DEFECTS
 from export.pose.crop_checks import two_products
 from export.pose.silhouette import product_silhouette
-from export.report import write_report
-from export.steps import AUTO, Cutting, check_method, cut_all, inspector_step, orientation_step
 from export.workspace import Workspace
 
 __all__ = [

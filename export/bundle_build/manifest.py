@@ -12,17 +12,17 @@ import numpy as np
 
 from edge_app.bundle.manifest import DetectorSpec, Manifest, Provenance, Variant, ViewRule
 from edge_app.records import F64Array, JsonObject
+from export.bundle_build.defect_classifier_step import KindsFound
+from export.bundle_build.steps import Cutting, models_of
 from export.calibrate.golden_set import GoldenFile
 from export.calibrate.thresholds import Calibration
 from export.data.dataset import Picture
-from export.known_kinds_step import KindsFound
-from export.steps import Cutting, models_of
 from export.versions import training_versions
 from export.workspace import Workspace
 
 if TYPE_CHECKING:
     from export.auto_method.select import MethodChoice
-    from export.build import BuildOptions
+    from export.bundle_build.pipeline import BuildOptions
 
 OUTLIER_SPREADS = 8.0
 """A held-back good part this many robust standard deviations above the median is named."""

@@ -1,0 +1,1 @@
+"""The training pipeline: pictures in, bundle out. Start reading at `pipeline.py`."""

@@ -21,7 +21,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from deploy.sign import sign_bundle
+from deploy.bundles.sign import sign_bundle
 from edge_app.activation.probation import MAX_CHANCE, at_least
 from edge_app.agent.main import make_agent
 from edge_app.app import EdgeApp

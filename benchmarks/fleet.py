@@ -25,14 +25,14 @@ from typing import Any
 
 from benchmarks.fleet_device import SimulatedDevice
 from benchmarks.outbox_chaos import HOST, Broker
-from deploy.certificate import make_certificate
-from deploy.fleet import Fleet, fleet_filters
-from deploy.fleet_link import FleetLink
-from deploy.pointer import Offer
-from deploy.rollout import Rollout
-from deploy.rollout_rules import Limits, make_waves
-from deploy.rollout_state import new_state
-from deploy.serve import BundleServer, tls_context
+from deploy.bundles.certificate import make_certificate
+from deploy.bundles.serve import BundleServer, tls_context
+from deploy.fleet.mqtt_client import FleetLink
+from deploy.fleet.pointer import Offer
+from deploy.fleet.rollout import Rollout
+from deploy.fleet.rollout_rules import Limits, make_waves
+from deploy.fleet.rollout_state import new_state
+from deploy.fleet.state import Fleet, fleet_filters
 from edge_app.agent.pull.download_rules import DownloadRules
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.topics import DeviceName

@@ -11,7 +11,7 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from signing import Signer
 
-from deploy.order import sign_order
+from deploy.fleet.signed_command import sign_order
 from edge_app.mqtt.command_messages import Command, SelectProduct
 from edge_app.mqtt.timestamps import rfc3339, uuid7
 from edge_app.mqtt.topics import DeviceName

@@ -11,7 +11,7 @@ from pathlib import Path
 from bundles import GRAPHS, bright_manifest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from deploy.sign import make_signature
+from deploy.bundles.sign import make_signature
 from edge_app.bundle.archive import write_bundle
 from edge_app.bundle.contents import BundleLimits
 from edge_app.bundle.manifest import Manifest

@@ -9,8 +9,8 @@ import pytest
 from pointers import pointer
 from rich.console import Console
 
-from deploy.fleet import Fleet, fleet_filters
-from deploy.fleet_table import FleetRow, fleet_rows, fleet_table
+from deploy.fleet.state import Fleet, fleet_filters
+from deploy.fleet.table import FleetRow, fleet_rows, fleet_table
 from edge_app.mqtt.deploy_messages import AgentStatus, Desired, Reported
 from edge_app.mqtt.message_base import Message
 from edge_app.mqtt.messages import DeviceInfo, DeviceStatus, ModelBody, SlotDescription

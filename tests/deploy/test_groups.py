@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.groups import load_group
+from deploy.fleet.groups import load_group
 from edge_app.errors import ConfigError
 
 

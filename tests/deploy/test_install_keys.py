@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.keys import generate_key
-from deploy.package_keys import copy_keys
+from deploy.bundles.keys import generate_key
+from deploy.package.keys import copy_keys
 
 INSTALL_SH = Path(__file__).parent.parent.parent / "packaging" / "install.sh"
 OLD, NEW = "ab" * 32, "cd" * 32

@@ -12,8 +12,8 @@ import pytest
 from bundles import bright_manifest
 from signing import full_files
 
-from deploy.keys import generate_key, load_private_key
-from deploy.sign import sign_bundle
+from deploy.bundles.keys import generate_key, load_private_key
+from deploy.bundles.sign import sign_bundle
 from edge_app.bundle.archive import write_bundle
 from edge_app.bundle.signature import SigningTerms
 from edge_app.bundle.trusted_keys import parse_moment

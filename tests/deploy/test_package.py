@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.keys import generate_key
-from deploy.wheels import Target, requirements_of
+from deploy.bundles.keys import generate_key
+from deploy.package.wheels import Target, requirements_of
 
 EDGE_DEPLOY = str(Path(sys.executable).with_name("edge-deploy"))
 FOLDER = "cropliq-edge-device"

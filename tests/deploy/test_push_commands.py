@@ -21,9 +21,9 @@ from processes import takes_ctrl_c
 from signing import Signer
 
 from benchmarks.fleet_device import SimulatedDevice
-from deploy.cli import main
-from deploy.serve import BundleServer
-from deploy.sign import sign_bundle
+from deploy.bundles.serve import BundleServer
+from deploy.bundles.sign import sign_bundle
+from deploy.cli.main import main
 from edge_app.agent.pull.download_rules import DownloadRules
 from edge_app.bundle.archive import write_bundle
 from edge_app.bundle.manifest import Manifest

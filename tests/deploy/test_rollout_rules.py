@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pointers import pointer
 
-from deploy.fleet import SlotView
-from deploy.pointer import Offer
-from deploy.rollout_rules import Limits, is_over, judge_turn, make_waves, next_wave, why_stop
-from deploy.rollout_state import RolloutState, Turn, load_state, new_state, save_state
+from deploy.fleet.pointer import Offer
+from deploy.fleet.rollout_rules import Limits, is_over, judge_turn, make_waves, next_wave, why_stop
+from deploy.fleet.rollout_state import RolloutState, Turn, load_state, new_state, save_state
+from deploy.fleet.state import SlotView
 from edge_app.errors import ConfigError
 from edge_app.mqtt.deploy_messages import DeployState, Reported
 from edge_app.mqtt.timestamps import rfc3339

@@ -12,7 +12,7 @@ from activation_bundles import manifest_of, write_release
 from agent_line import write_config
 from brokers import HOST, Mosquitto, wait_until
 
-from deploy.keys import generate_key
+from deploy.bundles.keys import generate_key
 
 pytestmark = pytest.mark.needs("mosquitto")
 BIN = Path(sys.executable).parent

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from pointers import PAYLOAD, pointer
 
-from deploy.byte_range import UnsatisfiableRange, parse_range
-from deploy.certificate import make_certificate
-from deploy.serve import BundleServer, tls_context
+from deploy.bundles.byte_range import UnsatisfiableRange, parse_range
+from deploy.bundles.certificate import make_certificate
+from deploy.bundles.serve import BundleServer, tls_context
 from edge_app.agent.pull.download import Downloader
 from edge_app.agent.pull.download_rules import DownloadRules
 from edge_app.errors import ConfigError

@@ -13,8 +13,8 @@ import pytest
 from bundles import bright_manifest
 from signing import full_files
 
-from deploy.cli import main
-from deploy.sign import WORKSTATION_LIMITS
+from deploy.bundles.sign import WORKSTATION_LIMITS
+from deploy.cli.main import main
 from edge_app.bundle.archive import write_bundle
 from edge_app.bundle.trusted_keys import load_trust
 from edge_app.bundle.verify import read_contents, verify_bundle

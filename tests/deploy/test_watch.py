@@ -17,7 +17,7 @@ import pytest
 from alerts import WHO, draft
 from brokers import HOST, Listener, Mosquitto
 
-from deploy.watch_evidence import fetch_evidence
+from deploy.watch.evidence import fetch_evidence
 from edge_app.demo.broker import EmbeddedBroker
 from edge_app.errors import DataError
 from edge_app.mqtt.messages import Alert, AlertDraft, EvidenceBody

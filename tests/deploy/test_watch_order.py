@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.watch_order import Ordered, SeenIds, SeqOrder
+from deploy.watch.order import Ordered, SeenIds, SeqOrder
 
 
 def items(ordered: list[Ordered[str]]) -> list[str]:

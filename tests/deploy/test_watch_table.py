@@ -6,7 +6,7 @@ from datetime import timezone
 
 from alerts import as_draft, draft, gap_event
 
-from deploy.watch_table import header, row
+from deploy.watch.table import header, row
 from edge_app.mqtt.messages import Alert, AlertDraft
 
 LATER = {"seq": 1, "session": 1, "published_at": "2026-11-22T05:02:14.123456789Z"}

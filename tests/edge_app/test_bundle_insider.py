@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from onnx_bytes import external_graphs, model
 from signing import NO_TERMS, Members, Signer, members_of, signed_tar, tar_of, trusting
 
-from deploy.sign import make_signature
+from deploy.bundles.sign import make_signature
 from edge_app.bundle.signature import pae, signature_bytes, statement_bytes
 from edge_app.bundle.verify import verify_bundle
 from edge_app.errors import BundleError

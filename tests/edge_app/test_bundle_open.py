@@ -11,7 +11,7 @@ import pytest
 from bundles import bright_manifest, write_bright_bundle, write_pictures
 from signing import Signer, write_signed
 
-from deploy.keys import generate_key, load_private_key
+from deploy.bundles.keys import generate_key, load_private_key
 from edge_app.bundle.archive import Bundle
 from edge_app.bundle.signature import SigningTerms
 from edge_app.bundle.trusted_keys import parse_moment

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.keys import generate_key
+from deploy.bundles.keys import generate_key
 from edge_app.config.load import config_of
 from edge_app.config.model import AppConfig
 from edge_app.doctor.checks import Check

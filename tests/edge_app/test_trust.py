@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from signing import Signer
 
-from deploy.keys import generate_key
+from deploy.bundles.keys import generate_key
 from edge_app.bundle.trusted_keys import load_trust, parse_moment
 from edge_app.errors import ConfigError
 

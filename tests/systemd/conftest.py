@@ -11,7 +11,7 @@ from debian_roots import debian_root
 from devices import BUSY, WATCHDOG_S, Device, package, readme_commands
 from needs import needing
 
-from deploy.keys import generate_key
+from deploy.bundles.keys import generate_key
 
 
 @pytest.fixture(scope="package")

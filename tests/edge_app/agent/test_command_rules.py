@@ -79,7 +79,7 @@ def test_a_signed_order_with_an_impossible_entry_is_refused(
 
 def test_an_order_with_more_in_it_than_this_version_knows_is_refused() -> None:
     """What a newer version means by a further entry is not left out in silence."""
-    from deploy.order import sign_order
+    from deploy.fleet.signed_command import sign_order
 
     text = json.dumps(json.loads(command(WHO, "beta").order) | {"also": "stop the line"})
     assert "also: Extra inputs" in refusal(sign_order(text, operator().key).payload())

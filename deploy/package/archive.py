@@ -22,8 +22,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.package_keys import copy_keys
-from deploy.wheels import ROOT, Target, build_device_wheel, download_dependencies
+from deploy.package.keys import copy_keys
+from deploy.package.wheels import ROOT, Target, build_device_wheel, download_dependencies
 
 FOLDER = "cropliq-edge-device"
 SUMS = "SHA256SUMS"

@@ -6,14 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.broker_options import add_broker_options
-from deploy.fleet_commands import SETTLE_S, connect
-from deploy.target import add_devices, chosen_devices
+from deploy.cli.broker_options import add_broker_options
+from deploy.cli.device_options import add_devices, chosen_devices
+from deploy.cli.fleet import SETTLE_S, connect
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
-    from deploy.pointer import Offer
-    from deploy.rollout_state import RolloutState
+    from deploy.fleet.pointer import Offer
+    from deploy.fleet.rollout_state import RolloutState
     from edge_app.mqtt.topics import DeviceName
 
 EXIT_INTERRUPTED = 130
@@ -74,9 +74,9 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
 
 
 def _push(arguments: argparse.Namespace) -> int:
-    from deploy.rollout import Rollout
-    from deploy.rollout_rules import Limits
-    from deploy.rollout_state import new_state
+    from deploy.fleet.rollout import Rollout
+    from deploy.fleet.rollout_rules import Limits
+    from deploy.fleet.rollout_state import new_state
 
     devices = chosen_devices(arguments)
     if arguments.withdraw:
@@ -116,7 +116,7 @@ def _withdraw(arguments: argparse.Namespace, devices: tuple[DeviceName, ...]) ->
 
 
 def _offer(arguments: argparse.Namespace, devices: tuple[DeviceName, ...]) -> Offer:
-    from deploy.pointer import make_offer
+    from deploy.fleet.pointer import make_offer
 
     if arguments.bundle is None or arguments.url is None:
         raise ConfigError("give the BUNDLE and the --url under which devices fetch it.")
@@ -127,9 +127,9 @@ def _offer(arguments: argparse.Namespace, devices: tuple[DeviceName, ...]) -> Of
 
 
 def _rollout(arguments: argparse.Namespace) -> int:
-    from deploy.rollout import Rollout
-    from deploy.rollout_rules import Limits
-    from deploy.rollout_state import save_state
+    from deploy.fleet.rollout import Rollout
+    from deploy.fleet.rollout_rules import Limits
+    from deploy.fleet.rollout_state import save_state
 
     limits = Limits(arguments.wait, arguments.max_failures, arguments.timeout_s)
     file = arguments.state or arguments.bundle.with_suffix(f".{arguments.slot}.rollout.json")
@@ -151,8 +151,8 @@ def _rollout(arguments: argparse.Namespace) -> int:
 
 def _rollout_state(arguments: argparse.Namespace, file: Path) -> RolloutState:
     """Return where an earlier run of the same roll-out stopped, or the begin of a new one."""
-    from deploy.rollout_rules import make_waves
-    from deploy.rollout_state import load_state, new_state
+    from deploy.fleet.rollout_rules import make_waves
+    from deploy.fleet.rollout_state import load_state, new_state
 
     earlier = None if arguments.restart else load_state(file)
     if arguments.abort and earlier is None:

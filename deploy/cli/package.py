@@ -34,8 +34,8 @@ def add_package_command(commands: argparse._SubParsersAction[argparse.ArgumentPa
 
 
 def _package(arguments: argparse.Namespace) -> int:
-    from deploy.package import PackageOptions, write_package
-    from deploy.wheels import ROOT, Target
+    from deploy.package.archive import PackageOptions, write_package
+    from deploy.package.wheels import ROOT, Target
 
     if not arguments.offline and (arguments.python or arguments.platform):
         raise ConfigError(

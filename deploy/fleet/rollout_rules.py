@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.fleet import SlotView
-from deploy.rollout_state import RolloutState, Turn
+from deploy.fleet.rollout_state import RolloutState, Turn
+from deploy.fleet.state import SlotView
 from edge_app.errors import ConfigError
 from edge_app.mqtt.deploy_messages import DeployState
 

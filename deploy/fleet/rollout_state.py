@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from deploy.pointer import Offer
+from deploy.fleet.pointer import Offer
 from edge_app.errors import ConfigError
 from edge_app.mqtt.deploy_messages import Desired, Reported
 

@@ -53,7 +53,12 @@ def _add_passphrase(parser: argparse.ArgumentParser) -> None:
 
 
 def _keygen(arguments: argparse.Namespace) -> int:
-    from deploy.keys import PASSPHRASE_VARIABLE, PRIVATE_SUFFIX, generate_key, read_passphrase
+    from deploy.bundles.keys import (
+        PASSPHRASE_VARIABLE,
+        PRIVATE_SUFFIX,
+        generate_key,
+        read_passphrase,
+    )
     from edge_app.bundle.trusted_keys import KEY_SUFFIX
 
     passphrase = read_passphrase(arguments.passphrase_file, os.environ)
@@ -70,8 +75,8 @@ def _keygen(arguments: argparse.Namespace) -> int:
 
 
 def _sign(arguments: argparse.Namespace) -> int:
-    from deploy.keys import load_private_key, read_passphrase
-    from deploy.sign import sign_bundle
+    from deploy.bundles.keys import load_private_key, read_passphrase
+    from deploy.bundles.sign import sign_bundle
     from edge_app.bundle.signature import SigningTerms
 
     passphrase = read_passphrase(arguments.passphrase_file, os.environ)
@@ -83,7 +88,7 @@ def _sign(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from deploy.sign import WORKSTATION_LIMITS
+    from deploy.bundles.sign import WORKSTATION_LIMITS
     from edge_app.bundle.admission_rules import check_not_expired, check_target
     from edge_app.bundle.trusted_keys import load_trust
     from edge_app.bundle.verify import verify_bundle

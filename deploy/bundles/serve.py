@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from deploy.byte_range import UnsatisfiableRange, parse_range
+from deploy.bundles.byte_range import UnsatisfiableRange, parse_range
 from edge_app.config.model import is_loopback
 from edge_app.errors import ConfigError
 

@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from deploy.broker_options import add_broker_options, broker_settings
+from deploy.cli.broker_options import add_broker_options, broker_settings
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
-    from deploy.fleet import Fleet
-    from deploy.fleet_link import FleetLink
+    from deploy.fleet.mqtt_client import FleetLink
+    from deploy.fleet.state import Fleet
     from edge_app.mqtt.topics import DeviceName
 
 SETTLE_S = 1.0
@@ -63,8 +63,8 @@ def connect(
         BrokerError: the broker does not answer, or refuses the login.
         ConfigError: the options are wrong, or a file of them cannot be read.
     """
-    from deploy.fleet import Fleet, fleet_filters
-    from deploy.fleet_link import FleetLink
+    from deploy.fleet.mqtt_client import FleetLink
+    from deploy.fleet.state import Fleet, fleet_filters
 
     fleet = Fleet()
     settings = broker_settings(arguments)
@@ -76,8 +76,8 @@ def connect(
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from deploy.certificate import make_certificate
-    from deploy.serve import BundleServer, tls_context
+    from deploy.bundles.certificate import make_certificate
+    from deploy.bundles.serve import BundleServer, tls_context
 
     if arguments.new_cert is not None:
         if arguments.cert is None or arguments.key is None:
@@ -103,7 +103,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from deploy.fleet_table import fleet_json, fleet_rows, fleet_table
+    from deploy.fleet.table import fleet_json, fleet_rows, fleet_table
     from edge_app.mqtt.topics import DeviceName
 
     device = DeviceName.parse(arguments.device) if arguments.device else None
@@ -128,7 +128,7 @@ def _show_live(link: FleetLink, fleet: Fleet) -> NoReturn:
     """Redraw until interrupted."""
     from rich.live import Live
 
-    from deploy.fleet_table import fleet_rows, fleet_table
+    from deploy.fleet.table import fleet_rows, fleet_table
 
     with Live(auto_refresh=False, screen=True) as live:
         while True:

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from deploy.broker_options import add_broker_options, broker_settings
-from deploy.fleet_commands import add_fleet_commands
-from deploy.package_command import add_package_command
-from deploy.push_commands import add_push_commands
-from deploy.select_command import add_select_command
-from deploy.trust_commands import add_trust_commands
+from deploy.cli.broker_options import add_broker_options, broker_settings
+from deploy.cli.fleet import add_fleet_commands
+from deploy.cli.keys import add_trust_commands
+from deploy.cli.package import add_package_command
+from deploy.cli.push import add_push_commands
+from deploy.cli.select import add_select_command
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    from deploy.watch import Watch, WatchOptions
+    from deploy.watch.run import Watch, WatchOptions
     from edge_app.mqtt.topics import alert_filter
 
     options = WatchOptions(

@@ -30,7 +30,7 @@ def chosen_devices(arguments: argparse.Namespace) -> tuple[DeviceName, ...]:
     Raises:
         ConfigError: neither or both ways are used, or a name or the group's file is wrong.
     """
-    from deploy.groups import load_group, parse_devices
+    from deploy.fleet.groups import load_group, parse_devices
 
     if (arguments.group is None) == (arguments.device is None):
         raise ConfigError("give either --device (one or more) or --group with --groups.")

@@ -17,9 +17,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import ValidationError
 
-from deploy.watch_evidence import fetch_evidence
-from deploy.watch_order import Ordered, SeenIds, SeqOrder
-from deploy.watch_table import header, row
+from deploy.watch.evidence import fetch_evidence
+from deploy.watch.order import Ordered, SeenIds, SeqOrder
+from deploy.watch.table import header, row
 from edge_app.errors import BrokerError, DataError
 from edge_app.mqtt.connection import (
     LOGIN_CODES,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from deploy.fleet import Fleet
-from deploy.fleet_link import FleetLink
-from deploy.pointer import make_pointer
-from deploy.rollout_rules import Limits, is_over, judge_turn, next_wave, why_stop
-from deploy.rollout_state import Outcome, RolloutState, Turn
+from deploy.fleet.mqtt_client import FleetLink
+from deploy.fleet.pointer import make_pointer
+from deploy.fleet.rollout_rules import Limits, is_over, judge_turn, next_wave, why_stop
+from deploy.fleet.rollout_state import Outcome, RolloutState, Turn
+from deploy.fleet.state import Fleet
 from edge_app.mqtt.topics import DeviceName, Topics
 
 LOOK_S = 0.2

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from deploy.sign import WORKSTATION_LIMITS
+from deploy.bundles.sign import WORKSTATION_LIMITS
 from edge_app.bundle.admission_rules import check_not_expired, check_target
 from edge_app.bundle.archive import read_bundle
 from edge_app.bundle.manifest import Manifest

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.broker_options import add_broker_options, broker_settings
-from deploy.target import add_devices, chosen_devices
+from deploy.cli.broker_options import add_broker_options, broker_settings
+from deploy.cli.device_options import add_devices, chosen_devices
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def add_select_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
 
 
 def _select(arguments: argparse.Namespace) -> int:
-    from deploy.fleet_link import FleetLink
-    from deploy.keys import load_private_key, read_passphrase
-    from deploy.order import select_command
+    from deploy.bundles.keys import load_private_key, read_passphrase
+    from deploy.fleet.mqtt_client import FleetLink
+    from deploy.fleet.signed_command import select_command
     from edge_app.mqtt.topics import Topics
 
     if not 0 < arguments.timeout_s <= MAX_TIMEOUT_S:

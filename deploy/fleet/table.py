@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from rich.table import Table
 
-from deploy.fleet import DeviceView, Fleet, SlotView
+from deploy.fleet.state import DeviceView, Fleet, SlotView
 from edge_app.mqtt.timestamps import epoch_ns
 from edge_app.mqtt.topics import DeviceName
 

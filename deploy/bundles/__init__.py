@@ -1,0 +1,1 @@
+"""Signing keys, signatures, and the server that devices fetch bundles from."""

@@ -1,0 +1,1 @@
+"""The `edge-deploy` command: one file for each group of sub-commands."""

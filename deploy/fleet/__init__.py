@@ -1,0 +1,1 @@
+"""What devices say of themselves, pointers to new bundles, and roll-outs."""

@@ -1,0 +1,1 @@
+"""One archive that makes a device of a fresh machine."""

@@ -1,0 +1,1 @@
+"""Watching alerts from the workstation."""

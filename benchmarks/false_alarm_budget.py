@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.recalibrate import score_stream
-from calibration.threshold import GUARANTEED, choose_threshold
+from calibration.thresholds.recalibrate import score_stream
+from calibration.thresholds.threshold import GUARANTEED, choose_threshold
 from edge_app.cameras.registry import open_camera
 from edge_app.records import F64Array
 

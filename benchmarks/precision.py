@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.precision_parts import Judged, judged_parts
-from calibration.parity import PartPairs, flips
-from calibration.variant import flip_table
+from calibration.precision.parity import PartPairs, flips
+from calibration.precision.variant import flip_table
 from edge_app.bundle.archive import Bundle, read_bundle
 from edge_app.records import F64Array
 from edge_app.simulator.config import as_product

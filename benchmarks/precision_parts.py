@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.recalibrate import REFERENCE
+from calibration.thresholds.recalibrate import REFERENCE
 from edge_app.bundle.archive import Bundle
 from edge_app.errors import DataError
 from edge_app.imaging.oriented_box import rotated_iou

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.precision import flip_lines
-from calibration.recalibrate import REFERENCE
+from calibration.thresholds.recalibrate import REFERENCE
 from edge_app.bundle.archive import Bundle, read_bundle
 from edge_app.cameras.pictures import read_picture
 from edge_app.model.loaded_model import load_model

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 
-from calibration.recalibrate import recalibrate
+from calibration.thresholds.recalibrate import recalibrate
 from edge_app.cameras.registry import open_camera
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import good_line

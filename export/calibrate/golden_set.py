@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from calibration.recalibrate import GOLDEN_MARGIN
+from calibration.thresholds.recalibrate import GOLDEN_MARGIN
 from edge_app.bundle.manifest import GoldenPart, GoldenPicture
 from edge_app.errors import DataError
 from edge_app.model.loaded_model import LoadedModel

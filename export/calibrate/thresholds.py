@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.recalibrate import MAP_QUANTILE
-from calibration.threshold import (
+from calibration.thresholds.recalibrate import MAP_QUANTILE
+from calibration.thresholds.threshold import (
     GridSearch,
     ThresholdChoice,
     choose_threshold,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.threshold import rate_bound
+from calibration.thresholds.threshold import rate_bound
 from edge_app.errors import DataError
 from edge_app.records import F64Array
 

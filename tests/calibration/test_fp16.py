@@ -12,8 +12,8 @@ import onnx
 from conv_graphs import FP32_NODES, conv_inspector
 from onnx import TensorProto
 
-from calibration.fp16 import to_fp16
-from calibration.graph import float_tensors, load_graph, network_nodes, weight_bytes
+from calibration.graphs.onnx_graph import float_tensors, load_graph, network_nodes, weight_bytes
+from calibration.precision.fp16 import to_fp16
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.errors import ModelError
 

@@ -12,10 +12,10 @@ import onnx
 from conv_graphs import conv_inspector
 from onnx import numpy_helper
 
-from calibration.graph import load_graph, weight_bytes
-from calibration.int8 import quantisable_nodes, to_int8
-from calibration.operators import check_for_tensorrt, operators_of, problems_for_tensorrt
-from calibration.ranges import (
+from calibration.graphs.onnx_graph import load_graph, weight_bytes
+from calibration.graphs.operators import check_for_tensorrt, operators_of, problems_for_tensorrt
+from calibration.precision.int8 import quantisable_nodes, to_int8
+from calibration.precision.ranges import (
     BINS,
     RULES,
     Histogram,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.near_threshold import NEAREST, movement_near, nearest_parts
+from calibration.precision.near_threshold import NEAREST, movement_near, nearest_parts
 
 
 def test_a_common_shift_is_read_whatever_one_slipped_box_does() -> None:

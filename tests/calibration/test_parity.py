@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.layers import choose_layers
-from calibration.parity import (
+from calibration.precision.layers import choose_layers
+from calibration.precision.parity import (
     PartPairs,
     expected_flips,
     figures,

@@ -17,7 +17,7 @@ from benchmarks.precision import told
 from benchmarks.precision_parts import judged_parts
 from benchmarks.precision_pictures import picture_scores
 from benchmarks.precision_pictures import told as told_of_pictures
-from calibration.rewritten import fp16_graphs
+from calibration.precision.rewritten import fp16_graphs
 from edge_app.bundle.archive import Bundle, read_bundle, write_bundle
 from edge_app.errors import DataError
 from edge_app.simulator.config import SimulatorConfig

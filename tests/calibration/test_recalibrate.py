@@ -10,8 +10,8 @@ import pytest
 from bundles import grey_picture, write_bright_bundle
 from signing import Signer, write_signed
 
-from calibration.cli import main
-from calibration.recalibrate import recalibrate
+from calibration.cli.main import main
+from calibration.thresholds.recalibrate import recalibrate
 from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.folder import FolderCamera
 from edge_app.errors import DataError

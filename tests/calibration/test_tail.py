@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from calibration.tail import MAX_SHAPE, MIN_SHAPE, fit_tail
+from calibration.thresholds.tail import MAX_SHAPE, MIN_SHAPE, fit_tail
 from edge_app.records import F64Array
 
 Draw = Callable[[np.random.Generator, int], F64Array]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.threshold import (
+from calibration.thresholds.threshold import (
     GRID,
     GridSearch,
     Normalisation,

@@ -14,7 +14,7 @@ require("the extra calibrate")
 from bundles import grey_picture, write_bright_bundle
 from conv_graphs import write_conv_bundle
 
-from calibration.cli import main
+from calibration.cli.main import main
 from edge_app.bundle.archive import read_bundle
 from edge_app.model.golden_check import check_golden
 from edge_app.model.loaded_model import load_model

@@ -15,10 +15,10 @@ require("the extra calibrate")
 
 from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
 
-from calibration.int8 import quantisable_nodes, to_int8
-from calibration.operators import operators_of, problems_for_tensorrt
-from calibration.ranges import convolution_histograms, full_range
-from calibration.rewritten import fp16_graphs, reference_graphs
+from calibration.graphs.operators import operators_of, problems_for_tensorrt
+from calibration.precision.int8 import quantisable_nodes, to_int8
+from calibration.precision.ranges import convolution_histograms, full_range
+from calibration.precision.rewritten import fp16_graphs, reference_graphs
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine
 from edge_app.bundle.archive import Bundle, read_bundle
 from edge_app.imaging.upright_crop import letterbox

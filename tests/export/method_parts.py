@@ -11,7 +11,7 @@ import onnxruntime
 import torch
 from ahead_of_time import AHEAD_OF_TIME
 
-from calibration.operators import problems_for_tensorrt
+from calibration.graphs.operators import problems_for_tensorrt
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine
 from edge_app.records import F32Array, JsonObject, U8Array
 from export.methods.onnx_file import write_graph

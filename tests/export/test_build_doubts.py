@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.threshold import choose_threshold
+from calibration.thresholds.threshold import choose_threshold
 from edge_app.errors import DataError
 from edge_app.records import Detection, F64Array, U8Array
 from export.bundle_build.finding import label_step, parts_step

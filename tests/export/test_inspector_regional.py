@@ -11,7 +11,7 @@ import pytest
 import torch
 from ahead_of_time import AHEAD_OF_TIME
 
-from calibration.operators import problems_for_tensorrt
+from calibration.graphs.operators import problems_for_tensorrt
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine
 from edge_app.errors import ShapeError
 from edge_app.records import U8Array

@@ -12,7 +12,7 @@ from ahead_of_time import AHEAD_OF_TIME
 from known_shapes import KINDS, shapes
 from sklearn.linear_model import LogisticRegression
 
-from calibration.operators import problems_for_tensorrt
+from calibration.graphs.operators import problems_for_tensorrt
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine
 from edge_app.inspection.defect_classifier import UNKNOWN, KindClassifier, region_of

@@ -215,8 +215,8 @@ def test_golden_set_is_certified(bundle: Bundle, tmp_path: Path, record_property
 @pytest.mark.needs("the extra calibrate")
 def test_half_precision_is_onnx_runtimes(bundle: Bundle, record_property: Figure) -> None:
     """The inspector in fp16 scores as its fp32 self to 1 %; ONNX Runtime's differs by 0.04 %."""
-    from calibration.fp16 import to_fp16
-    from calibration.rewritten import fp32_nodes
+    from calibration.precision.fp16 import to_fp16
+    from calibration.precision.rewritten import fp32_nodes
 
     model = bundle.files[bundle.variant().inspector]
     plan = build_engine(to_fp16(model, fp32_nodes(bundle.manifest)), EngineOptions()).plan

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calibration.tail import fit_tail
+from calibration.thresholds.tail import fit_tail
 from edge_app.bundle.manifest import Normalisation, Promise, normalise
 from edge_app.errors import DataError
 from edge_app.records import F64Array

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from calibration.graph import load_graph, weight_bytes
-from calibration.int8 import quantisable_nodes, to_int8
-from calibration.layers import LayerChoice, choose_layers
-from calibration.near_threshold import movement_near, nearest_parts
-from calibration.operators import check_for_tensorrt
-from calibration.parity import expected_flips
-from calibration.ranges import RULES, convolution_histograms
-from calibration.rewritten import Rewritten, reference_graphs
+from calibration.graphs.onnx_graph import load_graph, weight_bytes
+from calibration.graphs.operators import check_for_tensorrt
+from calibration.precision.int8 import quantisable_nodes, to_int8
+from calibration.precision.layers import LayerChoice, choose_layers
+from calibration.precision.near_threshold import movement_near, nearest_parts
+from calibration.precision.parity import expected_flips
+from calibration.precision.ranges import RULES, convolution_histograms
+from calibration.precision.rewritten import Rewritten, reference_graphs
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle.archive import Bundle
 from edge_app.bundle.manifest import DetectorSpec

@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from calibration.near_threshold import movement_near
-from calibration.parity import (
+from calibration.precision.near_threshold import movement_near
+from calibration.precision.parity import (
     Flip,
     PartPairs,
     figures,
@@ -19,8 +19,8 @@ from calibration.parity import (
     map_threshold,
     paired_scores,
 )
-from calibration.recalibrate import GOLDEN_MARGIN, MIN_PARTS, REFERENCE
-from calibration.rewritten import Rewritten
+from calibration.precision.rewritten import Rewritten
+from calibration.thresholds.recalibrate import GOLDEN_MARGIN, MIN_PARTS, REFERENCE
 from edge_app.bundle.archive import Bundle, write_bundle
 from edge_app.bundle.manifest import (
     GoldenPart,

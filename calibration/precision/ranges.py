@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import TensorProto, helper
 
-from calibration.graph import learnt_convolutions, load_graph
+from calibration.graphs.onnx_graph import learnt_convolutions, load_graph
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.protocol import AnyArray
 from edge_app.errors import DataError

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from calibration.int8_choice import PICTURES, int8_graphs
-from calibration.rewritten import Rewritten, fp16_graphs
-from calibration.variant import AddedVariant, Source, add_variant, flip_table
+from calibration.precision.int8_choice import PICTURES, int8_graphs
+from calibration.precision.rewritten import Rewritten, fp16_graphs
+from calibration.precision.variant import AddedVariant, Source, add_variant, flip_table
 from edge_app.bundle.archive import Bundle, read_bundle
 from edge_app.bundle.manifest import ParityFigures
 from edge_app.cameras.registry import open_camera

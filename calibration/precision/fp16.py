@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from calibration.graph import (
+from calibration.graphs.onnx_graph import (
     array_of,
     check_names,
     float_tensors,

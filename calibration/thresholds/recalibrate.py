@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.threshold import ThresholdChoice, choose_threshold
+from calibration.thresholds.threshold import ThresholdChoice, choose_threshold
 from edge_app.bundle.archive import Bundle, read_bundle, write_bundle
 from edge_app.bundle.manifest import GoldenPicture, Thresholds, Variant
 from edge_app.cameras.protocol import Camera

@@ -61,7 +61,7 @@ def _add_variant_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _thresholds(args: argparse.Namespace) -> int:
-    from calibration.recalibrate import recalibrate
+    from calibration.thresholds.recalibrate import recalibrate
     from edge_app.cameras.registry import open_camera
 
     camera = open_camera(args.source, "calibration")
@@ -93,7 +93,7 @@ def _thresholds(args: argparse.Namespace) -> int:
 
 def _variant(args: argparse.Namespace) -> int:
     try:
-        from calibration.variants import VariantOptions, make_variant, summary
+        from calibration.precision.variants import VariantOptions, make_variant, summary
     except ModuleNotFoundError as error:
         print(f"edge-calibrate: {error}; pip install 'cropliq-edge[calibrate]'", file=sys.stderr)
         return 2

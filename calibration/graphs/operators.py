@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from onnx import GraphProto, NodeProto, TensorProto, numpy_helper
 
-from calibration.graph import initializers, load_graph
+from calibration.graphs.onnx_graph import initializers, load_graph
 from edge_app.errors import ModelError
 
 LAST_OPSET = 20
@@ -62,7 +62,7 @@ def check_for_tensorrt(model: bytes, name: str) -> None:
     if problems:
         raise ModelError(
             f"TensorRT 10.3 (JetPack 6) cannot read {name}: {'; '.join(problems[:5])}. Use other "
-            "operators in the export; the list is in calibration/operators.py."
+            "operators in the export; the list is in calibration/graphs/operators.py."
         )
 
 

@@ -11,8 +11,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from calibration.fp16 import halve
-from calibration.graph import (
+from calibration.graphs.onnx_graph import (
     array_of,
     check_names,
     initializers,
@@ -20,7 +19,8 @@ from calibration.graph import (
     load_graph,
     save_graph,
 )
-from calibration.ranges import LEVELS
+from calibration.precision.fp16 import halve
+from calibration.precision.ranges import LEVELS
 from edge_app.errors import ModelError
 from edge_app.records import F32Array
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from calibration.fp16 import to_fp16
-from calibration.graph import load_graph, network_nodes, weight_bytes
-from calibration.operators import check_for_tensorrt
-from calibration.recalibrate import REFERENCE
+from calibration.graphs.onnx_graph import load_graph, network_nodes, weight_bytes
+from calibration.graphs.operators import check_for_tensorrt
+from calibration.precision.fp16 import to_fp16
+from calibration.thresholds.recalibrate import REFERENCE
 from edge_app.bundle.archive import Bundle
 from edge_app.bundle.manifest import Manifest
 from edge_app.errors import BundleError

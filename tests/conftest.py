@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from brokers import Mosquitto
-from needs import needing
+from support.brokers import Mosquitto
+from support.needs import needing
 
 pytest_plugins = ("needs",)
 

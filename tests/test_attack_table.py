@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tampering import TABLE
+from support.bundle_tampering import TABLE
 
 ROOT = Path(__file__).parent.parent
 ROW = re.compile(r"^\| (?P<what>.+?) \| `(?P<test>.+::.+)` \|$", re.MULTILINE)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import cv2
 import pytest
-from needs import require
+from support.needs import require
 
 require("the extra train")
 

@@ -8,14 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from needs import NEEDS, REQUIRED
+from support.needs import NEEDS, REQUIRED
 
 TESTS = Path(__file__).parent
 SKIPS = ("skip", "skipif", "importorskip", "skipTest", "SkipTest")
 
 WANTING = """
 import pytest
-from needs import needing, require
+from support.needs import needing, require
 
 @pytest.fixture
 def first():
@@ -35,13 +35,13 @@ def test_of_a_mark(first, n): ...
 def test_of_nothing(): ...
 """
 WHOLE_FILE = """
-from needs import require
+from support.needs import require
 require("extra gold")
 import gold_that_is_not_there
 """
 TABLE = """
-import needs
-from needs import Need
+import support.needs as needs
+from support.needs import Need
 needs.NEEDS.update({
     "extra gold": Need(lambda: "dig for it", is_installed_by_ci=True),
     "silver": Need(lambda: "nowhere to be had"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from method_parts import CROP_HW, damaged, part, product_mask
+from support.method_parts import CROP_HW, damaged, part, product_mask
 
 from benchmarks import accuracy, accuracy_crops
 from benchmarks.accuracy_figures import figures_of

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from needs import require
+from support.needs import require
 
 require("the extra train")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app_config import edge_app, running, write_config
-from brokers import Listener, Mosquitto, free_port, wait_until
-from bundles import write_bright_bundle, write_pictures
+from support.app_config import edge_app, running, write_config
+from support.brokers import Listener, Mosquitto, free_port, wait_until
+from support.small_bundles import write_bright_bundle, write_pictures
 
 
 def of_event(alerts: list[dict[str, Any]], event: str) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundles import write_bright_bundle, write_pictures
+from support.small_bundles import write_bright_bundle, write_pictures
 
 from edge_app.app import EdgeApp
 from edge_app.cameras.isolation.camera import IsolatedCamera, IsolatedDriver

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from app_config import ROOT, write_config
-from brokers import Listener, Mosquitto, wait_until
+from support.app_config import ROOT, write_config
+from support.brokers import Listener, Mosquitto, wait_until
 
 from edge_app.app import EdgeApp
 from edge_app.backends import choice

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from brokers import Listener, Mosquitto
-from containers import Container
-from debian_roots import debian_root
 from devices import BUSY, WATCHDOG_S, Device, package, readme_commands
-from needs import needing
+from support.booted_debian import Container
+from support.brokers import Listener, Mosquitto
+from support.debian_roots import debian_root
+from support.needs import needing
 
 from deploy.bundles.keys import generate_key
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brokers import Listener, Mosquitto, wait_until
-from containers import Container
+from support.booted_debian import Container
+from support.brokers import Listener, Mosquitto, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 DEMO_BUNDLE = ROOT / "edge_app" / "assets" / "demo-tapered.bundle"

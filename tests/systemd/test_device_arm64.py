@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from brokers import Listener, Mosquitto, wait_until
-from containers import Container
-from debian_roots import debian_root
 from devices import DEMO_BUNDLE, ROOT, Device, package, readme_commands
-from needs import needing
+from support.booted_debian import Container
+from support.brokers import Listener, Mosquitto, wait_until
+from support.debian_roots import debian_root
+from support.needs import needing
 
 pytestmark = [
     pytest.mark.slow,

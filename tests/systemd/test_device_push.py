@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from activation_bundles import golden_files, manifest_of
-from brokers import HOST, wait_until
-from bundles import bright_files
 from devices import BUSY, CONFIG, PATIENCE_S, Device, config_text
+from support.activation_bundles import golden_files, manifest_of
+from support.brokers import HOST, wait_until
+from support.small_bundles import bright_files
 
 from edge_app.bundle.archive import write_bundle
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from brokers import wait_until
 from devices import BUSY, IDLE, PATIENCE_S, WATCHDOG_S, Device
+from support.brokers import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

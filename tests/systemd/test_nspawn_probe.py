@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nspawn_probe
 import pytest
+import support.nspawn_probe as nspawn_probe
 
 pytestmark = pytest.mark.slow
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from needs import require
+from support.needs import require
 
 require("the extra calibrate")
 
 import onnx
-from conv_graphs import FP32_NODES, conv_inspector
 from onnx import TensorProto
+from support.conv_graphs import FP32_NODES, conv_inspector
 
 from calibration.graphs.onnx_graph import float_tensors, load_graph, network_nodes, weight_bytes
 from calibration.precision.fp16 import to_fp16

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from needs import require
+from support.needs import require
 
 require("the extra calibrate")
 
 import onnx
-from conv_graphs import conv_inspector
 from onnx import numpy_helper
+from support.conv_graphs import conv_inspector
 
 from calibration.graphs.onnx_graph import load_graph, weight_bytes
 from calibration.graphs.operators import check_for_tensorrt, operators_of, problems_for_tensorrt

@@ -7,12 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from needs import require
+from support.needs import require
 
 require("the extra calibrate")
 
-from bundles import grey_picture, write_bright_bundle
-from conv_graphs import write_conv_bundle
+from support.conv_graphs import write_conv_bundle
+from support.small_bundles import grey_picture, write_bright_bundle
 
 from calibration.cli.main import main
 from edge_app.bundle.archive import read_bundle

@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from needs import require
+from support.needs import require
 
 require("the extra calibrate")
 
-from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
+from support.engine_compiler import AHEAD_OF_TIME, tensorrt_rtx
 
 from calibration.graphs.operators import operators_of, problems_for_tensorrt
 from calibration.precision.int8 import quantisable_nodes, to_int8

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from bundles import grey_picture, write_bright_bundle
-from signing import Signer, write_signed
+from support.signed_bundles import Signer, write_signed
+from support.small_bundles import grey_picture, write_bright_bundle
 
 from calibration.cli.main import main
 from calibration.thresholds.recalibrate import recalibrate

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bundles import bright_manifest
-from signing import full_files
+from support.signed_bundles import full_files
+from support.small_bundles import bright_manifest
 
 from deploy.bundles.keys import generate_key, load_private_key
 from deploy.bundles.sign import sign_bundle

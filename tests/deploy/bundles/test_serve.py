@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pointers import PAYLOAD, pointer
+from support.deploy_pointers import PAYLOAD, pointer
 
 from deploy.bundles.byte_range import UnsatisfiableRange, parse_range
 from deploy.bundles.certificate import make_certificate

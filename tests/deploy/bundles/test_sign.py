@@ -10,8 +10,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
-from bundles import bright_manifest
-from signing import full_files
+from support.signed_bundles import full_files
+from support.small_bundles import bright_manifest
 
 from deploy.bundles.sign import WORKSTATION_LIMITS
 from deploy.cli.main import main

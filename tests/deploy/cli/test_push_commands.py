@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alerts import WHO
-from brokers import HOST, Listener, Mosquitto, wait_until
-from bundles import bright_files, bright_manifest, write_bright_bundle
-from logins import acl_lines
-from processes import takes_ctrl_c
-from signing import Signer
+from support.alert_drafts import WHO
+from support.broker_logins import acl_lines
+from support.brokers import HOST, Listener, Mosquitto, wait_until
+from support.child_processes import takes_ctrl_c
+from support.signed_bundles import Signer
+from support.small_bundles import bright_files, bright_manifest, write_bright_bundle
 
 from benchmarks.fleet_device import SimulatedDevice
 from deploy.bundles.serve import BundleServer

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from activation_bundles import manifest_of, write_release
-from agent_line import write_config
-from brokers import HOST, Mosquitto, wait_until
+from support.activation_bundles import manifest_of, write_release
+from support.agent_and_line import write_config
+from support.brokers import HOST, Mosquitto, wait_until
 
 from deploy.bundles.keys import generate_key
 

@@ -6,8 +6,8 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from pointers import pointer
 from rich.console import Console
+from support.deploy_pointers import pointer
 
 from deploy.fleet.state import Fleet, fleet_filters
 from deploy.fleet.table import FleetRow, fleet_rows, fleet_table

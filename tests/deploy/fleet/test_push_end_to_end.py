@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from activation_bundles import golden_files, manifest_of
-from brokers import HOST, Listener, Mosquitto, wait_until
-from bundles import bright_files
-from logins import PASSWORD, acl_lines
+from support.activation_bundles import golden_files, manifest_of
+from support.broker_logins import PASSWORD, acl_lines
+from support.brokers import HOST, Listener, Mosquitto, wait_until
+from support.small_bundles import bright_files
 
 from edge_app.bundle.archive import write_bundle
 from edge_app.bundle.manifest import Manifest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pointers import pointer
+from support.deploy_pointers import pointer
 
 from deploy.fleet.pointer import Offer
 from deploy.fleet.rollout_rules import Limits, is_over, judge_turn, make_waves, next_wave, why_stop

@@ -14,8 +14,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from alerts import WHO, draft
-from brokers import HOST, Listener, Mosquitto
+from support.alert_drafts import WHO, draft
+from support.brokers import HOST, Listener, Mosquitto
 
 from deploy.watch.evidence import fetch_evidence
 from edge_app.demo.broker import EmbeddedBroker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timezone
 
-from alerts import as_draft, draft, gap_event
+from support.alert_drafts import as_draft, draft, gap_event
 
 from deploy.watch.table import header, row
 from edge_app.mqtt.messages import Alert, AlertDraft

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import cv2
 import pytest
-from activation_bundles import manifest_of, write_release
-from agent_line import TRIGGERED, Device, Line, device, write_config
-from brokers import wait_until
+from support.activation_bundles import manifest_of, write_release
+from support.agent_and_line import TRIGGERED, Device, Line, device, write_config
+from support.brokers import wait_until
 
 from edge_app.bundle.manifest import Manifest, Tolerances
 from edge_app.errors import ConfigError

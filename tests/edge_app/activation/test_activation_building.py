@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
-from activation_bundles import manifest_of, write_release
-from agent_line import TRIGGERED, Device, device, write_config
-from ahead_of_time import AHEAD_OF_TIME
-from brokers import wait_until
+from support.activation_bundles import manifest_of, write_release
+from support.agent_and_line import TRIGGERED, Device, device, write_config
+from support.brokers import wait_until
+from support.engine_compiler import AHEAD_OF_TIME
 from test_engine_jobs import key_of
 
 from edge_app.activation import slots as model_slots

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from activation_bundles import manifest_of, write_release
-from bundles import grey_picture
+from support.activation_bundles import manifest_of, write_release
+from support.small_bundles import grey_picture
 
 from edge_app.activation.camera_line import Seat
 from edge_app.activation.model_loader import Loader, available_mb

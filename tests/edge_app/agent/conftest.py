@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
-from alerts import WHO
-from brokers import HOST, Mosquitto
-from stations import RULES, Start, Station
+from support.alert_drafts import WHO
+from support.brokers import HOST, Mosquitto
+from support.workstation import RULES, Start, Station
 
 from benchmarks.fleet_device import SimulatedDevice
 from edge_app.mqtt.settings import MqttSettings

@@ -11,8 +11,8 @@ import sys
 import threading
 from pathlib import Path
 
-from file_servers import FaultyHandler, serving, whole
-from pointers import pointer
+from support.deploy_pointers import pointer
+from support.faulty_web_server import FaultyHandler, serving, whole
 
 from edge_app.agent.pull.download import Downloader
 from edge_app.agent.pull.download_rules import DownloadRules

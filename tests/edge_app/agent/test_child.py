@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from activation_bundles import manifest_of, write_release
-from brokers import wait_until
+from support.activation_bundles import manifest_of, write_release
+from support.brokers import wait_until
 
 from edge_app.agent.install.trial_process import CheckLimits, Stopped, self_check
 from edge_app.errors import BundleError

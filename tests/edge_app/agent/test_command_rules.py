@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alerts import WHO
-from commands import command, operator
-from signing import Signer, trusting
+from support.alert_drafts import WHO
+from support.operator_commands import command, operator
+from support.signed_bundles import Signer, trusting
 
 from edge_app.agent.commands.journal import MAX_REMEMBERED, CommandJournal
 from edge_app.agent.commands.rules import MAX_COMMAND_BYTES, read_command

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from activation_bundles import manifest_of, write_release
-from agent_line import TRIGGERED, Device, Line, device, write_config
-from brokers import HOST, Listener, Mosquitto, wait_until
-from commands import command, operator, operator_keys
-from logins import PASSWORD, acl_lines
-from signing import Signer
+from support.activation_bundles import manifest_of, write_release
+from support.agent_and_line import TRIGGERED, Device, Line, device, write_config
+from support.broker_logins import PASSWORD, acl_lines
+from support.brokers import HOST, Listener, Mosquitto, wait_until
+from support.operator_commands import command, operator, operator_keys
+from support.signed_bundles import Signer
 
 from edge_app.agent.pull.wiring import push_side
 from edge_app.mqtt import dial as dial_module

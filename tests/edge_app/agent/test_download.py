@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from certificates import make_authority, make_certificate
-from file_servers import FaultyServer, serving, status, whole, without_ranges
-from pointers import PAYLOAD, pointer
+from support.certificate_authority import make_authority, make_certificate
+from support.deploy_pointers import PAYLOAD, pointer
+from support.faulty_web_server import FaultyServer, serving, status, whole, without_ranges
 
 from edge_app.agent.pull.download import Downloader
 from edge_app.agent.pull.download_rules import DownloadRules

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import SCRIPT_ENVIRONMENT
+from support.child_processes import SCRIPT_ENVIRONMENT
 
 SCRIPT = Path(__file__).with_name("full_disk_download.py")
 

@@ -6,11 +6,11 @@ import errno
 from pathlib import Path
 
 import pytest
-from activation_bundles import manifest_of, signer, write_release
-from agent_line import Device, device, write_config
-from brokers import wait_until
-from bundles import write_pictures
-from signing import trusting
+from support.activation_bundles import manifest_of, signer, write_release
+from support.agent_and_line import Device, device, write_config
+from support.brokers import wait_until
+from support.signed_bundles import trusting
+from support.small_bundles import write_pictures
 
 from edge_app.agent.install import slot_worker as flow
 from edge_app.bundle.verify import verify_bundle

@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from activation_bundles import manifest_of, write_release
-from agent_line import PICTURES, Device, Line, device, write_config
-from brokers import wait_until
+from support.activation_bundles import manifest_of, write_release
+from support.agent_and_line import PICTURES, Device, Line, device, write_config
+from support.brokers import wait_until
 
 from edge_app.agent.install import slot_worker as flow
 from edge_app.cli.agent import install

@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from brokers import wait_until
+from support.brokers import wait_until
 
 from edge_app.agent.install.socket_server import PeerServer, Respond, say_to_agent
 from edge_app.errors import ConfigError

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from activation_bundles import manifest_of, signer, write_release
-from agent_line import device, write_config
-from brokers import wait_until
-from lossy_disk import Loss, LossyDisk
-from processes import SCRIPT_ENVIRONMENT
-from signing import trusting
+from support.activation_bundles import manifest_of, signer, write_release
+from support.agent_and_line import device, write_config
+from support.brokers import wait_until
+from support.child_processes import SCRIPT_ENVIRONMENT
+from support.lossy_disk import Loss, LossyDisk
+from support.signed_bundles import trusting
 
 from edge_app.bundle.verify import verify_bundle
 from edge_app.errors import BundleError

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from alerts import WHO
-from brokers import HOST, Listener, Mosquitto, wait_until
-from file_servers import FaultyHandler, serving, status, whole
-from pointers import PAYLOAD, pointer
-from processes import SCRIPT_ENVIRONMENT
-from stations import RULES, Start, Station, incoming
+from support.alert_drafts import WHO
+from support.brokers import HOST, Listener, Mosquitto, wait_until
+from support.child_processes import SCRIPT_ENVIRONMENT
+from support.deploy_pointers import PAYLOAD, pointer
+from support.faulty_web_server import FaultyHandler, serving, status, whole
+from support.workstation import RULES, Start, Station, incoming
 
 from benchmarks.fleet_device import SimulatedDevice
 from edge_app.agent.pull.download import Downloader

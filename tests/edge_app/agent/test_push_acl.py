@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from alerts import WHO
-from brokers import HOST, Listener, Mosquitto, wait_until
-from file_servers import serving, whole
-from logins import PASSWORD, acl_lines
-from pointers import PAYLOAD, pointer
+from support.alert_drafts import WHO
+from support.broker_logins import PASSWORD, acl_lines
+from support.brokers import HOST, Listener, Mosquitto, wait_until
+from support.deploy_pointers import PAYLOAD, pointer
+from support.faulty_web_server import serving, whole
 
 from benchmarks.fleet_device import SimulatedDevice
 from edge_app.agent.pull.download_rules import DownloadRules

@@ -12,16 +12,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from activation_bundles import golden_files, manifest_of, signer, write_release
-from agent_line import Line, write_config
-from brokers import HOST, Listener, Mosquitto, wait_until
-from bundles import bright_files, write_bright_bundle
-from file_servers import serving, status, whole
-from needs import needing
-from pointers import pointer
-from signing import NO_TERMS, Signer, members_of, signed_tar
-from tampering import TABLE
-from victim import Victim
+from support.activation_bundles import golden_files, manifest_of, signer, write_release
+from support.agent_and_line import Line, write_config
+from support.brokers import HOST, Listener, Mosquitto, wait_until
+from support.bundle_tampering import TABLE
+from support.deploy_pointers import pointer
+from support.faulty_web_server import serving, status, whole
+from support.needs import needing
+from support.signed_bundles import NO_TERMS, Signer, members_of, signed_tar
+from support.small_bundles import bright_files, write_bright_bundle
+from support.tampering_target import Victim
 
 from edge_app.agent.main import make_agent
 from edge_app.agent.pull import download

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from brokers import wait_until
-from file_servers import serving, status, whole
-from pointers import PAYLOAD, pointer
-from stations import Start, Station, incoming
+from support.brokers import wait_until
+from support.deploy_pointers import PAYLOAD, pointer
+from support.faulty_web_server import serving, status, whole
+from support.workstation import Start, Station, incoming
 
 from edge_app.agent.pull.puller import MAX_STRANGERS
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from activation_bundles import manifest_of, signer, write_release
-from agent_line import device, write_config
-from brokers import wait_until
-from commands import operator_keys
-from signing import Signer
+from support.activation_bundles import manifest_of, signer, write_release
+from support.agent_and_line import device, write_config
+from support.brokers import wait_until
+from support.operator_commands import operator_keys
+from support.signed_bundles import Signer
 
 
 def test_a_key_revoked_while_the_agent_runs_installs_nothing_more(tmp_path: Path) -> None:

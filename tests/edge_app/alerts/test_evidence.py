@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from needs import needing
+from support.needs import needing
 
 from edge_app.alerts.evidence import EvidenceStore, safe_name, write_whole
 from edge_app.errors import ConfigError

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_cuda import FakeDriver, compile_driver
-from needs import needing
+from support.fake_cuda import FakeDriver, compile_driver
+from support.needs import needing
 
 from edge_app.backends import cuda_driver
 from edge_app.backends.cuda_driver import PROTOTYPES, CudaGraph, Gpu, find_gpu

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from cuda_on_cpu import KernelsOnCpu
-from needs import needing, nvrtc_libraries
+from support.cuda_on_cpu import KernelsOnCpu
+from support.needs import needing, nvrtc_libraries
 
 from edge_app.backends.cuda_kernels import SOURCE
 from edge_app.bundle.archive import read_bundle

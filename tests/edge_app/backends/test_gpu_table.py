@@ -14,8 +14,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from ahead_of_time import tensorrt_rtx
-from fake_cuda import compile_driver, stand_in_environment
+from support.engine_compiler import tensorrt_rtx
+from support.fake_cuda import compile_driver, stand_in_environment
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
-from bundles import GRAPHS
+from support.engine_compiler import AHEAD_OF_TIME, tensorrt_rtx
+from support.small_bundles import GRAPHS
 
 from edge_app.backends import engine_build, tensorrt_build, tensorrt_library
 from edge_app.backends.cuda_driver import Gpu

@@ -1,6 +1,6 @@
 """The runner's CUDA calls, their order and what is left, on a stand-in of NVIDIA's driver.
 
-Started with CROPLIQ_FAKE_CUDA (tests/fake_cuda.py) these run on the real pycuda. What an engine
+Started with CROPLIQ_FAKE_CUDA (tests/support/fake_cuda.py) these run on the real pycuda. What an engine
 computes only a GPU can show: tests/gpu.
 """
 
@@ -15,10 +15,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from engine_on_fake import Engine, crops, expected_score, tensorrt_on
-from fake_cuda import GIVEN, FakeDriver, compile_driver
-from needs import needing
-from pycuda_on_fake import pycuda_driver
+from support.fake_cuda import GIVEN, FakeDriver, compile_driver
+from support.fake_engine import Engine, crops, expected_score, tensorrt_on
+from support.fake_pycuda import pycuda_driver
+from support.needs import needing
 
 from edge_app.backends import cuda_driver, cuda_memory, tensorrt, tensorrt_library
 from edge_app.backends.tensorrt import TensorRtRunner

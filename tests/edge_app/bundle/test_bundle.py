@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bundles import bright_files, bright_manifest, write_bright_bundle
+from support.small_bundles import bright_files, bright_manifest, write_bright_bundle
 
 from edge_app.bundle.archive import BundleLimits, read_bundle, write_bundle
 from edge_app.bundle.manifest import Normalisation, normalise

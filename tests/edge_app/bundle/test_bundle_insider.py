@@ -12,11 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crooked_tar import named
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from onnx_bytes import external_graphs, model
-from signing import NO_TERMS, Members, Signer, members_of, signed_tar, tar_of, trusting
+from support.malformed_tar import named
+from support.onnx_protobuf import external_graphs, model
+from support.signed_bundles import (
+    NO_TERMS,
+    Members,
+    Signer,
+    members_of,
+    signed_tar,
+    tar_of,
+    trusting,
+)
 
 from deploy.bundles.sign import make_signature
 from edge_app.bundle.signature import pae, signature_bytes, statement_bytes

@@ -11,9 +11,9 @@ import re
 from pathlib import Path
 
 import pytest
-from signing import Signer, full_files, members_of, trusting
-from tampering import TABLE
-from victim import Victim, flipped
+from support.bundle_tampering import TABLE
+from support.signed_bundles import Signer, full_files, members_of, trusting
+from support.tampering_target import Victim, flipped
 
 from edge_app.bundle import verify as bundle_verify
 from edge_app.bundle.contents import BundleLimits

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from bundles import GRAPHS
-from onnx_bytes import external_graphs, message, model, number, varint
+from support.onnx_protobuf import external_graphs, message, model, number, varint
+from support.small_bundles import GRAPHS
 
 from edge_app.bundle.onnx_external import check_self_contained
 from edge_app.errors import BundleError

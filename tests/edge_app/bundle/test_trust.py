@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from signing import Signer
+from support.signed_bundles import Signer
 
 from deploy.bundles.keys import generate_key
 from edge_app.bundle.trusted_keys import load_trust, parse_moment

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from bundles import bright_manifest
-from signing import NO_TERMS, Signer, trusting, write_signed
+from support.signed_bundles import NO_TERMS, Signer, trusting, write_signed
+from support.small_bundles import bright_manifest
 
 from edge_app.bundle.admission_rules import check_admissible
 from edge_app.bundle.signature import SigningTerms

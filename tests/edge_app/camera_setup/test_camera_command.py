@@ -13,9 +13,9 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from brokers import free_port, wait_until
-from drawn_board import FLAT, HW, NO_BEND, seen
-from processes import takes_ctrl_c
+from support.brokers import free_port, wait_until
+from support.checkerboard import FLAT, HW, NO_BEND, seen
+from support.child_processes import takes_ctrl_c
 
 from edge_app.imaging.camera_calibration import load_geometry
 

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from brokers import wait_until
+from support.brokers import wait_until
 
 from edge_app.camera_setup import finding
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from bundles import write_pictures
+from support.small_bundles import write_pictures
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.camera_setup.new_parts import NewWholeParts

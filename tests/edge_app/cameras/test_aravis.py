@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from gige_camera import ADDRESS, GigeCamera
-from needs import needing
+from support.fake_gige_camera import ADDRESS, GigeCamera
+from support.needs import needing
 
 from edge_app.cameras.aravis import from_url
 from edge_app.cameras.grabber import CameraState, Grabber

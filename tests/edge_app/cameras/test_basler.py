@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import write_pictures
-from needs import needing
+from support.needs import needing
+from support.small_bundles import write_pictures
 
 from edge_app.cameras.basler import driver_of, from_url
 from edge_app.cameras.grabber import CameraState, Grabber, Unjudged

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import write_bright_bundle
+from support.small_bundles import write_bright_bundle
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.grabber import CameraState, Grabber, Unjudged

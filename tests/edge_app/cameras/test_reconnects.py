@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from brokers import wait_until
+from support.brokers import wait_until
 
 from edge_app.cameras.isolation.camera import IsolatedCamera, IsolatedDriver
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from brokers import free_port
-from needs import needing
+from support.brokers import free_port
+from support.needs import needing
 
 from edge_app.cameras.grabber import CameraState, Grabber
 from edge_app.cameras.isolation.camera import IsolatedCamera

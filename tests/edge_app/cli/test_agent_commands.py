@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from activation_bundles import manifest_of, write_release
-from agent_line import write_config
-from brokers import wait_until
-from bundles import write_bright_bundle, write_pictures
+from support.activation_bundles import manifest_of, write_release
+from support.agent_and_line import write_config
+from support.brokers import wait_until
+from support.small_bundles import write_bright_bundle, write_pictures
 
 from edge_app.store.bundle_store import Store
 from edge_app.store.intent import MAX_CRASHES

@@ -10,10 +10,10 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
-from bundles import write_bright_bundle, write_pictures
-from fake_cuda import stand_in_environment
-from needs import needing
+from support.engine_compiler import AHEAD_OF_TIME, tensorrt_rtx
+from support.fake_cuda import stand_in_environment
+from support.needs import needing
+from support.small_bundles import write_bright_bundle, write_pictures
 
 SERVICE = 54321
 """A user id that nobody has."""

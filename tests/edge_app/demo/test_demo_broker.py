@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from alerts import WHO, draft
-from brokers import HOST, wait_until
+from support.alert_drafts import WHO, draft
+from support.brokers import HOST, wait_until
 
 from edge_app.demo.broker import EmbeddedBroker
 from edge_app.errors import BrokerError

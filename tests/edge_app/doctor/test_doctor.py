@@ -19,9 +19,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from brokers import MOSQUITTO
-from needs import needing
 from rich.console import Console
+from support.brokers import MOSQUITTO
+from support.needs import needing
 
 from edge_app.backends import tensorrt_library
 from edge_app.config.load import config_of

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from app_config import ROOT, write_config
-from brokers import Listener, Mosquitto, wait_until
+from support.app_config import ROOT, write_config
+from support.brokers import Listener, Mosquitto, wait_until
 
 CLOCK_PROCESS = str(Path(__file__).with_name("clock_process.py"))
 HOUR = timedelta(hours=1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from drawn_board import BENT, CORNERS, FLAT, HW, NO_BEND, POSES, SQUARE_MM, seen
+from support.checkerboard import BENT, CORNERS, FLAT, HW, NO_BEND, POSES, SQUARE_MM, seen
 
 from edge_app.camera_setup.calibrating import calibrate_camera, find_corners, geometry_of
 from edge_app.cameras.folder import FolderCamera

@@ -7,9 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from app_config import ROOT, edge_app, write_config
-from brokers import Listener, Mosquitto
-from bundles import write_pictures
+from support.app_config import ROOT, edge_app, write_config
+from support.brokers import Listener, Mosquitto
+from support.small_bundles import write_pictures
 
 from edge_app.imaging.camera_calibration import Geometry, Lens, save_geometry
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from ahead_of_time import AHEAD_OF_TIME
-from bundles import GRAPHS, bright_files, bright_manifest, write_pictures
+from support.engine_compiler import AHEAD_OF_TIME
+from support.small_bundles import GRAPHS, bright_files, bright_manifest, write_pictures
 
 from edge_app.backends.choice import batch_of
 from edge_app.backends.onnx import OnnxRunner

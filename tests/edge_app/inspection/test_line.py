@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import grey_picture, write_bright_bundle
+from support.small_bundles import grey_picture, write_bright_bundle
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import ModelError

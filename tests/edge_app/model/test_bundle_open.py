@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from bundles import bright_manifest, write_bright_bundle, write_pictures
-from signing import Signer, write_signed
+from support.signed_bundles import Signer, write_signed
+from support.small_bundles import bright_manifest, write_bright_bundle, write_pictures
 
 from deploy.bundles.keys import generate_key, load_private_key
 from edge_app.bundle.archive import Bundle

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import bright_files, bright_manifest, grey_picture
 from cv2 import imencode
+from support.small_bundles import bright_files, bright_manifest, grey_picture
 
 from edge_app.backends import choice, tensorrt_library
 from edge_app.backends.choice import BackendChoice, BackendName, GraphOpener

@@ -7,9 +7,9 @@ from pathlib import Path
 from queue import Queue
 
 import pytest
-from activation_bundles import golden_files, manifest_of
-from ahead_of_time import AHEAD_OF_TIME, tensorrt_rtx
-from bundles import GRAPHS, bright_files
+from support.activation_bundles import golden_files, manifest_of
+from support.engine_compiler import AHEAD_OF_TIME, tensorrt_rtx
+from support.small_bundles import GRAPHS, bright_files
 
 from edge_app.activation.model_loader import Loader, Ready
 from edge_app.backends import choice

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alerts import WHO
-from brokers import HOST
+from support.alert_drafts import WHO
+from support.brokers import HOST
 
 from edge_app.mqtt.messages import CameraDescription, DeviceInfo
 from edge_app.mqtt.outbox import Outbox

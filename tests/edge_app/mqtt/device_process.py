@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from alerts import WHO
-from brokers import HOST
+from support.alert_drafts import WHO
+from support.brokers import HOST
 
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.publisher import MqttSettings, Publisher

@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from alerts import draft
+from support.alert_drafts import draft
 
 from edge_app.errors import OutboxError
 from edge_app.mqtt.outbox import Outbox

@@ -13,7 +13,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from alerts import draft
+from support.alert_drafts import draft
 
 import edge_app.mqtt.outbox as outbox_module
 from edge_app.mqtt.outbox_file import open_file

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from alerts import WHO
-from brokers import Listener, Mosquitto, wait_until
-from processes import SCRIPT_ENVIRONMENT
+from support.alert_drafts import WHO
+from support.brokers import Listener, Mosquitto, wait_until
+from support.child_processes import SCRIPT_ENVIRONMENT
 
 DEVICE = Path(__file__).with_name("device_process.py")
 

@@ -9,8 +9,8 @@ import re
 
 import numpy as np
 import pytest
-from alerts import WHO, as_draft, bad_part, draft, gap_event, new_event
 from pydantic import ValidationError
+from support.alert_drafts import WHO, as_draft, bad_part, draft, gap_event, new_event
 
 from edge_app.errors import ConfigError
 from edge_app.imaging.camera_calibration import Geometry

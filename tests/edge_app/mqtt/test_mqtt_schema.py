@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alerts import WHO, as_draft, bad_part, draft, gap_event
-from commands import command
 from jsonschema import Draft202012Validator, ValidationError
+from support.alert_drafts import WHO, as_draft, bad_part, draft, gap_event
+from support.operator_commands import command
 
 from edge_app.mqtt.command_messages import CommandAnswer
 from edge_app.mqtt.deploy_messages import AgentStatus, Desired, Disagreement, Reported

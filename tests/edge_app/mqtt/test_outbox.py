@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from alerts import as_draft, draft, gap_event
+from support.alert_drafts import as_draft, draft, gap_event
 
 from edge_app.errors import OutboxError
 from edge_app.mqtt.outbox import Outbox, StoredAlert

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from processes import SCRIPT_ENVIRONMENT
+from support.child_processes import SCRIPT_ENVIRONMENT
 
 from edge_app.mqtt.outbox import Outbox
 

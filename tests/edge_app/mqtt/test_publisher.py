@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from alerts import WHO, bad_part, draft
-from brokers import Listener, Mosquitto, wait_until
+from support.alert_drafts import WHO, bad_part, draft
+from support.brokers import Listener, Mosquitto, wait_until
 
 from edge_app.mqtt.messages import Health, result_from_verdict
 from edge_app.mqtt.outbox import Outbox

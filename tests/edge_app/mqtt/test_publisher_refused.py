@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alerts import WHO, draft
-from brokers import Listener, Mosquitto, wait_until
+from support.alert_drafts import WHO, draft
+from support.brokers import Listener, Mosquitto, wait_until
 
 from edge_app.mqtt import dial as dial_module
 from edge_app.mqtt.connection import MQTT_311

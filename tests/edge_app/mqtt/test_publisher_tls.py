@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from alerts import draft
-from brokers import Mosquitto, wait_until
-from certificates import Certificate, make_authority, make_certificate
+from support.alert_drafts import draft
+from support.brokers import Mosquitto, wait_until
+from support.certificate_authority import Certificate, make_authority, make_certificate
 
 from edge_app.errors import ConfigError
 from edge_app.mqtt.outbox import Outbox

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from activation_bundles import manifest_of, write_release
-from agent_line import TRIGGERED, Device, Line, device, write_config
-from brokers import free_port, wait_until
-from browser import browser
+from support.activation_bundles import manifest_of, write_release
+from support.agent_and_line import TRIGGERED, Device, Line, device, write_config
+from support.brokers import free_port, wait_until
+from support.chromium import browser
 
 from edge_app.agent.install.socket_server import PeerServer, Respond
 from edge_app.ipc.protocol import Answer, Hello, SlotsCommand

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from app_config import EDGE_APP, write_config
-from brokers import Mosquitto, free_port, wait_until
-from bundles import write_pictures
+from support.app_config import EDGE_APP, write_config
+from support.brokers import Mosquitto, free_port, wait_until
+from support.small_bundles import write_pictures
 
 WATCHDOG_S = 1.5
 START_S = 30.0

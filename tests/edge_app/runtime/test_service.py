@@ -7,8 +7,8 @@ import threading
 import time
 from pathlib import Path
 
-from brokers import wait_until
-from bundles import write_bright_bundle, write_pictures
+from support.brokers import wait_until
+from support.small_bundles import write_bright_bundle, write_pictures
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.folder import FolderCamera

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app_config import running, write_config
-from brokers import HOST, Listener, Mosquitto, free_port, wait_until
+from support.app_config import running, write_config
+from support.brokers import HOST, Listener, Mosquitto, free_port, wait_until
 
 from edge_app.cameras.isolation.triggers import TriggerBook
 from edge_app.config.load import load_config

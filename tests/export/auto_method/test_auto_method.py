@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tile_pictures import tile, write_tiles
+from support.tile_pictures import tile, write_tiles
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError

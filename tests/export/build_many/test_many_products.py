@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from tile_pictures import tile, write_tiles
+from support.tile_pictures import tile, write_tiles
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tile_pictures import write_tiles
+from support.tile_pictures import write_tiles
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.records import JsonObject

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ahead_of_time import AHEAD_OF_TIME
-from known_shapes import KINDS, shapes
 from sklearn.linear_model import LogisticRegression
+from support.engine_compiler import AHEAD_OF_TIME
+from support.known_shapes import KINDS, shapes
 
 from calibration.graphs.operators import problems_for_tensorrt
 from edge_app.backends.onnx import OnnxRunner

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from method_parts import CROP_HW, damaged, parts
+from support.method_parts import CROP_HW, damaged, parts
 
 from edge_app.errors import DataError
 from edge_app.imaging.upright_crop import CropSpec

@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from bundles import grey_picture, write_bright_bundle
-from known_shapes import drawn, write_shapes
+from support.known_shapes import drawn, write_shapes
+from support.small_bundles import grey_picture, write_bright_bundle
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from needs import require
+from support.needs import require
 
 require("the extra train")
 

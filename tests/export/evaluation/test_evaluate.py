@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from bundles import bright_files, bright_manifest, grey_picture, write_bright_bundle
+from support.small_bundles import bright_files, bright_manifest, grey_picture, write_bright_bundle
 
 from edge_app.bundle.archive import read_bundle, write_bundle
 from edge_app.model.loaded_model import load_model

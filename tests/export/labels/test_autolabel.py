@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from needs import DATASETS, needing
+from support.needs import DATASETS, needing
 
 from edge_app.errors import DataError
 from edge_app.imaging.oriented_box import axis_difference_rad, rotated_iou

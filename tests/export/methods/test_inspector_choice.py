@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from needs import require
+from support.needs import require
 
 require("the extra dev")
 

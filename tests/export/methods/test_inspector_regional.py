@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from ahead_of_time import AHEAD_OF_TIME
+from support.engine_compiler import AHEAD_OF_TIME
 
 from calibration.graphs.operators import problems_for_tensorrt
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine

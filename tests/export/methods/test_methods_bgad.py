@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from method_parts import (
+from support.method_parts import (
     CROP_HW,
     DEFECT_YX,
     assert_compiles,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from method_parts import (
+from support.method_parts import (
     assert_compiles,
     assert_keeps_the_contract,
     assert_sees_the_defect,

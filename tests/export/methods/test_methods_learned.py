@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from method_parts import (
+from sklearn.neighbors import KernelDensity as SklearnKernels
+from support.method_parts import (
     CROP_HW,
     assert_keeps_the_contract,
     assert_sees_the_defect,
@@ -20,7 +21,6 @@ from method_parts import (
     product_mask,
     train,
 )
-from sklearn.neighbors import KernelDensity as SklearnKernels
 from torch.nn import functional
 
 from edge_app.errors import DataError

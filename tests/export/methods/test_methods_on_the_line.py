@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from agent_line import Device, Line, device, write_config
-from brokers import wait_until
-from line_bundles import LineBundles
+from support.agent_and_line import Device, Line, device, write_config
+from support.brokers import wait_until
+from support.method_bundles import LineBundles
 
 from edge_app.records import JsonObject
 from export.compare.run import KNOWN

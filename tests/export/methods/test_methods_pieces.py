@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from method_parts import part, parts, product_mask
+from support.method_parts import part, parts, product_mask
 
 from edge_app.errors import DataError, ModelError, ShapeError
 from export.bundle_build.steps import check_method

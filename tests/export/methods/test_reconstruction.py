@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from method_parts import CROP_HW, part, train
+from support.method_parts import CROP_HW, part, train
 
 from export.methods.draem import Draem, DraemSettings
 from export.methods.padim import PaDiM

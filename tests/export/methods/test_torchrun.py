@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from method_parts import parts
-from tile_pictures import write_tiles
-from two_processes import METHODS, train_and_keep
+from support.method_parts import parts
+from support.tile_pictures import write_tiles
+from support.two_processes import METHODS, train_and_keep
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from bundles import GRAPHS
 from onnx import external_data_helper, numpy_helper
+from support.small_bundles import GRAPHS
 
 from edge_app.bundle.onnx_external import _INSIDE, check_self_contained
 from edge_app.errors import BundleError

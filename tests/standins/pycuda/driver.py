@@ -2,6 +2,6 @@
 
 import ctypes
 
-from pycuda_on_fake import pycuda_driver
+from support.fake_pycuda import pycuda_driver
 
 globals().update(vars(pycuda_driver(ctypes.CDLL("libcuda.so.1"))))

@@ -11,8 +11,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from activation_bundles import signer
-from signing import members_of, signed_tar
 
 import edge_app
 from edge_app.backends.onnx import OnnxRunner
@@ -28,6 +26,8 @@ from export.bundle_build.steps import CROPLIQ, train_method
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import TrainingSet, TrainSettings
 from export.methods.registry import method_of
+from support.activation_bundles import signer
+from support.signed_bundles import members_of, signed_tar
 
 SHIPPED = Path(edge_app.__file__).parent / "assets" / "demo-tapered.bundle"
 PARTS, GOLDEN, STEPS, BATCH = 20, 2, 2, 4

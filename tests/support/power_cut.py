@@ -22,10 +22,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from activation_bundles import manifest_of, write_release
-from agent_line import try_here, write_config
-from bundles import write_pictures
-
 from edge_app.activation import agent_client as activation_link
 from edge_app.activation import controller as activation
 from edge_app.agent.agent import Agent
@@ -41,6 +37,9 @@ from edge_app.mqtt.deploy_messages import FINAL_STATES, Reported
 from edge_app.records import FrameReport
 from edge_app.store.bundle_store import Store
 from edge_app.store.durable_write import Step, perform
+from support.activation_bundles import manifest_of, write_release
+from support.agent_and_line import try_here, write_config
+from support.small_bundles import write_pictures
 
 RULES = "shadow_parts = 1\nprobation_parts = 2"
 SETTLE_S = 30.0

@@ -7,13 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnx
-from bundles import CROP_HW, bright_manifest, grey_picture
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle.archive import write_bundle
 from edge_app.bundle.manifest import GoldenPart, GoldenPicture, Provenance
 from edge_app.imaging.upright_crop import upright_crop, whole_frame_box
+from support.small_bundles import CROP_HW, bright_manifest, grey_picture
 
 FP32_NODES = ("/distance/Sub", "/distance/Square", "/distance/Sum", "/score/Max")
 

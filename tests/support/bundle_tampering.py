@@ -5,10 +5,10 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Callable
 
-from bundles import bright_manifest
-from crooked_tar import named, of_kind, prefixed, sized
-from signing import Signer, full_files, signed_tar, tar_of
-from victim import Victim, envelope, flip_text, flipped, impersonated, swapped
+from support.malformed_tar import named, of_kind, prefixed, sized
+from support.signed_bundles import Signer, full_files, signed_tar, tar_of
+from support.small_bundles import bright_manifest
+from support.tampering_target import Victim, envelope, flip_text, flipped, impersonated, swapped
 
 Attack = Callable[[Victim], bytes]
 

@@ -6,11 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import cv2
-from bundles import bright_files, bright_manifest, grey_picture
-from signing import Signer, members_of, signed_tar
 
 from edge_app.bundle.manifest import GoldenPart, GoldenPicture, Manifest, Tolerances
 from edge_app.imaging.upright_crop import whole_frame_box
+from support.signed_bundles import Signer, members_of, signed_tar
+from support.small_bundles import bright_files, bright_manifest, grey_picture
 
 GOLDEN_SCORES = {"golden/good.png": 100.0, "golden/bad.png": 250.0}
 """What the brightness inspector makes of them: the brightest 4×4 block."""

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from brokers import HOST
-from bundles import write_bright_bundle
+from support.brokers import HOST
+from support.small_bundles import write_bright_bundle
 
 EDGE_APP = str(Path(sys.executable).with_name("edge-app"))
 ROOT = "inspect/v1/graz/l2/d3"

@@ -119,20 +119,20 @@ def _mounted_disk() -> str:
 
 
 def _overlay() -> str:
-    from containers import why_no_overlay
+    from support.booted_debian import why_no_overlay
 
     return why_no_overlay()
 
 
 def _boots() -> str:
-    from nspawn_probe import why_not_bootable
+    from support.nspawn_probe import why_not_bootable
 
     return why_not_bootable()
 
 
 def _debian(arch: str) -> Callable[[], str]:
     def lacking() -> str:
-        from debian_roots import why_no_debian
+        from support.debian_roots import why_no_debian
 
         return why_no_debian(arch)
 
@@ -248,7 +248,9 @@ def needs_of(item: pytest.Item) -> tuple[str, ...]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the mark; --strict-markers knows no other."""
-    config.addinivalue_line("markers", "needs(*names): what must be here; tests/needs.py lists it")
+    config.addinivalue_line(
+        "markers", "needs(*names): what must be here; tests/support/needs.py lists it"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

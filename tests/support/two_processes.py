@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from method_parts import parts
 
 from export.methods.autoencoder import AutoencoderMethod, AutoencoderSettings
 from export.methods.bgad import Bgad, BgadSettings
@@ -22,6 +21,7 @@ from export.methods.fanogan import FAnoGan, FAnoGanSettings
 from export.methods.multi_process.rank import join_others
 from export.methods.protocol import Method, TrainSettings
 from export.methods.simplenet import SimpleNet
+from support.method_parts import parts
 
 METHODS: dict[str, Method] = {
     "autoencoder-l2": AutoencoderMethod("autoencoder-l2", AutoencoderSettings(latent=16, batch=4)),

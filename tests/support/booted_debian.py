@@ -13,8 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from brokers import wait_until
-from nspawn_probe import NSPAWN
+from support.brokers import wait_until
+from support.nspawn_probe import NSPAWN
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                "HOME": "/root", "LANG": "C.UTF-8"}  # fmt: skip

@@ -9,13 +9,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from ahead_of_time import AHEAD_OF_TIME
 
 from calibration.graphs.operators import problems_for_tensorrt
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine
 from edge_app.records import F32Array, JsonObject, U8Array
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import Method, Trained, TrainingSet, TrainSettings
+from support.engine_compiler import AHEAD_OF_TIME
 
 CROP_HW = (64, 96)
 DEFECT_YX = (32, 68)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from alerts import WHO
-from brokers import HOST, Listener, wait_until
-from pointers import PAYLOAD
-
 from benchmarks.fleet_device import SimulatedDevice
 from edge_app.agent.pull.download_rules import DownloadRules
 from edge_app.mqtt.deploy_messages import Desired
 from edge_app.mqtt.topics import Topics
+from support.alert_drafts import WHO
+from support.brokers import HOST, Listener, wait_until
+from support.deploy_pointers import PAYLOAD
 
 RULES = DownloadRules(
     allowed_hosts=(HOST,),

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from bundles import GRAPHS, bright_manifest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from deploy.bundles.sign import make_signature
@@ -19,6 +18,7 @@ from edge_app.bundle.signature import SigningTerms
 from edge_app.bundle.trusted_keys import TrustedKey, TrustPolicy, key_id_of
 from edge_app.bundle.ustar import BLOCK, end_bytes, header
 from edge_app.bundle.verify import read_contents
+from support.small_bundles import GRAPHS, bright_manifest
 
 Members = list[tuple[str | bytes, bytes]]
 """Name → content; a header of 512 bytes in place of a name is taken as it is."""

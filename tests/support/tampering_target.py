@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from signing import Members, Signer, tar_of
+from support.signed_bundles import Members, Signer, tar_of
 
 
 @dataclass

@@ -8,10 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from activation_bundles import trusted_keys
-from brokers import wait_until
-from bundles import write_pictures
-
 from edge_app.agent.agent import Agent
 from edge_app.agent.install.trial_process import CheckResult, _try_bundle
 from edge_app.agent.main import make_agent
@@ -22,6 +18,9 @@ from edge_app.mqtt.deploy_messages import FINAL_STATES, DeployState, Reported
 from edge_app.records import FrameReport, PartVerdict
 from edge_app.store.bundle_store import Store
 from edge_app.store.durable_write import Perform, perform
+from support.activation_bundles import trusted_keys
+from support.brokers import wait_until
+from support.small_bundles import write_pictures
 
 TRIGGERED = "sim:tapered?mode=triggered&rate=3&height=520&width=640"
 PICTURES = "folder:in?loop=1&interval_s=0.05"

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from signing import Signer
 
 from deploy.fleet.signed_command import sign_order
 from edge_app.mqtt.command_messages import Command, SelectProduct
 from edge_app.mqtt.timestamps import rfc3339, uuid7
 from edge_app.mqtt.topics import DeviceName
+from support.signed_bundles import Signer
 
 
 @lru_cache

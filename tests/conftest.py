@@ -9,7 +9,7 @@ import pytest
 from support.brokers import Mosquitto
 from support.needs import needing
 
-pytest_plugins = ("needs",)
+pytest_plugins = ("support.needs",)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

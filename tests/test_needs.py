@@ -40,7 +40,7 @@ require("extra gold")
 import gold_that_is_not_there
 """
 TABLE = """
-import support.needs as needs
+from support import needs
 from support.needs import Need
 needs.NEEDS.update({
     "extra gold": Need(lambda: "dig for it", is_installed_by_ci=True),
@@ -48,7 +48,7 @@ needs.NEEDS.update({
     "iron": Need(lambda: ""),
     "lead": Need(lambda: print("ATTEMPTED") or "", takes_an_attempt=True),
 })
-pytest_plugins = ("needs",)
+pytest_plugins = ("support.needs",)
 """
 
 

@@ -6,9 +6,9 @@ import os
 import signal
 from pathlib import Path
 
-_TESTS = Path(__file__).parent
+_TESTS = Path(__file__).parents[1]
 SCRIPT_ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{_TESTS.parent}{os.pathsep}{_TESTS}"}
-"""For a script below tests/: it finds the product's packages and the modules beside this one."""
+"""For a script below tests/: it finds the product's packages and the package `support`."""
 
 
 def takes_ctrl_c() -> None:

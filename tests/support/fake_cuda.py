@@ -77,7 +77,7 @@ class FakeDriver:
 def stand_in_environment(folder: Path) -> dict[str, str]:
     """Return the environment of a process that finds stand-ins of driver, pycuda and TensorRT."""
     compile_driver(folder, "libcuda.so.1")
-    tests = SOURCE.parent
+    tests = SOURCE.parents[1]
     folders = (tests / "standins", tests, tests.parent)
     return {
         **os.environ,

@@ -19,7 +19,7 @@ from edge_app.bundle.manifest import (
 )
 from edge_app.records import U8Array
 
-GRAPHS = Path(__file__).parent / "fixtures" / "graphs"
+GRAPHS = Path(__file__).parents[1] / "fixtures" / "graphs"
 CROP_HW = (32, 64)
 SCORE_THRESHOLD = 150.0
 """Brightness of a 4×4 block; good pictures here are 100."""

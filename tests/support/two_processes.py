@@ -1,6 +1,6 @@
 """Started by torchrun: every method trains a little in each process, which keeps its weights.
 
-torchrun --module two_processes FOLDER
+torchrun --module support.two_processes FOLDER
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from edge_app.bundle.signature import SigningTerms
 from edge_app.bundle.trusted_keys import parse_moment
 
 MODEL_SIGNING = Path(sys.executable).with_name("model_signing")
-FIXTURE = Path(__file__).parent.parent / "fixtures" / "signed_v1"
+FIXTURE = Path(__file__).parents[2] / "fixtures" / "signed_v1"
 
 pytestmark = pytest.mark.needs("the extra dev")
 

@@ -13,7 +13,7 @@ import pytest
 from deploy.bundles.keys import generate_key
 from deploy.package.keys import copy_keys
 
-INSTALL_SH = Path(__file__).parent.parent.parent / "packaging" / "install.sh"
+INSTALL_SH = Path(__file__).parents[3] / "packaging" / "install.sh"
 OLD, NEW = "ab" * 32, "cd" * 32
 
 

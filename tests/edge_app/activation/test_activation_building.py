@@ -9,8 +9,7 @@ import pytest
 from support.activation_bundles import manifest_of, write_release
 from support.agent_and_line import TRIGGERED, Device, device, write_config
 from support.brokers import wait_until
-from support.engine_compiler import AHEAD_OF_TIME
-from test_engine_jobs import key_of
+from support.engine_compiler import AHEAD_OF_TIME, key_of
 
 from edge_app.activation import slots as model_slots
 from edge_app.backends.engine_cache import EngineCache

@@ -17,7 +17,7 @@ import pytest
 from support.engine_compiler import tensorrt_rtx
 from support.fake_cuda import compile_driver, stand_in_environment
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 _spec = spec_from_file_location("gpu_ready", ROOT / "tests" / "gpu" / "ready.py")
 assert _spec is not None

@@ -10,7 +10,7 @@ from edge_app.bundle.verify import verify_bundle
 from edge_app.model.loaded_model import load_model
 from edge_app.model.offline import inspect_pictures, pictures_at
 
-FOLDER = Path(__file__).parent.parent / "fixtures" / "signed_v1"
+FOLDER = Path(__file__).parents[2] / "fixtures" / "signed_v1"
 BUNDLE = FOLDER / "bright.bundle"
 SHA256 = "623e0a8693a566cce8c25c4b5f60257c24d49982089a6a90ee5e3e75e537b71f"
 KEY_ID = "4244ae94696771b92fc997408e582d8aa6b34852debd5d1993aa47c3edd840f2"

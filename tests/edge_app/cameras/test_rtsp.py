@@ -23,7 +23,7 @@ from edge_app.cameras.rtsp import from_url
 from edge_app.errors import CameraUnavailable, ConfigError, FrameTimeout
 from edge_app.records import Frame
 
-SERVER = Path(__file__).parents[2] / "rtsp_server.py"
+SERVER = Path(__file__).parents[2] / "support" / "rtsp_server.py"
 
 
 class RtspServer:

@@ -183,7 +183,7 @@ def test_onnx_runtime_reports_nothing_home(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "detector.onnx")],
         env={**clean, "HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": ""},
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         check=True,
     )
     assert list((tmp_path / "home").iterdir()) == []

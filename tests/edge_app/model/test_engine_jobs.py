@@ -8,28 +8,19 @@ from queue import Queue
 
 import pytest
 from support.activation_bundles import golden_files, manifest_of
-from support.engine_compiler import AHEAD_OF_TIME, tensorrt_rtx
+from support.engine_compiler import AHEAD_OF_TIME, AMPERE, key_of
 from support.small_bundles import GRAPHS, bright_files
 
 from edge_app.activation.model_loader import Loader, Ready
 from edge_app.backends import choice
 from edge_app.backends.choice import BackendChoice, GraphOpener
-from edge_app.backends.cuda_driver import Gpu
-from edge_app.backends.engine_cache import EngineCache, EngineKey, engine_key
+from edge_app.backends.engine_cache import EngineCache, EngineKey
 from edge_app.bundle.archive import Bundle, read_bundle, write_bundle
 from edge_app.config.model import AppConfig
 from edge_app.errors import ModelError
 from edge_app.model.engine_jobs import BuildGivenUp, EngineBuilder
 from edge_app.model.load_for_device import engine_builder
 from edge_app.model.variant_selection import load_safest
-
-AMPERE = Gpu(AHEAD_OF_TIME, "8.6", False)
-
-
-def key_of(model: bytes, precision: str, max_batch: int) -> EngineKey:
-    """Return the key on a machine with an Ampere GPU and this machine's TensorRT-RTX."""
-    trt = tensorrt_rtx()
-    return engine_key(model, trt.name, trt.version, AMPERE, precision, max_batch)
 
 
 def builder_into(folder: Path, precision: str | None = None) -> EngineBuilder:

@@ -43,9 +43,9 @@ def weights_in(path: Path) -> Weights:
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train every method in two processes; return the folder of their weights."""
     folder = tmp_path_factory.mktemp("together")
-    paths = [str(p) for p in (HERE.parents[1], HERE, HERE.parent)]
+    paths = [str(p) for p in (HERE.parents[2], HERE.parents[1])]
     environment = {**torchrun_environment(2), "PYTHONPATH": ":".join(paths), "OMP_NUM_THREADS": "1"}
-    command = torchrun_command(2, "two_processes", str(folder))
+    command = torchrun_command(2, "support.two_processes", str(folder))
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return folder

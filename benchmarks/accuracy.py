@@ -28,13 +28,13 @@ from benchmarks.accuracy_figures import Figures, figures_of
 from benchmarks.accuracy_seeds import seeds_markdown
 from edge_app.errors import DataError
 from edge_app.records import F32Array, F64Array, JsonObject, U8Array
-from export.bundle_build.steps import train_method
 from export.cli.progress import ConsoleProgress
 from export.evaluation.data import GOOD
 from export.evaluation.image_metrics import auroc_difference_interval
 from export.methods.cropliq.graph import export_inspector
 from export.methods.cropliq.pretext_train import train_inspector
 from export.methods.protocol import Show, TrainingSet, TrainSettings
+from export.methods.train import train_method
 
 FROZEN = "frozen-gaussian"
 

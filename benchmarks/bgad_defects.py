@@ -23,10 +23,11 @@ from benchmarks.accuracy import TestSet, judged, open_session, read_crops, read_
 from benchmarks.accuracy_figures import Figures, figures_of
 from edge_app.errors import DataError
 from export.cli.progress import ConsoleProgress
+from export.defects.crops import DefectCrops
 from export.evaluation.data import GOOD
 from export.methods.bgad import Bgad, BgadSettings
 from export.methods.onnx_file import write_graph
-from export.methods.protocol import DefectCrops, TrainingSet, TrainSettings
+from export.methods.protocol import TrainingSet, TrainSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,12 @@ import numpy as np
 
 from benchmarks.known_kinds_data import TEMPLATE_LIMITS, found_on_boards, is_met, labelled_defects
 from edge_app.backends.onnx import OnnxRunner
-from edge_app.inspection.defect_classifier import UNKNOWN, Guess, KindClassifier, region_of
+from edge_app.imaging.defect_region import UNKNOWN, region_of
+from edge_app.inspection.defect_classifier import Guess, KindClassifier
 from edge_app.records import JsonObject, U8Array
 from export.defect_classifier.graph import write_classifier
-from export.defect_classifier.regions import KnownDefect
 from export.defect_classifier.train import TrainedKinds, train_kinds
+from export.defects.labelled import KnownDefect
 
 BATCH = 20
 THREADS = 1

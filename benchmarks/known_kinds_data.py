@@ -12,8 +12,7 @@ from edge_app.cameras.pictures import read_picture
 from edge_app.imaging.upright_crop import CropSpec, whole_frame_box
 from edge_app.inspection.judge import Limits, find_defects
 from edge_app.records import Anomaly, PointXy
-from export.defect_classifier.regions import KnownDefect
-from export.defects.labelled import outlines_of
+from export.defects.labelled import KnownDefect, outlines_of
 
 PCB_KINDS = ("open", "short", "mousebite", "spur", "copper", "pin-hole")
 """In the order of the numbers 1 to 6 in its text files."""

@@ -20,6 +20,10 @@
 A message says what happened, what was expected, what was got and what to do.
 """
 
+from __future__ import annotations
+
+import difflib
+
 
 class EdgeError(Exception):
     """Base of every deliberate error; `str(error)` is meant for a person on the line."""
@@ -95,3 +99,9 @@ class BrokerError(EdgeError):
 
 class DataError(EdgeError):
     """Training or evaluation pictures are missing, too few or inconsistent."""
+
+
+def nearest_of(word: str, known: tuple[str, ...]) -> str:
+    """Return ` (did you mean 'x'?)` for the most similar known word, or an empty text."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""

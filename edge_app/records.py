@@ -24,6 +24,9 @@ BoxCxcywhr = tuple[float, float, float, float, float]
 
 PointXy = tuple[float, float]
 
+MAX_DEFECTS = 20
+"""More outlines than this on one part tell nobody more; the strongest are kept."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:

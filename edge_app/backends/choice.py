@@ -14,7 +14,7 @@ from edge_app.backends.protocol import CLASSIFIER, GraphRunner
 from edge_app.backends.tensorrt import TensorRtRunner
 from edge_app.backends.tensorrt_library import load_tensorrt
 from edge_app.errors import ModelError
-from edge_app.inspection.judge import MAX_DEFECTS
+from edge_app.records import MAX_DEFECTS
 
 _log = logging.getLogger(__name__)
 

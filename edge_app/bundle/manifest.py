@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from edge_app.imaging.defect_region import UNKNOWN, RegionSpec
+from edge_app.imaging.registration import Registration
 from edge_app.imaging.upright_crop import CropSpec, Shrink
-from edge_app.inspection.alignment import Registration
-from edge_app.inspection.defect_classifier import UNKNOWN, RegionSpec
 
 FORMAT: Literal["cropliq-bundle/1"] = "cropliq-bundle/1"
 

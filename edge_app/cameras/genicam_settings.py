@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from edge_app.cameras.pixel_format import PIXEL_FORMATS
-from edge_app.cameras.source_url import SourceUrl, nearest_of
-from edge_app.errors import ConfigError
+from edge_app.cameras.source_url import SourceUrl
+from edge_app.errors import ConfigError, nearest_of
 
 OPTIONS = (
     "exposure_us",

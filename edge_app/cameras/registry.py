@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from edge_app.cameras.protocol import Camera
-from edge_app.cameras.source_url import nearest_of, scheme_of
-from edge_app.errors import ConfigError
+from edge_app.cameras.source_url import scheme_of
+from edge_app.errors import ConfigError, nearest_of
 
 
 @dataclass(frozen=True, slots=True)

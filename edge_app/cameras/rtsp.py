@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 
 from edge_app.cameras.isolation.camera import IsolatedCamera, IsolatedDriver
-from edge_app.cameras.source_url import nearest_of
-from edge_app.errors import ConfigError
+from edge_app.errors import ConfigError, nearest_of
 
 OPTIONS = ("transport",)
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from edge_app.cameras.protocol import CameraInfo, CameraMode
-from edge_app.cameras.source_url import SourceUrl, nearest_of, parse_source_url
-from edge_app.errors import CameraUnavailable, ConfigError, EndOfStream, FrameTimeout
+from edge_app.cameras.source_url import SourceUrl, parse_source_url
+from edge_app.errors import CameraUnavailable, ConfigError, EndOfStream, FrameTimeout, nearest_of
 from edge_app.host.clock import SteadyWall
 from edge_app.records import Frame
 from edge_app.simulator.config import SimulatorConfig, as_product

@@ -6,11 +6,10 @@ a question mark begins the options and cannot be part of the path.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.errors import ConfigError
+from edge_app.errors import ConfigError, nearest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +67,6 @@ class SourceUrl:
                     f"Known: {', '.join(known)}."
                 )
         return self
-
-
-def nearest_of(word: str, known: tuple[str, ...]) -> str:
-    """Return ` (did you mean 'x'?)` for the most similar known word, or an empty text."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def scheme_of(url: str) -> str:

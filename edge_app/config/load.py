@@ -11,9 +11,8 @@ from typing import Any, cast, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from edge_app.cameras.source_url import nearest_of
 from edge_app.config.model import AppConfig
-from edge_app.errors import ConfigError
+from edge_app.errors import ConfigError, nearest_of
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -1,1 +1,1 @@
-"""The operating system underneath: clocks, logs, systemd, file ownership. Knows nothing of inspection."""
+"""The operating system underneath: clocks, logs, systemd, file ownership."""

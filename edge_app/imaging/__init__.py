@@ -1,1 +1,1 @@
-"""Geometry and drawing on arrays: oriented boxes, crops, registration, overlays. No IO but the calibration file."""
+"""Geometry and drawing on arrays: oriented boxes, crops, registration, overlays."""

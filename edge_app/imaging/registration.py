@@ -53,6 +53,9 @@ LEAST_GAIN = 1e-3
 RIDGE = 1e-6
 """Added to each column's own weight: what no gradient tells of is left as it is."""
 
+Registration = Literal["ecc", "inverse_compositional"]
+"""How a part is registered. A bundle keeps the way its crops were cut with."""
+
 Freedom = Literal["shift", "scale", "turn", "similarity"]
 """What is looked for besides the shift: nothing, the scale, the turn, or both."""
 

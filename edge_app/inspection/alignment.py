@@ -19,19 +19,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import cv2
 import numpy as np
 
 from edge_app.errors import BundleError
 from edge_app.imaging.oriented_box import wrap_turn
-from edge_app.imaging.registration import COARSE_BLUR_PX, FINE_BLUR_PX, Fit, Freedom, fit_to, halved
+from edge_app.imaging.registration import (
+    COARSE_BLUR_PX,
+    FINE_BLUR_PX,
+    Fit,
+    Freedom,
+    Registration,
+    fit_to,
+    halved,
+)
 from edge_app.imaging.upright_crop import CropSpec, crop_box, crop_to_frame, upright_crop
 from edge_app.records import BoxCxcywhr, F32Array, F64Array, U8Array
-
-Registration = Literal["ecc", "inverse_compositional"]
-"""How a part is registered. A bundle keeps the way its crops were cut with."""
 
 LONG_SIDE_PX = 320
 """Of the small crop. Measured at 160 / 224 / 320 px: 95 % of angles within 0.42 / 0.34 / 0.29°, in

@@ -10,6 +10,7 @@ import numpy as np
 
 from edge_app.imaging.upright_crop import CropSpec, crop_to_frame
 from edge_app.records import (
+    MAX_DEFECTS,
     Anomaly,
     BoxCxcywhr,
     Defect,
@@ -18,9 +19,6 @@ from edge_app.records import (
     PointXy,
     VerdictState,
 )
-
-MAX_DEFECTS = 20
-"""More outlines than this on one part tell nobody more; the strongest are kept."""
 
 WEAK_BOX_FRACTION = 0.1
 """Side of a weak localisation's box as a fraction of the crop's shorter side."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_app.agent.install.socket_server import say_to_agent
 from edge_app.errors import ConfigError
 from edge_app.ipc.protocol import TO_PEER, Answer, Line, LineSocket
 
@@ -54,3 +55,21 @@ def _connected(socket_path: Path, timeout_s: float | None) -> Iterator[LineSocke
         yield agent
     finally:
         agent.close()
+
+
+def say_to_agent(path: Path) -> socket.socket:
+    """Return a connection to the agent.
+
+    Raises:
+        ConfigError: it does not run, or this user may not speak to it.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(os.fspath(path))
+    except OSError as error:
+        connection.close()
+        raise ConfigError(
+            f"The agent does not answer on {path}: {error.strerror}. Start `edge-app agent` (or "
+            "cropliq-edge-agent.service), and run this as a user of its group."
+        ) from error
+    return connection

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_app.cameras.source_url import nearest_of
-from edge_app.errors import ConfigError
+from edge_app.errors import ConfigError, nearest_of
 from edge_app.simulator.truth import KINDS, PRODUCTS, RESERVED_KIND, SEEDS, Product
 
 MIN_FRAME_HW = (520, 640)

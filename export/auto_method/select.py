@@ -20,10 +20,10 @@ from edge_app.inspection.inspector import Inspector
 from edge_app.records import F64Array, JsonObject, U8Array
 from export.auto_method.anomalies import EVIDENCE_KINDS, painted
 from export.auto_method.rule import Evidence, choose, evidence_from
-from export.bundle_build.steps import AUTO, CROPLIQ, train_method
 from export.calibrate.thresholds import score_crops
 from export.methods.protocol import TrainSettings
 from export.methods.time_budget import Now, Show, told_s, train_within
+from export.methods.train import AUTO, CROPLIQ, train_method
 from export.workspace import Report, Workspace
 
 CANDIDATES: tuple[str, ...] = (CROPLIQ, "padim-slim", "patchcore", "padim")

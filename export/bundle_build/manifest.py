@@ -13,10 +13,10 @@ import numpy as np
 from edge_app.bundle.manifest import DetectorSpec, Manifest, Provenance, Variant, ViewRule
 from edge_app.records import F64Array, JsonObject
 from export.bundle_build.defect_classifier_step import KindsFound
-from export.bundle_build.steps import Cutting, models_of
 from export.calibrate.golden_set import GoldenFile
 from export.calibrate.thresholds import Calibration
 from export.data.dataset import Picture
+from export.pose.step import Cutting, models_of
 from export.versions import training_versions
 from export.workspace import Workspace
 

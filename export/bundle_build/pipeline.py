@@ -19,13 +19,6 @@ from edge_app.records import ModelIdentity, U8Array
 from export.auto_method.report_section import choice_section
 from export.auto_method.select import AutoOptions, choose_method
 from export.bundle_build.defect_classifier_step import kinds_step
-from export.bundle_build.finding import (
-    detector_step,
-    label_step,
-    open_finder,
-    parts_step,
-    split,
-)
 from export.bundle_build.manifest import (
     Assembly,
     files_of,
@@ -43,25 +36,21 @@ from export.bundle_build.records import (
     Trained,
 )
 from export.bundle_build.report import write_report
-from export.bundle_build.steps import (
-    AUTO,
-    Cutting,
-    check_method,
-    cut_all,
-    inspector_step,
-    orientation_step,
-)
 from export.calibrate.golden_set import HardlyTellsError, make_golden_set
 from export.calibrate.thresholds import Calibration, calibrate, paint_all, score_crops
 from export.data.crops import FoundPart
 from export.data.dataset import scan_good_pictures
-from export.defects.crops import defect_crops
+from export.data.split import split
+from export.defects.crops import DefectCrops, defect_crops
 from export.defects.pictures import DefectPictures, cut_defects, scan_defects
+from export.detector.step import detector_step, open_finder, parts_step
+from export.labels.step import label_step
 from export.methods.multi_process.launcher import check_processes
-from export.methods.protocol import DefectCrops
 from export.methods.registry import LEARN_FROM_DEFECTS
+from export.methods.train import AUTO, check_method, inspector_step
 from export.pose.crop_checks import two_products
 from export.pose.silhouette import product_silhouette
+from export.pose.step import Cutting, cut_all, orientation_step
 from export.workspace import Workspace
 
 __all__ = [

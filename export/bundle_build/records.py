@@ -10,10 +10,10 @@ from edge_app.bundle.manifest import DetectorSpec
 from edge_app.inspection.line import ProductFinder
 from edge_app.records import JsonObject, U8Array
 from export.auto_method.select import MethodChoice
-from export.bundle_build.finding import Labels
-from export.bundle_build.steps import Cutting
 from export.data.crops import FoundPart, PartsFound
 from export.data.dataset import GoodPictures, Picture
+from export.labels.step import Labels
+from export.pose.step import Cutting
 from export.workspace import Workspace
 
 Show = Callable[[str, str, float], None]

@@ -13,10 +13,10 @@ from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import JsonObject, U8Array
 from export import charts
 from export.augment import pseudo_anomaly
-from export.bundle_build.finding import Labels
-from export.bundle_build.steps import Cutting
 from export.calibrate.thresholds import Calibration
 from export.data.dataset import GoodPictures
+from export.labels.step import Labels
+from export.pose.step import Cutting
 
 SHEET_CROPS = 50
 SHEET_MAPS = 12

@@ -23,7 +23,6 @@ from export.bundle_build.pipeline import (
     finish,
     learnt_defects,
 )
-from export.bundle_build.steps import CROPLIQ, train_method
 from export.compare.advice import Contender
 from export.compare.cost import cost_of
 from export.compare.sheets import pictures_shown, write_rows
@@ -32,6 +31,7 @@ from export.evaluation.data import GOOD, TestPicture, scan_test_pictures
 from export.evaluation.run import evaluate
 from export.methods.protocol import TrainSettings
 from export.methods.time_budget import Now, Show, train_within
+from export.methods.train import CROPLIQ, train_method
 from export.workspace import Report, Workspace
 
 CROPLIQ_STEPS = 100

@@ -22,7 +22,6 @@ from export.bundle_build.pipeline import (
     label_pictures,
     train_detector,
 )
-from export.bundle_build.steps import AUTO, CROPLIQ
 from export.compare.advice import Advice, advise
 from export.compare.one_method import Shared, contender_of, measure_method, unseen_pictures
 from export.compare.report import write_comparison
@@ -32,6 +31,7 @@ from export.evaluation.data import GOOD
 from export.methods.names import NAMES
 from export.methods.registry import unknown_method
 from export.methods.time_budget import Now, told_s
+from export.methods.train import AUTO, CROPLIQ
 
 ALL = "all"
 KNOWN: tuple[str, ...] = (CROPLIQ, *NAMES)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,3 +146,8 @@ def _warnings(
         common = ", ".join(f"{w}×{h} ({n})" for (h, w), n in sizes.most_common(3))
         told.append(f"pictures have {len(sizes)} different sizes: {common}")
     return tuple(told)
+
+
+def digests_of(pictures: Sequence[Picture]) -> list[str]:
+    """Return every picture's SHA-256, in their order: the key of what was learnt from them."""
+    return [p.sha256 for p in pictures]

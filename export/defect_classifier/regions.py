@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from edge_app.inspection.defect_classifier import RegionSpec, region_of
-from edge_app.records import F64Array, PointXy, U8Array
+from edge_app.imaging.defect_region import RegionSpec, region_of
+from edge_app.records import F64Array, U8Array
+from export.defects.labelled import KnownDefect
 
 SHIFT_SHARE, SCALE_SHARE = 0.08, 0.2
 """How far a found outline may lie from the labelled one: its middle, as a share of its extent,
@@ -22,25 +23,6 @@ SHIFTED = 1
 
 SMALLEST = 0.1
 """No region shows less than the smallest tenth of the labelled defects need."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class KnownDefect:
-    """One labelled defect.
-
-    Attributes:
-        source: names the picture; defects of one picture are never split between folds.
-        read: returns the picture, uint8 (h, w, 3) BGR.
-        polygon_xy: the defect's outline in picture pixels.
-        angle_rad: the product's direction.
-        kind: its label.
-    """
-
-    source: str
-    read: Callable[[], U8Array]
-    polygon_xy: tuple[PointXy, ...]
-    angle_rad: float
-    kind: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)

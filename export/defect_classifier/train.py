@@ -11,7 +11,7 @@ import numpy as np
 from edge_app.bundle.manifest import ClassifierSpec
 from edge_app.records import F32Array, JsonObject, U8Array
 from export.defect_classifier.graph import ClassifierGraph, RegionFeatures, features_of
-from export.defect_classifier.regions import KnownDefect, cut_views, spec_for, turned_ways
+from export.defect_classifier.regions import cut_views, spec_for, turned_ways
 from export.defect_classifier.softmax_head import (
     Labels,
     accuracy,
@@ -21,6 +21,7 @@ from export.defect_classifier.softmax_head import (
     keep_threshold,
     strangers_kept_out,
 )
+from export.defects.labelled import KnownDefect
 
 MIN_EXAMPLES = 5
 """One for each fold; fewer say nothing about how well a kind is told from the others."""

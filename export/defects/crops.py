@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
+
 import numpy as np
 
+from edge_app.errors import ShapeError
 from edge_app.imaging.upright_crop import upright_crop
 from edge_app.records import U8Array
-from export.bundle_build.steps import Cutting, cut_all
 from export.data.dataset import Picture
 from export.defects.labelled import BRIGHT, mask_of, read_mask
 from export.defects.pictures import DefectPictures, find_defective
-from export.methods.protocol import DefectCrops
+from export.pose.step import Cutting, cut_all
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DefectCrops:
+    """Real defects that a method may learn from, cut as the good parts were.
+
+    Attributes:
+        crops: uint8 (m, h, w, 3) BGR.
+        regions: uint8 (m, h, w), > 0 on the defect; all 0 where nobody marked it.
+
+    Raises:
+        ShapeError: another dtype or shape, or regions that do not belong to the crops.
+    """
+
+    crops: U8Array
+    regions: U8Array
+
+    def __post_init__(self) -> None:
+        shape, regions = self.crops.shape, self.regions
+        if len(shape) != 4 or shape[3] != 3 or self.crops.dtype != np.uint8:
+            raise ShapeError(f"defects must be uint8 (m, h, w, 3), got {self.crops.dtype} {shape}")
+        if regions.shape != shape[:3] or regions.dtype != np.uint8:
+            raise ShapeError(
+                f"defect regions must be uint8 {shape[:3]} like their crops, "
+                f"got {regions.dtype} {regions.shape}"
+            )
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of all pixels."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.crops).data)
+        digest.update(np.ascontiguousarray(self.regions).data)
+        return digest.hexdigest()
 
 
 def defect_crops(defects: DefectPictures, cutting: Cutting) -> DefectCrops:

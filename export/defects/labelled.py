@@ -7,7 +7,8 @@ strongest area that the freshly trained inspector outlines is the one.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -21,7 +22,6 @@ from edge_app.model.loaded_model import LoadedModel
 from edge_app.model.offline import Look, look_at
 from edge_app.records import F64Array, PointXy, U8Array
 from export.data.dataset import Picture
-from export.defect_classifier.regions import KnownDefect
 from export.defects.pictures import MASK_SUFFIX, DefectPictures
 
 SPECK_SHARE = 0.1
@@ -29,6 +29,25 @@ SPECK_SHARE = 0.1
 
 BRIGHT = 127
 """Mask pixels above it are defective, in 0..255."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownDefect:
+    """One labelled defect.
+
+    Attributes:
+        source: names the picture; defects of one picture are never split between folds.
+        read: returns the picture, uint8 (h, w, 3) BGR.
+        polygon_xy: the defect's outline in picture pixels.
+        angle_rad: the product's direction.
+        kind: its label.
+    """
+
+    source: str
+    read: Callable[[], U8Array]
+    polygon_xy: tuple[PointXy, ...]
+    angle_rad: float
+    kind: str
 
 
 def mask_of(picture: Picture) -> Path | None:

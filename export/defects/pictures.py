@@ -15,9 +15,9 @@ from pathlib import Path
 from edge_app.cameras.pictures import list_pictures, read_picture
 from edge_app.errors import CameraError, DataError
 from edge_app.records import U8Array
-from export.bundle_build.steps import Cutting, cut_all
 from export.data.crops import FoundPart, find_parts
 from export.data.dataset import Picture
+from export.pose.step import Cutting, cut_all
 
 MASK_SUFFIX = "_mask"
 """`NAME_mask.png` beside `NAME.png` marks its defect and is no picture of a part."""

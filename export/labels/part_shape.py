@@ -30,6 +30,9 @@ ROUND_SPREAD = 0.03
 DIRECTION_SKEW = 0.12
 """|skewness| of the area along its axis from which the ends differ enough to tell them apart."""
 
+ELONGATED_ASPECT = 1.15
+"""From this ratio of sides on the long axis is known even from a box that is a little off."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PartShape:

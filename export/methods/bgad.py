@@ -35,6 +35,7 @@ from torch.nn import functional
 from edge_app.errors import DataError
 from edge_app.records import F32Array, U8Array
 from export.backbones.efficientnet_lite import channels_of, stride_of
+from export.defects.crops import DefectCrops
 from export.methods.bgad_anomalies import Anomaly, draw_painted, draw_real, marked
 from export.methods.bgad_flow import (
     ConditionalFlow,
@@ -46,14 +47,7 @@ from export.methods.bgad_flow import (
 )
 from export.methods.loop import Counted, Lesson, ends_of, learn, one_cycle
 from export.methods.maps import enlarged, peak_on_product, product_weight
-from export.methods.protocol import (
-    DefectCrops,
-    Show,
-    Trained,
-    TrainingSet,
-    TrainSettings,
-    fingerprint,
-)
+from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
 from export.networks.distributed import own_part
 from export.networks.onnx_export import MAP_STRIDE
 

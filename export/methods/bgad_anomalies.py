@@ -15,8 +15,9 @@ import numpy as np
 
 from edge_app.records import U8Array
 from export.augment.cutpaste import is_coloured
+from export.defects.crops import DefectCrops
 from export.methods.draem_anomalies import changed, paint_texture
-from export.methods.protocol import DefectCrops, TrainingSet
+from export.methods.protocol import TrainingSet
 
 PASTED_SHARE = 0.25
 """Of the crops with real defects: pasted copies; the others are the pictures as they are. With half

@@ -13,6 +13,7 @@ import torch
 
 from edge_app.errors import DataError, ShapeError
 from edge_app.records import JsonObject, U8Array
+from export.defects.crops import DefectCrops
 
 MIN_CROPS = 4
 """Fewest good crops any method is given; what a product needs is in the hundreds."""
@@ -22,39 +23,6 @@ SIDE_STEP_PX = 32
 
 Show = Callable[[str, float], None]
 """Called with a step's name and how much of it is done, 0..1."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DefectCrops:
-    """Real defects that a method may learn from, cut as the good parts were.
-
-    Attributes:
-        crops: uint8 (m, h, w, 3) BGR.
-        regions: uint8 (m, h, w), > 0 on the defect; all 0 where nobody marked it.
-
-    Raises:
-        ShapeError: another dtype or shape, or regions that do not belong to the crops.
-    """
-
-    crops: U8Array
-    regions: U8Array
-
-    def __post_init__(self) -> None:
-        shape, regions = self.crops.shape, self.regions
-        if len(shape) != 4 or shape[3] != 3 or self.crops.dtype != np.uint8:
-            raise ShapeError(f"defects must be uint8 (m, h, w, 3), got {self.crops.dtype} {shape}")
-        if regions.shape != shape[:3] or regions.dtype != np.uint8:
-            raise ShapeError(
-                f"defect regions must be uint8 {shape[:3]} like their crops, "
-                f"got {regions.dtype} {regions.shape}"
-            )
-
-    @property
-    def sha256(self) -> str:
-        """Hex digest of all pixels."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.crops).data)
-        digest.update(np.ascontiguousarray(self.regions).data)
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,6 +1,6 @@
 """Several processes that train one network: each computes its part of every batch.
 
-`export/methods/multi_process/launcher.py` starts them. Alone, a process gets back here exactly what it gives.
+`export/methods/multi_process/` starts them. Alone, a process gets back here exactly what it gives.
 
 Source: the arithmetic of torch's DistributedDataParallel: gradients are averaged after backward,
 which for losses that are means over equal parts is the gradient of the whole batch. DDP itself is

@@ -8,8 +8,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from edge_app.imaging.registration import Registration
 from edge_app.imaging.upright_crop import CropSpec, crop_box
-from edge_app.inspection.alignment import Aligner, Registration, small_crop, small_spec
+from edge_app.inspection.alignment import Aligner, small_crop, small_spec
 from edge_app.records import BoxCxcywhr, U8Array
 from export.pose.silhouette import product_silhouette
 from export.workspace import Report

@@ -19,16 +19,13 @@ from numpy.typing import NDArray
 from edge_app.imaging.upright_crop import CropSpec
 from edge_app.inspection.orientation import TURNS, candidate_views, template_from_means
 from edge_app.records import BoxCxcywhr, F32Array, U8Array
-from export.labels.part_shape import Kind
+from export.labels.part_shape import ELONGATED_ASPECT, Kind
 from export.pose.frame_light import (
     across_light,
     follows_the_frame,
     registered_to_symmetry,
     without_light,
 )
-
-ELONGATED_ASPECT = 1.15
-"""From this ratio of sides on the long axis is known even from a box that is a little off."""
 
 MIN_AGREEMENT = 0.9
 """Share of parts whose turn, told by a cue learnt without them, agrees; below it the part looks

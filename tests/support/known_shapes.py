@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 
 from edge_app.records import U8Array
-from export.defect_classifier.regions import KnownDefect
-from export.defects.labelled import outlines_of
+from export.defects.labelled import KnownDefect, outlines_of
 
 HW = (80, 96)
 KINDS = ("blot", "ring", "scratch")

@@ -22,10 +22,10 @@ from edge_app.model.offline import look_at
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import good_line
 from edge_app.simulator.truth import SEEDS
-from export.bundle_build.steps import CROPLIQ, train_method
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import TrainingSet, TrainSettings
 from export.methods.registry import method_of
+from export.methods.train import CROPLIQ, train_method
 from support.activation_bundles import signer
 from support.signed_bundles import members_of, signed_tar
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import threading
 from collections.abc import Callable
@@ -171,21 +170,3 @@ class PeerServer:
         self._desk.commanded(command, peer.send)
         while peer.receive() is not None:
             pass  # nothing more is expected; the end of the connection is what is waited for
-
-
-def say_to_agent(path: Path) -> socket.socket:
-    """Return a connection to the agent.
-
-    Raises:
-        ConfigError: it does not run, or this user may not speak to it.
-    """
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.connect(os.fspath(path))
-    except OSError as error:
-        connection.close()
-        raise ConfigError(
-            f"The agent does not answer on {path}: {error.strerror}. Start `edge-app agent` (or "
-            "cropliq-edge-agent.service), and run this as a user of its group."
-        ) from error
-    return connection

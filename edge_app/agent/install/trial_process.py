@@ -2,7 +2,9 @@
 
 What crashes, hangs, eats the memory or returns NaN does it here, where nothing is inspected:
 
-    python -m edge_app.agent.install.trial_process BUNDLE MAX_BYTES MEMORY_BYTES CPU_S   → one JSON line
+    python -m edge_app.agent.install.trial_process BUNDLE MAX_BYTES MEMORY_BYTES CPU_S
+
+prints one JSON line.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One method trained by several processes of this machine, started through torchrun.
 
 The build itself stays one process. For the training it leaves crops and order in a folder, starts
-`torchrun` with `export/methods/multi_process/rank.py`, shows what the first of those processes reports, and goes
-on with the graph that this one wrote.
+`torchrun` with `rank.py` beside this file, shows what the first of those processes reports, and
+goes on with the graph that this one wrote.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""One of the processes that train a method together: `torchrun -m export.methods.multi_process.rank FOLDER`.
+"""One of the processes that train a method together, started by `launcher.py` through torchrun.
+
+    torchrun -m export.methods.multi_process.rank FOLDER
 
 All of them train; the first one reports on its standard output, one JSON object a line
 (`{"step", "share"}`, at last `{"about"}` or `{"failed"}`), and writes the graph.
@@ -16,8 +18,9 @@ import torch
 
 from edge_app.errors import EdgeError
 from edge_app.records import JsonObject
+from export.defects.crops import DefectCrops
 from export.methods.onnx_file import write_graph
-from export.methods.protocol import DefectCrops, Show, TrainingSet, TrainSettings
+from export.methods.protocol import Show, TrainingSet, TrainSettings
 from export.methods.reconstruction import write_reconstruction
 from export.methods.registry import method_of
 from export.networks.distributed import is_first

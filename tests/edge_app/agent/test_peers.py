@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from support.brokers import wait_until
 
-from edge_app.agent.install.socket_server import PeerServer, Respond, say_to_agent
+from edge_app.agent.install.socket_server import PeerServer, Respond
 from edge_app.errors import ConfigError
+from edge_app.ipc.client import say_to_agent
 from edge_app.ipc.protocol import (
     MAX_LINE_BYTES,
     TO_PEER,

@@ -1,7 +1,7 @@
 """The runner's CUDA calls, their order and what is left, on a stand-in of NVIDIA's driver.
 
-Started with CROPLIQ_FAKE_CUDA (tests/support/fake_cuda.py) these run on the real pycuda. What an engine
-computes only a GPU can show: tests/gpu.
+Started with CROPLIQ_FAKE_CUDA (tests/support/fake_cuda.py) these run on the real pycuda. What an
+engine computes only a GPU can show: tests/gpu.
 """
 
 from __future__ import annotations

@@ -25,13 +25,8 @@ from edge_app.bundle.manifest import (
 from edge_app.cameras.folder import FolderCamera
 from edge_app.cameras.grabber import Grabber
 from edge_app.errors import BundleError, ModelError
-from edge_app.inspection.defect_classifier import (
-    UNKNOWN,
-    KindClassifier,
-    RegionSpec,
-    guess_kinds,
-    region_of,
-)
+from edge_app.imaging.defect_region import UNKNOWN, RegionSpec, region_of
+from edge_app.inspection.defect_classifier import KindClassifier, guess_kinds
 from edge_app.inspection.line import InspectionLine
 from edge_app.model.golden_check import check_golden
 from edge_app.model.loaded_model import load_model

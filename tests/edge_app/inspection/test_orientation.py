@@ -13,14 +13,9 @@ import pytest
 
 from edge_app.errors import BundleError
 from edge_app.imaging.oriented_box import axis_difference_rad
+from edge_app.imaging.registration import Registration
 from edge_app.imaging.upright_crop import CropSpec
-from edge_app.inspection.alignment import (
-    Aligner,
-    Registration,
-    aligner_from_template,
-    small_crop,
-    small_spec,
-)
+from edge_app.inspection.alignment import Aligner, aligner_from_template, small_crop, small_spec
 from edge_app.inspection.orientation import (
     TURNS,
     candidate_views,

@@ -11,12 +11,13 @@ import pytest
 from calibration.thresholds.threshold import choose_threshold
 from edge_app.errors import DataError
 from edge_app.records import Detection, F64Array, U8Array
-from export.bundle_build.finding import label_step, parts_step
 from export.bundle_build.manifest import warnings_of
 from export.calibrate.thresholds import Calibration, Scored, calibrate
 from export.data.crops import find_parts
 from export.data.dataset import Picture, scan_good_pictures
 from export.defects.pictures import scan_defects
+from export.detector.step import parts_step
+from export.labels.step import label_step
 from export.pose.crop_checks import two_products
 from export.workspace import Workspace
 

@@ -15,7 +15,8 @@ from support.known_shapes import KINDS, shapes
 from calibration.graphs.operators import problems_for_tensorrt
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine
-from edge_app.inspection.defect_classifier import UNKNOWN, KindClassifier, region_of
+from edge_app.imaging.defect_region import UNKNOWN, region_of
+from edge_app.inspection.defect_classifier import KindClassifier
 from export.defect_classifier.graph import write_classifier
 from export.defect_classifier.regions import cut_views, spec_for, turned_ways
 from export.defect_classifier.softmax_head import (

@@ -15,10 +15,10 @@ from edge_app.inspection.line import WholeFrame
 from edge_app.inspection.pose import PoseFinder
 from edge_app.records import Detection
 from export.bundle_build.pipeline import BuildOptions, learnt_defects
-from export.bundle_build.steps import Cutting, inspector_step
-from export.defects.crops import defect_crops
+from export.defects.crops import DefectCrops, defect_crops
 from export.defects.pictures import scan_defects
-from export.methods.protocol import DefectCrops
+from export.methods.train import inspector_step
+from export.pose.step import Cutting
 from export.workspace import Workspace
 
 pytestmark = pytest.mark.needs("the extra train")

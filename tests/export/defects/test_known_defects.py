@@ -13,7 +13,7 @@ from support.small_bundles import grey_picture, write_bright_bundle
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
-from edge_app.inspection.defect_classifier import UNKNOWN
+from edge_app.imaging.defect_region import UNKNOWN
 from edge_app.model.golden_check import check_golden
 from edge_app.model.loaded_model import LoadedModel, load_model
 from edge_app.model.offline import offline_line

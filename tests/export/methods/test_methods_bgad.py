@@ -25,6 +25,7 @@ from support.method_parts import (
 )
 
 from edge_app.errors import DataError, ShapeError
+from export.defects.crops import DefectCrops
 from export.methods.bgad import Bgad, BgadSettings, boundary_loss, chosen_positions
 from export.methods.bgad_anomalies import draw_painted, draw_real, marked, paste_defect
 from export.methods.bgad_flow import (
@@ -32,7 +33,7 @@ from export.methods.bgad_flow import (
     Whitening,
     place_code,
 )
-from export.methods.protocol import DefectCrops, Trained, TrainingSet, TrainSettings, fingerprint
+from export.methods.protocol import Trained, TrainingSet, TrainSettings, fingerprint
 
 pytestmark = pytest.mark.needs("the extra train")
 

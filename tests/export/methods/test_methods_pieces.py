@@ -12,7 +12,6 @@ import torch
 from support.method_parts import part, parts, product_mask
 
 from edge_app.errors import DataError, ModelError, ShapeError
-from export.bundle_build.steps import check_method
 from export.cli.main import main
 from export.methods import draem_anomalies
 from export.methods.loop import Lesson, constant, learn, one_cycle, two_drops
@@ -22,6 +21,7 @@ from export.methods.names import NAMES
 from export.methods.onnx_file import nodes_in
 from export.methods.protocol import TrainingSet, TrainSettings, fingerprint
 from export.methods.registry import _MAKERS, method_of
+from export.methods.train import check_method
 
 pytestmark = pytest.mark.needs("the extra train")
 

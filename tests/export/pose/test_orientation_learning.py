@@ -17,8 +17,8 @@ from edge_app.inspection.line import WholeFrame
 from edge_app.inspection.orientation import cue_from_template, turned
 from edge_app.inspection.pose import PoseFinder
 from edge_app.records import BoxCxcywhr, U8Array
-from export.bundle_build.steps import Cutting, models_of
 from export.pose.orientation import choose_kind, learn_orientation
+from export.pose.step import Cutting, models_of
 
 SPEC = CropSpec((64, 160), margin=0.1)
 SQUARE = CropSpec((96, 96), margin=0.1)

@@ -1,8 +1,4 @@
-"""How products are cut out, and what judges the crops: the later steps of a build.
-
-Each leaves its result in the workspace and is taken from there if it is still valid; `finding.py`
-has the steps before these, `build.py` calls all of them in order.
-"""
+"""How products are cut out: direction, registration and crop size, learnt once and kept."""
 
 from __future__ import annotations
 
@@ -21,26 +17,12 @@ from edge_app.inspection.line import ProductFinder
 from edge_app.inspection.orientation import cue_from_template, turned
 from edge_app.inspection.pose import PoseFinder
 from edge_app.records import BoxCxcywhr, JsonObject, U8Array
-from export.bundle_build.finding import Labels
 from export.data.crops import FoundPart, crop_spec_for, cut_crops
 from export.data.dataset import Picture
-from export.methods.cropliq.graph import export_inspector
-from export.methods.cropliq.pretext_train import train_inspector
-from export.methods.multi_process.launcher import train_in_processes
-from export.methods.names import NAMES
-from export.methods.onnx_file import write_graph
-from export.methods.protocol import DefectCrops, TrainingSet, TrainSettings
-from export.methods.reconstruction import write_reconstruction
-from export.methods.registry import TAKE_NO_STEPS, method_of, unknown_method
+from export.labels.step import Labels
 from export.pose.alignment import TRAINED_REGISTRATION, learn_alignment, template_picture
 from export.pose.orientation import learn_orientation
 from export.workspace import Report, Workspace
-
-CROPLIQ = "cropliq"
-"""The product's own method; all others stand in `export/methods/`."""
-
-AUTO = "auto"
-"""Asks for a comparison of a few candidates: `export/auto_method/select.py`."""
 
 OrientationKind = Literal["fixed", "two_way", "four_way", "free"]
 
@@ -118,87 +100,6 @@ def orientation_step(
 
 def _pair(values: Sequence[float]) -> tuple[float, float]:
     return float(values[0]), float(values[1])
-
-
-def check_method(name: str) -> None:
-    """Refuse an unknown method before hours of work, not after.
-
-    Raises:
-        DataError: there is no such method; names the nearest one and all.
-    """
-    known = (CROPLIQ, *NAMES, AUTO)
-    if name not in known:
-        raise unknown_method(name, known)
-
-
-def inspector_step(
-    space: Workspace,
-    crops: Sequence[U8Array],
-    mask: U8Array | None,
-    *,
-    method: str,
-    seed: int,
-    steps: int,
-    device: str,
-    defects: DefectCrops | None = None,
-    processes: int = 1,
-) -> tuple[Path, JsonObject]:
-    """Train the inspector on the fitting crops and export its graph.
-
-    Args:
-        method: "cropliq", or a name of `export/methods/registry.py`.
-        defects: real ones, for a method that learns from them.
-        processes: see `train_method`; another number takes an earlier result as it is.
-    """
-
-    def work(folder: Path, report: Report) -> JsonObject:
-        settings = TrainSettings(seed, steps, device, folder)
-        return {"measured": train_method(method, crops, mask, settings, report, defects, processes)}
-
-    settings: JsonObject = {"method": method, "seed": seed, "steps": steps}
-    if defects is not None:
-        settings["defects"] = defects.sha256
-    folder, result = space.step("inspector", settings, work)
-    return folder / "inspector.onnx", result["measured"]
-
-
-def train_method(
-    method: str,
-    crops: Sequence[U8Array],
-    mask: U8Array | None,
-    settings: TrainSettings,
-    report: Report,
-    defects: DefectCrops | None = None,
-    processes: int = 1,
-) -> JsonObject:
-    """Train one method and write `inspector.onnx` into `settings.work`; return its metadata.
-
-    A method that rebuilds the part leaves `reconstruction.onnx` beside it: no device needs it.
-
-    Args:
-        method: "cropliq", or a name of `export/methods/registry.py`.
-        defects: real ones, for a method that learns from them.
-        processes: that share every batch. Methods without steps, and "cropliq", whose hundred
-            steps run on features computed once, train in one.
-    """
-    file = settings.work / "inspector.onnx"
-    if method == CROPLIQ:
-        trained = train_inspector(
-            list(crops),
-            mask,
-            settings.work,
-            seed=settings.seed,
-            steps=settings.steps,
-            device=settings.device,
-            progress=report,
-        )
-        return export_inspector(trained, file)
-    data = TrainingSet(np.stack(crops), mask, defects)
-    if processes > 1 and method not in TAKE_NO_STEPS:
-        return train_in_processes(method, data, settings, processes, report)
-    fitted = method_of(method).train(data, settings, report)
-    write_reconstruction(fitted.graph, data.crop_hw, settings.work / "reconstruction.onnx")
-    return write_graph(fitted, data.crop_hw, file)
 
 
 def cut_all(

@@ -1,0 +1,146 @@
+"""Where the products are before any detector: the build's first step, kept in its workspace."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_app.errors import DataError
+from edge_app.records import JsonObject
+from export.data.dataset import GoodPictures, Picture, digests_of
+from export.data.label_files import from_json, given_labels, has_labels, to_json, write_label_files
+from export.data.yolo_dataset import LabelledPicture
+from export.labels.autolabel import autolabel_folder, product_fills_frame, write_overview
+from export.labels.part_shape import ELONGATED_ASPECT, Kind
+from export.labels.rules import CUT_AT_BORDER
+from export.workspace import Report, Workspace
+
+MIN_LABELS = 10
+"""Fewer labelled pictures than this train no detector."""
+
+MANY_UNSURE = 0.05
+"""A larger share of unlabelled pictures is told."""
+
+MIN_SURE_SHARE = 0.5
+"""Fewer labelled pictures than this share: the background defeats segmentation."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """Where the products are, before any detector.
+
+    Attributes:
+        fills_frame: the product is the whole picture; no detector is needed.
+        pictures: the labelled pictures the detector learns from.
+        shape: what kind of outline the parts have; None where only boxes were given.
+        reason: one sentence for the report.
+        warnings: what a person should look at; the overview sheet shows it.
+    """
+
+    fills_frame: bool
+    pictures: list[LabelledPicture]
+    shape: Kind | None
+    reason: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def has_axis(self) -> bool:
+        """The product is clearly longer than wide (assumed where no box says otherwise)."""
+        boxes = [b for p in self.pictures for b in p.boxes_cxcywhr]
+        aspects = [max(b[2], b[3]) / max(min(b[2], b[3]), 1e-6) for b in boxes]
+        return not aspects or float(np.median(aspects)) >= ELONGATED_ASPECT
+
+
+def label_step(
+    space: Workspace, good: GoodPictures, fitting: Sequence[Picture], detector: str
+) -> Labels:
+    """Find out whether the product fills the frame, and if not, where it is."""
+
+    def work(folder: Path, report: Report) -> JsonObject:
+        if detector == "none":
+            return _saved(True, [], None, "the product fills the frame, as asked for")
+        if detector != "auto":
+            return _saved(False, [], None, "a detector was given")
+        if has_labels(good.folder):
+            given = given_labels(fitting, good.folder)
+            return _saved(False, given, None, f"labels of {len(given)} pictures were given")
+        return _own_labels(fitting, folder, report)
+
+    settings = {"detector": detector, "pictures": digests_of(fitting), **_label_digest(good.folder)}
+    _, found = space.step("labels", settings, work)
+    pictures = from_json(found["pictures"])
+    return Labels(
+        found["fills_frame"],
+        pictures,
+        found["shape"],
+        found["reason"],
+        tuple(found["warnings"]),
+    )
+
+
+def _label_digest(folder: Path) -> dict[str, str]:
+    """Return what the labels beside the pictures hash to, so that corrected ones are read again."""
+    digest = hashlib.sha256()
+    for file in sorted([*folder.glob("*.txt"), *(folder / "labels").glob("*.txt")]):
+        digest.update(file.name.encode() + file.read_bytes())
+    return {"labels": digest.hexdigest()}
+
+
+def _saved(
+    fills: bool,
+    pictures: Sequence[LabelledPicture],
+    shape: Kind | None,
+    reason: str,
+    warnings: Sequence[str] = (),
+) -> JsonObject:
+    return {
+        "warnings": list(warnings),
+        "fills_frame": fills,
+        "pictures": to_json(pictures),
+        "shape": shape,
+        "reason": reason,
+    }
+
+
+def _own_labels(fitting: Sequence[Picture], folder: Path, report: Report) -> JsonObject:
+    paths = [p.path for p in fitting]
+    fills, reason = product_fills_frame(paths)
+    if fills:
+        return _saved(True, [], None, reason)
+    found = autolabel_folder(paths, lambda done, count: report("", done / count))
+    overview = folder / "overview.png"
+    write_overview(found, overview)
+    sure = found.labelled()
+    unsure = {path.name: list(why) for path, why in found.unsure.items()}
+    (folder / "unsure.json").write_text(json.dumps(unsure, indent=1))
+    write_label_files(folder / "yolo_obb", sure)
+    cut = sum(CUT_AT_BORDER in why for why in unsure.values())
+    if len(sure) < max(MIN_LABELS, MIN_SURE_SHARE * (len(fitting) - cut)):
+        raise DataError(
+            f"Only {len(sure)} of {len(fitting)} pictures could be labelled with certainty, {cut} "
+            f"show the part cut by the border (see {overview}). Photograph the part on a plain "
+            "background and wholly inside the picture, put YOLO-OBB labels beside the pictures, "
+            "or use --detector none."
+        )
+    told = f"{len(sure)} pictures labelled by segmentation, {len(unsure)} unsure and left out"
+    return _saved(False, sure, found.usual.kind, told, _label_warnings(unsure, len(fitting)))
+
+
+def _label_warnings(unsure: Mapping[str, Sequence[str]], count: int) -> list[str]:
+    """Return a sentence when many pictures were left out, with their reasons."""
+    if len(unsure) < MANY_UNSURE * count:
+        return []
+    reasons = Counter(re.sub(r"[0-9.]+", "N", why) for found in unsure.values() for why in found)
+    told = "; ".join(f"{n} times {why!r}" for why, n in reasons.most_common(3))
+    return [
+        f"{len(unsure)} of {count} pictures were left out of the detector's training ({told}): "
+        "two products mixed, or parts cut by the border? labels/overview.png in the work folder "
+        "shows them"
+    ]

@@ -23,7 +23,7 @@ done it by then is stuck in a graph, and the watchdog says so."""
 class Exchange(Protocol):
     """What of the inspection thread is needed to exchange lines."""
 
-    def between_parts(self, errand: Callable[[], None]) -> None: ...
+    def between_parts(self, task: Callable[[], None]) -> None: ...
 
     def exchange(self, name: str, succeed: Succeed) -> None: ...
 
@@ -86,7 +86,7 @@ class ActiveSlot:
         done, lock = threading.Event(), threading.Lock()
         is_off = False
 
-        def errand() -> None:
+        def exchange_lines() -> None:
             with lock:
                 if is_off:
                     return
@@ -96,7 +96,7 @@ class ActiveSlot:
                 self.counter, self.probation = PartCounter(), None
                 done.set()
 
-        self._exchange.between_parts(errand)
+        self._exchange.between_parts(exchange_lines)
         if not done.wait(EXCHANGE_S):
             with lock:
                 is_off = not done.is_set()

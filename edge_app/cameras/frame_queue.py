@@ -102,7 +102,7 @@ class FrameQueue:
     count against the depth only where the writer can be made to wait (file).
 
     Attributes:
-        bell: set whenever something comes or the queue is closed, for a reader of many queues.
+        wake_up: set whenever something comes or the queue is closed, for a reader of many queues.
     """
 
     def __init__(self, mode: CameraMode, depth: int) -> None:
@@ -112,7 +112,7 @@ class FrameQueue:
         self._frames = 0
         self._is_closed = False
         self._changed = threading.Condition()
-        self.bell: threading.Event | None = None
+        self.wake_up: threading.Event | None = None
 
     def __len__(self) -> int:
         """How many frames wait (records of unjudged parts not counted)."""
@@ -172,8 +172,8 @@ class FrameQueue:
 
     def _notify(self) -> None:
         self._changed.notify_all()
-        if self.bell is not None:
-            self.bell.set()
+        if self.wake_up is not None:
+            self.wake_up.set()
 
     def _replace(self, frame: Frame, now_ns: int) -> str:
         waiting = next(entry for entry in self._waiting if isinstance(entry.item, Frame))

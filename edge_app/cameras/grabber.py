@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from edge_app.cameras.capture_state import (
     LOCAL_RETRY_MAX_S,
@@ -32,7 +33,14 @@ from edge_app.cameras.protocol import Camera
 from edge_app.errors import CameraUnavailable, EndOfStream, FrameCorrupt, FrameTimeout
 from edge_app.records import Frame
 
-__all__ = ["CameraState", "Grabber", "GrabberCounts", "Unjudged"]
+__all__ = [
+    "CameraState",
+    "Grabber",
+    "GrabberClock",
+    "GrabberCounts",
+    "GrabberLimits",
+    "Unjudged",
+]
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +50,39 @@ and `stop` is obeyed within it."""
 
 JOIN_S = 5.0
 """`stop` gives a hung driver this long; its thread is a daemon and does not keep the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrabberLimits:
+    """How long a camera's frames may wait, and how long the camera itself may be silent.
+
+    Attributes:
+        queue_depth: frames that may wait (triggered, file).
+        verdict_deadline_s: a triggered part older than this is not judged any more; counted
+            from its arrival here on the monotonic clock, which no time server moves.
+        stall_after_s: a live source without a frame for this long is reopened.
+        reconnect_max_s: longest wait between two openings; of a local camera 1 s at most.
+    """
+
+    queue_depth: int = 8
+    verdict_deadline_s: float = 1.0
+    stall_after_s: float = 5.0
+    reconnect_max_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class GrabberClock:
+    """What a grabber knows of time; tests pass their own.
+
+    Attributes:
+        monotonic_ns: never set back.
+        wall_ns: since 1970.
+        pause: waits for the stop event or that many seconds.
+    """
+
+    monotonic_ns: Callable[[], int] = time.monotonic_ns
+    wall_ns: Callable[[], int] = time.time_ns
+    pause: Callable[[threading.Event, float], object] = threading.Event.wait
 
 
 class Grabber:
@@ -55,54 +96,44 @@ class Grabber:
         camera: Camera,
         name: str,
         *,
-        queue_depth: int = 8,
-        verdict_deadline_s: float = 1.0,
-        stall_after_s: float = 5.0,
-        reconnect_max_s: float = 10.0,
+        limits: GrabberLimits = GrabberLimits(),
         resume_after: int | None = None,
         on_state: StateCallback | None = None,
         health: PictureHealth | None = None,
-        monotonic_ns: Callable[[], int] = time.monotonic_ns,
-        wall_ns: Callable[[], int] = time.time_ns,
-        pause: Callable[[threading.Event, float], object] = threading.Event.wait,
+        clock: GrabberClock = GrabberClock(),
     ) -> None:
         """Prepare; the camera is opened by `start()`'s thread.
 
         Args:
             name: the camera's name in the configuration.
-            queue_depth: frames that may wait (triggered, file).
-            verdict_deadline_s: a triggered part older than this is not judged any more; counted
-                from its arrival here on the monotonic clock, which no time server moves.
-            stall_after_s: a live source without a frame for this long is reopened.
-            reconnect_max_s: longest wait between two openings; of a local camera 1 s at most.
             resume_after: last finished source number; see `Camera.open`.
             on_state: called from the grabber's thread on every change of state.
             health: looks at every picture of a camera; files are shown as they are.
-            pause: waits for the stop event or that many seconds; tests pass their own.
         """
         self.name = name
         self._camera = camera
         info = camera.describe()
-        longest_s = LOCAL_RETRY_MAX_S if info.is_local else reconnect_max_s
+        longest_s = LOCAL_RETRY_MAX_S if info.is_local else limits.reconnect_max_s
         self._mode = info.mode
         self._health = health if self._mode != "file" else None
-        self._queue = FrameQueue(self._mode, queue_depth)
+        self._queue = FrameQueue(self._mode, limits.queue_depth)
         self._state = CaptureState(
             name,
             self._mode,
-            stall_after_s=stall_after_s,
-            reconnect_max_s=min(reconnect_max_s, longest_s),
+            stall_after_s=limits.stall_after_s,
+            reconnect_max_s=min(limits.reconnect_max_s, longest_s),
             on_state=on_state,
         )
-        self._read_slice_s = min(READ_SLICE_S, stall_after_s / 2)
-        self._deadline_ns = round(verdict_deadline_s * 1e9)
+        self._read_slice_s = min(READ_SLICE_S, limits.stall_after_s / 2)
+        self._deadline_ns = round(limits.verdict_deadline_s * 1e9)
         self._resume_after = resume_after
-        self._monotonic_ns, self._wall_ns, self._pause = monotonic_ns, wall_ns, pause
+        self._monotonic_ns, self._wall_ns = clock.monotonic_ns, clock.wall_ns
+        self._pause = clock.pause
         self._counts = dict.fromkeys(GrabberCounts.__dataclass_fields__, 0)
         self._opened = 0
         self._last_frame_id: int | None = None
         self._is_corrupt_told = False
-        self._heartbeat_ns = monotonic_ns()
+        self._heartbeat_ns = clock.monotonic_ns()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"grab-{name}", daemon=True)
 
@@ -120,9 +151,9 @@ class Grabber:
         if self._thread.is_alive():
             log.error("camera %s: its driver has not returned for %g s", self.name, JOIN_S)
 
-    def ring(self, bell: threading.Event) -> None:
-        """Have `bell` set whenever something comes; before `start` only."""
-        self._queue.bell = bell
+    def wake(self, event: threading.Event) -> None:
+        """Have the wake-up event set whenever something comes; before `start` only."""
+        self._queue.wake_up = event
 
     def learn_anew(self) -> None:
         """Another product is made from now on: the next minutes show what is normal."""

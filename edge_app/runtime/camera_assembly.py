@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_app.cameras.capture_state import StateCallback
-from edge_app.cameras.grabber import Grabber
+from edge_app.cameras.grabber import Grabber, GrabberLimits
 from edge_app.cameras.picture_health import PictureFault, PictureHealth
 from edge_app.cameras.protocol import Camera, FiredCamera
 from edge_app.cameras.registry import open_camera
@@ -49,10 +49,12 @@ def make_grabber(
     return Grabber(
         camera,
         config.name,
-        queue_depth=config.queue_depth,
-        verdict_deadline_s=config.verdict_deadline_ms / 1e3,
-        stall_after_s=config.stall_after_s,
-        reconnect_max_s=config.reconnect_max_s,
+        limits=GrabberLimits(
+            queue_depth=config.queue_depth,
+            verdict_deadline_s=config.verdict_deadline_ms / 1e3,
+            stall_after_s=config.stall_after_s,
+            reconnect_max_s=config.reconnect_max_s,
+        ),
         resume_after=resume_after,
         on_state=on_state,
         health=make_health(config.picture_faults),

@@ -113,12 +113,12 @@ class InspectionThread:
         self._show = show
         self._monotonic_ns = monotonic_ns
         self._stop = threading.Event()
-        self._bell = threading.Event()
+        self._wake_up = threading.Event()
         for post in posts:
-            post.grabber.ring(self._bell)
+            post.grabber.wake(self._wake_up)
         self._heartbeat_ns = monotonic_ns()
         self._failure: BaseException | None = None
-        self._errands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._deferred: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="inspection", daemon=True)
 
     def start(self) -> None:
@@ -127,7 +127,7 @@ class InspectionThread:
     def stop(self, timeout_s: float = 5.0) -> None:
         """Ask the thread to end after the part in hand, and wait for it."""
         self._stop.set()
-        self._bell.set()
+        self._wake_up.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
@@ -143,13 +143,13 @@ class InspectionThread:
         """Monotonic time of the loop's last round, for the watchdog."""
         return self._heartbeat_ns
 
-    def between_parts(self, errand: Callable[[], None]) -> None:
-        """Have a quick errand done by this thread, after the frame in hand and before the next."""
-        self._errands.put(errand)
-        self._bell.set()
+    def between_parts(self, task: Callable[[], None]) -> None:
+        """Defer a quick task: this thread runs it after the frame in hand and before the next."""
+        self._deferred.put(task)
+        self._wake_up.set()
 
     def exchange(self, name: str, succeed: Succeed) -> None:
-        """Put another line in a camera's place; as an errand only. No waiting frame is touched."""
+        """Exchange a camera's line; from a deferred task only. No waiting frame is touched."""
         for post in self._posts:
             if post.name == name and not post.is_closed:
                 post.line, report = succeed(post.line, post.latest)
@@ -160,22 +160,22 @@ class InspectionThread:
         """Tell whether no frame waits anywhere."""
         return all(post.grabber.queue_length() == 0 for post in self._posts)
 
-    def _run_errands(self) -> None:
-        while not self._errands.empty():
+    def _run_deferred(self) -> None:
+        while not self._deferred.empty():
             try:
-                self._errands.get()()
+                self._deferred.get()()
             except Exception:  # what was in place before goes on judging
-                _log.exception("an errand between two parts failed")
+                _log.exception("a deferred task between two parts failed")
 
     def _run(self) -> None:
         try:
             while not self._stop.is_set() and not all(p.is_closed for p in self._posts):
                 self._heartbeat_ns = self._monotonic_ns()
-                self._run_errands()
-                self._bell.clear()
+                self._run_deferred()
+                self._wake_up.clear()
                 turns = [self._turn(post) for post in self._posts]
                 if not any(turns):
-                    self._bell.wait(IDLE_POLL_S)
+                    self._wake_up.wait(IDLE_POLL_S)
             for post in self._posts:
                 self._close(post)
         except Exception as error:

@@ -13,7 +13,7 @@ from support.fake_gige_camera import ADDRESS, GigeCamera
 from support.needs import needing
 
 from edge_app.cameras.aravis import from_url
-from edge_app.cameras.grabber import CameraState, Grabber
+from edge_app.cameras.grabber import CameraState, Grabber, GrabberLimits
 from edge_app.cameras.isolation.camera import IsolatedCamera
 from edge_app.errors import CameraUnavailable, FrameCorrupt, FrameTimeout
 from edge_app.records import Frame
@@ -158,8 +158,7 @@ def test_killed_and_restarted_camera_is_back_within_two_seconds(gige: GigeCamera
     grabber = Grabber(
         from_url(f"aravis:{ADDRESS}?{SMALL}&fps=20", name="cam1"),
         "cam1",
-        stall_after_s=1.0,
-        reconnect_max_s=1.0,
+        limits=GrabberLimits(stall_after_s=1.0, reconnect_max_s=1.0),
         on_state=lambda state, why: states.append(state),
     )
     grabber.start()

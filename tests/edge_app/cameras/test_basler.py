@@ -15,7 +15,7 @@ from support.needs import needing
 from support.small_bundles import write_pictures
 
 from edge_app.cameras.basler import driver_of, from_url
-from edge_app.cameras.grabber import CameraState, Grabber, Unjudged
+from edge_app.cameras.grabber import CameraState, Grabber, GrabberLimits, Unjudged
 from edge_app.cameras.isolation.camera import IsolatedCamera
 from edge_app.cameras.isolation.process import SYSTEM_PYTHON
 from edge_app.errors import CameraUnavailable, ConfigError, FrameCorrupt, FrameTimeout
@@ -165,7 +165,7 @@ def test_hardware_line_waits_for_its_pulse(opened: OpenCamera) -> None:
 def test_failed_buffer_of_a_trigger_is_a_part_nobody_saw() -> None:
     """Where every fourth buffer fails, each trigger still comes out once, in order."""
     camera = failing(f"basler:?{SMALL}&trigger=software")
-    grabber = Grabber(camera, "cam1", queue_depth=30, verdict_deadline_s=60)
+    grabber = Grabber(camera, "cam1", limits=GrabberLimits(queue_depth=30, verdict_deadline_s=60))
     grabber.start()
     items: list[Frame | Unjudged] = []
     until_s = time.monotonic() + 20
@@ -205,7 +205,10 @@ def test_unplugged_camera_is_back_when_it_is_plugged_in(monkeypatch: pytest.Monk
     states: list[tuple[CameraState, str]] = []
     camera = from_url(f"basler:?{SMALL}&fps=30", name="cam1")
     grabber = Grabber(
-        camera, "cam1", reconnect_max_s=1.0, on_state=lambda *change: states.append(change)
+        camera,
+        "cam1",
+        limits=GrabberLimits(reconnect_max_s=1.0),
+        on_state=lambda *change: states.append(change),
     )
     grabber.start()
     assert grabber.next(10.0) is not None

@@ -15,7 +15,7 @@ import pytest
 from support.small_bundles import write_bright_bundle
 
 from edge_app.bundle.archive import read_bundle
-from edge_app.cameras.grabber import CameraState, Grabber, Unjudged
+from edge_app.cameras.grabber import CameraState, Grabber, GrabberClock, GrabberLimits, Unjudged
 from edge_app.cameras.picture_health import PictureHealth
 from edge_app.cameras.protocol import CameraInfo, CameraMode
 from edge_app.errors import CameraUnavailable, EndOfStream, FrameTimeout
@@ -127,7 +127,7 @@ class ListeningGrabber(Grabber):
 class Watched:
     """A grabber at work on a story, and everything that people and the line get to see of it."""
 
-    def __init__(self, camera: PlayedCamera, clock: FakeClock, **settings: float) -> None:
+    def __init__(self, camera: PlayedCamera, clock: FakeClock, **limits: float) -> None:
         self.clock = clock
         self.states: list[tuple[int, str]] = []
         self.whys: list[str] = []
@@ -135,13 +135,12 @@ class Watched:
         self.grabber = ListeningGrabber(
             camera,
             "cam1",
-            queue_depth=1000,
+            limits=GrabberLimits(queue_depth=1000, **limits),
             health=PictureHealth(),
             on_state=self._state_changed,
-            monotonic_ns=clock.monotonic_ns,
-            wall_ns=clock.wall_ns,
-            pause=clock.pause,
-            **settings,
+            clock=GrabberClock(
+                monotonic_ns=clock.monotonic_ns, wall_ns=clock.wall_ns, pause=clock.pause
+            ),
         )
         self.grabber.items = self.items
         self.grabber.start()
@@ -273,10 +272,10 @@ def test_clock_set_by_an_hour_while_triggers_wait(jump_ns: int) -> None:
     grabber = Grabber(
         camera,
         "cam1",
-        verdict_deadline_s=1.0,
-        monotonic_ns=clock.monotonic_ns,
-        wall_ns=clock.wall_ns,
-        pause=clock.pause,
+        limits=GrabberLimits(verdict_deadline_s=1.0),
+        clock=GrabberClock(
+            monotonic_ns=clock.monotonic_ns, wall_ns=clock.wall_ns, pause=clock.pause
+        ),
     )
     grabber.start()
     grabber._thread.join(10)

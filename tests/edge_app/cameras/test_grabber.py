@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge_app.cameras.folder import FolderCamera
-from edge_app.cameras.grabber import CameraState, Grabber, Unjudged
+from edge_app.cameras.grabber import CameraState, Grabber, GrabberClock, GrabberLimits, Unjudged
 from edge_app.cameras.protocol import CameraInfo, CameraMode
 from edge_app.errors import (
     CameraError,
@@ -123,7 +123,12 @@ def test_file_source_is_read_to_its_end_and_nothing_is_skipped() -> None:
     """A hundred parts through a queue of two: all come out in order, whoever is slower."""
     states: list[CameraState] = []
     camera = ScriptedCamera("file", list(range(1, 101)))
-    grabber = Grabber(camera, "cam1", queue_depth=2, on_state=lambda new, _: states.append(new))
+    grabber = Grabber(
+        camera,
+        "cam1",
+        limits=GrabberLimits(queue_depth=2),
+        on_state=lambda new, _: states.append(new),
+    )
     grabber.start()
     time.sleep(0.05)  # the writer is waiting for room now
     assert grabber.queue_length() == 2
@@ -139,7 +144,9 @@ def test_corrupt_picture_becomes_an_unjudged_part_in_its_place(tmp_path: Path) -
     for name in ("a.png", "b.png", "c.png"):
         cv2.imwrite(str(tmp_path / name), np.zeros((4, 7, 3), np.uint8))
     (tmp_path / "b.png").write_bytes(b"")
-    grabber = Grabber(FolderCamera(tmp_path, "cam1"), "cam1", wall_ns=lambda: 55)
+    grabber = Grabber(
+        FolderCamera(tmp_path, "cam1"), "cam1", clock=GrabberClock(wall_ns=lambda: 55)
+    )
     grabber.start()
     first, lost, last = drain(grabber)
     assert isinstance(lost, Unjudged)
@@ -187,7 +194,9 @@ def test_triggers_in_equal_verdicts_out(line_s: float) -> None:
         script.append(lambda: time.sleep(rng.uniform(0, 0.001)))
         is_torn = number % 50 == 0
         script.append(FrameCorrupt("torn", number, f"t{number}") if is_torn else number)
-    grabber = Grabber(ScriptedCamera("triggered", script), "cam1", queue_depth=3)
+    grabber = Grabber(
+        ScriptedCamera("triggered", script), "cam1", limits=GrabberLimits(queue_depth=3)
+    )
     grabber.start()
     items = []
     while not grabber.is_finished():
@@ -211,7 +220,12 @@ def test_part_that_waited_past_its_deadline_is_not_judged() -> None:
     """With 100 ms allowed, a part looked at after 101 ms is NOT_INSPECTED, one after 100 is not."""
     clock = Clock()
     camera = ScriptedCamera("triggered", [1, 2])
-    grabber = Grabber(camera, "cam1", verdict_deadline_s=0.1, monotonic_ns=clock)
+    grabber = Grabber(
+        camera,
+        "cam1",
+        limits=GrabberLimits(verdict_deadline_s=0.1),
+        clock=GrabberClock(monotonic_ns=clock),
+    )
     grabber.start()
     grabber._thread.join(WAIT_S)
     clock.now_ns += 100_000_000
@@ -242,10 +256,9 @@ def test_flaky_source_is_reopened_with_growing_waits() -> None:
     grabber = Grabber(
         camera,
         "cam1",
-        reconnect_max_s=1.5,
-        monotonic_ns=clock,
-        pause=pause,
+        limits=GrabberLimits(reconnect_max_s=1.5),
         on_state=lambda new, why: states.append((new.value, why)),
+        clock=GrabberClock(monotonic_ns=clock, pause=pause),
     )
     grabber.start()
     assert outline(drain(grabber)) == [("frame", n) for n in (1, 2, 3, 4)]
@@ -273,10 +286,9 @@ def test_stalled_live_source_is_told_and_reopened() -> None:
     grabber = Grabber(
         camera,
         "cam1",
-        stall_after_s=5.0,
-        monotonic_ns=clock,
-        pause=clock.pause,
+        limits=GrabberLimits(stall_after_s=5.0),
         on_state=lambda new, _: states.append(new),
+        clock=GrabberClock(monotonic_ns=clock, pause=clock.pause),
     )
     grabber.start()
     drain(grabber)
@@ -296,7 +308,7 @@ def test_live_source_that_delivers_only_torn_frames_stalls() -> None:
     for _ in range(6):
         torn += [lambda: clock.pause(threading.Event(), 1.0), FrameCorrupt("torn")]
     camera = ScriptedCamera("live", [1, *torn, 2], clock=clock)
-    grabber = Grabber(camera, "cam1", monotonic_ns=clock, pause=clock.pause)
+    grabber = Grabber(camera, "cam1", clock=GrabberClock(monotonic_ns=clock, pause=clock.pause))
     grabber.start()
     drain(grabber)
     assert (grabber.counts().corrupt, grabber.counts().reconnects) == (6, 1)
@@ -311,7 +323,10 @@ def test_waiting_for_a_trigger_keeps_the_heart_beating() -> None:
     camera = ScriptedCamera("triggered", [*silence, 1], clock=clock)
     states: list[CameraState] = []
     grabber = Grabber(
-        camera, "cam1", monotonic_ns=clock, on_state=lambda new, _: states.append(new)
+        camera,
+        "cam1",
+        on_state=lambda new, _: states.append(new),
+        clock=GrabberClock(monotonic_ns=clock),
     )
     grabber.start()
     drain(grabber)
@@ -322,7 +337,9 @@ def test_waiting_for_a_trigger_keeps_the_heart_beating() -> None:
 
 def test_heart_beats_while_the_line_lets_a_file_wait() -> None:
     """A full queue is the line's slowness, not a hang of the grabber."""
-    grabber = Grabber(ScriptedCamera("file", [1, 2, 3]), "cam1", queue_depth=1)
+    grabber = Grabber(
+        ScriptedCamera("file", [1, 2, 3]), "cam1", limits=GrabberLimits(queue_depth=1)
+    )
     grabber.start()
     time.sleep(0.05)
     before_ns = grabber.heartbeat_ns()
@@ -335,7 +352,7 @@ def test_heart_stands_still_while_the_driver_hangs() -> None:
     """A read that does not return is what the watchdog is for."""
     clock, hang = Clock(), threading.Event()
     camera = ScriptedCamera("live", [lambda: bool(hang.wait(WAIT_S)) or None, 1], clock=clock)
-    grabber = Grabber(camera, "cam1", monotonic_ns=clock)
+    grabber = Grabber(camera, "cam1", clock=GrabberClock(monotonic_ns=clock))
     grabber.start()
     time.sleep(0.05)
     clock.now_ns += 60 * S
@@ -347,7 +364,7 @@ def test_heart_stands_still_while_the_driver_hangs() -> None:
 def test_stop_ends_a_waiting_grabber_and_closes_its_camera() -> None:
     """stop() returns soon while the source backs off for long; the camera is closed."""
     camera = ScriptedCamera("live", [], open_faults=[CameraUnavailable("off")] * 50)
-    grabber = Grabber(camera, "cam1", reconnect_max_s=60.0)
+    grabber = Grabber(camera, "cam1", limits=GrabberLimits(reconnect_max_s=60.0))
     grabber.start()
     time.sleep(0.05)
     began_s = time.monotonic()
@@ -370,8 +387,7 @@ def test_driver_that_fails_at_closing_comes_back_too() -> None:
     grabber = Grabber(
         Brittle("file", [1, CameraUnavailable("cable out"), 2]),
         "cam1",
-        monotonic_ns=clock,
-        pause=clock.pause,
+        clock=GrabberClock(monotonic_ns=clock, pause=clock.pause),
     )
     grabber.start()
     assert outline(drain(grabber)) == [("frame", 1), ("frame", 2)]

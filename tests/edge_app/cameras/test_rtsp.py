@@ -15,7 +15,7 @@ import pytest
 from support.brokers import free_port
 from support.needs import needing
 
-from edge_app.cameras.grabber import CameraState, Grabber
+from edge_app.cameras.grabber import CameraState, Grabber, GrabberLimits
 from edge_app.cameras.isolation.camera import IsolatedCamera
 from edge_app.cameras.isolation.process import SYSTEM_PYTHON
 from edge_app.cameras.registry import open_camera
@@ -127,7 +127,7 @@ def test_killed_server_is_reconnected_by_the_grabber(server: RtspServer) -> None
     grabber = Grabber(
         from_url(server.url, name="cam1"),
         "cam1",
-        reconnect_max_s=1.0,
+        limits=GrabberLimits(reconnect_max_s=1.0),
         on_state=lambda state, why: states.append(state),
     )
     grabber.start()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edge_app.cameras.device_clock import DeviceClock
-from edge_app.cameras.grabber import Grabber, Unjudged
+from edge_app.cameras.grabber import Grabber, GrabberLimits, Unjudged
 from edge_app.cameras.isolation.camera import IsolatedCamera, IsolatedDriver
 from edge_app.cameras.isolation.frame_ids import GVSP_16_BIT_LAST, FrameIdGaps
 from edge_app.cameras.isolation.triggers import TriggerBook
@@ -129,7 +129,7 @@ def test_lost_pulses_of_a_line_take_their_numbers(camera_of: MakeCamera) -> None
 def test_fire_is_safe_from_another_thread(camera_of: MakeCamera) -> None:
     """Behind the grabber, forty triggers from two threads give forty parts."""
     camera = camera_of("fired", "Fired", lose_every=5)
-    grabber = Grabber(camera, "cam1", queue_depth=50, verdict_deadline_s=60)
+    grabber = Grabber(camera, "cam1", limits=GrabberLimits(queue_depth=50, verdict_deadline_s=60))
     grabber.start()
     askers = [threading.Thread(target=lambda: [camera.fire() for _ in range(20)]) for _ in range(2)]
     for asker in askers:

@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from edge_app.activation.model_loader import Ready
@@ -28,8 +27,6 @@ from edge_app.host.sd_notify import ServiceNotifier
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.mqtt.messages import (
     DeviceInfo,
-    Health,
-    result_from_verdict,
 )
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.publisher import Publisher
@@ -46,13 +43,12 @@ from edge_app.runtime.camera_assembly import (
     open_configured,
 )
 from edge_app.runtime.device_info import device_info
-from edge_app.runtime.health import CameraCounter, read_health
 from edge_app.runtime.inspection_thread import GapWatch, InspectionThread, Post
-from edge_app.runtime.service import Service, loops_of, status_line
+from edge_app.runtime.service import Service, loops_of
+from edge_app.runtime.status_report import StatusReport
 
 _log = logging.getLogger(__name__)
 
-HEALTH_EVERY_S = 5.0
 TICK_S = 0.2
 
 DRAIN_S = 30.0
@@ -82,7 +78,6 @@ class EdgeApp:
     ) -> None:
         self._config = config
         self._observers = list(observers)
-        self._started_s = time.monotonic()
         self._stop = stop or threading.Event()
         self._who = DeviceName(config.device.site, config.device.line, config.device.device)
         self._slots = ModelSlots(config, self._who)
@@ -95,30 +90,38 @@ class EdgeApp:
         sources = cameras or {c.name: open_configured(c) for c in config.cameras}
         self.page_state = PageState()
         self._is_safe = True
-        self._troubled: set[str] = set()
         self._evidence = _open_evidence(config)
         self._info = device_info(sources, config)
         self._publisher = self._make_publisher()
-        self._counters = {c.name: CameraCounter() for c in config.cameras}
+        geometries = {c.name: g for c in config.cameras if (g := geometry_of(c)) is not None}
+        self._status = StatusReport(
+            config,
+            self._who,
+            self.outbox,
+            self._publisher,
+            self.page_state,
+            geometries,
+            self._evidence,
+        )
         self._posts = [self._make_post(c, sources[c.name]) for c in config.cameras]
         ports = (make_trigger_port(c, sources[c.name]) for c in config.cameras)
         self._trigger_ports = [port for port in ports if port is not None]
-        self._geometries = {c.name: g for c in config.cameras if (g := geometry_of(c)) is not None}
+        self._status.watch(self._posts)
         self._sink = AlarmSink(
             self._who,
             self.outbox,
             self._publisher,
             lambda: bool(clock_is_synchronised()),
             {c.name: c.alarm_debounce_s for c in config.cameras},
-            self._geometries,
+            geometries,
         )
         self._thread = InspectionThread(self._posts, self._sink, self._show)
         self._products = {slot: _product_of(ready) for slot, ready in self._slots.ready.items()}
         self._slots.join(self._thread, self._model_changed)
         self._page = self._make_page()
-        self._tell_page_the_model()
+        self._show_model_on_page()
         for slot, ready in self._slots.ready.items():
-            self._tell_shortfall(slot, ready)
+            self._status.set_shortfall(slot, degraded_text(slot, ready))
         self._service = self._make_service(notifier or ServiceNotifier())
 
     @property
@@ -184,18 +187,14 @@ class EdgeApp:
 
     def _tend(self) -> None:
         """The main thread's loop: levels, health, and noticing the end."""
-        next_health_s = 0.0
         ended_s: float | None = None
         while not self._stop.wait(TICK_S):
             self._sink.tick()
-            now_s = time.monotonic()
-            if now_s >= next_health_s:
-                next_health_s = now_s + HEALTH_EVERY_S
-                self._tell_health()
-            self._tell_broker()
+            self._status.tick()
             self._service.tend(self._status_line)
             if self._thread.is_alive():
                 continue
+            now_s = time.monotonic()
             ended_s = ended_s or now_s
             if self._is_delivered() or now_s - ended_s > DRAIN_S or self._thread.failure:
                 return
@@ -220,70 +219,10 @@ class EdgeApp:
         self.outbox.close()
 
     def _show(self, report: FrameReport) -> None:
-        self._counters[report.frame.camera].count(report)
-        self._tell_trouble(report)
-        self.page_state.show(report)
+        self._status.frame_judged(report)
         self._slots.observe(report)
-        if self._publisher and self._config.mqtt.publish_results:
-            for verdict in report.finished:
-                self._publisher.publish_result(
-                    result_from_verdict(
-                        verdict,
-                        self._who,
-                        clock_synchronised=bool(clock_is_synchronised()),
-                        published_at_ns=time.time_ns(),
-                        geometry=self._geometries.get(verdict.camera),
-                    )
-                )
         for observer in self._observers:
             observer(report)
-
-    def _tell_trouble(self, report: FrameReport) -> None:
-        """Say `degraded` while a detector fails: on a belt nobody knows what passes unseen."""
-        camera = report.frame.camera
-        if not report.timings_ms or bool(report.trouble) == (camera in self._troubled):
-            return
-        self._troubled ^= {camera}
-        why = f"{camera}: the detector fails, parts pass unseen" if report.trouble else None
-        if self._publisher:
-            self._publisher.set_degraded(why, f"detector of {camera}")
-
-    def _tell_health(self) -> None:
-        dropped = self._publisher.messages_dropped if self._publisher else 0
-        try:
-            health = self._read_health(dropped)
-        except OSError as error:  # a state folder that is gone is no reason to stop inspecting
-            _log.warning("no health figures: %s", error)
-            return
-        if self._publisher:
-            self._publisher.publish_health(health)
-        figures = health.model_dump(mode="json")
-        if self._evidence:
-            self._evidence.prune()
-            figures["evidence"] = asdict(self._evidence.stats())
-        self.page_state.set_health(figures)
-
-    def _read_health(self, dropped: int) -> Health:
-        return read_health(
-            self._posts,
-            self._counters,
-            self.outbox,
-            self._config.device.state_dir,
-            self._started_s,
-            dropped,
-        )
-
-    def _tell_broker(self) -> None:
-        if self._publisher is None:
-            self.page_state.set_broker("not used", None)
-            return
-        state, waiting = self._publisher.state, self.outbox.depth()
-        text = state
-        if state == "connecting" and self._publisher.last_error:
-            text = f"connecting: {self._publisher.last_error}"
-        if waiting and state != "connected":
-            text += f" - {waiting} alerts wait safely on disk"
-        self.page_state.set_broker(text, state == "connected")
 
     def _make_service(self, notifier: ServiceNotifier) -> Service:
         publisher, deadlines = self._publisher, self._config.watchdog
@@ -297,10 +236,8 @@ class EdgeApp:
         return Service(notifier, loops, lambda: publisher is None or publisher.is_told)
 
     def _status_line(self) -> str:
-        broker = self._publisher.state if self._publisher else "not used"
         model = self._slots.model
-        identity = None if model is None else model.identity
-        return status_line(self._posts, identity, broker, self.outbox.depth())
+        return self._status.line(None if model is None else model.identity)
 
     def _make_post(self, config: CameraConfig, camera: Camera) -> Post:
         info = camera.describe()
@@ -309,17 +246,12 @@ class EdgeApp:
             config,
             camera,
             last,
-            lambda state, why: self._camera_changed(config.name, state.value, why),
+            lambda state, why: self._status.camera_changed(config.name, state.value, why),
         )
         prefix = f"{config.name}-{self.outbox.session}"
         seat = self._slots.seat(config, info, prefix, _new_alarm_id, self._keep)
         line = seat.line_for(self._slots.model_for(config.slot))
         return Post(config.name, grabber, line, GapWatch(last), info.can_resume)
-
-    def _camera_changed(self, name: str, state: str, why: str) -> None:
-        self.page_state.set_camera(name, state, why)
-        if self._publisher:
-            self._publisher.set_camera_state(name, state, why)  # type: ignore[arg-type]
 
     def _keep(self, frame: Frame, view: PartView, _anomaly: Anomaly) -> Evidence | None:
         if self._evidence is None:
@@ -346,15 +278,9 @@ class EdgeApp:
             for post in self._posts:
                 if post.name in names:
                     post.grabber.learn_anew()
-        if self._publisher:
-            self._publisher.set_info(self._info_with_models())
-        self._tell_shortfall(slot, ready)
-        self._tell_page_the_model()
-
-    def _tell_shortfall(self, slot: str, ready: Ready | None) -> None:
-        """Say `degraded` while a model lacks an engine, or a safer variant stands in."""
-        if self._publisher:
-            self._publisher.set_degraded(degraded_text(slot, ready), f"engines of {slot}")
+        self._status.set_slots(self._info_with_models())
+        self._status.set_shortfall(slot, degraded_text(slot, ready))
+        self._show_model_on_page()
 
     def _make_page(self) -> LivePage | None:
         page = self._config.page
@@ -366,7 +292,7 @@ class EdgeApp:
         settings = PageSettings(page.host, page.port, token)
         return LivePage(settings, self.page_state, self._evidence, changeover)
 
-    def _tell_page_the_model(self) -> None:
+    def _show_model_on_page(self) -> None:
         first = next(iter(self._slots.ready.values()))
         self.page_state.set_bundle(page_facts(first))
         self.page_state.set_map_threshold(first.model.limits.map_threshold if first else None)

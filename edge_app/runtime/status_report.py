@@ -1,0 +1,166 @@
+"""How the running device stands, told to the broker, to the page and to systemd's status line."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Protocol
+
+from edge_app.alerts.evidence import EvidenceStore
+from edge_app.config.model import AppConfig
+from edge_app.host.clock import clock_is_synchronised
+from edge_app.imaging.camera_calibration import Geometry
+from edge_app.mqtt.messages import DeviceInfo, Health, result_from_verdict
+from edge_app.mqtt.outbox import Outbox
+from edge_app.mqtt.publisher import Publisher
+from edge_app.mqtt.topics import DeviceName
+from edge_app.records import FrameReport, JsonObject, ModelIdentity
+from edge_app.runtime.health import CameraCounter, read_health
+from edge_app.runtime.inspection_thread import Post
+from edge_app.runtime.service import status_line
+
+_log = logging.getLogger(__name__)
+
+HEALTH_EVERY_S = 5.0
+
+
+class StatusScreen(Protocol):
+    """Where people on the line see how the device stands: the live page's state."""
+
+    def show(self, report: FrameReport) -> None: ...
+
+    def set_broker(self, text: str, is_good: bool | None = None) -> None: ...
+
+    def set_camera(self, camera: str, state: str, detail: str = "") -> None: ...
+
+    def set_health(self, health: JsonObject) -> None: ...
+
+
+class StatusReport:
+    """Collects what the parts of the app say of themselves and passes it on.
+
+    Args:
+        publisher: None where no broker is used.
+        geometries: camera → calibration, for results in millimetres.
+        evidence: None where no pictures are kept.
+    """
+
+    def __init__(
+        self,
+        config: AppConfig,
+        who: DeviceName,
+        outbox: Outbox,
+        publisher: Publisher | None,
+        screen: StatusScreen,
+        geometries: Mapping[str, Geometry],
+        evidence: EvidenceStore | None,
+    ) -> None:
+        self._config, self._who = config, who
+        self._outbox, self._publisher, self._screen = outbox, publisher, screen
+        self._geometries, self._evidence = geometries, evidence
+        self._started_s = time.monotonic()
+        self._next_health_s = 0.0
+        self._posts: Sequence[Post] = ()
+        self._counters = {c.name: CameraCounter() for c in config.cameras}
+        self._troubled: set[str] = set()
+
+    def watch(self, posts: Sequence[Post]) -> None:
+        """Take the cameras whose figures are read from now on; before any of them is started."""
+        self._posts = posts
+
+    def camera_changed(self, name: str, state: str, why: str) -> None:
+        """Pass on a camera's state; called from its grabber's thread."""
+        self._screen.set_camera(name, state, why)
+        if self._publisher:
+            self._publisher.set_camera_state(name, state, why)  # type: ignore[arg-type]
+
+    def frame_judged(self, report: FrameReport) -> None:
+        """Count and show one frame's outcome; called from the inspection thread."""
+        self._counters[report.frame.camera].count(report)
+        self._report_detector(report)
+        self._screen.show(report)
+        if self._publisher and self._config.mqtt.publish_results:
+            self._publish_results(self._publisher, report)
+
+    def set_slots(self, info: DeviceInfo) -> None:
+        """Publish what judges now."""
+        if self._publisher:
+            self._publisher.set_info(info)
+
+    def set_shortfall(self, slot: str, text: str | None) -> None:
+        """Say `degraded` while a model lacks an engine, or a safer variant stands in."""
+        if self._publisher:
+            self._publisher.set_degraded(text, f"engines of {slot}")
+
+    def tick(self) -> None:
+        """Pass on what is due; called by the main loop a few times a second."""
+        now_s = time.monotonic()
+        if now_s >= self._next_health_s:
+            self._next_health_s = now_s + HEALTH_EVERY_S
+            self._report_health()
+        self._report_broker()
+
+    def line(self, model: ModelIdentity | None) -> str:
+        """Return the one line of `systemctl status`."""
+        broker = self._publisher.state if self._publisher else "not used"
+        return status_line(self._posts, model, broker, self._outbox.depth())
+
+    def _publish_results(self, publisher: Publisher, report: FrameReport) -> None:
+        for verdict in report.finished:
+            publisher.publish_result(
+                result_from_verdict(
+                    verdict,
+                    self._who,
+                    clock_synchronised=bool(clock_is_synchronised()),
+                    published_at_ns=time.time_ns(),
+                    geometry=self._geometries.get(verdict.camera),
+                )
+            )
+
+    def _report_detector(self, report: FrameReport) -> None:
+        """Say `degraded` while a detector fails: on a belt nobody knows what passes unseen."""
+        camera = report.frame.camera
+        if not report.timings_ms or bool(report.trouble) == (camera in self._troubled):
+            return
+        self._troubled ^= {camera}
+        why = f"{camera}: the detector fails, parts pass unseen" if report.trouble else None
+        if self._publisher:
+            self._publisher.set_degraded(why, f"detector of {camera}")
+
+    def _report_health(self) -> None:
+        try:
+            health = self._read_health()
+        except OSError as error:  # a state folder that is gone is no reason to stop inspecting
+            _log.warning("no health figures: %s", error)
+            return
+        if self._publisher:
+            self._publisher.publish_health(health)
+        figures = health.model_dump(mode="json")
+        if self._evidence:
+            self._evidence.prune()
+            figures["evidence"] = asdict(self._evidence.stats())
+        self._screen.set_health(figures)
+
+    def _read_health(self) -> Health:
+        return read_health(
+            self._posts,
+            self._counters,
+            self._outbox,
+            self._config.device.state_dir,
+            self._started_s,
+            self._publisher.messages_dropped if self._publisher else 0,
+        )
+
+    def _report_broker(self) -> None:
+        if self._publisher is None:
+            self._screen.set_broker("not used", None)
+            return
+        state, waiting = self._publisher.state, self._outbox.depth()
+        text = state
+        if state == "connecting" and self._publisher.last_error:
+            text = f"connecting: {self._publisher.last_error}"
+        if waiting and state != "connected":
+            text += f" - {waiting} alerts wait safely on disk"
+        self._screen.set_broker(text, state == "connected")

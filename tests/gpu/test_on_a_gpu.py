@@ -24,7 +24,6 @@ from edge_app.backends.tensorrt import TensorRtRunner
 from edge_app.backends.tensorrt_build import BuiltEngine, EngineOptions, build_engine
 from edge_app.bundle.archive import Bundle, read_bundle
 from edge_app.errors import ModelError
-from edge_app.imaging.upright_crop import letterbox, upright_crop
 from edge_app.model.variant_selection import load_safest
 
 pytestmark = [
@@ -230,30 +229,3 @@ def test_half_precision_is_onnx_runtimes(bundle: Bundle, record_property: Figure
     worst = np.abs(score / expected - 1).max()
     record_property("figure", f"8 crops {np.median(times[10:]):.2f} ms, score ± {worst:.2%}")
     np.testing.assert_allclose(score, expected, rtol=1e-2)
-
-
-def test_kernels_sample_as_opencv_does(bundle: Bundle, record_property: Figure) -> None:
-    """Letterbox and crops from the GPU differ from OpenCV's by under one grey level."""
-    from edge_app.backends.gpu_sampler import GpuSampler
-
-    how, spec = bundle.manifest.detector, bundle.manifest.crop.to_spec()
-    assert how is not None
-    rng = np.random.default_rng(3)
-    frame = rng.integers(0, 255, (768, 1024, 3), np.uint8)
-    boxes = [(300.0 + 50 * i, 400.0, 300.0, 90.0, 0.4 * i) for i in range(6)]
-    sampler = GpuSampler((768, 1024), how.input_hw, spec, 8)
-    sampler.take(frame)
-    fitted, fit = sampler.letterbox()
-    expected, expected_fit = letterbox(frame, how.input_hw)
-    assert fit == expected_fit
-    assert np.abs(fitted.astype(int) - expected).mean() < 1.0
-    for crop, box in zip(sampler.crops(boxes), boxes, strict=True):
-        assert np.abs(crop.astype(int) - upright_crop(frame, box, spec)).mean() < 1.0
-    started = time.perf_counter()
-    for _ in range(100):
-        sampler.take(frame)
-        sampler.letterbox()
-        sampler.crops(boxes)
-    took_ms = (time.perf_counter() - started) * 10
-    record_property("figure", f"frame up, letterbox, 6 crops: {took_ms:.2f} ms")
-    sampler.close()

@@ -97,13 +97,6 @@ def _tensorrt_rtx() -> str:
     return "" if is_here else "make tensorrt-rtx (x86-64 Linux)"
 
 
-def nvrtc_libraries() -> list[Path]:
-    """Return NVIDIA's runtime compiler's libraries, the compiler itself first."""
-    spec = find_spec("nvidia.cu13") if find_spec("nvidia") else None
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    return [f for folder in folders for f in sorted(Path(folder).glob("lib/libnvrtc.so.*"))]
-
-
 def _small_disk() -> str:
     script = 'd=$(mktemp -d); mount -t tmpfs -o size=1M none "$d"; e=$?; umount "$d"; rmdir "$d"'
     command = ["unshare", "--map-root-user", "--mount", "sh", "-c", f"{script}; exit $e"]
@@ -147,7 +140,6 @@ NEEDS: dict[str, Need] = {
     "openssl": _programs("openssl", "openssl"),
     "strace": _programs("strace", "strace"),
     "gcc": _programs("gcc", "gcc"),
-    "g++": _programs("g++", "g++"),
     "systemd-analyze": _programs("systemd", "systemd-analyze"),
     "systemd-nspawn": _programs("systemd-container", "systemd-nspawn"),
     "debootstrap": _programs("debootstrap", "debootstrap"),
@@ -167,9 +159,6 @@ NEEDS: dict[str, Need] = {
     ),
     "Debian's python3": _fact(Path(SYSTEM_PYTHON).exists, "apt-get install python3"),
     "TensorRT-RTX": Need(_tensorrt_rtx, is_installed_by_ci=True),
-    "NVIDIA's runtime compiler": _fact(
-        lambda: bool(nvrtc_libraries()), "it comes with torch for CUDA, in the extra train"
-    ),
     "the extra basler": _extra("basler", "pypylon"),
     "the extra calibrate": _extra("calibrate", "onnx"),
     "the extra demo": _extra("demo", "amqtt"),

@@ -81,7 +81,7 @@ def test_gpus_tests_run_on_the_stand_ins_and_end_with_one_table(tmp_path: Path) 
         ("engine is built", "with its timings"),
         ("graph is really recorded", "recorded by us"),
         ("foreign plan is refused", ""),
-        # ONNX Runtime stands in for the engine; another CPU than the bundle's moves the last digits.
+        # ONNX Runtime stands in for the engine; another CPU moves the last digits.
         ("golden set is certified", r"IoU ≥ (1\.000|0\.99\d), score ± 0\.\d\d%"),
     ):
         assert re.search(rf"{re.escape(name)} +passed +.*{figure}", table), name

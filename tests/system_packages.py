@@ -20,6 +20,11 @@ def missing_extra(extra: str) -> None:
     _lacking(f"needs the extra `{extra}`: pip install 'cropliq-edge[{extra}]'")
 
 
+def missing_history() -> None:
+    """Skip the test for want of the commits before this one, or fail it where they had to be."""
+    _lacking("needs the repository's history: git fetch --unshallow")
+
+
 def _lacking(text: str) -> None:
     if os.environ.get(REQUIRED):
         pytest.fail(text)

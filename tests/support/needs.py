@@ -132,6 +132,16 @@ def _debian(arch: str) -> Callable[[], str]:
     return lacking
 
 
+RELEASE_COMMIT = "f7f7a26"
+"""Release 0.1.0, which runs in the field; the tests of upgrades take its code from the history."""
+
+
+def _history() -> bool:
+    command = ["git", "-C", str(Path(edge_app.__file__).parents[1]), "cat-file", "-e"]
+    done = subprocess.run([*command, f"{RELEASE_COMMIT}^{{commit}}"], capture_output=True)
+    return done.returncode == 0
+
+
 DATASETS = Path(edge_app.__file__).parents[2] / "shared" / "datasets"
 
 NEEDS: dict[str, Need] = {
@@ -176,6 +186,7 @@ NEEDS: dict[str, Need] = {
         lambda: any(Path("/dev").glob("video*")),
         "no /dev/video* here, and no module that makes one",
     ),
+    "the repository's history": _fact(_history, "git fetch --unshallow"),
     "the datasets": _fact(DATASETS.is_dir, "../shared/datasets is not there"),
     "a disk of its own in a namespace": _attempt(_small_disk),
     "a mounted disk": _attempt(_mounted_disk),

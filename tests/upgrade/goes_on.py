@@ -15,7 +15,7 @@ from typing import Any
 
 from cut_device import bundle, digest_of
 from field_device import FieldDevice, wait_until
-from processes import SCRIPT_ENVIRONMENT
+from support.child_processes import SCRIPT_ENVIRONMENT
 from workstation import Workstation, serving
 
 REPOSITORY = Path(__file__).parents[2]

@@ -1,4 +1,4 @@
-# Two commands matter to a new user: `make demo` and `make test`. Both use the one .venv here.
+# Three commands matter to a new user: `make demo`, `make train`, `make test`; they share one .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,10 +10,13 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 0
 DEMO_ARGS ?=
 
-.PHONY: demo test test-slow test-systemd test-arm64 test-gpu gpu-ready test-device check-arm64-wheels device-wheel tensorrt-rtx lint format bench demo-bundle schemas clean
+.PHONY: demo train test test-slow test-systemd test-arm64 test-gpu gpu-ready test-device check-arm64-wheels device-wheel tensorrt-rtx lint format bench demo-bundle schemas clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-app demo --seconds $(DEMO_SECONDS) $(DEMO_ARGS)
+
+# What edge-export needs, without running anything.
+train: $(VENV)/.train
 
 test: $(VENV)/.full
 	$(BIN)/python -m pytest
@@ -109,10 +112,15 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(UV)
 	$(INSTALL) --editable ".[demo]"
 	@touch $@
 
+$(VENV)/.train: pyproject.toml constraints.txt | $(UV)
+	@echo "Installing the training environment (once; several GB) ..."
+	$(INSTALL) --editable ".[demo,train]"
+	@touch $@ $(VENV)/.demo
+
 $(VENV)/.full: pyproject.toml constraints.txt | $(UV)
 	@echo "Installing the training environment and the test tools (once; several GB) ..."
 	$(INSTALL) --editable ".[basler,demo,dev,rtsp,train]"
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.train
 
 clean:
 	rm -rf $(VENV) $(VENV)-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -8,6 +8,10 @@ DEMO_SECONDS ?= 0
 # Waiting OpenMP threads sleep: spinning ones steal the cores from everything else.
 export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 0
+# Compiled modules are kept, where `make clean` finds them: under PYTHONDONTWRITEBYTECODE, which many
+# containers set, each of the tests' hundreds of processes would compile torch anew, 5 s and more.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 DEMO_ARGS ?=
 
 .PHONY: demo train test test-slow test-systemd test-arm64 test-gpu gpu-ready test-device check-arm64-wheels device-wheel tensorrt-rtx lint format bench demo-bundle schemas clean

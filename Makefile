@@ -24,13 +24,15 @@ train: $(VENV)/.train
 
 # A process per core, up to four: each holds torch, 1 to 2 GB. WORKERS=0 runs all in one.
 WORKERS ?= logical
-PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 4
+SHARED := --numprocesses $(WORKERS) --maxprocesses 4
+# Further options; in PYTEST_ADDOPTS a pytest that a test starts would get them too.
+PYTEST_ARGS ?=
 test: $(VENV)/.full
-	$(PYTEST)
+	$(BIN)/python -m pytest $(SHARED) $(PYTEST_ARGS)
 
 # Minutes each: what .ci/run adds to `make test`.
 test-slow: $(VENV)/.full
-	$(PYTEST) -m "slow and not gpu and not arm64"
+	$(BIN)/python -m pytest $(SHARED) $(PYTEST_ARGS) -m "slow and not gpu and not arm64"
 
 # A device installed in a Debian system that boots its own systemd. As root, on Debian or Ubuntu;
 # the system is built once and kept in ~/.cache/cropliq-edge. A part of test-slow.
@@ -71,7 +73,7 @@ test-device: | $(UV)
 		$(UV) pip install --quiet --python $(VENV)-$$v/bin/python --constraint constraints.txt \
 			--editable ".[basler,demo,device-test,rtsp]" || exit 1; \
 		echo "== the device's tests on Python $$v"; \
-		$(VENV)-$$v/bin/python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 tests/edge_app tests/deploy tests/calibration || exit 1; \
+		$(VENV)-$$v/bin/python -m pytest $(SHARED) tests/edge_app tests/deploy tests/calibration || exit 1; \
 	done
 
 # Every dependency of the device, cameras included, has a wheel for 64-bit Arm and JetPack 6's

@@ -1,4 +1,4 @@
-# Two commands matter to a new user: `make demo` and `make test`. Both use the one .venv here.
+# Three commands matter to a new user: `make demo`, `make train`, `make test`; they share one .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,19 +8,31 @@ DEMO_SECONDS ?= 0
 # Waiting OpenMP threads sleep: spinning ones steal the cores from everything else.
 export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 0
+# Compiled modules are kept, where `make clean` finds them: under PYTHONDONTWRITEBYTECODE, which many
+# containers set, each of the tests' hundreds of processes would compile torch anew, 5 s and more.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 DEMO_ARGS ?=
 
-.PHONY: demo test test-slow test-systemd test-arm64 test-gpu gpu-ready test-device check-arm64-wheels device-wheel tensorrt-rtx lint format bench demo-bundle schemas clean
+.PHONY: demo train test test-slow test-systemd test-arm64 test-gpu gpu-ready test-device check-arm64-wheels device-wheel tensorrt-rtx lint format bench demo-bundle schemas clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-app demo --seconds $(DEMO_SECONDS) $(DEMO_ARGS)
 
+# What edge-export needs, without running anything.
+train: $(VENV)/.train
+
+# A process per core, up to four: each holds torch, 1 to 2 GB. WORKERS=0 runs all in one.
+WORKERS ?= logical
+SHARED := --numprocesses $(WORKERS) --maxprocesses 4
+# Further options; in PYTEST_ADDOPTS a pytest that a test starts would get them too.
+PYTEST_ARGS ?=
 test: $(VENV)/.full
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SHARED) $(PYTEST_ARGS)
 
 # Minutes each: what .ci/run adds to `make test`.
 test-slow: $(VENV)/.full
-	$(BIN)/python -m pytest -rs -m "slow and not gpu and not arm64"
+	$(BIN)/python -m pytest $(SHARED) $(PYTEST_ARGS) -m "slow and not gpu and not arm64"
 
 # A device installed in a Debian system that boots its own systemd. As root, on Debian or Ubuntu;
 # the system is built once and kept in ~/.cache/cropliq-edge. A part of test-slow.
@@ -61,7 +73,7 @@ test-device: | $(UV)
 		$(UV) pip install --quiet --python $(VENV)-$$v/bin/python --constraint constraints.txt \
 			--editable ".[basler,demo,device-test,rtsp]" || exit 1; \
 		echo "== the device's tests on Python $$v"; \
-		$(VENV)-$$v/bin/python -m pytest tests/edge_app tests/deploy tests/calibration || exit 1; \
+		$(VENV)-$$v/bin/python -m pytest $(SHARED) tests/edge_app tests/deploy tests/calibration || exit 1; \
 	done
 
 # Every dependency of the device, cameras included, has a wheel for 64-bit Arm and JetPack 6's
@@ -109,10 +121,15 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(UV)
 	$(INSTALL) --editable ".[demo]"
 	@touch $@
 
+$(VENV)/.train: pyproject.toml constraints.txt | $(UV)
+	@echo "Installing the training environment (once; several GB) ..."
+	$(INSTALL) --editable ".[demo,train]"
+	@touch $@ $(VENV)/.demo
+
 $(VENV)/.full: pyproject.toml constraints.txt | $(UV)
 	@echo "Installing the training environment and the test tools (once; several GB) ..."
 	$(INSTALL) --editable ".[basler,demo,dev,rtsp,train]"
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.train
 
 clean:
 	rm -rf $(VENV) $(VENV)-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

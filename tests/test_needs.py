@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support.needs import NEEDS, REQUIRED
 
 TESTS = Path(__file__).parent
@@ -67,19 +68,40 @@ def run_pytest(
     )  # fmt: skip
 
 
-def test_nothing_starts_and_every_reason_is_counted(tmp_path: Path) -> None:
-    """Marks, fixtures and whole files; the summary has one line a reason, the largest first."""
-    done = run_pytest(tmp_path, {"test_a.py": WANTING, "test_b.py": WHOLE_FILE})
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_nothing_starts_and_every_reason_is_counted(tmp_path: Path, workers: str) -> None:
+    """Marks, fixtures and whole files; the summary has one line a reason, the largest first; the
+    same where workers share the tests."""
+    texts = {"test_a.py": WANTING, "test_b.py": WHOLE_FILE}
+    done = run_pytest(tmp_path, texts, "-n", workers, "--skipped-to", "skipped")
     assert done.returncode == 0, done.stdout
     assert "STARTED" not in done.stdout
-    assert "1 passed, 5 skipped" in done.stdout
+    assert "1 passed" in done.stdout
     told = [line for line in done.stdout.partition("and why")[2].splitlines() if "need" in line]
     assert told == [
         "2 need silver: nowhere to be had",
-        "1 file whole (test_b.py) needs extra gold: dig for it",
         "1 needs extra gold: dig for it",
         "1 needs silver: nowhere to be had; also extra gold: dig for it",
+        "all of test_b.py needs extra gold: dig for it",
     ]
+
+
+def test_what_was_skipped_is_run_by_itself(tmp_path: Path) -> None:
+    """The file that a run wrote is what the next one runs, once what was missing is there."""
+    texts = {"test_a.py": WANTING, "test_b.py": WHOLE_FILE.replace("import gold_that", "x = 1 #")}
+    texts["test_b.py"] += "\ndef test_of_gold(): ...\n"
+    run_pytest(tmp_path, texts, "--skipped-to", "skipped")
+    names = (tmp_path / "skipped").read_text().splitlines()
+    assert sorted(names) == [
+        "test_a.py::test_of_a_fixture",
+        "test_a.py::test_of_a_mark[1]",
+        "test_a.py::test_of_a_mark[2]",
+        "test_a.py::test_of_two",
+        "test_b.py",
+    ]
+    texts["conftest.py"] = TABLE.replace('"dig for it"', '""')
+    done = run_pytest(tmp_path, texts, "--only-in", "skipped", **{REQUIRED: "1"})
+    assert "2 passed, 3 skipped, 1 deselected" in done.stdout
 
 
 def test_what_ci_installs_fails_where_it_is_required(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_app.errors import EdgeError
+from edge_app.host.extras import sentence_for
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,7 +18,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(args.work(args))
     except EdgeError as error:
         print(f"edge-calibrate: {error}", file=sys.stderr)
-        return 2
+    except ModuleNotFoundError as error:
+        print(f"edge-calibrate: {sentence_for(error, 'calibrate')}", file=sys.stderr)
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,11 +95,8 @@ def _thresholds(args: argparse.Namespace) -> int:
 
 
 def _variant(args: argparse.Namespace) -> int:
-    try:
-        from calibration.precision.variants import VariantOptions, make_variant, summary
-    except ModuleNotFoundError as error:
-        print(f"edge-calibrate: {error}; pip install 'cropliq-edge[calibrate]'", file=sys.stderr)
-        return 2
+    from calibration.precision.variants import VariantOptions, make_variant, summary
+
     options = VariantOptions(
         bundle=args.bundle,
         precision=args.precision,

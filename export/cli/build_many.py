@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edge_app.host.extras import require_module
+
 PASSED_ON = (
     "--method",
     "--auto-budget",
@@ -54,6 +56,8 @@ def _build_many(args: argparse.Namespace) -> int:
     from export.build_many.run import build_many, orders_for, product_folders
     from export.cli.progress import ConsoleProgress
 
+    if args.engine == "processes":  # Ray's machines have their own
+        require_module("torch")
     chosen = vars(args)
     given = [(name, chosen[name.lstrip("-").replace("-", "_")]) for name in PASSED_ON]
     passed = [text for name, value in given if value is not None for text in (name, value)]

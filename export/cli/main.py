@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_app.errors import EdgeError
+from edge_app.host.extras import sentence_for
 from export.cli.build_many import add_build_many
 from export.cli.compare import add_compare
 from export.methods.names import NAMES
@@ -26,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(args)
     except EdgeError as error:
         print(f"edge-export: {error}", file=sys.stderr)
-        return 2
+    except ModuleNotFoundError as error:
+        print(f"edge-export: {sentence_for(error, 'train')}", file=sys.stderr)
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,13 +13,13 @@ import os
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -197,6 +197,10 @@ NEEDS: dict[str, Need] = {
 }  # fmt: skip
 
 
+_whole_files: list[tuple[str, str]] = []
+"""Files that were skipped before their tests were known, each with the reason."""
+
+
 @cache
 def _lacking(name: str) -> str:
     return NEEDS[name].lacking()
@@ -246,6 +250,13 @@ def needs_of(item: pytest.Item) -> tuple[str, ...]:
     return tuple(names)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what .ci/run makes two runs of one suite with."""
+    group = parser.getgroup("what tests need")
+    group.addoption("--skipped-to", metavar="FILE", help="write the skipped tests' names to FILE")
+    group.addoption("--only-in", metavar="FILE", help="run only the tests, and files, named there")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the mark; --strict-markers knows no other."""
     config.addinivalue_line(
@@ -253,13 +264,18 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse a need that nobody has defined, with the nearest that is."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse a need that nobody has defined, with the nearest that is; keep what was asked for."""
     for item in items:
         for name in needs_of(item):
             if name not in NEEDS:
                 near = get_close_matches(name, NEEDS, 1, 0.0)[0]
                 raise pytest.UsageError(f"{item.nodeid} needs {name!r}; did you mean {near!r}?")
+    if file := config.getoption("only_in"):
+        wanted = set(Path(file).read_text().splitlines())
+        kept = [i for i in items if {i.nodeid, i.nodeid.partition("::")[0]} & wanted]
+        config.hook.pytest_deselected(items=[i for i in items if i not in set(kept)])
+        items[:] = kept
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -268,21 +284,46 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     _refuse(needs_of(item))
 
 
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """Note a file that could not be imported; a worker's controller hears of it at its end."""
+    if report.skipped:
+        _whole_files.append((report.nodeid, _reason(report)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the files on, where this is one of several workers."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["whole_files"] = _whole_files
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take a worker's files over; each of them has collected all."""
+    output = getattr(node, "workeroutput", {})
+    _whole_files.extend(tuple(f) for f in output.get("whole_files", ()))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print every reason for a skip with how many it skipped, the most frequent first."""
-    counts = Counter(_reasons(terminalreporter))
-    if counts:
+    tests = [r for r in terminalreporter.getreports("skipped") if isinstance(r, pytest.TestReport)]
+    files = sorted(set(_whole_files))
+    counts = Counter(_reason(report) for report in tests)
+    if tests or files:
         terminalreporter.section("skipped, and why")
-        for reason, count in counts.most_common():
-            terminalreporter.write_line(f"{count} {_plural(reason, count)}")
+    for reason, count in counts.most_common():
+        terminalreporter.write_line(f"{count} {_plural(reason, count)}")
+    for name, reason in files:
+        terminalreporter.write_line(f"all of {name} {reason}")
+    if file := terminalreporter.config.getoption("skipped_to"):
+        names = [name for name, _ in files] + [report.nodeid for report in tests]
+        Path(file).write_text("".join(f"{name}\n" for name in names))
 
 
-def _reasons(reporter: pytest.TerminalReporter) -> Iterator[str]:
-    for report in reporter.getreports("skipped"):
-        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple | list) else "?"
-        reason = str(reason).removeprefix("Skipped: ")
-        is_file = isinstance(report, pytest.CollectReport)
-        yield f"file whole ({report.nodeid}) {reason}" if is_file else reason
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    reason = report.longrepr[-1] if isinstance(report.longrepr, tuple | list) else "no reason"
+    return str(reason).removeprefix("Skipped: ")
 
 
 def _plural(reason: str, count: int) -> str:

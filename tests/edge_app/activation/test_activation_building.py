@@ -67,7 +67,6 @@ def test_engines_are_built_before_the_switch_and_told_in_percent(
         assert all(v.state.value != "NOT_INSPECTED" for v in line.verdicts[started:])
 
 
-@pytest.mark.needs("TensorRT-RTX")
 def test_a_changeover_does_not_wait_for_a_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,7 +101,6 @@ def test_a_changeover_does_not_wait_for_a_build(
         assert "refused" not in agent.states()
 
 
-@pytest.mark.needs("TensorRT-RTX")
 def test_a_line_that_is_stopped_in_the_middle_of_a_build_ends_soon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

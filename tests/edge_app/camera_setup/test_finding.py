@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 from support.brokers import wait_until
+from support.fake_gige_camera import GigeCamera
 
 from edge_app.camera_setup import finding
 
@@ -48,13 +48,9 @@ def test_emulated_basler_cameras_are_found(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.needs("Aravis' tools")
 def test_a_gige_vision_camera_on_the_network_is_found() -> None:
     """Aravis' own fake camera on loopback, asked for by its own tool."""
-    camera = subprocess.Popen(["arv-fake-gv-camera-0.8", "-i", "lo"], stdout=subprocess.DEVNULL)
-    try:
+    with GigeCamera():
         wanted = ("aravis:Aravis-Fake-GV01", "at 127.0.0.1")
         wait_until(lambda: wanted in finding.find_aravis().found, 30)
-    finally:
-        camera.kill()
-        camera.wait()
 
 
 def test_a_missing_tool_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

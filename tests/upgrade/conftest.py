@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-import tarfile
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -40,8 +38,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Code]:
         check=True,
     )
     root = tmp_path_factory.mktemp("release")
-    with tarfile.open(fileobj=BytesIO(packed.stdout)) as archive:
-        archive.extractall(root)
+    subprocess.run(["tar", "-x", "-C", str(root)], input=packed.stdout, check=True)
     with Code(root, RELEASE_ENTRY, tmp_path_factory.mktemp("of-release")) as code:
         assert Path(code.file).is_relative_to(root)
         yield code

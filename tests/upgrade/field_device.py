@@ -39,7 +39,7 @@ QUICK = "shadow_parts = 2\nprobation_parts = 2"
 ENDLESS_PROBATION = "shadow_parts = 0\nprobation_parts = 100000"
 ENDLESS_COMPARISON = "shadow_parts = 100000\nprobation_parts = 2"
 BY_HAND = 'shadow_parts = 2\nprobation_parts = 2\npromote = "hand"'
-STRICT = "shadow_parts = 5\nprobation_parts = 2\nmax_disagreement = 0.0"
+STRICT = "shadow_parts = 20\nprobation_parts = 2\nmax_disagreement = 0.0"
 PATIENCE_S = 30.0
 
 

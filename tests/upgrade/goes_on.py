@@ -89,11 +89,12 @@ class Brokers:
             station.close()
 
 
-def goes_on(device: FieldDevice, station: Workstation, wanted: str | None) -> None:
+def goes_on(device: FieldDevice, station: Workstation, wanted: str | None) -> set[str]:
     """Start a device and see it end what was unfinished with the wanted bundle, every alert told.
 
     The alerts that waited come first, in order and with their numbers, then one of a part that
-    comes now, judged by the bundle in use and with the next number; no part is lost or told twice.
+    comes now, judged by the bundle in use and with the next number; no part is told twice. Returns
+    the watched folder's pictures that were told of.
     """
     station.forget()
     waiting, next_seq = device.outbox()
@@ -119,8 +120,11 @@ def goes_on(device: FieldDevice, station: Workstation, wanted: str | None) -> No
     assert [a["seq"] for a in alerts] == list(range(first, first + len(alerts)))
     assert alerts[len(waiting)]["seq"] == next_seq
     assert not [a for a in alerts if a["event"] == "gap"]
-    parts = Counter((a["camera"], a["source_number"]) for a in alerts if a["event"] == "new")
-    assert max(parts.values()) == 1, parts
+    new = [a for a in alerts if a["event"] == "new"]
+    numbers = Counter((a["camera"], a["source_number"]) for a in new)
+    names = Counter(a["source_name"] for a in new if a["camera"] == "drop")
+    assert max((numbers | names).values()) == 1, (numbers, names)
+    return set(names)
 
 
 def rests(device: FieldDevice) -> None:

@@ -22,6 +22,9 @@ TOGETHER = {
     "pushed": ("downloading", "downloaded", "handed_over", "pushed"),
 }
 
+HAD_A_BROKER = (*TOGETHER["pushed"], "commanded")
+"""0.1.0 told of the first parts itself; all others of which nobody was told wait in the outbox."""
+
 
 def test_every_phase_of_the_release_is_gone_on_from() -> None:
     """No state of a device that was kept is left out below."""
@@ -41,8 +44,10 @@ def test_a_device_of_the_release_goes_on(
             device(restore(phase, tmp_path / phase), today) as found,
             brokers.at(found) as station,
         ):
-            goes_on(found, station, GOES_ON_WITH[phase])
+            told = goes_on(found, station, GOES_ON_WITH[phase])
             rests(found)
+            if phase not in HAD_A_BROKER:
+                assert told == {path.name for path in (found.folder / "drop").glob("*.png")}
 
     all_at_once(names, check)
 

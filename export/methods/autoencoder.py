@@ -24,9 +24,10 @@ from torch.nn import functional
 
 from export.methods.loop import Lesson, constant, ends_of, learn
 from export.methods.losses import Ssim
-from export.methods.maps import GaussianSmoothing, map_size, product_weight
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.networks.anomaly_map import GaussianSmoothing, map_size
 from export.networks.distributed import own_part
+from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
 
 FORMS = ("autoencoder-l2", "autoencoder-ssim")

@@ -46,9 +46,10 @@ from export.methods.bgad_flow import (
     place_code,
 )
 from export.methods.loop import Counted, Lesson, ends_of, learn, one_cycle
-from export.methods.maps import enlarged, peak_on_product, product_weight
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.networks.anomaly_map import enlarged, peak_on_product
 from export.networks.distributed import own_part
+from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
 
 ANOMALOUS_SHARE = 0.25

@@ -31,15 +31,15 @@ from torch.nn import functional
 from edge_app.records import JsonObject
 from export.augment import pseudo_anomaly
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0, normalise_pixels
-from export.methods.cropliq.pretext_network import PretextNet
-from export.methods.cropliq.terms import DISTANCE_FLOOR
+from export.backbones.pretext_network import PretextNet
 from export.methods.kernel_density import KernelHead, fit_kernels
 from export.methods.loop import Lesson, ends_of, learn, one_cycle
-from export.methods.maps import enlarged, product_weight
 from export.methods.patches import feature_batches
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
-from export.networks.density import GlobalGaussian, fit_global
+from export.networks.anomaly_map import enlarged
+from export.networks.density import DISTANCE_FLOOR, GlobalGaussian, fit_global
 from export.networks.distributed import own_part
+from export.networks.feature_grid import product_weight
 from export.networks.gradcam import squared_distance_gradient
 
 PAPER = (

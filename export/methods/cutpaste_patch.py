@@ -35,16 +35,17 @@ from edge_app.errors import DataError
 from edge_app.records import U8Array
 from export.augment import pseudo_anomaly
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0, stride_of
-from export.methods.cropliq.pretext_network import PretextNet
-from export.methods.cropliq.terms import PositionTerm
+from export.backbones.pretext_network import PretextNet
 from export.methods.cutpaste import PAPER, last_features
 from export.methods.loop import Lesson, ends_of, learn, one_cycle
-from export.methods.maps import map_size, product_weight
 from export.methods.patches import feature_batches
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.networks.anomaly_map import map_size
 from export.networks.density import fit_positions
 from export.networks.distributed import own_part
+from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
+from export.networks.position_term import PositionTerm
 
 KINDS = ("cutpaste", "scar")
 """Painted for classes 1 and 2; class 0 is the untouched patch."""

@@ -28,9 +28,9 @@ from export.methods.draem_anomalies import paint_texture
 from export.methods.draem_net import DraemNet
 from export.methods.loop import Lesson, ends_of, learn, two_drops
 from export.methods.losses import Ssim, focal_loss
-from export.methods.maps import product_weight
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
 from export.networks.distributed import own_part
+from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
 
 SCORE_WINDOW = 21

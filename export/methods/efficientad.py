@@ -37,10 +37,11 @@ from export.methods.efficientad_net import (
     Teacher,
 )
 from export.methods.loop import Lesson, ends_of, learn
-from export.methods.maps import enlarged, peak_on_product, product_weight
 from export.methods.patches import BATCH
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.networks.anomaly_map import enlarged, peak_on_product
 from export.networks.distributed import own_part
+from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
 
 LOW_QUANTILE, HIGH_QUANTILE = 0.9, 0.995

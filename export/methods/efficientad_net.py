@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from export.backbones.efficientnet_lite import channels_of
 from export.methods.bgad_flow import LevelFeatures
-from export.methods.cropliq.terms import resized, shrunk
+from export.networks.feature_grid import resized, shrunk
 
 STRIDE = 8
 """Input pixels per position of the common grid."""

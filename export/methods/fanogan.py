@@ -23,12 +23,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.methods.cropliq.terms import resized
 from export.methods.fanogan_net import SIDE_PX, Critic, Encoder, Generator, gradient_penalty
 from export.methods.loop import Counted, Lesson, constant, ends_of, learn
-from export.methods.maps import enlarged, product_weight
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.networks.anomaly_map import enlarged
 from export.networks.distributed import own_part
+from export.networks.feature_grid import product_weight, resized
 from export.networks.onnx_export import MAP_STRIDE
 
 

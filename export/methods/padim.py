@@ -22,12 +22,13 @@ from torch import Tensor, nn
 
 from edge_app.errors import DataError
 from edge_app.records import F32Array
-from export.methods.cropliq.terms import PositionTerm
-from export.methods.maps import GaussianSmoothing, enlarged, map_size, product_weight
 from export.methods.patches import PatchFeatures, feature_batches
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings
+from export.networks.anomaly_map import GaussianSmoothing, enlarged, map_size
 from export.networks.density import PositionGaussian, whitening_of
+from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
+from export.networks.position_term import PositionTerm
 
 SMOOTHING_PX = 4.0
 

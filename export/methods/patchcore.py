@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from edge_app.records import U8Array
 from export.methods.coreset import greedy_coreset
-from export.methods.maps import GaussianSmoothing, enlarged, map_size, product_weight
 from export.methods.patches import PatchFeatures, feature_batches
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings
+from export.networks.anomaly_map import GaussianSmoothing, enlarged, map_size
+from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
 
 CANDIDATES = 150_000

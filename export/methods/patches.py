@@ -18,8 +18,8 @@ from export.backbones.efficientnet_lite import (
     load_lite0,
     normalise_pixels,
 )
-from export.methods.cropliq.terms import resized, shrunk, smoothed
 from export.methods.protocol import Show, TrainingSet
+from export.networks.feature_grid import resized, shrunk, smoothed
 
 BATCH = 8
 """Crops a forward pass: more does not speed up two cores."""

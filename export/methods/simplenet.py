@@ -27,10 +27,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.methods.loop import Lesson, constant, ends_of, learn
-from export.methods.maps import GaussianSmoothing, enlarged, map_size, product_weight
 from export.methods.patches import PatchFeatures
 from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.networks.anomaly_map import GaussianSmoothing, enlarged, map_size
 from export.networks.distributed import own_part
+from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
 
 SMOOTHING_PX = 4.0

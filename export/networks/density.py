@@ -24,6 +24,9 @@ MIN_SAMPLES = 4
 STD_FLOOR = 1e-6
 """Added to standard deviations: a dead ReLU6 channel has none."""
 
+DISTANCE_FLOOR = 1e-6
+"""Added before a logarithm or root: a crop at the very mean must not give −inf."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GlobalGaussian:

@@ -34,13 +34,13 @@ from export.methods.cropliq.term_selection import MAP_KINDS, choose_map, choose_
 from export.methods.cropliq.terms import (
     LocalGaussian,
     PatchEmbedding,
-    PositionTerm,
     StatisticsTerm,
     semi_orthogonal,
-    smoothed,
     statistics_embedding,
 )
 from export.networks.density import fit_global, fit_positions
+from export.networks.feature_grid import grid_weight, smoothed
+from export.networks.position_term import PositionTerm
 
 SCALE_CROPS = 64
 """Crops the channels' standard deviations come from; they only balance the projection."""
@@ -189,18 +189,6 @@ def _position(bench: Bench, grid: F32Array, settings: LocalSettings) -> Position
     term = PositionTerm(fit_positions(grid, settings.cell), weight)
     bench.progress("densities", 1.0)
     return term
-
-
-def grid_weight(mask_hw: U8Array | None, crop_hw: tuple[int, int], stride: int) -> F32Array:
-    """Return (gh, gw) float32: 1 where at least half of the position's pixels are product.
-
-    A product so thin that no position is half full keeps its fullest ones.
-    """
-    grid_hw = (crop_hw[0] // stride, crop_hw[1] // stride)
-    if mask_hw is None:
-        return np.ones(grid_hw, np.float32)
-    blocks = (mask_hw > 0).reshape(grid_hw[0], stride, grid_hw[1], stride).mean((1, 3))
-    return np.asarray(blocks >= min(0.5, float(blocks.max())), np.float32)
 
 
 def _even_out(bench: Bench, inspector: Inspector, crops: U8Array) -> None:

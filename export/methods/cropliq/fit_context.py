@@ -11,7 +11,7 @@ from torch import Tensor
 
 from edge_app.records import U8Array
 from export.backbones.efficientnet_lite import normalise_pixels
-from export.methods.cropliq.pretext_network import PretextNet
+from export.backbones.pretext_network import PretextNet
 
 Progress = Callable[[str, float], None]
 

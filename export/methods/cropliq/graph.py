@@ -19,15 +19,12 @@ from edge_app.errors import ShapeError
 from edge_app.records import JsonObject
 from export.backbones.efficientnet_lite import EfficientNetLite0, normalise_pixels
 from export.methods.cropliq.regional_term import RegionalTerm
-from export.methods.cropliq.terms import (
-    DISTANCE_FLOOR,
-    LocalGaussian,
-    StatisticsTerm,
-    peak_score,
-    resized,
-)
+from export.methods.cropliq.terms import LocalGaussian, StatisticsTerm, peak_score
+from export.networks.anomaly_map import enlarged
+from export.networks.density import DISTANCE_FLOOR
+from export.networks.feature_grid import resized
 from export.networks.gradcam import logit_cam
-from export.networks.onnx_export import MAP_STRIDE, write_onnx
+from export.networks.onnx_export import write_onnx
 
 TERM_NAMES = ("detail", "context", "statistics", "regional")
 
@@ -141,11 +138,6 @@ class Inspector(nn.Module):
         if self.regional is None:
             raise ShapeError("This inspector has no regional term: its product has an outline.")
         return self.regional
-
-
-def enlarged(map_nhw: Tensor, crop_hw: tuple[int, int]) -> Tensor:
-    """Return the map at one MAP_STRIDE-th of the crop's size, bilinear, (n, mh, mw)."""
-    return resized(map_nhw[:, None], (crop_hw[0] // MAP_STRIDE, crop_hw[1] // MAP_STRIDE))[:, 0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

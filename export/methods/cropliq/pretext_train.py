@@ -19,10 +19,11 @@ from edge_app.errors import DataError, ShapeError
 from edge_app.records import U8Array
 from export.augment import pseudo_anomaly
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0
+from export.backbones.pretext_network import PretextNet
 from export.methods.cropliq.fit import FitSettings, fit_inspector
 from export.methods.cropliq.fit_context import Bench
 from export.methods.cropliq.graph import TrainedInspector
-from export.methods.cropliq.pretext_network import WAYS, PretextNet, anchor_of, pretext_loss
+from export.methods.cropliq.pretext_loss import WAYS, anchor_of, pretext_loss
 from export.networks.precision import mixed_precision
 from export.pose.silhouette import product_silhouette
 
@@ -47,6 +48,9 @@ class PretextSettings:
         learning_rate: peak of a one-cycle schedule, SGD with momentum 0.9.
         batch: crops a step.
         anchor_strength: L2-SP weight.
+
+    Raises:
+        ShapeError: another number of ways.
     """
 
     ways: int = 4
@@ -55,6 +59,12 @@ class PretextSettings:
     learning_rate: float = 0.001
     batch: int = 32
     anchor_strength: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.ways not in WAYS:
+            raise ShapeError(
+                f"CropLiq is 2-, 3- or 4-way, got {self.ways}: choose one of {list(WAYS)}."
+            )
 
 
 def train_inspector(

@@ -15,10 +15,10 @@ import torch
 from edge_app.errors import DataError, ShapeError
 from edge_app.records import U8Array
 from export.augment import pseudo_anomaly
-from export.methods.cropliq.fit import grid_weight
 from export.methods.cropliq.graph import TERM_NAMES, TrainedInspector, export_inspector
 from export.methods.cropliq.pretext_train import PretextSettings, train_inspector
 from export.methods.cropliq.term_selection import auroc
+from export.networks.feature_grid import grid_weight
 from export.pose.silhouette import product_silhouette
 
 pytestmark = pytest.mark.needs("the extra train")

@@ -28,8 +28,8 @@ from export.methods.efficientad import (
     recoloured,
 )
 from export.methods.efficientad_net import FeatureAutoencoder, Student
-from export.methods.maps import peak_on_product
 from export.methods.protocol import Trained
+from export.networks.anomaly_map import peak_on_product
 
 pytestmark = pytest.mark.needs("the extra train")
 

@@ -16,12 +16,13 @@ from export.cli.main import main
 from export.methods import draem_anomalies
 from export.methods.loop import Lesson, constant, learn, one_cycle, two_drops
 from export.methods.losses import Ssim, focal_loss
-from export.methods.maps import GaussianSmoothing, product_weight
 from export.methods.names import NAMES
 from export.methods.onnx_file import nodes_in
 from export.methods.protocol import TrainingSet, TrainSettings, fingerprint
 from export.methods.registry import _MAKERS, method_of
 from export.methods.train import check_method
+from export.networks.anomaly_map import GaussianSmoothing
+from export.networks.feature_grid import product_weight
 
 pytestmark = pytest.mark.needs("the extra train")
 

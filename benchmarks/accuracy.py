@@ -31,8 +31,8 @@ from edge_app.records import F32Array, F64Array, JsonObject, U8Array
 from export.cli.progress import ConsoleProgress
 from export.evaluation.data import GOOD
 from export.evaluation.image_metrics import auroc_difference_interval
-from export.methods.cropliq.graph import export_inspector
 from export.methods.cropliq.pretext_train import train_inspector
+from export.methods.onnx_file import write_graph
 from export.methods.protocol import Show, TrainingSet, TrainSettings
 from export.methods.train import train_method
 
@@ -214,7 +214,7 @@ def _frozen_gaussian(data: TrainingSet, settings: TrainSettings, show: Show) -> 
     )
     trained.inspector.weight.copy_(torch.tensor([0.0, 0.0, 1.0, 0.0]))
     trained.inspector.map_kind = "statistics_cam"
-    return export_inspector(trained, settings.work / "inspector.onnx")
+    return write_graph(trained.as_trained(), data.crop_hw, settings.work / "inspector.onnx")
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:

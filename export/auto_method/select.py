@@ -21,12 +21,13 @@ from edge_app.records import F64Array, JsonObject, U8Array
 from export.auto_method.anomalies import EVIDENCE_KINDS, painted
 from export.auto_method.rule import Evidence, choose, evidence_from
 from export.calibrate.thresholds import score_crops
+from export.methods.names import AUTO, DEFAULT
 from export.methods.protocol import TrainSettings
 from export.methods.time_budget import Now, Show, told_s, train_within
-from export.methods.train import AUTO, CROPLIQ, train_method
+from export.methods.train import train_method
 from export.workspace import Report, Workspace
 
-CANDIDATES: tuple[str, ...] = (CROPLIQ, "padim-slim", "patchcore", "padim")
+CANDIDATES: tuple[str, ...] = (DEFAULT, "padim-slim", "patchcore", "padim")
 """The default first; then what needs no training steps, the quickest first."""
 
 HELD_SHARE, HELD_MOST = 0.2, 64
@@ -136,7 +137,7 @@ def _tried(
             report(f"{place}, {text}, at most {left} left", share)
 
         # The default has to be judged for anything else to be compared with it.
-        until = float("inf") if name == CROPLIQ else deadline
+        until = float("inf") if name == DEFAULT else deadline
         try:
             evidence.append(_judged(space, name, trial, options, until, show, now))
         except EdgeError as error:
@@ -145,7 +146,7 @@ def _tried(
     if not evidence:
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         raise DataError(f"No candidate of --method auto could be trained. {reasons}")
-    method, reason = choose(CROPLIQ, evidence)
+    method, reason = choose(DEFAULT, evidence)
     return {
         "method": method,
         "reason": reason,

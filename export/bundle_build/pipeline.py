@@ -46,8 +46,9 @@ from export.defects.pictures import DefectPictures, cut_defects, scan_defects
 from export.detector.step import detector_step, open_finder, parts_step
 from export.labels.step import label_step
 from export.methods.multi_process.launcher import check_processes
-from export.methods.registry import LEARN_FROM_DEFECTS
-from export.methods.train import AUTO, check_method, inspector_step
+from export.methods.names import AUTO
+from export.methods.registry import method_of
+from export.methods.train import check_method, inspector_step
 from export.pose.crop_checks import two_products
 from export.pose.silhouette import product_silhouette
 from export.pose.step import Cutting, cut_all, orientation_step
@@ -232,7 +233,7 @@ def train_inspector(options: BuildOptions, space: Workspace, cut: CutParts) -> T
 
 def learnt_defects(options: BuildOptions, method: str, cutting: Cutting) -> DefectCrops | None:
     """Return the real defects, for a method that learns from them; None without any."""
-    if options.known_defects is None or method not in LEARN_FROM_DEFECTS:
+    if options.known_defects is None or not method_of(method).traits.learns_from_defects:
         return None
     return defect_crops(scan_defects(options.known_defects), cutting)
 

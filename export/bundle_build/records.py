@@ -13,6 +13,7 @@ from export.auto_method.select import MethodChoice
 from export.data.crops import FoundPart, PartsFound
 from export.data.dataset import GoodPictures, Picture
 from export.labels.step import Labels
+from export.methods.names import DEFAULT
 from export.pose.step import Cutting
 from export.workspace import Workspace
 
@@ -28,7 +29,7 @@ class BuildOptions:
         data: the data set's folder.
         out: the bundle file to write.
         detector: "auto", "none", or the path of a detector.onnx.
-        method: "auto", "cropliq", or a name of `export/methods/registry.py`.
+        method: "auto", or a name of `export/methods/names.py`.
         auto_budget_s: time in which "auto" compares its candidates.
         steps: optimiser steps of the inspector's pretext training.
         processes: that train the inspector together, on "cuda" one per GPU.
@@ -42,7 +43,7 @@ class BuildOptions:
     out: Path
     product: str
     detector: str = "auto"
-    method: str = "cropliq"
+    method: str = DEFAULT
     auto_budget_s: float = 600.0
     seed: int = 0
     device: str = "cpu"

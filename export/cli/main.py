@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from edge_app.errors import EdgeError
 from export.cli.build_many import add_build_many
 from export.cli.compare import add_compare
-from export.methods.names import NAMES
+from export.methods.names import DEFAULT, PUBLISHED
 
 if TYPE_CHECKING:
     from export.bundle_build.pipeline import BuildOptions
@@ -75,9 +75,9 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--method",
-        default="cropliq",
+        default=DEFAULT,
         metavar="NAME",
-        help=f"cropliq unless told; {', '.join(NAMES)}; auto compares a few of them",
+        help=f"{DEFAULT} unless told; {', '.join(PUBLISHED)}; auto compares a few of them",
     )
     parser.add_argument(
         "--auto-budget",

@@ -30,16 +30,10 @@ from export.defects.pictures import scan_defects
 from export.evaluation.data import GOOD, TestPicture, scan_test_pictures
 from export.evaluation.run import evaluate
 from export.methods.protocol import TrainSettings
+from export.methods.registry import method_of
 from export.methods.time_budget import Now, Show, train_within
-from export.methods.train import CROPLIQ, train_method
+from export.methods.train import train_method
 from export.workspace import Report, Workspace
-
-CROPLIQ_STEPS = 100
-"""Most steps of the product's own method: what `build` takes. More make the features forget."""
-
-
-LEARNS = {"losses", "pretext_accuracy"}
-"""What methods that take steps say of them; a density says neither."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +96,7 @@ def measure_method(shared: Shared, name: str, seconds: float, show: Show) -> Jso
     folder, measured = space.step("evaluation", {"pictures": digest}, work)
     return {
         "method": name,
-        "steps": trained["steps"] if LEARNS & set(trained["about"]) else 0,
+        "steps": trained["steps"] if method_of(name).traits.takes_steps else 0,
         "train_s": trained["train_s"],
         "graph_bytes": graph.stat().st_size,
         "folder": folder.as_posix(),
@@ -113,7 +107,7 @@ def measure_method(shared: Shared, name: str, seconds: float, show: Show) -> Jso
 
 def _train(shared: Shared, space: Workspace, name: str, seconds: float) -> tuple[Path, JsonObject]:
     options, cut = shared.options, shared.cut
-    most = min(options.steps, CROPLIQ_STEPS) if name == CROPLIQ else options.steps
+    most = min(options.steps, method_of(name).traits.max_steps or options.steps)
     defects = learnt_defects(options, name, cut.cutting)
 
     def work(folder: Path, report: Report) -> JsonObject:

@@ -28,13 +28,11 @@ from export.compare.report import write_comparison
 from export.compare.table import write_table
 from export.defects.pictures import scan_defects
 from export.evaluation.data import GOOD
-from export.methods.names import NAMES
+from export.methods.names import AUTO, NAMES
 from export.methods.registry import unknown_method
 from export.methods.time_budget import Now, told_s
-from export.methods.train import AUTO, CROPLIQ
 
 ALL = "all"
-KNOWN: tuple[str, ...] = (CROPLIQ, *NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +74,15 @@ def method_names(text: str) -> tuple[str, ...]:
         DataError: there is no such method, or none is named.
     """
     if text.strip() == ALL:
-        return KNOWN
+        return NAMES
     names = tuple(dict.fromkeys(n.strip() for n in text.split(",") if n.strip()))
     if not names:
-        raise DataError(f"No methods named: write {ALL!r} or some of {', '.join(KNOWN)}.")
+        raise DataError(f"No methods named: write {ALL!r} or some of {', '.join(NAMES)}.")
     for name in names:
         if name == AUTO:
-            raise DataError(f"{AUTO!r} is no method: name some of {', '.join(KNOWN)}, or {ALL!r}.")
-        if name not in KNOWN:
-            raise unknown_method(name, KNOWN)
+            raise DataError(f"{AUTO!r} is no method: name some of {', '.join(NAMES)}, or {ALL!r}.")
+        if name not in NAMES:
+            raise unknown_method(name, NAMES)
     return names
 
 

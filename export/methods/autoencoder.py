@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from torch.nn import functional
 
 from export.methods.loop import Lesson, constant, ends_of, learn
 from export.methods.losses import Ssim
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, Traits, fingerprint
 from export.networks.anomaly_map import GaussianSmoothing, map_size
 from export.networks.distributed import own_part
 from export.networks.feature_grid import product_weight
@@ -151,6 +152,7 @@ class AutoencoderMethod:
         "Bergmann et al., Improving Unsupervised Defect Segmentation by Applying Structural "
         "Similarity to Autoencoders, VISAPP 2019"
     )
+    traits: ClassVar[Traits] = Traits()
 
     def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
         """Return the trained autoencoder with its error map."""

@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from math import ceil, prod
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ from export.methods.bgad_flow import (
     place_code,
 )
 from export.methods.loop import Counted, Lesson, ends_of, learn, one_cycle
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, Traits, fingerprint
 from export.networks.anomaly_map import enlarged, peak_on_product
 from export.networks.distributed import own_part
 from export.networks.feature_grid import product_weight
@@ -175,6 +176,7 @@ class Bgad:
         "Yao et al., Explicit Boundary Guided Semi-Push-Pull Contrastive Learning for Supervised "
         "Anomaly Detection, CVPR 2023"
     )
+    traits: ClassVar[Traits] = Traits(learns_from_defects=True)
 
     def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
         """Return the frozen, whitened features with their trained flows.

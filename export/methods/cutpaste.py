@@ -21,7 +21,7 @@ Deviations:
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ from export.backbones.pretext_network import PretextNet
 from export.methods.kernel_density import KernelHead, fit_kernels
 from export.methods.loop import Lesson, ends_of, learn, one_cycle
 from export.methods.patches import feature_batches
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, Traits, fingerprint
 from export.networks.anomaly_map import enlarged
 from export.networks.density import DISTANCE_FLOOR, GlobalGaussian, fit_global
 from export.networks.distributed import own_part
@@ -138,6 +138,7 @@ class CutPaste:
     name: str = "cutpaste"
     settings: CutPasteSettings = field(default_factory=CutPasteSettings)
     paper: str = PAPER
+    traits: ClassVar[Traits] = Traits()
 
     def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
         """Return the pretext-trained backbone with its Gaussian."""

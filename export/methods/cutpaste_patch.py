@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ from export.backbones.pretext_network import PretextNet
 from export.methods.cutpaste import PAPER, last_features
 from export.methods.loop import Lesson, ends_of, learn, one_cycle
 from export.methods.patches import feature_batches
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, Traits, fingerprint
 from export.networks.anomaly_map import map_size
 from export.networks.density import fit_positions
 from export.networks.distributed import own_part
@@ -202,6 +203,7 @@ class PatchCutPaste:
     name: str = "cutpaste-patch"
     settings: PatchCutPasteSettings = field(default_factory=PatchCutPasteSettings)
     paper: str = PAPER
+    traits: ClassVar[Traits] = Traits()
 
     def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
         """Return the pretext-trained backbone with its Gaussian of patches."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from export.methods.draem_anomalies import paint_texture
 from export.methods.draem_net import DraemNet
 from export.methods.loop import Lesson, ends_of, learn, two_drops
 from export.methods.losses import Ssim, focal_loss
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, Traits, fingerprint
 from export.networks.distributed import own_part
 from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
@@ -101,6 +102,7 @@ class Draem:
     name: str = "draem"
     settings: DraemSettings = field(default_factory=DraemSettings)
     paper: str = "Zavrtanik et al., DRAEM, ICCV 2021"
+    traits: ClassVar[Traits] = Traits()
 
     def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
         """Return both trained networks as one graph."""

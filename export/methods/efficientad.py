@@ -20,6 +20,7 @@ Deviations:
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ from export.methods.efficientad_net import (
 )
 from export.methods.loop import Lesson, ends_of, learn
 from export.methods.patches import BATCH
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, Traits, fingerprint
 from export.networks.anomaly_map import enlarged, peak_on_product
 from export.networks.distributed import own_part
 from export.networks.feature_grid import product_weight
@@ -140,6 +141,7 @@ class EfficientAd:
         "Batzner et al., EfficientAD: Accurate Visual Anomaly Detection at Millisecond-Level "
         "Latencies, WACV 2024"
     )
+    traits: ClassVar[Traits] = Traits()
 
     def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
         """Return the teacher with its trained student and autoencoder."""

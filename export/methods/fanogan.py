@@ -17,6 +17,7 @@ Deviations:
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from torch.nn import functional
 
 from export.methods.fanogan_net import SIDE_PX, Critic, Encoder, Generator, gradient_penalty
 from export.methods.loop import Counted, Lesson, constant, ends_of, learn
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, Traits, fingerprint
 from export.networks.anomaly_map import enlarged
 from export.networks.distributed import own_part
 from export.networks.feature_grid import product_weight, resized
@@ -118,6 +119,7 @@ class FAnoGan:
         "Schlegl et al., f-AnoGAN: Fast unsupervised anomaly detection with generative adversarial "
         "networks, Medical Image Analysis 2019"
     )
+    traits: ClassVar[Traits] = Traits()
 
     def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
         """Return generator, critic and encoder as one graph."""

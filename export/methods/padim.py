@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from edge_app.errors import DataError
 from edge_app.records import F32Array
 from export.methods.patches import PatchFeatures, feature_batches
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings
+from export.methods.protocol import FITTED_ONLY, Show, Trained, TrainingSet, TrainSettings, Traits
 from export.networks.anomaly_map import GaussianSmoothing, enlarged, map_size
 from export.networks.density import PositionGaussian, whitening_of
 from export.networks.feature_grid import product_weight
@@ -115,6 +116,7 @@ class PaDiM:
     name: str = "padim"
     settings: PaDiMSettings = field(default_factory=PaDiMSettings)
     paper: str = "Defard et al., PaDiM: a Patch Distribution Modeling Framework, ICPR 2021"
+    traits: ClassVar[Traits] = FITTED_ONLY
 
     def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
         """Return the graph with its Gaussians; there are no steps to train."""

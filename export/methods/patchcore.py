@@ -15,6 +15,7 @@ Deviations:
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from edge_app.records import U8Array
 from export.methods.coreset import greedy_coreset
 from export.methods.patches import PatchFeatures, feature_batches
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings
+from export.methods.protocol import FITTED_ONLY, Show, Trained, TrainingSet, TrainSettings, Traits
 from export.networks.anomaly_map import GaussianSmoothing, enlarged, map_size
 from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
@@ -112,6 +113,7 @@ class PatchCore:
     paper: str = (
         "Roth et al., Towards Total Recall in Industrial Anomaly Detection (PatchCore), CVPR 2022"
     )
+    traits: ClassVar[Traits] = FITTED_ONLY
 
     def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
         """Return the graph with its memory of good patches; there are no steps to train."""

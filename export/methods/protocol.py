@@ -97,15 +97,39 @@ class Trained:
         about: plain JSON for the manifest and the report; no times or paths.
         fp32_nodes: scopes such as "/nearest/" whose ONNX nodes stay in fp32 when the rest becomes
             fp16; `onnx_file.write_graph` turns them into node names.
+        fp16_nodes: where it names scopes, only their nodes may become fp16 and `fp32_nodes` is
+            empty: for graphs of which little but the backbone tolerates fp16.
     """
 
     graph: torch.nn.Module
     about: JsonObject
-    fp32_nodes: tuple[str, ...]
+    fp32_nodes: tuple[str, ...] = ()
+    fp16_nodes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What those who train a method must know about it.
+
+    Attributes:
+        takes_steps: it has optimiser steps; False for a memory or densities.
+        max_steps: more do harm; None for no limit.
+        shares_batches: several processes can train it together, each on its part of every batch.
+        learns_from_defects: it is given the real defects there are.
+    """
+
+    takes_steps: bool = True
+    max_steps: int | None = None
+    shares_batches: bool = True
+    learns_from_defects: bool = False
+
+
+FITTED_ONLY = Traits(takes_steps=False, shares_batches=False)
+"""Of methods that fit a memory or densities: there is nothing for several processes to share."""
 
 
 class Method(Protocol):
-    """One method of the literature."""
+    """One method: CropLiq, or one of the literature."""
 
     @property
     def name(self) -> str:
@@ -114,6 +138,10 @@ class Method(Protocol):
     @property
     def paper(self) -> str:
         """Authors, title, venue and year."""
+
+    @property
+    def traits(self) -> Traits:
+        """What those who train it must know."""
 
     def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
         """Return the graph trained on good parts, and on real defects where it knows how.

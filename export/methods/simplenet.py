@@ -20,6 +20,7 @@ Deviations:
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from torch.nn import functional
 
 from export.methods.loop import Lesson, constant, ends_of, learn
 from export.methods.patches import PatchFeatures
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, Traits, fingerprint
 from export.networks.anomaly_map import GaussianSmoothing, enlarged, map_size
 from export.networks.distributed import own_part
 from export.networks.feature_grid import product_weight
@@ -130,6 +131,7 @@ class SimpleNet:
     name: str = "simplenet"
     settings: SimpleNetSettings = field(default_factory=SimpleNetSettings)
     paper: str = "Liu et al., SimpleNet: A Simple Network for Image Anomaly Detection, CVPR 2023"
+    traits: ClassVar[Traits] = Traits()
 
     def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
         """Return the frozen features with their trained discriminator."""

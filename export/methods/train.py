@@ -9,21 +9,13 @@ import numpy as np
 
 from edge_app.records import JsonObject, U8Array
 from export.defects.crops import DefectCrops
-from export.methods.cropliq.graph import export_inspector
-from export.methods.cropliq.pretext_train import train_inspector
 from export.methods.multi_process.launcher import train_in_processes
-from export.methods.names import NAMES
+from export.methods.names import AUTO, NAMES
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import TrainingSet, TrainSettings
 from export.methods.reconstruction import write_reconstruction
-from export.methods.registry import TAKE_NO_STEPS, method_of, unknown_method
+from export.methods.registry import method_of, unknown_method
 from export.workspace import Report, Workspace
-
-CROPLIQ = "cropliq"
-"""The product's own method; all others stand in `export/methods/`."""
-
-AUTO = "auto"
-"""Asks for a comparison of a few candidates: `export/auto_method/select.py`."""
 
 
 def check_method(name: str) -> None:
@@ -32,7 +24,7 @@ def check_method(name: str) -> None:
     Raises:
         DataError: there is no such method; names the nearest one and all.
     """
-    known = (CROPLIQ, *NAMES, AUTO)
+    known = (*NAMES, AUTO)
     if name not in known:
         raise unknown_method(name, known)
 
@@ -52,7 +44,7 @@ def inspector_step(
     """Train the inspector on the fitting crops and export its graph.
 
     Args:
-        method: "cropliq", or a name of `export/methods/registry.py`.
+        method: a name of `export/methods/names.py`.
         defects: real ones, for a method that learns from them.
         processes: see `train_method`; another number takes an earlier result as it is.
     """
@@ -82,26 +74,14 @@ def train_method(
     A method that rebuilds the part leaves `reconstruction.onnx` beside it: no device needs it.
 
     Args:
-        method: "cropliq", or a name of `export/methods/registry.py`.
+        method: a name of `export/methods/names.py`.
         defects: real ones, for a method that learns from them.
-        processes: that share every batch. Methods without steps, and "cropliq", whose hundred
-            steps run on features computed once, train in one.
+        processes: that share every batch; methods that share none train in one.
     """
-    file = settings.work / "inspector.onnx"
-    if method == CROPLIQ:
-        trained = train_inspector(
-            list(crops),
-            mask,
-            settings.work,
-            seed=settings.seed,
-            steps=settings.steps,
-            device=settings.device,
-            progress=report,
-        )
-        return export_inspector(trained, file)
     data = TrainingSet(np.stack(crops), mask, defects)
-    if processes > 1 and method not in TAKE_NO_STEPS:
+    chosen = method_of(method)
+    if processes > 1 and chosen.traits.shares_batches:
         return train_in_processes(method, data, settings, processes, report)
-    fitted = method_of(method).train(data, settings, report)
+    fitted = chosen.train(data, settings, report)
     write_reconstruction(fitted.graph, data.crop_hw, settings.work / "reconstruction.onnx")
-    return write_graph(fitted, data.crop_hw, file)
+    return write_graph(fitted, data.crop_hw, settings.work / "inspector.onnx")

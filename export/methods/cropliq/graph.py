@@ -6,12 +6,9 @@ float32 (n, h / 4, w / 4), >= 0, 1 being an average place of an average good par
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-import onnx
 import torch
 from torch import Tensor, nn
 
@@ -20,11 +17,14 @@ from edge_app.records import JsonObject
 from export.backbones.efficientnet_lite import EfficientNetLite0, normalise_pixels
 from export.methods.cropliq.regional_term import RegionalTerm
 from export.methods.cropliq.terms import LocalGaussian, StatisticsTerm, peak_score
+from export.methods.protocol import Trained
 from export.networks.anomaly_map import enlarged
 from export.networks.density import DISTANCE_FLOOR
 from export.networks.feature_grid import resized
 from export.networks.gradcam import logit_cam
-from export.networks.onnx_export import write_onnx
+
+BACKBONE_SCOPES = ("/backbone/",)
+"""Densities and distances need fp32."""
 
 TERM_NAMES = ("detail", "context", "statistics", "regional")
 
@@ -153,26 +153,6 @@ class TrainedInspector:
     crop_hw: tuple[int, int]
     report: JsonObject
 
-
-def export_inspector(trained: TrainedInspector, out: Path) -> JsonObject:
-    """Write inspector.onnx and return its metadata for the manifest and the report.
-
-    Returns:
-        The report of the fit, and `onnx_bytes`, `opset`, `map_hw`, `fp32_nodes` (nodes that fp16
-        variants must leave in fp32: densities and distances).
-
-    Raises:
-        ModelError: the exported graph does not pass ONNX's checker.
-    """
-    return write_onnx(trained.inspector, trained.crop_hw, out, trained.report, density_nodes)
-
-
-BACKBONE_SCOPES = ("/backbone/",)
-
-
-def density_nodes(model: onnx.ModelProto, scopes: Sequence[str] = BACKBONE_SCOPES) -> list[str]:
-    """Return the names of all nodes outside the backbone, in graph order."""
-    names = [node.name for node in model.graph.node]
-    if not any(name.startswith(scopes[0]) for name in names):
-        raise ShapeError("The graph has no /backbone/ nodes: the exporter changed its naming.")
-    return [name for name in names if not name.startswith(tuple(scopes))]
+    def as_trained(self) -> Trained:
+        """Return the graph as every method does; all but the backbone stays in fp32."""
+        return Trained(self.inspector, self.report, fp16_nodes=BACKBONE_SCOPES)

@@ -27,11 +27,12 @@ from rich.table import Table
 from benchmarks.accuracy_figures import Figures, figures_of
 from benchmarks.accuracy_seeds import seeds_markdown
 from edge_app.errors import DataError
-from edge_app.records import F32Array, F64Array, JsonObject, U8Array
+from edge_app.records import F32Array, F64Array, U8Array
 from export.cli.progress import ConsoleProgress
 from export.evaluation.data import GOOD
 from export.evaluation.image_metrics import auroc_difference_interval
 from export.methods.cropliq.pretext_train import train_inspector
+from export.methods.inspector_record import InspectorRecord
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import Show, TrainingSet, TrainSettings
 from export.methods.train import train_method
@@ -204,10 +205,10 @@ def measured(
     scores, maps = judged(session, test.crops)
     figures = figures_of(scores, maps, test.kinds, test.regions)
     latency = latency_ms(session, test.crops[:1])
-    return Measured(row, scores, figures, train_s, about["onnx_bytes"] / 1e6, latency)
+    return Measured(row, scores, figures, train_s, about.graph.onnx_bytes / 1e6, latency)
 
 
-def _frozen_gaussian(data: TrainingSet, settings: TrainSettings, show: Show) -> JsonObject:
+def _frozen_gaussian(data: TrainingSet, settings: TrainSettings, show: Show) -> InspectorRecord:
     """Write the floor's graph: the statistics term alone, of all crops, no pretext training."""
     trained = train_inspector(
         list(data.crops), None, settings.work, seed=settings.seed, steps=0, progress=show

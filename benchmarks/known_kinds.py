@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +94,7 @@ def _run(
         "seed": seed,
         "train_s": round(time.monotonic() - started_s, 1),
         "train_cpu_s": round(time.process_time() - cpu_s, 1),
-        "chosen": trained.about,
+        "chosen": {k: v for k, v in asdict(trained.figures).items() if v is not None},
     }
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "classifier.onnx"

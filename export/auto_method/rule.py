@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.records import F64Array, JsonObject
+from edge_app.records import F64Array
 from export.augment import KINDS
 from export.auto_method.anomalies import LARGE
 from export.evaluation.image_metrics import auroc
@@ -28,6 +28,15 @@ NO_WORSE = 0.01
 
 ROUNDS = 500
 """Redraws of the held-back crops behind an interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRecord:
+    """Evidence as a build step keeps it; see there."""
+
+    method: str
+    good: tuple[float, ...]
+    painted: dict[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,16 +81,16 @@ class Evidence:
         """Return the evidence of the crops numbered `at`, (n,)."""
         return Evidence(self.method, self.good[at], {k: s[at] for k, s in self.painted.items()})
 
-    def as_json(self) -> JsonObject:
-        """Return plain JSON that `evidence_from` reads."""
-        painted = {kind: scores.tolist() for kind, scores in self.painted.items()}
-        return {"method": self.method, "good": self.good.tolist(), "painted": painted}
+    def record(self) -> EvidenceRecord:
+        """Return what a build step keeps."""
+        painted = {kind: tuple(scores.tolist()) for kind, scores in self.painted.items()}
+        return EvidenceRecord(self.method, tuple(self.good.tolist()), painted)
 
 
-def evidence_from(saved: JsonObject) -> Evidence:
-    """Return what `as_json` wrote."""
-    painted = {kind: np.array(s, np.float64) for kind, s in saved["painted"].items()}
-    return Evidence(saved["method"], np.array(saved["good"], np.float64), painted)
+def evidence_from(saved: EvidenceRecord) -> Evidence:
+    """Return what `record` was taken of."""
+    painted = {kind: np.array(s, np.float64) for kind, s in saved.painted.items()}
+    return Evidence(saved.method, np.array(saved.good, np.float64), painted)
 
 
 def choose(default: str, evidence: Sequence[Evidence]) -> tuple[str, str]:

@@ -17,10 +17,11 @@ import numpy as np
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.errors import DataError, EdgeError
 from edge_app.inspection.inspector import Inspector
-from edge_app.records import F64Array, JsonObject, U8Array
+from edge_app.records import F64Array, U8Array
 from export.auto_method.anomalies import EVIDENCE_KINDS, painted
-from export.auto_method.rule import Evidence, choose, evidence_from
+from export.auto_method.rule import Evidence, EvidenceRecord, choose, evidence_from
 from export.calibrate.thresholds import score_crops
+from export.methods.inspector_record import InspectorRecord
 from export.methods.names import AUTO, DEFAULT
 from export.methods.protocol import TrainSettings
 from export.methods.time_budget import Now, Show, told_s, train_within
@@ -66,6 +67,24 @@ class MethodChoice:
     seconds: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class ChoiceRecord:
+    """MethodChoice as the workspace keeps it."""
+
+    method: str
+    reason: str
+    evidence: tuple[EvidenceRecord, ...]
+    left_out: dict[str, str]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """What training one candidate keeps besides its graph: the steps it ended in time with."""
+
+    steps: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
     """The crops that the candidates see.
@@ -94,7 +113,7 @@ def choose_method(
         DataError: no candidate could be trained, or nothing can be painted on the crops.
     """
 
-    def work(_folder: Path, report: Report) -> JsonObject:
+    def work(_folder: Path, report: Report) -> ChoiceRecord:
         return _tried(space, make_trial(crops, mask, options.seed), options, report, now)
 
     settings = {
@@ -103,11 +122,9 @@ def choose_method(
         "steps": options.steps,
         "budget_s": options.budget_s,
     }
-    _, found = space.branch(AUTO).step("choice", settings, work)
-    evidence = tuple(evidence_from(e) for e in found["evidence"])
-    return MethodChoice(
-        found["method"], found["reason"], evidence, found["left_out"], found["seconds"]
-    )
+    _, found = space.branch(AUTO).step("choice", settings, ChoiceRecord, work)
+    evidence = tuple(evidence_from(e) for e in found.evidence)
+    return MethodChoice(found.method, found.reason, evidence, found.left_out, found.seconds)
 
 
 def make_trial(crops: Sequence[U8Array], mask: U8Array | None, seed: int) -> Trial:
@@ -123,7 +140,7 @@ def make_trial(crops: Sequence[U8Array], mask: U8Array | None, seed: int) -> Tri
 
 def _tried(
     space: Workspace, trial: Trial, options: AutoOptions, report: Report, now: Now
-) -> JsonObject:
+) -> ChoiceRecord:
     """Train and judge the candidates in order; return their evidence and what it took."""
     deadline = now() + options.budget_s
     evidence: list[Evidence] = []
@@ -147,13 +164,7 @@ def _tried(
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         raise DataError(f"No candidate of --method auto could be trained. {reasons}")
     method, reason = choose(DEFAULT, evidence)
-    return {
-        "method": method,
-        "reason": reason,
-        "evidence": [e.as_json() for e in evidence],
-        "left_out": left_out,
-        "seconds": seconds,
-    }
+    return ChoiceRecord(method, reason, tuple(e.record() for e in evidence), left_out, seconds)
 
 
 def _judged(
@@ -167,16 +178,18 @@ def _judged(
 ) -> Evidence:
     """Train one candidate in a branch of its own, till `until`, and judge the held-back crops."""
 
-    def work(folder: Path, report: Report) -> JsonObject:
-        def train(steps: int, told: Show) -> JsonObject:
+    def work(folder: Path, report: Report) -> TrialRecord:
+        def train(steps: int, told: Show) -> InspectorRecord:
             settings = TrainSettings(options.seed, steps, options.device, folder)
             return train_method(name, list(trial.fitted), trial.mask, settings, told)
 
         _, steps = train_within(train, options.steps, until - now(), report, now)
-        return {"steps": steps}
+        return TrialRecord(steps)
 
     branch = space.branch(f"{AUTO}/{name}", lambda _step, text, share: show(text, share))
-    folder, _ = branch.step("trained", {"seed": options.seed, "steps": options.steps}, work)
+    folder, _ = branch.step(
+        "trained", {"seed": options.seed, "steps": options.steps}, TrialRecord, work
+    )
     h, w = trial.held.shape[1:3]
     inspector = Inspector(OnnxRunner(folder / "inspector.onnx"), (int(h), int(w)))
 

@@ -6,23 +6,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge_app.bundle.manifest import DetectorSpec, Manifest, Provenance, Variant, ViewRule
 from edge_app.records import F64Array, JsonObject
+from export.auto_method.select import MethodChoice
 from export.bundle_build.defect_classifier_step import KindsFound
+from export.bundle_build.records import BuildOptions, InspectorFacts
 from export.calibrate.golden_set import GoldenFile
 from export.calibrate.thresholds import Calibration
 from export.data.dataset import Picture
 from export.pose.step import Cutting, models_of
 from export.versions import training_versions
 from export.workspace import Workspace
-
-if TYPE_CHECKING:
-    from export.auto_method.select import MethodChoice
-    from export.bundle_build.pipeline import BuildOptions
 
 OUTLIER_SPREADS = 8.0
 """A held-back good part this many robust standard deviations above the median is named."""
@@ -69,7 +66,7 @@ def manifest_of(
     detector: DetectorSpec | None,
     assembly: Assembly,
     found: Calibration,
-    about: JsonObject,
+    facts: InspectorFacts,
     seen: tuple[Sequence[Picture], Sequence[Picture]],
 ) -> Manifest:
     """Return the manifest; `seen` are the pictures that trained and those that set a threshold."""
@@ -103,7 +100,7 @@ def manifest_of(
             data=f"{len(training) + len(calibration)} pictures",
             seed=options.seed,
             versions=training_versions(),
-            notes=tuple(f"{k}: {v}" for k, v in sorted(about.items())),
+            notes=tuple(f"{k}: {v}" for k, v in facts.rows()),
             training_sha256=tuple(p.sha256 for p in training),
             calibration_sha256=tuple(p.sha256 for p in calibration),
             measured={"calibration_recall": round(found.recall, 4)},

@@ -31,6 +31,7 @@ from export.bundle_build.records import (
     BuildResult,
     CutParts,
     Found,
+    InspectorFacts,
     Labelled,
     Show,
     Trained,
@@ -124,7 +125,8 @@ def finish(
     model = _loaded(cut.cutting, inspector, calibration, options)
     taught = DefectPictures() if for_comparison else known
     kinds, told = kinds_step(labelled.space, taught, model, options.seed)
-    about = {**trained.about, "known_kinds": kinds.told} if kinds else trained.about
+    chosen_by = f"auto: {trained.choice.reason}" if trained.choice else None
+    facts = InspectorFacts(trained.inspector, chosen_by, kinds.told if kinds else None)
     readers = [p.read for p in labelled.held]
     try:
         golden = make_golden_set(
@@ -152,7 +154,7 @@ def finish(
         cut.mask,
         calibration,
         model,
-        about,
+        facts,
         warnings,
         choice_section(trained.choice) if trained.choice else (),
     )
@@ -162,7 +164,7 @@ def finish(
     files = files_of(assembly)
     seen = [*labelled.fitting, *known.pictures]
     judged = [*labelled.held, *real.pictures]
-    manifest = manifest_of(options, found.spec, assembly, calibration, about, (seen, judged))
+    manifest = manifest_of(options, found.spec, assembly, calibration, facts, (seen, judged))
     digest = write_bundle(options.out, manifest, files)
     write_build_record(options, labelled.space, digest, trained.choice)
     show("bundle", f"{options.out.name} {digest[:12]}", 1.0)
@@ -215,7 +217,7 @@ def train_inspector(options: BuildOptions, space: Workspace, cut: CutParts) -> T
         told = AutoOptions(options.seed, options.steps, options.device, options.auto_budget_s)
         choice = choose_method(space, cut.crops, cut.mask, told)
         method = choice.method
-    graph, about = inspector_step(
+    graph, inspector = inspector_step(
         space,
         cut.crops,
         cut.mask,
@@ -226,9 +228,7 @@ def train_inspector(options: BuildOptions, space: Workspace, cut: CutParts) -> T
         defects=learnt_defects(options, method, cut.cutting),
         processes=options.processes,
     )
-    if choice is not None:
-        about = {**about, "chosen_by": f"auto: {choice.reason}"}
-    return Trained(cut, method, graph, about, choice)
+    return Trained(cut, method, graph, inspector, choice)
 
 
 def learnt_defects(options: BuildOptions, method: str, cutting: Cutting) -> DefectCrops | None:

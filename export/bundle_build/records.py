@@ -8,11 +8,12 @@ from pathlib import Path
 
 from edge_app.bundle.manifest import DetectorSpec
 from edge_app.inspection.line import ProductFinder
-from edge_app.records import JsonObject, U8Array
+from edge_app.records import U8Array
 from export.auto_method.select import MethodChoice
 from export.data.crops import FoundPart, PartsFound
 from export.data.dataset import GoodPictures, Picture
 from export.labels.step import Labels
+from export.methods.inspector_record import InspectorRecord
 from export.methods.names import DEFAULT
 from export.pose.step import Cutting
 from export.workspace import Workspace
@@ -110,11 +111,32 @@ class Trained:
 
     Attributes:
         method: the one that trained it.
+        inspector: what it says of the graph.
         choice: why that one, if `auto` was asked for.
     """
 
     cut: CutParts
     method: str
     graph: Path
-    about: JsonObject
+    inspector: InspectorRecord
     choice: MethodChoice | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InspectorFacts:
+    """What the manifest's notes and the report say of the inspector.
+
+    Attributes:
+        chosen_by: why `auto` took its method; None where it was asked for.
+        known_defects: which defect classes the bundle names, and how well; None without.
+    """
+
+    inspector: InspectorRecord
+    chosen_by: str | None = None
+    known_defects: str | None = None
+
+    def rows(self) -> list[tuple[str, object]]:
+        """Return names and JSON values, sorted by name."""
+        more = {"chosen_by": self.chosen_by, "known_kinds": self.known_defects}
+        said = {name: text for name, text in more.items() if text is not None}
+        return sorted({**self.inspector.as_json(), **said}.items())

@@ -10,9 +10,10 @@ import numpy as np
 
 from edge_app.imaging.overlay import blend_map, contact_sheet
 from edge_app.model.loaded_model import LoadedModel
-from edge_app.records import JsonObject, U8Array
+from edge_app.records import U8Array
 from export import charts
 from export.augment import pseudo_anomaly
+from export.bundle_build.records import InspectorFacts
 from export.calibrate.thresholds import Calibration
 from export.data.dataset import GoodPictures
 from export.labels.step import Labels
@@ -32,7 +33,7 @@ def write_report(
     mask: U8Array | None,
     found: Calibration,
     model: LoadedModel,
-    about: JsonObject,
+    facts: InspectorFacts,
     warnings: Sequence[str],
     sections: Sequence[str] = (),
 ) -> str:
@@ -44,7 +45,7 @@ def write_report(
     choice, grid, source = found.choice, found.grid, found.thresholds.defects_from
     body = [
         "".join(f'<p class="warning">{html.escape(w)}</p>' for w in warnings),
-        charts.table(["What", "Found"], _facts(good, labels, cutting, found, about)),
+        charts.table(["What", "Found"], _facts(good, labels, cutting, found, facts)),
         *sections,
         "<h2>The product, cut out and turned upright</h2>",
         charts.picture(_sheet(crops), f"{min(len(crops), SHEET_CROPS)} of {len(crops)} crops"),
@@ -78,7 +79,7 @@ def _facts(
     labels: Labels,
     cutting: Cutting,
     found: Calibration,
-    about: JsonObject,
+    facts: InspectorFacts,
 ) -> list[list[str]]:
     choice = found.choice
     h, w = cutting.spec.crop_hw
@@ -96,7 +97,7 @@ def _facts(
         ],
         ["Threshold chosen with", found.thresholds.defects_from],
         ["Of these caught", f"{found.recall:.1%}"],
-        *([str(k), str(v)] for k, v in sorted(about.items()) if k != "fp32_nodes"),
+        *([str(k), str(v)] for k, v in facts.rows() if k != "fp32_nodes"),
     ]
 
 

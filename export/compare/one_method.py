@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from export.compare.sheets import pictures_shown, write_rows
 from export.defects.pictures import scan_defects
 from export.evaluation.data import GOOD, TestPicture, scan_test_pictures
 from export.evaluation.run import evaluate
+from export.methods.inspector_record import InspectorRecord
 from export.methods.protocol import TrainSettings
 from export.methods.registry import method_of
 from export.methods.time_budget import Now, Show, train_within
@@ -56,6 +57,44 @@ class Shared:
     now: Now
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingRecord:
+    """What one method's training keeps besides its graph.
+
+    Attributes:
+        about: `InspectorRecord` as JSON.
+        steps: that ended in time.
+    """
+
+    about: JsonObject
+    steps: int
+    train_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BundleRecord:
+    """What building one method's bundle keeps besides it."""
+
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRecord:
+    """What was measured of one method, as compare.json has it.
+
+    Attributes:
+        figures: of `evaluate`.
+        cost: of `cost_of`.
+        rows: pictures of the report and their captions.
+        scores: one object per test picture.
+    """
+
+    figures: JsonObject
+    cost: JsonObject
+    rows: list[JsonObject]
+    scores: list[JsonObject]
+
+
 def unseen_pictures(options: BuildOptions, labelled: Labelled) -> tuple[TestPicture, ...]:
     """Return the test pictures that neither train, nor set a threshold, nor are known defects.
 
@@ -80,38 +119,42 @@ def measure_method(shared: Shared, name: str, seconds: float, show: Show) -> Jso
     space = shared.labelled.space.branch(f"methods/{name}", lambda s, t, d: show(f"{s} {t}", d))
     inspector, trained = _train(shared, space, name, seconds)
     graph = inspector / "inspector.onnx"
-    bundle, built = _bundle(shared, space, options, graph, trained["about"], show)
+    bundle, built = _bundle(
+        shared, space, options, graph, InspectorRecord.from_json(trained.about), show
+    )
     picked = inspector / "reconstruction.onnx"
     reconstruction = picked if picked.is_file() else None
 
-    def work(folder: Path, report: Report) -> JsonObject:
+    def work(folder: Path, report: Report) -> MeasuredRecord:
         done = evaluate(bundle, options.data, folder, lambda s, _t, d: report(s, d))
         crop_hw = shared.cut.cutting.spec.crop_hw
         rows = write_rows(bundle, pictures_shown(shared.pictures), reconstruction, folder / "rows")
         judged = json.loads((folder / "evaluation.json").read_text())["pictures"]
         figures = {k: v for k, v in done.figures.items() if k != "report"}
-        return {"figures": figures, "cost": cost_of(graph, crop_hw), "rows": rows, "scores": judged}
+        return MeasuredRecord(figures, cost_of(graph, crop_hw), rows, judged)
 
     digest = sorted(p.sha256 for p in shared.pictures)
-    folder, measured = space.step("evaluation", {"pictures": digest}, work)
+    folder, measured = space.step("evaluation", {"pictures": digest}, MeasuredRecord, work)
     return {
         "method": name,
-        "steps": trained["steps"] if method_of(name).traits.takes_steps else 0,
-        "train_s": trained["train_s"],
+        "steps": trained.steps if method_of(name).traits.takes_steps else 0,
+        "train_s": trained.train_s,
         "graph_bytes": graph.stat().st_size,
         "folder": folder.as_posix(),
-        "build_warnings": built["warnings"],
-        **measured,
+        "build_warnings": list(built.warnings),
+        **asdict(measured),
     }
 
 
-def _train(shared: Shared, space: Workspace, name: str, seconds: float) -> tuple[Path, JsonObject]:
+def _train(
+    shared: Shared, space: Workspace, name: str, seconds: float
+) -> tuple[Path, TrainingRecord]:
     options, cut = shared.options, shared.cut
     most = min(options.steps, method_of(name).traits.max_steps or options.steps)
     defects = learnt_defects(options, name, cut.cutting)
 
-    def work(folder: Path, report: Report) -> JsonObject:
-        def train(steps: int, show: Show) -> JsonObject:
+    def work(folder: Path, report: Report) -> TrainingRecord:
+        def train(steps: int, show: Show) -> InspectorRecord:
             _keep_steps(folder, steps)  # a stopped training goes on with these
             settings = TrainSettings(options.seed, steps, options.device, folder)
             return train_method(
@@ -122,13 +165,13 @@ def _train(shared: Shared, space: Workspace, name: str, seconds: float) -> tuple
         first = _kept_steps(folder, most)
         about, steps = train_within(train, first, seconds, report, shared.now)
         taken_s = round(time.monotonic() - started, 1)
-        return {"about": about, "steps": steps, "train_s": taken_s}
+        return TrainingRecord(about.as_json(), steps, taken_s)
 
     settings: JsonObject = {"method": name, "seed": options.seed, "steps": most}
     settings["budget_s"] = shared.budget_s
     if defects is not None:
         settings["defects"] = defects.sha256
-    return space.step("inspector", settings, work)
+    return space.step("inspector", settings, TrainingRecord, work)
 
 
 def _keep_steps(folder: Path, steps: int) -> None:
@@ -147,22 +190,22 @@ def _bundle(
     space: Workspace,
     options: BuildOptions,
     graph: Path,
-    about: JsonObject,
+    inspector: InspectorRecord,
     show: Show,
-) -> tuple[Path, JsonObject]:
+) -> tuple[Path, BundleRecord]:
     file = f"{options.method}.bundle"
 
-    def work(folder: Path, _report: Report) -> JsonObject:
+    def work(folder: Path, _report: Report) -> BundleRecord:
         own = replace(options, out=folder / file)
-        trained = Trained(shared.cut, options.method, graph, about)
+        trained = Trained(shared.cut, options.method, graph, inspector)
         told = _steps_told(show)
         result = finish(own, shared.labelled, shared.found, trained, told, for_comparison=True)
-        return {"warnings": list(result.warnings)}
+        return BundleRecord(result.warnings)
 
     settings: JsonObject = {"budget": options.false_alarm_rate}
     if options.known_defects is not None:
         settings["known"] = [p.sha256 for p in scan_defects(options.known_defects).pictures]
-    folder, built = space.step("bundle", settings, work)
+    folder, built = space.step("bundle", settings, BundleRecord, work)
     return folder / file, built
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import onnx
 
 from edge_app.errors import ModelError
-from edge_app.records import JsonObject
+from export.methods.inspector_record import InspectorRecord
 from export.methods.protocol import Trained
 from export.networks.onnx_export import write_onnx
 
 
-def write_graph(trained: Trained, crop_hw: tuple[int, int], out: Path) -> JsonObject:
-    """Write the graph and return its metadata (see `export/networks/onnx_export.py`).
+def write_graph(trained: Trained, crop_hw: tuple[int, int], out: Path) -> InspectorRecord:
+    """Write the graph and return what is known of it.
 
     Raises:
         ModelError: the graph does not pass ONNX's checker, or a scope that the method names has no
@@ -26,7 +26,8 @@ def write_graph(trained: Trained, crop_hw: tuple[int, int], out: Path) -> JsonOb
             return nodes_outside(model, trained.fp16_nodes)
         return nodes_in(model, trained.fp32_nodes)
 
-    return write_onnx(trained.graph, crop_hw, out, trained.about, fp32_nodes)
+    graph = write_onnx(trained.graph, crop_hw, out, fp32_nodes)
+    return InspectorRecord.of(trained.about, graph)
 
 
 def nodes_outside(model: onnx.ModelProto, scopes: Sequence[str]) -> list[str]:

@@ -94,7 +94,8 @@ class Trained:
     Attributes:
         graph: uint8 (n, h, w, 3) BGR → score float32 (n,), larger is stranger, and map float32
             (n, h / 4, w / 4), >= 0 on an absolute scale; in evaluation mode, on the CPU.
-        about: plain JSON for the manifest and the report; no times or paths.
+        about: JSON values: `method`, `settings`, and whatever figures the method has for the
+            manifest and the report (`InspectorRecord`); no times or paths.
         fp32_nodes: scopes such as "/nearest/" whose ONNX nodes stay in fp32 when the rest becomes
             fp16; `onnx_file.write_graph` turns them into node names.
         fp16_nodes: where it names scopes, only their nodes may become fp16 and `fp32_nodes` is

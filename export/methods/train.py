@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edge_app.records import JsonObject, U8Array
 from export.defects.crops import DefectCrops
+from export.methods.inspector_record import InspectorRecord
 from export.methods.multi_process.launcher import train_in_processes
 from export.methods.names import AUTO, NAMES
 from export.methods.onnx_file import write_graph
@@ -29,6 +31,13 @@ def check_method(name: str) -> None:
         raise unknown_method(name, known)
 
 
+@dataclass(frozen=True, slots=True)
+class InspectorStepRecord:
+    """What the step keeps: `InspectorRecord` as JSON."""
+
+    measured: JsonObject
+
+
 def inspector_step(
     space: Workspace,
     crops: Sequence[U8Array],
@@ -40,7 +49,7 @@ def inspector_step(
     device: str,
     defects: DefectCrops | None = None,
     processes: int = 1,
-) -> tuple[Path, JsonObject]:
+) -> tuple[Path, InspectorRecord]:
     """Train the inspector on the fitting crops and export its graph.
 
     Args:
@@ -49,15 +58,16 @@ def inspector_step(
         processes: see `train_method`; another number takes an earlier result as it is.
     """
 
-    def work(folder: Path, report: Report) -> JsonObject:
+    def work(folder: Path, report: Report) -> InspectorStepRecord:
         settings = TrainSettings(seed, steps, device, folder)
-        return {"measured": train_method(method, crops, mask, settings, report, defects, processes)}
+        trained = train_method(method, crops, mask, settings, report, defects, processes)
+        return InspectorStepRecord(trained.as_json())
 
     settings: JsonObject = {"method": method, "seed": seed, "steps": steps}
     if defects is not None:
         settings["defects"] = defects.sha256
-    folder, result = space.step("inspector", settings, work)
-    return folder / "inspector.onnx", result["measured"]
+    folder, kept = space.step("inspector", settings, InspectorStepRecord, work)
+    return folder / "inspector.onnx", InspectorRecord.from_json(kept.measured)
 
 
 def train_method(
@@ -68,8 +78,8 @@ def train_method(
     report: Report,
     defects: DefectCrops | None = None,
     processes: int = 1,
-) -> JsonObject:
-    """Train one method and write `inspector.onnx` into `settings.work`; return its metadata.
+) -> InspectorRecord:
+    """Train one method and write `inspector.onnx` into `settings.work`; return what is known of it.
 
     A method that rebuilds the part leaves `reconstruction.onnx` beside it: no device needs it.
 

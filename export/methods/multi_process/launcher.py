@@ -19,6 +19,7 @@ import torch
 
 from edge_app.errors import DataError
 from edge_app.records import JsonObject
+from export.methods.inspector_record import InspectorRecord
 from export.methods.protocol import Show, TrainingSet, TrainSettings
 
 FOLDER = "torchrun"
@@ -32,8 +33,8 @@ STOP_S = 30.0
 
 def train_in_processes(
     method: str, data: TrainingSet, settings: TrainSettings, processes: int, show: Show
-) -> JsonObject:
-    """Train a method in several processes; return the metadata of `inspector.onnx`.
+) -> InspectorRecord:
+    """Train a method in several processes; return what is known of `inspector.onnx`.
 
     The files are where a training in one process leaves them: below `settings.work`. On "cuda"
     each process takes a GPU of its own, from the first on; on the CPU they share the cores.
@@ -106,7 +107,7 @@ def _write_order(folder: Path, method: str, data: TrainingSet, settings: TrainSe
     (folder / "order.json").write_text(json.dumps(order))
 
 
-def _carried_out(folder: Path, log: Path, processes: int, show: Show) -> JsonObject:
+def _carried_out(folder: Path, log: Path, processes: int, show: Show) -> InspectorRecord:
     """Run the processes and return what the first one says of the graph."""
     command = torchrun_command(
         processes, "export.methods.multi_process.rank", str(folder.absolute())
@@ -128,8 +129,7 @@ def _carried_out(folder: Path, log: Path, processes: int, show: Show) -> JsonObj
             _stop(run)
             raise
     if "about" in told:
-        about: JsonObject = told["about"]
-        return about
+        return InspectorRecord.from_json(told["about"])
     raise DataError(
         str(told.get("failed"))
         if "failed" in told

@@ -39,7 +39,7 @@ def main(folder: Path) -> int:
             rebuilt = settings.work / "reconstruction.onnx"
             write_reconstruction(trained.graph, data.crop_hw, rebuilt)
             graph = settings.work / "inspector.onnx"
-            _tell({"about": write_graph(trained, data.crop_hw, graph)})
+            _tell({"about": write_graph(trained, data.crop_hw, graph).as_json()})
     except EdgeError as error:
         if is_first():
             _tell({"failed": str(error)})

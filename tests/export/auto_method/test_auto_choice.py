@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from edge_app.errors import DataError
 from export.auto_method.anomalies import EVIDENCE_KINDS, LARGE, painted
-from export.auto_method.rule import FAMILIES, Evidence, choose, evidence_from, gain_interval
+from export.auto_method.rule import (
+    FAMILIES,
+    Evidence,
+    EvidenceRecord,
+    choose,
+    evidence_from,
+    gain_interval,
+)
 
 
 def evidence(method: str, local: float, large: float, wild: int = 0) -> Evidence:
@@ -78,7 +84,11 @@ def test_good_parts_that_score_high_cost() -> None:
 
 def test_evidence_comes_back_from_its_json() -> None:
     """What is recorded decides the same again."""
-    again = evidence_from(json.loads(json.dumps(OWN.as_json())))
+    again = evidence_from(
+        TypeAdapter(EvidenceRecord).validate_json(
+            TypeAdapter(EvidenceRecord).dump_json(OWN.record())
+        )
+    )
     assert again.kinds == OWN.kinds
     assert again.caught == OWN.caught
 

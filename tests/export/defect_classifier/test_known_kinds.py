@@ -52,8 +52,8 @@ def test_new_defects_are_named(trained: TrainedKinds, graph: Path) -> None:
     named = [guess.kind for guess in namer.guess(np.stack(regions))]
     right = sum(n == d.kind for n, d in zip(named, shapes(10, 100), strict=True))
     assert right >= 27
-    assert trained.about["cross_validated_accuracy"] > 0.8
-    assert trained.about["kinds"] == dict.fromkeys(KINDS, 6)
+    assert trained.figures.cross_validated_accuracy > 0.8
+    assert trained.figures.kinds == dict.fromkeys(KINDS, 6)
 
 
 def test_the_graph_computes_what_was_trained(trained: TrainedKinds, graph: Path) -> None:

@@ -78,7 +78,7 @@ def exported(trained: TrainedInspector, tmp_path_factory: pytest.TempPathFactory
 
 def write(trained: TrainedInspector, path: Path) -> JsonObject:
     """Write the graph; return its metadata."""
-    return write_graph(trained.as_trained(), trained.crop_hw, path)
+    return write_graph(trained.as_trained(), trained.crop_hw, path).as_json()
 
 
 def run(path: Path, crops: U8Array) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]

@@ -7,7 +7,6 @@ pixel's centre x is written as (x + 0.5) / w. An empty label file says: no produ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,18 +90,6 @@ def read_dataset(folder: Path) -> list[LabelledPicture]:
             "labels/NAME.txt, in YOLO-OBB format."
         )
     return found
-
-
-def write_dataset(folder: Path, pictures: Sequence[LabelledPicture]) -> None:
-    """Write images/, labels/ and nothing else; files are PNG, named 00000, 00001, ..."""
-    (folder / "images").mkdir(parents=True, exist_ok=True)
-    (folder / "labels").mkdir(exist_ok=True)
-    for index, picture in enumerate(pictures):
-        pixels = picture.pixels()
-        encoded = cv2.imencode(".png", pixels)[1]
-        (folder / "images" / f"{index:05d}.png").write_bytes(encoded.tobytes())
-        lines = label_lines(picture, (pixels.shape[0], pixels.shape[1]))
-        (folder / "labels" / f"{index:05d}.txt").write_text("".join(lines))
 
 
 def label_lines(picture: LabelledPicture, frame_hw: tuple[int, int]) -> list[str]:

@@ -112,17 +112,6 @@ def squared_distances(embeddings: F64Array, gaussian: GlobalGaussian) -> F64Arra
     return np.asarray((((embeddings - gaussian.mean) @ gaussian.whitening.T) ** 2).sum(1))
 
 
-def position_energies(features: F32Array, gaussian: PositionGaussian) -> F32Array:
-    """Return (n, h, w) squared Mahalanobis distances of each position, >= 0, unitless."""
-    n, _, h, w = features.shape
-    k = gaussian.cell
-    centred = to_cells(features - gaussian.mean, k)
-    flat = centred.reshape(len(centred), -1, centred.shape[3])
-    energy = ((flat @ gaussian.whitening.transpose(0, 2, 1)) ** 2).sum(2)
-    grid = energy.reshape(h // k, w // k, n, k, k).transpose(2, 0, 3, 1, 4)
-    return np.asarray(grid.reshape(n, h, w), np.float32)
-
-
 def ledoit_wolf(centred: F64Array) -> tuple[F64Array, float, float]:
     """Return the shrunk covariance, the shrinkage and the unshrunk spectrum's effective rank.
 

@@ -34,8 +34,9 @@ from export.evaluation.image_metrics import auroc_difference_interval
 from export.methods.cropliq.pretext_train import train_inspector
 from export.methods.inspector_record import InspectorRecord
 from export.methods.onnx_file import write_graph
-from export.methods.protocol import Show, TrainingSet, TrainSettings
+from export.methods.protocol import TrainingSet, TrainSettings
 from export.methods.train import train_method
+from export.workspace import OnProgress
 
 FROZEN = "frozen-gaussian"
 
@@ -109,10 +110,10 @@ def _one_seed(
             name, steps = parsed(wanted, options.steps)
             settings = TrainSettings(seed, steps, options.device, options.work / f"seed{seed}")
 
-            def show(step: str, done: float, wanted: str = wanted) -> None:
+            def on_progress(step: str, done: float, wanted: str = wanted) -> None:
                 progress.show(f"{wanted}, seed {seed}", step, done)
 
-            rows.append(measured(wanted, name, data, test, settings, options.threads, show))
+            rows.append(measured(wanted, name, data, test, settings, options.threads, on_progress))
             if options.markdown is not None:  # after each method: a long run may be stopped
                 options.markdown.write_text(before + as_markdown(rows, test), encoding="utf-8")
     title = f"{len(data.crops)} good crops; test {len(test.crops)}; seed {seed}"
@@ -189,7 +190,7 @@ def measured(
     test: TestSet,
     settings: TrainSettings,
     threads: int,
-    show: Show,
+    on_progress: OnProgress,
 ) -> Measured:
     """Train, export and judge one method."""
     started = time.perf_counter()
@@ -197,9 +198,9 @@ def measured(
     folder.mkdir(parents=True, exist_ok=True)
     inside = TrainSettings(settings.seed, settings.steps, settings.device, folder)
     if name == FROZEN:
-        about = _frozen_gaussian(data, inside, show)
+        about = _frozen_gaussian(data, inside, on_progress)
     else:
-        about = train_method(name, list(data.crops), data.mask, inside, show)
+        about = train_method(name, list(data.crops), data.mask, inside, on_progress)
     train_s = time.perf_counter() - started
     session = open_session(folder / "inspector.onnx", threads)
     scores, maps = judged(session, test.crops)
@@ -208,10 +209,12 @@ def measured(
     return Measured(row, scores, figures, train_s, about.graph.onnx_bytes / 1e6, latency)
 
 
-def _frozen_gaussian(data: TrainingSet, settings: TrainSettings, show: Show) -> InspectorRecord:
+def _frozen_gaussian(
+    data: TrainingSet, settings: TrainSettings, on_progress: OnProgress
+) -> InspectorRecord:
     """Write the floor's graph: the statistics term alone, of all crops, no pretext training."""
     trained = train_inspector(
-        list(data.crops), None, settings.work, seed=settings.seed, steps=0, progress=show
+        list(data.crops), None, settings.work, seed=settings.seed, steps=0, progress=on_progress
     )
     trained.inspector.weight.copy_(torch.tensor([0.0, 0.0, 1.0, 0.0]))
     trained.inspector.map_kind = "statistics_cam"

@@ -24,8 +24,11 @@ Record = TypeVar("Record")
 FORMAT = 2
 """Of what the steps keep; a work folder of another format is done again."""
 
-Report = Callable[[str, float], None]
-"""Called with a sentence and the share of the step that is done, 0..1."""
+OnProgress = Callable[[str, float], None]
+"""Called with what is being done and the share of it that is done, 0..1."""
+
+OnStep = Callable[[str, str, float], None]
+"""Called with (step, text, share of the step that is done, 0..1)."""
 
 
 @dataclass(slots=True)
@@ -39,7 +42,7 @@ class Workspace:
     """
 
     folder: Path
-    report: Callable[[str, str, float], None]
+    report: OnStep
     timings_s: dict[str, float] = field(default_factory=dict)
     _chain: str = ""
 
@@ -48,7 +51,7 @@ class Workspace:
         name: str,
         settings: JsonObject,
         record: type[Record],
-        work: Callable[[Path, Report], Record],
+        work: Callable[[Path, OnProgress], Record],
     ) -> tuple[Path, Record]:
         """Do a step, or take its earlier result.
 
@@ -86,9 +89,7 @@ class Workspace:
         self._chain = key
         return folder, result
 
-    def branch(
-        self, name: str, report: Callable[[str, str, float], None] | None = None
-    ) -> Workspace:
+    def branch(self, name: str, report: OnStep | None = None) -> Workspace:
         """Return a workspace in the folder `name` below this one, for steps beside each other.
 
         Its first step depends on the steps done here so far; nothing done there changes this one.

@@ -24,9 +24,9 @@ from export.calibrate.thresholds import score_crops
 from export.methods.inspector_record import InspectorRecord
 from export.methods.names import AUTO, DEFAULT
 from export.methods.protocol import TrainSettings
-from export.methods.time_budget import Now, Show, told_s, train_within
+from export.methods.time_budget import Now, told_s, train_within
 from export.methods.train import train_method
-from export.workspace import Report, Workspace
+from export.workspace import OnProgress, Workspace
 
 CANDIDATES: tuple[str, ...] = (DEFAULT, "padim-slim", "patchcore", "padim")
 """The default first; then what needs no training steps, the quickest first."""
@@ -113,7 +113,7 @@ def choose_method(
         DataError: no candidate could be trained, or nothing can be painted on the crops.
     """
 
-    def work(_folder: Path, report: Report) -> ChoiceRecord:
+    def work(_folder: Path, report: OnProgress) -> ChoiceRecord:
         return _tried(space, make_trial(crops, mask, options.seed), options, report, now)
 
     settings = {
@@ -139,7 +139,7 @@ def make_trial(crops: Sequence[U8Array], mask: U8Array | None, seed: int) -> Tri
 
 
 def _tried(
-    space: Workspace, trial: Trial, options: AutoOptions, report: Report, now: Now
+    space: Workspace, trial: Trial, options: AutoOptions, report: OnProgress, now: Now
 ) -> ChoiceRecord:
     """Train and judge the candidates in order; return their evidence and what it took."""
     deadline = now() + options.budget_s
@@ -149,14 +149,14 @@ def _tried(
     for number, name in enumerate(CANDIDATES):
         place, started = f"{number + 1} of {len(CANDIDATES)}: {name}", now()
 
-        def show(text: str, share: float, place: str = place) -> None:
+        def on_progress(text: str, share: float, place: str = place) -> None:
             left = told_s(deadline - now())
             report(f"{place}, {text}, at most {left} left", share)
 
         # The default has to be judged for anything else to be compared with it.
         until = float("inf") if name == DEFAULT else deadline
         try:
-            evidence.append(_judged(space, name, trial, options, until, show, now))
+            evidence.append(_judged(space, name, trial, options, until, on_progress, now))
         except EdgeError as error:
             left_out[name] = str(error)
         seconds[name] = round(now() - started, 1)
@@ -173,20 +173,20 @@ def _judged(
     trial: Trial,
     options: AutoOptions,
     until: float,
-    show: Show,
+    on_progress: OnProgress,
     now: Now,
 ) -> Evidence:
     """Train one candidate in a branch of its own, till `until`, and judge the held-back crops."""
 
-    def work(folder: Path, report: Report) -> TrialRecord:
-        def train(steps: int, told: Show) -> InspectorRecord:
+    def work(folder: Path, report: OnProgress) -> TrialRecord:
+        def train(steps: int, on_progress: OnProgress) -> InspectorRecord:
             settings = TrainSettings(options.seed, steps, options.device, folder)
-            return train_method(name, list(trial.fitted), trial.mask, settings, told)
+            return train_method(name, list(trial.fitted), trial.mask, settings, on_progress)
 
         _, steps = train_within(train, options.steps, until - now(), report, now)
         return TrialRecord(steps)
 
-    branch = space.branch(f"{AUTO}/{name}", lambda _step, text, share: show(text, share))
+    branch = space.branch(f"{AUTO}/{name}", lambda _step, text, share: on_progress(text, share))
     folder, _ = branch.step(
         "trained", {"seed": options.seed, "steps": options.steps}, TrialRecord, work
     )
@@ -194,7 +194,9 @@ def _judged(
     inspector = Inspector(OnnxRunner(folder / "inspector.onnx"), (int(h), int(w)))
 
     def scores(crops: U8Array) -> F64Array:
-        return score_crops(inspector, list(crops), lambda share: show("judging", share)).scores
+        return score_crops(
+            inspector, list(crops), lambda share: on_progress("judging", share)
+        ).scores
 
     return Evidence(
         name, scores(trial.held), {kind: scores(crops) for kind, crops in trial.painted.items()}

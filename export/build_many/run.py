@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,11 +20,9 @@ from typing import Literal
 from edge_app.errors import DataError
 from export.build_many.outcome import BuildOutcome, read_outcome
 from export.data.dataset import find_good_folder
+from export.workspace import OnStep
 
 Engine = Literal["processes", "ray"]
-
-Show = Callable[[str, str, float], None]
-"""Called with (product, what became of it, share of all products done)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +128,12 @@ def _told(order: Order, found: BuildOutcome | None, code: int) -> str:
 
 
 def build_many(
-    orders: Sequence[Order], out: Path, jobs: int, engine: Engine, show: Show
+    orders: Sequence[Order], out: Path, jobs: int, engine: Engine, on_step: OnStep
 ) -> list[Outcome]:
     """Carry out all orders, `jobs` at once; write products.json; return outcomes by product name.
+
+    Args:
+        on_step: called with (product, what became of it, share of all products done).
 
     Raises:
         DataError: Ray is asked for and not installed, or its cluster cannot be used.
@@ -146,7 +147,7 @@ def build_many(
     for outcome in run(orders, jobs):
         outcomes.append(outcome)
         told = "built" if outcome.is_built else f"failed: {outcome.told}"
-        show(outcome.product, told, len(outcomes) / len(orders))
+        on_step(outcome.product, told, len(outcomes) / len(orders))
         ordered = sorted(outcomes, key=lambda o: o.product)
         text = json.dumps([asdict(o) for o in ordered], indent=1)
         (out / "products.json").write_text(text + "\n", encoding="utf-8")

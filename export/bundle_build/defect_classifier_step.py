@@ -18,7 +18,7 @@ from export.defect_classifier.graph import write_classifier
 from export.defect_classifier.train import ClassifierFigures, TrainedKinds, train_kinds, usable
 from export.defects.labelled import known_defects, mask_of
 from export.defects.pictures import DefectPictures
-from export.workspace import Report, Workspace
+from export.workspace import OnProgress, Workspace
 
 GOLDEN_FILE = "golden/regions.png"
 GOLDEN_PER_KIND = 3
@@ -87,7 +87,7 @@ def kinds_step(
     if not any(pictures.kinds):
         return None, ()
 
-    def work(folder: Path, report: Report) -> KindsRecord:
+    def work(folder: Path, report: OnProgress) -> KindsRecord:
         defects, partless = known_defects(pictures, model)
         enough, thin = usable(defects)
         if not enough:

@@ -33,7 +33,6 @@ from export.bundle_build.records import (
     Found,
     InspectorFacts,
     Labelled,
-    Show,
     Trained,
 )
 from export.bundle_build.report import write_report
@@ -53,7 +52,7 @@ from export.methods.train import check_method, inspector_step
 from export.pose.crop_checks import two_products
 from export.pose.silhouette import product_silhouette
 from export.pose.step import Cutting, cut_all, orientation_step
-from export.workspace import Workspace
+from export.workspace import OnStep, Workspace
 
 __all__ = [
     "BuildOptions",
@@ -61,7 +60,6 @@ __all__ = [
     "CutParts",
     "Found",
     "Labelled",
-    "Show",
     "Trained",
     "build",
     "cut_parts",
@@ -72,7 +70,7 @@ __all__ = [
 ]
 
 
-def build(options: BuildOptions, show: Show) -> BuildResult:
+def build(options: BuildOptions, on_step: OnStep) -> BuildResult:
     """Run every step and write the bundle.
 
     Raises:
@@ -80,11 +78,11 @@ def build(options: BuildOptions, show: Show) -> BuildResult:
     """
     check_defects(options)
     check_processes(options.processes, options.device)
-    labelled = label_pictures(options, show)
+    labelled = label_pictures(options, on_step)
     found = train_detector(options, labelled)
-    cut = cut_parts(labelled, found, show)
+    cut = cut_parts(labelled, found, on_step)
     trained = train_inspector(options, labelled.space, cut)
-    return finish(options, labelled, found, trained, show)
+    return finish(options, labelled, found, trained, on_step)
 
 
 def check_defects(options: BuildOptions) -> None:
@@ -102,7 +100,7 @@ def finish(
     labelled: Labelled,
     found: Found,
     trained: Trained,
-    show: Show,
+    on_step: OnStep,
     for_comparison: bool = False,
 ) -> BuildResult:
     """Set the thresholds, choose the golden pictures and write the bundle.
@@ -121,7 +119,7 @@ def finish(
     real = scan_defects(options.calibration_defects)
     cut = trained.cut
     inspector = Inspector(OnnxRunner(trained.graph), cut.cutting.spec.crop_hw)
-    calibration = _calibrate(inspector, cut, real, options, show)
+    calibration = _calibrate(inspector, cut, real, options, on_step)
     model = _loaded(cut.cutting, inspector, calibration, options)
     taught = DefectPictures() if for_comparison else known
     kinds, told = kinds_step(labelled.space, taught, model, options.seed)
@@ -130,7 +128,7 @@ def finish(
     readers = [p.read for p in labelled.held]
     try:
         golden = make_golden_set(
-            model, readers, cut.mask, options.seed, lambda s: show("golden", "", s)
+            model, readers, cut.mask, options.seed, lambda s: on_step("golden", "", s)
         )
     except HardlyTellsError as error:
         if not for_comparison:
@@ -167,16 +165,16 @@ def finish(
     manifest = manifest_of(options, found.spec, assembly, calibration, facts, (seen, judged))
     digest = write_bundle(options.out, manifest, files)
     write_build_record(options, labelled.space, digest, trained.choice)
-    show("bundle", f"{options.out.name} {digest[:12]}", 1.0)
+    on_step("bundle", f"{options.out.name} {digest[:12]}", 1.0)
     measured = {"recall": calibration.recall}
     return BuildResult(options.out, digest, warnings, measured)
 
 
-def label_pictures(options: BuildOptions, show: Show) -> Labelled:
+def label_pictures(options: BuildOptions, on_step: OnStep) -> Labelled:
     """Read the pictures and find out where the products are (`edge-export label`)."""
     check_method(options.method)
-    space = Workspace(options.out.with_name(options.out.name + ".work"), show)
-    show("pictures", "reading", 0.0)
+    space = Workspace(options.out.with_name(options.out.name + ".work"), on_step)
+    on_step("pictures", "reading", 0.0)
     good = scan_good_pictures(options.data)
     fitting, held = split(good.pictures)
     return Labelled(space, good, fitting, held, label_step(space, good, fitting, options.detector))
@@ -195,7 +193,7 @@ def train_detector(options: BuildOptions, labelled: Labelled) -> Found:
     return Found(file, spec, finder, parts)
 
 
-def cut_parts(labelled: Labelled, found: Found, show: Show) -> CutParts:
+def cut_parts(labelled: Labelled, found: Found, on_step: OnStep) -> CutParts:
     """Find out which way round parts lie, and cut every one of them upright."""
     fitting, held = labelled.fitting, labelled.held
     parts = [p for p in found.parts.parts if p.picture < len(fitting)]
@@ -205,8 +203,8 @@ def cut_parts(labelled: Labelled, found: Found, show: Show) -> CutParts:
         if p.picture >= len(fitting)
     ]
     cutting = orientation_step(labelled.space, found.finder, labelled.labels, fitting, parts)
-    crops, _ = cut_all(cutting, fitting, parts, lambda s: show("crops", "", s))
-    held_crops, _ = cut_all(cutting, held, held_parts, lambda s: show("crops", "", s))
+    crops, _ = cut_all(cutting, fitting, parts, lambda s: on_step("crops", "", s))
+    held_crops, _ = cut_all(cutting, held, held_parts, lambda s: on_step("crops", "", s))
     return CutParts(cutting, crops, held_parts, held_crops, _product_region(cutting, crops))
 
 
@@ -214,8 +212,8 @@ def train_inspector(options: BuildOptions, space: Workspace, cut: CutParts) -> T
     """Train what judges the crops (`edge-export train`); choose its method first if asked to."""
     method, choice = options.method, None
     if method == AUTO:
-        told = AutoOptions(options.seed, options.steps, options.device, options.auto_budget_s)
-        choice = choose_method(space, cut.crops, cut.mask, told)
+        asked = AutoOptions(options.seed, options.steps, options.device, options.auto_budget_s)
+        choice = choose_method(space, cut.crops, cut.mask, asked)
         method = choice.method
     graph, inspector = inspector_step(
         space,
@@ -255,18 +253,18 @@ def _calibrate(
     cut: CutParts,
     real: DefectPictures,
     options: BuildOptions,
-    show: Show,
+    on_step: OnStep,
 ) -> Calibration:
-    def told(share: float) -> None:
-        show("thresholds", "", share)
+    def on_share(share: float) -> None:
+        on_step("thresholds", "", share)
 
-    good = score_crops(inspector, cut.held_crops, told)
+    good = score_crops(inspector, cut.held_crops, on_share)
     if real.pictures:
         defects, source = cut_defects(real, cut.cutting), real.told
     else:
         defects = paint_all(cut.held_crops, cut.mask, options.seed)
         source = "pseudo-anomalies"
-    bad = score_crops(inspector, defects, told)
+    bad = score_crops(inspector, defects, on_share)
     return calibrate(good, bad, options.false_alarm_rate, source)
 
 

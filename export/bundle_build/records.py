@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +16,6 @@ from export.methods.inspector_record import InspectorRecord
 from export.methods.names import DEFAULT
 from export.pose.step import Cutting
 from export.workspace import Workspace
-
-Show = Callable[[str, str, float], None]
-"""Called with (step, text, share of the step done)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -274,7 +274,7 @@ def _demo_bundle(args: argparse.Namespace) -> int:
             serial=args.serial,
             device=_device(args.device),
             false_alarm_rate=args.false_alarm_rate,
-            show=progress.show,
+            on_step=progress.show,
         )
     print(f"{args.out}  sha256 {digest}")
     return 0

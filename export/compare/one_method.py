@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -32,9 +32,9 @@ from export.evaluation.run import evaluate
 from export.methods.inspector_record import InspectorRecord
 from export.methods.protocol import TrainSettings
 from export.methods.registry import method_of
-from export.methods.time_budget import Now, Show, train_within
+from export.methods.time_budget import Now, train_within
 from export.methods.train import train_method
-from export.workspace import Report, Workspace
+from export.workspace import OnProgress, OnStep, Workspace
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +106,9 @@ def unseen_pictures(options: BuildOptions, labelled: Labelled) -> tuple[TestPict
     return scan_test_pictures(options.data, seen).kept
 
 
-def measure_method(shared: Shared, name: str, seconds: float, show: Show) -> JsonObject:
+def measure_method(
+    shared: Shared, name: str, seconds: float, on_progress: OnProgress
+) -> JsonObject:
     """Return one method's row of compare.json.
 
     Args:
@@ -116,16 +118,18 @@ def measure_method(shared: Shared, name: str, seconds: float, show: Show) -> Jso
         EdgeError: the training, the bundle or its evaluation failed.
     """
     options = replace(shared.options, method=name)
-    space = shared.labelled.space.branch(f"methods/{name}", lambda s, t, d: show(f"{s} {t}", d))
+    space = shared.labelled.space.branch(
+        f"methods/{name}", lambda s, t, d: on_progress(f"{s} {t}", d)
+    )
     inspector, trained = _train(shared, space, name, seconds)
     graph = inspector / "inspector.onnx"
     bundle, built = _bundle(
-        shared, space, options, graph, InspectorRecord.from_json(trained.about), show
+        shared, space, options, graph, InspectorRecord.from_json(trained.about), on_progress
     )
     picked = inspector / "reconstruction.onnx"
     reconstruction = picked if picked.is_file() else None
 
-    def work(folder: Path, report: Report) -> MeasuredRecord:
+    def work(folder: Path, report: OnProgress) -> MeasuredRecord:
         done = evaluate(bundle, options.data, folder, lambda s, _t, d: report(s, d))
         crop_hw = shared.cut.cutting.spec.crop_hw
         rows = write_rows(bundle, pictures_shown(shared.pictures), reconstruction, folder / "rows")
@@ -153,12 +157,12 @@ def _train(
     most = min(options.steps, method_of(name).traits.max_steps or options.steps)
     defects = learnt_defects(options, name, cut.cutting)
 
-    def work(folder: Path, report: Report) -> TrainingRecord:
-        def train(steps: int, show: Show) -> InspectorRecord:
+    def work(folder: Path, report: OnProgress) -> TrainingRecord:
+        def train(steps: int, on_progress: OnProgress) -> InspectorRecord:
             _keep_steps(folder, steps)  # a stopped training goes on with these
             settings = TrainSettings(options.seed, steps, options.device, folder)
             return train_method(
-                name, cut.crops, cut.mask, settings, show, defects, options.processes
+                name, cut.crops, cut.mask, settings, on_progress, defects, options.processes
             )
 
         started = time.monotonic()
@@ -191,15 +195,15 @@ def _bundle(
     options: BuildOptions,
     graph: Path,
     inspector: InspectorRecord,
-    show: Show,
+    on_progress: OnProgress,
 ) -> tuple[Path, BundleRecord]:
     file = f"{options.method}.bundle"
 
-    def work(folder: Path, _report: Report) -> BundleRecord:
+    def work(folder: Path, _report: OnProgress) -> BundleRecord:
         own = replace(options, out=folder / file)
         trained = Trained(shared.cut, options.method, graph, inspector)
-        told = _steps_told(show)
-        result = finish(own, shared.labelled, shared.found, trained, told, for_comparison=True)
+        on_step = _as_on_step(on_progress)
+        result = finish(own, shared.labelled, shared.found, trained, on_step, for_comparison=True)
         return BundleRecord(result.warnings)
 
     settings: JsonObject = {"budget": options.false_alarm_rate}
@@ -209,8 +213,8 @@ def _bundle(
     return folder / file, built
 
 
-def _steps_told(show: Show) -> Callable[[str, str, float], None]:
-    return lambda step, _text, share: show(step, share)
+def _as_on_step(on_progress: OnProgress) -> OnStep:
+    return lambda step, _text, share: on_progress(step, share)
 
 
 def contender_of(row: JsonObject) -> Contender:

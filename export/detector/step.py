@@ -19,7 +19,7 @@ from export.detector.confidence import LEAST_SEEN, choose_min_confidence
 from export.detector.export import export_detector
 from export.detector.train import RECIPE, TRAINED_SHRINK, TrainProgress, train_detector
 from export.labels.step import Labels
-from export.workspace import Report, Workspace
+from export.workspace import OnProgress, Workspace
 
 MIN_FOUND_SHARE = 0.9
 """A detector that misses more of its own training pictures than this is no detector."""
@@ -54,7 +54,7 @@ def detector_step(
         return Path(detector), _spec_of(Path(detector))
     input_hw = _input_hw(fitting)
 
-    def work(folder: Path, report: Report) -> DetectorRecord:
+    def work(folder: Path, report: OnProgress) -> DetectorRecord:
         def told(p: TrainProgress) -> None:
             report(f"epoch {p.epoch} of {p.epochs}, loss {p.loss:.3f}", p.epoch / p.epochs)
 
@@ -120,7 +120,7 @@ def parts_step(
         DataError: it finds none in many pictures, or hardly any part is wholly inside.
     """
 
-    def work(_folder: Path, report: Report) -> PartsFound:
+    def work(_folder: Path, report: OnProgress) -> PartsFound:
         return find_parts(finder, pictures, fills_frame, lambda s: report("", s))
 
     settings = {"pictures": digests_of(pictures), "detector": detector_sha256}

@@ -26,7 +26,7 @@ from export.data.yolo_dataset import LabelledPicture
 from export.labels.autolabel import autolabel_folder, product_fills_frame, write_overview
 from export.labels.part_shape import ELONGATED_ASPECT, Kind
 from export.labels.rules import CUT_AT_BORDER
-from export.workspace import Report, Workspace
+from export.workspace import OnProgress, Workspace
 
 MIN_LABELS = 10
 """Fewer labelled pictures than this train no detector."""
@@ -80,7 +80,7 @@ def label_step(
 ) -> Labels:
     """Find out whether the product fills the frame, and if not, where it is."""
 
-    def work(folder: Path, report: Report) -> LabelRecord:
+    def work(folder: Path, report: OnProgress) -> LabelRecord:
         if detector == "none":
             return LabelRecord(True, (), None, "the product fills the frame, as asked for")
         if detector != "auto":
@@ -105,7 +105,7 @@ def _label_digest(folder: Path) -> dict[str, str]:
     return {"labels": digest.hexdigest()}
 
 
-def _own_labels(fitting: Sequence[Picture], folder: Path, report: Report) -> LabelRecord:
+def _own_labels(fitting: Sequence[Picture], folder: Path, report: OnProgress) -> LabelRecord:
     paths = [p.path for p in fitting]
     fills, reason = product_fills_frame(paths)
     if fills:

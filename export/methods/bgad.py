@@ -46,12 +46,13 @@ from export.methods.bgad_flow import (
     grid_of,
     place_code,
 )
-from export.methods.loop import Counted, Lesson, ends_of, learn, one_cycle
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, Traits, fingerprint
+from export.methods.loop import Counted, TrainingObjective, ends_of, learn, one_cycle
+from export.methods.protocol import Trained, TrainingSet, TrainSettings, Traits, fingerprint
 from export.networks.anomaly_map import enlarged, peak_on_product
 from export.networks.distributed import own_part
 from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
+from export.workspace import OnProgress
 
 ANOMALOUS_SHARE = 0.25
 """Part of a position's cell that must be defective for the position to count as anomalous."""
@@ -117,10 +118,12 @@ class BgadGraph(nn.Module):
         strange = torch.stack([self.level(i, x, crop_hw) for i, x in enumerate(levels)]).mean(0)
         return peak_on_product(strange, self.weight), functional.softplus(strange) * self.weight
 
-    def whiten(self, data: TrainingSet, device: str, show: Show) -> None:
+    def whiten(self, data: TrainingSet, device: str, on_progress: OnProgress) -> None:
         """Take out of every level what good crops have in common; the module is on the device."""
         levels = zip(
-            self.features.taps, good_points(self.features, data.crops, device, show), strict=True
+            self.features.taps,
+            good_points(self.features, data.crops, device, on_progress),
+            strict=True,
         )
         for index, (tap, points) in enumerate(levels):
             product = product_weight(data.mask, data.crop_hw, stride_of(tap)).numpy()
@@ -178,7 +181,7 @@ class Bgad:
     )
     traits: ClassVar[Traits] = Traits(learns_from_defects=True)
 
-    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+    def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return the frozen, whitened features with their trained flows.
 
         Raises:
@@ -192,7 +195,7 @@ class Bgad:
                 "where they are. Put NAME_mask.png beside NAME.png, or leave the defects away."
             )
         features = LevelFeatures(s.taps).eval().to(settings.device)
-        features.standardise(data.crops, settings.device, show)
+        features.standardise(data.crops, settings.device, on_progress)
         torch.manual_seed(settings.seed)
         flows = nn.ModuleList(
             ConditionalFlow(channels_of(tap), s.place_dimensions, s.couplings, settings.seed)
@@ -201,16 +204,16 @@ class Bgad:
         weight = product_weight(data.mask, data.crop_hw, MAP_STRIDE)
         graph = BgadGraph(features, flows, data.crop_hw, s.place_dimensions, weight)
         graph = graph.to(settings.device)
-        graph.whiten(data, settings.device, show)
+        graph.whiten(data, settings.device, on_progress)
         counted = Counted(flows)
-        lesson = Lesson(
+        objective = TrainingObjective(
             self.name, counted, torch.optim.Adam(flows.parameters(), s.learning_rate), one_cycle,
             lambda rng: self.loss(
                 graph, data, defects, counted.next_turn() >= s.warm_up * settings.steps, rng
             ),
         )  # fmt: skip
         key = fingerprint(data, self.name, s, settings.seed, settings.steps)
-        losses = learn(lesson, key, settings, show)
+        losses = learn(objective, key, settings, on_progress)
         about = {
             "method": self.name,
             "settings": asdict(s),

@@ -33,14 +33,15 @@ from export.augment import pseudo_anomaly
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0, normalise_pixels
 from export.backbones.pretext_network import PretextNet
 from export.methods.kernel_density import KernelHead, fit_kernels
-from export.methods.loop import Lesson, ends_of, learn, one_cycle
+from export.methods.loop import TrainingObjective, ends_of, learn, one_cycle
 from export.methods.patches import feature_batches
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, Traits, fingerprint
+from export.methods.protocol import Trained, TrainingSet, TrainSettings, Traits, fingerprint
 from export.networks.anomaly_map import enlarged
 from export.networks.density import DISTANCE_FLOOR, GlobalGaussian, fit_global
 from export.networks.distributed import own_part
 from export.networks.feature_grid import product_weight
 from export.networks.gradcam import squared_distance_gradient
+from export.workspace import OnProgress
 
 PAPER = (
     "Li et al., CutPaste: Self-Supervised Learning for Anomaly Detection and Localization, "
@@ -140,7 +141,7 @@ class CutPaste:
     paper: str = PAPER
     traits: ClassVar[Traits] = Traits()
 
-    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+    def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return the pretext-trained backbone with its Gaussian."""
         network = self._network(settings.seed).to(settings.device)
         optimiser = torch.optim.SGD(
@@ -149,13 +150,13 @@ class CutPaste:
             momentum=0.9,
             weight_decay=self.settings.weight_decay,
         )
-        lesson = Lesson(
+        objective = TrainingObjective(
             self.name, network, optimiser, one_cycle,
             lambda rng: self.loss(network, data, settings.device, rng),
         )  # fmt: skip
         key = fingerprint(data, self.name, self.settings, settings.seed, settings.steps)
-        losses = learn(lesson, key, settings, show)
-        graph, fitted = self._with_density(network, data, settings.device, show)
+        losses = learn(objective, key, settings, on_progress)
+        graph, fitted = self._with_density(network, data, settings.device, on_progress)
         about = {
             "method": self.name,
             "settings": asdict(self.settings),
@@ -186,12 +187,12 @@ class CutPaste:
         return PretextNet(backbone, self.settings.first_trained, len(FORMS[self.name]) + 1)
 
     def _with_density(
-        self, network: PretextNet, data: TrainingSet, device: str, show: Show
+        self, network: PretextNet, data: TrainingSet, device: str, on_progress: OnProgress
     ) -> tuple[CutPasteGraph, JsonObject]:
         """Return the graph and what was fitted."""
         backbone = network.backbone.requires_grad_(False)
         pooled = PooledLast(backbone).eval()
-        batches = feature_batches(pooled, data.crops, device, lambda d: show("features", d))
+        batches = feature_batches(pooled, data.crops, device, lambda d: on_progress("features", d))
         embeddings = torch.cat([x.cpu() for x in batches]).double().numpy()
         weight = product_weight(data.mask, data.crop_hw, MAP_STRIDE_LAST)
         if self.settings.density == "kernels":

@@ -38,15 +38,16 @@ from export.augment import pseudo_anomaly
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0, stride_of
 from export.backbones.pretext_network import PretextNet
 from export.methods.cutpaste import PAPER, last_features
-from export.methods.loop import Lesson, ends_of, learn, one_cycle
+from export.methods.loop import TrainingObjective, ends_of, learn, one_cycle
 from export.methods.patches import feature_batches
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, Traits, fingerprint
+from export.methods.protocol import Trained, TrainingSet, TrainSettings, Traits, fingerprint
 from export.networks.anomaly_map import map_size
 from export.networks.density import fit_positions
 from export.networks.distributed import own_part
 from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
 from export.networks.position_term import PositionTerm
+from export.workspace import OnProgress
 
 KINDS = ("cutpaste", "scar")
 """Painted for classes 1 and 2; class 0 is the untouched patch."""
@@ -205,7 +206,7 @@ class PatchCutPaste:
     paper: str = PAPER
     traits: ClassVar[Traits] = Traits()
 
-    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+    def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return the pretext-trained backbone with its Gaussian of patches."""
         s = self.settings
         torch.manual_seed(settings.seed)
@@ -216,13 +217,13 @@ class PatchCutPaste:
             weight_decay=s.weight_decay,
         )  # fmt: skip
         good = GoodPatches(data, s.patch_px)
-        lesson = Lesson(
+        objective = TrainingObjective(
             self.name, network, optimiser, one_cycle,
             lambda rng: self.loss(network, good, settings.device, rng),
         )  # fmt: skip
         key = fingerprint(data, self.name, s, settings.seed, settings.steps)
-        losses = learn(lesson, key, settings, show)
-        graph, shrinkage = self._with_density(network, data, settings.device, show)
+        losses = learn(objective, key, settings, on_progress)
+        graph, shrinkage = self._with_density(network, data, settings.device, on_progress)
         about = {
             "method": self.name,
             "settings": asdict(s),
@@ -232,12 +233,14 @@ class PatchCutPaste:
         return Trained(graph.to("cpu").eval(), about, ("/density/",))
 
     def _with_density(
-        self, network: PretextNet, data: TrainingSet, device: str, show: Show
+        self, network: PretextNet, data: TrainingSet, device: str, on_progress: OnProgress
     ) -> tuple[PatchGraph, float]:
         """Return the graph and how much its covariances were shrunk."""
         side = self.settings.patch_px
         embeddings = PatchEmbeddings(network.backbone.requires_grad_(False), side).eval()
-        batches = feature_batches(embeddings, data.crops, device, lambda d: show("features", d))
+        batches = feature_batches(
+            embeddings, data.crops, device, lambda d: on_progress("features", d)
+        )
         grid = torch.cat([x.cpu() for x in batches]).numpy()  # (n, c, ph, pw)
         gaussian = fit_positions(grid, cell=1)
         weight = patch_weight(data.mask, data.crop_hw, embeddings)

@@ -27,12 +27,13 @@ from torch.nn import functional
 from edge_app.cameras.pictures import list_pictures
 from export.methods.draem_anomalies import paint_texture
 from export.methods.draem_net import DraemNet
-from export.methods.loop import Lesson, ends_of, learn, two_drops
+from export.methods.loop import TrainingObjective, ends_of, learn, two_drops
 from export.methods.losses import Ssim, focal_loss
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, Traits, fingerprint
+from export.methods.protocol import Trained, TrainingSet, TrainSettings, Traits, fingerprint
 from export.networks.distributed import own_part
 from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
+from export.workspace import OnProgress
 
 SCORE_WINDOW = 21
 """Side of the mean filter before the score's maximum, pixels."""
@@ -104,7 +105,7 @@ class Draem:
     paper: str = "Zavrtanik et al., DRAEM, ICCV 2021"
     traits: ClassVar[Traits] = Traits()
 
-    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+    def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return both trained networks as one graph."""
         torch.manual_seed(settings.seed)
         network = DraemNet(*self.settings.widths).to(settings.device)
@@ -118,8 +119,8 @@ class Draem:
             return self.loss(network, ssim, painted, target, mask)
 
         key = fingerprint(data, self.name, self.settings, settings.seed, settings.steps)
-        lesson = Lesson(self.name, network, optimiser, two_drops, loss)
-        losses = learn(lesson, key, settings, show)
+        objective = TrainingObjective(self.name, network, optimiser, two_drops, loss)
+        losses = learn(objective, key, settings, on_progress)
         weight = product_weight(data.mask, data.crop_hw, 1)
         graph = DraemGraph(network.to("cpu").requires_grad_(False), weight)
         told = {k: v for k, v in asdict(self.settings).items() if k != "textures"}

@@ -37,13 +37,14 @@ from export.methods.efficientad_net import (
     Student,
     Teacher,
 )
-from export.methods.loop import Lesson, ends_of, learn
+from export.methods.loop import TrainingObjective, ends_of, learn
 from export.methods.patches import BATCH
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, Traits, fingerprint
+from export.methods.protocol import Trained, TrainingSet, TrainSettings, Traits, fingerprint
 from export.networks.anomaly_map import enlarged, peak_on_product
 from export.networks.distributed import own_part
 from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
+from export.workspace import OnProgress
 
 LOW_QUANTILE, HIGH_QUANTILE = 0.9, 0.995
 """Of good parts' distances; they become 0 and 0.1."""
@@ -143,26 +144,26 @@ class EfficientAd:
     )
     traits: ClassVar[Traits] = Traits()
 
-    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+    def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return the teacher with its trained student and autoencoder."""
         s = self.settings
         fitted, held = held_back(data.crops, s.held_back_share, settings.seed)
         product = product_weight(data.mask, data.crop_hw, STRIDE)
         teacher = Teacher(s.taps).eval().to(settings.device)
-        teacher.levels.standardise(fitted, settings.device, show)
+        teacher.levels.standardise(fitted, settings.device, on_progress)
         torch.manual_seed(settings.seed)
         student = Student(teacher.dimensions, s.width).to(settings.device)
         autoencoder = FeatureAutoencoder(data.crop_hw, teacher.dimensions).to(settings.device)
         learners = nn.ModuleList([student, autoencoder])
         weight = product_weight(data.mask, data.crop_hw, MAP_STRIDE)
         graph = EfficientAdGraph(teacher, student, autoencoder, weight).to(settings.device)
-        lesson = Lesson(
+        objective = TrainingObjective(
             self.name, learners,
             torch.optim.Adam(learners.parameters(), s.learning_rate, weight_decay=s.weight_decay),
             late_drop, lambda rng: self.loss(graph, fitted, product, rng),
         )  # fmt: skip
         key = fingerprint(data, self.name, s, settings.seed, settings.steps)
-        losses = learn(lesson, key, settings, show)
+        losses = learn(objective, key, settings, on_progress)
         graph.eval().requires_grad_(False)
         graph.fit_scales(held, product, settings.device)
         about = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,15 +13,13 @@ import torch
 from edge_app.errors import DataError, ShapeError
 from edge_app.records import JsonObject, U8Array
 from export.defects.crops import DefectCrops
+from export.workspace import OnProgress
 
 MIN_CROPS = 4
 """Fewest good crops any method is given; what a product needs is in the hundreds."""
 
 SIDE_STEP_PX = 32
 """Crop sides are multiples of it: the deepest network halves them five times."""
-
-Show = Callable[[str, float], None]
-"""Called with a step's name and how much of it is done, 0..1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +141,7 @@ class Method(Protocol):
     def traits(self) -> Traits:
         """What those who train it must know."""
 
-    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+    def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return the graph trained on good parts, and on real defects where it knows how.
 
         Raises:

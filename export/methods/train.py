@@ -17,7 +17,7 @@ from export.methods.onnx_file import write_graph
 from export.methods.protocol import TrainingSet, TrainSettings
 from export.methods.reconstruction import write_reconstruction
 from export.methods.registry import method_of, unknown_method
-from export.workspace import Report, Workspace
+from export.workspace import OnProgress, Workspace
 
 
 def check_method(name: str) -> None:
@@ -58,7 +58,7 @@ def inspector_step(
         processes: see `train_method`; another number takes an earlier result as it is.
     """
 
-    def work(folder: Path, report: Report) -> InspectorStepRecord:
+    def work(folder: Path, report: OnProgress) -> InspectorStepRecord:
         settings = TrainSettings(seed, steps, device, folder)
         trained = train_method(method, crops, mask, settings, report, defects, processes)
         return InspectorStepRecord(trained.as_json())
@@ -75,7 +75,7 @@ def train_method(
     crops: Sequence[U8Array],
     mask: U8Array | None,
     settings: TrainSettings,
-    report: Report,
+    report: OnProgress,
     defects: DefectCrops | None = None,
     processes: int = 1,
 ) -> InspectorRecord:

@@ -22,7 +22,7 @@ from export.data.dataset import Picture
 from export.labels.step import Labels
 from export.pose.alignment import TRAINED_REGISTRATION, learn_alignment, template_picture
 from export.pose.orientation import learn_orientation
-from export.workspace import Report, Workspace
+from export.workspace import OnProgress, Workspace
 
 OrientationKind = Literal["fixed", "two_way", "four_way", "free"]
 
@@ -75,7 +75,7 @@ def orientation_step(
     if labels.fills_frame:
         return Cutting(finder, True, "fixed", PoseFinder(), spec, "the product fills the frame")
 
-    def work(folder: Path, report: Report) -> OrientationRecord:
+    def work(folder: Path, report: OnProgress) -> OrientationRecord:
         readers = [fitting[p.picture].read for p in parts]
         learnt = learn_orientation(readers, boxes, spec, labels.shape)
         if learnt.template is not None:

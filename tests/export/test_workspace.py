@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from export.workspace import Report, Workspace
+from export.workspace import OnProgress, Workspace
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Runs:
         space = Workspace(self.folder, lambda *_: None)
 
         def work(name: str, value: int):  # type: ignore[no-untyped-def]
-            def do(folder: Path, report: Report) -> Kept:
+            def do(folder: Path, report: OnProgress) -> Kept:
                 self.ran.append(name)
                 if fails and name == "second":
                     raise RuntimeError("power cut")

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from export.methods.cropliq.fit import FitSettings
 from export.methods.cropliq.pretext_train import PretextSettings, train_inspector
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, Traits
+from export.methods.protocol import Trained, TrainingSet, TrainSettings, Traits
+from export.workspace import OnProgress
 
 MAX_STEPS = 100
 """More make the features forget what ImageNet taught."""
@@ -26,7 +27,7 @@ class CropLiq:
     paper: str = "Le and Kim, CropLiq; Li et al., CutPaste, CVPR 2021"
     traits: ClassVar[Traits] = Traits(max_steps=MAX_STEPS, shares_batches=False)
 
-    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+    def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return the inspector fitted to good parts."""
         trained = train_inspector(
             list(data.crops),
@@ -35,7 +36,7 @@ class CropLiq:
             seed=settings.seed,
             steps=settings.steps,
             device=settings.device,
-            progress=show,
+            progress=on_progress,
             pretext=self.settings,
             fit=self.fit,
         )

@@ -7,7 +7,7 @@ blocks only, small rate, L2 to the start, BatchNorm folded (hence constant).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,14 +21,12 @@ from export.augment import pseudo_anomaly
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0
 from export.backbones.pretext_network import PretextNet
 from export.methods.cropliq.fit import FitSettings, fit_inspector
-from export.methods.cropliq.fit_context import Bench
+from export.methods.cropliq.fit_context import FitContext
 from export.methods.cropliq.graph import TrainedInspector
 from export.methods.cropliq.pretext_loss import WAYS, anchor_of, pretext_loss
 from export.networks.precision import mixed_precision
 from export.pose.silhouette import product_silhouette
-
-Progress = Callable[[str, float], None]
-"""Called with a step's name and how much of it is done, 0..1."""
+from export.workspace import OnProgress
 
 MIN_CROPS = 10
 """Fewest good crops: 8 to fit and 2 to hold back. Below it a density is guesswork."""
@@ -75,7 +73,7 @@ def train_inspector(
     seed: int,
     steps: int,
     device: str = "cpu",
-    progress: Progress,
+    progress: OnProgress,
     pretext: PretextSettings | None = None,
     fit: FitSettings | None = None,
 ) -> TrainedInspector:
@@ -107,8 +105,8 @@ def train_inspector(
     if accuracy is None:
         accuracy = _learn(network, crops, mask, settings, seed, steps, device, progress)
         _keep(network, accuracy, path)
-    bench = Bench(network, mask, np.random.default_rng((seed, 2)), device, progress)
-    return fit_inspector(bench, crops, fit or FitSettings(), accuracy)
+    context = FitContext(network, mask, np.random.default_rng((seed, 2)), device, progress)
+    return fit_inspector(context, crops, fit or FitSettings(), accuracy)
 
 
 def _stacked(crops: Sequence[U8Array]) -> U8Array:
@@ -164,7 +162,7 @@ def _learn(
     seed: int,
     steps: int,
     device: str,
-    progress: Progress,
+    progress: OnProgress,
 ) -> float:
     """Train in place; return the pretext accuracy over the last tenth of the steps, 0..1."""
     if steps == 0:
@@ -200,7 +198,7 @@ def _painted_pool(
     settings: PretextSettings,
     rng: np.random.Generator,
     device: str,
-    progress: Progress,
+    progress: OnProgress,
 ) -> tuple[Tensor, Tensor]:
     """Return the frozen blocks' float16 outputs of painted crops, and their classes."""
     count = min(POOL_MAX, settings.ways * len(crops))

@@ -14,7 +14,7 @@ from support.method_parts import part, parts, product_mask
 from edge_app.errors import DataError, ModelError, ShapeError
 from export.cli.main import main
 from export.methods import draem_anomalies
-from export.methods.loop import Lesson, constant, learn, one_cycle, two_drops
+from export.methods.loop import TrainingObjective, constant, learn, one_cycle, two_drops
 from export.methods.losses import Ssim, focal_loss
 from export.methods.names import DEFAULT, NAMES
 from export.methods.onnx_file import nodes_in, nodes_outside
@@ -110,9 +110,11 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
     """Nothing is exported from a broken training, and the message says what to do."""
     layer = torch.nn.Linear(1, 1)
     optimiser = torch.optim.SGD(layer.parameters(), 0.1)
-    lesson = Lesson("broken", layer, optimiser, constant, lambda _rng: layer.weight.sum() * np.nan)
+    objective = TrainingObjective(
+        "broken", layer, optimiser, constant, lambda _rng: layer.weight.sum() * np.nan
+    )
     with pytest.raises(DataError, match=r"its loss is nan.*smaller learning rate"):
-        learn(lesson, "k", TrainSettings(0, 2, "cpu", tmp_path), lambda _step, _done: None)
+        learn(objective, "k", TrainSettings(0, 2, "cpu", tmp_path), lambda _step, _done: None)
     assert list(tmp_path.iterdir()) == []
 
 

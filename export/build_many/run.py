@@ -13,11 +13,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from edge_app.errors import DataError
+from edge_app.records import JsonObject
 from export.build_many.outcome import BuildOutcome, read_outcome
 from export.data.dataset import find_good_folder
 from export.workspace import OnStep
@@ -49,13 +50,22 @@ class Outcome:
 
     Attributes:
         is_built: its bundle was written.
-        told: the bundle and its digest, or the reason.
+        message: the bundle and its digest, or the reason.
     """
 
     product: str
     is_built: bool
-    told: str
+    message: str
     seconds: float
+
+    def as_json(self) -> JsonObject:
+        """Return the object of products.json."""
+        return {
+            "product": self.product,
+            "is_built": self.is_built,
+            "told": self.message,
+            "seconds": self.seconds,
+        }
 
 
 def product_folders(folder: Path) -> list[Path]:
@@ -115,11 +125,11 @@ def carry_out(order: Order) -> Outcome:
         )
     found = read_outcome(Path(order.outcome))
     is_built = done.returncode == 0 and found is not None and found.bundle is not None
-    told = _told(order, found, done.returncode)
-    return Outcome(order.product, is_built, told, round(time.monotonic() - started, 1))
+    message = _message(order, found, done.returncode)
+    return Outcome(order.product, is_built, message, round(time.monotonic() - started, 1))
 
 
-def _told(order: Order, found: BuildOutcome | None, code: int) -> str:
+def _message(order: Order, found: BuildOutcome | None, code: int) -> str:
     if found is None:
         return f"ended with code {code} and without an outcome: see {order.log}"
     if found.error is not None:
@@ -146,10 +156,10 @@ def build_many(
     outcomes: list[Outcome] = []
     for outcome in run(orders, jobs):
         outcomes.append(outcome)
-        told = "built" if outcome.is_built else f"failed: {outcome.told}"
-        on_step(outcome.product, told, len(outcomes) / len(orders))
+        became = "built" if outcome.is_built else f"failed: {outcome.message}"
+        on_step(outcome.product, became, len(outcomes) / len(orders))
         ordered = sorted(outcomes, key=lambda o: o.product)
-        text = json.dumps([asdict(o) for o in ordered], indent=1)
+        text = json.dumps([o.as_json() for o in ordered], indent=1)
         (out / "products.json").write_text(text + "\n", encoding="utf-8")
     return sorted(outcomes, key=lambda o: o.product)
 

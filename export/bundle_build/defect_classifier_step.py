@@ -15,7 +15,12 @@ from edge_app.inspection.defect_classifier import KindClassifier
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import JsonObject, U8Array
 from export.defect_classifier.graph import write_classifier
-from export.defect_classifier.train import ClassifierFigures, TrainedKinds, train_kinds, usable
+from export.defect_classifier.train import (
+    ClassifierFigures,
+    TrainedClassifier,
+    train_classifier,
+    usable,
+)
 from export.defects.labelled import known_defects, mask_of
 from export.defects.pictures import DefectPictures
 from export.workspace import OnProgress, Workspace
@@ -25,7 +30,7 @@ GOLDEN_PER_KIND = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class KindsFound:
+class ClassifierFound:
     """What the bundle gets for its known defect kinds.
 
     Attributes:
@@ -41,7 +46,7 @@ class KindsFound:
     figures: ClassifierFigures
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """Return one sentence for the manifest and the report."""
         found = self.figures
         counts = ", ".join(f"{count} {kind}" for kind, count in found.kinds.items())
@@ -57,7 +62,7 @@ class KindsFound:
 
 
 @dataclass(frozen=True, slots=True)
-class KindsRecord:
+class ClassifierRecord:
     """What the step keeps besides classifier.onnx and regions.png; nothing but warnings without.
 
     Attributes:
@@ -72,9 +77,9 @@ class KindsRecord:
     about: ClassifierFigures | None = None
 
 
-def kinds_step(
+def defect_classifier_step(
     space: Workspace, pictures: DefectPictures, model: LoadedModel, seed: int
-) -> tuple[KindsFound | None, tuple[str, ...]]:
+) -> tuple[ClassifierFound | None, tuple[str, ...]]:
     """Train the classifier, or say why there is none.
 
     Args:
@@ -84,18 +89,18 @@ def kinds_step(
     Raises:
         DataError: a mask does not fit its picture.
     """
-    if not any(pictures.kinds):
+    if not any(pictures.classes):
         return None, ()
 
-    def work(folder: Path, report: OnProgress) -> KindsRecord:
+    def work(folder: Path, report: OnProgress) -> ClassifierRecord:
         defects, partless = known_defects(pictures, model)
         enough, thin = usable(defects)
         if not enough:
-            return KindsRecord(False, (*partless, *thin))
-        trained = train_kinds(enough, seed, report)
+            return ClassifierRecord(False, (*partless, *thin))
+        trained = train_classifier(enough, seed, report)
         write_classifier(trained.graph, trained.spec.region_hw, folder / "classifier.onnx")
         expected = _golden_regions(trained, folder)
-        return KindsRecord(
+        return ClassifierRecord(
             is_trained=True,
             warnings=(*partless, *thin, *trained.warnings),
             spec=trained.spec,
@@ -104,7 +109,7 @@ def kinds_step(
             about=trained.figures,
         )
 
-    folder, kept = space.step("kinds", _settings(pictures, model, seed), KindsRecord, work)
+    folder, kept = space.step("kinds", _settings(pictures, model, seed), ClassifierRecord, work)
     return _found(folder, kept), kept.warnings
 
 
@@ -113,13 +118,13 @@ def _settings(pictures: DefectPictures, model: LoadedModel, seed: int) -> JsonOb
     return {
         "pictures": [p.sha256 for p in pictures.pictures],
         "masks": [m and hashlib.sha256(m.read_bytes()).hexdigest() for m in masks],
-        "kinds": list(pictures.kinds),
+        "kinds": list(pictures.classes),
         "map_threshold": model.limits.map_threshold,
         "seed": seed,
     }
 
 
-def _found(folder: Path, kept: KindsRecord) -> KindsFound | None:
+def _found(folder: Path, kept: ClassifierRecord) -> ClassifierFound | None:
     if kept.spec is None or kept.threshold is None or kept.about is None:
         return None
     files = {"classifier.onnx": (folder / "classifier.onnx").read_bytes()}
@@ -127,10 +132,10 @@ def _found(folder: Path, kept: KindsRecord) -> KindsFound | None:
     if kept.golden:
         files[GOLDEN_FILE] = (folder / "regions.png").read_bytes()
         golden = GoldenRegions(file=GOLDEN_FILE, kinds=kept.golden)
-    return KindsFound(kept.spec, kept.threshold, files, golden, kept.about)
+    return ClassifierFound(kept.spec, kept.threshold, files, golden, kept.about)
 
 
-def _golden_regions(trained: TrainedKinds, folder: Path) -> list[str]:
+def _golden_regions(trained: TrainedClassifier, folder: Path) -> list[str]:
     """Write regions that are named surely, one below the other; return their kinds.
 
     Surely: at least halfway from the threshold to 1, so that rounding turns no name.

@@ -18,7 +18,7 @@ from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import ModelIdentity, U8Array
 from export.auto_method.report_section import choice_section
 from export.auto_method.select import AutoOptions, choose_method
-from export.bundle_build.defect_classifier_step import kinds_step
+from export.bundle_build.defect_classifier_step import defect_classifier_step
 from export.bundle_build.manifest import (
     Assembly,
     files_of,
@@ -37,7 +37,7 @@ from export.bundle_build.records import (
 )
 from export.bundle_build.report import write_report
 from export.calibrate.golden_set import HardlyTellsError, make_golden_set
-from export.calibrate.thresholds import Calibration, calibrate, paint_all, score_crops
+from export.calibrate.thresholds import Calibration, add_anomalies, calibrate, score_crops
 from export.data.crops import FoundPart
 from export.data.dataset import scan_good_pictures
 from export.data.split import split
@@ -122,10 +122,10 @@ def finish(
     calibration = _calibrate(inspector, cut, real, options, on_step)
     model = _loaded(cut.cutting, inspector, calibration, options)
     taught = DefectPictures() if for_comparison else known
-    kinds, told = kinds_step(labelled.space, taught, model, options.seed)
+    classifier, more_warnings = defect_classifier_step(labelled.space, taught, model, options.seed)
     chosen_by = f"auto: {trained.choice.reason}" if trained.choice else None
-    facts = InspectorFacts(trained.inspector, chosen_by, kinds.told if kinds else None)
-    readers = [p.read for p in labelled.held]
+    facts = InspectorFacts(trained.inspector, chosen_by, classifier.summary if classifier else None)
+    readers = [p.read for p in labelled.hold_out]
     try:
         golden = make_golden_set(
             model, readers, cut.mask, options.seed, lambda s: on_step("golden", "", s)
@@ -133,14 +133,14 @@ def finish(
     except HardlyTellsError as error:
         if not for_comparison:
             raise
-        golden, told = [], (*told, str(error))
+        golden, more_warnings = [], (*more_warnings, str(error))
     warnings = (
         *labelled.good.warnings,
         *labelled.labels.warnings,
         *found.parts.warnings,
         *two_products(cut.crops),
-        *warnings_of(calibration, [labelled.held[p.picture].name for p in cut.held_parts]),
-        *told,
+        *warnings_of(calibration, [labelled.hold_out[p.picture].name for p in cut.hold_out_parts]),
+        *more_warnings,
     )
     report = write_report(
         options.product,
@@ -148,7 +148,7 @@ def finish(
         labelled.labels,
         cut.cutting,
         cut.crops,
-        cut.held_crops,
+        cut.hold_out_crops,
         cut.mask,
         calibration,
         model,
@@ -157,11 +157,17 @@ def finish(
         choice_section(trained.choice) if trained.choice else (),
     )
     assembly = Assembly(
-        cut.cutting, found.detector, trained.graph, labelled.space.folder, golden, report, kinds
+        cut.cutting,
+        found.detector,
+        trained.graph,
+        labelled.space.folder,
+        golden,
+        report,
+        classifier,
     )
     files = files_of(assembly)
-    seen = [*labelled.fitting, *known.pictures]
-    judged = [*labelled.held, *real.pictures]
+    seen = [*labelled.training, *known.pictures]
+    judged = [*labelled.hold_out, *real.pictures]
     manifest = manifest_of(options, found.spec, assembly, calibration, facts, (seen, judged))
     digest = write_bundle(options.out, manifest, files)
     write_build_record(options, labelled.space, digest, trained.choice)
@@ -176,36 +182,40 @@ def label_pictures(options: BuildOptions, on_step: OnStep) -> Labelled:
     space = Workspace(options.out.with_name(options.out.name + ".work"), on_step)
     on_step("pictures", "reading", 0.0)
     good = scan_good_pictures(options.data)
-    fitting, held = split(good.pictures)
-    return Labelled(space, good, fitting, held, label_step(space, good, fitting, options.detector))
+    training, hold_out = split(good.pictures)
+    return Labelled(
+        space, good, training, hold_out, label_step(space, good, training, options.detector)
+    )
 
 
 def train_detector(options: BuildOptions, labelled: Labelled) -> Found:
     """Train the detector and find every product with it (`edge-export detector`)."""
     space, labels = labelled.space, labelled.labels
     file, spec = detector_step(
-        space, labels, labelled.fitting, options.detector, options.seed, options.device
+        space, labels, labelled.training, options.detector, options.seed, options.device
     )
     finder = open_finder(file, spec, labels.has_axis)
-    everything = [*labelled.fitting, *labelled.held]
+    everything = [*labelled.training, *labelled.hold_out]
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest() if file else ""
     parts = parts_step(space, finder, sha256, everything, labels.fills_frame)
     return Found(file, spec, finder, parts)
 
 
 def cut_parts(labelled: Labelled, found: Found, on_step: OnStep) -> CutParts:
-    """Find out which way round parts lie, and cut every one of them upright."""
-    fitting, held = labelled.fitting, labelled.held
-    parts = [p for p in found.parts.parts if p.picture < len(fitting)]
-    held_parts = [
-        FoundPart(p.picture - len(fitting), p.box_cxcywhr)
+    """Find the parts' orientation, and cut every one of them upright."""
+    training, hold_out = labelled.training, labelled.hold_out
+    parts = [p for p in found.parts.parts if p.picture < len(training)]
+    hold_out_parts = [
+        FoundPart(p.picture - len(training), p.box_cxcywhr)
         for p in found.parts.parts
-        if p.picture >= len(fitting)
+        if p.picture >= len(training)
     ]
-    cutting = orientation_step(labelled.space, found.finder, labelled.labels, fitting, parts)
-    crops, _ = cut_all(cutting, fitting, parts, lambda s: on_step("crops", "", s))
-    held_crops, _ = cut_all(cutting, held, held_parts, lambda s: on_step("crops", "", s))
-    return CutParts(cutting, crops, held_parts, held_crops, _product_region(cutting, crops))
+    cutting = orientation_step(labelled.space, found.finder, labelled.labels, training, parts)
+    crops, _ = cut_all(cutting, training, parts, lambda s: on_step("crops", "", s))
+    hold_out_crops, _ = cut_all(
+        cutting, hold_out, hold_out_parts, lambda s: on_step("crops", "", s)
+    )
+    return CutParts(cutting, crops, hold_out_parts, hold_out_crops, _product_region(cutting, crops))
 
 
 def train_inspector(options: BuildOptions, space: Workspace, cut: CutParts) -> Trained:
@@ -258,11 +268,11 @@ def _calibrate(
     def on_share(share: float) -> None:
         on_step("thresholds", "", share)
 
-    good = score_crops(inspector, cut.held_crops, on_share)
+    good = score_crops(inspector, cut.hold_out_crops, on_share)
     if real.pictures:
-        defects, source = cut_defects(real, cut.cutting), real.told
+        defects, source = cut_defects(real, cut.cutting), real.summary
     else:
-        defects = paint_all(cut.held_crops, cut.mask, options.seed)
+        defects = add_anomalies(cut.hold_out_crops, cut.mask, options.seed)
         source = "pseudo-anomalies"
     bad = score_crops(inspector, defects, on_share)
     return calibrate(good, bad, options.false_alarm_rate, source)

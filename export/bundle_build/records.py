@@ -1,4 +1,4 @@
-"""What a build is told, and what each of its steps hands to the next."""
+"""A build's options, and what each of its steps hands to the next."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BuildOptions:
         false_alarm_rate: budget, as a fraction of good parts.
         max_views: how many views of a part are judged on a free-running camera.
         known_defects: one sub-folder per kind of real defects; kept out of every evaluation.
-        calibration_defects: real defects that choose the threshold in place of painted ones.
+        calibration_defects: real defects that choose the threshold in place of synthetic ones.
     """
 
     data: Path
@@ -70,8 +70,8 @@ class Labelled:
 
     space: Workspace
     good: GoodPictures
-    fitting: list[Picture]
-    held: list[Picture]
+    training: list[Picture]
+    hold_out: list[Picture]
     labels: Labels
 
 
@@ -90,14 +90,14 @@ class CutParts:
     """After the third: how crops are cut, and the crops.
 
     Attributes:
-        crops: of the fitting pictures; `held_parts` of the others, never fitted to.
+        crops: of the training pictures; nothing is fitted to those of `hold_out_parts`.
         mask: uint8 (h, w), where in a crop the product is; None where it fills the frame.
     """
 
     cutting: Cutting
     crops: list[U8Array]
-    held_parts: list[FoundPart]
-    held_crops: list[U8Array]
+    hold_out_parts: list[FoundPart]
+    hold_out_crops: list[U8Array]
     mask: U8Array | None
 
 

@@ -29,7 +29,7 @@ from export.defects.pictures import scan_defects
 from export.evaluation.data import GOOD
 from export.methods.names import AUTO, NAMES
 from export.methods.registry import unknown_method
-from export.methods.time_budget import Now, told_s
+from export.methods.time_budget import Now, duration_text
 from export.workspace import OnProgress, OnStep
 
 ALL = "all"
@@ -142,7 +142,7 @@ def compare(options: CompareOptions, on_step: OnStep, now: Now = time.monotonic)
 
 def _progress_of(on_step: OnStep, name: str, place: str, budget: Budget) -> OnProgress:
     return lambda text, share: on_step(
-        name, f"{place}, {text}, at most {told_s(budget.left_s)} left", share
+        name, f"{place}, {text}, at most {duration_text(budget.left_s)} left", share
     )
 
 

@@ -35,7 +35,7 @@ class LabelledPicture:
         source: its file, or its pixels: uint8 (h, w, 3), BGR.
         boxes_cxcywhr: (n, 5) float64, frame pixels with centres at whole numbers; n may be 0.
         class_ids: (n,) int64; None stands for all 0.
-        hidden_xy: outlines (k, 2) painted grey before training, e.g. parts cut by the border,
+        hidden_xy: outlines (k, 2) filled grey before training, e.g. parts cut by the border,
             which are neither a whole product nor background.
     """
 
@@ -45,7 +45,7 @@ class LabelledPicture:
     hidden_xy: tuple[F32Array, ...] = ()
 
     def pixels(self) -> U8Array:
-        """Return uint8 (h, w, 3), BGR, with the hidden areas painted over.
+        """Return uint8 (h, w, 3), BGR, with the hidden areas covered.
 
         Raises:
             DataError: the file cannot be decoded.
@@ -54,8 +54,8 @@ class LabelledPicture:
         if not self.hidden_xy:
             return pixels
         outlines = [np.rint(outline).astype(np.int32) for outline in self.hidden_xy]
-        painted = cv2.fillPoly(pixels.copy(), outlines, (LETTERBOX_GREY,) * 3)
-        return np.asarray(painted, np.uint8)
+        filled = cv2.fillPoly(pixels.copy(), outlines, (LETTERBOX_GREY,) * 3)
+        return np.asarray(filled, np.uint8)
 
     def classes(self) -> I64Array:
         """Return (n,) int64."""

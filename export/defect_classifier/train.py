@@ -19,12 +19,12 @@ from export.defect_classifier.softmax_head import (
     fit_on_views,
     folds_of,
     keep_threshold,
-    strangers_kept_out,
+    unseen_class_rejected,
 )
 from export.defects.labelled import KnownDefect
 
 MIN_EXAMPLES = 5
-"""One for each fold; fewer say nothing about how well a kind is told from the others."""
+"""One for each fold; fewer say nothing about how well a class is told from the others."""
 
 WANTED_EXAMPLES = 10
 
@@ -78,7 +78,7 @@ class ClassifierFigures:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TrainedKinds:
+class TrainedClassifier:
     """The classifier and what is known of it.
 
     Attributes:
@@ -121,7 +121,7 @@ def usable(defects: Sequence[KnownDefect]) -> tuple[list[KnownDefect], tuple[str
         The defects, and sentences on what was left out or is thin.
     """
     counts = Counter(d.kind for d in defects)
-    told = [
+    warnings = [
         f"the defect kind {kind} has {count} examples"
         + (
             f", {WANTED_EXAMPLES} to 20 are better"
@@ -133,14 +133,14 @@ def usable(defects: Sequence[KnownDefect]) -> tuple[list[KnownDefect], tuple[str
     ]
     enough = {kind for kind, count in counts.items() if count >= MIN_EXAMPLES}
     if len(enough) < 2:
-        told.append("no classifier: it takes at least two defect kinds with enough examples")
-        return [], tuple(told)
-    return [d for d in defects if d.kind in enough], tuple(told)
+        warnings.append("no classifier: it takes at least two defect kinds with enough examples")
+        return [], tuple(warnings)
+    return [d for d in defects if d.kind in enough], tuple(warnings)
 
 
-def train_kinds(
+def train_classifier(
     defects: Sequence[KnownDefect], seed: int, progress: Callable[[str, float], None]
-) -> TrainedKinds:
+) -> TrainedClassifier:
     """Choose how to cut and how to regularise, fit the head and set the softmax threshold.
 
     Args:
@@ -172,7 +172,7 @@ def _finished(
     labels: Labels,
     folds: Labels,
     kinds: int,
-) -> TrainedKinds:
+) -> TrainedClassifier:
     share, recipe, seen = best
     for is_turned in (True, False):
         for l2 in L2:
@@ -189,7 +189,7 @@ def _finished(
     head = fit_on_views(training, labels, recipe.l2)
     kept_out = None
     if kinds > 2:
-        unknown = strangers_kept_out(training, seen.judged, labels, recipe.l2, threshold)
+        unknown = unseen_class_rejected(training, seen.judged, labels, recipe.l2, threshold)
         kept_out = round(unknown, 4)
     figures = ClassifierFigures(
         kinds={k: int((labels == i).sum()) for i, k in enumerate(seen.spec.kinds)},
@@ -203,7 +203,7 @@ def _finished(
         left_out_kind_is_unknown=kept_out,
     )
     graph, doubts = ClassifierGraph(net, head), _doubts(share, kinds)
-    return TrainedKinds(graph, seen.spec, threshold, seen.regions, figures, doubts)
+    return TrainedClassifier(graph, seen.spec, threshold, seen.regions, figures, doubts)
 
 
 def _doubts(share: float, kinds: int) -> tuple[str, ...]:
@@ -227,10 +227,10 @@ def _seen(
     features = np.stack(
         [np.stack([features_of(net, way) for way in turned_ways(cut)]) for cut in views.regions]
     )
-    told = ClassifierSpec(
+    class_spec = ClassifierSpec(
         kinds=kinds, region_hw=spec.region_hw, window_px=spec.window_px, margin=spec.margin
     )
-    return _Seen(features, views.regions[0], told)
+    return _Seen(features, views.regions[0], class_spec)
 
 
 def _score(seen: _Seen, recipe: Recipe, labels: Labels, folds: Labels) -> float:

@@ -42,7 +42,7 @@ class DetectorRecord:
 def detector_step(
     space: Workspace,
     labels: Labels,
-    fitting: Sequence[Picture],
+    training: Sequence[Picture],
     detector: str,
     seed: int,
     device: str,
@@ -52,7 +52,7 @@ def detector_step(
         return None, None
     if detector not in ("auto", "none"):
         return Path(detector), _spec_of(Path(detector))
-    input_hw = _input_hw(fitting)
+    input_hw = _input_hw(training)
 
     def work(folder: Path, report: OnProgress) -> DetectorRecord:
         def told(p: TrainProgress) -> None:

@@ -76,7 +76,7 @@ class LabelRecord:
 
 
 def label_step(
-    space: Workspace, good: GoodPictures, fitting: Sequence[Picture], detector: str
+    space: Workspace, good: GoodPictures, training: Sequence[Picture], detector: str
 ) -> Labels:
     """Find out whether the product fills the frame, and if not, where it is."""
 
@@ -86,12 +86,16 @@ def label_step(
         if detector != "auto":
             return LabelRecord(False, (), None, "a detector was given")
         if has_labels(good.folder):
-            given = given_labels(fitting, good.folder)
+            given = given_labels(training, good.folder)
             reason = f"labels of {len(given)} pictures were given"
             return LabelRecord(False, saved_labels(given), None, reason)
-        return _own_labels(fitting, folder, report)
+        return _own_labels(training, folder, report)
 
-    settings = {"detector": detector, "pictures": digests_of(fitting), **_label_digest(good.folder)}
+    settings = {
+        "detector": detector,
+        "pictures": digests_of(training),
+        **_label_digest(good.folder),
+    }
     _, found = space.step("labels", settings, LabelRecord, work)
     pictures = labelled_pictures(found.pictures)
     return Labels(found.fills_frame, pictures, found.shape, found.reason, found.warnings)
@@ -105,8 +109,8 @@ def _label_digest(folder: Path) -> dict[str, str]:
     return {"labels": digest.hexdigest()}
 
 
-def _own_labels(fitting: Sequence[Picture], folder: Path, report: OnProgress) -> LabelRecord:
-    paths = [p.path for p in fitting]
+def _own_labels(training: Sequence[Picture], folder: Path, report: OnProgress) -> LabelRecord:
+    paths = [p.path for p in training]
     fills, reason = product_fills_frame(paths)
     if fills:
         return LabelRecord(True, (), None, reason)
@@ -118,15 +122,15 @@ def _own_labels(fitting: Sequence[Picture], folder: Path, report: OnProgress) ->
     (folder / "unsure.json").write_text(json.dumps(unsure, indent=1))
     write_label_files(folder / "yolo_obb", sure)
     cut = sum(CUT_AT_BORDER in why for why in unsure.values())
-    if len(sure) < max(MIN_LABELS, MIN_SURE_SHARE * (len(fitting) - cut)):
+    if len(sure) < max(MIN_LABELS, MIN_SURE_SHARE * (len(training) - cut)):
         raise DataError(
-            f"Only {len(sure)} of {len(fitting)} pictures could be labelled with certainty, {cut} "
+            f"Only {len(sure)} of {len(training)} pictures could be labelled with certainty, {cut} "
             f"show the part cut by the border (see {overview}). Photograph the part on a plain "
             "background and wholly inside the picture, put YOLO-OBB labels beside the pictures, "
             "or use --detector none."
         )
     reason = f"{len(sure)} pictures labelled by segmentation, {len(unsure)} unsure and left out"
-    warnings = _label_warnings(unsure, len(fitting))
+    warnings = _label_warnings(unsure, len(training))
     return LabelRecord(False, saved_labels(sure), found.usual.kind, reason, warnings)
 
 

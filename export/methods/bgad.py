@@ -15,8 +15,8 @@ Deviations:
 - A step takes up to `positions` good and as many anomalous positions of each level, not all.
 - A position is anomalous if a quarter of its cell is, good if nothing of it is, else left out.
 - Boundary losses are means over what violates the boundary (as in the code), not sums.
-- Half of a batch is painted, with real defects or without (`bgad_anomalies.py`); `real` crops with
-  real ones come on top. Good positions are taken from the batch alone.
+- Half of a batch has a synthetic anomaly, with real defects or without (`bgad_anomalies.py`);
+  `real` crops with real ones come on top. Good positions are taken from the batch alone.
 - Score = largest −log p / d, averaged over the levels: s = 1 − exp(log p) saturates in float32.
   The map is softplus of the same, which is never negative and keeps its order.
 """
@@ -37,7 +37,7 @@ from edge_app.errors import DataError
 from edge_app.records import F32Array, U8Array
 from export.backbones.efficientnet_lite import channels_of, stride_of
 from export.defects.crops import DefectCrops
-from export.methods.bgad_anomalies import Anomaly, draw_painted, draw_real, marked
+from export.methods.bgad_anomalies import Anomaly, draw_real, draw_synthetic, marked
 from export.methods.bgad_flow import (
     ConditionalFlow,
     LevelFeatures,
@@ -71,9 +71,9 @@ class BgadSettings:
         normaliser: divides log p / d in the boundary loss.
         weight: λ of the boundary loss.
         learning_rate: Adam's peak.
-        batch: crops a step; every second one is painted once there are boundaries.
+        batch: crops a step; every second one has a synthetic anomaly once there are boundaries.
         real: crops with real defects a step besides, where there are any.
-        positions: most good, most painted and most real anomalous positions of a level a step.
+        positions: most good, most synthetic and most real anomalous positions of a level a step.
         warm_up: share of the steps on good crops alone, without boundaries.
     """
 
@@ -239,7 +239,7 @@ class Bgad:
         """Return −log σ(log p / d) of good positions, and the boundary loss once there is one."""
         s = self.settings
         crops, regions = (own_part(x) for x in self.batch(data, has_boundary, rng))
-        painted = len(crops)
+        synthetic = len(crops)
         if has_boundary and defects is not None:
             real = _stacked([draw_real(rng, data, defects) for _ in range(s.real)])
             crops, regions = (
@@ -251,9 +251,9 @@ class Bgad:
         total = torch.zeros((), device=graph.weight.device)
         for index, (tap, x) in enumerate(zip(s.taps, levels, strict=True)):
             product = product_weight(data.mask, data.crop_hw, stride_of(tap)).numpy()
-            good, bad = chosen_positions(rng, regions[:painted], product, s.positions)
-            _, real_bad = chosen_positions(rng, regions[painted:], product, s.positions)
-            places = [good, bad, real_bad + painted * product.size]
+            good, bad = chosen_positions(rng, regions[:synthetic], product, s.positions)
+            _, real_bad = chosen_positions(rng, regions[synthetic:], product, s.positions)
+            places = [good, bad, real_bad + synthetic * product.size]
             likely = graph.at(index, x, np.concatenate(places))
             normal, strange = likely[: len(good)], likely[len(good) :]
             total = total - functional.logsigmoid(normal).mean()
@@ -265,11 +265,11 @@ class Bgad:
     def batch(
         self, data: TrainingSet, has_boundary: bool, rng: np.random.Generator
     ) -> tuple[U8Array, U8Array]:
-        """Return crops (b, h, w, 3) and what is painted on them (b, h, w), 1 where it is."""
+        """Return crops (b, h, w, 3) and the synthetic anomaly on them (b, h, w), 1 where it is."""
         blank = np.zeros(data.crop_hw, np.uint8)
         return _stacked(
             [
-                draw_painted(rng, data)
+                draw_synthetic(rng, data)
                 if has_boundary and number % 2
                 else (data.crops[int(rng.integers(len(data.crops)))], blank)
                 for number in range(self.settings.batch)

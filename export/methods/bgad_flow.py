@@ -221,9 +221,9 @@ class Coupling(nn.Module):
             place: (p, place_dimensions).
         """
         kept, moved = x[..., : self.kept], x[..., self.kept :]
-        told = self.tell(functional.relu(self.look(kept) + self.place(place))) * SOFT_START
-        log_scale = CLAMP * torch.tanh(told[..., : self.moved])
-        moved = moved * torch.exp(log_scale) + told[..., self.moved :]
+        moving = self.tell(functional.relu(self.look(kept) + self.place(place))) * SOFT_START
+        log_scale = CLAMP * torch.tanh(moving[..., : self.moved])
+        moved = moved * torch.exp(log_scale) + moving[..., self.moved :]
         y = torch.cat([kept, moved], -1) * torch.exp(self.log_scale) + self.shift
         return y @ self.rotation, log_scale.sum(-1) + self.log_scale.sum()
 

@@ -12,7 +12,7 @@ Deviations:
 - One linear head instead of an MLP, so that GradCAM has a closed form.
 - Patches are pasted as `export/augment` does it (inside the product, smaller ones too).
 - Whole crops are neither shifted nor tinted before, as the paper's are: parts come aligned.
-- The classes of a batch are painted on different crops, not on the same ones.
+- The classes of a batch are different crops, not the same ones.
 - Covariance shrunk by Ledoit-Wolf.
 - GradCAM of the density's distance with activations centred on the good mean: its positions sum to
   the squared distance before the ReLU. The kernel density's is centred on the nearest kernels.
@@ -54,7 +54,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "cutpaste-3way": ("cutpaste", "scar"),
     "cutpaste-kde": ("cutpaste",),
 }
-"""Method name → what is painted for classes 1 and 2; class 0 is the untouched crop."""
+"""Method name → anomalies of classes 1 and 2; class 0 is the untouched crop."""
 
 MAP_STRIDE_LAST = 32
 """Input pixels per position of Lite0's last blocks."""
@@ -168,7 +168,7 @@ class CutPaste:
     def loss(
         self, network: PretextNet, data: TrainingSet, device: str, rng: np.random.Generator
     ) -> Tensor:
-        """Return the cross entropy over one batch of untouched and painted crops."""
+        """Return the cross entropy over one batch of untouched crops and crops with an anomaly."""
         kinds = FORMS[self.name]
         labels = np.arange(self.settings.batch) % (len(kinds) + 1)
         crops = []

@@ -5,7 +5,7 @@ before CutPaste is applied to it; at test time a Gaussian (eq. 3) gives every pa
 largest one is the crop's (figure 1), and Gaussian smoothing carries the scores to the pixels, as
 the receptive field upsampling of Liznerski et al., Explainable Deep One-Class Classification,
 ICLR 2021 (FCDD).
-The pretext's painting, optimiser and rate are `cutpaste.py`'s.
+The pretext's anomalies, optimiser and rate are `cutpaste.py`'s.
 Defaults: three-way, patches of 32 px, smoothing with sigma 10 px over the patch (FCDD's code for
 fields of 32 px and more).
 Deviations, beside those of `cutpaste.py`:
@@ -50,12 +50,12 @@ from export.networks.position_term import PositionTerm
 from export.workspace import OnProgress
 
 KINDS = ("cutpaste", "scar")
-"""Painted for classes 1 and 2; class 0 is the untouched patch."""
+"""Anomalies of classes 1 and 2; class 0 is the untouched patch."""
 
 SMOOTHING_PX = 10.0
 
 PLACES_TRIED = 20
-"""Patches tried for one on which something visible can be painted; flat ones cannot be."""
+"""Patches tried for one that can show a visible anomaly; flat ones cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +106,11 @@ class GoodPatches:
         patch: U8Array = crop[y : y + self._side, x : x + self._side]
         return patch
 
-    def painted(self, rng: np.random.Generator, kind: str) -> U8Array:
+    def with_anomaly(self, rng: np.random.Generator, kind: str) -> U8Array:
         """Return a random patch with one pseudo-anomaly.
 
         Raises:
-            DataError: nothing visible could be painted on PLACES_TRIED patches.
+            DataError: no visible anomaly could be made on PLACES_TRIED patches.
         """
         for _ in range(PLACES_TRIED - 1):
             with suppress(DataError):  # a flat patch
@@ -251,9 +251,11 @@ class PatchCutPaste:
     def loss(
         self, network: PretextNet, good: GoodPatches, device: str, rng: np.random.Generator
     ) -> Tensor:
-        """Return the cross entropy over one batch of untouched and painted patches."""
+        """Return the cross entropy over one batch of patches, untouched and with an anomaly."""
         labels = np.arange(self.settings.batch) % (len(KINDS) + 1)
-        patches = [good.drawn(rng) if x == 0 else good.painted(rng, KINDS[x - 1]) for x in labels]
+        patches = [
+            good.drawn(rng) if x == 0 else good.with_anomaly(rng, KINDS[x - 1]) for x in labels
+        ]
         batch = torch.from_numpy(own_part(np.stack(patches))).to(device)
         target = torch.from_numpy(own_part(labels)).to(device)
         return functional.cross_entropy(network(network.prefix(batch)), target)

@@ -147,10 +147,10 @@ class EfficientAd:
     def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return the teacher with its trained student and autoencoder."""
         s = self.settings
-        fitted, held = held_back(data.crops, s.held_back_share, settings.seed)
+        training, hold_out = hold_out_split(data.crops, s.held_back_share, settings.seed)
         product = product_weight(data.mask, data.crop_hw, STRIDE)
         teacher = Teacher(s.taps).eval().to(settings.device)
-        teacher.levels.standardise(fitted, settings.device, on_progress)
+        teacher.levels.standardise(training, settings.device, on_progress)
         torch.manual_seed(settings.seed)
         student = Student(teacher.dimensions, s.width).to(settings.device)
         autoencoder = FeatureAutoencoder(data.crop_hw, teacher.dimensions).to(settings.device)
@@ -160,17 +160,17 @@ class EfficientAd:
         objective = TrainingObjective(
             self.name, learners,
             torch.optim.Adam(learners.parameters(), s.learning_rate, weight_decay=s.weight_decay),
-            late_drop, lambda rng: self.loss(graph, fitted, product, rng),
+            late_drop, lambda rng: self.loss(graph, training, product, rng),
         )  # fmt: skip
         key = fingerprint(data, self.name, s, settings.seed, settings.steps)
         losses = learn(objective, key, settings, on_progress)
         graph.eval().requires_grad_(False)
-        graph.fit_scales(held, product, settings.device)
+        graph.fit_scales(hold_out, product, settings.device)
         about = {
             "method": self.name,
             "settings": asdict(s),
             "parameters": sum(p.numel() for p in learners.parameters()),
-            "held_back_crops": len(held),
+            "held_back_crops": len(hold_out),
             "losses": ends_of(losses),
         }
         return Trained(graph.to("cpu"), about, ("/local/", "/logical/"))
@@ -186,14 +186,14 @@ class EfficientAd:
         tinted = torch.from_numpy(recoloured(rng, good)).to(device)
         seen = torch.from_numpy(good).to(device)
         with torch.no_grad():
-            told, told_tinted = graph.teacher(seen), graph.teacher(tinted)
+            taught, taught_tinted = graph.teacher(seen), graph.teacher(tinted)
         on_product = product_hw.to(device)
         as_teacher, _ = graph.student(normalise_pixels(seen))
-        hard = hardest_mean((told - as_teacher).square() * on_product, s.hardest)
+        hard = hardest_mean((taught - as_teacher).square() * on_product, s.hardest)
         on_other, _ = graph.student(normalise_pixels(torch.from_numpy(other).to(device)))
         rebuilt = graph.autoencoder(normalise_pixels(tinted))
         _, as_autoencoder = graph.student(normalise_pixels(tinted))
-        logical = (told_tinted - rebuilt).square() + (rebuilt - as_autoencoder).square()
+        logical = (taught_tinted - rebuilt).square() + (rebuilt - as_autoencoder).square()
         total: Tensor = hard + on_other.square().mean() + (logical * on_product).mean()
         return total
 
@@ -204,7 +204,7 @@ def hardest_mean(distances: Tensor, share: float) -> Tensor:
     return distances.flatten().topk(count).values.mean()
 
 
-def held_back(crops: U8Array, share: float, seed: int) -> tuple[U8Array, U8Array]:
+def hold_out_split(crops: U8Array, share: float, seed: int) -> tuple[U8Array, U8Array]:
     """Return the crops to learn from and the rest, at least one, drawn by the seed."""
     order = np.random.default_rng(seed).permutation(len(crops))
     count = max(1, round(share * len(crops)))

@@ -101,8 +101,8 @@ class FeatureAutoencoder(nn.Module):
         for doublings, convolution in enumerate(self.convolutions):
             grid = resized(grid, (h << doublings, w << doublings))
             grid = torch.relu(convolution(grid))
-        told: Tensor = self.tail(grid)
-        return told
+        features: Tensor = self.tail(grid)
+        return features
 
 
 class QuantileScale(nn.Module):

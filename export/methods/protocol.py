@@ -89,8 +89,8 @@ class Trained:
     """A finished graph.
 
     Attributes:
-        graph: uint8 (n, h, w, 3) BGR → score float32 (n,), larger is stranger, and map float32
-            (n, h / 4, w / 4), >= 0 on an absolute scale; in evaluation mode, on the CPU.
+        graph: uint8 (n, h, w, 3) BGR → score float32 (n,), larger is more anomalous, and map
+            float32 (n, h / 4, w / 4), >= 0 on an absolute scale; in evaluation mode, on the CPU.
         about: JSON values: `method`, `settings`, and whatever figures the method has for the
             manifest and the report (`InspectorRecord`); no times or paths.
         fp32_nodes: scopes such as "/nearest/" whose ONNX nodes stay in fp32 when the rest becomes

@@ -62,7 +62,7 @@ def duration_s(text: str) -> float:
     return seconds
 
 
-def told_s(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Return seconds as a person says them."""
     if seconds < 90:
         return f"{max(0.0, seconds):.0f} s"
@@ -157,6 +157,6 @@ class Pace:
 
     def _out_of_time(self, text: str) -> OutOfTimeError:
         return OutOfTimeError(
-            f"Training did not end within its share of {told_s(self._seconds)} (stopped at "
+            f"Training did not end within its share of {duration_text(self._seconds)} (stopped at "
             f"{text!r}): give a larger budget or name fewer methods."
         )

@@ -50,7 +50,7 @@ def inspector_step(
     defects: DefectCrops | None = None,
     processes: int = 1,
 ) -> tuple[Path, InspectorRecord]:
-    """Train the inspector on the fitting crops and export its graph.
+    """Train the inspector on the training crops and export its graph.
 
     Args:
         method: a name of `export/methods/names.py`.

@@ -46,7 +46,7 @@ def learn_alignment(
     is_round: bool,
     report: OnProgress,
 ) -> Aligner:
-    """Return the aligner of good parts whose boxes are the right way round.
+    """Return the aligner of good parts whose boxes have their direction.
 
     Both kinds are learnt, with one size for all parts and with a size for each; the first is kept
     unless the second fits clearly better.

@@ -66,17 +66,17 @@ def orientation_step(
     space: Workspace,
     finder: ProductFinder,
     labels: Labels,
-    fitting: Sequence[Picture],
+    training: Sequence[Picture],
     parts: Sequence[FoundPart],
 ) -> Cutting:
-    """Learn the crop's size, the kind of orientation and the cue from the fitting parts."""
+    """Learn the crop's size, the kind of orientation and the cue from the training parts."""
     boxes = [p.box_cxcywhr for p in parts]
     spec = crop_spec_for(boxes, labels.fills_frame)
     if labels.fills_frame:
         return Cutting(finder, True, "fixed", PoseFinder(), spec, "the product fills the frame")
 
     def work(folder: Path, report: OnProgress) -> OrientationRecord:
-        readers = [fitting[p.picture].read for p in parts]
+        readers = [training[p.picture].read for p in parts]
         learnt = learn_orientation(readers, boxes, spec, labels.shape)
         if learnt.template is not None:
             cv2.imwrite(str(folder / "cue.png"), learnt.template)

@@ -1,6 +1,6 @@
 """From a pretext-trained backbone and good crops to a finished inspector.
 
-Held-back good crops (a fifth) fix the scales of the score and of the map; the same crops with
+Hold-out good crops (a fifth) fix the scales of the score and of the map; the same crops with
 pseudo-anomalies choose which terms the score is made of and which map is exported. Once that is
 settled, what judges whole crops (statistics, regions) is fitted again, to all crops.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from edge_app.records import F32Array, F64Array, JsonObject, U8Array
-from export.augment import Painted, pseudo_anomaly
+from export.augment import SyntheticAnomaly, pseudo_anomaly
 from export.methods.cropliq.fit_context import FitContext
 from export.methods.cropliq.graph import (
     TERM_NAMES,
@@ -93,11 +93,11 @@ def fit_inspector(
         settings = replace(settings, context=replace(settings.context, is_pooled=False))
     order = fit.rng.permutation(len(crops))
     held_count = max(2, round(len(crops) * settings.held_back_share))
-    held, fitted = crops[np.sort(order[:held_count])], crops[np.sort(order[held_count:])]
+    hold_out, fitted = crops[np.sort(order[:held_count])], crops[np.sort(order[held_count:])]
     fit.network.eval().requires_grad_(False).to(fit.device)
     inspector = _fitted(fit, fitted, settings).to(fit.device)
     _even_out(fit, inspector, crops)
-    report = _settle(fit, inspector, held)
+    report = _settle(fit, inspector, hold_out)
     is_fitted_again = float(inspector.weight[2]) > 0
     if is_fitted_again:
         _fit_to_all(fit, inspector, crops)
@@ -107,7 +107,7 @@ def fit_inspector(
         "pretext_accuracy": round(pretext_accuracy, 4),
         "fitted_crops": len(fitted),
         "statistics_crops": len(crops) if is_fitted_again else len(fitted),
-        "held_back_crops": len(held),
+        "held_back_crops": len(hold_out),
     }
     crop_hw = (int(crops.shape[1]), int(crops.shape[2]))
     return TrainedInspector(inspector.to("cpu").eval(), crop_hw, report)
@@ -192,13 +192,13 @@ def _position(fit: FitContext, grid: F32Array, settings: LocalSettings) -> Posit
 
 
 def _even_out(fit: FitContext, inspector: Inspector, crops: U8Array) -> None:
-    """Weigh each position down by how strange good parts get there (edges, holes, print).
+    """Weigh each position down by how anomalous good parts get there (edges, holes, print).
 
     With r the largest 3×3-mean energy of good crops round a position and m its median over the
     product, the weight is m / max(r, m): equal peaks everywhere. All good crops count, also those
     the density was fitted to: what happens to one part in a hundred, such as a seam of the belt
     seen through a hole, is hardly ever among the few held back. Measured on the simulated line's
-    calibration stream (647 good, 53 bad), recall at 1 / 0.5 / 0.3 % false alarms: held-back crops
+    calibration stream (647 good, 53 bad), recall at 1 / 0.5 / 0.3 % false alarms: hold-out crops
     and the square root of it 88.7 / 86.8 / 83.0, all crops and the square root 94.3 / 86.8 / 83.0,
     all crops and the whole of it 94.3 / 92.5 / 86.8.
     """
@@ -211,16 +211,16 @@ def _even_out(fit: FitContext, inspector: Inspector, crops: U8Array) -> None:
         term.position.weight.mul_(middle / worst.clamp(min=middle))
 
 
-def _settle(fit: FitContext, inspector: Inspector, held: U8Array) -> JsonObject:
-    """Fix scales, weights and the map from held-back crops; return what was measured."""
-    painted = [pseudo_anomaly(fit.rng, crop, fit.mask_hw) for crop in held]
-    good, good_maps = _measure(fit, inspector, held, "held-back good")
-    bad, bad_maps = _measure(fit, inspector, _crops_of(painted), "held-back painted")
+def _settle(fit: FitContext, inspector: Inspector, hold_out: U8Array) -> JsonObject:
+    """Fix scales, weights and the map from hold-out crops; return what was measured."""
+    anomalies = [pseudo_anomaly(fit.rng, crop, fit.mask_hw) for crop in hold_out]
+    good, good_maps = _measure(fit, inspector, hold_out, "hold-out, good")
+    bad, bad_maps = _measure(fit, inspector, _crops_of(anomalies), "hold-out, synthetic")
     offset, scale = good.mean(0), good.std(0) + 1e-3
     weights, table = choose_weights(
         (good - offset) / scale, (bad - offset) / scale, fit.mask_hw is None
     )
-    regions = np.stack([p.region_hw for p in painted])
+    regions = np.stack([p.region_hw for p in anomalies])
     kind, localisation = choose_map(bad_maps, regions, weights)
     for name, value in (("offset", offset), ("scale", scale), ("weight", weights)):
         getattr(inspector, name).copy_(torch.from_numpy(value))
@@ -239,7 +239,7 @@ def _fit_to_all(fit: FitContext, inspector: Inspector, crops: U8Array) -> None:
 
     Their hundreds of dimensions want every crop there is. On magnetic tiles (three draws, frozen)
     statistics of 457 crops give an image AUROC of 96.1, of 571 97.1 and of 761 97.7. The scales
-    that compare terms stay the held-back crops': a term's spread on crops it was not fitted to.
+    that compare terms stay the hold-out crops': a term's spread on crops it was not fitted to.
     """
     statistics, regions = [], []
     regional = inspector.regional
@@ -255,8 +255,8 @@ def _fit_to_all(fit: FitContext, inspector: Inspector, crops: U8Array) -> None:
         inspector.regional = fitted_again(regional, torch.cat(regions)).to(fit.device)
 
 
-def _crops_of(painted: list[Painted]) -> U8Array:
-    return np.stack([p.crop_hwc for p in painted])
+def _crops_of(anomalies: list[SyntheticAnomaly]) -> U8Array:
+    return np.stack([p.crop_hwc for p in anomalies])
 
 
 def _measure(

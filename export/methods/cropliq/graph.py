@@ -1,7 +1,7 @@
 """The inspector as one graph: pixels in, score and map out, nothing left for the device to do.
 
-Input `crops` uint8 (n, h, w, 3) BGR. Outputs `score` float32 (n,), larger is stranger, and `map`
-float32 (n, h / 4, w / 4), >= 0, 1 being an average place of an average good part.
+Input `crops` uint8 (n, h, w, 3) BGR. Outputs `score` float32 (n,), larger is more anomalous, and
+`map` float32 (n, h / 4, w / 4), >= 0, 1 being an average place of an average good part.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Inspector(nn.Module):
         used = [i for i in range(len(TERM_NAMES)) if float(self.weight[i]) != 0.0]
         raw = {i: self.term(i, taps) for i in used}
         parts = [(raw[i] - self.offset[i]) * (self.weight[i] / self.scale[i]) for i in used]
-        score = torch.stack(parts).amax(0)  # a crop is as strange as its strangest term
+        score = torch.stack(parts).amax(0)  # a crop is as anomalous as its most anomalous term
         coarse = self.map_of(self.map_kind, taps) * self.map_scale
         return score, enlarged(coarse, (int(crops.shape[1]), int(crops.shape[2])))
 

@@ -32,7 +32,8 @@ MIN_CROPS = 10
 """Fewest good crops: 8 to fit and 2 to hold back. Below it a density is guesswork."""
 
 POOL_MAX = 1600
-"""Painted crops whose frozen features are kept: 1600 × 80 × 14 × 14 float16 are 50 MB."""
+"""Crops with synthetic anomalies whose frozen features are kept: 1600 × 80 × 14 × 14 float16 are
+50 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def train_inspector(
         device: "cpu" or "cuda:0"; the fitted inspector is returned on the CPU.
 
     Raises:
-        DataError: too few crops, or nothing visible can be painted on them.
+        DataError: too few crops, or no visible anomaly can be made on them.
         ShapeError: crops of mixed or unsuitable sizes.
     """
     settings = pretext or PretextSettings()
@@ -169,7 +170,7 @@ def _learn(
         return 0.0
     rng = np.random.default_rng((seed, 1))
     network.to(device)
-    pool, labels = _painted_pool(network, crops, mask_hw, settings, rng, device, progress)
+    pool, labels = _feature_pool(network, crops, mask_hw, settings, rng, device, progress)
     optimiser = torch.optim.SGD(network.trained_parameters(), settings.learning_rate, momentum=0.9)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=max(steps, 4)
@@ -191,7 +192,7 @@ def _learn(
     return float(np.mean(hits[-max(1, steps // 10) :]))
 
 
-def _painted_pool(
+def _feature_pool(
     network: PretextNet,
     crops: U8Array,
     mask_hw: U8Array | None,
@@ -200,18 +201,18 @@ def _painted_pool(
     device: str,
     progress: OnProgress,
 ) -> tuple[Tensor, Tensor]:
-    """Return the frozen blocks' float16 outputs of painted crops, and their classes."""
+    """Return the frozen blocks' float16 outputs of the pretext's crops, and their classes."""
     count = min(POOL_MAX, settings.ways * len(crops))
     features: list[Tensor] = []
     for start in range(0, count, settings.batch):
         numbers = range(start, min(start + settings.batch, count))
-        batch = np.stack([_painted(crops, i, mask_hw, settings.ways, rng) for i in numbers])
+        batch = np.stack([_drawn(crops, i, mask_hw, settings.ways, rng) for i in numbers])
         features.append(network.prefix(torch.from_numpy(batch).to(device)).half().cpu())
-        progress("painting", numbers[-1] / count)
+        progress("synthetic anomalies", numbers[-1] / count)
     return torch.cat(features), torch.arange(count) % settings.ways
 
 
-def _painted(
+def _drawn(
     crops: U8Array, number: int, mask_hw: U8Array | None, ways: int, rng: np.random.Generator
 ) -> U8Array:
     crop: U8Array = crops[int(rng.integers(len(crops)))]

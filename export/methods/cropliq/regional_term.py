@@ -118,7 +118,7 @@ class RegionalTerm(nn.Module):
         return energy
 
     def score(self, taps: Mapping[int, Tensor]) -> Tensor:
-        """Return (n,) log of the strangest window's energy."""
+        """Return (n,) log of the highest window energy."""
         return torch.log(self.energy(taps).amax((1, 2)) + DISTANCE_FLOOR)
 
 

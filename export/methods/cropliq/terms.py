@@ -1,7 +1,7 @@
 """The parts of the inspector's score, as torch modules that hold fitted constants only.
 
-Each term turns tapped features into one distance per crop (larger is stranger) and a map whose
-values explain it. All of it is multiplication, addition, square, square root and maximum: no
+Each term turns tapped features into one distance per crop (larger is more anomalous) and a map
+whose values explain it. All of it is multiplication, addition, square, square root and maximum: no
 gradient, no loop, no data-dependent shape.
 """
 

@@ -126,23 +126,23 @@ def _carried_out(
         ) as run,
     ):
         try:
-            told = _followed(run, on_progress)
+            last_report = _followed(run, on_progress)
             code = run.wait()
         except BaseException:  # out of time, or Ctrl-C: nobody trains on unseen
             _stop(run)
             raise
-    if "about" in told:
-        return InspectorRecord.from_json(told["about"])
+    if "about" in last_report:
+        return InspectorRecord.from_json(last_report["about"])
     raise DataError(
-        str(told.get("failed"))
-        if "failed" in told
+        str(last_report.get("failed"))
+        if "failed" in last_report
         else f"The training in {processes} processes ended with code {code} and no result: {log} "
         "has what they said."
     )
 
 
 def _followed(run: subprocess.Popen[str], on_progress: OnProgress) -> JsonObject:
-    """Show every report of the first process; return its last word, empty without one."""
+    """Pass on every report of the first process; return its last one, empty without one."""
     last: JsonObject = {}
     assert run.stdout is not None
     for line in run.stdout:

@@ -40,10 +40,10 @@ def main(folder: Path) -> int:
             rebuilt = settings.work / "reconstruction.onnx"
             write_reconstruction(trained.graph, data.crop_hw, rebuilt)
             graph = settings.work / "inspector.onnx"
-            _tell({"about": write_graph(trained, data.crop_hw, graph).as_json()})
+            _report({"about": write_graph(trained, data.crop_hw, graph).as_json()})
     except EdgeError as error:
         if is_first():
-            _tell({"failed": str(error)})
+            _report({"failed": str(error)})
         return 1
     finally:
         torch.distributed.destroy_process_group()
@@ -71,14 +71,14 @@ def _crops(folder: Path) -> TrainingSet:
 
 
 def _reported(step: str, share: float) -> None:
-    _tell({"step": step, "share": share})
+    _report({"step": step, "share": share})
 
 
 def _silent(_step: str, _share: float) -> None:
     """Only the first process reports."""
 
 
-def _tell(report: JsonObject) -> None:
+def _report(report: JsonObject) -> None:
     print(json.dumps(report), flush=True)
 
 

@@ -85,7 +85,7 @@ def test_a_task_that_dies_stops_nobody(plant: Path, tmp_path: Path) -> None:
         "from export.build_many.run import Order\n"
         "from export.build_many.ray_engine import by_ray\n"
         f"for outcome in by_ray([{good!r}, {lost!r}], 1):\n"
-        "    print(outcome.product, outcome.is_built, outcome.told)\n"
+        "    print(outcome.product, outcome.is_built, outcome.message)\n"
     )
     done = run_python("-c", program)
     told = sorted(done.stdout.splitlines())
@@ -118,7 +118,7 @@ def test_a_build_that_is_killed_has_no_outcome(tmp_path: Path) -> None:
     order = Order("gone", ("build-many", "--help"), str(tmp_path / "gone.log"), str(earlier), 1)
     found = carry_out(order)
     assert not found.is_built
-    assert found.told == f"ended with code 0 and without an outcome: see {tmp_path / 'gone.log'}"
+    assert found.message == f"ended with code 0 and without an outcome: see {tmp_path / 'gone.log'}"
 
 
 def test_what_a_build_raises_is_in_its_outcome(tmp_path: Path) -> None:

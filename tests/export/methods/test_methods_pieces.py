@@ -183,7 +183,7 @@ def test_texture_is_painted_inside_its_hole_and_on_the_product() -> None:
     seen = 0
     for seed in range(12):
         crop = part(seed)
-        painted, hole = draem_anomalies.paint_texture(rng, crop, product_mask(), [])
+        painted, hole = draem_anomalies.add_texture(rng, crop, product_mask(), [])
         assert (painted[hole == 0] == crop[hole == 0]).all()
         assert not hole[product_mask() == 0].any()
         seen += bool((painted != crop).any())
@@ -194,7 +194,7 @@ def test_a_grey_product_gets_grey_textures() -> None:
     """Colour on a grey part would tell a network all it needs: none is painted there."""
     for seed in range(8):
         rng = np.random.default_rng(seed)
-        painted, _ = draem_anomalies.paint_texture(rng, part(0), product_mask(), [])
+        painted, _ = draem_anomalies.add_texture(rng, part(0), product_mask(), [])
         assert int(np.ptp(painted.astype(int), axis=2).max()) <= 1
 
 

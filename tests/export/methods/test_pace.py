@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from export.methods.time_budget import OutOfTimeError, duration_s, told_s, train_within
+from export.methods.time_budget import OutOfTimeError, duration_s, duration_text, train_within
 from export.workspace import OnProgress
 
 
@@ -130,4 +130,4 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 def test_durations_are_told_in_the_unit_a_person_would_take() -> None:
     """Seconds below a minute and a half, hours above ninety minutes."""
-    assert [told_s(s) for s in (-3, 42, 600, 7200)] == ["0 s", "42 s", "10 min", "2.0 h"]
+    assert [duration_text(s) for s in (-3, 42, 600, 7200)] == ["0 s", "42 s", "10 min", "2.0 h"]

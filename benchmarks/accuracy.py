@@ -27,14 +27,16 @@ from rich.table import Table
 from benchmarks.accuracy_figures import Figures, figures_of
 from benchmarks.accuracy_seeds import seeds_markdown
 from edge_app.errors import DataError
-from edge_app.records import F32Array, F64Array, JsonObject, U8Array
+from edge_app.records import F32Array, F64Array, U8Array
 from export.cli.progress import ConsoleProgress
 from export.evaluation.data import GOOD
 from export.evaluation.image_metrics import auroc_difference_interval
-from export.methods.cropliq.graph import export_inspector
 from export.methods.cropliq.pretext_train import train_inspector
-from export.methods.protocol import Show, TrainingSet, TrainSettings
+from export.methods.inspector_record import InspectorRecord
+from export.methods.onnx_file import write_graph
+from export.methods.protocol import TrainingSet, TrainSettings
 from export.methods.train import train_method
+from export.workspace import OnProgress
 
 FROZEN = "frozen-gaussian"
 
@@ -108,10 +110,10 @@ def _one_seed(
             name, steps = parsed(wanted, options.steps)
             settings = TrainSettings(seed, steps, options.device, options.work / f"seed{seed}")
 
-            def show(step: str, done: float, wanted: str = wanted) -> None:
+            def on_progress(step: str, done: float, wanted: str = wanted) -> None:
                 progress.show(f"{wanted}, seed {seed}", step, done)
 
-            rows.append(measured(wanted, name, data, test, settings, options.threads, show))
+            rows.append(measured(wanted, name, data, test, settings, options.threads, on_progress))
             if options.markdown is not None:  # after each method: a long run may be stopped
                 options.markdown.write_text(before + as_markdown(rows, test), encoding="utf-8")
     title = f"{len(data.crops)} good crops; test {len(test.crops)}; seed {seed}"
@@ -188,7 +190,7 @@ def measured(
     test: TestSet,
     settings: TrainSettings,
     threads: int,
-    show: Show,
+    on_progress: OnProgress,
 ) -> Measured:
     """Train, export and judge one method."""
     started = time.perf_counter()
@@ -196,25 +198,27 @@ def measured(
     folder.mkdir(parents=True, exist_ok=True)
     inside = TrainSettings(settings.seed, settings.steps, settings.device, folder)
     if name == FROZEN:
-        about = _frozen_gaussian(data, inside, show)
+        about = _frozen_gaussian(data, inside, on_progress)
     else:
-        about = train_method(name, list(data.crops), data.mask, inside, show)
+        about = train_method(name, list(data.crops), data.mask, inside, on_progress)
     train_s = time.perf_counter() - started
     session = open_session(folder / "inspector.onnx", threads)
     scores, maps = judged(session, test.crops)
     figures = figures_of(scores, maps, test.kinds, test.regions)
     latency = latency_ms(session, test.crops[:1])
-    return Measured(row, scores, figures, train_s, about["onnx_bytes"] / 1e6, latency)
+    return Measured(row, scores, figures, train_s, about.graph.onnx_bytes / 1e6, latency)
 
 
-def _frozen_gaussian(data: TrainingSet, settings: TrainSettings, show: Show) -> JsonObject:
+def _frozen_gaussian(
+    data: TrainingSet, settings: TrainSettings, on_progress: OnProgress
+) -> InspectorRecord:
     """Write the floor's graph: the statistics term alone, of all crops, no pretext training."""
     trained = train_inspector(
-        list(data.crops), None, settings.work, seed=settings.seed, steps=0, progress=show
+        list(data.crops), None, settings.work, seed=settings.seed, steps=0, progress=on_progress
     )
     trained.inspector.weight.copy_(torch.tensor([0.0, 0.0, 1.0, 0.0]))
     trained.inspector.map_kind = "statistics_cam"
-    return export_inspector(trained, settings.work / "inspector.onnx")
+    return write_graph(trained.as_trained(), data.crop_hw, settings.work / "inspector.onnx")
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:

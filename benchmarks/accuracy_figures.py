@@ -46,7 +46,7 @@ def figures_of(
     """Return all figures.
 
     Args:
-        scores: (n,) larger is stranger.
+        scores: (n,) larger is more anomalous.
         maps_nhw: float32 (n, mh, mw), >= 0; enlarged to the regions' size.
         kinds: (n,) strings, "good" or a defect's kind.
         regions: uint8 (n, h, w), > 0 on the defect, or None.

@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from edge_app.imaging.defect_region import UNKNOWN, region_of
 from edge_app.inspection.defect_classifier import Guess, KindClassifier
 from edge_app.records import JsonObject, U8Array
 from export.defect_classifier.graph import write_classifier
-from export.defect_classifier.train import TrainedKinds, train_kinds
+from export.defect_classifier.train import TrainedClassifier, train_classifier
 from export.defects.labelled import KnownDefect
 
 BATCH = 20
@@ -39,7 +39,7 @@ THREADS = 1
 class Classifier:
     """A trained classifier in ONNX Runtime, with its threshold and without."""
 
-    trained: TrainedKinds
+    trained: TrainedClassifier
     runner: OnnxRunner
     onnx_bytes: int
 
@@ -89,12 +89,12 @@ def _run(
 ) -> JsonObject:
     examples = _drawn(pool, count, seed)
     started_s, cpu_s = time.monotonic(), time.process_time()
-    trained = train_kinds(examples, seed, lambda *_: None)
+    trained = train_classifier(examples, seed, lambda *_: None)
     figures: JsonObject = {
         "seed": seed,
         "train_s": round(time.monotonic() - started_s, 1),
         "train_cpu_s": round(time.process_time() - cpu_s, 1),
-        "chosen": trained.about,
+        "chosen": {k: v for k, v in asdict(trained.figures).items() if v is not None},
     }
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "classifier.onnx"

@@ -85,7 +85,7 @@ class Row:
     """One method under one protocol.
 
     Attributes:
-        good, bad: (n,) scores, pairs by board; larger is stranger.
+        good, bad: (n,) scores, pairs by board; larger is more anomalous.
         rest: (n,) scores of the tests where no marked defect is in sight; None without a map.
         peak_on_defect: share of tests whose map peaks on a marked defect, 0..1; None likewise.
     """

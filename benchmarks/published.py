@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.published_networks import PAPERS, Size, ours
 from edge_app.records import JsonObject
-from export.methods.names import NAMES
+from export.methods.names import PUBLISHED as PUBLISHED_NAMES
 
 HEADER = ("Method", "Published", "Ours, upright (95 %)", "raw", "Learnt, ours", "paper",
           "Backbone and stored, ours", "paper's backbone", "Why they differ")  # fmt: skip
@@ -96,7 +96,7 @@ def table(upright: dict[str, str], raw: dict[str, str], crop_hw: tuple[int, int]
     """Return the Markdown."""
     counters = ours(crop_hw)
     lines = [list(HEADER), ["---"] * len(HEADER)]
-    for name in NAMES:
+    for name in PUBLISHED_NAMES:
         own, paper = counters[name](), _paper_of(name)
         lines.append([
             name, PUBLISHED.get(name, "–"), upright.get(name, "–"), raw.get(name, "–"),

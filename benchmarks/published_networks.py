@@ -15,10 +15,10 @@ from torch import nn
 from torchvision import models
 
 from export.backbones.efficientnet_lite import channels_of, load_lite0, stride_of
+from export.backbones.pretext_network import PretextNet
 from export.methods.autoencoder import Autoencoder, AutoencoderSettings
 from export.methods.bgad import BgadSettings
 from export.methods.bgad_flow import ConditionalFlow
-from export.methods.cropliq.pretext_network import PretextNet
 from export.methods.cutpaste import FORMS, CutPasteSettings
 from export.methods.cutpaste_patch import KINDS as PATCH_KINDS
 from export.methods.cutpaste_patch import PatchCutPasteSettings

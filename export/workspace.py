@@ -1,7 +1,7 @@
 """The folder beside the bundle where a build keeps what each step found, so that it can resume.
 
-A step is done when its `done.json` names the same key: the step's own settings and the keys of
-all steps before it. Anything else is done again.
+A step is done when its `done.json` names the same key, the step's own settings and the keys of
+all steps before it, and holds a record of the step's type. Anything else is done again.
 """
 
 from __future__ import annotations
@@ -13,15 +13,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from edge_app.records import JsonObject
+
+Record = TypeVar("Record")
 
 FORMAT = 2
 """Of what the steps keep; a work folder of another format is done again."""
 
-Report = Callable[[str, float], None]
-"""Called with a sentence and the share of the step that is done, 0..1."""
+OnProgress = Callable[[str, float], None]
+"""Called with what is being done and the share of it that is done, 0..1."""
+
+OnStep = Callable[[str, str, float], None]
+"""Called with (step, text, share of the step that is done, 0..1)."""
 
 
 @dataclass(slots=True)
@@ -35,28 +42,35 @@ class Workspace:
     """
 
     folder: Path
-    report: Callable[[str, str, float], None]
+    report: OnStep
     timings_s: dict[str, float] = field(default_factory=dict)
     _chain: str = ""
 
     def step(
-        self, name: str, settings: JsonObject, work: Callable[[Path, Report], JsonObject]
-    ) -> tuple[Path, JsonObject]:
+        self,
+        name: str,
+        settings: JsonObject,
+        record: type[Record],
+        work: Callable[[Path, OnProgress], Record],
+    ) -> tuple[Path, Record]:
         """Do a step, or take its earlier result.
 
         Args:
             name: the step's folder.
             settings: what its result depends on besides the steps before it; JSON values.
-            work: gets an empty folder and a progress callback, returns JSON values to keep.
+            record: what the step keeps: a dataclass whose fields are JSON values, other such
+                dataclasses or pydantic models.
+            work: gets an empty folder and a progress callback, returns the record.
 
         Returns:
-            The step's folder and what `work` returned.
+            The step's folder and its record, as a resumed build reads it.
         """
         key = self._key(name, settings)
         folder = self.folder / name
         done = folder / "done.json"
         started = time.monotonic()
-        result = _earlier_result(done, key)
+        kept = TypeAdapter(record)
+        result = _earlier_result(done, key, kept)
         if result is None:
             self.report(name, "", 0.0)
             # A step may leave a checkpoint under its key; anything of another key goes.
@@ -65,8 +79,9 @@ class Workspace:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "key").write_text(key)
             fresh = work(folder, lambda text, share: self.report(name, text, share))
-            result = json.loads(json.dumps(fresh))  # what a resumed build would read
-            _write_whole(done, {"key": key, "result": result})
+            plain = json.loads(json.dumps(kept.dump_python(fresh, mode="json")))
+            _write_whole(done, {"key": key, "result": plain})
+            result = kept.validate_python(plain)
             self.timings_s[name] = time.monotonic() - started
         else:
             self.timings_s[name] = 0.0
@@ -74,9 +89,7 @@ class Workspace:
         self._chain = key
         return folder, result
 
-    def branch(
-        self, name: str, report: Callable[[str, str, float], None] | None = None
-    ) -> Workspace:
+    def branch(self, name: str, report: OnStep | None = None) -> Workspace:
         """Return a workspace in the folder `name` below this one, for steps beside each other.
 
         Its first step depends on the steps done here so far; nothing done there changes this one.
@@ -91,13 +104,12 @@ class Workspace:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _earlier_result(done: Path, key: str) -> JsonObject | None:
+def _earlier_result(done: Path, key: str, kept: TypeAdapter[Record]) -> Record | None:
     try:
         saved: dict[str, Any] = json.loads(done.read_text())
-    except (OSError, ValueError):
+        return kept.validate_python(saved["result"]) if saved["key"] == key else None
+    except (OSError, ValueError, KeyError, ValidationError):
         return None
-    result: JsonObject | None = saved.get("result") if saved.get("key") == key else None
-    return result
 
 
 def _write_whole(path: Path, content: JsonObject) -> None:

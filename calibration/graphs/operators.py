@@ -46,10 +46,10 @@ def problems_for_tensorrt(model: bytes) -> tuple[str, ...]:
     """
     loaded = load_graph(model)
     opset = max(o.version for o in loaded.opset_import if o.domain in ("", "ai.onnx"))
-    told = [] if opset <= LAST_OPSET else [f"opset {opset} is newer than {LAST_OPSET}"]
+    problems = [] if opset <= LAST_OPSET else [f"opset {opset} is newer than {LAST_OPSET}"]
     for node in loaded.graph.node:
-        told += _problems(node, loaded.graph)
-    return tuple(told)
+        problems += _problems(node, loaded.graph)
+    return tuple(problems)
 
 
 def check_for_tensorrt(model: bytes, name: str) -> None:
@@ -67,19 +67,19 @@ def check_for_tensorrt(model: bytes, name: str) -> None:
 
 
 def _problems(node: NodeProto, graph: GraphProto) -> list[str]:
-    told = []
+    problems = []
     weights = initializers(graph)
     where = f"{node.op_type} `{node.name}`"
     if node.op_type not in SUPPORTED or node.domain not in ("", "ai.onnx"):
-        told.append(f"{where} is not supported")
+        problems.append(f"{where} is not supported")
     if node.op_type == "TopK" and node.input[1] not in weights:
-        told.append(f"{where}: the number of results must be a constant")
+        problems.append(f"{where}: the number of results must be a constant")
     if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-        told += [f"{where}: {what}" for what in _quantisation_problems(node, weights)]
+        problems += [f"{where}: {what}" for what in _quantisation_problems(node, weights)]
     uint8_inputs = {i.name for i in graph.input if _kind(i) == TensorProto.UINT8}
     if node.op_type != "Cast" and uint8_inputs & set(node.input):
-        told.append(f"{where}: a uint8 input must be cast before anything else")
-    return told
+        problems.append(f"{where}: a uint8 input must be cast before anything else")
+    return problems
 
 
 def _quantisation_problems(node: NodeProto, weights: dict[str, TensorProto]) -> list[str]:

@@ -47,7 +47,7 @@ OVERLAP_LOST_ALLOWED = 0.1
 
 BATCH = 8
 
-Tell = Callable[[str, float], None]
+OnProgress = Callable[[str, float], None]
 """Called with (what is being done, share of it done)."""
 
 
@@ -83,7 +83,9 @@ def collect(bundle: Bundle, model: LoadedModel, frames: Sequence[U8Array]) -> Se
     return Seen(tuple(frames), np.stack(crops))
 
 
-def int8_graphs(bundle: Bundle, frames: Sequence[U8Array], threads: int, tell: Tell) -> Rewritten:
+def int8_graphs(
+    bundle: Bundle, frames: Sequence[U8Array], threads: int, on_progress: OnProgress
+) -> Rewritten:
     """Return the bundle's graphs with as many convolutions in int8 as stay near enough.
 
     Raises:
@@ -96,7 +98,7 @@ def int8_graphs(bundle: Bundle, frames: Sequence[U8Array], threads: int, tell: T
     graphs, rules, choices = {}, {}, {}
     for name, graph in reference_graphs(bundle).items():
         trial = _trial(name, graph, bundle, seen, threads)
-        rule, choice, limits = _choose(name, graph, trial, threads, tell)
+        rule, choice, limits = _choose(name, graph, trial, threads, on_progress)
         graphs[name] = to_int8(graph, limits, choice.int8, choice.half)
         check_for_tensorrt(graphs[name], f"{name}-int8.onnx")
         rules[name], choices[name] = rule, choice
@@ -127,10 +129,10 @@ class _Trial:
 
 
 def _choose(
-    name: str, graph: bytes, trial: _Trial, threads: int, tell: Tell
+    name: str, graph: bytes, trial: _Trial, threads: int, on_progress: OnProgress
 ) -> tuple[str, LayerChoice, dict[str, float]]:
     """Return the range rule with the least spread, the layers, and the ranges."""
-    tell(f"{name}: ranges", 0.0)
+    on_progress(f"{name}: ranges", 0.0)
     histograms = convolution_histograms(graph, trial.input_name, trial.batches, threads)
     nodes = quantisable_nodes(graph)
     limits = {rule: {k: of(h) for k, h in histograms.items()} for rule, of in RULES.items()}
@@ -145,7 +147,7 @@ def _choose(
         return trial.damage(to_int8(graph, limits[best], int8, half))
 
     choice = choose_layers(
-        nodes, alone, together, trial.limit, lambda share: tell(f"{name}: layers", share)
+        nodes, alone, together, trial.limit, lambda share: on_progress(f"{name}: layers", share)
     )
     return best, choice, limits[best]
 

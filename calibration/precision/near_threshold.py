@@ -14,7 +14,7 @@ import numpy as np
 from edge_app.records import F64Array
 
 NEAREST = 30
-"""Parts that count: as many as tell a spread to an eighth of itself."""
+"""Parts that count: as many as give a spread to an eighth of itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,17 +39,17 @@ class VariantOptions:
     out: Path
 
 
-def make_variant(options: VariantOptions, tell: Callable[[str], None]) -> AddedVariant:
+def make_variant(options: VariantOptions, on_progress: Callable[[str], None]) -> AddedVariant:
     """Rewrite the graphs, measure them beside fp32 and write the bundle.
 
     Args:
-        tell: called with one short line of progress.
+        on_progress: called with one short line of progress.
 
     Raises:
         BundleError, DataError, ModelError: see `fp16_graphs`, `int8_graphs` and `add_variant`.
     """
     bundle = read_bundle(options.bundle)
-    rewritten = _rewritten(bundle, options, tell)
+    rewritten = _rewritten(bundle, options, on_progress)
     held_out = _source(options.held_out) if options.held_out else None
     return add_variant(
         bundle,
@@ -59,7 +59,7 @@ def make_variant(options: VariantOptions, tell: Callable[[str], None]) -> AddedV
         options.out,
         is_preferred=options.is_preferred,
         threads=options.threads,
-        progress=lambda what, parts: tell(f"{what}: {parts} parts through both lines"),
+        progress=lambda what, parts: on_progress(f"{what}: {parts} parts through both lines"),
     )
 
 
@@ -73,16 +73,16 @@ def summary(added: AddedVariant) -> str:
         lines.append(f"{graph}: {int8} layers in int8 (ranges: {rule}), {half} left in fp16")
     shares = (f"{kind} layers {share:.2f}" for kind, share in parity.weight_share.items())
     lines.append(f"size of the weights beside fp32: {', '.join(shares)}")
-    lines.append(_told("calibration", parity.calibration))
+    lines.append(_figures_line("calibration", parity.calibration))
     lines.append(flip_table(added.calibration_flips).rstrip())
     if parity.held_out is not None:
-        lines.append(_told("held out", parity.held_out))
+        lines.append(_figures_line("held out", parity.held_out))
         lines.append(flip_table(added.held_out_flips).rstrip())
     lines.append(f"golden pictures: {len(added.variant.golden)}, none with another verdict")
     return "\n".join(line for line in lines if line)
 
 
-def _told(what: str, found: ParityFigures) -> str:
+def _figures_line(what: str, found: ParityFigures) -> str:
     return (
         f"{what}: {found.flips} of {found.parts} parts flip ({found.flips / found.parts:.2%}), "
         f"{found.unmatched} judged by one only; score difference median "
@@ -91,12 +91,14 @@ def _told(what: str, found: ParityFigures) -> str:
     )
 
 
-def _rewritten(bundle: Bundle, options: VariantOptions, tell: Callable[[str], None]) -> Rewritten:
+def _rewritten(
+    bundle: Bundle, options: VariantOptions, on_progress: Callable[[str], None]
+) -> Rewritten:
     if options.precision == "fp16":
         return fp16_graphs(bundle)
     frames = _first_frames(options.source, PICTURES)
     return int8_graphs(
-        bundle, frames, options.threads, lambda what, share: tell(f"{what} {share:.0%}")
+        bundle, frames, options.threads, lambda what, share: on_progress(f"{what} {share:.0%}")
     )
 
 

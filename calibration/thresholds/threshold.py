@@ -90,7 +90,7 @@ def choose_threshold(good_scores: F64Array, budget_rate: float) -> ThresholdChoi
     scores, and the choice says that it is extrapolated, not guaranteed.
 
     Args:
-        good_scores: (n,) scores of held-back good parts, one per part.
+        good_scores: (n,) scores of hold-out good parts, one per part.
         budget_rate: allowed share of good parts alarmed, e.g. 0.005.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One visible pseudo-anomaly of a random or a named kind."""
+"""One visible synthetic anomaly of a random or a named kind."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from export.augment.cutpaste import cut_paste
 from export.augment.liquify import crop_liq
 from export.augment.scar import scar
 
-Painter = Callable[
+Generator = Callable[
     [np.random.Generator, U8Array, U8Array | None],
     tuple[U8Array, U8Array],
 ]
 
-PAINTERS: dict[str, Painter] = {"cropliq": crop_liq, "cutpaste": cut_paste, "scar": scar}
+GENERATORS: dict[str, Generator] = {"cropliq": crop_liq, "cutpaste": cut_paste, "scar": scar}
 
-KINDS: tuple[str, ...] = tuple(PAINTERS)
+KINDS: tuple[str, ...] = tuple(GENERATORS)
 """Pretext classes 1, 2, 3; class 0 is the untouched crop."""
 
 MIN_CHANGE_GREY = 3.0
@@ -30,12 +30,12 @@ VISIBLE_DRAWS = 60
 """Draws before a crop is called featureless; screws need 1 to 4."""
 
 
-class Painted(NamedTuple):
-    """A good crop with one pseudo-anomaly.
+class SyntheticAnomaly(NamedTuple):
+    """A good crop with one synthetic anomaly.
 
     Attributes:
         crop_hwc: uint8 (h, w, 3).
-        region_hw: uint8 (h, w), 255 where the crop was painted.
+        region_hw: uint8 (h, w), 255 where the crop was changed.
         kind: one of KINDS.
     """
 
@@ -46,7 +46,7 @@ class Painted(NamedTuple):
 
 def pseudo_anomaly(
     rng: np.random.Generator, crop_hwc: U8Array, mask_hw: U8Array | None, kind: str | None = None
-) -> Painted:
+) -> SyntheticAnomaly:
     """Return the crop with one visible pseudo-anomaly inside the product.
 
     Args:
@@ -56,18 +56,18 @@ def pseudo_anomaly(
         kind: one of KINDS, or None to draw one.
 
     Raises:
-        DataError: the kind is unknown, the mask does not fit, or nothing visible can be painted.
+        DataError: the kind is unknown, the mask does not fit, or no visible anomaly can be made.
     """
-    if kind is not None and kind not in PAINTERS:
+    if kind is not None and kind not in GENERATORS:
         raise DataError(f"Unknown pseudo-anomaly {kind!r}: choose one of {', '.join(KINDS)}.")
     name = kind or KINDS[int(rng.integers(len(KINDS)))]
     best: tuple[float, U8Array, U8Array] | None = None
     for _ in range(VISIBLE_DRAWS):
-        painted, region = PAINTERS[name](rng, crop_hwc, mask_hw)
-        change = median_change(crop_hwc, painted, region)
+        changed, region = GENERATORS[name](rng, crop_hwc, mask_hw)
+        change = median_change(crop_hwc, changed, region)
         if change >= MIN_CHANGE_GREY:
-            return Painted(painted, region, name)
-        best = max(best or (-1.0, painted, region), (change, painted, region), key=_change)
+            return SyntheticAnomaly(changed, region, name)
+        best = max(best or (-1.0, changed, region), (change, changed, region), key=_change)
     return _least_bad(best, name)
 
 
@@ -84,10 +84,10 @@ def _change(draw: tuple[float, U8Array, U8Array]) -> float:
     return draw[0]
 
 
-def _least_bad(best: tuple[float, U8Array, U8Array] | None, kind: str) -> Painted:
+def _least_bad(best: tuple[float, U8Array, U8Array] | None, kind: str) -> SyntheticAnomaly:
     if best is None or best[0] <= 0.0:
         raise DataError(
-            f"No visible {kind} could be painted in {VISIBLE_DRAWS} draws: the crop is featureless "
+            f"No visible {kind} could be made in {VISIBLE_DRAWS} draws: the crop is featureless "
             "inside the product mask. Check that the crops show the product."
         )
-    return Painted(best[1], best[2], kind)
+    return SyntheticAnomaly(best[1], best[2], kind)

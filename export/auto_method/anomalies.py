@@ -69,7 +69,7 @@ EVIDENCE_KINDS: tuple[str, ...] = (*KINDS, *LARGE)
 """Half of them local, half of them large."""
 
 
-def painted(
+def with_anomaly(
     rng: np.random.Generator, crop_hwc: U8Array, mask_hw: U8Array | None, kind: str
 ) -> U8Array:
     """Return the crop with one pseudo-anomaly of a kind of EVIDENCE_KINDS on the product.
@@ -79,7 +79,7 @@ def painted(
         mask_hw: uint8 (h, w) product region, or None for the whole crop.
 
     Raises:
-        DataError: the mask is empty or does not fit, or nothing visible can be painted.
+        DataError: the mask is empty or does not fit, or no visible anomaly can be made.
     """
     if kind not in LARGE:
         return pseudo_anomaly(rng, crop_hwc, mask_hw, kind).crop_hwc

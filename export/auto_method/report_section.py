@@ -29,7 +29,7 @@ def choice_section(choice: MethodChoice) -> list[str]:
     return [
         "<h2>Why this method</h2>",
         f"<p><b>{html.escape(choice.method)}</b>: {html.escape(choice.reason)}.</p>",
-        "<p>AUROC of pseudo-anomalies against held-back good crops, by kind. They are painted: "
+        "<p>AUROC of pseudo-anomalies against hold-out good crops, by kind. They are synthetic: "
         "what real defects would say only real defects can tell.</p>",
         charts.table(header, rows),
     ]

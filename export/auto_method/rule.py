@@ -1,6 +1,6 @@
 """Which of several trained candidates `--method auto` takes. No IO, no clock, no training.
 
-The evidence is held-back good crops and pseudo-anomalies of two families painted on them: local
+The evidence is hold-out good crops and synthetic anomalies of two families on them: local
 and large ones. Neither is real, and each favours some methods (docs/methods.md), so a challenger
 has to be better over both and must not be worse in either, or the default stays.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.records import F64Array, JsonObject
+from edge_app.records import F64Array
 from export.augment import KINDS
 from export.auto_method.anomalies import LARGE
 from export.evaluation.image_metrics import auroc
@@ -21,41 +21,51 @@ from export.evaluation.image_metrics import auroc
 FAMILIES: dict[str, tuple[str, ...]] = {"local": tuple(KINDS), "large": tuple(LARGE)}
 
 ALARM_SHARE = 0.05
-"""Of the held-back good crops that may alarm where `caught` is read off."""
+"""Of the hold-out good crops that may alarm where `caught` is read off."""
 
 NO_WORSE = 0.01
 """Least loss in one family, or in what is caught, that keeps a challenger out."""
 
 ROUNDS = 500
-"""Redraws of the held-back crops behind an interval."""
+"""Redraws of the hold-out crops behind an interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRecord:
+    """Evidence as a build step keeps it; see there."""
+
+    method: str
+    good: tuple[float, ...]
+    painted: dict[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What one candidate made of the held-back crops.
+    """What one candidate made of the hold-out crops.
 
     Attributes:
         good: (n,) scores of the crops as they are.
-        painted: kind of EVIDENCE_KINDS → (n,) scores of their painted copies, in the same order.
+        synthetic: kind of EVIDENCE_KINDS → (n,) scores of their copies with an
+            anomaly, in the same order.
     """
 
     method: str
     good: F64Array
-    painted: Mapping[str, F64Array]
+    synthetic: Mapping[str, F64Array]
 
     @property
     def kinds(self) -> dict[str, float]:
         """AUROC of each kind of pseudo-anomaly against the good crops."""
-        return {kind: auroc(self.good, scores) for kind, scores in self.painted.items()}
+        return {kind: auroc(self.good, scores) for kind, scores in self.synthetic.items()}
 
     @property
     def caught(self) -> float:
-        """Share of all painted crops above the level that ALARM_SHARE of the good ones reach.
+        """Share of all synthetic anomalies above the level that ALARM_SHARE of the good ones reach.
 
         A wide spread of good scores costs here what it costs on the line.
         """
         level = float(np.quantile(self.good, 1 - ALARM_SHARE))
-        return float((np.concatenate(list(self.painted.values())) > level).mean())
+        return float((np.concatenate(list(self.synthetic.values())) > level).mean())
 
     @property
     def families(self) -> dict[str, float]:
@@ -70,18 +80,18 @@ class Evidence:
 
     def redrawn(self, at: NDArray[np.int64]) -> Evidence:
         """Return the evidence of the crops numbered `at`, (n,)."""
-        return Evidence(self.method, self.good[at], {k: s[at] for k, s in self.painted.items()})
+        return Evidence(self.method, self.good[at], {k: s[at] for k, s in self.synthetic.items()})
 
-    def as_json(self) -> JsonObject:
-        """Return plain JSON that `evidence_from` reads."""
-        painted = {kind: scores.tolist() for kind, scores in self.painted.items()}
-        return {"method": self.method, "good": self.good.tolist(), "painted": painted}
+    def record(self) -> EvidenceRecord:
+        """Return what a build step keeps."""
+        painted = {kind: tuple(scores.tolist()) for kind, scores in self.synthetic.items()}
+        return EvidenceRecord(self.method, tuple(self.good.tolist()), painted)
 
 
-def evidence_from(saved: JsonObject) -> Evidence:
-    """Return what `as_json` wrote."""
-    painted = {kind: np.array(s, np.float64) for kind, s in saved["painted"].items()}
-    return Evidence(saved["method"], np.array(saved["good"], np.float64), painted)
+def evidence_from(saved: EvidenceRecord) -> Evidence:
+    """Return what `record` was taken of."""
+    painted = {kind: np.array(s, np.float64) for kind, s in saved.painted.items()}
+    return Evidence(saved.method, np.array(saved.good, np.float64), painted)
 
 
 def choose(default: str, evidence: Sequence[Evidence]) -> tuple[str, str]:
@@ -117,7 +127,7 @@ def choose(default: str, evidence: Sequence[Evidence]) -> tuple[str, str]:
 def gain_interval(challenger: Evidence, own: Evidence) -> tuple[float, float]:
     """Return the paired-bootstrap 95 % interval of the gain in mean AUROC.
 
-    A crop and its painted copies are drawn together, the same ones for both methods.
+    A crop and its copies with anomalies are drawn together, the same ones for both methods.
     """
     rng, count = np.random.default_rng(0), len(own.good)
     gains = []

@@ -11,19 +11,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from edge_app.errors import DataError
+from edge_app.records import JsonObject
+from export.build_many.outcome import BuildOutcome, read_outcome
 from export.data.dataset import find_good_folder
+from export.workspace import OnStep
 
 Engine = Literal["processes", "ray"]
-
-Show = Callable[[str, str, float], None]
-"""Called with (product, what became of it, share of all products done)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,14 @@ class Order:
     Attributes:
         arguments: of `edge-export`, without the program's name.
         log: all that the build prints goes there.
+        outcome: the build writes there what became of it.
         threads: that its libraries may take.
     """
 
     product: str
     arguments: tuple[str, ...]
     log: str
+    outcome: str
     threads: int
 
 
@@ -48,13 +50,22 @@ class Outcome:
 
     Attributes:
         is_built: its bundle was written.
-        told: the build's last line: the bundle and its digest, or the reason.
+        message: the bundle and its digest, or the reason.
     """
 
     product: str
     is_built: bool
-    told: str
+    message: str
     seconds: float
+
+    def as_json(self) -> JsonObject:
+        """Return the object of products.json."""
+        return {
+            "product": self.product,
+            "is_built": self.is_built,
+            "told": self.message,
+            "seconds": self.seconds,
+        }
 
 
 def product_folders(folder: Path) -> list[Path]:
@@ -84,29 +95,27 @@ def _has_good(folder: Path) -> bool:
 def orders_for(
     folders: Sequence[Path], out: Path, build_arguments: Sequence[str], jobs: int
 ) -> list[Order]:
-    """Return one order per product: OUT/NAME.bundle and OUT/NAME.log."""
+    """Return one order per product: OUT/NAME.bundle, OUT/NAME.log and OUT/NAME.outcome.json."""
     threads = max(1, (os.cpu_count() or 1) // max(1, jobs))
-    return [
-        Order(
-            folder.name,
-            (
-                *("build", "--data", str(folder.absolute()), "--product", folder.name),
-                *("--out", str((out / f"{folder.name}.bundle").absolute())),
-                *build_arguments,
-            ),
-            str((out / f"{folder.name}.log").absolute()),
-            threads,
-        )
-        for folder in folders
-    ]
+    return [_order(folder, out.absolute(), build_arguments, threads) for folder in folders]
+
+
+def _order(folder: Path, out: Path, build_arguments: Sequence[str], threads: int) -> Order:
+    outcome = str(out / f"{folder.name}.outcome.json")
+    arguments = (
+        *("build", "--data", str(folder.absolute()), "--product", folder.name),
+        *("--out", str(out / f"{folder.name}.bundle"), "--outcome", outcome),
+        *build_arguments,
+    )
+    return Order(folder.name, arguments, str(out / f"{folder.name}.log"), outcome, threads)
 
 
 def carry_out(order: Order) -> Outcome:
     """Build one product in a process of its own and return what became of it."""
     started = time.monotonic()
     environment = {**os.environ, "OMP_NUM_THREADS": str(order.threads)}
-    log = Path(order.log)
-    with log.open("w", encoding="utf-8") as file:
+    Path(order.outcome).unlink(missing_ok=True)
+    with Path(order.log).open("w", encoding="utf-8") as file:
         done = subprocess.run(
             [sys.executable, "-m", "export.cli.main", *order.arguments],
             stdout=file,
@@ -114,22 +123,27 @@ def carry_out(order: Order) -> Outcome:
             env=environment,
             check=False,
         )
-    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
-    is_built = done.returncode == 0
-    told = _last(lines, " sha256 " if is_built else "edge-export: ")
-    if not is_built and not told:
-        told = f"ended with code {done.returncode}: {lines[-1] if lines else 'it said nothing'}"
-    return Outcome(order.product, is_built, told, round(time.monotonic() - started, 1))
+    found = read_outcome(Path(order.outcome))
+    is_built = done.returncode == 0 and found is not None and found.bundle is not None
+    message = _message(order, found, done.returncode)
+    return Outcome(order.product, is_built, message, round(time.monotonic() - started, 1))
 
 
-def _last(lines: Sequence[str], mark: str) -> str:
-    return next((line for line in reversed(lines) if mark in line), "")
+def _message(order: Order, found: BuildOutcome | None, code: int) -> str:
+    if found is None:
+        return f"ended with code {code} and without an outcome: see {order.log}"
+    if found.error is not None:
+        return f"edge-export: {found.error}"
+    return f"{found.bundle}  sha256 {found.sha256}"
 
 
 def build_many(
-    orders: Sequence[Order], out: Path, jobs: int, engine: Engine, show: Show
+    orders: Sequence[Order], out: Path, jobs: int, engine: Engine, on_step: OnStep
 ) -> list[Outcome]:
     """Carry out all orders, `jobs` at once; write products.json; return outcomes by product name.
+
+    Args:
+        on_step: called with (product, what became of it, share of all products done).
 
     Raises:
         DataError: Ray is asked for and not installed, or its cluster cannot be used.
@@ -142,10 +156,10 @@ def build_many(
     outcomes: list[Outcome] = []
     for outcome in run(orders, jobs):
         outcomes.append(outcome)
-        told = "built" if outcome.is_built else f"failed: {outcome.told}"
-        show(outcome.product, told, len(outcomes) / len(orders))
+        became = "built" if outcome.is_built else f"failed: {outcome.message}"
+        on_step(outcome.product, became, len(outcomes) / len(orders))
         ordered = sorted(outcomes, key=lambda o: o.product)
-        text = json.dumps([asdict(o) for o in ordered], indent=1)
+        text = json.dumps([o.as_json() for o in ordered], indent=1)
         (out / "products.json").write_text(text + "\n", encoding="utf-8")
     return sorted(outcomes, key=lambda o: o.product)
 

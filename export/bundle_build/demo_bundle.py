@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -13,6 +12,7 @@ from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import good_line
 from edge_app.simulator.truth import SEEDS, Product
 from export.bundle_build.pipeline import BuildOptions, build
+from export.workspace import OnStep
 
 CALIBRATION_PARTS = 2000
 """Good parts of the calibration seed, judged by the whole line as they come by."""
@@ -30,14 +30,14 @@ def build_demo_bundle(
     serial: int,
     device: str,
     false_alarm_rate: float,
-    show: Callable[[str, str, float], None],
+    on_step: OnStep,
 ) -> str:
     """Write the bundle and return its sha256.
 
     The build sees pictures alone: no truth of the simulator is used.
     """
     data = out.with_name(f"{out.name}.pictures-{product}-{pictures}")
-    write_good_pictures(product, data / "train" / "good", pictures, show)
+    write_good_pictures(product, data / "train" / "good", pictures, on_step)
     options = BuildOptions(
         data=data,
         out=out,
@@ -49,19 +49,17 @@ def build_demo_bundle(
         false_alarm_rate=false_alarm_rate,
         max_views=MAX_VIEWS,
     )
-    build(options, show)
+    build(options, on_step)
     url = f"sim:{product}?seed={SEEDS['calibration']}&parts={CALIBRATION_PARTS}&mode=file"
     camera = open_camera(url + "&defect_rate=0", "calibration")
 
-    def told(parts: int) -> None:
-        show("stream", f"{parts} good parts judged", parts / CALIBRATION_PARTS)
+    def on_parts(parts: int) -> None:
+        on_step("stream", f"{parts} good parts judged", parts / CALIBRATION_PARTS)
 
-    return recalibrate(out, camera, false_alarm_rate, told).sha256
+    return recalibrate(out, camera, false_alarm_rate, on_parts).sha256
 
 
-def write_good_pictures(
-    product: Product, folder: Path, count: int, show: Callable[[str, str, float], None]
-) -> None:
+def write_good_pictures(product: Product, folder: Path, count: int, on_step: OnStep) -> None:
     """Write pictures of good parts as a person would take them: one part in each."""
     folder.mkdir(parents=True, exist_ok=True)
     line = good_line(SimulatorConfig(product=product, seed=SEEDS["training"]))
@@ -70,4 +68,4 @@ def write_good_pictures(
         if not file.is_file():
             pixels, _ = line.single(number)
             cv2.imwrite(str(file), pixels)
-        show("simulate", f"{count} good parts", number / count)
+        on_step("simulate", f"{count} good parts", number / count)

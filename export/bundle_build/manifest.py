@@ -6,13 +6,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge_app.bundle.manifest import DetectorSpec, Manifest, Provenance, Variant, ViewRule
 from edge_app.records import F64Array, JsonObject
-from export.bundle_build.defect_classifier_step import KindsFound
+from export.auto_method.select import MethodChoice
+from export.bundle_build.defect_classifier_step import ClassifierFound
+from export.bundle_build.records import BuildOptions, InspectorFacts
 from export.calibrate.golden_set import GoldenFile
 from export.calibrate.thresholds import Calibration
 from export.data.dataset import Picture
@@ -20,12 +21,8 @@ from export.pose.step import Cutting, models_of
 from export.versions import training_versions
 from export.workspace import Workspace
 
-if TYPE_CHECKING:
-    from export.auto_method.select import MethodChoice
-    from export.bundle_build.pipeline import BuildOptions
-
 OUTLIER_SPREADS = 8.0
-"""A held-back good part this many robust standard deviations above the median is named."""
+"""A hold-out good part this many robust standard deviations above the median is named."""
 
 MANY_OUTLIERS = 0.1
 """A larger share of them among the good parts looks like a folder that is not good parts alone."""
@@ -37,7 +34,7 @@ class Assembly:
 
     Attributes:
         work: the workspace's folder; it holds the cue's and the aligner's pictures.
-        kinds: the classifier of known defects; None without one.
+        classifier: the classifier of known defects; None without one.
     """
 
     cutting: Cutting
@@ -46,7 +43,7 @@ class Assembly:
     work: Path
     golden: list[GoldenFile]
     report: str
-    kinds: KindsFound | None = None
+    classifier: ClassifierFound | None = None
 
 
 def files_of(assembly: Assembly) -> dict[str, bytes]:
@@ -59,8 +56,8 @@ def files_of(assembly: Assembly) -> dict[str, bytes]:
         files["cue.png"] = (learnt / "cue.png").read_bytes()
     if assembly.cutting.pose.aligner is not None:
         files["align.png"] = (learnt / "align.png").read_bytes()
-    if assembly.kinds is not None:
-        files |= assembly.kinds.files
+    if assembly.classifier is not None:
+        files |= assembly.classifier.files
     return {**files, **{g.picture.file: g.data for g in assembly.golden}}
 
 
@@ -69,22 +66,22 @@ def manifest_of(
     detector: DetectorSpec | None,
     assembly: Assembly,
     found: Calibration,
-    about: JsonObject,
+    facts: InspectorFacts,
     seen: tuple[Sequence[Picture], Sequence[Picture]],
 ) -> Manifest:
     """Return the manifest; `seen` are the pictures that trained and those that set a threshold."""
     orientation, crop, alignment = models_of(assembly.cutting)
-    kinds, thresholds = assembly.kinds, found.thresholds
-    if kinds is not None:
-        thresholds = thresholds.model_copy(update={"softmax_threshold": kinds.threshold})
+    classifier, thresholds = assembly.classifier, found.thresholds
+    if classifier is not None:
+        thresholds = thresholds.model_copy(update={"softmax_threshold": classifier.threshold})
     variant = Variant(
         precision="fp32",
         detector="detector.onnx" if detector else None,
         inspector="inspector.onnx",
         thresholds=thresholds,
         golden=tuple(g.picture for g in assembly.golden),
-        classifier="classifier.onnx" if kinds else None,
-        golden_regions=kinds.golden if kinds else None,
+        classifier="classifier.onnx" if classifier else None,
+        golden_regions=classifier.golden if classifier else None,
     )
     training, calibration = seen
     return Manifest(
@@ -95,7 +92,7 @@ def manifest_of(
         orientation=orientation,
         crop=crop,
         alignment=alignment,
-        classifier=kinds.spec if kinds else None,
+        classifier=classifier.spec if classifier else None,
         views=ViewRule(max_views=options.max_views),
         variants=(variant,),
         provenance=Provenance(
@@ -103,7 +100,7 @@ def manifest_of(
             data=f"{len(training) + len(calibration)} pictures",
             seed=options.seed,
             versions=training_versions(),
-            notes=tuple(f"{k}: {v}" for k, v in sorted(about.items())),
+            notes=tuple(f"{k}: {v}" for k, v in facts.rows()),
             training_sha256=tuple(p.sha256 for p in training),
             calibration_sha256=tuple(p.sha256 for p in calibration),
             measured={"calibration_recall": round(found.recall, 4)},
@@ -111,27 +108,27 @@ def manifest_of(
     )
 
 
-def warnings_of(found: Calibration, held_names: Sequence[str]) -> tuple[str, ...]:
-    """Return what a person must know of the threshold; `held_names` name the held-back crops."""
-    told = []
+def warnings_of(found: Calibration, hold_out_names: Sequence[str]) -> tuple[str, ...]:
+    """Return what a person must know of the threshold; `hold_out_names` name the hold-out crops."""
+    warnings = []
     choice = found.choice
     if not choice.is_guaranteed:
-        told.append(
-            f"{choice.good_count} held-back good parts cannot guarantee a false-alarm rate of "
+        warnings.append(
+            f"{choice.good_count} hold-out good parts cannot guarantee a false-alarm rate of "
             f"{choice.budget_rate:.2%} ({choice.smallest_rate:.2%} is the smallest they can): the "
             f"threshold is {choice.promise}; {choice.needed_count} good parts through "
             "edge-calibrate thresholds would do"
         )
     if found.recall < 0.5:
-        told.append(
+        warnings.append(
             f"the threshold catches only {found.recall:.0%} of the "
             f"{found.thresholds.defects_from} it was chosen with"
         )
-    return (*told, *_outliers(found.good.scores, held_names))
+    return (*warnings, *_outliers(found.good.scores, hold_out_names))
 
 
 def _outliers(scores: F64Array, names: Sequence[str]) -> tuple[str, ...]:
-    """Name held-back good parts far stranger than the rest: defects among the good, perhaps."""
+    """Name hold-out good parts that score far above the rest: perhaps defects among the good."""
     middle = float(np.median(scores))
     spread = 1.4826 * float(np.median(np.abs(scores - middle)))
     order = np.argsort(scores)[::-1]
@@ -139,7 +136,7 @@ def _outliers(scores: F64Array, names: Sequence[str]) -> tuple[str, ...]:
     if not far:
         return ()
     named = ", ".join(names[i] for i in far[:5]) + (", ..." if len(far) > 5 else "")
-    what = f"{len(far)} of {len(scores)} held-back good parts are far stranger than the rest"
+    what = f"{len(far)} of {len(scores)} hold-out good parts score far higher than the rest"
     if len(far) > MANY_OUTLIERS * len(scores):
         return (f"{what}: is this a folder of good parts only? Look at {named}",)
     return (f"{what}; if they are defective take them out and build again: {named}",)

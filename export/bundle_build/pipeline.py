@@ -18,7 +18,7 @@ from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import ModelIdentity, U8Array
 from export.auto_method.report_section import choice_section
 from export.auto_method.select import AutoOptions, choose_method
-from export.bundle_build.defect_classifier_step import kinds_step
+from export.bundle_build.defect_classifier_step import defect_classifier_step
 from export.bundle_build.manifest import (
     Assembly,
     files_of,
@@ -31,13 +31,13 @@ from export.bundle_build.records import (
     BuildResult,
     CutParts,
     Found,
+    InspectorFacts,
     Labelled,
-    Show,
     Trained,
 )
 from export.bundle_build.report import write_report
 from export.calibrate.golden_set import HardlyTellsError, make_golden_set
-from export.calibrate.thresholds import Calibration, calibrate, paint_all, score_crops
+from export.calibrate.thresholds import Calibration, add_anomalies, calibrate, score_crops
 from export.data.crops import FoundPart
 from export.data.dataset import scan_good_pictures
 from export.data.split import split
@@ -46,12 +46,13 @@ from export.defects.pictures import DefectPictures, cut_defects, scan_defects
 from export.detector.step import detector_step, open_finder, parts_step
 from export.labels.step import label_step
 from export.methods.multi_process.launcher import check_processes
-from export.methods.registry import LEARN_FROM_DEFECTS
-from export.methods.train import AUTO, check_method, inspector_step
+from export.methods.names import AUTO
+from export.methods.registry import method_of
+from export.methods.train import check_method, inspector_step
 from export.pose.crop_checks import two_products
 from export.pose.silhouette import product_silhouette
 from export.pose.step import Cutting, cut_all, orientation_step
-from export.workspace import Workspace
+from export.workspace import OnStep, Workspace
 
 __all__ = [
     "BuildOptions",
@@ -59,7 +60,6 @@ __all__ = [
     "CutParts",
     "Found",
     "Labelled",
-    "Show",
     "Trained",
     "build",
     "cut_parts",
@@ -70,7 +70,7 @@ __all__ = [
 ]
 
 
-def build(options: BuildOptions, show: Show) -> BuildResult:
+def build(options: BuildOptions, on_step: OnStep) -> BuildResult:
     """Run every step and write the bundle.
 
     Raises:
@@ -78,11 +78,11 @@ def build(options: BuildOptions, show: Show) -> BuildResult:
     """
     check_defects(options)
     check_processes(options.processes, options.device)
-    labelled = label_pictures(options, show)
+    labelled = label_pictures(options, on_step)
     found = train_detector(options, labelled)
-    cut = cut_parts(labelled, found, show)
+    cut = cut_parts(labelled, found, on_step)
     trained = train_inspector(options, labelled.space, cut)
-    return finish(options, labelled, found, trained, show)
+    return finish(options, labelled, found, trained, on_step)
 
 
 def check_defects(options: BuildOptions) -> None:
@@ -100,7 +100,7 @@ def finish(
     labelled: Labelled,
     found: Found,
     trained: Trained,
-    show: Show,
+    on_step: OnStep,
     for_comparison: bool = False,
 ) -> BuildResult:
     """Set the thresholds, choose the golden pictures and write the bundle.
@@ -119,27 +119,28 @@ def finish(
     real = scan_defects(options.calibration_defects)
     cut = trained.cut
     inspector = Inspector(OnnxRunner(trained.graph), cut.cutting.spec.crop_hw)
-    calibration = _calibrate(inspector, cut, real, options, show)
+    calibration = _calibrate(inspector, cut, real, options, on_step)
     model = _loaded(cut.cutting, inspector, calibration, options)
     taught = DefectPictures() if for_comparison else known
-    kinds, told = kinds_step(labelled.space, taught, model, options.seed)
-    about = {**trained.about, "known_kinds": kinds.told} if kinds else trained.about
-    readers = [p.read for p in labelled.held]
+    classifier, more_warnings = defect_classifier_step(labelled.space, taught, model, options.seed)
+    chosen_by = f"auto: {trained.choice.reason}" if trained.choice else None
+    facts = InspectorFacts(trained.inspector, chosen_by, classifier.summary if classifier else None)
+    readers = [p.read for p in labelled.hold_out]
     try:
         golden = make_golden_set(
-            model, readers, cut.mask, options.seed, lambda s: show("golden", "", s)
+            model, readers, cut.mask, options.seed, lambda s: on_step("golden", "", s)
         )
     except HardlyTellsError as error:
         if not for_comparison:
             raise
-        golden, told = [], (*told, str(error))
+        golden, more_warnings = [], (*more_warnings, str(error))
     warnings = (
         *labelled.good.warnings,
         *labelled.labels.warnings,
         *found.parts.warnings,
         *two_products(cut.crops),
-        *warnings_of(calibration, [labelled.held[p.picture].name for p in cut.held_parts]),
-        *told,
+        *warnings_of(calibration, [labelled.hold_out[p.picture].name for p in cut.hold_out_parts]),
+        *more_warnings,
     )
     report = write_report(
         options.product,
@@ -147,74 +148,84 @@ def finish(
         labelled.labels,
         cut.cutting,
         cut.crops,
-        cut.held_crops,
+        cut.hold_out_crops,
         cut.mask,
         calibration,
         model,
-        about,
+        facts,
         warnings,
         choice_section(trained.choice) if trained.choice else (),
     )
     assembly = Assembly(
-        cut.cutting, found.detector, trained.graph, labelled.space.folder, golden, report, kinds
+        cut.cutting,
+        found.detector,
+        trained.graph,
+        labelled.space.folder,
+        golden,
+        report,
+        classifier,
     )
     files = files_of(assembly)
-    seen = [*labelled.fitting, *known.pictures]
-    judged = [*labelled.held, *real.pictures]
-    manifest = manifest_of(options, found.spec, assembly, calibration, about, (seen, judged))
+    seen = [*labelled.training, *known.pictures]
+    judged = [*labelled.hold_out, *real.pictures]
+    manifest = manifest_of(options, found.spec, assembly, calibration, facts, (seen, judged))
     digest = write_bundle(options.out, manifest, files)
     write_build_record(options, labelled.space, digest, trained.choice)
-    show("bundle", f"{options.out.name} {digest[:12]}", 1.0)
+    on_step("bundle", f"{options.out.name} {digest[:12]}", 1.0)
     measured = {"recall": calibration.recall}
     return BuildResult(options.out, digest, warnings, measured)
 
 
-def label_pictures(options: BuildOptions, show: Show) -> Labelled:
+def label_pictures(options: BuildOptions, on_step: OnStep) -> Labelled:
     """Read the pictures and find out where the products are (`edge-export label`)."""
     check_method(options.method)
-    space = Workspace(options.out.with_name(options.out.name + ".work"), show)
-    show("pictures", "reading", 0.0)
+    space = Workspace(options.out.with_name(options.out.name + ".work"), on_step)
+    on_step("pictures", "reading", 0.0)
     good = scan_good_pictures(options.data)
-    fitting, held = split(good.pictures)
-    return Labelled(space, good, fitting, held, label_step(space, good, fitting, options.detector))
+    training, hold_out = split(good.pictures)
+    return Labelled(
+        space, good, training, hold_out, label_step(space, good, training, options.detector)
+    )
 
 
 def train_detector(options: BuildOptions, labelled: Labelled) -> Found:
     """Train the detector and find every product with it (`edge-export detector`)."""
     space, labels = labelled.space, labelled.labels
     file, spec = detector_step(
-        space, labels, labelled.fitting, options.detector, options.seed, options.device
+        space, labels, labelled.training, options.detector, options.seed, options.device
     )
     finder = open_finder(file, spec, labels.has_axis)
-    everything = [*labelled.fitting, *labelled.held]
+    everything = [*labelled.training, *labelled.hold_out]
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest() if file else ""
     parts = parts_step(space, finder, sha256, everything, labels.fills_frame)
     return Found(file, spec, finder, parts)
 
 
-def cut_parts(labelled: Labelled, found: Found, show: Show) -> CutParts:
-    """Find out which way round parts lie, and cut every one of them upright."""
-    fitting, held = labelled.fitting, labelled.held
-    parts = [p for p in found.parts.parts if p.picture < len(fitting)]
-    held_parts = [
-        FoundPart(p.picture - len(fitting), p.box_cxcywhr)
+def cut_parts(labelled: Labelled, found: Found, on_step: OnStep) -> CutParts:
+    """Find the parts' orientation, and cut every one of them upright."""
+    training, hold_out = labelled.training, labelled.hold_out
+    parts = [p for p in found.parts.parts if p.picture < len(training)]
+    hold_out_parts = [
+        FoundPart(p.picture - len(training), p.box_cxcywhr)
         for p in found.parts.parts
-        if p.picture >= len(fitting)
+        if p.picture >= len(training)
     ]
-    cutting = orientation_step(labelled.space, found.finder, labelled.labels, fitting, parts)
-    crops, _ = cut_all(cutting, fitting, parts, lambda s: show("crops", "", s))
-    held_crops, _ = cut_all(cutting, held, held_parts, lambda s: show("crops", "", s))
-    return CutParts(cutting, crops, held_parts, held_crops, _product_region(cutting, crops))
+    cutting = orientation_step(labelled.space, found.finder, labelled.labels, training, parts)
+    crops, _ = cut_all(cutting, training, parts, lambda s: on_step("crops", "", s))
+    hold_out_crops, _ = cut_all(
+        cutting, hold_out, hold_out_parts, lambda s: on_step("crops", "", s)
+    )
+    return CutParts(cutting, crops, hold_out_parts, hold_out_crops, _product_region(cutting, crops))
 
 
 def train_inspector(options: BuildOptions, space: Workspace, cut: CutParts) -> Trained:
     """Train what judges the crops (`edge-export train`); choose its method first if asked to."""
     method, choice = options.method, None
     if method == AUTO:
-        told = AutoOptions(options.seed, options.steps, options.device, options.auto_budget_s)
-        choice = choose_method(space, cut.crops, cut.mask, told)
+        asked = AutoOptions(options.seed, options.steps, options.device, options.auto_budget_s)
+        choice = choose_method(space, cut.crops, cut.mask, asked)
         method = choice.method
-    graph, about = inspector_step(
+    graph, inspector = inspector_step(
         space,
         cut.crops,
         cut.mask,
@@ -225,14 +236,12 @@ def train_inspector(options: BuildOptions, space: Workspace, cut: CutParts) -> T
         defects=learnt_defects(options, method, cut.cutting),
         processes=options.processes,
     )
-    if choice is not None:
-        about = {**about, "chosen_by": f"auto: {choice.reason}"}
-    return Trained(cut, method, graph, about, choice)
+    return Trained(cut, method, graph, inspector, choice)
 
 
 def learnt_defects(options: BuildOptions, method: str, cutting: Cutting) -> DefectCrops | None:
     """Return the real defects, for a method that learns from them; None without any."""
-    if options.known_defects is None or method not in LEARN_FROM_DEFECTS:
+    if options.known_defects is None or not method_of(method).traits.learns_from_defects:
         return None
     return defect_crops(scan_defects(options.known_defects), cutting)
 
@@ -254,18 +263,18 @@ def _calibrate(
     cut: CutParts,
     real: DefectPictures,
     options: BuildOptions,
-    show: Show,
+    on_step: OnStep,
 ) -> Calibration:
-    def told(share: float) -> None:
-        show("thresholds", "", share)
+    def on_share(share: float) -> None:
+        on_step("thresholds", "", share)
 
-    good = score_crops(inspector, cut.held_crops, told)
+    good = score_crops(inspector, cut.hold_out_crops, on_share)
     if real.pictures:
-        defects, source = cut_defects(real, cut.cutting), real.told
+        defects, source = cut_defects(real, cut.cutting), real.summary
     else:
-        defects = paint_all(cut.held_crops, cut.mask, options.seed)
+        defects = add_anomalies(cut.hold_out_crops, cut.mask, options.seed)
         source = "pseudo-anomalies"
-    bad = score_crops(inspector, defects, told)
+    bad = score_crops(inspector, defects, on_share)
     return calibrate(good, bad, options.false_alarm_rate, source)
 
 

@@ -1,23 +1,21 @@
-"""What a build is told, and what each of its steps hands to the next."""
+"""A build's options, and what each of its steps hands to the next."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_app.bundle.manifest import DetectorSpec
 from edge_app.inspection.line import ProductFinder
-from edge_app.records import JsonObject, U8Array
+from edge_app.records import U8Array
 from export.auto_method.select import MethodChoice
 from export.data.crops import FoundPart, PartsFound
 from export.data.dataset import GoodPictures, Picture
 from export.labels.step import Labels
+from export.methods.inspector_record import InspectorRecord
+from export.methods.names import DEFAULT
 from export.pose.step import Cutting
 from export.workspace import Workspace
-
-Show = Callable[[str, str, float], None]
-"""Called with (step, text, share of the step done)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +26,21 @@ class BuildOptions:
         data: the data set's folder.
         out: the bundle file to write.
         detector: "auto", "none", or the path of a detector.onnx.
-        method: "auto", "cropliq", or a name of `export/methods/registry.py`.
+        method: "auto", or a name of `export/methods/names.py`.
         auto_budget_s: time in which "auto" compares its candidates.
         steps: optimiser steps of the inspector's pretext training.
         processes: that train the inspector together, on "cuda" one per GPU.
         false_alarm_rate: budget, as a fraction of good parts.
         max_views: how many views of a part are judged on a free-running camera.
         known_defects: one sub-folder per kind of real defects; kept out of every evaluation.
-        calibration_defects: real defects that choose the threshold in place of painted ones.
+        calibration_defects: real defects that choose the threshold in place of synthetic ones.
     """
 
     data: Path
     out: Path
     product: str
     detector: str = "auto"
-    method: str = "cropliq"
+    method: str = DEFAULT
     auto_budget_s: float = 600.0
     seed: int = 0
     device: str = "cpu"
@@ -72,8 +70,8 @@ class Labelled:
 
     space: Workspace
     good: GoodPictures
-    fitting: list[Picture]
-    held: list[Picture]
+    training: list[Picture]
+    hold_out: list[Picture]
     labels: Labels
 
 
@@ -92,14 +90,14 @@ class CutParts:
     """After the third: how crops are cut, and the crops.
 
     Attributes:
-        crops: of the fitting pictures; `held_parts` of the others, never fitted to.
+        crops: of the training pictures; nothing is fitted to those of `hold_out_parts`.
         mask: uint8 (h, w), where in a crop the product is; None where it fills the frame.
     """
 
     cutting: Cutting
     crops: list[U8Array]
-    held_parts: list[FoundPart]
-    held_crops: list[U8Array]
+    hold_out_parts: list[FoundPart]
+    hold_out_crops: list[U8Array]
     mask: U8Array | None
 
 
@@ -109,11 +107,32 @@ class Trained:
 
     Attributes:
         method: the one that trained it.
+        inspector: what it says of the graph.
         choice: why that one, if `auto` was asked for.
     """
 
     cut: CutParts
     method: str
     graph: Path
-    about: JsonObject
+    inspector: InspectorRecord
     choice: MethodChoice | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InspectorFacts:
+    """What the manifest's notes and the report say of the inspector.
+
+    Attributes:
+        chosen_by: why `auto` took its method; None where it was asked for.
+        known_defects: which defect classes the bundle names, and how well; None without.
+    """
+
+    inspector: InspectorRecord
+    chosen_by: str | None = None
+    known_defects: str | None = None
+
+    def rows(self) -> list[tuple[str, object]]:
+        """Return names and JSON values, sorted by name."""
+        more = {"chosen_by": self.chosen_by, "known_kinds": self.known_defects}
+        said = {name: text for name, text in more.items() if text is not None}
+        return sorted({**self.inspector.as_json(), **said}.items())

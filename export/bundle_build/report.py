@@ -10,9 +10,10 @@ import numpy as np
 
 from edge_app.imaging.overlay import blend_map, contact_sheet
 from edge_app.model.loaded_model import LoadedModel
-from edge_app.records import JsonObject, U8Array
+from edge_app.records import U8Array
 from export import charts
 from export.augment import pseudo_anomaly
+from export.bundle_build.records import InspectorFacts
 from export.calibrate.thresholds import Calibration
 from export.data.dataset import GoodPictures
 from export.labels.step import Labels
@@ -28,11 +29,11 @@ def write_report(
     labels: Labels,
     cutting: Cutting,
     crops: Sequence[U8Array],
-    held_crops: Sequence[U8Array],
+    hold_out_crops: Sequence[U8Array],
     mask: U8Array | None,
     found: Calibration,
     model: LoadedModel,
-    about: JsonObject,
+    facts: InspectorFacts,
     warnings: Sequence[str],
     sections: Sequence[str] = (),
 ) -> str:
@@ -44,11 +45,11 @@ def write_report(
     choice, grid, source = found.choice, found.grid, found.thresholds.defects_from
     body = [
         "".join(f'<p class="warning">{html.escape(w)}</p>' for w in warnings),
-        charts.table(["What", "Found"], _facts(good, labels, cutting, found, about)),
+        charts.table(["What", "Found"], _facts(good, labels, cutting, found, facts)),
         *sections,
         "<h2>The product, cut out and turned upright</h2>",
         charts.picture(_sheet(crops), f"{min(len(crops), SHEET_CROPS)} of {len(crops)} crops"),
-        f"<h2>Scores of held-back good parts and of {html.escape(source)}</h2>",
+        f"<h2>Scores of hold-out good parts and of {html.escape(source)}</h2>",
         charts.histogram(
             [
                 ("good parts", charts.GOOD, found.good.scores.tolist()),
@@ -65,10 +66,14 @@ def write_report(
             ],
             grid.chosen.threshold,
         ),
-        "<h2>The strangest good parts among the held-back ones: are they good?</h2>",
-        charts.picture(_strangest(held_crops, found, model), "crop above, the map over it below"),
-        "<h2>What the map shows on painted defects</h2>",
-        charts.picture(_maps(crops, mask, model), "painted crop above, the map over it below"),
+        "<h2>The hold-out good parts with the highest scores: are they good?</h2>",
+        charts.picture(
+            _highest_scoring(hold_out_crops, found, model), "crop above, the map over it below"
+        ),
+        "<h2>What the map shows on synthetic anomalies</h2>",
+        charts.picture(
+            _maps(crops, mask, model), "crop with the anomaly above, the map over it below"
+        ),
     ]
     return charts.page(f"Bundle report: {product}", body)
 
@@ -78,7 +83,7 @@ def _facts(
     labels: Labels,
     cutting: Cutting,
     found: Calibration,
-    about: JsonObject,
+    facts: InspectorFacts,
 ) -> list[list[str]]:
     choice = found.choice
     h, w = cutting.spec.crop_hw
@@ -90,13 +95,13 @@ def _facts(
         ["False-alarm budget", f"{choice.budget_rate:.3%} of good parts"],
         [
             "Threshold",
-            f"{choice.threshold:.4g}: {choice.false_alarms} of {choice.good_count} held-back good "
+            f"{choice.threshold:.4g}: {choice.false_alarms} of {choice.good_count} hold-out good "
             f"parts above it; true rate at most {choice.rate_bound:.2%} (95 % confidence); the "
             f"budget is {choice.promise}",
         ],
         ["Threshold chosen with", found.thresholds.defects_from],
         ["Of these caught", f"{found.recall:.1%}"],
-        *([str(k), str(v)] for k, v in sorted(about.items()) if k != "fp32_nodes"),
+        *([str(k), str(v)] for k, v in facts.rows() if k != "fp32_nodes"),
     ]
 
 
@@ -109,11 +114,11 @@ def _sheet(crops: Sequence[U8Array]) -> U8Array:
 def _maps(crops: Sequence[U8Array], mask: U8Array | None, model: LoadedModel) -> U8Array:
     rng = np.random.default_rng(5)
     picks = np.linspace(0, len(crops) - 1, min(SHEET_MAPS, len(crops))).astype(int)
-    painted = [pseudo_anomaly(rng, crops[i], mask).crop_hwc for i in picks]
-    return _with_maps(painted, model)
+    changed = [pseudo_anomaly(rng, crops[i], mask).crop_hwc for i in picks]
+    return _with_maps(changed, model)
 
 
-def _strangest(crops: Sequence[U8Array], found: Calibration, model: LoadedModel) -> U8Array:
+def _highest_scoring(crops: Sequence[U8Array], found: Calibration, model: LoadedModel) -> U8Array:
     order = np.argsort(found.good.scores)[::-1][: SHEET_MAPS // 2]
     return _with_maps([crops[i] for i in order], model)
 

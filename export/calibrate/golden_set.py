@@ -15,7 +15,7 @@ from edge_app.model.loaded_model import LoadedModel
 from edge_app.model.offline import look_at
 from edge_app.records import U8Array
 from export.augment import pseudo_anomaly
-from export.data.crops import paint_into_frame
+from export.data.crops import paste_into_frame
 
 GOLDEN_PICTURES = 20
 JPEG_QUALITY = 92
@@ -40,10 +40,10 @@ def make_golden_set(
     seed: int,
     progress: Callable[[float], None],
 ) -> list[GoldenFile]:
-    """Return golden pictures spread over the scores, about half of them with a painted defect.
+    """Return golden pictures spread over the scores, about half of them with a synthetic defect.
 
     Args:
-        readers: read held-back good pictures.
+        readers: read hold-out good pictures.
         mask: the product's region in a crop.
 
     Raises:
@@ -62,7 +62,7 @@ def make_golden_set(
     chosen = _spread(candidates)
     if len(chosen) < 4:
         raise HardlyTellsError(
-            f"Only {len(chosen)} of {len(readers)} held-back pictures keep {GOLDEN_MARGIN:.0%} "
+            f"Only {len(chosen)} of {len(readers)} hold-out pictures keep {GOLDEN_MARGIN:.0%} "
             "distance from the threshold: the model hardly tells good parts from bad. Take more "
             "pictures."
         )
@@ -76,8 +76,8 @@ def _with_defect(
     if not looks:
         return pixels
     look = looks[0]
-    painted = pseudo_anomaly(rng, look.crop, mask).crop_hwc
-    return paint_into_frame(pixels, look.crop, painted, look.box_cxcywhr, model.spec)
+    changed = pseudo_anomaly(rng, look.crop, mask).crop_hwc
+    return paste_into_frame(pixels, look.crop, changed, look.box_cxcywhr, model.spec)
 
 
 def _golden(model: LoadedModel, pixels: U8Array, file: str) -> GoldenFile | None:

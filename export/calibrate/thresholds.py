@@ -1,4 +1,4 @@
-"""From scores of held-back good parts and pseudo-anomalies to the manifest's thresholds."""
+"""From scores of hold-out good parts and pseudo-anomalies to the manifest's thresholds."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def score_crops(
     return Scored(np.array(scores), np.array(peaks))
 
 
-def paint_all(crops: Sequence[U8Array], mask: U8Array | None, seed: int) -> list[U8Array]:
+def add_anomalies(crops: Sequence[U8Array], mask: U8Array | None, seed: int) -> list[U8Array]:
     """Return each crop with one pseudo-anomaly; seeded apart from training."""
     rng = np.random.default_rng([seed, 1])
     return [pseudo_anomaly(rng, crop, mask).crop_hwc for crop in crops]

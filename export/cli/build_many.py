@@ -66,6 +66,6 @@ def _build_many(args: argparse.Namespace) -> int:
         outcomes = build_many(orders, args.out, args.jobs, args.engine, progress.show)
     failed = [o for o in outcomes if not o.is_built]
     for outcome in failed:
-        print(f"{outcome.product}: {outcome.told}", file=sys.stderr)
+        print(f"{outcome.product}: {outcome.message}", file=sys.stderr)
     print(f"{len(outcomes) - len(failed)} of {len(outcomes)} products built: {args.out}")
     return 1 if failed else 0

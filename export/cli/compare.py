@@ -25,7 +25,7 @@ def add_compare(commands: Any) -> None:
         "--out", type=Path, required=True, metavar="DIR", help="report and all kept"
     )
     parser.add_argument(
-        "--methods", default="all", help=f"all, or names with commas: cropliq, {', '.join(NAMES)}"
+        "--methods", default="all", help=f"all, or names with commas: {', '.join(NAMES)}"
     )
     parser.add_argument("--budget", default="30m", help="for everything: 90s, 30m, 2h")
     parser.add_argument(

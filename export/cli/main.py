@@ -13,10 +13,10 @@ from edge_app.errors import EdgeError
 from edge_app.host.extras import sentence_for
 from export.cli.build_many import add_build_many
 from export.cli.compare import add_compare
-from export.methods.names import NAMES
+from export.methods.names import DEFAULT, PUBLISHED
 
 if TYPE_CHECKING:
-    from export.bundle_build.pipeline import BuildOptions
+    from export.bundle_build.pipeline import BuildOptions, BuildResult
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,6 +44,10 @@ def _parser() -> argparse.ArgumentParser:
         step = commands.add_parser(name, help=told)
         step.set_defaults(run=run)
         _build_options(step)
+        if name == "build":
+            step.add_argument(
+                "--outcome", type=Path, metavar="FILE", help="write the result there as JSON"
+            )
     check = commands.add_parser("evaluate", help="measure a bundle on pictures it has not seen")
     check.add_argument("--bundle", type=Path, required=True, metavar="FILE")
     check.add_argument(
@@ -78,9 +82,9 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--method",
-        default="cropliq",
+        default=DEFAULT,
         metavar="NAME",
-        help=f"cropliq unless told; {', '.join(NAMES)}; auto compares a few of them",
+        help=f"{DEFAULT} unless told; {', '.join(PUBLISHED)}; auto compares a few of them",
     )
     parser.add_argument(
         "--auto-budget",
@@ -171,11 +175,16 @@ def _target(text: str) -> str:
 
 
 def _build(args: argparse.Namespace) -> int:
+    from export.build_many.outcome import recorded
     from export.bundle_build.pipeline import build
     from export.cli.progress import ConsoleProgress
 
     with ConsoleProgress() as progress:
-        result = build(_options(args), progress.show)
+
+        def run() -> BuildResult:
+            return build(_options(args), progress.show)
+
+        result = run() if args.outcome is None else recorded(args.outcome, run)
     _warn(result.warnings)
     print(f"{result.path}  sha256 {result.sha256}")
     print("The report is inside (report.html): edge-app report --bundle FILE --out report.html")
@@ -268,7 +277,7 @@ def _demo_bundle(args: argparse.Namespace) -> int:
             serial=args.serial,
             device=_device(args.device),
             false_alarm_rate=args.false_alarm_rate,
-            show=progress.show,
+            on_step=progress.show,
         )
     print(f"{args.out}  sha256 {digest}")
     return 0

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,17 +29,12 @@ from export.compare.sheets import pictures_shown, write_rows
 from export.defects.pictures import scan_defects
 from export.evaluation.data import GOOD, TestPicture, scan_test_pictures
 from export.evaluation.run import evaluate
+from export.methods.inspector_record import InspectorRecord
 from export.methods.protocol import TrainSettings
-from export.methods.time_budget import Now, Show, train_within
-from export.methods.train import CROPLIQ, train_method
-from export.workspace import Report, Workspace
-
-CROPLIQ_STEPS = 100
-"""Most steps of the product's own method: what `build` takes. More make the features forget."""
-
-
-LEARNS = {"losses", "pretext_accuracy"}
-"""What methods that take steps say of them; a density says neither."""
+from export.methods.registry import method_of
+from export.methods.time_budget import Now, train_within
+from export.methods.train import train_method
+from export.workspace import OnProgress, OnStep, Workspace
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +57,44 @@ class Shared:
     now: Now
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingRecord:
+    """What one method's training keeps besides its graph.
+
+    Attributes:
+        about: `InspectorRecord` as JSON.
+        steps: that ended in time.
+    """
+
+    about: JsonObject
+    steps: int
+    train_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BundleRecord:
+    """What building one method's bundle keeps besides it."""
+
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRecord:
+    """What was measured of one method, as compare.json has it.
+
+    Attributes:
+        figures: of `evaluate`.
+        cost: of `cost_of`.
+        rows: pictures of the report and their captions.
+        scores: one object per test picture.
+    """
+
+    figures: JsonObject
+    cost: JsonObject
+    rows: list[JsonObject]
+    scores: list[JsonObject]
+
+
 def unseen_pictures(options: BuildOptions, labelled: Labelled) -> tuple[TestPicture, ...]:
     """Return the test pictures that neither train, nor set a threshold, nor are known defects.
 
@@ -73,7 +106,9 @@ def unseen_pictures(options: BuildOptions, labelled: Labelled) -> tuple[TestPict
     return scan_test_pictures(options.data, seen).kept
 
 
-def measure_method(shared: Shared, name: str, seconds: float, show: Show) -> JsonObject:
+def measure_method(
+    shared: Shared, name: str, seconds: float, on_progress: OnProgress
+) -> JsonObject:
     """Return one method's row of compare.json.
 
     Args:
@@ -83,58 +118,64 @@ def measure_method(shared: Shared, name: str, seconds: float, show: Show) -> Jso
         EdgeError: the training, the bundle or its evaluation failed.
     """
     options = replace(shared.options, method=name)
-    space = shared.labelled.space.branch(f"methods/{name}", lambda s, t, d: show(f"{s} {t}", d))
+    space = shared.labelled.space.branch(
+        f"methods/{name}", lambda s, t, d: on_progress(f"{s} {t}", d)
+    )
     inspector, trained = _train(shared, space, name, seconds)
     graph = inspector / "inspector.onnx"
-    bundle, built = _bundle(shared, space, options, graph, trained["about"], show)
+    bundle, built = _bundle(
+        shared, space, options, graph, InspectorRecord.from_json(trained.about), on_progress
+    )
     picked = inspector / "reconstruction.onnx"
     reconstruction = picked if picked.is_file() else None
 
-    def work(folder: Path, report: Report) -> JsonObject:
+    def work(folder: Path, report: OnProgress) -> MeasuredRecord:
         done = evaluate(bundle, options.data, folder, lambda s, _t, d: report(s, d))
         crop_hw = shared.cut.cutting.spec.crop_hw
         rows = write_rows(bundle, pictures_shown(shared.pictures), reconstruction, folder / "rows")
         judged = json.loads((folder / "evaluation.json").read_text())["pictures"]
         figures = {k: v for k, v in done.figures.items() if k != "report"}
-        return {"figures": figures, "cost": cost_of(graph, crop_hw), "rows": rows, "scores": judged}
+        return MeasuredRecord(figures, cost_of(graph, crop_hw), rows, judged)
 
     digest = sorted(p.sha256 for p in shared.pictures)
-    folder, measured = space.step("evaluation", {"pictures": digest}, work)
+    folder, measured = space.step("evaluation", {"pictures": digest}, MeasuredRecord, work)
     return {
         "method": name,
-        "steps": trained["steps"] if LEARNS & set(trained["about"]) else 0,
-        "train_s": trained["train_s"],
+        "steps": trained.steps if method_of(name).traits.takes_steps else 0,
+        "train_s": trained.train_s,
         "graph_bytes": graph.stat().st_size,
         "folder": folder.as_posix(),
-        "build_warnings": built["warnings"],
-        **measured,
+        "build_warnings": list(built.warnings),
+        **asdict(measured),
     }
 
 
-def _train(shared: Shared, space: Workspace, name: str, seconds: float) -> tuple[Path, JsonObject]:
+def _train(
+    shared: Shared, space: Workspace, name: str, seconds: float
+) -> tuple[Path, TrainingRecord]:
     options, cut = shared.options, shared.cut
-    most = min(options.steps, CROPLIQ_STEPS) if name == CROPLIQ else options.steps
+    most = min(options.steps, method_of(name).traits.max_steps or options.steps)
     defects = learnt_defects(options, name, cut.cutting)
 
-    def work(folder: Path, report: Report) -> JsonObject:
-        def train(steps: int, show: Show) -> JsonObject:
+    def work(folder: Path, report: OnProgress) -> TrainingRecord:
+        def train(steps: int, on_progress: OnProgress) -> InspectorRecord:
             _keep_steps(folder, steps)  # a stopped training goes on with these
             settings = TrainSettings(options.seed, steps, options.device, folder)
             return train_method(
-                name, cut.crops, cut.mask, settings, show, defects, options.processes
+                name, cut.crops, cut.mask, settings, on_progress, defects, options.processes
             )
 
         started = time.monotonic()
         first = _kept_steps(folder, most)
         about, steps = train_within(train, first, seconds, report, shared.now)
         taken_s = round(time.monotonic() - started, 1)
-        return {"about": about, "steps": steps, "train_s": taken_s}
+        return TrainingRecord(about.as_json(), steps, taken_s)
 
     settings: JsonObject = {"method": name, "seed": options.seed, "steps": most}
     settings["budget_s"] = shared.budget_s
     if defects is not None:
         settings["defects"] = defects.sha256
-    return space.step("inspector", settings, work)
+    return space.step("inspector", settings, TrainingRecord, work)
 
 
 def _keep_steps(folder: Path, steps: int) -> None:
@@ -153,27 +194,27 @@ def _bundle(
     space: Workspace,
     options: BuildOptions,
     graph: Path,
-    about: JsonObject,
-    show: Show,
-) -> tuple[Path, JsonObject]:
+    inspector: InspectorRecord,
+    on_progress: OnProgress,
+) -> tuple[Path, BundleRecord]:
     file = f"{options.method}.bundle"
 
-    def work(folder: Path, _report: Report) -> JsonObject:
+    def work(folder: Path, _report: OnProgress) -> BundleRecord:
         own = replace(options, out=folder / file)
-        trained = Trained(shared.cut, options.method, graph, about)
-        told = _steps_told(show)
-        result = finish(own, shared.labelled, shared.found, trained, told, for_comparison=True)
-        return {"warnings": list(result.warnings)}
+        trained = Trained(shared.cut, options.method, graph, inspector)
+        on_step = _as_on_step(on_progress)
+        result = finish(own, shared.labelled, shared.found, trained, on_step, for_comparison=True)
+        return BundleRecord(result.warnings)
 
     settings: JsonObject = {"budget": options.false_alarm_rate}
     if options.known_defects is not None:
         settings["known"] = [p.sha256 for p in scan_defects(options.known_defects).pictures]
-    folder, built = space.step("bundle", settings, work)
+    folder, built = space.step("bundle", settings, BundleRecord, work)
     return folder / file, built
 
 
-def _steps_told(show: Show) -> Callable[[str, str, float], None]:
-    return lambda step, _text, share: show(step, share)
+def _as_on_step(on_progress: OnProgress) -> OnStep:
+    return lambda step, _text, share: on_progress(step, share)
 
 
 def contender_of(row: JsonObject) -> Contender:

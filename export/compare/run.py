@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -16,7 +16,6 @@ from edge_app.errors import DataError, EdgeError
 from edge_app.records import JsonObject
 from export.bundle_build.pipeline import (
     BuildOptions,
-    Show,
     check_defects,
     cut_parts,
     label_pictures,
@@ -28,13 +27,12 @@ from export.compare.report import write_comparison
 from export.compare.table import write_table
 from export.defects.pictures import scan_defects
 from export.evaluation.data import GOOD
-from export.methods.names import NAMES
+from export.methods.names import AUTO, NAMES
 from export.methods.registry import unknown_method
-from export.methods.time_budget import Now, told_s
-from export.methods.train import AUTO, CROPLIQ
+from export.methods.time_budget import Now, duration_text
+from export.workspace import OnProgress, OnStep
 
 ALL = "all"
-KNOWN: tuple[str, ...] = (CROPLIQ, *NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +74,15 @@ def method_names(text: str) -> tuple[str, ...]:
         DataError: there is no such method, or none is named.
     """
     if text.strip() == ALL:
-        return KNOWN
+        return NAMES
     names = tuple(dict.fromkeys(n.strip() for n in text.split(",") if n.strip()))
     if not names:
-        raise DataError(f"No methods named: write {ALL!r} or some of {', '.join(KNOWN)}.")
+        raise DataError(f"No methods named: write {ALL!r} or some of {', '.join(NAMES)}.")
     for name in names:
         if name == AUTO:
-            raise DataError(f"{AUTO!r} is no method: name some of {', '.join(KNOWN)}, or {ALL!r}.")
-        if name not in KNOWN:
-            raise unknown_method(name, KNOWN)
+            raise DataError(f"{AUTO!r} is no method: name some of {', '.join(NAMES)}, or {ALL!r}.")
+        if name not in NAMES:
+            raise unknown_method(name, NAMES)
     return names
 
 
@@ -114,7 +112,7 @@ class Budget:
         self._after_s.append(seconds)
 
 
-def compare(options: CompareOptions, show: Show, now: Now = time.monotonic) -> Comparison:
+def compare(options: CompareOptions, on_step: OnStep, now: Now = time.monotonic) -> Comparison:
     """Train and measure every method; write report.html, compare.json and table.md.
 
     A method that fails stands in the report with its reason; the next run tries it again and takes
@@ -126,25 +124,25 @@ def compare(options: CompareOptions, show: Show, now: Now = time.monotonic) -> C
     budget = Budget(options.budget_s, now)
     check_defects(options.build)
     build = replace(options.build, out=options.out / "shared")
-    labelled = label_pictures(build, show)
+    labelled = label_pictures(build, on_step)
     pictures = unseen_pictures(build, labelled)
     found = train_detector(build, labelled)
-    cut = cut_parts(labelled, found, show)
+    cut = cut_parts(labelled, found, on_step)
     shared = Shared(build, options.budget_s, labelled, found, cut, pictures, now)
     rows: list[JsonObject] = []
     for number, name in enumerate(options.methods):
         place = f"{number + 1} of {len(options.methods)}"
-        told = _told(show, name, place, budget)
-        rows.append(_row(shared, name, len(options.methods) - number, budget, told, now))
+        on_progress = _progress_of(on_step, name, place, budget)
+        rows.append(_row(shared, name, len(options.methods) - number, budget, on_progress, now))
         _write(options, shared, rows)  # a long run may be stopped
     advice, page = _write(options, shared, rows)
-    show("report", str(page), 1.0)
+    on_step("report", str(page), 1.0)
     return Comparison(tuple(rows), advice, page)
 
 
-def _told(show: Show, name: str, place: str, budget: Budget) -> Callable[[str, float], None]:
-    return lambda text, share: show(
-        name, f"{place}, {text}, at most {told_s(budget.left_s)} left", share
+def _progress_of(on_step: OnStep, name: str, place: str, budget: Budget) -> OnProgress:
+    return lambda text, share: on_step(
+        name, f"{place}, {text}, at most {duration_text(budget.left_s)} left", share
     )
 
 
@@ -153,14 +151,14 @@ def _row(
     name: str,
     methods_left: int,
     budget: Budget,
-    show: Callable[[str, float], None],
+    on_progress: OnProgress,
     now: Now,
 ) -> JsonObject:
     """Return the method's row, or why it has none."""
     started = now()
     share_s = budget.share_s(methods_left)
     try:
-        row = measure_method(shared, name, share_s, show)
+        row = measure_method(shared, name, share_s, on_progress)
     except Exception as error:  # whatever one method does, the others still get their turn
         reason = str(error) if isinstance(error, EdgeError) else repr(error)
         return {"method": name, "failed": reason}

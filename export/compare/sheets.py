@@ -15,7 +15,7 @@ from edge_app.imaging.overlay import contact_sheet
 from edge_app.model.loaded_model import LoadedModel, load_model
 from edge_app.records import JsonObject, U8Array
 from export.evaluation.data import TestPicture
-from export.evaluation.judge import defects_of, looks_at, read_mask
+from export.evaluation.judge import defects_of, inspected_parts, read_mask
 from export.evaluation.pixel_metrics import frame_map
 from export.evaluation.sheets import PANEL_WH, row_of
 from export.methods.reconstruction import rebuild
@@ -53,17 +53,17 @@ def write_rows(
             frame = read_picture(picture.path)
         except CameraError:
             continue
-        row, told = _row(model, picture, frame, reconstruction)
+        row, caption = _row(model, picture, frame, reconstruction)
         file = f"{number:02d}.jpg"
         cv2.imwrite(str(out / file), row, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        rows.append({"file": file, "caption": f"{picture.name}: {told}"})
+        rows.append({"file": file, "caption": f"{picture.name}: {caption}"})
     return rows
 
 
 def _row(
     model: LoadedModel, picture: TestPicture, frame: U8Array, reconstruction: Path | None
 ) -> tuple[U8Array, str]:
-    looks, reason = looks_at(model, frame)
+    looks, reason = inspected_parts(model, frame)
     mask, _ = read_mask(picture, frame)
     map_hw = frame_map(looks, model.spec, (int(frame.shape[0]), int(frame.shape[1])))
     row = row_of(model, frame, looks, defects_of(model, looks), map_hw, mask)

@@ -61,15 +61,15 @@ class PartsFound:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Return sentences for the terminal and the report."""
-        told = []
+        warnings = []
         if self.empty:
-            told.append(f"no product found in {len(self.empty)} pictures: {_first(self.empty)}")
+            warnings.append(f"no product found in {len(self.empty)} pictures: {_first(self.empty)}")
         if self.cut:
-            told.append(
+            warnings.append(
                 f"in {len(self.cut)} pictures the product touches the border and was not used: "
                 f"{_first(self.cut)}"
             )
-        return tuple(told)
+        return tuple(warnings)
 
 
 def _first(names: Sequence[str], most: int = 5) -> str:
@@ -146,14 +146,14 @@ def cut_crops(
     return crops, boxes
 
 
-def paint_into_frame(
-    pixels_hwc: U8Array, crop: U8Array, painted: U8Array, box: BoxCxcywhr, spec: CropSpec
+def paste_into_frame(
+    pixels_hwc: U8Array, crop: U8Array, changed: U8Array, box: BoxCxcywhr, spec: CropSpec
 ) -> U8Array:
-    """Return the frame with what was painted onto a crop put where the crop was cut out.
+    """Return the frame with what was changed in a crop pasted where the crop was cut out.
 
     Only the change is added, so that the rest of the frame keeps its own pixels and noise.
     """
     h, w = pixels_hwc.shape[:2]
-    change = painted.astype(np.float32) - crop.astype(np.float32)
+    change = changed.astype(np.float32) - crop.astype(np.float32)
     there = cv2.warpAffine(change, crop_to_frame(box, spec), (w, h), flags=cv2.INTER_LINEAR)
     return np.clip(np.round(pixels_hwc + there), 0, 255).astype(np.uint8)

@@ -20,7 +20,7 @@ MIN_PICTURES = 20
 """Fewer good parts than this cannot both fit a density and be held back for a threshold."""
 
 FEW_PICTURES = 100
-"""Below this the report warns: the threshold rests on a handful of held-back parts."""
+"""Below this the report warns: the threshold rests on a handful of hold-out parts."""
 
 FORBIDDEN_FOLDERS = ("test", "ground_truth")
 
@@ -48,7 +48,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class GoodPictures:
-    """All of them, with what a person should be told.
+    """All of them, with warnings for a person.
 
     Attributes:
         folder: where they were found.
@@ -127,25 +127,25 @@ def scan_good_pictures(data: Path, min_pictures: int = MIN_PICTURES) -> GoodPict
 def _warnings(
     pictures: tuple[Picture, ...], unreadable: list[str], copies: int, grey: int
 ) -> tuple[str, ...]:
-    told = []
+    warnings = []
     if 0 < grey < len(pictures):
-        told.append(
+        warnings.append(
             f"{grey} of {len(pictures)} pictures are grey, the others in colour: take all of them "
             "the way the line's camera will"
         )
     if unreadable:
-        told.append(f"{len(unreadable)} pictures cannot be read: {', '.join(unreadable[:5])}")
+        warnings.append(f"{len(unreadable)} pictures cannot be read: {', '.join(unreadable[:5])}")
     if copies:
-        told.append(f"{copies} pictures are byte-identical copies of others and count once")
+        warnings.append(f"{copies} pictures are byte-identical copies of others and count once")
     if len(pictures) < FEW_PICTURES:
-        told.append(
-            f"only {len(pictures)} good pictures: the threshold rests on few held-back parts"
+        warnings.append(
+            f"only {len(pictures)} good pictures: the threshold rests on few hold-out parts"
         )
     sizes = Counter(p.hw for p in pictures)
     if len(sizes) > 1:
         common = ", ".join(f"{w}×{h} ({n})" for (h, w), n in sizes.most_common(3))
-        told.append(f"pictures have {len(sizes)} different sizes: {common}")
-    return tuple(told)
+        warnings.append(f"pictures have {len(sizes)} different sizes: {common}")
+    return tuple(warnings)
 
 
 def digests_of(pictures: Sequence[Picture]) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from edge_app.records import JsonObject
+from edge_app.records import F32Array, F64Array
 from export.data.dataset import Picture
 from export.data.yolo_dataset import LabelledPicture, label_lines, read_bgr, read_dataset
 
@@ -41,25 +42,44 @@ def write_label_files(folder: Path, labelled: Sequence[LabelledPicture]) -> None
             (folder / name).write_text("".join(label_lines(picture, (h, w))))
 
 
-def to_json(labelled: Sequence[LabelledPicture]) -> list[JsonObject]:
-    """Return labels as JSON values, pictures by path."""
-    return [
-        {
-            "path": str(p.source),
-            "boxes": p.boxes_cxcywhr.tolist(),
-            "hidden": [outline.reshape(-1, 2).tolist() for outline in p.hidden_xy],
-        }
+@dataclass(frozen=True, slots=True)
+class SavedLabel:
+    """One picture's label as a build step keeps it.
+
+    Attributes:
+        path: the picture's.
+        boxes: one (cx, cy, w, h, angle) per product.
+        hidden: outlines of (x, y) points that are covered before training.
+    """
+
+    path: str
+    boxes: tuple[tuple[float, ...], ...]
+    hidden: tuple[tuple[tuple[float, ...], ...], ...]
+
+
+def saved_labels(labelled: Sequence[LabelledPicture]) -> tuple[SavedLabel, ...]:
+    """Return labels as they are kept, pictures by path."""
+    return tuple(
+        SavedLabel(
+            str(p.source),
+            _rows(p.boxes_cxcywhr),
+            tuple(_rows(outline.reshape(-1, 2)) for outline in p.hidden_xy),
+        )
         for p in labelled
-    ]
+    )
 
 
-def from_json(saved: Sequence[JsonObject]) -> list[LabelledPicture]:
-    """Return what `to_json` was given."""
+def _rows(values: F64Array | F32Array) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in values.tolist())
+
+
+def labelled_pictures(saved: Sequence[SavedLabel]) -> list[LabelledPicture]:
+    """Return what `saved_labels` was given."""
     return [
         LabelledPicture(
-            Path(p["path"]),
-            np.array(p["boxes"], np.float64).reshape(-1, 5),
-            hidden_xy=tuple(np.array(o, np.float32).reshape(-1, 2) for o in p["hidden"]),
+            Path(p.path),
+            np.array(p.boxes, np.float64).reshape(-1, 5),
+            hidden_xy=tuple(np.array(o, np.float32).reshape(-1, 2) for o in p.hidden),
         )
         for p in saved
     ]

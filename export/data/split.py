@@ -11,11 +11,11 @@ CALIBRATION_SHARE = 0.25
 
 
 def split(pictures: Sequence[Picture]) -> tuple[list[Picture], list[Picture]]:
-    """Return (fitting, calibration) pictures.
+    """Return (training, hold-out) pictures.
 
     Chosen by digest, so that a picture keeps its side when others are added and file names with
     dates or shifts in them do not decide.
     """
     ordered = sorted(pictures, key=lambda p: p.sha256)
-    held = set(ordered[: max(1, round(len(ordered) * CALIBRATION_SHARE))])
-    return [p for p in pictures if p not in held], [p for p in pictures if p in held]
+    hold_out = set(ordered[: max(1, round(len(ordered) * CALIBRATION_SHARE))])
+    return [p for p in pictures if p not in hold_out], [p for p in pictures if p in hold_out]

@@ -7,7 +7,6 @@ pixel's centre x is written as (x + 0.5) / w. An empty label file says: no produ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +35,7 @@ class LabelledPicture:
         source: its file, or its pixels: uint8 (h, w, 3), BGR.
         boxes_cxcywhr: (n, 5) float64, frame pixels with centres at whole numbers; n may be 0.
         class_ids: (n,) int64; None stands for all 0.
-        hidden_xy: outlines (k, 2) painted grey before training, e.g. parts cut by the border,
+        hidden_xy: outlines (k, 2) filled grey before training, e.g. parts cut by the border,
             which are neither a whole product nor background.
     """
 
@@ -46,7 +45,7 @@ class LabelledPicture:
     hidden_xy: tuple[F32Array, ...] = ()
 
     def pixels(self) -> U8Array:
-        """Return uint8 (h, w, 3), BGR, with the hidden areas painted over.
+        """Return uint8 (h, w, 3), BGR, with the hidden areas covered.
 
         Raises:
             DataError: the file cannot be decoded.
@@ -55,8 +54,8 @@ class LabelledPicture:
         if not self.hidden_xy:
             return pixels
         outlines = [np.rint(outline).astype(np.int32) for outline in self.hidden_xy]
-        painted = cv2.fillPoly(pixels.copy(), outlines, (LETTERBOX_GREY,) * 3)
-        return np.asarray(painted, np.uint8)
+        filled = cv2.fillPoly(pixels.copy(), outlines, (LETTERBOX_GREY,) * 3)
+        return np.asarray(filled, np.uint8)
 
     def classes(self) -> I64Array:
         """Return (n,) int64."""
@@ -91,18 +90,6 @@ def read_dataset(folder: Path) -> list[LabelledPicture]:
             "labels/NAME.txt, in YOLO-OBB format."
         )
     return found
-
-
-def write_dataset(folder: Path, pictures: Sequence[LabelledPicture]) -> None:
-    """Write images/, labels/ and nothing else; files are PNG, named 00000, 00001, ..."""
-    (folder / "images").mkdir(parents=True, exist_ok=True)
-    (folder / "labels").mkdir(exist_ok=True)
-    for index, picture in enumerate(pictures):
-        pixels = picture.pixels()
-        encoded = cv2.imencode(".png", pixels)[1]
-        (folder / "images" / f"{index:05d}.png").write_bytes(encoded.tobytes())
-        lines = label_lines(picture, (pixels.shape[0], pixels.shape[1]))
-        (folder / "labels" / f"{index:05d}.txt").write_text("".join(lines))
 
 
 def label_lines(picture: LabelledPicture, frame_hw: tuple[int, int]) -> list[str]:

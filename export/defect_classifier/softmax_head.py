@@ -155,7 +155,7 @@ def keep_threshold(probabilities: F64Array, labels: Labels) -> float:
     return float(np.quantile(sure, LOST_SHARE)) if sure.size else 0.0
 
 
-def strangers_kept_out(training: F32Array, judged: F32Array, labels: Labels, l2: float,
+def unseen_class_rejected(training: F32Array, judged: F32Array, labels: Labels, l2: float,
                        threshold: float) -> float:  # fmt: skip
     """Return the share of a kind's examples called unknown by heads that never saw that kind.
 
@@ -163,9 +163,9 @@ def strangers_kept_out(training: F32Array, judged: F32Array, labels: Labels, l2:
         training: (v, n, d); judged: (j, n, d); at least three kinds.
     """
     shares = []
-    for stranger in np.unique(labels):
-        known = labels != stranger
-        renumbered = labels[known] - (labels[known] > stranger)
+    for unseen in np.unique(labels):
+        known = labels != unseen
+        renumbered = labels[known] - (labels[known] > unseen)
         head = fit_on_views(training[:, known], renumbered, l2)
         logits = head.logits(judged[:, ~known].reshape(-1, judged.shape[-1]))
         shares.append(float((softmax(logits).max(axis=1) <= threshold).mean()))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_app.bundle.manifest import ClassifierSpec
-from edge_app.records import F32Array, JsonObject, U8Array
+from edge_app.records import F32Array, U8Array
 from export.defect_classifier.graph import ClassifierGraph, RegionFeatures, features_of
 from export.defect_classifier.regions import cut_views, spec_for, turned_ways
 from export.defect_classifier.softmax_head import (
@@ -19,12 +19,12 @@ from export.defect_classifier.softmax_head import (
     fit_on_views,
     folds_of,
     keep_threshold,
-    strangers_kept_out,
+    unseen_class_rejected,
 )
 from export.defects.labelled import KnownDefect
 
 MIN_EXAMPLES = 5
-"""One for each fold; fewer say nothing about how well a kind is told from the others."""
+"""One for each fold; fewer say nothing about how well a class is told from the others."""
 
 WANTED_EXAMPLES = 10
 
@@ -53,14 +53,37 @@ class Recipe:
     l2: float
 
 
+@dataclass(frozen=True, slots=True)
+class ClassifierFigures:
+    """The recipe and its cross-validated figures, for the manifest and the report.
+
+    Attributes:
+        kinds: defect class → examples.
+        turned: trained in all turns and mirror images.
+        cross_validated_accuracy: share of the examples that are named rightly.
+        tried: recipe → its accuracy.
+        left_out_kind_is_unknown: share of a class's defects that are called unknown where it was
+            left out of the training; None with two classes.
+    """
+
+    kinds: dict[str, int]
+    margin: float
+    region_px: int
+    turned: bool
+    l2: float
+    cross_validated_accuracy: float
+    softmax_threshold: float
+    tried: dict[str, float]
+    left_out_kind_is_unknown: float | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class TrainedKinds:
+class TrainedClassifier:
     """The classifier and what is known of it.
 
     Attributes:
         threshold: of the softmax; see `keep_threshold`.
         regions: uint8 (n, h, w, 3), the labelled defects as the device would cut them.
-        about: recipe and cross-validated figures, JSON values.
         warnings: sentences for the terminal and the report.
     """
 
@@ -68,7 +91,7 @@ class TrainedKinds:
     spec: ClassifierSpec
     threshold: float
     regions: U8Array
-    about: JsonObject
+    figures: ClassifierFigures
     warnings: tuple[str, ...]
 
 
@@ -98,7 +121,7 @@ def usable(defects: Sequence[KnownDefect]) -> tuple[list[KnownDefect], tuple[str
         The defects, and sentences on what was left out or is thin.
     """
     counts = Counter(d.kind for d in defects)
-    told = [
+    warnings = [
         f"the defect kind {kind} has {count} examples"
         + (
             f", {WANTED_EXAMPLES} to 20 are better"
@@ -110,14 +133,14 @@ def usable(defects: Sequence[KnownDefect]) -> tuple[list[KnownDefect], tuple[str
     ]
     enough = {kind for kind, count in counts.items() if count >= MIN_EXAMPLES}
     if len(enough) < 2:
-        told.append("no classifier: it takes at least two defect kinds with enough examples")
-        return [], tuple(told)
-    return [d for d in defects if d.kind in enough], tuple(told)
+        warnings.append("no classifier: it takes at least two defect kinds with enough examples")
+        return [], tuple(warnings)
+    return [d for d in defects if d.kind in enough], tuple(warnings)
 
 
-def train_kinds(
+def train_classifier(
     defects: Sequence[KnownDefect], seed: int, progress: Callable[[str, float], None]
-) -> TrainedKinds:
+) -> TrainedClassifier:
     """Choose how to cut and how to regularise, fit the head and set the softmax threshold.
 
     Args:
@@ -149,7 +172,7 @@ def _finished(
     labels: Labels,
     folds: Labels,
     kinds: int,
-) -> TrainedKinds:
+) -> TrainedClassifier:
     share, recipe, seen = best
     for is_turned in (True, False):
         for l2 in L2:
@@ -164,22 +187,23 @@ def _finished(
     probabilities = cross_validated(training, seen.judged, labels, folds, recipe.l2)
     threshold = keep_threshold(probabilities, labels)
     head = fit_on_views(training, labels, recipe.l2)
-    about: JsonObject = {
-        "kinds": {k: int((labels == i).sum()) for i, k in enumerate(seen.spec.kinds)},
-        "margin": recipe.margin,
-        "region_px": SIDE_PX,
-        "turned": recipe.is_turned,
-        "l2": recipe.l2,
-        "cross_validated_accuracy": round(share, 4),
-        "softmax_threshold": round(threshold, 4),
-        "tried": tried,
-    }
+    kept_out = None
     if kinds > 2:
-        kept_out = strangers_kept_out(training, seen.judged, labels, recipe.l2, threshold)
-        about["left_out_kind_is_unknown"] = round(kept_out, 4)
-    return TrainedKinds(
-        ClassifierGraph(net, head), seen.spec, threshold, seen.regions, about, _doubts(share, kinds)
+        unknown = unseen_class_rejected(training, seen.judged, labels, recipe.l2, threshold)
+        kept_out = round(unknown, 4)
+    figures = ClassifierFigures(
+        kinds={k: int((labels == i).sum()) for i, k in enumerate(seen.spec.kinds)},
+        margin=recipe.margin,
+        region_px=SIDE_PX,
+        turned=recipe.is_turned,
+        l2=recipe.l2,
+        cross_validated_accuracy=round(share, 4),
+        softmax_threshold=round(threshold, 4),
+        tried=tried,
+        left_out_kind_is_unknown=kept_out,
     )
+    graph, doubts = ClassifierGraph(net, head), _doubts(share, kinds)
+    return TrainedClassifier(graph, seen.spec, threshold, seen.regions, figures, doubts)
 
 
 def _doubts(share: float, kinds: int) -> tuple[str, ...]:
@@ -203,10 +227,10 @@ def _seen(
     features = np.stack(
         [np.stack([features_of(net, way) for way in turned_ways(cut)]) for cut in views.regions]
     )
-    told = ClassifierSpec(
+    class_spec = ClassifierSpec(
         kinds=kinds, region_hw=spec.region_hw, window_px=spec.window_px, margin=spec.margin
     )
-    return _Seen(features, views.regions[0], told)
+    return _Seen(features, views.regions[0], class_spec)
 
 
 def _score(seen: _Seen, recipe: Recipe, labels: Labels, folds: Labels) -> float:

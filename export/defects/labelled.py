@@ -69,7 +69,7 @@ def known_defects(
     """
     found: list[KnownDefect] = []
     partless = []
-    for picture, kind in zip(pictures.pictures, pictures.kinds, strict=True):
+    for picture, kind in zip(pictures.pictures, pictures.classes, strict=True):
         if not kind:
             continue
         looks = look_at(model, picture.read())
@@ -80,8 +80,8 @@ def known_defects(
             found.append(KnownDefect(picture.name, picture.read, outline, angle_rad, kind))
     if not partless:
         return found, ()
-    told = ", ".join(partless[:5]) + (", ..." if len(partless) > 5 else "")
-    return found, (f"known defects: no product was found in {len(partless)} pictures: {told}",)
+    names = ", ".join(partless[:5]) + (", ..." if len(partless) > 5 else "")
+    return found, (f"known defects: no product was found in {len(partless)} pictures: {names}",)
 
 
 def _outlines(

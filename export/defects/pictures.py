@@ -29,16 +29,16 @@ class DefectPictures:
 
     Attributes:
         pictures: sorted by name.
-        kinds: per picture, the first sub-folder of its name; "" right inside the folder.
+        classes: per picture, the first sub-folder of its name; "" right inside the folder.
     """
 
     pictures: tuple[Picture, ...] = ()
-    kinds: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """Return one phrase for the report and the manifest."""
-        counts = Counter(kind or "defect" for kind in self.kinds)
+        counts = Counter(kind or "defect" for kind in self.classes)
         listed = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
         return f"{len(self.pictures)} real defects ({listed})"
 
@@ -56,8 +56,8 @@ def scan_defects(folder: Path | None) -> DefectPictures:
         pictures = tuple(_picture(path, folder) for path in paths)
     except CameraError as error:
         raise DataError(f"Real defects: {error}") from error
-    kinds = tuple(_kind(picture.name) for picture in pictures)
-    return DefectPictures(pictures, kinds)
+    classes = tuple(_kind(picture.name) for picture in pictures)
+    return DefectPictures(pictures, classes)
 
 
 def cut_defects(defects: DefectPictures, cutting: Cutting) -> list[U8Array]:

@@ -16,7 +16,7 @@ LOWEST, HIGHEST = 0.1, 0.5
 """The chosen confidence stays between them: the highest is what most detectors are run with."""
 
 LEAST_SEEN = 0.02
-"""Detections below it are not looked at."""
+"""Detections below it are ignored."""
 
 TRUE_QUANTILE = 0.002
 """Of the products' confidences: one odd picture in five hundred does not decide alone."""
@@ -29,7 +29,7 @@ def choose_min_confidence(
 
     Args:
         detector: with `min_confidence` LEAST_SEEN.
-        pictures: with every product labelled; parts cut by the border are painted over in them.
+        pictures: with every product labelled; parts cut by the border are covered in them.
     """
     true: list[float] = []
     other = [LEAST_SEEN]

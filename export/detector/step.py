@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -14,14 +13,13 @@ from edge_app.bundle.manifest import DetectorSpec
 from edge_app.errors import DataError
 from edge_app.inspection.detector import Detector
 from edge_app.inspection.line import ProductFinder, WholeFrame
-from edge_app.records import BoxCxcywhr, JsonObject
-from export.data.crops import FoundPart, PartsFound, find_parts
+from export.data.crops import PartsFound, find_parts
 from export.data.dataset import MIN_PICTURES, Picture, digests_of
 from export.detector.confidence import LEAST_SEEN, choose_min_confidence
 from export.detector.export import export_detector
 from export.detector.train import RECIPE, TRAINED_SHRINK, TrainProgress, train_detector
 from export.labels.step import Labels
-from export.workspace import Report, Workspace
+from export.workspace import OnProgress, Workspace
 
 MIN_FOUND_SHARE = 0.9
 """A detector that misses more of its own training pictures than this is no detector."""
@@ -30,10 +28,21 @@ DETECTOR_LONG_SIDE_PX = 320
 STRIDE_PX = 32
 
 
+@dataclass(frozen=True, slots=True)
+class DetectorRecord:
+    """What training the detector keeps besides its file.
+
+    Attributes:
+        min_confidence: below it a detection is none.
+    """
+
+    min_confidence: float
+
+
 def detector_step(
     space: Workspace,
     labels: Labels,
-    fitting: Sequence[Picture],
+    training: Sequence[Picture],
     detector: str,
     seed: int,
     device: str,
@@ -43,9 +52,9 @@ def detector_step(
         return None, None
     if detector not in ("auto", "none"):
         return Path(detector), _spec_of(Path(detector))
-    input_hw = _input_hw(fitting)
+    input_hw = _input_hw(training)
 
-    def work(folder: Path, report: Report) -> JsonObject:
+    def work(folder: Path, report: OnProgress) -> DetectorRecord:
         def told(p: TrainProgress) -> None:
             report(f"epoch {p.epoch} of {p.epochs}, loss {p.loss:.3f}", p.epoch / p.epochs)
 
@@ -65,16 +74,14 @@ def detector_step(
             input_hw=input_hw, min_confidence=LEAST_SEEN, shrink=TRAINED_SHRINK
         )
         finder = _detector(folder / "detector.onnx", everything, labels.has_axis)
-        return {
-            "min_confidence": choose_min_confidence(
-                finder, labels.pictures, lambda s: report("confidence", s)
-            )
-        }
+        return DetectorRecord(
+            choose_min_confidence(finder, labels.pictures, lambda s: report("confidence", s))
+        )
 
     settings = {"seed": seed, "input_hw": list(input_hw), "recipe": RECIPE}
-    folder, result = space.step("detector", settings, work)
+    folder, result = space.step("detector", settings, DetectorRecord, work)
     spec = DetectorSpec(
-        input_hw=input_hw, min_confidence=result["min_confidence"], shrink=TRAINED_SHRINK
+        input_hw=input_hw, min_confidence=result.min_confidence, shrink=TRAINED_SHRINK
     )
     return folder / "detector.onnx", spec
 
@@ -113,27 +120,23 @@ def parts_step(
         DataError: it finds none in many pictures, or hardly any part is wholly inside.
     """
 
-    def work(_folder: Path, report: Report) -> JsonObject:
-        found = find_parts(finder, pictures, fills_frame, lambda s: report("", s))
-        return {**asdict(found), "parts": [asdict(p) for p in found.parts]}
+    def work(_folder: Path, report: OnProgress) -> PartsFound:
+        return find_parts(finder, pictures, fills_frame, lambda s: report("", s))
 
     settings = {"pictures": digests_of(pictures), "detector": detector_sha256}
-    _, result = space.step("parts", settings, work)
-    parts = [
-        FoundPart(p["picture"], cast(BoxCxcywhr, tuple(p["box_cxcywhr"]))) for p in result["parts"]
-    ]
-    found = PartsFound(parts, result["empty"], result["cut"])
+    _, found = space.step("parts", settings, PartsFound, work)
     if len(found.empty) > (1 - MIN_FOUND_SHARE) * len(pictures):
         raise DataError(
             f"The detector finds no product in {len(found.empty)} of {len(pictures)} good "
             f"pictures (the first: {', '.join(found.empty[:3])}). Check the label overview, or "
             "use --detector none if the product fills the picture."
         )
-    if len(parts) < MIN_PICTURES:
+    if len(found.parts) < MIN_PICTURES:
         raise DataError(
-            f"Only {len(parts)} parts lie wholly inside their picture, at least {MIN_PICTURES} are "
-            f"needed; in {len(found.cut)} of {len(pictures)} pictures the part touches the border. "
-            "Move the camera back, or take the pictures when the part is in the middle."
+            f"Only {len(found.parts)} parts lie wholly inside their picture, at least "
+            f"{MIN_PICTURES} are needed; in {len(found.cut)} of {len(pictures)} pictures the part "
+            "touches the border. Move the camera back, or take the pictures when the part is in "
+            "the middle."
         )
     return found
 

@@ -39,7 +39,7 @@ def score_curve(good: F64Array, bad: F64Array) -> Curve:
     """Return what every threshold would have called bad.
 
     Args:
-        good: (n,) scores of good pictures, larger is stranger.
+        good: (n,) scores of good pictures, larger is more anomalous.
         bad: (m,) scores of defective pictures.
 
     Raises:

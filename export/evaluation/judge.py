@@ -59,7 +59,7 @@ def judge_picture(
     except CameraError as error:
         return Judged(picture, None, "corrupt_picture"), str(error)
     read = perf_counter()
-    looks, reason = looks_at(model, frame)
+    looks, reason = inspected_parts(model, frame)
     done = perf_counter()
     scores = [k.anomaly.score for k in looks if math.isfinite(k.anomaly.score)]
     score = max(scores) if scores else None
@@ -72,7 +72,7 @@ def judge_picture(
     return Judged(picture, score, why, is_ng, len(defects), met, times_ms), warning
 
 
-def looks_at(model: LoadedModel, frame: U8Array) -> tuple[list[Look], str]:
+def inspected_parts(model: LoadedModel, frame: U8Array) -> tuple[list[Look], str]:
     """Return the products with their scores, and the reason should none have a usable score."""
     try:
         looks = look_at(model, frame)

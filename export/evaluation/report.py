@@ -15,7 +15,7 @@ from export import charts
 from export.evaluation.data import TestPictures
 from export.evaluation.figures import good_and_bad, scores_of
 from export.evaluation.image_metrics import score_curve
-from export.evaluation.judge import Judged, defects_of, looks_at, read_mask
+from export.evaluation.judge import Judged, defects_of, inspected_parts, read_mask
 from export.evaluation.pixel_metrics import frame_map
 from export.evaluation.sheets import row_of
 
@@ -165,7 +165,7 @@ def _rows(model: LoadedModel, judged: Sequence[Judged], lead: str) -> list[str]:
 
 
 def _row(model: LoadedModel, judged: Judged) -> str:
-    """Return one picture's panels; it is looked at again, so that none had to be kept."""
+    """Return one picture's panels; it is inspected again, so that none had to be kept."""
     told = judged.reason
     if judged.score is not None:
         told = f"score {judged.score:.4g}, threshold {model.limits.score_threshold:.4g}"
@@ -174,7 +174,7 @@ def _row(model: LoadedModel, judged: Judged) -> str:
         frame = read_picture(judged.picture.path)
     except CameraError:
         return f"<p>{html.escape(caption)}</p>"
-    looks, _ = looks_at(model, frame)
+    looks, _ = inspected_parts(model, frame)
     mask, _ = read_mask(judged.picture, frame)
     h, w = frame.shape[:2]
     map_hw = frame_map(looks, model.spec, (h, w))

@@ -6,7 +6,6 @@ pictures → product boxes → poses → upright crops → scores + maps → fig
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +17,7 @@ from export.evaluation.figures import figures_of
 from export.evaluation.judge import Judged, judge_picture
 from export.evaluation.pixel_metrics import PixelCounts
 from export.evaluation.report import write_page
-
-Show = Callable[[str, str, float], None]
-"""Called with (step, text, share of the step done)."""
+from export.workspace import OnStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +33,7 @@ class Evaluation:
     page: Path
 
 
-def evaluate(bundle: Path, data: Path, out: Path | None, show: Show) -> Evaluation:
+def evaluate(bundle: Path, data: Path, out: Path | None, on_step: OnStep) -> Evaluation:
     """Judge every test picture, write evaluation.html and evaluation.json into `out`.
 
     Args:
@@ -47,34 +44,34 @@ def evaluate(bundle: Path, data: Path, out: Path | None, show: Show) -> Evaluati
         BundleError, ModelError: the bundle cannot be used.
         DataError: fewer than one good and one bad picture remain.
     """
-    show("pictures", "reading and hashing", 0.0)
+    on_step("pictures", "reading and hashing", 0.0)
     opened = read_bundle(bundle)
     model = load_model(opened)
     provenance = opened.manifest.provenance
     seen = {*provenance.training_sha256, *provenance.calibration_sha256}
     pictures = scan_test_pictures(data, seen)
-    show("pictures", f"{len(pictures.kept)} to judge", 1.0)
-    judged, pixels, warnings = _judge_all(model, pictures, show)
+    on_step("pictures", f"{len(pictures.kept)} to judge", 1.0)
+    judged, pixels, warnings = _judge_all(model, pictures, on_step)
     figures = figures_of(model, pictures, judged, pixels, warnings)
     out = out or bundle.with_name(bundle.stem + ".evaluation")
     out.mkdir(parents=True, exist_ok=True)
-    show("report", "", 0.0)
+    on_step("report", "", 0.0)
     page = out / "evaluation.html"
     page.write_text(write_page(model, pictures, judged, figures), encoding="utf-8")
     (out / "evaluation.json").write_text(_record(figures, judged), encoding="utf-8")
-    show("report", str(page), 1.0)
+    on_step("report", str(page), 1.0)
     return Evaluation({**figures, "report": str(page)}, page)
 
 
 def _judge_all(
-    model: LoadedModel, pictures: TestPictures, show: Show
+    model: LoadedModel, pictures: TestPictures, on_step: OnStep
 ) -> tuple[list[Judged], PixelCounts, list[str]]:
     pixels, judged, warnings = PixelCounts(), [], []
     for number, picture in enumerate(pictures.kept, start=1):
         result, warning = judge_picture(model, picture, pixels)
         judged.append(result)
         warnings += [warning] if warning else []
-        show("evaluate", picture.name, number / len(pictures.kept))
+        on_step("evaluate", picture.name, number / len(pictures.kept))
     return judged, pixels, warnings
 
 

@@ -13,14 +13,20 @@ from pathlib import Path
 import numpy as np
 
 from edge_app.errors import DataError
-from edge_app.records import JsonObject
 from export.data.dataset import GoodPictures, Picture, digests_of
-from export.data.label_files import from_json, given_labels, has_labels, to_json, write_label_files
+from export.data.label_files import (
+    SavedLabel,
+    given_labels,
+    has_labels,
+    labelled_pictures,
+    saved_labels,
+    write_label_files,
+)
 from export.data.yolo_dataset import LabelledPicture
 from export.labels.autolabel import autolabel_folder, product_fills_frame, write_overview
 from export.labels.part_shape import ELONGATED_ASPECT, Kind
 from export.labels.rules import CUT_AT_BORDER
-from export.workspace import Report, Workspace
+from export.workspace import OnProgress, Workspace
 
 MIN_LABELS = 10
 """Fewer labelled pictures than this train no detector."""
@@ -58,31 +64,41 @@ class Labels:
         return not aspects or float(np.median(aspects)) >= ELONGATED_ASPECT
 
 
+@dataclass(frozen=True, slots=True)
+class LabelRecord:
+    """What the step keeps; see Labels."""
+
+    fills_frame: bool
+    pictures: tuple[SavedLabel, ...]
+    shape: Kind | None
+    reason: str
+    warnings: tuple[str, ...] = ()
+
+
 def label_step(
-    space: Workspace, good: GoodPictures, fitting: Sequence[Picture], detector: str
+    space: Workspace, good: GoodPictures, training: Sequence[Picture], detector: str
 ) -> Labels:
     """Find out whether the product fills the frame, and if not, where it is."""
 
-    def work(folder: Path, report: Report) -> JsonObject:
+    def work(folder: Path, report: OnProgress) -> LabelRecord:
         if detector == "none":
-            return _saved(True, [], None, "the product fills the frame, as asked for")
+            return LabelRecord(True, (), None, "the product fills the frame, as asked for")
         if detector != "auto":
-            return _saved(False, [], None, "a detector was given")
+            return LabelRecord(False, (), None, "a detector was given")
         if has_labels(good.folder):
-            given = given_labels(fitting, good.folder)
-            return _saved(False, given, None, f"labels of {len(given)} pictures were given")
-        return _own_labels(fitting, folder, report)
+            given = given_labels(training, good.folder)
+            reason = f"labels of {len(given)} pictures were given"
+            return LabelRecord(False, saved_labels(given), None, reason)
+        return _own_labels(training, folder, report)
 
-    settings = {"detector": detector, "pictures": digests_of(fitting), **_label_digest(good.folder)}
-    _, found = space.step("labels", settings, work)
-    pictures = from_json(found["pictures"])
-    return Labels(
-        found["fills_frame"],
-        pictures,
-        found["shape"],
-        found["reason"],
-        tuple(found["warnings"]),
-    )
+    settings = {
+        "detector": detector,
+        "pictures": digests_of(training),
+        **_label_digest(good.folder),
+    }
+    _, found = space.step("labels", settings, LabelRecord, work)
+    pictures = labelled_pictures(found.pictures)
+    return Labels(found.fills_frame, pictures, found.shape, found.reason, found.warnings)
 
 
 def _label_digest(folder: Path) -> dict[str, str]:
@@ -93,27 +109,11 @@ def _label_digest(folder: Path) -> dict[str, str]:
     return {"labels": digest.hexdigest()}
 
 
-def _saved(
-    fills: bool,
-    pictures: Sequence[LabelledPicture],
-    shape: Kind | None,
-    reason: str,
-    warnings: Sequence[str] = (),
-) -> JsonObject:
-    return {
-        "warnings": list(warnings),
-        "fills_frame": fills,
-        "pictures": to_json(pictures),
-        "shape": shape,
-        "reason": reason,
-    }
-
-
-def _own_labels(fitting: Sequence[Picture], folder: Path, report: Report) -> JsonObject:
-    paths = [p.path for p in fitting]
+def _own_labels(training: Sequence[Picture], folder: Path, report: OnProgress) -> LabelRecord:
+    paths = [p.path for p in training]
     fills, reason = product_fills_frame(paths)
     if fills:
-        return _saved(True, [], None, reason)
+        return LabelRecord(True, (), None, reason)
     found = autolabel_folder(paths, lambda done, count: report("", done / count))
     overview = folder / "overview.png"
     write_overview(found, overview)
@@ -122,25 +122,26 @@ def _own_labels(fitting: Sequence[Picture], folder: Path, report: Report) -> Jso
     (folder / "unsure.json").write_text(json.dumps(unsure, indent=1))
     write_label_files(folder / "yolo_obb", sure)
     cut = sum(CUT_AT_BORDER in why for why in unsure.values())
-    if len(sure) < max(MIN_LABELS, MIN_SURE_SHARE * (len(fitting) - cut)):
+    if len(sure) < max(MIN_LABELS, MIN_SURE_SHARE * (len(training) - cut)):
         raise DataError(
-            f"Only {len(sure)} of {len(fitting)} pictures could be labelled with certainty, {cut} "
+            f"Only {len(sure)} of {len(training)} pictures could be labelled with certainty, {cut} "
             f"show the part cut by the border (see {overview}). Photograph the part on a plain "
             "background and wholly inside the picture, put YOLO-OBB labels beside the pictures, "
             "or use --detector none."
         )
-    told = f"{len(sure)} pictures labelled by segmentation, {len(unsure)} unsure and left out"
-    return _saved(False, sure, found.usual.kind, told, _label_warnings(unsure, len(fitting)))
+    reason = f"{len(sure)} pictures labelled by segmentation, {len(unsure)} unsure and left out"
+    warnings = _label_warnings(unsure, len(training))
+    return LabelRecord(False, saved_labels(sure), found.usual.kind, reason, warnings)
 
 
-def _label_warnings(unsure: Mapping[str, Sequence[str]], count: int) -> list[str]:
+def _label_warnings(unsure: Mapping[str, Sequence[str]], count: int) -> tuple[str, ...]:
     """Return a sentence when many pictures were left out, with their reasons."""
     if len(unsure) < MANY_UNSURE * count:
-        return []
+        return ()
     reasons = Counter(re.sub(r"[0-9.]+", "N", why) for found in unsure.values() for why in found)
     told = "; ".join(f"{n} times {why!r}" for why, n in reasons.most_common(3))
-    return [
+    return (
         f"{len(unsure)} of {count} pictures were left out of the detector's training ({told}): "
         "two products mixed, or parts cut by the border? labels/overview.png in the work folder "
-        "shows them"
-    ]
+        "shows them",
+    )

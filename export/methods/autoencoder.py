@@ -16,18 +16,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.methods.loop import Lesson, constant, ends_of, learn
+from export.methods.loop import TrainingObjective, constant, ends_of, learn
 from export.methods.losses import Ssim
-from export.methods.maps import GaussianSmoothing, map_size, product_weight
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.methods.protocol import Trained, TrainingSet, TrainSettings, Traits, fingerprint
+from export.networks.anomaly_map import GaussianSmoothing, map_size
 from export.networks.distributed import own_part
+from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
+from export.workspace import OnProgress
 
 FORMS = ("autoencoder-l2", "autoencoder-ssim")
 
@@ -150,8 +153,9 @@ class AutoencoderMethod:
         "Bergmann et al., Improving Unsupervised Defect Segmentation by Applying Structural "
         "Similarity to Autoencoders, VISAPP 2019"
     )
+    traits: ClassVar[Traits] = Traits()
 
-    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+    def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return the trained autoencoder with its error map."""
         torch.manual_seed(settings.seed)
         network = Autoencoder(data.crop_hw, self.settings.latent).to(settings.device)
@@ -165,8 +169,8 @@ class AutoencoderMethod:
             return mean
 
         key = fingerprint(data, self.name, self.settings, settings.seed, settings.steps)
-        lesson = Lesson(self.name, network, optimiser, constant, loss)
-        losses = learn(lesson, key, settings, show)
+        objective = TrainingObjective(self.name, network, optimiser, constant, loss)
+        losses = learn(objective, key, settings, on_progress)
         weight = product_weight(data.mask, data.crop_hw, 1)
         network.requires_grad_(False)
         graph = AutoencoderGraph(network, error, weight, data.crop_hw).to("cpu")

@@ -15,8 +15,8 @@ Deviations:
 - A step takes up to `positions` good and as many anomalous positions of each level, not all.
 - A position is anomalous if a quarter of its cell is, good if nothing of it is, else left out.
 - Boundary losses are means over what violates the boundary (as in the code), not sums.
-- Half of a batch is painted, with real defects or without (`bgad_anomalies.py`); `real` crops with
-  real ones come on top. Good positions are taken from the batch alone.
+- Half of a batch has a synthetic anomaly, with real defects or without (`bgad_anomalies.py`);
+  `real` crops with real ones come on top. Good positions are taken from the batch alone.
 - Score = largest −log p / d, averaged over the levels: s = 1 − exp(log p) saturates in float32.
   The map is softplus of the same, which is never negative and keeps its order.
 """
@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from math import ceil, prod
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ from edge_app.errors import DataError
 from edge_app.records import F32Array, U8Array
 from export.backbones.efficientnet_lite import channels_of, stride_of
 from export.defects.crops import DefectCrops
-from export.methods.bgad_anomalies import Anomaly, draw_painted, draw_real, marked
+from export.methods.bgad_anomalies import Anomaly, draw_real, draw_synthetic, marked
 from export.methods.bgad_flow import (
     ConditionalFlow,
     LevelFeatures,
@@ -45,11 +46,13 @@ from export.methods.bgad_flow import (
     grid_of,
     place_code,
 )
-from export.methods.loop import Counted, Lesson, ends_of, learn, one_cycle
-from export.methods.maps import enlarged, peak_on_product, product_weight
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.methods.loop import Counted, TrainingObjective, ends_of, learn, one_cycle
+from export.methods.protocol import Trained, TrainingSet, TrainSettings, Traits, fingerprint
+from export.networks.anomaly_map import enlarged, peak_on_product
 from export.networks.distributed import own_part
+from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
+from export.workspace import OnProgress
 
 ANOMALOUS_SHARE = 0.25
 """Part of a position's cell that must be defective for the position to count as anomalous."""
@@ -68,9 +71,9 @@ class BgadSettings:
         normaliser: divides log p / d in the boundary loss.
         weight: λ of the boundary loss.
         learning_rate: Adam's peak.
-        batch: crops a step; every second one is painted once there are boundaries.
+        batch: crops a step; every second one has a synthetic anomaly once there are boundaries.
         real: crops with real defects a step besides, where there are any.
-        positions: most good, most painted and most real anomalous positions of a level a step.
+        positions: most good, most synthetic and most real anomalous positions of a level a step.
         warm_up: share of the steps on good crops alone, without boundaries.
     """
 
@@ -115,10 +118,12 @@ class BgadGraph(nn.Module):
         strange = torch.stack([self.level(i, x, crop_hw) for i, x in enumerate(levels)]).mean(0)
         return peak_on_product(strange, self.weight), functional.softplus(strange) * self.weight
 
-    def whiten(self, data: TrainingSet, device: str, show: Show) -> None:
+    def whiten(self, data: TrainingSet, device: str, on_progress: OnProgress) -> None:
         """Take out of every level what good crops have in common; the module is on the device."""
         levels = zip(
-            self.features.taps, good_points(self.features, data.crops, device, show), strict=True
+            self.features.taps,
+            good_points(self.features, data.crops, device, on_progress),
+            strict=True,
         )
         for index, (tap, points) in enumerate(levels):
             product = product_weight(data.mask, data.crop_hw, stride_of(tap)).numpy()
@@ -174,8 +179,9 @@ class Bgad:
         "Yao et al., Explicit Boundary Guided Semi-Push-Pull Contrastive Learning for Supervised "
         "Anomaly Detection, CVPR 2023"
     )
+    traits: ClassVar[Traits] = Traits(learns_from_defects=True)
 
-    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+    def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return the frozen, whitened features with their trained flows.
 
         Raises:
@@ -189,7 +195,7 @@ class Bgad:
                 "where they are. Put NAME_mask.png beside NAME.png, or leave the defects away."
             )
         features = LevelFeatures(s.taps).eval().to(settings.device)
-        features.standardise(data.crops, settings.device, show)
+        features.standardise(data.crops, settings.device, on_progress)
         torch.manual_seed(settings.seed)
         flows = nn.ModuleList(
             ConditionalFlow(channels_of(tap), s.place_dimensions, s.couplings, settings.seed)
@@ -198,16 +204,16 @@ class Bgad:
         weight = product_weight(data.mask, data.crop_hw, MAP_STRIDE)
         graph = BgadGraph(features, flows, data.crop_hw, s.place_dimensions, weight)
         graph = graph.to(settings.device)
-        graph.whiten(data, settings.device, show)
+        graph.whiten(data, settings.device, on_progress)
         counted = Counted(flows)
-        lesson = Lesson(
+        objective = TrainingObjective(
             self.name, counted, torch.optim.Adam(flows.parameters(), s.learning_rate), one_cycle,
             lambda rng: self.loss(
                 graph, data, defects, counted.next_turn() >= s.warm_up * settings.steps, rng
             ),
         )  # fmt: skip
         key = fingerprint(data, self.name, s, settings.seed, settings.steps)
-        losses = learn(lesson, key, settings, show)
+        losses = learn(objective, key, settings, on_progress)
         about = {
             "method": self.name,
             "settings": asdict(s),
@@ -233,7 +239,7 @@ class Bgad:
         """Return −log σ(log p / d) of good positions, and the boundary loss once there is one."""
         s = self.settings
         crops, regions = (own_part(x) for x in self.batch(data, has_boundary, rng))
-        painted = len(crops)
+        synthetic = len(crops)
         if has_boundary and defects is not None:
             real = _stacked([draw_real(rng, data, defects) for _ in range(s.real)])
             crops, regions = (
@@ -245,9 +251,9 @@ class Bgad:
         total = torch.zeros((), device=graph.weight.device)
         for index, (tap, x) in enumerate(zip(s.taps, levels, strict=True)):
             product = product_weight(data.mask, data.crop_hw, stride_of(tap)).numpy()
-            good, bad = chosen_positions(rng, regions[:painted], product, s.positions)
-            _, real_bad = chosen_positions(rng, regions[painted:], product, s.positions)
-            places = [good, bad, real_bad + painted * product.size]
+            good, bad = chosen_positions(rng, regions[:synthetic], product, s.positions)
+            _, real_bad = chosen_positions(rng, regions[synthetic:], product, s.positions)
+            places = [good, bad, real_bad + synthetic * product.size]
             likely = graph.at(index, x, np.concatenate(places))
             normal, strange = likely[: len(good)], likely[len(good) :]
             total = total - functional.logsigmoid(normal).mean()
@@ -259,11 +265,11 @@ class Bgad:
     def batch(
         self, data: TrainingSet, has_boundary: bool, rng: np.random.Generator
     ) -> tuple[U8Array, U8Array]:
-        """Return crops (b, h, w, 3) and what is painted on them (b, h, w), 1 where it is."""
+        """Return crops (b, h, w, 3) and the synthetic anomaly on them (b, h, w), 1 where it is."""
         blank = np.zeros(data.crop_hw, np.uint8)
         return _stacked(
             [
-                draw_painted(rng, data)
+                draw_synthetic(rng, data)
                 if has_boundary and number % 2
                 else (data.crops[int(rng.integers(len(data.crops)))], blank)
                 for number in range(self.settings.batch)

@@ -1,11 +1,11 @@
-"""What BGAD takes for anomalous: real defects, their changed copies, and painted textures.
+"""What BGAD takes for anomalous: real defects, their changed copies, and synthetic textures.
 
 Source: Yao et al., BGAD, CVPR 2023, section 3.4: real defects are used again and again, and their
 regions are cut out, changed by RandAugment and pasted on good parts; where there are none, changed
 textures are pasted (its code's third strategy).
 Deviations: regions are turned by quarter turns, mirrored and moved, with three of DRAEM's seven
 picture operations, instead of RandAugment's list; textures are DRAEM's drawn ones; real defects
-come on top of what is painted, not instead of it, so that kinds nobody has seen stay anomalous.
+come on top of the synthetic ones, not instead of it, so that kinds nobody has seen stay anomalous.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from edge_app.records import U8Array
 from export.augment.cutpaste import is_coloured
 from export.defects.crops import DefectCrops
-from export.methods.draem_anomalies import changed, paint_texture
+from export.methods.draem_anomalies import add_texture, changed
 from export.methods.protocol import TrainingSet
 
 PASTED_SHARE = 0.25
@@ -40,10 +40,10 @@ def marked(defects: DefectCrops | None) -> DefectCrops | None:
     return DefectCrops(defects.crops[has_region], defects.regions[has_region])
 
 
-def draw_painted(rng: np.random.Generator, data: TrainingSet) -> Anomaly:
-    """Return a good crop with a painted texture."""
+def draw_synthetic(rng: np.random.Generator, data: TrainingSet) -> Anomaly:
+    """Return a good crop with a synthetic texture."""
     good = data.crops[int(rng.integers(len(data.crops)))]
-    return paint_texture(rng, good, data.mask, [])
+    return add_texture(rng, good, data.mask, [])
 
 
 def draw_real(rng: np.random.Generator, data: TrainingSet, defects: DefectCrops) -> Anomaly:

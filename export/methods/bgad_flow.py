@@ -25,8 +25,8 @@ from export.backbones.efficientnet_lite import (
     stride_of,
 )
 from export.methods.patches import BATCH, STD_FLOOR
-from export.methods.protocol import Show
 from export.networks.density import ledoit_wolf, whitening_of
+from export.workspace import OnProgress
 
 SCALE_CROPS = 64
 """Crops the channels' scales come from; they only put features on one scale."""
@@ -75,13 +75,13 @@ class LevelFeatures(nn.Module):
         found: Tensor = self.get_buffer(f"{name}_{level}")
         return found
 
-    def standardise(self, crops: U8Array, device: str, show: Show) -> None:
+    def standardise(self, crops: U8Array, device: str, on_progress: OnProgress) -> None:
         """Set means and deviations from good crops; the module is on `device`.
 
         Args:
             crops: uint8 (n, h, w, 3); of many SCALE_CROPS are taken, spread evenly.
             device: "cpu" or "cuda:0".
-            show: told the share done.
+            on_progress: called with the share done.
         """
         crops = crops[:: -(-len(crops) // SCALE_CROPS)]
         sums: list[Tensor] = []
@@ -92,7 +92,7 @@ class LevelFeatures(nn.Module):
             moments = [x.double().flatten(2) for x in levels]  # (b, d, p) each
             pairs = [torch.stack([m.mean(2), m.square().mean(2)]).sum(1) for m in moments]
             sums = [a + b for a, b in zip(sums, pairs, strict=True)] if sums else pairs
-            show("channel scales", min(1.0, (start + BATCH) / len(crops)))
+            on_progress("channel scales", min(1.0, (start + BATCH) / len(crops)))
         for level, (total, squares) in enumerate(sums):
             mean = total / len(crops)
             variance = (squares / len(crops) - mean.square()).clamp(min=0)
@@ -142,13 +142,15 @@ class Whitening(nn.Module):
         self.matrix.copy_(torch.from_numpy(whitening_of(covariance)))
 
 
-def good_points(features: LevelFeatures, crops: U8Array, device: str, show: Show) -> list[F64Array]:
+def good_points(
+    features: LevelFeatures, crops: U8Array, device: str, on_progress: OnProgress
+) -> list[F64Array]:
     """Return (n, p, d) standardised points of good crops per level.
 
     Args:
         features: standardised, on the device.
         crops: uint8 (n, h, w, 3).
-        show: told the share done.
+        on_progress: called with the share done.
     """
     crops = crops[:: -(-len(crops) // WHITENING_CROPS)]
     points: list[list[F64Array]] = [[] for _ in features.taps]
@@ -157,7 +159,7 @@ def good_points(features: LevelFeatures, crops: U8Array, device: str, show: Show
             levels = features(torch.from_numpy(crops[start : start + BATCH]).to(device))
         for level, x in enumerate(levels):
             points[level].append(x.flatten(2).transpose(1, 2).cpu().double().numpy())
-        show("whitening", min(1.0, (start + BATCH) / len(crops)))
+        on_progress("whitening", min(1.0, (start + BATCH) / len(crops)))
     return [np.concatenate(level) for level in points]
 
 
@@ -219,9 +221,9 @@ class Coupling(nn.Module):
             place: (p, place_dimensions).
         """
         kept, moved = x[..., : self.kept], x[..., self.kept :]
-        told = self.tell(functional.relu(self.look(kept) + self.place(place))) * SOFT_START
-        log_scale = CLAMP * torch.tanh(told[..., : self.moved])
-        moved = moved * torch.exp(log_scale) + told[..., self.moved :]
+        moving = self.tell(functional.relu(self.look(kept) + self.place(place))) * SOFT_START
+        log_scale = CLAMP * torch.tanh(moving[..., : self.moved])
+        moved = moved * torch.exp(log_scale) + moving[..., self.moved :]
         y = torch.cat([kept, moved], -1) * torch.exp(self.log_scale) + self.shift
         return y @ self.rotation, log_scale.sum(-1) + self.log_scale.sum()
 

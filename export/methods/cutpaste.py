@@ -12,7 +12,7 @@ Deviations:
 - One linear head instead of an MLP, so that GradCAM has a closed form.
 - Patches are pasted as `export/augment` does it (inside the product, smaller ones too).
 - Whole crops are neither shifted nor tinted before, as the paper's are: parts come aligned.
-- The classes of a batch are painted on different crops, not on the same ones.
+- The classes of a batch are different crops, not the same ones.
 - Covariance shrunk by Ledoit-Wolf.
 - GradCAM of the density's distance with activations centred on the good mean: its positions sum to
   the squared distance before the ReLU. The kernel density's is centred on the nearest kernels.
@@ -21,7 +21,7 @@ Deviations:
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -31,16 +31,17 @@ from torch.nn import functional
 from edge_app.records import JsonObject
 from export.augment import pseudo_anomaly
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0, normalise_pixels
-from export.methods.cropliq.pretext_network import PretextNet
-from export.methods.cropliq.terms import DISTANCE_FLOOR
+from export.backbones.pretext_network import PretextNet
 from export.methods.kernel_density import KernelHead, fit_kernels
-from export.methods.loop import Lesson, ends_of, learn, one_cycle
-from export.methods.maps import enlarged, product_weight
+from export.methods.loop import TrainingObjective, ends_of, learn, one_cycle
 from export.methods.patches import feature_batches
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
-from export.networks.density import GlobalGaussian, fit_global
+from export.methods.protocol import Trained, TrainingSet, TrainSettings, Traits, fingerprint
+from export.networks.anomaly_map import enlarged
+from export.networks.density import DISTANCE_FLOOR, GlobalGaussian, fit_global
 from export.networks.distributed import own_part
+from export.networks.feature_grid import product_weight
 from export.networks.gradcam import squared_distance_gradient
+from export.workspace import OnProgress
 
 PAPER = (
     "Li et al., CutPaste: Self-Supervised Learning for Anomaly Detection and Localization, "
@@ -53,7 +54,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "cutpaste-3way": ("cutpaste", "scar"),
     "cutpaste-kde": ("cutpaste",),
 }
-"""Method name → what is painted for classes 1 and 2; class 0 is the untouched crop."""
+"""Method name → anomalies of classes 1 and 2; class 0 is the untouched crop."""
 
 MAP_STRIDE_LAST = 32
 """Input pixels per position of Lite0's last blocks."""
@@ -138,8 +139,9 @@ class CutPaste:
     name: str = "cutpaste"
     settings: CutPasteSettings = field(default_factory=CutPasteSettings)
     paper: str = PAPER
+    traits: ClassVar[Traits] = Traits()
 
-    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+    def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return the pretext-trained backbone with its Gaussian."""
         network = self._network(settings.seed).to(settings.device)
         optimiser = torch.optim.SGD(
@@ -148,13 +150,13 @@ class CutPaste:
             momentum=0.9,
             weight_decay=self.settings.weight_decay,
         )
-        lesson = Lesson(
+        objective = TrainingObjective(
             self.name, network, optimiser, one_cycle,
             lambda rng: self.loss(network, data, settings.device, rng),
         )  # fmt: skip
         key = fingerprint(data, self.name, self.settings, settings.seed, settings.steps)
-        losses = learn(lesson, key, settings, show)
-        graph, fitted = self._with_density(network, data, settings.device, show)
+        losses = learn(objective, key, settings, on_progress)
+        graph, fitted = self._with_density(network, data, settings.device, on_progress)
         about = {
             "method": self.name,
             "settings": asdict(self.settings),
@@ -166,7 +168,7 @@ class CutPaste:
     def loss(
         self, network: PretextNet, data: TrainingSet, device: str, rng: np.random.Generator
     ) -> Tensor:
-        """Return the cross entropy over one batch of untouched and painted crops."""
+        """Return the cross entropy over one batch of untouched crops and crops with an anomaly."""
         kinds = FORMS[self.name]
         labels = np.arange(self.settings.batch) % (len(kinds) + 1)
         crops = []
@@ -185,12 +187,12 @@ class CutPaste:
         return PretextNet(backbone, self.settings.first_trained, len(FORMS[self.name]) + 1)
 
     def _with_density(
-        self, network: PretextNet, data: TrainingSet, device: str, show: Show
+        self, network: PretextNet, data: TrainingSet, device: str, on_progress: OnProgress
     ) -> tuple[CutPasteGraph, JsonObject]:
         """Return the graph and what was fitted."""
         backbone = network.backbone.requires_grad_(False)
         pooled = PooledLast(backbone).eval()
-        batches = feature_batches(pooled, data.crops, device, lambda d: show("features", d))
+        batches = feature_batches(pooled, data.crops, device, lambda d: on_progress("features", d))
         embeddings = torch.cat([x.cpu() for x in batches]).double().numpy()
         weight = product_weight(data.mask, data.crop_hw, MAP_STRIDE_LAST)
         if self.settings.density == "kernels":

@@ -5,7 +5,7 @@ before CutPaste is applied to it; at test time a Gaussian (eq. 3) gives every pa
 largest one is the crop's (figure 1), and Gaussian smoothing carries the scores to the pixels, as
 the receptive field upsampling of Liznerski et al., Explainable Deep One-Class Classification,
 ICLR 2021 (FCDD).
-The pretext's painting, optimiser and rate are `cutpaste.py`'s.
+The pretext's anomalies, optimiser and rate are `cutpaste.py`'s.
 Defaults: three-way, patches of 32 px, smoothing with sigma 10 px over the patch (FCDD's code for
 fields of 32 px and more).
 Deviations, beside those of `cutpaste.py`:
@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -35,24 +36,26 @@ from edge_app.errors import DataError
 from edge_app.records import U8Array
 from export.augment import pseudo_anomaly
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0, stride_of
-from export.methods.cropliq.pretext_network import PretextNet
-from export.methods.cropliq.terms import PositionTerm
+from export.backbones.pretext_network import PretextNet
 from export.methods.cutpaste import PAPER, last_features
-from export.methods.loop import Lesson, ends_of, learn, one_cycle
-from export.methods.maps import map_size, product_weight
+from export.methods.loop import TrainingObjective, ends_of, learn, one_cycle
 from export.methods.patches import feature_batches
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.methods.protocol import Trained, TrainingSet, TrainSettings, Traits, fingerprint
+from export.networks.anomaly_map import map_size
 from export.networks.density import fit_positions
 from export.networks.distributed import own_part
+from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
+from export.networks.position_term import PositionTerm
+from export.workspace import OnProgress
 
 KINDS = ("cutpaste", "scar")
-"""Painted for classes 1 and 2; class 0 is the untouched patch."""
+"""Anomalies of classes 1 and 2; class 0 is the untouched patch."""
 
 SMOOTHING_PX = 10.0
 
 PLACES_TRIED = 20
-"""Patches tried for one on which something visible can be painted; flat ones cannot be."""
+"""Patches tried for one that can show a visible anomaly; flat ones cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +106,11 @@ class GoodPatches:
         patch: U8Array = crop[y : y + self._side, x : x + self._side]
         return patch
 
-    def painted(self, rng: np.random.Generator, kind: str) -> U8Array:
+    def with_anomaly(self, rng: np.random.Generator, kind: str) -> U8Array:
         """Return a random patch with one pseudo-anomaly.
 
         Raises:
-            DataError: nothing visible could be painted on PLACES_TRIED patches.
+            DataError: no visible anomaly could be made on PLACES_TRIED patches.
         """
         for _ in range(PLACES_TRIED - 1):
             with suppress(DataError):  # a flat patch
@@ -201,8 +204,9 @@ class PatchCutPaste:
     name: str = "cutpaste-patch"
     settings: PatchCutPasteSettings = field(default_factory=PatchCutPasteSettings)
     paper: str = PAPER
+    traits: ClassVar[Traits] = Traits()
 
-    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+    def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return the pretext-trained backbone with its Gaussian of patches."""
         s = self.settings
         torch.manual_seed(settings.seed)
@@ -213,13 +217,13 @@ class PatchCutPaste:
             weight_decay=s.weight_decay,
         )  # fmt: skip
         good = GoodPatches(data, s.patch_px)
-        lesson = Lesson(
+        objective = TrainingObjective(
             self.name, network, optimiser, one_cycle,
             lambda rng: self.loss(network, good, settings.device, rng),
         )  # fmt: skip
         key = fingerprint(data, self.name, s, settings.seed, settings.steps)
-        losses = learn(lesson, key, settings, show)
-        graph, shrinkage = self._with_density(network, data, settings.device, show)
+        losses = learn(objective, key, settings, on_progress)
+        graph, shrinkage = self._with_density(network, data, settings.device, on_progress)
         about = {
             "method": self.name,
             "settings": asdict(s),
@@ -229,12 +233,14 @@ class PatchCutPaste:
         return Trained(graph.to("cpu").eval(), about, ("/density/",))
 
     def _with_density(
-        self, network: PretextNet, data: TrainingSet, device: str, show: Show
+        self, network: PretextNet, data: TrainingSet, device: str, on_progress: OnProgress
     ) -> tuple[PatchGraph, float]:
         """Return the graph and how much its covariances were shrunk."""
         side = self.settings.patch_px
         embeddings = PatchEmbeddings(network.backbone.requires_grad_(False), side).eval()
-        batches = feature_batches(embeddings, data.crops, device, lambda d: show("features", d))
+        batches = feature_batches(
+            embeddings, data.crops, device, lambda d: on_progress("features", d)
+        )
         grid = torch.cat([x.cpu() for x in batches]).numpy()  # (n, c, ph, pw)
         gaussian = fit_positions(grid, cell=1)
         weight = patch_weight(data.mask, data.crop_hw, embeddings)
@@ -245,9 +251,11 @@ class PatchCutPaste:
     def loss(
         self, network: PretextNet, good: GoodPatches, device: str, rng: np.random.Generator
     ) -> Tensor:
-        """Return the cross entropy over one batch of untouched and painted patches."""
+        """Return the cross entropy over one batch of patches, untouched and with an anomaly."""
         labels = np.arange(self.settings.batch) % (len(KINDS) + 1)
-        patches = [good.drawn(rng) if x == 0 else good.painted(rng, KINDS[x - 1]) for x in labels]
+        patches = [
+            good.drawn(rng) if x == 0 else good.with_anomaly(rng, KINDS[x - 1]) for x in labels
+        ]
         batch = torch.from_numpy(own_part(np.stack(patches))).to(device)
         target = torch.from_numpy(own_part(labels)).to(device)
         return functional.cross_entropy(network(network.prefix(batch)), target)

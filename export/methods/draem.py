@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,14 +25,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_app.cameras.pictures import list_pictures
-from export.methods.draem_anomalies import paint_texture
+from export.methods.draem_anomalies import add_texture
 from export.methods.draem_net import DraemNet
-from export.methods.loop import Lesson, ends_of, learn, two_drops
+from export.methods.loop import TrainingObjective, ends_of, learn, two_drops
 from export.methods.losses import Ssim, focal_loss
-from export.methods.maps import product_weight
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.methods.protocol import Trained, TrainingSet, TrainSettings, Traits, fingerprint
 from export.networks.distributed import own_part
+from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
+from export.workspace import OnProgress
 
 SCORE_WINDOW = 21
 """Side of the mean filter before the score's maximum, pixels."""
@@ -101,8 +103,9 @@ class Draem:
     name: str = "draem"
     settings: DraemSettings = field(default_factory=DraemSettings)
     paper: str = "Zavrtanik et al., DRAEM, ICCV 2021"
+    traits: ClassVar[Traits] = Traits()
 
-    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+    def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return both trained networks as one graph."""
         torch.manual_seed(settings.seed)
         network = DraemNet(*self.settings.widths).to(settings.device)
@@ -112,18 +115,18 @@ class Draem:
 
         def loss(rng: np.random.Generator) -> Tensor:
             batch = [own_part(x) for x in self.batch(data, textures, rng)]
-            painted, target, mask = (torch.from_numpy(x).to(settings.device) for x in batch)
-            return self.loss(network, ssim, painted, target, mask)
+            changed_crops, target, mask = (torch.from_numpy(x).to(settings.device) for x in batch)
+            return self.loss(network, ssim, changed_crops, target, mask)
 
         key = fingerprint(data, self.name, self.settings, settings.seed, settings.steps)
-        lesson = Lesson(self.name, network, optimiser, two_drops, loss)
-        losses = learn(lesson, key, settings, show)
+        objective = TrainingObjective(self.name, network, optimiser, two_drops, loss)
+        losses = learn(objective, key, settings, on_progress)
         weight = product_weight(data.mask, data.crop_hw, 1)
         graph = DraemGraph(network.to("cpu").requires_grad_(False), weight)
-        told = {k: v for k, v in asdict(self.settings).items() if k != "textures"}
+        plain = {k: v for k, v in asdict(self.settings).items() if k != "textures"}
         about = {
             "method": self.name,
-            "settings": {**told, "texture_pictures": len(textures)},
+            "settings": {**plain, "texture_pictures": len(textures)},
             "parameters": sum(p.numel() for p in network.parameters()),
             "losses": ends_of(losses),
         }
@@ -132,24 +135,24 @@ class Draem:
     def batch(
         self, data: TrainingSet, textures: list[Path], rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return painted (b, h, w, 3), untouched (b, h, w, 3) and holes (b, h, w), all uint8."""
-        painted, target, holes = [], [], []
+        """Return changed (b, h, w, 3), untouched (b, h, w, 3) and holes (b, h, w), all uint8."""
+        changed_crops, target, holes = [], [], []
         for _ in range(self.settings.batch):
             crop = data.crops[int(rng.integers(len(data.crops)))]
             changed, hole = crop, np.zeros(data.crop_hw, np.uint8)
             if rng.random() < ANOMALY_SHARE:
-                changed, hole = paint_texture(rng, crop, data.mask, textures)
-            painted.append(changed)
+                changed, hole = add_texture(rng, crop, data.mask, textures)
+            changed_crops.append(changed)
             target.append(crop)
             holes.append(hole)
-        return np.stack(painted), np.stack(target), np.stack(holes)
+        return np.stack(changed_crops), np.stack(target), np.stack(holes)
 
     def loss(
-        self, network: DraemNet, ssim: Ssim, painted: Tensor, target: Tensor, holes: Tensor
+        self, network: DraemNet, ssim: Ssim, changed_crops: Tensor, target: Tensor, holes: Tensor
     ) -> Tensor:
         """Return L2 + λ (1 − SSIM) of the reconstruction + focal loss of the segmentation."""
         whole = unit_pixels(target)
-        rebuilt, logits = network(unit_pixels(painted))
+        rebuilt, logits = network(unit_pixels(changed_crops))
         rebuilding = functional.mse_loss(rebuilt, whole)
         structure = (1 - ssim(rebuilt, whole)).mean()
         s = self.settings

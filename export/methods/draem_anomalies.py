@@ -40,7 +40,7 @@ OPERATIONS_DRAWN = 3
 Operation = Callable[[np.random.Generator, U8Array], U8Array]
 
 
-def paint_texture(
+def add_texture(
     rng: np.random.Generator, crop_hwc: U8Array, mask_hw: U8Array | None, textures: Sequence[Path]
 ) -> tuple[U8Array, U8Array]:
     """Return the crop with a textured hole and the hole as uint8 (h, w) 0 / 1.
@@ -58,8 +58,8 @@ def paint_texture(
         texture = greyed(rng, texture)
     opacity = rng.uniform(*OPACITY_RANGE)
     mixed = (1 - opacity) * crop_hwc.astype(np.float32) + opacity * texture
-    painted = np.where(hole[:, :, None] > 0, np.round(mixed), crop_hwc)
-    return np.clip(painted, 0, 255).astype(np.uint8), hole
+    filled = np.where(hole[:, :, None] > 0, np.round(mixed), crop_hwc)
+    return np.clip(filled, 0, 255).astype(np.uint8), hole
 
 
 def perlin(rng: np.random.Generator, hw: tuple[int, int], cells_yx: tuple[int, int]) -> F32Array:

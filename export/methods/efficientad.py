@@ -20,6 +20,7 @@ Deviations:
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -36,12 +37,14 @@ from export.methods.efficientad_net import (
     Student,
     Teacher,
 )
-from export.methods.loop import Lesson, ends_of, learn
-from export.methods.maps import enlarged, peak_on_product, product_weight
+from export.methods.loop import TrainingObjective, ends_of, learn
 from export.methods.patches import BATCH
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.methods.protocol import Trained, TrainingSet, TrainSettings, Traits, fingerprint
+from export.networks.anomaly_map import enlarged, peak_on_product
 from export.networks.distributed import own_part
+from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
+from export.workspace import OnProgress
 
 LOW_QUANTILE, HIGH_QUANTILE = 0.9, 0.995
 """Of good parts' distances; they become 0 and 0.1."""
@@ -139,34 +142,35 @@ class EfficientAd:
         "Batzner et al., EfficientAD: Accurate Visual Anomaly Detection at Millisecond-Level "
         "Latencies, WACV 2024"
     )
+    traits: ClassVar[Traits] = Traits()
 
-    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+    def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return the teacher with its trained student and autoencoder."""
         s = self.settings
-        fitted, held = held_back(data.crops, s.held_back_share, settings.seed)
+        training, hold_out = hold_out_split(data.crops, s.held_back_share, settings.seed)
         product = product_weight(data.mask, data.crop_hw, STRIDE)
         teacher = Teacher(s.taps).eval().to(settings.device)
-        teacher.levels.standardise(fitted, settings.device, show)
+        teacher.levels.standardise(training, settings.device, on_progress)
         torch.manual_seed(settings.seed)
         student = Student(teacher.dimensions, s.width).to(settings.device)
         autoencoder = FeatureAutoencoder(data.crop_hw, teacher.dimensions).to(settings.device)
         learners = nn.ModuleList([student, autoencoder])
         weight = product_weight(data.mask, data.crop_hw, MAP_STRIDE)
         graph = EfficientAdGraph(teacher, student, autoencoder, weight).to(settings.device)
-        lesson = Lesson(
+        objective = TrainingObjective(
             self.name, learners,
             torch.optim.Adam(learners.parameters(), s.learning_rate, weight_decay=s.weight_decay),
-            late_drop, lambda rng: self.loss(graph, fitted, product, rng),
+            late_drop, lambda rng: self.loss(graph, training, product, rng),
         )  # fmt: skip
         key = fingerprint(data, self.name, s, settings.seed, settings.steps)
-        losses = learn(lesson, key, settings, show)
+        losses = learn(objective, key, settings, on_progress)
         graph.eval().requires_grad_(False)
-        graph.fit_scales(held, product, settings.device)
+        graph.fit_scales(hold_out, product, settings.device)
         about = {
             "method": self.name,
             "settings": asdict(s),
             "parameters": sum(p.numel() for p in learners.parameters()),
-            "held_back_crops": len(held),
+            "held_back_crops": len(hold_out),
             "losses": ends_of(losses),
         }
         return Trained(graph.to("cpu"), about, ("/local/", "/logical/"))
@@ -182,14 +186,14 @@ class EfficientAd:
         tinted = torch.from_numpy(recoloured(rng, good)).to(device)
         seen = torch.from_numpy(good).to(device)
         with torch.no_grad():
-            told, told_tinted = graph.teacher(seen), graph.teacher(tinted)
+            taught, taught_tinted = graph.teacher(seen), graph.teacher(tinted)
         on_product = product_hw.to(device)
         as_teacher, _ = graph.student(normalise_pixels(seen))
-        hard = hardest_mean((told - as_teacher).square() * on_product, s.hardest)
+        hard = hardest_mean((taught - as_teacher).square() * on_product, s.hardest)
         on_other, _ = graph.student(normalise_pixels(torch.from_numpy(other).to(device)))
         rebuilt = graph.autoencoder(normalise_pixels(tinted))
         _, as_autoencoder = graph.student(normalise_pixels(tinted))
-        logical = (told_tinted - rebuilt).square() + (rebuilt - as_autoencoder).square()
+        logical = (taught_tinted - rebuilt).square() + (rebuilt - as_autoencoder).square()
         total: Tensor = hard + on_other.square().mean() + (logical * on_product).mean()
         return total
 
@@ -200,7 +204,7 @@ def hardest_mean(distances: Tensor, share: float) -> Tensor:
     return distances.flatten().topk(count).values.mean()
 
 
-def held_back(crops: U8Array, share: float, seed: int) -> tuple[U8Array, U8Array]:
+def hold_out_split(crops: U8Array, share: float, seed: int) -> tuple[U8Array, U8Array]:
     """Return the crops to learn from and the rest, at least one, drawn by the seed."""
     order = np.random.default_rng(seed).permutation(len(crops))
     count = max(1, round(share * len(crops)))

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from export.backbones.efficientnet_lite import channels_of
 from export.methods.bgad_flow import LevelFeatures
-from export.methods.cropliq.terms import resized, shrunk
+from export.networks.feature_grid import resized, shrunk
 
 STRIDE = 8
 """Input pixels per position of the common grid."""
@@ -101,8 +101,8 @@ class FeatureAutoencoder(nn.Module):
         for doublings, convolution in enumerate(self.convolutions):
             grid = resized(grid, (h << doublings, w << doublings))
             grid = torch.relu(convolution(grid))
-        told: Tensor = self.tail(grid)
-        return told
+        features: Tensor = self.tail(grid)
+        return features
 
 
 class QuantileScale(nn.Module):

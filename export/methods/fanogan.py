@@ -17,19 +17,21 @@ Deviations:
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.methods.cropliq.terms import resized
 from export.methods.fanogan_net import SIDE_PX, Critic, Encoder, Generator, gradient_penalty
-from export.methods.loop import Counted, Lesson, constant, ends_of, learn
-from export.methods.maps import enlarged, product_weight
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.methods.loop import Counted, TrainingObjective, constant, ends_of, learn
+from export.methods.protocol import Trained, TrainingSet, TrainSettings, Traits, fingerprint
+from export.networks.anomaly_map import enlarged
 from export.networks.distributed import own_part
+from export.networks.feature_grid import product_weight, resized
 from export.networks.onnx_export import MAP_STRIDE
+from export.workspace import OnProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,20 +120,21 @@ class FAnoGan:
         "Schlegl et al., f-AnoGAN: Fast unsupervised anomaly detection with generative adversarial "
         "networks, Medical Image Analysis 2019"
     )
+    traits: ClassVar[Traits] = Traits()
 
-    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+    def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return generator, critic and encoder as one graph."""
         s = self.settings
         torch.manual_seed(settings.seed)
         generator = Generator(s.latent, s.width).to(settings.device)
         critic = Critic(s.width).to(settings.device)
         encoder = Encoder(s.latent, s.width).to(settings.device)
-        lessons = (
-            self._gan_lesson(generator, critic, data, settings.device),
-            self._encoder_lesson(generator, critic, encoder, data, settings.device),
+        objectives = (
+            self._gan_objective(generator, critic, data, settings.device),
+            self._encoder_objective(generator, critic, encoder, data, settings.device),
         )
         key = fingerprint(data, self.name, s, settings.seed, settings.steps)
-        critic_losses, losses = self._learn_both(lessons, key, settings, show)
+        critic_losses, losses = self._learn_both(objectives, key, settings, on_progress)
         weight = product_weight(data.mask, data.crop_hw, MAP_STRIDE)
         graph = FAnoGanGraph(generator, critic, encoder, weight, s.kappa).to("cpu")
         about = {
@@ -144,24 +147,28 @@ class FAnoGan:
         return Trained(graph.requires_grad_(False).eval(), about, ())
 
     def _learn_both(
-        self, lessons: tuple[Lesson, Lesson], key: str, settings: TrainSettings, show: Show
+        self,
+        objectives: tuple[TrainingObjective, TrainingObjective],
+        key: str,
+        settings: TrainSettings,
+        on_progress: OnProgress,
     ) -> tuple[list[float], list[float]]:
         """Train generator and critic, then the encoder; both show the share of all steps."""
         first = max(1, round(self.settings.gan_share * settings.steps))
         rest = max(1, settings.steps - first)
 
-        def shown(before: int, steps: int) -> Show:
-            return lambda _, done: show(self.name, (before + done * steps) / (first + rest))
+        def shown(before: int, steps: int) -> OnProgress:
+            return lambda _, done: on_progress(self.name, (before + done * steps) / (first + rest))
 
-        gan, encoding = lessons
+        gan, encoding = objectives
         critic_losses = learn(gan, key, replace(settings, steps=first), shown(0, first))
         gan.network.requires_grad_(False)
         losses = learn(encoding, key, replace(settings, steps=rest), shown(first, rest))
         return critic_losses, losses
 
-    def _gan_lesson(
+    def _gan_objective(
         self, generator: Generator, critic: Critic, data: TrainingSet, device: str
-    ) -> Lesson:
+    ) -> TrainingObjective:
         s = self.settings
         counted = Counted(nn.ModuleList([generator, critic]))
         optimiser = torch.optim.Adam(counted.parameters(), s.learning_rate, s.betas)
@@ -179,11 +186,11 @@ class FAnoGan:
                 critic.requires_grad_(True)
             return total
 
-        return Lesson(self.name, counted, optimiser, constant, loss)
+        return TrainingObjective(self.name, counted, optimiser, constant, loss)
 
-    def _encoder_lesson(
+    def _encoder_objective(
         self, generator: Generator, critic: Critic, encoder: Encoder, data: TrainingSet, device: str
-    ) -> Lesson:
+    ) -> TrainingObjective:
         s = self.settings
         optimiser = torch.optim.Adam(encoder.parameters(), s.learning_rate, s.betas)
 
@@ -191,7 +198,7 @@ class FAnoGan:
             x = self._drawn(data, device, rng)
             return izi_f(x, generator(encoder(x)), critic, s.kappa)
 
-        return Lesson(f"{self.name} encoder", encoder, optimiser, constant, loss)
+        return TrainingObjective(f"{self.name} encoder", encoder, optimiser, constant, loss)
 
     def _drawn(self, data: TrainingSet, device: str, rng: np.random.Generator) -> Tensor:
         """Return (batch, 3, 64, 64) good crops."""

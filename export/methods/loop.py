@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from edge_app.errors import DataError
-from export.methods.protocol import Show, TrainSettings
+from export.methods.protocol import TrainSettings
 from export.networks.distributed import average_gradients, average_statistics, is_first, mean_loss
+from export.workspace import OnProgress
 
 Rate = Callable[[float], float]
 """Share of the steps done, 0..1 → factor on the learning rate."""
@@ -28,8 +29,8 @@ CHECKPOINTS = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lesson:
-    """What is learnt, and how.
+class TrainingObjective:
+    """A training objective: what is learnt, and how.
 
     Attributes:
         name: the method's, shown with the progress.
@@ -67,7 +68,9 @@ class Counted(nn.Module):
         return turn
 
 
-def learn(lesson: Lesson, key: str, settings: TrainSettings, show: Show) -> list[float]:
+def learn(
+    objective: TrainingObjective, key: str, settings: TrainSettings, on_progress: OnProgress
+) -> list[float]:
     """Train in place, from the checkpoint if there is one, and return every step's loss.
 
     Args:
@@ -76,23 +79,23 @@ def learn(lesson: Lesson, key: str, settings: TrainSettings, show: Show) -> list
     Raises:
         DataError: the loss is no number: the training cannot go on.
     """
-    path = settings.work / f"{lesson.name}-{key}.pt"
-    losses = _restored(lesson, path, settings.device)
-    base = [float(group["lr"]) for group in lesson.optimiser.param_groups]
+    path = settings.work / f"{objective.name}-{key}.pt"
+    losses = _restored(objective, path, settings.device)
+    base = [float(group["lr"]) for group in objective.optimiser.param_groups]
     every = max(1, settings.steps // CHECKPOINTS)
-    lesson.network.train()
+    objective.network.train()
     for step in range(len(losses), settings.steps):
-        factor = lesson.rate(step / settings.steps)
-        for group, rate in zip(lesson.optimiser.param_groups, base, strict=True):
+        factor = objective.rate(step / settings.steps)
+        for group, rate in zip(objective.optimiser.param_groups, base, strict=True):
             group["lr"] = rate * factor
-        losses.append(_step(lesson, np.random.default_rng((settings.seed, step))))
+        losses.append(_step(objective, np.random.default_rng((settings.seed, step))))
         if len(losses) % every == 0 or len(losses) == settings.steps:
-            for group, rate in zip(lesson.optimiser.param_groups, base, strict=True):
+            for group, rate in zip(objective.optimiser.param_groups, base, strict=True):
                 group["lr"] = rate
             if is_first():
-                _keep(lesson, losses, path)
-        show(lesson.name, (step + 1) / settings.steps)
-    lesson.network.eval()
+                _keep(objective, losses, path)
+        on_progress(objective.name, (step + 1) / settings.steps)
+    objective.network.eval()
     return losses
 
 
@@ -131,39 +134,39 @@ def constant(_done: float) -> float:
     return 1.0
 
 
-def _step(lesson: Lesson, rng: np.random.Generator) -> float:
-    loss = lesson.loss(rng)
+def _step(objective: TrainingObjective, rng: np.random.Generator) -> float:
+    loss = objective.loss(rng)
     value = mean_loss(loss)
     if not math.isfinite(value):
         raise DataError(
-            f"The training of {lesson.name} broke: its loss is {value}. "
+            f"The training of {objective.name} broke: its loss is {value}. "
             "Use a smaller learning rate or another seed."
         )
-    lesson.optimiser.zero_grad()
+    objective.optimiser.zero_grad()
     torch.autograd.backward(loss)
-    average_gradients(lesson.network)
-    average_statistics(lesson.network)
-    lesson.optimiser.step()
+    average_gradients(objective.network)
+    average_statistics(objective.network)
+    objective.optimiser.step()
     return value
 
 
-def _restored(lesson: Lesson, path: Path, device: str) -> list[float]:
+def _restored(objective: TrainingObjective, path: Path, device: str) -> list[float]:
     """Load a checkpoint if there is one; return the losses up to it."""
     if not path.is_file():
         return []
     state = torch.load(path, map_location=device, weights_only=True)
-    lesson.network.load_state_dict(state["network"])
-    lesson.optimiser.load_state_dict(state["optimiser"])
+    objective.network.load_state_dict(state["network"])
+    objective.optimiser.load_state_dict(state["optimiser"])
     return [float(x) for x in state["losses"]]
 
 
-def _keep(lesson: Lesson, losses: list[float], path: Path) -> None:
+def _keep(objective: TrainingObjective, losses: list[float], path: Path) -> None:
     """Write a checkpoint; a half-written one never bears the final name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(".part")
     state = {
-        "network": lesson.network.state_dict(),
-        "optimiser": lesson.optimiser.state_dict(),
+        "network": objective.network.state_dict(),
+        "optimiser": objective.optimiser.state_dict(),
         "losses": losses,
     }
     torch.save(state, half)

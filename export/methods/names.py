@@ -1,6 +1,9 @@
-"""The names of the field's methods, for commands that must not wait for torch to be imported."""
+"""The names of all methods, for commands that must not wait for torch to be imported."""
 
-NAMES: tuple[str, ...] = (
+DEFAULT = "cropliq"
+"""The product's own method: what a build trains unless another one is asked for."""
+
+PUBLISHED: tuple[str, ...] = (
     "patchcore",
     "padim",
     "padim-slim",
@@ -19,4 +22,10 @@ NAMES: tuple[str, ...] = (
     "efficientad",
     "efficientad-slim",
 )
-"""What `export/methods/registry.py` knows; the product's own, "cropliq", stands beside them."""
+"""Methods of the literature."""
+
+NAMES: tuple[str, ...] = (DEFAULT, *PUBLISHED)
+"""What `export/methods/registry.py` knows."""
+
+AUTO = "auto"
+"""Asks for a comparison of a few candidates: `export/auto_method/select.py`."""

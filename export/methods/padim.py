@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -22,12 +23,14 @@ from torch import Tensor, nn
 
 from edge_app.errors import DataError
 from edge_app.records import F32Array
-from export.methods.cropliq.terms import PositionTerm
-from export.methods.maps import GaussianSmoothing, enlarged, map_size, product_weight
 from export.methods.patches import PatchFeatures, feature_batches
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings
+from export.methods.protocol import FITTED_ONLY, Trained, TrainingSet, TrainSettings, Traits
+from export.networks.anomaly_map import GaussianSmoothing, enlarged, map_size
 from export.networks.density import PositionGaussian, whitening_of
+from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
+from export.networks.position_term import PositionTerm
+from export.workspace import OnProgress
 
 SMOOTHING_PX = 4.0
 
@@ -114,8 +117,9 @@ class PaDiM:
     name: str = "padim"
     settings: PaDiMSettings = field(default_factory=PaDiMSettings)
     paper: str = "Defard et al., PaDiM: a Patch Distribution Modeling Framework, ICPR 2021"
+    traits: ClassVar[Traits] = FITTED_ONLY
 
-    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+    def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return the graph with its Gaussians; there are no steps to train."""
         generator = torch.Generator().manual_seed(settings.seed)
         patches = PatchFeatures(self.settings.taps, self.settings.stride, is_pooled=False)
@@ -123,10 +127,10 @@ class PaDiM:
         chosen = torch.randperm(patches.dimensions, generator=generator)[:count]
         features = ChosenFeatures(patches, chosen.sort().values).eval().to(settings.device)
         batches = feature_batches(
-            features, data.crops, settings.device, lambda d: show("features", d)
+            features, data.crops, settings.device, lambda d: on_progress("features", d)
         )
         grid = torch.cat([x.cpu() for x in batches]).numpy()  # (n, d, gh, gw)
-        gaussian = ridge_gaussians(grid, lambda d: show("densities", d))
+        gaussian = ridge_gaussians(grid, lambda d: on_progress("densities", d))
         weight = product_weight(data.mask, data.crop_hw, self.settings.stride)
         density = PositionTerm(gaussian, weight.numpy())
         graph = PaDiMGraph(features.to("cpu"), density, data.crop_hw)

@@ -15,16 +15,19 @@ Deviations:
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from edge_app.records import U8Array
 from export.methods.coreset import greedy_coreset
-from export.methods.maps import GaussianSmoothing, enlarged, map_size, product_weight
 from export.methods.patches import PatchFeatures, feature_batches
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings
+from export.methods.protocol import FITTED_ONLY, Trained, TrainingSet, TrainSettings, Traits
+from export.networks.anomaly_map import GaussianSmoothing, enlarged, map_size
+from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
+from export.workspace import OnProgress
 
 CANDIDATES = 150_000
 """Most patches the greedy choice runs over: all of 761 tiles of 224 px at stride 16. With 20,000 of
@@ -111,18 +114,21 @@ class PatchCore:
     paper: str = (
         "Roth et al., Towards Total Recall in Industrial Anomaly Detection (PatchCore), CVPR 2022"
     )
+    traits: ClassVar[Traits] = FITTED_ONLY
 
-    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+    def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return the graph with its memory of good patches; there are no steps to train."""
         generator = torch.Generator().manual_seed(settings.seed)
         features = PatchFeatures(self.settings.taps, self.settings.stride, is_pooled=True)
         features = features.eval().to(settings.device)
         if self.settings.is_standardised:
-            features.standardise(data, settings.device, show)
+            features.standardise(data, settings.device, on_progress)
         weight = product_weight(data.mask, data.crop_hw, self.settings.stride)
-        patches = _some_patches(features, data.crops, weight, generator, settings.device, show)
+        patches = _some_patches(
+            features, data.crops, weight, generator, settings.device, on_progress
+        )
         rows = greedy_coreset(
-            patches, self.settings.coreset, generator, lambda d: show("coreset", d)
+            patches, self.settings.coreset, generator, lambda d: on_progress("coreset", d)
         )
         graph = PatchCoreGraph(features.to("cpu"), patches[rows].cpu(), weight, data.crop_hw)
         about = {
@@ -140,13 +146,13 @@ def _some_patches(
     weight_hw: Tensor,
     generator: torch.Generator,
     device: str,
-    show: Show,
+    on_progress: OnProgress,
 ) -> Tensor:
     """Return up to CANDIDATES random (p, d) patches on the product, as many from each batch."""
     inside = weight_hw.flatten().nonzero()[:, 0].to(device)  # (k,)
     share = min(1.0, CANDIDATES / (len(crops) * len(inside)))
     kept = []
-    for x in feature_batches(features, crops, device, lambda d: show("features", d)):
+    for x in feature_batches(features, crops, device, lambda d: on_progress("features", d)):
         patches = x.flatten(2)[:, :, inside].transpose(1, 2).reshape(-1, x.shape[1])
         count = max(1, round(share * len(patches)))
         pick = torch.randperm(len(patches), generator=generator)[:count].to(device)

@@ -18,8 +18,9 @@ from export.backbones.efficientnet_lite import (
     load_lite0,
     normalise_pixels,
 )
-from export.methods.cropliq.terms import resized, shrunk, smoothed
-from export.methods.protocol import Show, TrainingSet
+from export.methods.protocol import TrainingSet
+from export.networks.feature_grid import resized, shrunk, smoothed
+from export.workspace import OnProgress
 
 BATCH = 8
 """Crops a forward pass: more does not speed up two cores."""
@@ -58,11 +59,13 @@ class PatchFeatures(nn.Module):
         joined = torch.cat([resized(shrunk(level, grid_hw), grid_hw) for level in levels], 1)
         return joined / self.scale[None, :, None, None]
 
-    def standardise(self, data: TrainingSet, device: str, show: Show) -> None:
+    def standardise(self, data: TrainingSet, device: str, on_progress: OnProgress) -> None:
         """Set `scale` to each channel's standard deviation over good crops and positions."""
         self.scale.fill_(1.0)
         total, squares, count = torch.zeros(()), torch.zeros(()), 0
-        for x in feature_batches(self, data.crops, device, lambda d: show("channel scales", d)):
+        for x in feature_batches(
+            self, data.crops, device, lambda d: on_progress("channel scales", d)
+        ):
             moments = x.double()
             total = total + moments.mean((2, 3)).sum(0).cpu()
             squares = squares + moments.square().mean((2, 3)).sum(0).cpu()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,15 +13,13 @@ import torch
 from edge_app.errors import DataError, ShapeError
 from edge_app.records import JsonObject, U8Array
 from export.defects.crops import DefectCrops
+from export.workspace import OnProgress
 
 MIN_CROPS = 4
 """Fewest good crops any method is given; what a product needs is in the hundreds."""
 
 SIDE_STEP_PX = 32
 """Crop sides are multiples of it: the deepest network halves them five times."""
-
-Show = Callable[[str, float], None]
-"""Called with a step's name and how much of it is done, 0..1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,20 +89,45 @@ class Trained:
     """A finished graph.
 
     Attributes:
-        graph: uint8 (n, h, w, 3) BGR → score float32 (n,), larger is stranger, and map float32
-            (n, h / 4, w / 4), >= 0 on an absolute scale; in evaluation mode, on the CPU.
-        about: plain JSON for the manifest and the report; no times or paths.
+        graph: uint8 (n, h, w, 3) BGR → score float32 (n,), larger is more anomalous, and map
+            float32 (n, h / 4, w / 4), >= 0 on an absolute scale; in evaluation mode, on the CPU.
+        about: JSON values: `method`, `settings`, and whatever figures the method has for the
+            manifest and the report (`InspectorRecord`); no times or paths.
         fp32_nodes: scopes such as "/nearest/" whose ONNX nodes stay in fp32 when the rest becomes
             fp16; `onnx_file.write_graph` turns them into node names.
+        fp16_nodes: where it names scopes, only their nodes may become fp16 and `fp32_nodes` is
+            empty: for graphs of which little but the backbone tolerates fp16.
     """
 
     graph: torch.nn.Module
     about: JsonObject
-    fp32_nodes: tuple[str, ...]
+    fp32_nodes: tuple[str, ...] = ()
+    fp16_nodes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What those who train a method must know about it.
+
+    Attributes:
+        takes_steps: it has optimiser steps; False for a memory or densities.
+        max_steps: more do harm; None for no limit.
+        shares_batches: several processes can train it together, each on its part of every batch.
+        learns_from_defects: it is given the real defects there are.
+    """
+
+    takes_steps: bool = True
+    max_steps: int | None = None
+    shares_batches: bool = True
+    learns_from_defects: bool = False
+
+
+FITTED_ONLY = Traits(takes_steps=False, shares_batches=False)
+"""Of methods that fit a memory or densities: there is nothing for several processes to share."""
 
 
 class Method(Protocol):
-    """One method of the literature."""
+    """One method: CropLiq, or one of the literature."""
 
     @property
     def name(self) -> str:
@@ -115,7 +137,11 @@ class Method(Protocol):
     def paper(self) -> str:
         """Authors, title, venue and year."""
 
-    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+    @property
+    def traits(self) -> Traits:
+        """What those who train it must know."""
+
+    def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return the graph trained on good parts, and on real defects where it knows how.
 
         Raises:

@@ -10,6 +10,7 @@ from edge_app.errors import DataError
 from export.methods import autoencoder, cutpaste, draem, efficientad, padim
 from export.methods.autoencoder import AutoencoderMethod
 from export.methods.bgad import Bgad
+from export.methods.cropliq.method import CropLiq
 from export.methods.cutpaste import CutPaste
 from export.methods.cutpaste_patch import PatchCutPaste
 from export.methods.draem import Draem
@@ -22,6 +23,7 @@ from export.methods.protocol import Method
 from export.methods.simplenet import SimpleNet
 
 _MAKERS: dict[str, Callable[[], Method]] = {
+    "cropliq": CropLiq,
     "patchcore": PatchCore,
     "padim": PaDiM,
     "padim-slim": partial(PaDiM, "padim-slim", padim.SLIM),
@@ -39,13 +41,6 @@ _MAKERS: dict[str, Callable[[], Method]] = {
     "efficientad": EfficientAd,
     "efficientad-slim": partial(EfficientAd, "efficientad-slim", efficientad.SLIM),
 }
-
-LEARN_FROM_DEFECTS = frozenset({"bgad"})
-"""Methods that are given the real defects there are; the others learn from good parts alone."""
-
-
-TAKE_NO_STEPS = frozenset({"patchcore", "padim", "padim-slim"})
-"""Methods that fit a memory or densities: there is nothing for several processes to share."""
 
 
 def method_of(name: str) -> Method:

@@ -20,18 +20,21 @@ Deviations:
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.methods.loop import Lesson, constant, ends_of, learn
-from export.methods.maps import GaussianSmoothing, enlarged, map_size, product_weight
+from export.methods.loop import TrainingObjective, constant, ends_of, learn
 from export.methods.patches import PatchFeatures
-from export.methods.protocol import Show, Trained, TrainingSet, TrainSettings, fingerprint
+from export.methods.protocol import Trained, TrainingSet, TrainSettings, Traits, fingerprint
+from export.networks.anomaly_map import GaussianSmoothing, enlarged, map_size
 from export.networks.distributed import own_part
+from export.networks.feature_grid import product_weight
 from export.networks.onnx_export import MAP_STRIDE
+from export.workspace import OnProgress
 
 SMOOTHING_PX = 4.0
 LEAK = 0.2
@@ -129,21 +132,22 @@ class SimpleNet:
     name: str = "simplenet"
     settings: SimpleNetSettings = field(default_factory=SimpleNetSettings)
     paper: str = "Liu et al., SimpleNet: A Simple Network for Image Anomaly Detection, CVPR 2023"
+    traits: ClassVar[Traits] = Traits()
 
-    def train(self, data: TrainingSet, settings: TrainSettings, show: Show) -> Trained:
+    def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return the frozen features with their trained discriminator."""
         features = PatchFeatures(self.settings.taps, self.settings.stride, is_pooled=True)
         features = features.eval().to(settings.device)
-        features.standardise(data, settings.device, show)
+        features.standardise(data, settings.device, on_progress)
         torch.manual_seed(settings.seed)
         discriminator = Discriminator(features.dimensions).to(settings.device)
         weight = product_weight(data.mask, data.crop_hw, self.settings.stride)
-        lesson = Lesson(
+        objective = TrainingObjective(
             self.name, discriminator, self._optimiser(discriminator), constant,
             lambda rng: self.loss(features, discriminator, data, weight, settings.device, rng),
         )  # fmt: skip
         key = fingerprint(data, self.name, self.settings, settings.seed, settings.steps)
-        losses = learn(lesson, key, settings, show)
+        losses = learn(objective, key, settings, on_progress)
         graph = SimpleNetGraph(features, discriminator, weight, data.crop_hw).to("cpu")
         about = {
             "method": self.name,

@@ -13,9 +13,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from edge_app.errors import DataError
-
-Show = Callable[[str, float], None]
-"""Called with what is being done and the share of it that is done, 0..1."""
+from export.workspace import OnProgress
 
 Now = Callable[[], float]
 """Seconds of a clock that never goes back."""
@@ -64,7 +62,7 @@ def duration_s(text: str) -> float:
     return seconds
 
 
-def told_s(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Return seconds as a person says them."""
     if seconds < 90:
         return f"{max(0.0, seconds):.0f} s"
@@ -72,13 +70,13 @@ def told_s(seconds: float) -> str:
 
 
 def train_within(
-    train: Callable[[int, Show], Result],
+    train: Callable[[int, OnProgress], Result],
     steps: int,
     seconds: float,
-    show: Show,
+    on_progress: OnProgress,
     now: Now = time.monotonic,
 ) -> tuple[Result, int]:
-    """Return what `train(steps, show)` returns, and with how many steps it ended in time.
+    """Return what `train(steps, on_progress)` returns, and with how many steps it ended in time.
 
     Args:
         steps: most optimiser steps; fewer are taken where these do not fit.
@@ -89,7 +87,7 @@ def train_within(
     """
     deadline = now() + seconds
     for restarts_left in range(RESTARTS, -1, -1):
-        pace = Pace(steps, seconds, deadline, restarts_left > 0, show, now)
+        pace = Pace(steps, seconds, deadline, restarts_left > 0, on_progress, now)
         try:
             return train(steps, pace), steps
         except FewerSteps as fewer:
@@ -113,11 +111,11 @@ class Pace:
         seconds: float,
         deadline: float,
         may_restart: bool,
-        show: Show,
+        on_progress: OnProgress,
         now: Now,
     ) -> None:
         self._steps, self._seconds, self._deadline = steps, seconds, deadline
-        self._may_restart, self._show, self._now = may_restart, show, now
+        self._may_restart, self._show, self._now = may_restart, on_progress, now
         self._started = now()
         self._part, self._began, self._first = "", self._started, 0.0
         self._has_learnt = False
@@ -159,6 +157,6 @@ class Pace:
 
     def _out_of_time(self, text: str) -> OutOfTimeError:
         return OutOfTimeError(
-            f"Training did not end within its share of {told_s(self._seconds)} (stopped at "
+            f"Training did not end within its share of {duration_text(self._seconds)} (stopped at "
             f"{text!r}): give a larger budget or name fewer methods."
         )

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edge_app.records import JsonObject, U8Array
 from export.defects.crops import DefectCrops
-from export.methods.cropliq.graph import export_inspector
-from export.methods.cropliq.pretext_train import train_inspector
+from export.methods.inspector_record import InspectorRecord
 from export.methods.multi_process.launcher import train_in_processes
-from export.methods.names import NAMES
+from export.methods.names import AUTO, NAMES
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import TrainingSet, TrainSettings
 from export.methods.reconstruction import write_reconstruction
-from export.methods.registry import TAKE_NO_STEPS, method_of, unknown_method
-from export.workspace import Report, Workspace
-
-CROPLIQ = "cropliq"
-"""The product's own method; all others stand in `export/methods/`."""
-
-AUTO = "auto"
-"""Asks for a comparison of a few candidates: `export/auto_method/select.py`."""
+from export.methods.registry import method_of, unknown_method
+from export.workspace import OnProgress, Workspace
 
 
 def check_method(name: str) -> None:
@@ -32,9 +26,16 @@ def check_method(name: str) -> None:
     Raises:
         DataError: there is no such method; names the nearest one and all.
     """
-    known = (CROPLIQ, *NAMES, AUTO)
+    known = (*NAMES, AUTO)
     if name not in known:
         raise unknown_method(name, known)
+
+
+@dataclass(frozen=True, slots=True)
+class InspectorStepRecord:
+    """What the step keeps: `InspectorRecord` as JSON."""
+
+    measured: JsonObject
 
 
 def inspector_step(
@@ -48,24 +49,25 @@ def inspector_step(
     device: str,
     defects: DefectCrops | None = None,
     processes: int = 1,
-) -> tuple[Path, JsonObject]:
-    """Train the inspector on the fitting crops and export its graph.
+) -> tuple[Path, InspectorRecord]:
+    """Train the inspector on the training crops and export its graph.
 
     Args:
-        method: "cropliq", or a name of `export/methods/registry.py`.
+        method: a name of `export/methods/names.py`.
         defects: real ones, for a method that learns from them.
         processes: see `train_method`; another number takes an earlier result as it is.
     """
 
-    def work(folder: Path, report: Report) -> JsonObject:
+    def work(folder: Path, report: OnProgress) -> InspectorStepRecord:
         settings = TrainSettings(seed, steps, device, folder)
-        return {"measured": train_method(method, crops, mask, settings, report, defects, processes)}
+        trained = train_method(method, crops, mask, settings, report, defects, processes)
+        return InspectorStepRecord(trained.as_json())
 
     settings: JsonObject = {"method": method, "seed": seed, "steps": steps}
     if defects is not None:
         settings["defects"] = defects.sha256
-    folder, result = space.step("inspector", settings, work)
-    return folder / "inspector.onnx", result["measured"]
+    folder, kept = space.step("inspector", settings, InspectorStepRecord, work)
+    return folder / "inspector.onnx", InspectorRecord.from_json(kept.measured)
 
 
 def train_method(
@@ -73,35 +75,23 @@ def train_method(
     crops: Sequence[U8Array],
     mask: U8Array | None,
     settings: TrainSettings,
-    report: Report,
+    report: OnProgress,
     defects: DefectCrops | None = None,
     processes: int = 1,
-) -> JsonObject:
-    """Train one method and write `inspector.onnx` into `settings.work`; return its metadata.
+) -> InspectorRecord:
+    """Train one method and write `inspector.onnx` into `settings.work`; return what is known of it.
 
     A method that rebuilds the part leaves `reconstruction.onnx` beside it: no device needs it.
 
     Args:
-        method: "cropliq", or a name of `export/methods/registry.py`.
+        method: a name of `export/methods/names.py`.
         defects: real ones, for a method that learns from them.
-        processes: that share every batch. Methods without steps, and "cropliq", whose hundred
-            steps run on features computed once, train in one.
+        processes: that share every batch; methods that share none train in one.
     """
-    file = settings.work / "inspector.onnx"
-    if method == CROPLIQ:
-        trained = train_inspector(
-            list(crops),
-            mask,
-            settings.work,
-            seed=settings.seed,
-            steps=settings.steps,
-            device=settings.device,
-            progress=report,
-        )
-        return export_inspector(trained, file)
     data = TrainingSet(np.stack(crops), mask, defects)
-    if processes > 1 and method not in TAKE_NO_STEPS:
+    chosen = method_of(method)
+    if processes > 1 and chosen.traits.shares_batches:
         return train_in_processes(method, data, settings, processes, report)
-    fitted = method_of(method).train(data, settings, report)
+    fitted = chosen.train(data, settings, report)
     write_reconstruction(fitted.graph, data.crop_hw, settings.work / "reconstruction.onnx")
-    return write_graph(fitted, data.crop_hw, file)
+    return write_graph(fitted, data.crop_hw, settings.work / "inspector.onnx")

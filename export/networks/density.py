@@ -24,6 +24,9 @@ MIN_SAMPLES = 4
 STD_FLOOR = 1e-6
 """Added to standard deviations: a dead ReLU6 channel has none."""
 
+DISTANCE_FLOOR = 1e-6
+"""Added before a logarithm or root: a crop at the very mean must not give −inf."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GlobalGaussian:
@@ -107,17 +110,6 @@ def squared_distances(embeddings: F64Array, gaussian: GlobalGaussian) -> F64Arra
     if embeddings.ndim != 2 or embeddings.shape[1] != len(gaussian.mean):
         raise ShapeError(f"embeddings must be (n, {len(gaussian.mean)}), got {embeddings.shape}")
     return np.asarray((((embeddings - gaussian.mean) @ gaussian.whitening.T) ** 2).sum(1))
-
-
-def position_energies(features: F32Array, gaussian: PositionGaussian) -> F32Array:
-    """Return (n, h, w) squared Mahalanobis distances of each position, >= 0, unitless."""
-    n, _, h, w = features.shape
-    k = gaussian.cell
-    centred = to_cells(features - gaussian.mean, k)
-    flat = centred.reshape(len(centred), -1, centred.shape[3])
-    energy = ((flat @ gaussian.whitening.transpose(0, 2, 1)) ** 2).sum(2)
-    grid = energy.reshape(h // k, w // k, n, k, k).transpose(2, 0, 3, 1, 4)
-    return np.asarray(grid.reshape(n, h, w), np.float32)
 
 
 def ledoit_wolf(centred: F64Array) -> tuple[F64Array, float, float]:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
@@ -13,31 +14,38 @@ import torch
 from torch.jit._trace import TracerWarning
 
 from edge_app.errors import ModelError
-from edge_app.records import JsonObject
 
 OPSET = 17
 MAP_STRIDE = 4
 """Input pixels per map pixel: the finest defects wanted are 6 px wide."""
 
+
+@dataclass(frozen=True, slots=True)
+class GraphRecord:
+    """What an exported graph is, for the manifest and the report.
+
+    Attributes:
+        map_hw: (height, width) of its map.
+        fp32_nodes: nodes that fp16 variants must leave in fp32.
+    """
+
+    onnx_bytes: int
+    opset: int
+    map_hw: tuple[int, int]
+    fp32_nodes: tuple[str, ...]
+
+
 FindNodes = Callable[[onnx.ModelProto], list[str]]
 
 
 def write_onnx(
-    graph: torch.nn.Module,
-    crop_hw: tuple[int, int],
-    out: Path,
-    about: JsonObject,
-    fp32_nodes: FindNodes,
-) -> JsonObject:
-    """Write the graph and return its metadata for the manifest and the report.
+    graph: torch.nn.Module, crop_hw: tuple[int, int], out: Path, fp32_nodes: FindNodes
+) -> GraphRecord:
+    """Write the graph and return what it is.
 
     Args:
         graph: uint8 (n, h, w, 3) → score (n,) and map (n, h / MAP_STRIDE, w / MAP_STRIDE).
-        about: what the method says about itself.
         fp32_nodes: names the nodes that fp16 variants must leave in fp32.
-
-    Returns:
-        `about` with `onnx_bytes`, `opset`, `map_hw` and `fp32_nodes`.
 
     Raises:
         ModelError: the exported graph does not pass ONNX's checker.
@@ -52,13 +60,12 @@ def write_onnx(
         )  # fmt: skip
     model = checked_model(onnx.load(str(out)))
     out.write_bytes(model.SerializeToString(deterministic=True))
-    return {
-        **about,
-        "onnx_bytes": out.stat().st_size,
-        "opset": OPSET,
-        "map_hw": [h // MAP_STRIDE, w // MAP_STRIDE],
-        "fp32_nodes": fp32_nodes(model),
-    }
+    return GraphRecord(
+        onnx_bytes=out.stat().st_size,
+        opset=OPSET,
+        map_hw=(h // MAP_STRIDE, w // MAP_STRIDE),
+        fp32_nodes=tuple(fp32_nodes(model)),
+    )
 
 
 @contextlib.contextmanager

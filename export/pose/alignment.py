@@ -13,7 +13,7 @@ from edge_app.imaging.upright_crop import CropSpec, crop_box
 from edge_app.inspection.alignment import Aligner, small_crop, small_spec
 from edge_app.records import BoxCxcywhr, U8Array
 from export.pose.silhouette import product_silhouette
-from export.workspace import Report
+from export.workspace import OnProgress
 
 TRAINED_REGISTRATION: Registration = "inverse_compositional"
 """How parts are registered by every bundle built from now on."""
@@ -44,9 +44,9 @@ def learn_alignment(
     boxes_cxcywhr: Sequence[BoxCxcywhr],
     spec: CropSpec,
     is_round: bool,
-    report: Report,
+    report: OnProgress,
 ) -> Aligner:
-    """Return the aligner of good parts whose boxes are the right way round.
+    """Return the aligner of good parts whose boxes have their direction.
 
     Both kinds are learnt, with one size for all parts and with a size for each; the first is kept
     unless the second fits clearly better.
@@ -71,7 +71,7 @@ def _learnt(
     spec: CropSpec,
     is_round: bool,
     size_px: tuple[float, float] | None,
-    report: Report,
+    report: OnProgress,
 ) -> tuple[Aligner, float]:
     """Return the aligner of one kind and what it leaves: a mean squared grey difference."""
     everywhere = np.full(small_spec(spec).crop_hw, 255, np.uint8)

@@ -3,8 +3,8 @@
 Parts lie at all angles, the light does not turn with them. Bright and dark flanks, shadows and
 where a detector puts its box then tell the frame's directions apart, and on a nearly symmetric part
 they outweigh its own small mark. On the simulated square part (a notch of 1 % of its area) a
-cue learnt from the plain views told where the light came from, with an agreement of 0.98, and the
-notch lay at all four sides; learnt as here all 160 parts came out the same way round.
+cue learnt from the plain views followed the light, with an agreement of 0.98, and the
+notch lay at all four sides; learnt as here all 160 parts came out in the same direction.
 
 Views differ with the frame angle φ of their crop as A + B cos φ + C sin φ + ..., while the part's
 own direction is independent of φ: B and C are found by least squares over all parts and turns.
@@ -42,8 +42,8 @@ def follows_the_frame(angles_rad: F64Array, turns: NDArray[np.int64], kind: str)
     """
     steps = TURNS[kind]
     placed = abs(np.exp(1j * steps * angles_rad).mean())
-    told = abs(np.exp(1j * (angles_rad + turns * 2 * math.pi / steps)).mean())
-    return bool(placed < SPREAD and told > GATHERED)
+    gathered = abs(np.exp(1j * (angles_rad + turns * 2 * math.pi / steps)).mean())
+    return bool(placed < SPREAD and gathered > GATHERED)
 
 
 def registered_to_symmetry(

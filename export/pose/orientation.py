@@ -28,7 +28,7 @@ from export.pose.frame_light import (
 )
 
 MIN_AGREEMENT = 0.9
-"""Share of parts whose turn, told by a cue learnt without them, agrees; below it the part looks
+"""Share of parts whose turn, given by a cue learnt without them, agrees; below it the part looks
 the same both ways and turning it would be guessing (chance: 1 / turns)."""
 
 _STARTS, _ROUNDS = 6, 12
@@ -40,7 +40,7 @@ class Orientation:
 
     Attributes:
         kind: as in the manifest.
-        turns: (n,) int: for each part, the turn that brings it the right way round.
+        turns: (n,) int: for each part, the turn that brings it upright.
         template: the bundle's cue picture, None where turning does not matter.
         agreement: share of parts whose turn a cue learnt without them confirms, 0..1.
         reason: one sentence for the report.
@@ -96,11 +96,13 @@ def learn_orientation(
         if unlit.agreement >= MIN_AGREEMENT:
             return unlit
     if agreement < MIN_AGREEMENT:
-        told = f"looks the same in {TURNS[kind]} directions (agreement {agreement:.2f})"
-        return Orientation(kind, np.zeros(n, np.int64), None, agreement, told)
-    told = f"{TURNS[kind]} directions told apart by the mean good part (agreement {agreement:.2f})"
+        reason = f"looks the same in {TURNS[kind]} directions (agreement {agreement:.2f})"
+        return Orientation(kind, np.zeros(n, np.int64), None, agreement, reason)
+    reason = (
+        f"{TURNS[kind]} directions told apart by the mean good part (agreement {agreement:.2f})"
+    )
     template = template_from_means(_turned_back(views, turns).mean(axis=0))
-    return Orientation(kind, turns, template, agreement, told)
+    return Orientation(kind, turns, template, agreement, reason)
 
 
 def _views(
@@ -121,7 +123,7 @@ def _turns_of(views: F32Array, kind: str) -> tuple[NDArray[np.int64], float]:
 
 
 def _turned_back(views: F32Array, turns: NDArray[np.int64]) -> F32Array:
-    """Return the views with every part's right way round first."""
+    """Return the views with every part's upright view first."""
     return np.stack([np.roll(v, -t, axis=0) for v, t in zip(views, turns, strict=True)])
 
 
@@ -137,11 +139,11 @@ def _learnt_without_light(
     views, light = without_light(_views(pictures, boxes, spec, kind), angles)
     turns, agreement = _turns_of(views, kind)
     means = across_light(_turned_back(views, turns).mean(axis=0), light)
-    told = (
+    reason = (
         f"{TURNS[kind]} directions told apart by the mean good part once the light, which comes "
         f"from one side of the frame, is taken out (agreement {agreement:.2f})"
     )
-    return Orientation(kind, turns, template_from_means(means), agreement, told)
+    return Orientation(kind, turns, template_from_means(means), agreement, reason)
 
 
 def _signs(views: F32Array) -> NDArray[np.int64]:
@@ -181,6 +183,6 @@ def _held_out_agreement(views: F32Array, turns: NDArray[np.int64]) -> float:
     agree = 0
     for half in (0, 1):
         template = aligned[half::2].mean(axis=0)
-        told = _fits(views[1 - half :: 2], template).argmax(axis=1)
-        agree += int((told == turns[1 - half :: 2]).sum())
+        predicted = _fits(views[1 - half :: 2], template).argmax(axis=1)
+        agree += int((predicted == turns[1 - half :: 2]).sum())
     return agree / len(views)

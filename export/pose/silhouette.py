@@ -19,7 +19,7 @@ MIN_AGREEMENT = 0.8
 """Mean IoU of single crops' silhouettes with the common one; less means Otsu found texture."""
 
 CROPS_COMPARED = 40
-"""Crops looked at: enough for a median, cheap enough not to be noticed."""
+"""Crops used: enough for a median, cheap enough not to be noticed."""
 
 
 def product_silhouette(crops: U8Array, mask_hw: U8Array) -> U8Array:

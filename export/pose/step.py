@@ -16,13 +16,13 @@ from edge_app.inspection.alignment import aligner_from_template
 from edge_app.inspection.line import ProductFinder
 from edge_app.inspection.orientation import cue_from_template, turned
 from edge_app.inspection.pose import PoseFinder
-from edge_app.records import BoxCxcywhr, JsonObject, U8Array
+from edge_app.records import BoxCxcywhr, U8Array
 from export.data.crops import FoundPart, crop_spec_for, cut_crops
 from export.data.dataset import Picture
 from export.labels.step import Labels
 from export.pose.alignment import TRAINED_REGISTRATION, learn_alignment, template_picture
 from export.pose.orientation import learn_orientation
-from export.workspace import Report, Workspace
+from export.workspace import OnProgress, Workspace
 
 OrientationKind = Literal["fixed", "two_way", "four_way", "free"]
 
@@ -39,6 +39,25 @@ class Cutting:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class OrientationRecord:
+    """What was learnt about the product's pose besides the pictures cue.png and align.png.
+
+    Attributes:
+        product_wh: the aligned product in crop pixels.
+        size_px: the usual box (w, h) in frame pixels, where parts differ in size.
+        size_tolerance: how far a part's size may depart from it, as a logarithm.
+        has_cue: there is a cue.png.
+    """
+
+    product_wh: tuple[float, float]
+    size_px: tuple[float, float] | None
+    size_tolerance: float
+    kind: OrientationKind
+    has_cue: bool
+    reason: str
+
+
 ORIENTATION_RECIPE = 3
 """Grows when the same parts give another cue or template: kept results are then learnt anew."""
 
@@ -47,17 +66,17 @@ def orientation_step(
     space: Workspace,
     finder: ProductFinder,
     labels: Labels,
-    fitting: Sequence[Picture],
+    training: Sequence[Picture],
     parts: Sequence[FoundPart],
 ) -> Cutting:
-    """Learn the crop's size, the kind of orientation and the cue from the fitting parts."""
+    """Learn the crop's size, the kind of orientation and the cue from the training parts."""
     boxes = [p.box_cxcywhr for p in parts]
     spec = crop_spec_for(boxes, labels.fills_frame)
     if labels.fills_frame:
         return Cutting(finder, True, "fixed", PoseFinder(), spec, "the product fills the frame")
 
-    def work(folder: Path, report: Report) -> JsonObject:
-        readers = [fitting[p.picture].read for p in parts]
+    def work(folder: Path, report: OnProgress) -> OrientationRecord:
+        readers = [training[p.picture].read for p in parts]
         learnt = learn_orientation(readers, boxes, spec, labels.shape)
         if learnt.template is not None:
             cv2.imwrite(str(folder / "cue.png"), learnt.template)
@@ -68,38 +87,33 @@ def orientation_step(
         is_round = learnt.kind == "free"
         aligner = learn_alignment(readers, turned_boxes, spec, is_round, report)
         cv2.imwrite(str(folder / "align.png"), template_picture(aligner))
-        return {
-            "product_wh": list(aligner.product_wh),
-            "size_px": list(aligner.size_px) if aligner.size_px else None,
-            "size_tolerance": aligner.size_tolerance,
-            "kind": learnt.kind,
-            "has_cue": learnt.template is not None,
-            "reason": learnt.reason,
-        }
+        return OrientationRecord(
+            product_wh=aligner.product_wh,
+            size_px=aligner.size_px,
+            size_tolerance=aligner.size_tolerance,
+            kind=learnt.kind,
+            has_cue=learnt.template is not None,
+            reason=learnt.reason,
+        )
 
     key = {"crop_hw": list(spec.crop_hw), "recipe": ORIENTATION_RECIPE}
-    folder, result = space.step("orientation", key, work)
+    folder, learnt = space.step("orientation", key, OrientationRecord, work)
     cue = None
-    if result["has_cue"]:
+    if learnt.has_cue:
         template = np.asarray(cv2.imread(str(folder / "cue.png"), cv2.IMREAD_GRAYSCALE), np.uint8)
-        cue = cue_from_template(template, result["kind"], spec)
+        cue = cue_from_template(template, learnt.kind, spec)
     template = np.asarray(cv2.imread(str(folder / "align.png"), cv2.IMREAD_GRAYSCALE), np.uint8)
-    size_px = result["size_px"] and _pair(result["size_px"])
     aligner = aligner_from_template(
         template,
-        _pair(result["product_wh"]),
+        learnt.product_wh,
         spec,
-        result["kind"] == "free",
-        size_px,
-        result["size_tolerance"],
+        learnt.kind == "free",
+        learnt.size_px,
+        learnt.size_tolerance,
         TRAINED_REGISTRATION,
     )
     pose = PoseFinder(cue, aligner)
-    return Cutting(finder, False, result["kind"], pose, spec, result["reason"])
-
-
-def _pair(values: Sequence[float]) -> tuple[float, float]:
-    return float(values[0]), float(values[1])
+    return Cutting(finder, False, learnt.kind, pose, spec, learnt.reason)
 
 
 def cut_all(

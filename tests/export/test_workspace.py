@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from edge_app.records import JsonObject
-from export.workspace import Report, Workspace
+from export.workspace import OnProgress, Workspace
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a step keeps."""
+
+    value: int
 
 
 class Runs:
@@ -17,22 +25,22 @@ class Runs:
         self.folder = folder
         self.ran: list[str] = []
 
-    def build(self, first: int, second: int, fails: bool = False) -> list[JsonObject]:
+    def build(self, first: int, second: int, fails: bool = False) -> list[Kept]:
         space = Workspace(self.folder, lambda *_: None)
 
         def work(name: str, value: int):  # type: ignore[no-untyped-def]
-            def do(folder: Path, report: Report) -> JsonObject:
+            def do(folder: Path, report: OnProgress) -> Kept:
                 self.ran.append(name)
                 if fails and name == "second":
                     raise RuntimeError("power cut")
                 (folder / "file").write_text(str(value))
-                return {"value": value}
+                return Kept(value)
 
             return do
 
         results = []
         for name, value in (("first", first), ("second", second)):
-            results.append(space.step(name, {"value": value}, work(name, value))[1])
+            results.append(space.step(name, {"value": value}, Kept, work(name, value))[1])
         return results
 
 
@@ -57,7 +65,7 @@ def test_a_stopped_build_goes_on_where_it_was(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
     with pytest.raises(RuntimeError):
         runs.build(1, 2, fails=True)
-    assert runs.build(1, 2) == [{"value": 1}, {"value": 2}]
+    assert runs.build(1, 2) == [Kept(1), Kept(2)]
     assert runs.ran == ["first", "second", "second"]
 
 
@@ -69,3 +77,13 @@ def test_a_half_written_result_is_not_believed(tmp_path: Path) -> None:
     done.write_text(done.read_text()[:10])
     runs.build(1, 2)
     assert runs.ran.count("first") == 2
+
+
+def test_a_result_of_another_shape_is_done_again(tmp_path: Path) -> None:
+    """What an older version kept under the same key and this one cannot read is recomputed."""
+    runs = Runs(tmp_path)
+    runs.build(1, 2)
+    done = tmp_path / "first" / "done.json"
+    done.write_text(json.dumps({**json.loads(done.read_text()), "result": {"worth": 1}}))
+    assert runs.build(1, 2) == [Kept(1), Kept(2)]
+    assert runs.ran == ["first", "second", "first"]

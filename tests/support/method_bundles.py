@@ -25,7 +25,6 @@ from edge_app.simulator.truth import SEEDS
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import TrainingSet, TrainSettings
 from export.methods.registry import method_of
-from export.methods.train import CROPLIQ, train_method
 from support.activation_bundles import signer
 from support.signed_bundles import members_of, signed_tar
 
@@ -71,9 +70,6 @@ class LineBundles:
         work.mkdir(parents=True)
         settings = TrainSettings(seed=0, steps=STEPS, device="cpu", work=work)
         graph = work / "inspector.onnx"
-        if method == CROPLIQ:
-            train_method(method, self.crops, None, settings, _silent)
-            return graph
         chosen: Any = method_of(method)
         changes = dict(SMALLER.get(method, {}))
         if hasattr(chosen.settings, "batch"):

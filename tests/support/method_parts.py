@@ -78,7 +78,7 @@ def run_onnx(path: Path, crops: U8Array) -> tuple[F32Array, F32Array]:
 def assert_keeps_the_contract(trained: Trained, folder: Path) -> JsonObject:
     """Export; shapes, dtypes, any n, parity to 1e-3, independent crops, cast first; the meta."""
     path = folder / "inspector.onnx"
-    about = write_graph(trained, CROP_HW, path)
+    about = write_graph(trained, CROP_HW, path).as_json()
     crops = np.stack([part(100), damaged(101), part(102)])
     expected_score, expected_map = run_torch(trained, crops)
     for count in (1, 3):

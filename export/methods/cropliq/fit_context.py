@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,23 +11,22 @@ from torch import Tensor
 
 from edge_app.records import U8Array
 from export.backbones.efficientnet_lite import normalise_pixels
-from export.methods.cropliq.pretext_network import PretextNet
-
-Progress = Callable[[str, float], None]
+from export.backbones.pretext_network import PretextNet
+from export.workspace import OnProgress
 
 BATCH = 8
 """Crops a forward pass: more does not speed up two cores."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """Where and how the fit runs: a network, its device, the mask and one source of randomness."""
+class FitContext:
+    """A fit's network, device, product mask and one source of randomness."""
 
     network: PretextNet
     mask_hw: U8Array | None
     rng: np.random.Generator
     device: str
-    progress: Progress
+    progress: OnProgress
 
     def batches(self, crops: U8Array, step: str) -> Iterator[Tensor]:
         """Yield uint8 batches on the device and report the step's progress."""

@@ -1,17 +1,14 @@
 """The inspector as one graph: pixels in, score and map out, nothing left for the device to do.
 
-Input `crops` uint8 (n, h, w, 3) BGR. Outputs `score` float32 (n,), larger is stranger, and `map`
-float32 (n, h / 4, w / 4), >= 0, 1 being an average place of an average good part.
+Input `crops` uint8 (n, h, w, 3) BGR. Outputs `score` float32 (n,), larger is more anomalous, and
+`map` float32 (n, h / 4, w / 4), >= 0, 1 being an average place of an average good part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-import onnx
 import torch
 from torch import Tensor, nn
 
@@ -19,15 +16,15 @@ from edge_app.errors import ShapeError
 from edge_app.records import JsonObject
 from export.backbones.efficientnet_lite import EfficientNetLite0, normalise_pixels
 from export.methods.cropliq.regional_term import RegionalTerm
-from export.methods.cropliq.terms import (
-    DISTANCE_FLOOR,
-    LocalGaussian,
-    StatisticsTerm,
-    peak_score,
-    resized,
-)
+from export.methods.cropliq.terms import LocalGaussian, StatisticsTerm, peak_score
+from export.methods.protocol import Trained
+from export.networks.anomaly_map import enlarged
+from export.networks.density import DISTANCE_FLOOR
+from export.networks.feature_grid import resized
 from export.networks.gradcam import logit_cam
-from export.networks.onnx_export import MAP_STRIDE, write_onnx
+
+BACKBONE_SCOPES = ("/backbone/",)
+"""Densities and distances need fp32."""
 
 TERM_NAMES = ("detail", "context", "statistics", "regional")
 
@@ -92,7 +89,7 @@ class Inspector(nn.Module):
         used = [i for i in range(len(TERM_NAMES)) if float(self.weight[i]) != 0.0]
         raw = {i: self.term(i, taps) for i in used}
         parts = [(raw[i] - self.offset[i]) * (self.weight[i] / self.scale[i]) for i in used]
-        score = torch.stack(parts).amax(0)  # a crop is as strange as its strangest term
+        score = torch.stack(parts).amax(0)  # a crop is as anomalous as its most anomalous term
         coarse = self.map_of(self.map_kind, taps) * self.map_scale
         return score, enlarged(coarse, (int(crops.shape[1]), int(crops.shape[2])))
 
@@ -143,11 +140,6 @@ class Inspector(nn.Module):
         return self.regional
 
 
-def enlarged(map_nhw: Tensor, crop_hw: tuple[int, int]) -> Tensor:
-    """Return the map at one MAP_STRIDE-th of the crop's size, bilinear, (n, mh, mw)."""
-    return resized(map_nhw[:, None], (crop_hw[0] // MAP_STRIDE, crop_hw[1] // MAP_STRIDE))[:, 0]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedInspector:
     """A fitted inspector and what was measured while fitting it.
@@ -161,26 +153,6 @@ class TrainedInspector:
     crop_hw: tuple[int, int]
     report: JsonObject
 
-
-def export_inspector(trained: TrainedInspector, out: Path) -> JsonObject:
-    """Write inspector.onnx and return its metadata for the manifest and the report.
-
-    Returns:
-        The report of the fit, and `onnx_bytes`, `opset`, `map_hw`, `fp32_nodes` (nodes that fp16
-        variants must leave in fp32: densities and distances).
-
-    Raises:
-        ModelError: the exported graph does not pass ONNX's checker.
-    """
-    return write_onnx(trained.inspector, trained.crop_hw, out, trained.report, density_nodes)
-
-
-BACKBONE_SCOPES = ("/backbone/",)
-
-
-def density_nodes(model: onnx.ModelProto, scopes: Sequence[str] = BACKBONE_SCOPES) -> list[str]:
-    """Return the names of all nodes outside the backbone, in graph order."""
-    names = [node.name for node in model.graph.node]
-    if not any(name.startswith(scopes[0]) for name in names):
-        raise ShapeError("The graph has no /backbone/ nodes: the exporter changed its naming.")
-    return [name for name in names if not name.startswith(tuple(scopes))]
+    def as_trained(self) -> Trained:
+        """Return the graph as every method does; all but the backbone stays in fp32."""
+        return Trained(self.inspector, self.report, fp16_nodes=BACKBONE_SCOPES)

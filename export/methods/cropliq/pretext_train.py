@@ -7,7 +7,7 @@ blocks only, small rate, L2 to the start, BatchNorm folded (hence constant).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,21 +19,21 @@ from edge_app.errors import DataError, ShapeError
 from edge_app.records import U8Array
 from export.augment import pseudo_anomaly
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0
+from export.backbones.pretext_network import PretextNet
 from export.methods.cropliq.fit import FitSettings, fit_inspector
-from export.methods.cropliq.fit_context import Bench
+from export.methods.cropliq.fit_context import FitContext
 from export.methods.cropliq.graph import TrainedInspector
-from export.methods.cropliq.pretext_network import WAYS, PretextNet, anchor_of, pretext_loss
+from export.methods.cropliq.pretext_loss import WAYS, anchor_of, pretext_loss
 from export.networks.precision import mixed_precision
 from export.pose.silhouette import product_silhouette
-
-Progress = Callable[[str, float], None]
-"""Called with a step's name and how much of it is done, 0..1."""
+from export.workspace import OnProgress
 
 MIN_CROPS = 10
 """Fewest good crops: 8 to fit and 2 to hold back. Below it a density is guesswork."""
 
 POOL_MAX = 1600
-"""Painted crops whose frozen features are kept: 1600 × 80 × 14 × 14 float16 are 50 MB."""
+"""Crops with synthetic anomalies whose frozen features are kept: 1600 × 80 × 14 × 14 float16 are
+50 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,9 @@ class PretextSettings:
         learning_rate: peak of a one-cycle schedule, SGD with momentum 0.9.
         batch: crops a step.
         anchor_strength: L2-SP weight.
+
+    Raises:
+        ShapeError: another number of ways.
     """
 
     ways: int = 4
@@ -55,6 +58,12 @@ class PretextSettings:
     learning_rate: float = 0.001
     batch: int = 32
     anchor_strength: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.ways not in WAYS:
+            raise ShapeError(
+                f"CropLiq is 2-, 3- or 4-way, got {self.ways}: choose one of {list(WAYS)}."
+            )
 
 
 def train_inspector(
@@ -65,7 +74,7 @@ def train_inspector(
     seed: int,
     steps: int,
     device: str = "cpu",
-    progress: Progress,
+    progress: OnProgress,
     pretext: PretextSettings | None = None,
     fit: FitSettings | None = None,
 ) -> TrainedInspector:
@@ -84,7 +93,7 @@ def train_inspector(
         device: "cpu" or "cuda:0"; the fitted inspector is returned on the CPU.
 
     Raises:
-        DataError: too few crops, or nothing visible can be painted on them.
+        DataError: too few crops, or no visible anomaly can be made on them.
         ShapeError: crops of mixed or unsuitable sizes.
     """
     settings = pretext or PretextSettings()
@@ -97,8 +106,8 @@ def train_inspector(
     if accuracy is None:
         accuracy = _learn(network, crops, mask, settings, seed, steps, device, progress)
         _keep(network, accuracy, path)
-    bench = Bench(network, mask, np.random.default_rng((seed, 2)), device, progress)
-    return fit_inspector(bench, crops, fit or FitSettings(), accuracy)
+    context = FitContext(network, mask, np.random.default_rng((seed, 2)), device, progress)
+    return fit_inspector(context, crops, fit or FitSettings(), accuracy)
 
 
 def _stacked(crops: Sequence[U8Array]) -> U8Array:
@@ -154,14 +163,14 @@ def _learn(
     seed: int,
     steps: int,
     device: str,
-    progress: Progress,
+    progress: OnProgress,
 ) -> float:
     """Train in place; return the pretext accuracy over the last tenth of the steps, 0..1."""
     if steps == 0:
         return 0.0
     rng = np.random.default_rng((seed, 1))
     network.to(device)
-    pool, labels = _painted_pool(network, crops, mask_hw, settings, rng, device, progress)
+    pool, labels = _feature_pool(network, crops, mask_hw, settings, rng, device, progress)
     optimiser = torch.optim.SGD(network.trained_parameters(), settings.learning_rate, momentum=0.9)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=max(steps, 4)
@@ -183,27 +192,27 @@ def _learn(
     return float(np.mean(hits[-max(1, steps // 10) :]))
 
 
-def _painted_pool(
+def _feature_pool(
     network: PretextNet,
     crops: U8Array,
     mask_hw: U8Array | None,
     settings: PretextSettings,
     rng: np.random.Generator,
     device: str,
-    progress: Progress,
+    progress: OnProgress,
 ) -> tuple[Tensor, Tensor]:
-    """Return the frozen blocks' float16 outputs of painted crops, and their classes."""
+    """Return the frozen blocks' float16 outputs of the pretext's crops, and their classes."""
     count = min(POOL_MAX, settings.ways * len(crops))
     features: list[Tensor] = []
     for start in range(0, count, settings.batch):
         numbers = range(start, min(start + settings.batch, count))
-        batch = np.stack([_painted(crops, i, mask_hw, settings.ways, rng) for i in numbers])
+        batch = np.stack([_drawn(crops, i, mask_hw, settings.ways, rng) for i in numbers])
         features.append(network.prefix(torch.from_numpy(batch).to(device)).half().cpu())
-        progress("painting", numbers[-1] / count)
+        progress("synthetic anomalies", numbers[-1] / count)
     return torch.cat(features), torch.arange(count) % settings.ways
 
 
-def _painted(
+def _drawn(
     crops: U8Array, number: int, mask_hw: U8Array | None, ways: int, rng: np.random.Generator
 ) -> U8Array:
     crop: U8Array = crops[int(rng.integers(len(crops)))]

@@ -19,14 +19,10 @@ from torch import Tensor, nn
 
 from edge_app.errors import ShapeError
 from edge_app.records import F32Array
-from export.methods.cropliq.terms import (
-    DISTANCE_FLOOR,
-    PositionTerm,
-    resized,
-    semi_orthogonal,
-    shrunk,
-)
-from export.networks.density import PositionGaussian, fit_positions
+from export.methods.cropliq.terms import semi_orthogonal
+from export.networks.density import DISTANCE_FLOOR, PositionGaussian, fit_positions
+from export.networks.feature_grid import resized, shrunk
+from export.networks.position_term import PositionTerm
 
 REGIONAL_STRIDE = 16
 """Input pixels per step of the grid that windows are cut from."""
@@ -122,7 +118,7 @@ class RegionalTerm(nn.Module):
         return energy
 
     def score(self, taps: Mapping[int, Tensor]) -> Tensor:
-        """Return (n,) log of the strangest window's energy."""
+        """Return (n,) log of the highest window energy."""
         return torch.log(self.energy(taps).amax((1, 2)) + DISTANCE_FLOOR)
 
 

@@ -1,4 +1,4 @@
-"""Which terms make the score and which map to export: decided on held-back crops, written down."""
+"""Which terms make the score and which map to export: decided on hold-out crops, written down."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ WEIGHT_CANDIDATES: dict[str, Weights] = {
     "detail+context+statistics": (1, 1, 1, 0),
 }
 """Sets of standardised terms that compete for a product with an outline, in the order of
-TERM_NAMES. Of several the largest counts: a crop is as strange as its strangest term. On magnetic
-tiles the sum of statistics and context cost the statistics' 97.5 AUROC one to three points, the
-largest of the two did not (97.6).
+TERM_NAMES. Of several the largest counts: a crop is as anomalous as its most anomalous term. On
+magnetic tiles the sum of statistics and context cost the statistics' 97.5 AUROC one to three
+points, the largest of the two did not (97.6).
 """
 
 WHOLE_FRAME_CANDIDATES: dict[str, Weights] = {
@@ -35,17 +35,17 @@ WHOLE_FRAME_CANDIDATES: dict[str, Weights] = {
     "detail+context+statistics+regional": (1, 1, 0.5, 1),
 }
 """The same for a product that fills the crop: the regions judge what differs within it, the
-statistics what all regions share. Painted anomalies, all local, cannot judge either, so both always
-count. The statistics at half weight: on magnetic tiles (three draws, frozen) the regions alone have
-an image AUROC of 98.8, with the statistics at full weight 98.2, at half weight 98.7.
+statistics what all regions share. Synthetic anomalies, all local, cannot judge either, so both
+always count. The statistics at half weight: on magnetic tiles (three draws, frozen) the regions
+alone have an image AUROC of 98.8, with the statistics at full weight 98.2, at half weight 98.7.
 """
 
 TIE, TIE_WHOLE_FRAME = 0.002, 0.01
 """AUROC difference that counts as a tie; fewer terms win one. For a product with an outline: the
 statistics term sees the background in the crop's corners too, and on the simulated line's
 calibration stream adding it and the context to the detail term took recall at 1 % false alarms from
-96 to 88 %. For a product that fills the crop painted anomalies, all local, favour the local terms:
-on magnetic tiles by 0.01, where `detail` and `context` beside `statistics` cost 4 points."""
+96 to 88 %. For a product that fills the crop synthetic anomalies, all local, favour the local
+terms: on magnetic tiles by 0.01, where `detail` and `context` beside `statistics` cost 4 points."""
 
 MAP_KINDS: tuple[MapKind, ...] = get_args(MapKind)
 
@@ -56,13 +56,13 @@ def choose_weights(
     """Return the (4,) weights with the best AUROC (ties: see TIE) and every candidate's AUROC.
 
     Args:
-        good: (n, 4) standardised terms of held-back good crops; one that was not fitted is 0.
-        bad: (m, 4) the same of their painted copies.
+        good: (n, 4) standardised terms of hold-out good crops; one that was not fitted is 0.
+        bad: (m, 4) the same of their copies with an anomaly.
         fills_crop: the product does, and has the regional term.
     """
     candidates = WHOLE_FRAME_CANDIDATES if fills_crop else WEIGHT_CANDIDATES
     table = {
-        name: round(auroc(_strangest(good, w), _strangest(bad, w)), 4)
+        name: round(auroc(_highest_scores(good, w), _highest_scores(bad, w)), 4)
         for name, w in candidates.items()
     }
     top = max(table.values())
@@ -72,7 +72,7 @@ def choose_weights(
     return np.array(candidates[best], np.float64), table
 
 
-def _strangest(terms: F64Array, weights: Weights) -> F64Array:
+def _highest_scores(terms: F64Array, weights: Weights) -> F64Array:
     """Return (n,) the largest of the chosen weighted terms."""
     chosen = [i for i, weight in enumerate(weights) if weight]
     return np.asarray((terms * weights)[:, chosen].max(axis=1))
@@ -81,10 +81,11 @@ def _strangest(terms: F64Array, weights: Weights) -> F64Array:
 def choose_map(
     maps: Mapping[str, F32Array], regions_nhw: U8Array, weights: F64Array
 ) -> tuple[MapKind, dict[str, float]]:
-    """Return the map kind that separates painted pixels best and each kind's mean AUROC.
+    """Return the map kind that separates anomalous pixels best and each kind's mean AUROC.
 
-    The AUROC is taken within each crop and averaged: it asks where, not how strange. All kinds that
-    were fitted are measured; only those of terms in the score may win, so that the map explains it.
+    The AUROC is taken within each crop and averaged: it asks where, not how anomalous. All kinds
+    that were fitted are measured; only those of terms in the score may win, so that the map
+    explains it.
     """
     table = {str(k): round(_localisation(maps[k], regions_nhw), 4) for k in MAP_KINDS if k in maps}
     eligible = [k for k, w in zip(MAP_KINDS[:4], weights, strict=True) if w > 0]

@@ -1,7 +1,7 @@
 """The parts of the inspector's score, as torch modules that hold fitted constants only.
 
-Each term turns tapped features into one distance per crop (larger is stranger) and a map whose
-values explain it. All of it is multiplication, addition, square, square root and maximum: no
+Each term turns tapped features into one distance per crop (larger is more anomalous) and a map
+whose values explain it. All of it is multiplication, addition, square, square root and maximum: no
 gradient, no loop, no data-dependent shape.
 """
 
@@ -12,19 +12,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from edge_app.records import F32Array
-from export.networks.density import GlobalGaussian, PositionGaussian
+from export.networks.density import DISTANCE_FLOOR, GlobalGaussian
+from export.networks.feature_grid import resized, shrunk, smoothed
 from export.networks.gradcam import (
     channel_statistics,
-    energy_cam,
     squared_distance_gradient,
     statistics_cam,
 )
-
-DISTANCE_FLOOR = 1e-6
-"""Added before a logarithm or root: a crop at the very mean must not give −inf."""
+from export.networks.position_term import PositionTerm
 
 
 class StatisticsTerm(nn.Module):
@@ -101,34 +98,6 @@ def semi_orthogonal(scales: list[F32Array], d: int, rng: np.random.Generator) ->
     return [(p / s).astype(np.float32) for p, s in zip(pieces, scales, strict=True)]
 
 
-class PositionTerm(nn.Module):
-    """Per-position Gaussian: the map is its GradCAM (additive), the score the log of its peak."""
-
-    mean: Tensor
-    whitening: Tensor
-    weight: Tensor
-
-    def __init__(self, gaussian: PositionGaussian, weight_hw: F32Array):
-        super().__init__()
-        self.cell = gaussian.cell
-        self.register_buffer("mean", torch.from_numpy(gaussian.mean))
-        self.register_buffer("whitening", torch.from_numpy(gaussian.whitening))
-        self.register_buffer("weight", torch.from_numpy(weight_hw))
-
-    def forward(self, embedded: Tensor) -> Tensor:
-        """Return (n, h, w) energies, >= 0: squared distance × weight, 1 on an average position."""
-        return energy_cam(self.whitened(embedded)) * self.weight
-
-    def whitened(self, embedded: Tensor) -> Tensor:
-        """Return (n, d, h, w): W (f − μ), W shared by the positions of a cell."""
-        d, h, w = self.mean.shape
-        k = self.cell
-        split = (embedded - self.mean).reshape(-1, d, h // k, k, w // k, k)
-        cells = split.permute(2, 4, 1, 0, 3, 5).reshape(len(self.whitening), d, -1)
-        white = torch.bmm(self.whitening, cells).reshape(h // k, w // k, d, -1, k, k)
-        return white.permute(3, 2, 0, 4, 1, 5).reshape(-1, d, h, w)
-
-
 class LocalGaussian(nn.Module):
     """A patch embedding of some taps and its per-position Gaussian."""
 
@@ -147,21 +116,3 @@ class LocalGaussian(nn.Module):
 def peak_score(energy: Tensor) -> Tensor:
     """Return (n,) log of the largest 3×3-mean energy of each crop."""
     return torch.log(smoothed(energy[:, None]).amax((1, 2, 3)) + DISTANCE_FLOOR)
-
-
-def smoothed(x: Tensor) -> Tensor:
-    """Return the 3×3 mean of (n, c, h, w); at the border the mean of what is there."""
-    return functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
-
-
-def shrunk(x: Tensor, hw: tuple[int, int]) -> Tensor:
-    """Return x averaged over whole blocks where it is finer than `hw`, otherwise as it is."""
-    factor = int(x.shape[2]) // hw[0]
-    return functional.avg_pool2d(x, factor) if factor > 1 else x
-
-
-def resized(x: Tensor, hw: tuple[int, int]) -> Tensor:
-    """Return (n, c, *hw), bilinear."""
-    if (int(x.shape[2]), int(x.shape[3])) == hw:
-        return x
-    return functional.interpolate(x, size=hw, mode="bilinear", align_corners=False)

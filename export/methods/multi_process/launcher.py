@@ -19,7 +19,9 @@ import torch
 
 from edge_app.errors import DataError
 from edge_app.records import JsonObject
-from export.methods.protocol import Show, TrainingSet, TrainSettings
+from export.methods.inspector_record import InspectorRecord
+from export.methods.protocol import TrainingSet, TrainSettings
+from export.workspace import OnProgress
 
 FOLDER = "torchrun"
 """Below the training's own folder: crops and order, gone when the training is done."""
@@ -31,9 +33,9 @@ STOP_S = 30.0
 
 
 def train_in_processes(
-    method: str, data: TrainingSet, settings: TrainSettings, processes: int, show: Show
-) -> JsonObject:
-    """Train a method in several processes; return the metadata of `inspector.onnx`.
+    method: str, data: TrainingSet, settings: TrainSettings, processes: int, on_progress: OnProgress
+) -> InspectorRecord:
+    """Train a method in several processes; return what is known of `inspector.onnx`.
 
     The files are where a training in one process leaves them: below `settings.work`. On "cuda"
     each process takes a GPU of its own, from the first on; on the CPU they share the cores.
@@ -49,7 +51,7 @@ def train_in_processes(
     folder = settings.work / FOLDER
     _write_order(folder, method, data, settings)
     try:
-        return _carried_out(folder, settings.work / LOG, processes, show)
+        return _carried_out(folder, settings.work / LOG, processes, on_progress)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -106,7 +108,9 @@ def _write_order(folder: Path, method: str, data: TrainingSet, settings: TrainSe
     (folder / "order.json").write_text(json.dumps(order))
 
 
-def _carried_out(folder: Path, log: Path, processes: int, show: Show) -> JsonObject:
+def _carried_out(
+    folder: Path, log: Path, processes: int, on_progress: OnProgress
+) -> InspectorRecord:
     """Run the processes and return what the first one says of the graph."""
     command = torchrun_command(
         processes, "export.methods.multi_process.rank", str(folder.absolute())
@@ -122,30 +126,29 @@ def _carried_out(folder: Path, log: Path, processes: int, show: Show) -> JsonObj
         ) as run,
     ):
         try:
-            told = _followed(run, show)
+            last_report = _followed(run, on_progress)
             code = run.wait()
         except BaseException:  # out of time, or Ctrl-C: nobody trains on unseen
             _stop(run)
             raise
-    if "about" in told:
-        about: JsonObject = told["about"]
-        return about
+    if "about" in last_report:
+        return InspectorRecord.from_json(last_report["about"])
     raise DataError(
-        str(told.get("failed"))
-        if "failed" in told
+        str(last_report.get("failed"))
+        if "failed" in last_report
         else f"The training in {processes} processes ended with code {code} and no result: {log} "
         "has what they said."
     )
 
 
-def _followed(run: subprocess.Popen[str], show: Show) -> JsonObject:
-    """Show every report of the first process; return its last word, empty without one."""
+def _followed(run: subprocess.Popen[str], on_progress: OnProgress) -> JsonObject:
+    """Pass on every report of the first process; return its last one, empty without one."""
     last: JsonObject = {}
     assert run.stdout is not None
     for line in run.stdout:
         report = _report(line)
         if "step" in report:
-            show(report["step"], report["share"])
+            on_progress(report["step"], report["share"])
         elif report:
             last = report
     return last

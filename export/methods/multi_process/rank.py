@@ -20,10 +20,11 @@ from edge_app.errors import EdgeError
 from edge_app.records import JsonObject
 from export.defects.crops import DefectCrops
 from export.methods.onnx_file import write_graph
-from export.methods.protocol import Show, TrainingSet, TrainSettings
+from export.methods.protocol import TrainingSet, TrainSettings
 from export.methods.reconstruction import write_reconstruction
 from export.methods.registry import method_of
 from export.networks.distributed import is_first
+from export.workspace import OnProgress
 
 
 def main(folder: Path) -> int:
@@ -33,16 +34,16 @@ def main(folder: Path) -> int:
     try:
         data = _crops(folder)
         settings = TrainSettings(order["seed"], order["steps"], device, Path(order["work"]))
-        show: Show = _reported if is_first() else _silent
-        trained = method_of(order["method"]).train(data, settings, show)
+        on_progress: OnProgress = _reported if is_first() else _silent
+        trained = method_of(order["method"]).train(data, settings, on_progress)
         if is_first():
             rebuilt = settings.work / "reconstruction.onnx"
             write_reconstruction(trained.graph, data.crop_hw, rebuilt)
             graph = settings.work / "inspector.onnx"
-            _tell({"about": write_graph(trained, data.crop_hw, graph)})
+            _report({"about": write_graph(trained, data.crop_hw, graph).as_json()})
     except EdgeError as error:
         if is_first():
-            _tell({"failed": str(error)})
+            _report({"failed": str(error)})
         return 1
     finally:
         torch.distributed.destroy_process_group()
@@ -70,14 +71,14 @@ def _crops(folder: Path) -> TrainingSet:
 
 
 def _reported(step: str, share: float) -> None:
-    _tell({"step": step, "share": share})
+    _report({"step": step, "share": share})
 
 
 def _silent(_step: str, _share: float) -> None:
     """Only the first process reports."""
 
 
-def _tell(report: JsonObject) -> None:
+def _report(report: JsonObject) -> None:
     print(json.dumps(report), flush=True)
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from edge_app.errors import DataError
-from export.auto_method.anomalies import EVIDENCE_KINDS, LARGE, painted
-from export.auto_method.rule import FAMILIES, Evidence, choose, evidence_from, gain_interval
+from export.auto_method.anomalies import EVIDENCE_KINDS, LARGE, with_anomaly
+from export.auto_method.rule import (
+    FAMILIES,
+    Evidence,
+    EvidenceRecord,
+    choose,
+    evidence_from,
+    gain_interval,
+)
 
 
 def evidence(method: str, local: float, large: float, wild: int = 0) -> Evidence:
@@ -78,14 +84,18 @@ def test_good_parts_that_score_high_cost() -> None:
 
 def test_evidence_comes_back_from_its_json() -> None:
     """What is recorded decides the same again."""
-    again = evidence_from(json.loads(json.dumps(OWN.as_json())))
+    again = evidence_from(
+        TypeAdapter(EvidenceRecord).validate_json(
+            TypeAdapter(EvidenceRecord).dump_json(OWN.record())
+        )
+    )
     assert again.kinds == OWN.kinds
     assert again.caught == OWN.caught
 
 
 def test_a_score_that_is_no_number_is_refused() -> None:
     """NaN never compares as good."""
-    broken = Evidence("own", np.array([1.0, np.nan]), OWN.painted)
+    broken = Evidence("own", np.array([1.0, np.nan]), OWN.synthetic)
     with pytest.raises(DataError, match="NaN"):
         choose("own", [broken, OWN])
 
@@ -97,13 +107,13 @@ def test_every_kind_changes_the_product_only(kind: str, hw: tuple[int, int]) -> 
     crop = np.random.default_rng(1).integers(40, 215, (*hw, 3)).astype(np.uint8)
     mask = np.zeros(hw, np.uint8)
     mask[4:-4, 8:-8] = 255
-    after = painted(np.random.default_rng(2), crop, mask, kind)
+    after = with_anomaly(np.random.default_rng(2), crop, mask, kind)
     assert after.dtype == np.uint8
     assert after.shape == crop.shape
     assert (after != crop).any()
     if kind in LARGE:  # local ones are rectangles of the product's box
         np.testing.assert_array_equal(after[mask == 0], crop[mask == 0])
-    np.testing.assert_array_equal(after, painted(np.random.default_rng(2), crop, mask, kind))
+    np.testing.assert_array_equal(after, with_anomaly(np.random.default_rng(2), crop, mask, kind))
 
 
 @pytest.mark.parametrize("kind", LARGE)
@@ -111,7 +121,7 @@ def test_large_kinds_change_a_third_of_the_product(kind: str) -> None:
     """On a textured tile without a mask most of ten draws change more than a third of it."""
     crop = np.random.default_rng(1).integers(40, 215, (64, 64, 3)).astype(np.uint8)
     shares = [
-        float((painted(np.random.default_rng(s), crop, None, kind) != crop).any(2).mean())
+        float((with_anomaly(np.random.default_rng(s), crop, None, kind) != crop).any(2).mean())
         for s in range(10)
     ]
     assert np.median(shares) > 1 / 3

@@ -76,12 +76,12 @@ def test_the_default_is_measured_even_without_time(tmp_path: Path) -> None:
 
 
 def test_no_crop_judges_what_it_trained(tmp_path: Path) -> None:
-    """Fitted and held-back crops are different ones, and together all of them."""
+    """Fitted and hold-out crops are different ones, and together all of them."""
     trial = make_trial(CROPS, None, seed=0)
-    fitted, held = ({c.tobytes() for c in part} for part in (trial.fitted, trial.held))
-    assert not fitted & held
-    assert fitted | held == {c.tobytes() for c in CROPS}
-    assert all(len(crops) == len(trial.held) for crops in trial.painted.values())
+    training, hold_out = ({c.tobytes() for c in part} for part in (trial.training, trial.hold_out))
+    assert not training & hold_out
+    assert training | hold_out == {c.tobytes() for c in CROPS}
+    assert all(len(crops) == len(trial.hold_out) for crops in trial.synthetic.values())
 
 
 @pytest.mark.slow

@@ -14,8 +14,10 @@ from support.tile_pictures import tile, write_tiles
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
+from export.build_many.outcome import BuildOutcome, read_outcome, recorded
 from export.build_many.ray_engine import needs
-from export.build_many.run import Order, orders_for, product_folders
+from export.build_many.run import Order, carry_out, orders_for, product_folders
+from export.bundle_build.records import BuildResult
 from export.cli.main import main
 
 pytestmark = pytest.mark.needs("the extra train")
@@ -45,6 +47,8 @@ def check(out: Path) -> None:
     assert (manifest.product, manifest.provenance.method) == ("lid", "padim-slim")
     assert not (out / "few.bundle").exists()
     assert (out / "few.log").read_text().count("edge-export: ") == 1
+    outcome = json.loads((out / "lid.outcome.json").read_text())
+    assert lid["told"] == f"{outcome['bundle']}  sha256 {outcome['sha256']}"
 
 
 def test_one_failure_stops_nobody(
@@ -71,20 +75,21 @@ def test_a_local_ray_cluster_builds_the_same(plant: Path, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.needs("the extra ray")
-def test_a_task_that_dies_stops_nobody(tmp_path: Path) -> None:
+def test_a_task_that_dies_stops_nobody(plant: Path, tmp_path: Path) -> None:
     """A machine that does not see the folders fails its own build; the other's outcome comes."""
-    good = Order("good", ("build-many", "--help"), str(tmp_path / "good.log"), 1)
-    lost = Order("lost", (), str(tmp_path / "not there" / "lost.log"), 1)
+    good = orders_for([plant / "lid"], tmp_path, OPTIONS, 1)[0]
+    nowhere = tmp_path / "not there"
+    lost = Order("lost", (), str(nowhere / "lost.log"), str(nowhere / "lost.outcome.json"), 1)
     program = (
         "import sys\n"
         "from export.build_many.run import Order\n"
         "from export.build_many.ray_engine import by_ray\n"
         f"for outcome in by_ray([{good!r}, {lost!r}], 1):\n"
-        "    print(outcome.product, outcome.is_built, outcome.told)\n"
+        "    print(outcome.product, outcome.is_built, outcome.message)\n"
     )
     done = run_python("-c", program)
     told = sorted(done.stdout.splitlines())
-    assert told[0].startswith("good True"), done.stderr
+    assert told[0].startswith("lid True"), done.stderr
     assert told[1].startswith("lost False its Ray task ended: FileNotFoundError")
 
 
@@ -106,13 +111,37 @@ def run_python(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, capture_output=True, text=True, env={**environment, **more})
 
 
+def test_a_build_that_is_killed_has_no_outcome(tmp_path: Path) -> None:
+    """A child without an outcome file is a failed build, whatever an earlier run left there."""
+    earlier = tmp_path / "gone.outcome.json"
+    earlier.write_text(json.dumps({"bundle": "old.bundle", "sha256": "0" * 64}))
+    order = Order("gone", ("build-many", "--help"), str(tmp_path / "gone.log"), str(earlier), 1)
+    found = carry_out(order)
+    assert not found.is_built
+    assert found.message == f"ended with code 0 and without an outcome: see {tmp_path / 'gone.log'}"
+
+
+def test_what_a_build_raises_is_in_its_outcome(tmp_path: Path) -> None:
+    """The reason is read back; a file that is no outcome counts as none."""
+    file = tmp_path / "lid.outcome.json"
+
+    def broken() -> BuildResult:
+        raise DataError("too few pictures")
+
+    with pytest.raises(DataError):
+        recorded(file, broken)
+    assert read_outcome(file) == BuildOutcome(error="too few pictures")
+    file.write_text("{")
+    assert read_outcome(file) is None
+
+
 ON_A_GPU = ("build", "--device", "cuda:0", "--processes", "2")
 
 
 def test_a_task_asks_for_what_its_build_uses() -> None:
     """Its threads, at most what the largest machine has, and a GPU for each process."""
     machines = [{"CPU": 4.0}, {"CPU": 8.0, "GPU": 2.0}]
-    on_cpu, on_gpu = Order("a", ("build",), "a.log", 16), Order("b", ON_A_GPU, "b.log", 2)
+    on_cpu, on_gpu = Order("a", ("build",), "a.log", "", 16), Order("b", ON_A_GPU, "b.log", "", 2)
     assert needs(on_cpu, machines) == {"num_cpus": 8, "num_gpus": 0}
     assert needs(on_gpu, machines) == {"num_cpus": 2, "num_gpus": 2}
     with pytest.raises(DataError, match="b needs 2 GPUs on one machine"):

@@ -129,11 +129,11 @@ def calibrated(good: F64Array, bad: F64Array, source: str = "pseudo-anomalies") 
 
 
 def test_defects_among_the_good_parts_are_named() -> None:
-    """Two held-back parts far above the rest are named for a person to look at."""
+    """Two hold-out parts far above the rest are named for a person to look at."""
     good = np.append(np.random.default_rng(0).normal(1, 0.1, 60), [9.0, 7.0])
     names = [f"{i}.png" for i in range(62)]
     told = " ".join(warnings_of(calibrated(good, np.full(62, 20.0)), names))
-    assert "2 of 62 held-back good parts are far stranger" in told
+    assert "2 of 62 hold-out good parts score far higher" in told
     assert "60.png, 61.png" in told
 
 
@@ -151,8 +151,8 @@ def test_the_manifest_says_which_defects_chose_the_threshold(tmp_path: Path) -> 
         file.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(file), np.full((9, 9, 3), len(name) * 7, np.uint8))
     real = scan_defects(tmp_path)
-    assert real.kinds == ("crack", "crack", "dent")
-    found = calibrated(np.linspace(0, 1, 50), np.linspace(2, 3, 3), real.told)
+    assert real.classes == ("crack", "crack", "dent")
+    found = calibrated(np.linspace(0, 1, 50), np.linspace(2, 3, 3), real.summary)
     assert found.thresholds.defects_from == "3 real defects (2 crack, 1 dent)"
     budget = choose_threshold(np.linspace(0, 1, 50), 0.05).threshold
     assert found.thresholds.score_threshold > budget  # the grid's middle, not the edge

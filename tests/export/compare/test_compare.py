@@ -16,7 +16,7 @@ from edge_app.model.loaded_model import load_model
 from edge_app.records import JsonObject
 from export.bundle_build.pipeline import BuildOptions
 from export.cli.main import main
-from export.compare.run import KNOWN, Budget, CompareOptions, Comparison, compare, method_names
+from export.compare.run import NAMES, Budget, CompareOptions, Comparison, compare, method_names
 
 pytestmark = pytest.mark.needs("the extra train")
 
@@ -155,8 +155,8 @@ def test_the_next_run_takes_what_is_done(
 
 def test_all_means_every_method_and_the_products_own() -> None:
     """`all` names what `build --method` knows, the default first."""
-    assert method_names("all") == KNOWN
-    assert KNOWN[0] == "cropliq"
+    assert method_names("all") == NAMES
+    assert NAMES[0] == "cropliq"
     assert method_names("padim, patchcore,padim") == ("padim", "patchcore")
 
 

@@ -48,7 +48,7 @@ def test_no_method_was_measured() -> None:
     assert advise([], None).method is None
 
 
-def test_pictures_that_were_not_inspected_count_as_strangest() -> None:
+def test_pictures_that_were_not_inspected_count_as_most_anomalous() -> None:
     """Infinite scores neither break the comparison nor make a method better than it is."""
     blind = Contender("blind", np.full(10, np.inf), np.full(10, np.inf), 1.0)
     assert blind.auroc == 0.5

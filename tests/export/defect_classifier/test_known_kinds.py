@@ -27,24 +27,24 @@ from export.defect_classifier.softmax_head import (
     keep_threshold,
     softmax,
 )
-from export.defect_classifier.train import TrainedKinds, train_kinds, usable
+from export.defect_classifier.train import TrainedClassifier, train_classifier, usable
 
 pytestmark = pytest.mark.needs("the extra train")
 
 
 @pytest.fixture(scope="module")
-def trained() -> TrainedKinds:
-    return train_kinds(shapes(6, 0), 0, lambda *_: None)
+def trained() -> TrainedClassifier:
+    return train_classifier(shapes(6, 0), 0, lambda *_: None)
 
 
 @pytest.fixture(scope="module")
-def graph(trained: TrainedKinds, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def graph(trained: TrainedClassifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("kinds") / "classifier.onnx"
     write_classifier(trained.graph, trained.spec.region_hw, file)
     return file
 
 
-def test_new_defects_are_named(trained: TrainedKinds, graph: Path) -> None:
+def test_new_defects_are_named(trained: TrainedClassifier, graph: Path) -> None:
     """Of thirty drawn defects that nobody trained on, at least 27 get their own kind."""
     spec = trained.spec.to_spec()
     regions = [region_of(d.read(), d.polygon_xy, 0.0, spec) for d in shapes(10, 100)]
@@ -52,11 +52,11 @@ def test_new_defects_are_named(trained: TrainedKinds, graph: Path) -> None:
     named = [guess.kind for guess in namer.guess(np.stack(regions))]
     right = sum(n == d.kind for n, d in zip(named, shapes(10, 100), strict=True))
     assert right >= 27
-    assert trained.about["cross_validated_accuracy"] > 0.8
-    assert trained.about["kinds"] == dict.fromkeys(KINDS, 6)
+    assert trained.figures.cross_validated_accuracy > 0.8
+    assert trained.figures.kinds == dict.fromkeys(KINDS, 6)
 
 
-def test_the_graph_computes_what_was_trained(trained: TrainedKinds, graph: Path) -> None:
+def test_the_graph_computes_what_was_trained(trained: TrainedClassifier, graph: Path) -> None:
     """ONNX Runtime and torch agree on the logits of one region and of many, to 1e-3."""
     runner = OnnxRunner(graph, 1)
     for regions in (trained.regions, trained.regions[:1]):
@@ -76,7 +76,7 @@ def test_the_graph_compiles_ahead_of_time(graph: Path) -> None:
     assert build_engine(model, options).plan
 
 
-def test_the_threshold_turns_few_examples_away(trained: TrainedKinds, graph: Path) -> None:
+def test_the_threshold_turns_few_examples_away(trained: TrainedClassifier, graph: Path) -> None:
     """With the softmax threshold nearly all examples keep their name; some are never certain."""
     namer = KindClassifier(
         OnnxRunner(graph, 1), trained.spec.to_spec(), trained.spec.kinds, trained.threshold

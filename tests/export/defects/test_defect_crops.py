@@ -100,11 +100,11 @@ def test_a_mask_that_is_no_picture_is_refused(folder: Path) -> None:
 def test_marked_defects_reach_the_method_that_learns_from_them(tmp_path: Path) -> None:
     """A build's training step with BGAD learns from both marked defects and says so."""
     defects = DefectCrops(np.stack([damaged(1), damaged(2)]), np.ones((2, *CROP_HW), np.uint8))
-    _, about = inspector_step(
+    _, inspector = inspector_step(
         Workspace(tmp_path, lambda *_: None), list(parts(4).crops), None,
         method="bgad", seed=0, steps=1, device="cpu", defects=defects,
     )  # fmt: skip
-    assert about["real_defects"] == 2
+    assert inspector.figures["real_defects"] == 2
 
 
 def test_only_methods_that_learn_from_defects_are_given_them(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,8 @@ from edge_app.errors import DataError
 from edge_app.imaging.oriented_box import as_box, axis_difference_rad, corners_of, long_side_first
 from edge_app.inspection.detector import Detector
 from edge_app.records import BoxCxcywhr, F64Array
-from export.data.yolo_dataset import LabelledPicture, read_dataset, write_dataset
+from export.data.label_files import write_label_files
+from export.data.yolo_dataset import LabelledPicture, read_dataset
 from export.detector.export import LICENCE_NOTE, export_detector
 from export.detector.metrics import evaluate_detector
 from export.detector.network import load_weights
@@ -223,10 +225,21 @@ def test_a_pickle_is_not_opened_as_weights(tmp_path: Path) -> None:
 
 
 def test_small_data_sets_get_more_epochs() -> None:
-    """At least 320 optimiser steps: with fewer the detector finds nothing (FIELD.md)."""
+    """At least 320 optimiser steps: with fewer the detector finds nothing."""
     assert epochs_for(160) == 32
     assert epochs_for(20) == 160
     assert epochs_for(5000) == 30
+
+
+def write_dataset(folder: Path, pictures: list[LabelledPicture]) -> None:
+    """Write pictures, and their labels as a build leaves them for a person to correct."""
+    (folder / "images").mkdir()
+    on_disk = []
+    for number, picture in enumerate(pictures):
+        path = folder / "images" / f"{number:05d}.png"
+        cv2.imwrite(str(path), picture.pixels())
+        on_disk.append(replace(picture, source=path))
+    write_label_files(folder / "labels", on_disk)
 
 
 def test_labels_survive_the_yolo_folder(scenes: list[LabelledPicture], tmp_path: Path) -> None:

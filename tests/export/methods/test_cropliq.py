@@ -7,7 +7,9 @@ import torch
 
 from edge_app.errors import ShapeError
 from export.backbones.efficientnet_lite import load_lite0
-from export.methods.cropliq.pretext_network import WAYS, PretextNet, anchor_of, pretext_loss
+from export.backbones.pretext_network import PretextNet
+from export.methods.cropliq.pretext_loss import WAYS, anchor_of, pretext_loss
+from export.methods.cropliq.pretext_train import PretextSettings
 
 pytestmark = pytest.mark.needs("the extra train")
 
@@ -61,4 +63,4 @@ def test_loss_is_the_papers_plus_the_pull_to_the_start() -> None:
 def test_five_ways_are_refused() -> None:
     """CropLiq is 2-, 3- or 4-way."""
     with pytest.raises(ShapeError, match="2-, 3- or 4-way, got 5"):
-        network(5)
+        PretextSettings(ways=5)

@@ -13,12 +13,13 @@ import pytest
 import torch
 
 from edge_app.errors import DataError, ShapeError
-from edge_app.records import U8Array
+from edge_app.records import JsonObject, U8Array
 from export.augment import pseudo_anomaly
-from export.methods.cropliq.fit import grid_weight
-from export.methods.cropliq.graph import TERM_NAMES, TrainedInspector, export_inspector
+from export.methods.cropliq.graph import TERM_NAMES, TrainedInspector
 from export.methods.cropliq.pretext_train import PretextSettings, train_inspector
 from export.methods.cropliq.term_selection import auroc
+from export.methods.onnx_file import write_graph
+from export.networks.feature_grid import grid_weight
 from export.pose.silhouette import product_silhouette
 
 pytestmark = pytest.mark.needs("the extra train")
@@ -71,8 +72,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedInspector:
 def exported(trained: TrainedInspector, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its graph."""
     path = tmp_path_factory.mktemp("onnx") / "inspector.onnx"
-    export_inspector(trained, path)
+    write(trained, path)
     return path
+
+
+def write(trained: TrainedInspector, path: Path) -> JsonObject:
+    """Write the graph; return its metadata."""
+    return write_graph(trained.as_trained(), trained.crop_hw, path).as_json()
 
 
 def run(path: Path, crops: U8Array) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
@@ -101,7 +107,7 @@ def test_every_term_and_map_agrees_between_torch_and_onnx(
     crops = np.stack([part(200), pseudo_anomaly(np.random.default_rng(0), part(201), None)[0]])
     inspector.weight[:3] = 1.0
     for inspector.map_kind in ("detail_energy", "context_energy", "statistics_cam", "logit_cam"):
-        export_inspector(trained, tmp_path / "all.onnx")
+        write(trained, tmp_path / "all.onnx")
         with torch.no_grad():
             expected, expected_map = inspector(torch.from_numpy(crops))
         score, map_nhw = run(tmp_path / "all.onnx", crops)
@@ -146,9 +152,9 @@ def test_unused_terms_leave_the_graph(trained: TrainedInspector, tmp_path: Path)
     kept, kind = trained.inspector.weight.clone(), trained.inspector.map_kind
     trained.inspector.map_kind = "detail_energy"
     trained.inspector.weight[:3] = 1.0
-    everything = export_inspector(trained, tmp_path / "all.onnx")["onnx_bytes"]
+    everything = write(trained, tmp_path / "all.onnx")["onnx_bytes"]
     trained.inspector.weight.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0]))
-    alone = export_inspector(trained, tmp_path / "one.onnx")["onnx_bytes"]
+    alone = write(trained, tmp_path / "one.onnx")["onnx_bytes"]
     trained.inspector.weight.copy_(kept)
     trained.inspector.map_kind = kind
     assert alone < everything / 4
@@ -158,7 +164,7 @@ def test_the_report_is_plain_json_and_names_the_fp32_nodes(
     trained: TrainedInspector, tmp_path: Path
 ) -> None:
     """The metadata can go into a manifest as it is; densities are listed, the backbone is not."""
-    meta = export_inspector(trained, tmp_path / "i.onnx")
+    meta = write(trained, tmp_path / "i.onnx")
     assert json.loads(json.dumps(meta))["method"] == "cropliq"
     assert set(meta["term_weights"]) == set(TERM_NAMES)
     assert meta["fp32_nodes"]
@@ -171,7 +177,7 @@ def test_the_same_seed_gives_the_same_bytes_and_resumes(tmp_path: Path) -> None:
     paths = []
     for number, folder in enumerate(("a", "b", "a")):
         path = tmp_path / f"{number}.onnx"
-        export_inspector(train(tmp_path / folder, steps=1), path)
+        write(train(tmp_path / folder, steps=1), path)
         paths.append(path.read_bytes())
     assert paths[0] == paths[1] == paths[2]
 

@@ -15,10 +15,11 @@ from calibration.graphs.operators import problems_for_tensorrt
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine
 from edge_app.errors import ShapeError
 from edge_app.records import U8Array
-from export.methods.cropliq.graph import TrainedInspector, export_inspector
+from export.methods.cropliq.graph import TrainedInspector
 from export.methods.cropliq.pretext_train import PretextSettings, train_inspector
 from export.methods.cropliq.regional_term import RegionalEmbedding, windows
 from export.methods.cropliq.terms import statistics_embedding
+from export.methods.onnx_file import write_graph
 
 pytestmark = pytest.mark.needs("the extra train")
 
@@ -70,7 +71,7 @@ def test_score_and_map_agree_between_torch_and_onnx(
     """The graph with the regional term and its map: scores to 1e-3, maps to 1e-3."""
     assert trained.inspector.map_kind in ("statistics_cam", "regional_energy")
     trained.inspector.map_kind = "regional_energy"
-    export_inspector(trained, tmp_path / "inspector.onnx")
+    write_graph(trained.as_trained(), CROP_HW, tmp_path / "inspector.onnx")
     crops = np.stack([plate(100), plate(101)])
     with torch.no_grad():
         expected, expected_map = trained.inspector(torch.from_numpy(crops))
@@ -86,7 +87,7 @@ def test_score_and_map_agree_between_torch_and_onnx(
 def test_the_graph_compiles_ahead_of_time(trained: TrainedInspector, tmp_path: Path) -> None:
     """Regions, statistics and their map become an engine; TensorRT 10.3 lists every operator."""
     trained.inspector.map_kind = "regional_energy"
-    export_inspector(trained, tmp_path / "inspector.onnx")
+    write_graph(trained.as_trained(), CROP_HW, tmp_path / "inspector.onnx")
     model = (tmp_path / "inspector.onnx").read_bytes()
     assert problems_for_tensorrt(model) == ()
     options = EngineOptions(max_batch=4, compute_capability=AHEAD_OF_TIME)

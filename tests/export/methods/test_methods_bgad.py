@@ -27,7 +27,7 @@ from support.method_parts import (
 from edge_app.errors import DataError, ShapeError
 from export.defects.crops import DefectCrops
 from export.methods.bgad import Bgad, BgadSettings, boundary_loss, chosen_positions
-from export.methods.bgad_anomalies import draw_painted, draw_real, marked, paste_defect
+from export.methods.bgad_anomalies import draw_real, draw_synthetic, marked, paste_defect
 from export.methods.bgad_flow import (
     ConditionalFlow,
     Whitening,
@@ -242,7 +242,7 @@ def test_real_defects_come_as_they_are_and_pasted() -> None:
     drawn = [draw_real(rng, data, defects)[0] for _ in range(60)]
     unchanged = sum(any((x == d).all() for d in defects.crops) for x in drawn)
     assert 36 <= unchanged <= 54
-    crop, region = draw_painted(rng, data)
+    crop, region = draw_synthetic(rng, data)
     assert crop.shape == (*CROP_HW, 3)
     assert not region[product_mask() == 0].any()
 

@@ -72,15 +72,15 @@ def test_a_product_on_the_border_has_patches_too() -> None:
 
 
 def test_flat_patches_are_passed_over_and_a_flat_product_is_refused() -> None:
-    """Half black crops: what is painted lies on the other half; all black: a clear message."""
+    """Half black crops: the anomaly lies on the other half; all black: a clear message."""
     rng = np.random.default_rng(0)
     crops = np.stack([part(i) for i in range(4)])
     crops[:, :, :60] = 0
     patches = GoodPatches(TrainingSet(crops, None), SIDE)
     for kind in ("cutpaste", "scar"):
-        assert patches.painted(rng, kind).any()
+        assert patches.with_anomaly(rng, kind).any()
     with pytest.raises(DataError, match="featureless"):
-        GoodPatches(TrainingSet(np.zeros_like(crops), None), SIDE).painted(rng, "scar")
+        GoodPatches(TrainingSet(np.zeros_like(crops), None), SIDE).with_anomaly(rng, "scar")
 
 
 def test_a_patch_has_the_mean_of_its_own_window() -> None:

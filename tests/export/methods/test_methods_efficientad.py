@@ -23,13 +23,13 @@ from export.methods.efficientad import (
     EfficientAdGraph,
     EfficientAdSettings,
     hardest_mean,
-    held_back,
+    hold_out_split,
     late_drop,
     recoloured,
 )
 from export.methods.efficientad_net import FeatureAutoencoder, Student
-from export.methods.maps import peak_on_product
 from export.methods.protocol import Trained
+from export.networks.anomaly_map import peak_on_product
 
 pytestmark = pytest.mark.needs("the extra train")
 
@@ -70,7 +70,7 @@ def test_quantiles_of_held_back_parts_become_0_and_a_tenth(trained: Trained) -> 
     """On the parts that set them, 90 % of each scaled map is below 0 and 99.5 % below 0.1."""
     graph = trained.graph
     assert isinstance(graph, EfficientAdGraph)
-    _, held = held_back(parts(20).crops, 0.1, seed=3)
+    _, held = hold_out_split(parts(20).crops, 0.1, seed=3)
     with torch.no_grad():
         local, logical = graph.distances(torch.from_numpy(held))
     inside = torch.from_numpy(product_mask()[4::8, 4::8] > 0)
@@ -106,10 +106,10 @@ def test_hardest_mean_by_hand() -> None:
 def test_held_back_parts_are_a_tenth_and_never_learnt_from() -> None:
     """20 parts split into 18 and 2 without a common one; four still leave one."""
     crops = parts(20).crops
-    fitted, held = held_back(crops, 0.1, seed=0)
+    fitted, held = hold_out_split(crops, 0.1, seed=0)
     assert (len(fitted), len(held)) == (18, 2)
     assert not any((a == b).all() for a in fitted for b in held)
-    assert [len(x) for x in held_back(crops[:4], 0.1, 0)] == [3, 1]
+    assert [len(x) for x in hold_out_split(crops[:4], 0.1, 0)] == [3, 1]
 
 
 def test_recolouring_changes_up_to_a_fifth() -> None:

@@ -135,11 +135,11 @@ def test_generator_steps_in_every_fifth_batch(tmp_path: Path) -> None:
     for steps in (1, 4, 5):
         torch.manual_seed(0)
         generator, critic = Generator(8, 4), Critic(4)
-        lesson = FAnoGan(settings=settings)._gan_lesson(generator, critic, parts(4), "cpu")
+        objective = FAnoGan(settings=settings)._gan_objective(generator, critic, parts(4), "cpu")
         for step in range(steps):
-            lesson.optimiser.zero_grad()
-            lesson.loss(np.random.default_rng(step)).backward()
-            lesson.optimiser.step()
+            objective.optimiser.zero_grad()
+            objective.loss(np.random.default_rng(step)).backward()
+            objective.optimiser.step()
         generators.append(generator.widen.weight.detach())
         assert all(p.requires_grad for p in critic.parameters())
     assert torch.equal(generators[0], generators[1])

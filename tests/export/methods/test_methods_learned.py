@@ -37,10 +37,10 @@ from export.methods.kernel_density import (
     fit_kernels,
     likeliest_bandwidth,
 )
-from export.methods.maps import product_weight
 from export.methods.protocol import Method, Trained, TrainSettings
 from export.methods.simplenet import SimpleNet, SimpleNetSettings, truncated_l1
 from export.networks.density import fit_global
+from export.networks.feature_grid import product_weight
 
 pytestmark = pytest.mark.needs("the extra train")
 

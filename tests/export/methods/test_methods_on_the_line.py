@@ -16,7 +16,7 @@ from support.brokers import wait_until
 from support.method_bundles import LineBundles
 
 from edge_app.records import JsonObject
-from export.compare.run import KNOWN
+from export.compare.run import NAMES
 
 pytestmark = [pytest.mark.needs("the extra train"), pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -33,7 +33,7 @@ IS_EVERY = bool(os.environ.get("CROPLIQ_EVERY_METHOD"))
 SEEN_ELSEWHERE = {"cropliq", "padim", "cutpaste-scar", "cutpaste-3way", "draem", "efficientad"}
 """The shipped bundle's method, and graphs of another method, wider or taught otherwise."""
 
-METHODS = tuple(name for name in KNOWN if IS_EVERY or name not in SEEN_ELSEWHERE)
+METHODS = tuple(name for name in NAMES if IS_EVERY or name not in SEEN_ELSEWHERE)
 DEMOS = METHODS if IS_EVERY else ("patchcore", "bgad")
 
 

@@ -14,14 +14,15 @@ from support.method_parts import part, parts, product_mask
 from edge_app.errors import DataError, ModelError, ShapeError
 from export.cli.main import main
 from export.methods import draem_anomalies
-from export.methods.loop import Lesson, constant, learn, one_cycle, two_drops
+from export.methods.loop import TrainingObjective, constant, learn, one_cycle, two_drops
 from export.methods.losses import Ssim, focal_loss
-from export.methods.maps import GaussianSmoothing, product_weight
-from export.methods.names import NAMES
-from export.methods.onnx_file import nodes_in
+from export.methods.names import DEFAULT, NAMES
+from export.methods.onnx_file import nodes_in, nodes_outside
 from export.methods.protocol import TrainingSet, TrainSettings, fingerprint
 from export.methods.registry import _MAKERS, method_of
 from export.methods.train import check_method
+from export.networks.anomaly_map import GaussianSmoothing
+from export.networks.feature_grid import product_weight
 
 pytestmark = pytest.mark.needs("the extra train")
 
@@ -35,11 +36,21 @@ def test_every_name_gives_a_method_that_knows_its_paper() -> None:
         assert method.paper[-4:].isdigit()
 
 
+def test_methods_state_how_they_are_trained() -> None:
+    """Which take no steps, which train in one process only, and who is given real defects."""
+    traits = {name: method_of(name).traits for name in NAMES}
+    fitted_only = {"patchcore", "padim", "padim-slim"}
+    assert {n for n, t in traits.items() if not t.takes_steps} == fitted_only
+    assert {n for n, t in traits.items() if not t.shares_batches} == {DEFAULT, *fitted_only}
+    assert {n for n, t in traits.items() if t.learns_from_defects} == {"bgad"}
+    assert {n: t.max_steps for n, t in traits.items() if t.max_steps} == {DEFAULT: 100}
+
+
 def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
     """`pachcore` is taken for patchcore; nonsense gets the list."""
     with pytest.raises(DataError, match=r"did you mean 'patchcore'.*simplenet"):
         method_of("pachcore")
-    with pytest.raises(DataError, match=r"no method 'xyz': choose one of patchcore"):
+    with pytest.raises(DataError, match=r"no method 'xyz': choose one of cropliq, patchcore"):
         method_of("xyz")
 
 
@@ -52,7 +63,7 @@ def test_the_commands_list_every_method(capsys: pytest.CaptureFixture[str]) -> N
         assert all(name in told for name in NAMES)
     with pytest.raises(DataError, match="did you mean 'cropliq'") as refused:
         check_method("croplik")
-    assert all(name in str(refused.value) for name in ("cropliq", "auto", *NAMES))
+    assert all(name in str(refused.value) for name in ("auto", *NAMES))
 
 
 def test_training_set_refuses_what_no_method_can_use() -> None:
@@ -99,9 +110,11 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
     """Nothing is exported from a broken training, and the message says what to do."""
     layer = torch.nn.Linear(1, 1)
     optimiser = torch.optim.SGD(layer.parameters(), 0.1)
-    lesson = Lesson("broken", layer, optimiser, constant, lambda _rng: layer.weight.sum() * np.nan)
+    objective = TrainingObjective(
+        "broken", layer, optimiser, constant, lambda _rng: layer.weight.sum() * np.nan
+    )
     with pytest.raises(DataError, match=r"its loss is nan.*smaller learning rate"):
-        learn(lesson, "k", TrainSettings(0, 2, "cpu", tmp_path), lambda _step, _done: None)
+        learn(objective, "k", TrainSettings(0, 2, "cpu", tmp_path), lambda _step, _done: None)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -157,6 +170,9 @@ def test_scopes_without_nodes_are_refused() -> None:
     model = onnx.helper.make_model(graph)
     assert nodes_in(model, ("/near/",)) == ["/near/Relu"]
     assert nodes_in(model, ()) == []
+    assert nodes_outside(model, ("/near/",)) == [
+        node.name for node in model.graph.node if node.name != "/near/Relu"
+    ]
     with pytest.raises(ModelError, match="no nodes in /far/"):
         nodes_in(model, ("/far/",))
 
@@ -167,7 +183,7 @@ def test_texture_is_painted_inside_its_hole_and_on_the_product() -> None:
     seen = 0
     for seed in range(12):
         crop = part(seed)
-        painted, hole = draem_anomalies.paint_texture(rng, crop, product_mask(), [])
+        painted, hole = draem_anomalies.add_texture(rng, crop, product_mask(), [])
         assert (painted[hole == 0] == crop[hole == 0]).all()
         assert not hole[product_mask() == 0].any()
         seen += bool((painted != crop).any())
@@ -178,7 +194,7 @@ def test_a_grey_product_gets_grey_textures() -> None:
     """Colour on a grey part would tell a network all it needs: none is painted there."""
     for seed in range(8):
         rng = np.random.default_rng(seed)
-        painted, _ = draem_anomalies.paint_texture(rng, part(0), product_mask(), [])
+        painted, _ = draem_anomalies.add_texture(rng, part(0), product_mask(), [])
         assert int(np.ptp(painted.astype(int), axis=2).max()) <= 1
 
 

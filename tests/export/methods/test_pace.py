@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from export.methods.time_budget import OutOfTimeError, Show, duration_s, told_s, train_within
+from export.methods.time_budget import OutOfTimeError, duration_s, duration_text, train_within
+from export.workspace import OnProgress
 
 
 class Clock:
@@ -25,7 +26,7 @@ class Training:
         self.clock, self.before_s, self.step_s, self.after_s = clock, before_s, step_s, after_s
         self.started_with: list[int] = []
 
-    def __call__(self, steps: int, show: Show) -> str:
+    def __call__(self, steps: int, show: OnProgress) -> str:
         self.started_with.append(steps)
         for part in range(4):
             self.clock.now_s += self.before_s / 4
@@ -80,7 +81,7 @@ def test_a_training_made_shorter_twice_may_overrun_the_share() -> None:
     clock = Clock()
 
     class Slower(Training):
-        def __call__(self, steps: int, show: Show) -> str:
+        def __call__(self, steps: int, show: OnProgress) -> str:
             self.step_s *= 1.5
             return super().__call__(steps, show)
 
@@ -129,4 +130,4 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 def test_durations_are_told_in_the_unit_a_person_would_take() -> None:
     """Seconds below a minute and a half, hours above ninety minutes."""
-    assert [told_s(s) for s in (-3, 42, 600, 7200)] == ["0 s", "42 s", "10 min", "2.0 h"]
+    assert [duration_text(s) for s in (-3, 42, 600, 7200)] == ["0 s", "42 s", "10 min", "2.0 h"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from support.needs import require
 
 require("the extra dev")
@@ -16,10 +17,10 @@ from export.networks.density import (
     fit_global,
     fit_positions,
     ledoit_wolf,
-    position_energies,
     squared_distances,
     whitening_of,
 )
+from export.networks.position_term import PositionTerm
 
 
 @pytest.mark.parametrize(("n", "d"), [(200, 20), (15, 40), (50, 1)])
@@ -48,7 +49,8 @@ def test_position_energy_is_scikit_learns_per_cell() -> None:
     rng = np.random.default_rng(2)
     features = rng.normal(size=(30, 5, 4, 6)).astype(np.float32)
     features += rng.normal(size=(1, 5, 4, 6)).astype(np.float32)
-    energy = position_energies(features, fit_positions(features, 2))
+    term = PositionTerm(fit_positions(features, 2), np.ones((4, 6), np.float32))
+    energy = term(torch.from_numpy(features)).numpy()
     cell = features[:, :, 2:4, 4:6]
     centred = (cell - cell.mean(0)).transpose(0, 2, 3, 1).reshape(-1, 5).astype(np.float64)
     model = sklearn_covariance.LedoitWolf(assume_centered=True).fit(centred)

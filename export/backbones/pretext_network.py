@@ -1,40 +1,28 @@
-"""CropLiq's pretext network: which kind of pseudo-anomaly, if any, was painted on this crop?
+"""Lite0 with a classifier head for a pretext task; only late blocks learn.
 
-Two-way is the paper (Le and Kim): E[CE(g(x), 0) + CE(g(CL(x)), 1)]. Three-way adds CutPaste,
-four-way Scar. The network is Lite0 with pooling and one linear layer behind its last block, so
-GradCAM of a logit has a closed form. Only late blocks learn; what lies before is computed once.
+Pooling and one linear layer behind the last block give GradCAM of a logit a closed form. What lies
+before the trained blocks never changes, so its output can be computed once.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from edge_app.errors import ShapeError
 from export.backbones.efficientnet_lite import EfficientNetLite0, channels_of, normalise_pixels
-
-WAYS: dict[int, tuple[str, ...]] = {
-    2: ("cropliq",),
-    3: ("cropliq", "cutpaste"),
-    4: ("cropliq", "cutpaste", "scar"),
-}
-"""Pretext form → painted kinds; class 0 is the untouched crop."""
 
 
 class PretextNet(nn.Module):
-    """Lite0 with a pretext head.
+    """Lite0 with pooling and one linear layer behind its last block.
 
     Args:
         backbone: ends at the block whose output the head pools.
         first_trained: blocks below it are frozen.
-        ways: 2, 3 or 4.
+        ways: classes the head tells apart.
     """
 
     def __init__(self, backbone: EfficientNetLite0, first_trained: int, ways: int):
         super().__init__()
-        if ways not in WAYS:
-            raise ShapeError(f"CropLiq is 2-, 3- or 4-way, got {ways}: choose one of {list(WAYS)}.")
         self.backbone = backbone
         self.first_trained = first_trained
         self.head = nn.Linear(channels_of(len(backbone.blocks) - 1), ways)
@@ -65,22 +53,3 @@ class PretextNet(nn.Module):
     def trained_parameters(self) -> list[nn.Parameter]:
         """Return what learns: late blocks, then the head."""
         return [p for p in self.parameters() if p.requires_grad]
-
-
-def anchor_of(network: PretextNet) -> list[Tensor]:
-    """Return copies of the late blocks' weights as they are now: where L2-SP pulls back to."""
-    late = network.backbone.blocks[network.first_trained :]
-    return [p.detach().clone() for p in late.parameters()]
-
-
-def pretext_loss(
-    network: PretextNet, logits: Tensor, labels: Tensor, anchor: list[Tensor], strength: float
-) -> Tensor:
-    """Return mean cross entropy plus ½ · strength · |w − w₀|² over the late blocks.
-
-    Source of the second term: Li, Grandvalet and Davoine, L2-SP, ICML 2018.
-    """
-    late = network.backbone.blocks[network.first_trained :]
-    pairs = zip(late.parameters(), anchor, strict=True)
-    drift = torch.stack([(p - a).square().sum() for p, a in pairs]).sum()
-    return functional.cross_entropy(logits, labels) + 0.5 * strength * drift

@@ -8,12 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge_app.records import U8Array
-from export.methods.cropliq.fit import grid_weight
-from export.methods.cropliq.graph import enlarged
+from export.networks.feature_grid import resized
 from export.networks.onnx_export import MAP_STRIDE
-
-__all__ = ["GaussianSmoothing", "enlarged", "map_size", "peak_on_product", "product_weight"]
 
 REACH = 3.0
 """Half-width of the smoothing kernel in standard deviations: 99.7 % of its weight."""
@@ -50,6 +46,11 @@ class GaussianSmoothing(nn.Module):
         return functional.conv2d(column, self.kernel[None, None, None, :], padding=(0, self.reach))
 
 
+def enlarged(map_nhw: Tensor, crop_hw: tuple[int, int]) -> Tensor:
+    """Return the map at one MAP_STRIDE-th of the crop's size, bilinear, (n, mh, mw)."""
+    return resized(map_nhw[:, None], (crop_hw[0] // MAP_STRIDE, crop_hw[1] // MAP_STRIDE))[:, 0]
+
+
 def map_size(crop_hw: tuple[int, int]) -> tuple[int, int]:
     """Return the contract's (mh, mw) for a crop size."""
     return crop_hw[0] // MAP_STRIDE, crop_hw[1] // MAP_STRIDE
@@ -62,8 +63,3 @@ BESIDE = -1e4
 def peak_on_product(map_nhw: Tensor, weight_hw: Tensor) -> Tensor:
     """Return each map's largest value where the weight is 1, (n,); it may be negative."""
     return torch.where(weight_hw > 0, map_nhw, BESIDE).amax((1, 2))
-
-
-def product_weight(mask_hw: U8Array | None, crop_hw: tuple[int, int], stride: int) -> Tensor:
-    """Return (h / stride, w / stride) float32: 1 on the product, 0 beside it."""
-    return torch.from_numpy(grid_weight(mask_hw, crop_hw, stride))

@@ -27,7 +27,7 @@ from benchmarks.fleet_device import SimulatedDevice
 from benchmarks.outbox_chaos import HOST, Broker
 from deploy.bundles.certificate import make_certificate
 from deploy.bundles.serve import BundleServer, tls_context
-from deploy.fleet.mqtt_client import FleetLink
+from deploy.fleet.mqtt_client import FleetMqttClient
 from deploy.fleet.pointer import Offer
 from deploy.fleet.rollout import Rollout
 from deploy.fleet.rollout_rules import Limits, make_waves
@@ -62,7 +62,7 @@ class Station:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.fleet = Fleet()
         settings = MqttSettings(HOST, port)
-        self.link = FleetLink(settings, fleet_filters(), self.fleet.apply, print)
+        self.link = FleetMqttClient(settings, fleet_filters(), self.fleet.apply, print)
 
     def _count(self, line: str) -> None:
         found = SERVED.search(line)

@@ -294,7 +294,7 @@ class EdgeApp:
             inspection_deadline_s=deadlines.inspection_deadline_s,
             camera_deadline_s=deadlines.camera_deadline_s,
         )
-        return Service(notifier, loops, lambda: publisher is None or publisher.is_told)
+        return Service(notifier, loops, lambda: publisher is None or publisher.has_tried_broker)
 
     def _status_line(self) -> str:
         broker = self._publisher.state if self._publisher else "not used"

@@ -13,7 +13,7 @@ from deploy.cli.broker_options import add_broker_options, broker_settings
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
-    from deploy.fleet.mqtt_client import FleetLink
+    from deploy.fleet.mqtt_client import FleetMqttClient
     from deploy.fleet.state import Fleet
     from edge_app.mqtt.topics import DeviceName
 
@@ -54,7 +54,7 @@ def _add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def connect(
     arguments: argparse.Namespace, device: DeviceName | None = None
-) -> tuple[FleetLink, Fleet]:
+) -> tuple[FleetMqttClient, Fleet]:
     """Return a connection to the broker of the options, and what it hears filled in.
 
     SIGTERM ends the command as Ctrl-C does from here on.
@@ -63,13 +63,13 @@ def connect(
         BrokerError: the broker does not answer, or refuses the login.
         ConfigError: the options are wrong, or a file of them cannot be read.
     """
-    from deploy.fleet.mqtt_client import FleetLink
+    from deploy.fleet.mqtt_client import FleetMqttClient
     from deploy.fleet.state import Fleet, fleet_filters
 
     fleet = Fleet()
     settings = broker_settings(arguments)
     _interrupt_on_terminate()
-    return FleetLink(settings, fleet_filters(device), fleet.apply, _note), fleet
+    return FleetMqttClient(settings, fleet_filters(device), fleet.apply, _note), fleet
 
 
 # -- serve -----------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def _status(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _show_live(link: FleetLink, fleet: Fleet) -> NoReturn:
+def _show_live(link: FleetMqttClient, fleet: Fleet) -> NoReturn:
     """Redraw until interrupted."""
     from rich.live import Live
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from deploy.fleet.mqtt_client import FleetLink
+from deploy.fleet.mqtt_client import FleetMqttClient
 from deploy.fleet.pointer import make_pointer
 from deploy.fleet.rollout_rules import Limits, is_over, judge_turn, next_wave, why_stop
 from deploy.fleet.rollout_state import Outcome, RolloutState, Turn
@@ -30,7 +30,7 @@ class Rollout:
     def __init__(
         self,
         state: RolloutState,
-        link: FleetLink,
+        link: FleetMqttClient,
         fleet: Fleet,
         limits: Limits,
         save: Callable[[RolloutState], None],

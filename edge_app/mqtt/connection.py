@@ -178,6 +178,14 @@ class Connection:
         """Ask for messages with QoS 1."""
         self._client.subscribe([(topic, 1) for topic in filters])
 
+    def wake(self) -> None:
+        """Have whoever waits for an event look again; may be called from any thread."""
+        self.events.put(None)
+
+    def hang_up(self, why: str) -> None:
+        """Give the connection up: it is lost as soon as the event of it is taken."""
+        self.events.put(Lost(why))
+
     def close(self) -> None:
         """Say goodbye (so that no last will is sent) and end paho's thread."""
         self._client.on_disconnect = None

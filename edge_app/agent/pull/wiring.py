@@ -13,7 +13,7 @@ from edge_app.agent.commands.handler import CommandDesk, Orders, SelectSlot
 from edge_app.agent.commands.journal import CommandJournal
 from edge_app.agent.pull.download import Downloader
 from edge_app.agent.pull.download_rules import DownloadRules
-from edge_app.agent.pull.mqtt_client import AgentLink
+from edge_app.agent.pull.mqtt_client import AgentMqttClient
 from edge_app.agent.pull.pointer_journal import PointerJournal
 from edge_app.agent.pull.puller import Installer, Puller
 from edge_app.bundle.trusted_keys import load_trust
@@ -60,7 +60,7 @@ class PushSide:
             journal = CommandJournal(store.root / "state", lambda: datetime.now(timezone.utc))
             desk = CommandDesk(orders, who, journal, slots, self._answer, time.time_ns)
         self._link = (
-            AgentLink(settings, who, self._puller, _version(), commands=desk)
+            AgentMqttClient(settings, who, self._puller, _version(), commands=desk)
             if settings is not None
             else None
         )

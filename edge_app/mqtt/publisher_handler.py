@@ -47,6 +47,7 @@ class PublisherHandler:
         self._now_s = monotonic_s
         self._connection: Connection | None = None
         self._delivery: Delivery | None = None
+        self._is_refusal_noted = False
         self._app_reasons: dict[str, str] = {}
         self._app_reasons_lock = threading.Lock()
         self._outbox_reason: str | None = None
@@ -78,6 +79,7 @@ class PublisherHandler:
     def connected(self, connection: Connection) -> None:
         """Subscribe and prepare the delivery of alerts."""
         self._state.begin()
+        self._is_refusal_noted = False
         levels, states = self._topics.alarm_level("+"), self._topics.camera_state("+")
         echoes = () if connection.is_mqtt5 else (self._topics.probe, self._topics.own_alerts)
         connection.subscribe(levels, states, *echoes)
@@ -95,7 +97,7 @@ class PublisherHandler:
     def take(self, event: SessionEvent) -> None:
         """Take acknowledgements, echoes and what stands retained on the broker."""
         if isinstance(event, PublishRefused):
-            self._state.refuse(refusal_text(event.text, event.topic))
+            self._state.refuse(refusal_text(event.text, event.topic), until_lost=True)
         elif isinstance(event, Received) and event.is_retained:
             self._clear_if_stale(event)
         elif self._delivery is not None and isinstance(event, Received):
@@ -133,16 +135,17 @@ class PublisherHandler:
             self._connection.publish(event.topic, b"", retain=True)
 
     def _deliver(self, delivery: Delivery) -> None:
-        was_refused = delivery.refusal is not None
-        if was_refused and self._state.may_retry():
+        if self._is_refusal_noted and self._state.may_retry():
             delivery.resume()
+            self._is_refusal_noted = False
         try:
             delivery.pump()
             self._outbox_reason = None
         except OutboxError as error:
             self._outbox_reason = str(error)
         delivery.check_deadlines()
-        if delivery.refusal is not None and not was_refused:
+        if delivery.refusal is not None and not self._is_refusal_noted:
+            self._is_refusal_noted = True
             self._state.refuse(delivery.refusal)
             self._state.retry_later()
 

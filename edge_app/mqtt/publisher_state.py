@@ -44,19 +44,25 @@ class PublisherState:
         self._backoff, self._refusal_backoff = Backoff(*pace), Backoff(*pace)
         self._retry_at_s = 0.0
         self._refusal: str | None = None
-        self._is_refused_now = False
+        self._is_refused_until_lost = False
         self._hang_ups = 0
         self._has_failed = False
         self.state = "connecting"
         self.last_error = ""
 
     def begin(self) -> None:
-        """Note a new connection; an earlier refusal holds until this one proves it is over."""
-        self._is_refused_now = False
+        """Note a new connection; an earlier refusal holds until this one proves that it is over."""
+        self._is_refused_until_lost = False
 
-    def refuse(self, text: str) -> None:
-        """Remember a refusal until a later connection proves that it is over."""
-        self._refusal, self._is_refused_now = text, True
+    def refuse(self, text: str, until_lost: bool = False) -> None:
+        """Remember a refusal until an alert or the probe proves that it is over.
+
+        Args:
+            until_lost: nothing proves that on this connection: what was refused is a retained
+                message, which only the next connection sends again.
+        """
+        self._refusal = text
+        self._is_refused_until_lost |= until_lost
 
     def retry_later(self) -> None:
         """Note that what was refused shall be tried again on this connection, in a while."""
@@ -76,7 +82,7 @@ class PublisherState:
             is_acknowledged: so was every retained message.
             outbox_reason: what is wrong with the outbox.
         """
-        if is_proven and is_acknowledged and not self._is_refused_now:
+        if is_proven and is_acknowledged and not self._is_refused_until_lost:
             self._refusal, self._hang_ups = None, 0
         reason = self._refusal or outbox_reason
         if reason is not None:

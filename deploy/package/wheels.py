@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edge_app.errors import DataError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 OLDEST_GLIBC, NEWEST_GLIBC = 17, 28
 """manylinux_2_17 to 2_28: pip takes no range. Every supported system is newer (Ubuntu 22.04 and
 JetPack 6 have glibc 2.35), and all dependencies have such wheels (`make check-arm64-wheels`)."""

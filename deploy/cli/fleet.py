@@ -107,24 +107,24 @@ def _status(arguments: argparse.Namespace) -> int:
     from edge_app.mqtt.topics import DeviceName
 
     device = DeviceName.parse(arguments.device) if arguments.device else None
-    link, fleet = connect(arguments, device)
+    client, fleet = connect(arguments, device)
     try:
-        link.pump(SETTLE_S)
+        client.pump(SETTLE_S)
         rows = fleet_rows(fleet, time.time_ns())
         if arguments.json:
             print(json.dumps(fleet_json(rows), indent=1))
         elif arguments.once or not sys.stdout.isatty():
             Console(width=None if sys.stdout.isatty() else 200).print(fleet_table(rows))
         else:
-            _show_live(link, fleet)
+            _show_live(client, fleet)
     except KeyboardInterrupt:
         return 0
     finally:
-        link.close()
+        client.close()
     return 0
 
 
-def _show_live(link: FleetMqttClient, fleet: Fleet) -> NoReturn:
+def _show_live(client: FleetMqttClient, fleet: Fleet) -> NoReturn:
     """Redraw until interrupted."""
     from rich.live import Live
 
@@ -133,7 +133,7 @@ def _show_live(link: FleetMqttClient, fleet: Fleet) -> NoReturn:
     with Live(auto_refresh=False, screen=True) as live:
         while True:
             live.update(fleet_table(fleet_rows(fleet, time.time_ns())), refresh=True)
-            link.pump(REDRAW_S)
+            client.pump(REDRAW_S)
 
 
 def _note(text: str) -> None:

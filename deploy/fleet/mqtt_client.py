@@ -1,4 +1,4 @@
-"""The workstation's MQTT client: what devices report comes in, pointers and commands go out.
+"""The workstation's MQTT client: receives devices' reports, sends pointers and commands.
 
 One thread: nothing happens outside `pump` and `publish`.
 """
@@ -67,7 +67,7 @@ class FleetMqttClient:
         self._connection()
 
     def pump(self, for_s: float) -> None:
-        """Take in what comes for so long, and until a lost connection is renewed.
+        """Receive messages for so long, and until a lost connection is renewed.
 
         Raises:
             BrokerError: the broker refuses the subscription.
@@ -81,7 +81,7 @@ class FleetMqttClient:
         """Publish and wait until the broker has sent it back: the filters include its topic.
 
         Raises:
-            BrokerError: it does not take it, or not from us.
+            BrokerError: it refuses the message.
         """
         for _ in range(MAX_HANG_UPS):
             connection = self._connection()
@@ -98,7 +98,7 @@ class FleetMqttClient:
         raise _refused(topic, "the broker hangs up on it")
 
     def close(self) -> None:
-        """Say goodbye."""
+        """Disconnect."""
         self._session.close()
 
     def _connection(self) -> Connection:
@@ -116,7 +116,7 @@ class FleetMqttClient:
         connection.subscribe(*self._filters)
 
     def take(self, event: SessionEvent) -> None:
-        """Hand a message on, and note what becomes of the one that `publish` waits for."""
+        """Pass a message on, and track the one that `publish` waits for."""
         sent = self._sent
         if isinstance(event, Received):
             if sent is not None and (event.topic, event.payload) == (sent.topic, sent.payload):
@@ -135,7 +135,7 @@ class FleetMqttClient:
         return True
 
     def disconnected(self, reason: Disconnection) -> float:
-        """Note why there is no connection; return the wait in seconds."""
+        """Report why there is no connection; return the wait in seconds."""
         if not isinstance(reason, DialFailure):
             self._note(f"connection lost: {reason.text}; connecting again")
         elif self._was_connected:

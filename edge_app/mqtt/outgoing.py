@@ -33,7 +33,7 @@ class Outgoing:
         self._once.append((topic, message.payload()))
 
     def retains(self, topic: str) -> bool:
-        """Tell whether a topic has a retained message of ours."""
+        """Return whether we retain a message on a topic."""
         with self._lock:
             return topic in self._retained
 

@@ -83,7 +83,7 @@ class Publisher:
         self._session.start("mqtt-publisher", _log)
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """Send what waits, say `stopped`, disconnect. What could not be sent stays stored."""
+        """Send what waits, publish `stopped`, disconnect. What could not be sent stays stored."""
         self._session.stop(timeout_s)
 
     def heartbeat_ns(self) -> int:

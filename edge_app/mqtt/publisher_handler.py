@@ -22,7 +22,7 @@ from edge_app.mqtt.topics import Topics
 
 
 class PublisherHandler:
-    """Delivers alerts, keeps `status` up to date and clears what removed cameras left behind.
+    """Delivers alerts, keeps `status` up to date and clears retained messages of removed cameras.
 
     Args:
         state: what is known about the broker; kept up to date here.
@@ -73,7 +73,7 @@ class PublisherHandler:
         return Will(self._topics.status, message.payload())
 
     def say_goodbye(self) -> None:
-        """Have `status` say `stopped`."""
+        """Set `status` to `stopped`."""
         self._set_status("stopped", "")
 
     def connected(self, connection: Connection) -> None:
@@ -95,7 +95,7 @@ class PublisherHandler:
         )
 
     def take(self, event: SessionEvent) -> None:
-        """Take acknowledgements, echoes and what stands retained on the broker."""
+        """Take acknowledgements, echoes and the messages that the broker has retained."""
         if isinstance(event, PublishRefused):
             self._state.refuse(refusal_text(event.text, event.topic), until_lost=True)
         elif isinstance(event, Received) and event.is_retained:
@@ -118,7 +118,7 @@ class PublisherHandler:
         return delivery.is_idle or delivery.refusal is not None
 
     def disconnected(self, reason: Disconnection) -> float:
-        """Note what that says about the broker; return the wait in seconds."""
+        """Record the reason; return the wait before the next attempt in seconds."""
         delivery, self._delivery, self._connection = self._delivery, None, None
         if isinstance(reason, Lost):
             topic = delivery.unproven_topic if delivery is not None else None
@@ -129,7 +129,7 @@ class PublisherHandler:
         return self._state.failed(reason.text, reason.needs_person)
 
     def _clear_if_stale(self, event: Received) -> None:
-        """Remove what a camera that is no longer configured left behind on the broker."""
+        """Remove a retained message of a camera that is no longer configured."""
         is_stale = event.payload and not self._outgoing.retains(event.topic)
         if is_stale and self._connection is not None:
             self._connection.publish(event.topic, b"", retain=True)
@@ -152,7 +152,7 @@ class PublisherHandler:
     # -- the device's status --------------------------------------------------------------------
 
     def _update_status(self, delivery: Delivery) -> None:
-        """Tell people by `state` how it is going, and the broker by `status`."""
+        """Update `state`, which people read, and `status`, which the broker publishes."""
         is_acknowledged = self._outgoing.is_acknowledged
         reason = self._state.update(delivery.is_proven, is_acknowledged, self._outbox_reason)
         status_reason = reason or "; ".join(self._app_reasons.values())

@@ -65,11 +65,11 @@ class PublisherState:
         self._is_refused_until_lost |= until_lost
 
     def retry_later(self) -> None:
-        """Note that what was refused shall be tried again on this connection, in a while."""
+        """Schedule the next attempt to send the refused message on this connection."""
         self._retry_at_s = self._now_s() + self._refusal_backoff.next_s()
 
     def may_retry(self) -> bool:
-        """Tell whether that while is over."""
+        """Return whether that attempt is due."""
         return self._now_s() >= self._retry_at_s
 
     def update(

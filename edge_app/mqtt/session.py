@@ -71,14 +71,14 @@ class SessionHandler(Protocol):
 
     def work(self) -> bool:
         """Do what is due, at least every TICK_S; return whether nothing else has to be sent, so
-        that a session that is to stop may end."""
+        that the session may end after `stop`."""
 
     def disconnected(self, reason: Disconnection) -> float:
         """Note that there is no connection; return the wait before the next attempt in seconds."""
 
 
 class Presence(Protocol):
-    """What the broker tells others about this client."""
+    """The client's own status messages: its last will, and its last messages."""
 
     def will(self) -> Will:
         """Return what the broker publishes if the connection breaks."""
@@ -96,7 +96,7 @@ class Session:
     Args:
         client_id: must be unique on the broker.
         outgoing: messages that the session publishes; after adding one call `wake`.
-        presence: last will and last messages; None leaves without a word.
+        presence: last will and last messages; None publishes none.
         monotonic_s: clock for waits and deadlines.
     """
 
@@ -137,7 +137,7 @@ class Session:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Go on until the handler has sent everything or the time is over, then say goodbye.
+        """Send what waits until the time is over, then publish the last messages and disconnect.
 
         Takes up to GOODBYE_S and a tick more; does not wait at all if it was never started.
         """
@@ -148,7 +148,7 @@ class Session:
             self._thread.join(timeout_s + GOODBYE_S + TICK_S)
 
     def wake(self) -> None:
-        """Have the thread look at once for what is to be sent, instead of at its next tick."""
+        """Have the thread send new messages at once, instead of at its next tick."""
         connection = self._connection
         if connection is not None and not self._is_awake:
             self._is_awake = True
@@ -161,7 +161,7 @@ class Session:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the thread has come to its end after `stop`."""
+        """Whether the thread has ended after `stop`."""
         return self._has_ended
 
     @property
@@ -191,7 +191,7 @@ class Session:
             self._connect()
 
     def close(self) -> None:
-        """Say goodbye and disconnect, if there is a connection."""
+        """Publish the last messages and disconnect, if there is a connection."""
         connection = self._connection
         if connection is None:
             return

@@ -130,9 +130,8 @@ class FleetMqttClient:
                 f"{', '.join(self._filters)}"
             )
 
-    def work(self) -> bool:
-        """Nothing is sent outside `publish`."""
-        return True
+    def work(self) -> None:
+        """Send nothing: `publish` does that."""
 
     def disconnected(self, reason: Disconnection) -> float:
         """Report why there is no connection; return the wait in seconds."""

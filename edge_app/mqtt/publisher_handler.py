@@ -16,7 +16,13 @@ from edge_app.mqtt.messages import DeviceStatus, StatusName
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.outgoing import Outgoing
 from edge_app.mqtt.publisher_state import PublisherState
-from edge_app.mqtt.session import Disconnection, HandlerFailed, PublishRefused, SessionEvent
+from edge_app.mqtt.session import (
+    TICK_S,
+    Disconnection,
+    HandlerFailed,
+    PublishRefused,
+    SessionEvent,
+)
 from edge_app.mqtt.timestamps import rfc3339, uuid7
 from edge_app.mqtt.topics import Topics
 
@@ -105,17 +111,18 @@ class PublisherHandler:
         elif self._delivery is not None and isinstance(event, Acked):
             self._delivery.acked(event.mid, event.refusal)
 
-    def work(self) -> bool:
-        """Send alerts and update `status`; return whether no alert can be sent any more."""
+    def work(self) -> float | None:
+        """Send alerts and update `status`; return None if no alert can be sent now."""
         delivery, connection = self._delivery, self._connection
         if delivery is None or connection is None:
-            return True
+            return None
         if delivery.is_hung:
             connection.hang_up("the broker acknowledges nothing")
-            return False
+            return 0.0
         self._deliver(delivery)
         self._update_status(delivery)
-        return delivery.is_idle or delivery.refusal is not None
+        is_done = delivery.is_idle or delivery.refusal is not None
+        return None if is_done else TICK_S
 
     def disconnected(self, reason: Disconnection) -> float:
         """Record the reason; return the wait before the next attempt in seconds."""

@@ -69,9 +69,12 @@ class SessionHandler(Protocol):
     def take(self, event: SessionEvent) -> None:
         """Take one event of this connection."""
 
-    def work(self) -> bool:
-        """Do what is due, at least every TICK_S; return whether nothing else has to be sent, so
-        that the session may end after `stop`."""
+    def work(self) -> float | None:
+        """Do what is due; return in how many seconds at most to be called again.
+
+        None: nothing else has to be sent, so that the session may end after `stop`. It is called
+        after every event and at least every TICK_S.
+        """
 
     def disconnected(self, reason: Disconnection) -> float:
         """Note that there is no connection; return the wait before the next attempt in seconds."""
@@ -121,7 +124,7 @@ class Session:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_awake = False
-        self._is_idle = False
+        self._next_work_s: float | None = 0.0
         self._has_ended = False
         self._heartbeat_ns = time.monotonic_ns()
 
@@ -217,7 +220,9 @@ class Session:
         self._has_ended = True
 
     def _may_end(self) -> bool:
-        return self._stopping.is_set() and (self._is_idle or self._now_s() > self._stop_at_s)
+        return self._stopping.is_set() and (
+            self._next_work_s is None or self._now_s() > self._stop_at_s
+        )
 
     def _connect(self) -> None:
         will = None if self._presence is None else self._presence.will()
@@ -226,17 +231,19 @@ class Session:
             self._disconnect(answer)
             return
         self._outgoing.begin()
-        self._is_idle = False
+        self._next_work_s = TICK_S
         self._connection = answer
         self._handler.connected(answer)
         self._outgoing.publish(answer)
 
     def _serve(self, connection: Connection, timeout_s: float) -> None:
+        if self._next_work_s is not None:
+            timeout_s = min(timeout_s, self._next_work_s)
         lost = self._take_events(connection, timeout_s)
         if lost is not None:
             self._disconnect(lost)
             return
-        self._is_idle = self._handler.work()
+        self._next_work_s = self._handler.work()
         self._outgoing.publish(connection)
 
     def _disconnect(self, reason: Disconnection) -> None:

@@ -155,8 +155,8 @@ class AgentMqttClient:
         elif not isinstance(event, Acked):
             self._note_refusal(f"subscription refused: {event.text} ({', '.join(self._filters())})")
 
-    def work(self) -> bool:
-        """Note once that it works, and that all pointers have come; nothing is kept back."""
+    def work(self) -> None:
+        """Note once that it works, and that all pointers have come."""
         is_acknowledged = self._outgoing.is_acknowledged
         is_doubtful = self._hang_ups >= MAX_HANG_UPS and self._age_s <= STEADY_S
         if self.trouble and is_acknowledged and not (self._is_refused or is_doubtful):
@@ -165,7 +165,6 @@ class AgentMqttClient:
         if not self._is_settled and is_acknowledged and self._age_s > SETTLE_S:
             self._is_settled = True
             self._sink.settled()
-        return True
 
     def disconnected(self, reason: Disconnection) -> float:
         """Note why there is no connection; return the wait in seconds."""

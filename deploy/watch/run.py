@@ -22,14 +22,13 @@ from deploy.watch.order import Ordered, SeenIds, SeqOrder
 from deploy.watch.table import header, row
 from edge_app.errors import BrokerError, DataError
 from edge_app.mqtt.connection import (
-    LOGIN_CODES,
     MQTT_5,
     MQTT_311,
     PROTOCOL_CODE,
     TAKEN_OVER_CODE,
     make_client,
 )
-from edge_app.mqtt.dial import CONNACK_TIMEOUT_S, SILENCE_TIMEOUT_S
+from edge_app.mqtt.dial import CONNACK_TIMEOUT_S, SILENCE_TIMEOUT_S, connect_refusal
 from edge_app.mqtt.messages import Alert
 from edge_app.mqtt.settings import MqttSettings
 
@@ -195,8 +194,8 @@ class Watch:
             return protocol
         if protocol == MQTT_5 and self._refusal.value == PROTOCOL_CODE:
             return MQTT_311
-        what = "the login" if self._refusal.value in LOGIN_CODES else "the connection"
-        raise BrokerError(f"broker refused {what}: {self._refusal}; check user and password")
+        refusal = connect_refusal(self._refusal.value, str(self._refusal))
+        raise BrokerError(f"{refusal}; check user and password")
 
     def _is_done(self, end_s: float) -> bool:
         count = self._options.count

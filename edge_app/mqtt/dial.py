@@ -53,9 +53,14 @@ def dial(settings: MqttSettings, client_id: str, will: Will | None) -> Connectio
         where = f"{settings.host}:{settings.port}"
         return DialFailure(f"the broker at {where} hung up: {answer.text}", needs_person=False)
     if isinstance(answer, Refused):
-        what = "the login" if answer.code in LOGIN_CODES else "the connection"
-        return DialFailure(f"broker refused {what}: {answer.text}", needs_person=True)
+        return DialFailure(connect_refusal(answer.code, answer.text), needs_person=True)
     return answer
+
+
+def connect_refusal(code: int, text: str) -> str:
+    """Return the message for a broker's refusal of CONNECT; `code` is MQTT 5's."""
+    what = "the login" if code in LOGIN_CODES else "the connection"
+    return f"broker refused {what}: {text}"
 
 
 def _ask(

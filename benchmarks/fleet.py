@@ -2,7 +2,7 @@
 
     python -m benchmarks.fleet --devices 50 --mb 4
 
-Devices are threads of this process with the real link, downloader and store; installing is
+Devices are threads of this process with the real MQTT client, downloader and store; installing is
 pretended. Bundles come over HTTPS from the real `edge-deploy serve`. The last line printed is one
 JSON object; exit code 0 means: everybody has the good bundles, and the bad one reached the canary
 only. Seconds hold for this machine; messages and bytes hold anywhere.
@@ -27,7 +27,7 @@ from benchmarks.fleet_device import SimulatedDevice
 from benchmarks.outbox_chaos import HOST, Broker
 from deploy.bundles.certificate import make_certificate
 from deploy.bundles.serve import BundleServer, tls_context
-from deploy.fleet.mqtt_client import FleetLink
+from deploy.fleet.mqtt_client import FleetMqttClient
 from deploy.fleet.pointer import Offer
 from deploy.fleet.rollout import Rollout
 from deploy.fleet.rollout_rules import Limits, make_waves
@@ -47,7 +47,7 @@ SERVED = re.compile(r"bytes (\d+)-(\d+) in")
 
 
 class Station:
-    """The workstation: a served folder, a link to the broker, what the fleet says."""
+    """The workstation: a served folder, an MQTT client, the devices' states."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.served_bytes = 0
@@ -57,12 +57,12 @@ class Station:
         make_certificate([HOST], cert, key)
         self.trust = ssl.create_default_context(cafile=str(cert))
         self._server = BundleServer(
-            self._folder, (HOST, 0), tls_context(cert, key), say=self._count
+            self._folder, (HOST, 0), tls_context(cert, key), log=self._count
         )
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.fleet = Fleet()
         settings = MqttSettings(HOST, port)
-        self.link = FleetLink(settings, fleet_filters(), self.fleet.apply, print)
+        self.client = FleetMqttClient(settings, fleet_filters(), self.fleet.apply, print)
 
     def _count(self, line: str) -> None:
         found = SERVED.search(line)
@@ -81,13 +81,13 @@ class Station:
         """Carry a roll-out out and return it."""
         state = new_state(offer, "main", make_waves(names, canary, "all"))
         limits = Limits(max_failures=allowed, timeout_s=TURN_TIMEOUT_S)
-        rollout = Rollout(state, self.link, self.fleet, limits, lambda _: None, lambda _: None)
+        rollout = Rollout(state, self.client, self.fleet, limits, lambda _: None, lambda _: None)
         rollout.run()
         return rollout
 
     def close(self) -> None:
         """Say goodbye and stop serving."""
-        self.link.close()
+        self.client.close()
         self._server.shutdown()
         self._server.server_close()
 
@@ -137,7 +137,7 @@ def start_all(devices: list[SimulatedDevice], station: Station) -> dict[str, Any
     for device in devices:
         device.start()
     while time.monotonic() - begin_s < START_TIMEOUT_S:
-        station.link.pump(0.1)
+        station.client.pump(0.1)
         agents = [station.fleet.device(device.who).agent for device in devices]
         if all(agent is not None and agent.state == "online" for agent in agents):
             return {"online_s": _since(begin_s), "online_ok": True}
@@ -177,7 +177,7 @@ def stop_at_canary(devices: list[SimulatedDevice], station: Station, bad: Offer)
     before, begin_s = station.fleet.messages, time.monotonic()
     good = devices[0].store.active("main")
     station.roll_out(bad, [str(d.who) for d in devices], canary=1, allowed=0)
-    station.link.pump(PUMP_S)
+    station.client.pump(PUMP_S)
     asked = sum(bad.sha256 in device.installs for device in devices)
     is_unchanged = all(d.store.active("main") == good for d in devices)
     return {

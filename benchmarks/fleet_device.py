@@ -1,4 +1,4 @@
-"""A simulated device: real link, puller, downloader and store; only the installing is pretended.
+"""A simulated device: real MQTT client, puller, downloader and store, a pretended installation.
 
 Bundles that are named as bad fail the pretended golden check; all others are committed.
 """

@@ -1,1 +1,1 @@
-"""Getting bundles to devices, and watching what devices say."""
+"""Deploying bundles to devices, and monitoring devices."""

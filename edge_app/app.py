@@ -233,7 +233,7 @@ class EdgeApp:
             inspection_deadline_s=deadlines.inspection_deadline_s,
             camera_deadline_s=deadlines.camera_deadline_s,
         )
-        return Service(notifier, loops, lambda: publisher is None or publisher.is_told)
+        return Service(notifier, loops, lambda: publisher is None or publisher.has_tried_broker)
 
     def _status_line(self) -> str:
         model = self._slots.model

@@ -20,7 +20,7 @@ def parse_range(header: str | None, length: int) -> tuple[int, int] | None:
         length: of the file, in bytes.
 
     Raises:
-        UnsatisfiableRange: nothing of the file lies in it.
+        UnsatisfiableRange: it includes no byte of the file.
     """
     found = _ONE_RANGE.fullmatch(header or "")
     if found is None or not (found[1] or found[2]):

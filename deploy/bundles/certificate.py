@@ -1,4 +1,4 @@
-"""A certificate for `edge-deploy serve` where the plant has no authority of its own."""
+"""A certificate for `edge-deploy serve` where the plant has no certificate authority."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from cryptography.x509.oid import NameOID
 from edge_app.errors import ConfigError
 
 VALID_DAYS = 730
-"""Two years: devices hold a copy of it, and somebody has to bring them the next one."""
+"""Two years: devices have a copy of it, which somebody has to replace in time."""
 CLOCK_SLACK = datetime.timedelta(days=1)
-"""A device whose clock is a little behind shall accept a fresh certificate."""
+"""A device whose clock is a little behind accepts a new certificate."""
 _KEY_USAGE = x509.KeyUsage(
     digital_signature=True,
     key_cert_sign=True,
@@ -80,6 +80,6 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written anew: {error.strerror}") from error
+        raise ConfigError(f"{path} cannot be created: {error.strerror}") from error
     with os.fdopen(handle, "wb") as file:
         file.write(data)

@@ -29,11 +29,11 @@ def generate_key(
         expires_at: written into the .pub file as a line before the key; None: never.
 
     Raises:
-        ConfigError: the name is no file name, a file of that name is there, or the folder cannot
-            be written.
+        ConfigError: the name cannot be a file name, a file of that name exists, or the folder
+            cannot be written.
     """
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} is no key name: expected letters, digits, '_', '.', '-'.")
+        raise ConfigError(f"{name!r} is not a key name: expected letters, digits, '_', '.', '-'.")
     key = ec.generate_private_key(ec.SECP256R1())
     public = key.public_key()
     private_pem = key.private_bytes(
@@ -57,8 +57,8 @@ def generate_key(
         _write_new(folder / f"{name}{KEY_SUFFIX}", "".join(lines).encode() + public_pem, 0o644)
     except FileExistsError as error:
         raise ConfigError(
-            f"{error.filename} is there already and was left alone; nothing was overwritten. Take "
-            "another --name or --out."
+            f"{error.filename} exists already; nothing was overwritten. Choose another "
+            "--name or --out."
         ) from error
     except OSError as error:
         raise ConfigError(f"No key written to {folder}: {error.strerror}.") from error
@@ -69,8 +69,8 @@ def load_private_key(path: Path, passphrase: bytes | None) -> ec.EllipticCurvePr
     """Return the private key of a PEM file.
 
     Raises:
-        ConfigError: the file cannot be read, the passphrase is missing, wrong or of no use, or it
-            is no ECDSA P-256 key.
+        ConfigError: the file cannot be read, the passphrase is missing, wrong or not needed, or it
+            is not an ECDSA P-256 key.
     """
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), passphrase)
@@ -83,11 +83,11 @@ def load_private_key(path: Path, passphrase: bytes | None) -> ec.EllipticCurvePr
         ) from error
     except ValueError as error:
         raise ConfigError(
-            f"The key {path} cannot be opened: the passphrase is wrong, or it is no private key "
-            f"in PEM form ({error})."
+            f"The key {path} cannot be opened: the passphrase is wrong, or it is not a "
+            f"private key in PEM form ({error})."
         ) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
-        raise ConfigError(f"{path} is another kind of key; expected ECDSA P-256.")
+        raise ConfigError(f"{path} is not an ECDSA P-256 key.")
     return key
 
 
@@ -112,7 +112,7 @@ def read_passphrase(file: Path | None, environment: Mapping[str, str]) -> bytes 
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:
-    """Write a file that must not exist, never readable for more than `mode` says."""
+    """Write a file that must not exist, with exactly these permissions from the start."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)

@@ -1,4 +1,4 @@
-"""`edge-deploy serve`: a folder's bundles over HTTPS, with ranges, and nothing else of it."""
+"""`edge-deploy serve`: a folder's bundles over HTTPS, with ranges; no other file is served."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from edge_app.errors import ConfigError
 
 DEFAULT_PORT = 8443
 IDLE_TIMEOUT_S = 30.0
-"""A device that takes no byte for so long has gone; it asks for the rest later."""
+"""A device that reads no byte for so long has gone; it requests the rest later."""
 CHUNK_BYTES = 1 << 16
 BUNDLE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.bundle")
-"""What may be asked for. Keys and reports that lie in the same folder stay private."""
+"""Names that may be requested. Keys and reports in the same folder stay private."""
 
 
 def tls_context(cert: Path, key: Path | None) -> ssl.SSLContext:
@@ -46,15 +46,15 @@ def tls_context(cert: Path, key: Path | None) -> ssl.SSLContext:
 
 
 class BundleServer(ThreadingHTTPServer):
-    """Serves `*.bundle` files that lie directly in a folder.
+    """Serves the `*.bundle` files in a folder, not those in its subfolders.
 
     Args:
-        address: host and port; port 0 takes a free one.
+        address: host and port; port 0 selects a free one.
         tls: None serves plain HTTP, on loopback only.
-        say: gets one line per answer.
+        log: gets one line per response.
 
     Raises:
-        ConfigError: plain HTTP beyond loopback, no such folder, or the port is taken.
+        ConfigError: plain HTTP beyond loopback, no such folder, or the port is in use.
     """
 
     daemon_threads = True
@@ -65,7 +65,7 @@ class BundleServer(ThreadingHTTPServer):
         folder: Path,
         address: tuple[str, int],
         tls: ssl.SSLContext | None = None,
-        say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+        log: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     ) -> None:
         if tls is None and not is_loopback(address[0]):
             raise ConfigError(
@@ -73,9 +73,9 @@ class BundleServer(ThreadingHTTPServer):
                 "--key, or --new-cert, or serve on --host 127.0.0.1"
             )
         if not folder.is_dir():
-            raise ConfigError(f"{folder} is no folder; expected one that holds *.bundle files")
+            raise ConfigError(f"{folder} is not a folder; expected one with *.bundle files")
         self.folder = folder
-        self.say = say
+        self.log = log
         self._tls = tls
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
@@ -95,7 +95,7 @@ class BundleServer(ThreadingHTTPServer):
         return f"{scheme}://{f'[{text}]' if ':' in text else text}:{port}/"
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        """Talk to one device, in its own thread: a slow handshake holds nobody else up."""
+        """Serve one device in its own thread: a slow handshake delays nobody else."""
         request.settimeout(IDLE_TIMEOUT_S)
         if self._tls is not None:
             request = self._tls.wrap_socket(request, server_side=True)
@@ -105,8 +105,8 @@ class BundleServer(ThreadingHTTPServer):
             request.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """Say in one line why a connection ended early."""
-        self.say(f"{client_address[0]} ended: {sys.exc_info()[1]}")
+        """Log in one line why a connection ended early."""
+        self.log(f"{client_address[0]} ended: {sys.exc_info()[1]}")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_file(file, path, with_body)
 
     def _bundle_path(self) -> Path | None:
-        """Return the file that is asked for, None if there is none that may be had."""
+        """Return the requested file, None if there is none that may be served."""
         name = unquote(urlsplit(self.path).path).removeprefix("/")
         path = self.server.folder / name
         if not BUNDLE_NAME.fullmatch(name) or path.is_symlink() or not path.is_file():
@@ -174,9 +174,9 @@ class _Handler(BaseHTTPRequestHandler):
                 position += len(chunk)
         except OSError as error:
             self.close_connection = True
-            self._say(f"{name}: cut off at byte {position} of {end}: {error}")
+            self._log(f"{name}: cut off at byte {position} of {end}: {error}")
             return
-        self._say(f"{name}: bytes {first}-{position} in {time.monotonic() - begin_s:.1f} s")
+        self._log(f"{name}: bytes {first}-{position} in {time.monotonic() - begin_s:.1f} s")
         self.close_connection = self.close_connection or position < end
 
     def _refuse(self, status: HTTPStatus, headers: dict[str, str]) -> None:
@@ -185,10 +185,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", "0")
         self.end_headers()
-        self._say(f"{self.command} {self.path[:200]!r}: {status.value} {status.phrase}")
+        self._log(f"{self.command} {self.path[:200]!r}: {status.value} {status.phrase}")
 
-    def _say(self, text: str) -> None:
-        self.server.say(f"{self.client_address[0]} {text}")
+    def _log(self, text: str) -> None:
+        self.server.log(f"{self.client_address[0]} {text}")
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing here: `_say` has one line per answer."""
+        """Log nothing here: `_log` has one line per response."""

@@ -1,4 +1,4 @@
-"""Put a signature in front of a bundle; not one of its other bytes changes."""
+"""Prepend a signature to a bundle; none of its other bytes changes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORKSTATION_LIMITS = BundleLimits(max_bytes=16_384 << 20)
 def sign_bundle(
     bundle: Path, key: ec.EllipticCurvePrivateKey, out: Path, terms: SigningTerms
 ) -> VerifiedBundle:
-    """Write the signed bundle; return what a device that trusts the key will read out of it.
+    """Write the signed bundle; return what a device that trusts the key reads from it.
 
     A signature that `bundle` has already is replaced. `out` appears only once it has been verified
     with the key's public half; it may be `bundle` itself.
@@ -65,7 +65,7 @@ def make_signature(
 
 
 def _copy_behind(head: bytes, source: Path, offset: int, out: Path) -> None:
-    """Write `head` and what `source` holds from `offset` on, down to the disk."""
+    """Write `head` and the rest of `source` from `offset` on, flushed to the disk."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as original, out.open("wb") as copy:
         original.seek(offset)

@@ -13,7 +13,7 @@ from deploy.cli.broker_options import add_broker_options, broker_settings
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
-    from deploy.fleet.mqtt_client import FleetLink
+    from deploy.fleet.mqtt_client import FleetMqttClient
     from deploy.fleet.state import Fleet
     from edge_app.mqtt.topics import DeviceName
 
@@ -54,7 +54,7 @@ def _add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def connect(
     arguments: argparse.Namespace, device: DeviceName | None = None
-) -> tuple[FleetLink, Fleet]:
+) -> tuple[FleetMqttClient, Fleet]:
     """Return a connection to the broker of the options, and what it hears filled in.
 
     SIGTERM ends the command as Ctrl-C does from here on.
@@ -63,13 +63,13 @@ def connect(
         BrokerError: the broker does not answer, or refuses the login.
         ConfigError: the options are wrong, or a file of them cannot be read.
     """
-    from deploy.fleet.mqtt_client import FleetLink
+    from deploy.fleet.mqtt_client import FleetMqttClient
     from deploy.fleet.state import Fleet, fleet_filters
 
     fleet = Fleet()
     settings = broker_settings(arguments)
     _interrupt_on_terminate()
-    return FleetLink(settings, fleet_filters(device), fleet.apply, _note), fleet
+    return FleetMqttClient(settings, fleet_filters(device), fleet.apply, _note), fleet
 
 
 # -- serve -----------------------------------------------------------------------------------------
@@ -107,24 +107,24 @@ def _status(arguments: argparse.Namespace) -> int:
     from edge_app.mqtt.topics import DeviceName
 
     device = DeviceName.parse(arguments.device) if arguments.device else None
-    link, fleet = connect(arguments, device)
+    client, fleet = connect(arguments, device)
     try:
-        link.pump(SETTLE_S)
+        client.pump(SETTLE_S)
         rows = fleet_rows(fleet, time.time_ns())
         if arguments.json:
             print(json.dumps(fleet_json(rows), indent=1))
         elif arguments.once or not sys.stdout.isatty():
             Console(width=None if sys.stdout.isatty() else 200).print(fleet_table(rows))
         else:
-            _show_live(link, fleet)
+            _show_live(client, fleet)
     except KeyboardInterrupt:
         return 0
     finally:
-        link.close()
+        client.close()
     return 0
 
 
-def _show_live(link: FleetLink, fleet: Fleet) -> NoReturn:
+def _show_live(client: FleetMqttClient, fleet: Fleet) -> NoReturn:
     """Redraw until interrupted."""
     from rich.live import Live
 
@@ -133,7 +133,7 @@ def _show_live(link: FleetLink, fleet: Fleet) -> NoReturn:
     with Live(auto_refresh=False, screen=True) as live:
         while True:
             live.update(fleet_table(fleet_rows(fleet, time.time_ns())), refresh=True)
-            link.pump(REDRAW_S)
+            client.pump(REDRAW_S)
 
 
 def _note(text: str) -> None:

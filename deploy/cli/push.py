@@ -84,21 +84,21 @@ def _push(arguments: argparse.Namespace) -> int:
     offer = _offer(arguments, devices)
     names = [str(device) for device in devices]
     state = new_state(offer, arguments.slot, [names])
-    link, fleet = connect(arguments)
+    client, fleet = connect(arguments)
     limits = Limits(max_failures=len(names), timeout_s=arguments.timeout_s)
-    rollout = Rollout(state, link, fleet, limits, save=lambda _: None, say=_say)
+    rollout = Rollout(state, client, fleet, limits, save=lambda _: None, report=_say)
     try:
         if arguments.wait:
             rollout.run()
             return 1 if state.failed else 0
-        rollout.place_all()
+        rollout.send_all()
         _say(
             f"{offer.product} {offer.serial} asked of {len(names)} devices; see edge-deploy status"
         )
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     finally:
-        link.close()
+        client.close()
     return 0
 
 
@@ -107,10 +107,10 @@ def _withdraw(arguments: argparse.Namespace, devices: tuple[DeviceName, ...]) ->
 
     if arguments.bundle is not None or arguments.url is not None:
         raise ConfigError("--withdraw takes no BUNDLE and no --url: it takes any wish back.")
-    link, _ = connect(arguments)
+    client, _ = connect(arguments)
     for device in devices:
-        link.publish(Topics(device).desired(arguments.slot), b"")
-    link.close()
+        client.publish(Topics(device).desired(arguments.slot), b"")
+    client.close()
     _say(f"withdrawn from {len(devices)} devices; what is being installed goes on")
     return 0
 
@@ -134,10 +134,10 @@ def _rollout(arguments: argparse.Namespace) -> int:
     limits = Limits(arguments.wait, arguments.max_failures, arguments.timeout_s)
     file = arguments.state or arguments.bundle.with_suffix(f".{arguments.slot}.rollout.json")
     state = _rollout_state(arguments, file)
-    link, fleet = connect(arguments)
-    rollout = Rollout(state, link, fleet, limits, save=lambda s: save_state(file, s), say=_say)
+    client, fleet = connect(arguments)
+    rollout = Rollout(state, client, fleet, limits, save=lambda s: save_state(file, s), report=_say)
     try:
-        link.pump(SETTLE_S)
+        client.pump(SETTLE_S)
         if arguments.abort:
             rollout.abort()
             return 0
@@ -146,7 +146,7 @@ def _rollout(arguments: argparse.Namespace) -> int:
         _say(f"interrupted: {rollout.summary}. The same command goes on, --abort ends it.")
         return EXIT_INTERRUPTED
     finally:
-        link.close()
+        client.close()
 
 
 def _rollout_state(arguments: argparse.Namespace, file: Path) -> RolloutState:

@@ -45,7 +45,7 @@ def add_select_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
 
 def _select(arguments: argparse.Namespace) -> int:
     from deploy.bundles.keys import load_private_key, read_passphrase
-    from deploy.fleet.mqtt_client import FleetLink
+    from deploy.fleet.mqtt_client import FleetMqttClient
     from deploy.fleet.signed_command import select_command
     from edge_app.mqtt.topics import Topics
 
@@ -61,7 +61,7 @@ def _select(arguments: argparse.Namespace) -> int:
         for device in devices
         for topic in (Topics(device).agent_answer, Topics(device).command("select_product"))
     ]
-    link = FleetLink(broker_settings(arguments), filters, answers.take, _say)
+    client = FleetMqttClient(broker_settings(arguments), filters, answers.take, _say)
     try:
         for device in devices:
             command = select_command(
@@ -69,14 +69,14 @@ def _select(arguments: argparse.Namespace) -> int:
             )
             answers.expect(device, command)
             topic = Topics(device).command("select_product")
-            link.publish(topic, command.payload(), retain=False)
+            client.publish(topic, command.payload(), retain=False)
         end_s = time.monotonic() + arguments.timeout_s
         while answers.missing and time.monotonic() < end_s:
-            link.pump(0.05)
+            client.pump(0.05)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     finally:
-        link.close()
+        client.close()
     return answers.conclude()
 
 

@@ -1,1 +1,1 @@
-"""What devices say of themselves, pointers to new bundles, and roll-outs."""
+"""The devices' states, pointers to new bundles, and roll-outs."""

@@ -1,4 +1,4 @@
-"""Which devices a push goes to: one by name, or a group from a TOML on the workstation.
+"""The devices of a push: named one by one, or a group from a TOML on the workstation.
 
 [groups]
 pilot = ["graz/line-2/press-3"]
@@ -32,8 +32,8 @@ def load_group(path: Path, name: str) -> tuple[DeviceName, ...]:
     """Return a group's devices in the order of the file, each once.
 
     Raises:
-        ConfigError: the file cannot be read, has no such group, or the group is empty or names no
-            device.
+        ConfigError: the file cannot be read, has no such group, or the group is empty or has an
+            invalid name.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -58,7 +58,7 @@ def parse_devices(names: Sequence[str], origin: str) -> tuple[DeviceName, ...]:
     """Return the devices that texts SITE/LINE/DEVICE name, each once.
 
     Raises:
-        ConfigError: there is none, or a text is no device.
+        ConfigError: there is none, or a text is not a device's name.
     """
     if not names:
         raise ConfigError(f"{origin} is empty; expected at least one SITE/LINE/DEVICE.")

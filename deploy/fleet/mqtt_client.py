@@ -1,4 +1,4 @@
-"""The workstation's line to the broker: what the fleet says comes in, pointers go out.
+"""The workstation's MQTT client: receives devices' reports, sends pointers and commands.
 
 One thread: nothing happens outside `pump` and `publish`.
 """
@@ -9,30 +9,35 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from queue import Empty
+from dataclasses import dataclass
 
 from edge_app.errors import BrokerError
 from edge_app.mqtt.backoff import Backoff
-from edge_app.mqtt.connection import (
-    Acked,
-    Connection,
-    Event,
-    Lost,
-    Received,
-    SubscriptionRefused,
-)
-from edge_app.mqtt.dial import DialFailure, dial
+from edge_app.mqtt.connection import Acked, Connection, Received, SubscriptionRefused
+from edge_app.mqtt.dial import DialFailure
+from edge_app.mqtt.outgoing import Outgoing
+from edge_app.mqtt.session import MAX_HANG_UPS, TICK_S, Disconnection, Session, SessionEvent
 from edge_app.mqtt.settings import MqttSettings
 
-PLACE_TIMEOUT_S = 10.0
+PUBLISH_TIMEOUT_S = 10.0
 """From a publish to its coming back; on a plant network it takes milliseconds."""
-MAX_HANG_UPS = 2
-"""mosquitto 2.0.11 hangs up after a publish that its ACL denies: so many in a row are a refusal."""
 RETRY_MAX_S = 5.0
 """A person waits in front of the screen."""
 
 
-class FleetLink:
+@dataclass(slots=True)
+class _Sent:
+    """A message on its way to the broker and back."""
+
+    topic: str
+    payload: bytes
+    packet_id: int
+    is_acknowledged: bool = False
+    has_come_back: bool = False
+    refusal: str | None = None
+
+
+class FleetMqttClient:
     """A connection that is renewed when it is lost.
 
     Args:
@@ -51,99 +56,92 @@ class FleetLink:
         take: Callable[[str, bytes], None],
         note: Callable[[str], None],
     ) -> None:
-        self._settings = settings
         self._filters = filters
-        self._take = take
+        self._take_message = take
         self._note = note
-        self._client_id = settings.client_id or f"edge-deploy-{secrets.token_hex(4)}"
         self._backoff = Backoff(settings.reconnect_min_s, RETRY_MAX_S, random.random)
-        self._refusals: dict[int, str] = {}
-        self._acked: set[int] = set()
-        self._awaited: tuple[str, bytes] | None = None
-        self._connection = self._open()
+        self._was_connected = False
+        self._sent: _Sent | None = None
+        client_id = settings.client_id or f"edge-deploy-{secrets.token_hex(4)}"
+        self._session = Session(settings, client_id, self, Outgoing())
+        self._connection()
 
     def pump(self, for_s: float) -> None:
-        """Take in what comes for so long.
+        """Receive messages for so long, and until a lost connection is renewed.
 
         Raises:
-            BrokerError: the broker refuses the login or the subscription.
+            BrokerError: the broker refuses the subscription.
         """
         end_s = time.monotonic() + for_s
         while (left_s := end_s - time.monotonic()) > 0:
-            self._pump_once(left_s)
+            self._session.step(left_s)
+        self._connection()
 
     def publish(self, topic: str, payload: bytes, retain: bool = True) -> None:
-        """Place a message and wait until the broker has handed it back: the filters name its topic.
+        """Publish and wait until the broker has sent it back: the filters include its topic.
 
         Raises:
-            BrokerError: it does not take it, or not from us.
+            BrokerError: it refuses the message.
         """
         for _ in range(MAX_HANG_UPS):
-            self._awaited = (topic, payload)
-            connection = self._connection
-            mid = connection.publish(topic, payload, retain)
-            end_s = time.monotonic() + PLACE_TIMEOUT_S
-            while self._connection is connection and time.monotonic() < end_s:
-                if mid in self._refusals:
-                    raise _refused(topic, self._refusals.pop(mid))
-                if mid in self._acked and self._awaited is None:
+            connection = self._connection()
+            sent = self._sent = _Sent(topic, payload, connection.publish(topic, payload, retain))
+            end_s = time.monotonic() + PUBLISH_TIMEOUT_S
+            while self._session.connection is connection:
+                if sent.is_acknowledged and sent.has_come_back:
                     return
-                self._pump_once(0.1)
-            if self._connection is connection:
-                raise _refused(topic, "it did not come back")
+                if sent.refusal is not None:
+                    raise _refused(topic, sent.refusal)
+                if time.monotonic() > end_s:
+                    raise _refused(topic, "it did not come back")
+                self._session.step(TICK_S)
         raise _refused(topic, "the broker hangs up on it")
 
     def close(self) -> None:
-        """Say goodbye."""
-        self._connection.close()
+        """Disconnect."""
+        self._session.close()
 
-    def _pump_once(self, for_s: float) -> None:
-        """Wait for one event; a lost connection is renewed before this returns."""
-        try:
-            event = self._connection.events.get(timeout=for_s)
-        except Empty:
-            return
-        if not isinstance(event, Lost):
-            self._handle(event)
-            return
-        self._note(f"connection lost: {event.text}; connecting anew")
-        self._connection.close()
-        self._connection = self._reopen()
+    def _connection(self) -> Connection:
+        """Return the connection, once there is one."""
+        while self._session.connection is None:
+            self._session.step(RETRY_MAX_S)
+        return self._session.connection
 
-    def _handle(self, event: Event | None) -> None:
+    # -- called by the session ------------------------------------------------------------------
+
+    def connected(self, connection: Connection) -> None:
+        """Subscribe."""
+        self._was_connected = True
+        self._backoff.reset()
+        connection.subscribe(*self._filters)
+
+    def take(self, event: SessionEvent) -> None:
+        """Pass a message on, and track the one that `publish` waits for."""
+        sent = self._sent
         if isinstance(event, Received):
-            if (event.topic, event.payload) == self._awaited:
-                self._awaited = None
-            self._take(event.topic, event.payload)
-        elif isinstance(event, Acked) and event.refusal is None:
-            self._acked.add(event.mid)
-        elif isinstance(event, Acked):
-            self._refusals[event.mid] = event.refusal or ""
+            if sent is not None and (event.topic, event.payload) == (sent.topic, sent.payload):
+                sent.has_come_back = True
+            self._take_message(event.topic, event.payload)
+        elif isinstance(event, Acked) and sent is not None and event.mid == sent.packet_id:
+            sent.is_acknowledged, sent.refusal = event.refusal is None, event.refusal
         elif isinstance(event, SubscriptionRefused):
             raise BrokerError(
                 f"broker refused the subscription: {event.text}; its ACL must let this user read "
                 f"{', '.join(self._filters)}"
             )
 
-    def _open(self) -> Connection:
-        answer = dial(self._settings, self._client_id, will=None)
-        if isinstance(answer, DialFailure):
-            raise BrokerError(answer.text)
-        self._refusals.clear()
-        self._acked.clear()
-        answer.subscribe(*self._filters)
-        return answer
+    def work(self) -> None:
+        """Send nothing: `publish` does that."""
 
-    def _reopen(self) -> Connection:
-        while True:
-            time.sleep(self._backoff.next_s())
-            try:
-                connection = self._open()
-            except BrokerError as error:
-                self._note(f"{error}; trying again")
-                continue
-            self._backoff.reset()
-            return connection
+    def disconnected(self, reason: Disconnection) -> float:
+        """Report why there is no connection; return the wait in seconds."""
+        if not isinstance(reason, DialFailure):
+            self._note(f"connection lost: {reason.text}; connecting again")
+        elif self._was_connected:
+            self._note(f"{reason.text}; trying again")
+        else:
+            raise BrokerError(reason.text)
+        return self._backoff.next_s()
 
 
 def _refused(topic: str, why: str) -> BrokerError:

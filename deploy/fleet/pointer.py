@@ -1,4 +1,4 @@
-"""From a signed bundle file to the pointers that tell devices of it."""
+"""From a signed bundle file to the pointers that announce it to devices."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Offer:
 def make_offer(
     bundle: Path, url: str, devices: Iterable[DeviceName], keys: Path | None = None
 ) -> Offer:
-    """Return the offer of a bundle that every one of these devices may take.
+    """Return the offer of a bundle that each of these devices may install.
 
     Args:
         url: of the file, or with a slash at the end of the folder that it is served from.
-        keys: the devices' trusted keys; None only looks whether it is signed at all.
+        keys: the devices' trusted keys; None only checks that it is signed.
 
     Raises:
         BundleError: it is unsigned, not verified by `keys`, expired, or not meant for a device.
@@ -90,7 +90,7 @@ def _verified(bundle: Path, keys: Path | None) -> tuple[Manifest, str]:
     read = read_bundle(bundle, WORKSTATION_LIMITS)
     if not read.is_signed:
         raise BundleError(
-            f"Bundle {bundle.name} is not signed; no device takes it. Sign it first: edge-deploy "
+            f"Bundle {bundle.name} is not signed; no device accepts it. Sign it first: edge-deploy "
             f"sign {bundle.name} --key FILE.key --out SIGNED"
         )
     return read.manifest, read.sha256
@@ -101,7 +101,7 @@ def _file_url(url: str, name: str) -> str:
     is_plain_here = parts.scheme == "http" and is_loopback(parts.hostname or "")
     if not parts.hostname or "@" in parts.netloc or not (parts.scheme == "https" or is_plain_here):
         raise ConfigError(
-            f"--url {url!r}: expected https://HOST[:PORT]/ without a login; devices take plain "
-            "http from loopback only"
+            f"--url {url!r}: expected https://HOST[:PORT]/ without a login; devices accept "
+            "plain http from loopback only"
         )
     return url + quote(name) if url.endswith("/") else url

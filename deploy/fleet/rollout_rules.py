@@ -1,4 +1,4 @@
-"""When a roll-out goes on, stops or is done. Pure rules: no broker, no file, no clock.
+"""When a roll-out continues, stops or is done. Pure rules: no broker, no file, no clock.
 
 canary → every device of it reached → next wave → … → done
   └─ one failed                       └─ more than max_failures failed → stopped
@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.fleet.rollout_state import RolloutState, Turn
+from deploy.fleet.rollout_state import DeviceRollout, RolloutState
 from deploy.fleet.state import SlotView
 from edge_app.errors import ConfigError
 from edge_app.mqtt.deploy_messages import DeployState
@@ -25,8 +25,8 @@ ORDER: tuple[DeployState, ...] = (
     "probation",
     "committed",
 )
-"""The states of a bundle that is accepted; a device that reports a later one has passed."""
-NEVER = ("refused", "rolled_back")
+"""The states of a bundle that is accepted; a device in a later one has passed the earlier ones."""
+FAILED_STATES = ("refused", "rolled_back")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Limits:
 
     Attributes:
         wait_for: the state that a device has to reach.
-        max_failures: so many failed devices are borne behind the canary; in the canary none is.
+        max_failures: so many devices may fail after the canary; in the canary none may.
         timeout_s: from the pointer to the state.
     """
 
@@ -69,20 +69,20 @@ def _wave_size(then: str, count: int) -> int:
     return max(1, count * int(found[1]) // 100) if found[2] else int(found[1])
 
 
-def judge_turn(turn: Turn, view: SlotView, now_s: float, limits: Limits) -> bool:
-    """Bring a waiting device's turn up to date; return whether anything changed."""
+def update_device(turn: DeviceRollout, view: SlotView, now_s: float, limits: Limits) -> bool:
+    """Update a waiting device from its newest report; return whether anything changed."""
     if turn.state != "waiting" or turn.desired is None:
         return False
     before = turn.model_copy()
     report, ours = view.reported, turn.desired.message_id
     if report is not None and report.desired_id == ours:
         turn.last = report
-        if report.state in NEVER:
+        if report.state in FAILED_STATES:
             turn.state, turn.reason = "failed", f"{report.state}: {report.reason}"
         elif ORDER.index(report.state) >= ORDER.index(limits.wait_for):
             turn.state = "reached"
     elif view.desired is not None and view.desired.message_id > ours:
-        turn.state, turn.reason = "failed", "another push overtook this one"
+        turn.state, turn.reason = "failed", "replaced by a newer push"
     if turn.state == "waiting" and now_s - (turn.sent_at_s or now_s) > limits.timeout_s:
         last = turn.last.state if turn.last else "no answer"
         turn.state, turn.reason = "failed", f"not in {limits.timeout_s:.0f} s, last: {last}"
@@ -90,18 +90,18 @@ def judge_turn(turn: Turn, view: SlotView, now_s: float, limits: Limits) -> bool
 
 
 def why_stop(state: RolloutState, limits: Limits) -> str | None:
-    """Return why nothing more may be sent, None if it may go on."""
+    """Return why nothing more may be sent, None if the roll-out may continue."""
     failed = state.failed
     canary = state.waves[0]
     if len(state.waves) > 1 and any(name in canary for name in failed):
-        return f"the canary failed: {_told(state, [n for n in failed if n in canary])}"
+        return f"the canary failed: {_reason(state, [n for n in failed if n in canary])}"
     if len(failed) > limits.max_failures:
-        return f"{len(failed)} failed, {limits.max_failures} allowed: {_told(state, failed)}"
+        return f"{len(failed)} failed, {limits.max_failures} allowed: {_reason(state, failed)}"
     return None
 
 
 def next_wave(state: RolloutState) -> list[str]:
-    """Return the devices that get the bundle next; empty while others are still at it."""
+    """Return the devices that get the bundle next; empty while others are still installing it."""
     for wave in state.waves:
         turns = [state.turns[name] for name in wave]
         if any(turn.state == "pending" for turn in turns):
@@ -112,10 +112,10 @@ def next_wave(state: RolloutState) -> list[str]:
 
 
 def is_over(state: RolloutState) -> bool:
-    """Tell whether every device has had its turn."""
+    """Return whether every device is done or has failed."""
     return all(turn.state in ("reached", "failed") for turn in state.turns.values())
 
 
-def _told(state: RolloutState, names: Sequence[str]) -> str:
+def _reason(state: RolloutState, names: Sequence[str]) -> str:
     first = f"{names[0]} ({state.turns[names[0]].reason})"
     return first if len(names) == 1 else f"{first} and {len(names) - 1} more"

@@ -1,4 +1,4 @@
-"""A roll-out's state: whose turn it is, and what became of each device. Kept in a JSON file."""
+"""A roll-out's state: the waves, and the progress of each device. Stored in a JSON file."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from edge_app.errors import ConfigError
 from edge_app.mqtt.deploy_messages import Desired, Reported
 
 FORMAT: Literal["cropliq-rollout/1"] = "cropliq-rollout/1"
-TurnState = Literal["pending", "waiting", "reached", "failed"]
+DeviceRolloutState = Literal["pending", "waiting", "reached", "failed"]
 Outcome = Literal["running", "done", "stopped", "aborted"]
 
 
-class Turn(BaseModel):
-    """One device's turn.
+class DeviceRollout(BaseModel):
+    """One device's progress.
 
     Attributes:
-        desired: its pointer, written down before it is sent.
+        desired: its pointer, stored before it is sent.
         sent_at_s: seconds since the epoch.
         last: the newest report that answers the pointer.
         reason: why it failed.
@@ -29,7 +29,7 @@ class Turn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    state: TurnState = "pending"
+    state: DeviceRolloutState = "pending"
     desired: Desired | None = None
     sent_at_s: float | None = None
     last: Reported | None = None
@@ -50,18 +50,18 @@ class RolloutState(BaseModel):
     offer: Offer
     slot: str
     waves: list[list[str]]
-    turns: dict[str, Turn]
+    turns: dict[str, DeviceRollout]
     outcome: Outcome = "running"
 
     @property
     def failed(self) -> list[str]:
-        """Names of the devices that did not take the bundle."""
+        """Names of the devices that failed."""
         return [name for name, turn in self.turns.items() if turn.state == "failed"]
 
 
 def new_state(offer: Offer, slot: str, waves: list[list[str]]) -> RolloutState:
     """Return a roll-out before its first step."""
-    turns = {name: Turn() for wave in waves for name in wave}
+    turns = {name: DeviceRollout() for wave in waves for name in wave}
     return RolloutState(offer=offer, slot=slot, waves=waves, turns=turns)
 
 
@@ -69,7 +69,7 @@ def load_state(path: Path) -> RolloutState | None:
     """Return what a file holds, None if there is no file.
 
     Raises:
-        ConfigError: it cannot be read, or is no such file.
+        ConfigError: it cannot be read, or is not a roll-out state.
     """
     try:
         return RolloutState.model_validate_json(path.read_bytes())
@@ -78,7 +78,7 @@ def load_state(path: Path) -> RolloutState | None:
     except (OSError, ValidationError) as error:
         raise ConfigError(
             f"Roll-out state {path} cannot be read: {error}. Name another file with --state, or "
-            "remove it to begin anew."
+            "remove it to start again."
         ) from error
 
 

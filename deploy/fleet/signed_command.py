@@ -1,4 +1,4 @@
-"""From a wish to a signed command for one device."""
+"""Signed commands for one device."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def select_command(
     now_ns: int,
     life_s: float,
 ) -> Command:
-    """Return the command that has one device judge another installed product.
+    """Return the command that makes one device judge another installed product.
 
     Args:
         key: the operator's.
         now_ns: wall clock, ns since the epoch.
-        life_s: then the device refuses it, even if it waited behind another order.
+        life_s: how long the device accepts it, also if it waits behind another command.
     """
     order = SelectProduct(
         command_id=uuid7(now_ns, secrets.randbits),

@@ -1,4 +1,4 @@
-"""What the fleet says of itself, kept from retained messages. No IO."""
+"""The devices' states as their retained messages report them. No IO."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T", bound=BaseModel)
 
 @dataclass(slots=True)
 class SlotView:
-    """One slot: what was asked for last, and what the agent says of it."""
+    """One slot: the newest pointer, and the agent's newest report."""
 
     desired: Desired | None = None
     reported: Reported | None = None
@@ -33,7 +33,7 @@ class DeviceView:
     slots: dict[str, SlotView] = field(default_factory=dict)
 
     def slot(self, name: str) -> SlotView:
-        """Return a slot, an empty one if nothing was heard of it."""
+        """Return a slot, an empty one if no message about it has arrived."""
         return self.slots.setdefault(name, SlotView())
 
 
@@ -41,8 +41,8 @@ class Fleet:
     """Devices by name, in the state of the newest message each.
 
     Attributes:
-        messages: how many were taken in.
-        unreadable: how many of those were none of ours.
+        messages: how many have arrived.
+        unreadable: how many of those were not valid.
     """
 
     def __init__(self) -> None:
@@ -51,11 +51,11 @@ class Fleet:
         self.unreadable = 0
 
     def device(self, who: DeviceName) -> DeviceView:
-        """Return a device, an empty one if nothing was heard of it."""
+        """Return a device, an empty one if no message about it has arrived."""
         return self.devices.setdefault(who, DeviceView())
 
     def apply(self, topic: str, payload: bytes) -> None:
-        """Take in one message; an empty payload removes what it had said."""
+        """Apply one message; an empty payload removes the earlier one."""
         self.messages += 1
         levels = topic.removeprefix(f"{ROOT}/").split("/")
         try:
@@ -82,7 +82,7 @@ def _read(model: type[T], payload: bytes | None) -> T | None:
 
 
 def fleet_filters(who: DeviceName | None = None) -> tuple[str, ...]:
-    """Return the subscriptions that a fleet is made from: of one device, or of all."""
+    """Return the subscriptions for one device's state, or for all devices."""
     root = f"{ROOT}/+/+/+" if who is None else who.root
     ends = ("status", "info", "agent/status", "deploy/+/desired", "deploy/+/reported")
     return tuple(f"{root}/{end}" for end in ends)

@@ -27,8 +27,8 @@ class FleetRow:
     """One slot of one device.
 
     Attributes:
-        inspection, agent: their status, "-" if they never said one.
-        model: product and serial that judge now.
+        inspection, agent: their status, "-" if there is none.
+        model: product and serial in use.
         state: of the newest update, with its percentage.
         for_s: seconds since the newest report; None without one.
     """
@@ -74,7 +74,7 @@ def _device_rows(who: DeviceName, device: DeviceView, now_ns: int) -> Iterator[F
 
 
 def _update(slot: SlotView) -> str:
-    """Name the bundle that was asked for last, or else the one that was reported."""
+    """Return the bundle of the newest pointer, or else of the newest report."""
     newest = slot.desired or slot.reported
     if newest is None or newest.sha256 is None:
         return "-"
@@ -83,7 +83,7 @@ def _update(slot: SlotView) -> str:
 
 
 def _state(slot: SlotView) -> str:
-    """Say how far the update is; a pointer that nobody has answered yet is `asked`."""
+    """Return the update's state and percentage; `asked` until the device answers a pointer."""
     report, desired = slot.reported, slot.desired
     if desired is not None and (report is None or _is_unanswered(slot)):
         return "asked"

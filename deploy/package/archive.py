@@ -1,15 +1,15 @@
-"""One archive that turns a fresh device into an inspecting one.
+"""One archive that installs an inspecting device.
 
 cropliq-edge-device/
     install.sh              packaging/install.sh
     SHA256SUMS              of every other file; install.sh checks it first
-    wheels/                 edge_app, and with a target everything it needs
+    wheels/                 edge_app, and with a target all its dependencies
     constraints.txt         the versions that were tested together
     OFFLINE                 the target, e.g. "python 3.10 aarch64"; only with one
     systemd/*.service
     edge-app.example.toml
     trusted_keys/           *.pub and revoked.txt: who signs bundles
-    operator_keys/          the same: who changes products over MQTT
+    operator_keys/          the same: who may change products over MQTT
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class PackageOptions:
     """What to pack.
 
     Attributes:
-        out: the archive to write; replaced if it is there.
-        keys: folder with the public keys that devices shall trust, or None.
-        operator_keys: folder with the public keys whose commands devices shall take, or None.
+        out: the archive to write; replaced if it exists.
+        keys: folder with the public keys that devices trust, or None.
+        operator_keys: folder with the public keys whose commands devices accept, or None.
         offline: pack the dependencies' wheels for this device too; None: the device fetches them.
         constraints: versions to install.
     """

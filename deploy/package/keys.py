@@ -1,4 +1,4 @@
-"""The public keys that go onto a device: whose bundles it takes, and whose commands."""
+"""The public keys that are installed on a device: for bundles and for commands."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ TRUSTED, OPERATORS = "trusted_keys", "operator_keys"
 
 
 def copy_keys(trusted: Path | None, operators: Path | None, folder: Path) -> None:
-    """Copy public keys and lists of revoked ones below a folder; a private key never leaves.
+    """Copy public keys and lists of revoked ones below a folder; never a private key.
 
     Args:
         trusted: the keys that sign bundles, for `trusted_keys/`.
         operators: the keys that sign commands, for `operator_keys/`.
 
     Raises:
-        ConfigError: a folder holds no key that counts, or one that a device could not read.
-        DataError: there is no public key, a file holds a private one, or a key is in both folders.
+        ConfigError: a folder has no valid key, or one that a device cannot read.
+        DataError: there is no public key, a file has a private one, or a key is in both folders.
     """
     policies = [
         _copy(source, folder / name)
@@ -41,7 +41,7 @@ def _copy(source: Path, target: Path) -> TrustPolicy:
     files = [*public, *([listed] if listed.exists() else [])]
     for file in files:
         if b"PRIVATE" in file.read_bytes():
-            raise DataError(f"{file} holds a private key; only public keys go onto a device.")
+            raise DataError(f"{file} holds a private key; devices get public keys only.")
     policy = load_trust(source)
     target.mkdir()
     for file in files:
@@ -50,10 +50,10 @@ def _copy(source: Path, target: Path) -> TrustPolicy:
 
 
 def _check_apart(trusted: TrustPolicy, operators: TrustPolicy) -> None:
-    """Refuse a key with both powers: whoever changes products would sign models too."""
+    """Refuse a key in both roles: an operator could then sign models too."""
     for key_id in operators.keys.keys() & trusted.keys.keys():
         raise DataError(
             f"The key {operators.keys[key_id].name} ({key_id[:16]}) is in {trusted.folder} and in "
             f"{operators.folder}: its owner could sign bundles as well as commands. Keep "
-            "operators' keys in a folder of their own, made with `keygen --out operators`."
+            "operators' keys in a folder of their own, created with `keygen --out operators`."
         )

@@ -1,4 +1,4 @@
-"""The wheels a device installs: our own, and for a device without a network its dependencies'."""
+"""The wheels a device installs: our own, and those of its dependencies for offline devices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OLDEST_GLIBC, NEWEST_GLIBC = 17, 28
 JetPack 6 have glibc 2.35), and all dependencies have such wheels (`make check-arm64-wheels`)."""
 
 OLDEST_ZIP_TIME = "315532800"
-"""1980-01-01, Unix seconds: the time that the wheel's members get in place of now."""
+"""1980-01-01, Unix seconds: the time stamp of the wheel's members, for reproducible builds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def build_device_wheel(folder: Path) -> Path:
     """Build edge_app's wheel into a folder and return it; the same sources give the same bytes.
 
     Raises:
-        DataError: this is no checkout of the project, or the build failed.
+        DataError: this is not a checkout of the project, or the build failed.
     """
     script = ROOT / "packaging" / "device_wheel.py"
     if not script.is_file():
@@ -82,8 +82,8 @@ def download_dependencies(wheel: Path, target: Target, constraints: Path, folder
 
 
 def _pins(needed: list[str], target: Target, constraints: Path, scratch: Path) -> Path:
-    """Return a requirements file with one version of everything; pip's own markers would be ours,
-    not the target's."""
+    """Return a requirements file with one version of each package; pip itself would evaluate
+    environment markers for this machine instead of the target."""
     requirements, pins = scratch / "requirements.in", scratch / "pins.txt"
     requirements.write_text("\n".join(needed) + "\n")
     _run(
@@ -109,5 +109,5 @@ def _run(command: list[str], what: str) -> None:
     environment = {**os.environ, "SOURCE_DATE_EPOCH": OLDEST_ZIP_TIME}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
-        told = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
-        raise DataError(f"{what[0].upper()}{what[1:]} failed:\n{told}")
+        output = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
+        raise DataError(f"{what[0].upper()}{what[1:]} failed:\n{output}")

@@ -1,4 +1,4 @@
-"""Fetching an alert's picture, and keeping it only if it is the one the alert speaks of."""
+"""Fetches an alert's picture and keeps it only if its sha256 is the one in the alert."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def fetch_evidence(evidence: EvidenceBody, folder: Path, name: str) -> Path:
     """Save an alert's picture below `folder` and return where.
 
     Args:
-        name: the file's name without its extension; odd characters are replaced.
+        name: the file's name without its extension; all but letters, digits and ._- is replaced.
 
     Raises:
         DataError: the address is not http(s), cannot be read, is too large, or the bytes are not
@@ -46,7 +46,7 @@ def _check(picture: bytes, evidence: EvidenceBody) -> None:
     found = hashlib.sha256(picture).hexdigest()
     if found != evidence.sha256:
         raise DataError(
-            f"evidence {evidence.url} refused: sha256 is {found}, the alert says "
+            f"evidence {evidence.url} refused: sha256 is {found}, in the alert it is "
             f"{evidence.sha256}; the picture was changed or replaced"
         )
 

@@ -1,4 +1,4 @@
-"""Each alert once and in order: what a consumer of these messages has to do. No IO."""
+"""Each alert once and in order, as every consumer of these messages has to do. No IO."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class SeenIds:
 
 @dataclass(frozen=True, slots=True)
 class Ordered(Generic[T]):
-    """One item in its turn.
+    """One item in the order of `seq`.
 
     Attributes:
-        missing: first and last number that never came before this one, None if none is missing.
+        missing: first and last number that did not arrive before it, None if none is missing.
         is_late: its number was already passed.
     """
 
@@ -59,26 +59,26 @@ class SeqOrder(Generic[T]):
         self._devices: dict[str, _Device[T]] = {}
 
     def offer(self, device: str, seq: int, item: T, now_s: float) -> list[Ordered[T]]:
-        """Take one item; return what is in turn now. A device's first item is in turn at once."""
+        """Take one item; return what can be shown now. A device's first item is shown at once."""
         state = self._devices.setdefault(device, _Device(expected=seq))
         if seq < state.expected:
             return [Ordered(item, is_late=True)]
         state.held[seq] = (item, now_s)
-        return self._in_turn(state)
+        return self._in_order(state)
 
     def overdue(self, now_s: float) -> list[Ordered[T]]:
-        """Return what has waited long enough for a missing number; the first one names the gap."""
+        """Return what has waited too long for a missing number; the first item names the gap."""
         ready: list[Ordered[T]] = []
         for state in self._devices.values():
             if state.held and min(s for _, s in state.held.values()) + self._hold_s <= now_s:
                 first, state_expected = min(state.held), state.expected
                 state.expected = first
-                head, *rest = self._in_turn(state)
+                head, *rest = self._in_order(state)
                 ready += [Ordered(head.item, missing=(state_expected, first - 1)), *rest]
         return ready
 
     @staticmethod
-    def _in_turn(state: _Device[T]) -> list[Ordered[T]]:
+    def _in_order(state: _Device[T]) -> list[Ordered[T]]:
         ready: list[Ordered[T]] = []
         while state.expected in state.held:
             item, _ = state.held.pop(state.expected)

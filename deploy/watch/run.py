@@ -1,4 +1,4 @@
-"""Watching alerts: a persistent session, each alert once, in order, as rows or JSON lines."""
+"""Shows alerts: a persistent session, each alert once, in order, as rows or JSON lines."""
 
 from __future__ import annotations
 
@@ -22,27 +22,26 @@ from deploy.watch.order import Ordered, SeenIds, SeqOrder
 from deploy.watch.table import header, row
 from edge_app.errors import BrokerError, DataError
 from edge_app.mqtt.connection import (
-    LOGIN_CODES,
     MQTT_5,
     MQTT_311,
     PROTOCOL_CODE,
     TAKEN_OVER_CODE,
     make_client,
 )
-from edge_app.mqtt.dial import CONNACK_TIMEOUT_S, SILENCE_TIMEOUT_S
+from edge_app.mqtt.dial import CONNACK_TIMEOUT_S, SILENCE_TIMEOUT_S, connect_refusal
 from edge_app.mqtt.messages import Alert
 from edge_app.mqtt.settings import MqttSettings
 
 SESSION_EXPIRY_S = 7 * 24 * 3600
 """A watcher may be away for a week (a plant's holiday) before the broker forgets it."""
 RETRY_S = 1.0
-"""A person is waiting in front of the screen: try again soon."""
+"""A person waits in front of the screen: try again soon."""
 SHORT_SESSION_S = 5.0
 MAX_SHORT_SESSIONS = 3
-"""So many connections in a row that ended sooner: two watchers with one session drive each other
-out once a second, and mosquitto 2.0.11 does not say so."""
+"""So many connections in a row that ended sooner: two watchers with one session disconnect each
+other once a second, and mosquitto 2.0.11 gives no reason."""
 LOOP_S = 0.2
-"""How long one look at the socket takes at most; also how late a stop request is noticed."""
+"""The longest wait on the socket, and so for noticing a stop request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +50,8 @@ class WatchOptions:
 
     Attributes:
         topic: subscription filter (`topics.alert_filter`).
-        client_id: names the persistent session: the same id gets what came meanwhile.
-        evidence_folder: fetch each alert's picture into it; None fetches nothing.
+        client_id: names the persistent session: the same id receives what arrived meanwhile.
+        evidence_folder: where to save each alert's picture; None fetches none.
         count: end after so many alerts; None goes on.
         timeout_s: end after so long; None goes on.
     """
@@ -76,7 +75,7 @@ class _Arrived:
 
 
 class Watch:
-    """One run of the watcher. An alert is acknowledged to the broker after it was shown.
+    """One run of the watcher. An alert is acknowledged to the broker once it was shown.
 
     Args:
         out: rows or JSON lines.
@@ -111,7 +110,7 @@ class Watch:
         self._should_stop = True
 
     def run(self) -> int:
-        """Watch until told to end; return the exit code.
+        """Show alerts until the end; return the exit code.
 
         Returns:
             0, or 1 if `count` was not reached in time.
@@ -122,7 +121,7 @@ class Watch:
         """
         end_s = self._now_s() + (self._options.timeout_s or float("inf"))
         if not self._options.as_json:
-            self._say(self._out, header())
+            self._print(self._out, header())
         protocol = MQTT_5
         while not self._is_done(end_s):
             self._refusal = None
@@ -143,14 +142,14 @@ class Watch:
         try:
             self._open(client, protocol)
         except OSError as error:
-            self._complain(f"no broker: {error}; trying again")
+            self._note_trouble(f"no broker: {error}; trying again")
             self._pause(end_s)
             return
         opened_s = self._now_s()
         self._listen(client, end_s, SILENCE_TIMEOUT_S if protocol == MQTT_5 else CONNACK_TIMEOUT_S)
         client.disconnect()
         if self._was_answered and self._refusal is None and not self._is_done(end_s):
-            self._complain(self._why_lost(self._now_s() - opened_s))
+            self._note_trouble(self._why_lost(self._now_s() - opened_s))
             self._pause(end_s)
 
     def _why_lost(self, lasted_s: float) -> str:
@@ -166,7 +165,7 @@ class Watch:
         )
 
     def _listen(self, client: Client, end_s: float, answer_s: float) -> None:
-        """Take what comes until the connection ends, or never answered within `answer_s`."""
+        """Receive until the connection ends, or the broker has not answered within `answer_s`."""
         self._was_answered = False
         answer_by_s = self._now_s() + answer_s
         is_open = True
@@ -188,15 +187,15 @@ class Watch:
         client.connect(settings.host, settings.port, settings.keepalive_s, **more)
 
     def _next_protocol(self, protocol: MQTTProtocolVersion) -> MQTTProtocolVersion:
-        """Return what to speak next, after a connection ended or was refused."""
-        if not self._was_answered:  # hung up without a word: perhaps it does not know MQTT 5
+        """Return the protocol to try next, after a connection ended or was refused."""
+        if not self._was_answered:  # closed without an answer: perhaps it does not support MQTT 5
             return MQTT_311 if protocol == MQTT_5 else MQTT_5
         if self._refusal is None:
             return protocol
         if protocol == MQTT_5 and self._refusal.value == PROTOCOL_CODE:
             return MQTT_311
-        what = "the login" if self._refusal.value in LOGIN_CODES else "the connection"
-        raise BrokerError(f"broker refused {what}: {self._refusal}; check user and password")
+        refusal = connect_refusal(self._refusal.value, str(self._refusal))
+        raise BrokerError(f"{refusal}; check user and password")
 
     def _is_done(self, end_s: float) -> bool:
         count = self._options.count
@@ -260,7 +259,7 @@ class Watch:
                 device = arrived.alert.device
                 self._note(f"{device}: seq {first}..{last} missing: the outbox was replaced?")
             text = arrived.payload if self._options.as_json else self._row(arrived.alert)
-            self._say(self._out, text)
+            self._print(self._out, text)
             self.shown += 1
             self._fetch(arrived.alert)
             arrived.client.ack(arrived.mid, arrived.qos)
@@ -283,16 +282,16 @@ class Watch:
         except (DataError, OSError) as error:
             self._note(str(error))
 
-    def _complain(self, text: str) -> None:
-        """Say once what keeps happening."""
+    def _note_trouble(self, text: str) -> None:
+        """Print a trouble once, however often it recurs."""
         if text != self._trouble:
             self._note(text)
         self._trouble = text
 
     def _note(self, text: str) -> None:
-        self._say(self._notes, f"edge-deploy watch: {text}")
+        self._print(self._notes, f"edge-deploy watch: {text}")
 
     @staticmethod
-    def _say(stream: TextIO, text: str) -> None:
+    def _print(stream: TextIO, text: str) -> None:
         stream.write(text + "\n")
         stream.flush()

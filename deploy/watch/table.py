@@ -89,5 +89,5 @@ def _gap(alert: Alert) -> str:
     if gap is None:
         return "-"
     if gap.first_number is None:
-        return f"{gap.count} not told"
+        return f"{gap.count} counted only"
     return f"{gap.count} parts, numbers {gap.first_number}..{gap.last_number}"

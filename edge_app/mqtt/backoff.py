@@ -23,16 +23,11 @@ class Backoff:
         self._random = random
         self._next_s = min_s
 
-    def next_s(self) -> float:
-        """Return the next wait in seconds."""
-        wait_s = self._next_s
+    def next_s(self, needs_person: bool = False) -> float:
+        """Return the next wait in seconds: the longest one after what only a person can repair."""
+        wait_s = self._max_s if needs_person else self._next_s
         self._next_s = min(self._max_s, wait_s * GROWTH)
         return wait_s * (1 - JITTER * self._random())
-
-    def slow_s(self) -> float:
-        """Return the longest wait: for failures that only a person can repair."""
-        self._next_s = self._max_s
-        return self.next_s()
 
     def reset(self) -> None:
         """Begin with the shortest wait again: it worked."""

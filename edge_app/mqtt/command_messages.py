@@ -1,7 +1,7 @@
-"""What people order over MQTT on `cmd/{verb}`, and what the agent answers.
+"""Commands from operators over MQTT on `cmd/{verb}`, and the agent's answers.
 
-An order is signed as the text it stands in: whoever verifies it compares bytes and parses only
-what an operator's key vouches for.
+The signature is over the bytes of the order's text: a receiver verifies those bytes first and
+parses nothing that an operator's key has not signed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from edge_app.mqtt.deploy_messages import Product
 from edge_app.mqtt.message_base import Body, Message, Rfc3339, Sha256, Uuid7
 
 COMMAND_TYPE: Final = "application/vnd.cropliq.command+json"
-"""The payload type under DSSE's pre-authentication encoding: no bundle's signature fits."""
+"""The payload type in DSSE's pre-authentication encoding: no bundle's signature verifies for it."""
 
 MAX_ORDER_CHARS = 4096
 SlotName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -26,8 +26,8 @@ class SelectProduct(Body):
     model_config = ConfigDict(extra="forbid")
 
     verb: Literal["select_product"] = "select_product"
-    command_id: Uuid7 = Field(description="new for every command: the device takes each one once")
-    device: str = Field(description="SITE/LINE/DEVICE: no other device takes it")
+    command_id: Uuid7 = Field(description="new for every command: a device carries out each once")
+    device: str = Field(description="SITE/LINE/DEVICE: no other device accepts it")
     slot: SlotName = "main"
     product: Product
     issued_at: Rfc3339
@@ -59,6 +59,6 @@ class CommandAnswer(Message):
     is_done: bool
     text: str = Field(description="what was done, or why nothing was")
     command_sha256: Sha256 = Field(description="of the command's bytes: which one is answered")
-    slot: str | None = Field(default=None, description="null: no operator's key vouched for it")
+    slot: str | None = Field(default=None, description="null: not signed by an operator's key")
     product: str | None = None
     at: Rfc3339

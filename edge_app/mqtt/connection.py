@@ -1,7 +1,7 @@
-"""One connection to a broker, from CONNECT to its end. What happens arrives as events.
+"""One connection to a broker, from CONNECT to its end. Everything that happens is an event.
 
-A new paho client is made for every attempt: paho would otherwise resend what it remembers on its
-own, beside what the outbox resends.
+A new paho client is made for every attempt: paho would otherwise resend messages on its own,
+in addition to those that the outbox resends.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The connection ended without our asking for it; `code` is 0 if the broker gave none."""
+    """The connection ended unexpectedly; `code` is 0 if the broker gave none."""
 
     text: str
     code: int = 0
@@ -73,7 +73,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRefused:
-    """The broker does not let us read something we asked for."""
+    """The broker refuses a subscription."""
 
     text: str
 
@@ -83,7 +83,7 @@ Event = Connected | Refused | Lost | Acked | Received | SubscriptionRefused
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """What the broker publishes, retained, when we vanish."""
+    """The last will: published by the broker, retained, when the connection breaks."""
 
     topic: str
     payload: bytes
@@ -118,7 +118,7 @@ class Connection:
     """A connection attempt and what follows.
 
     Attributes:
-        events: what happened, from paho's thread, in order; None only says "look again".
+        events: what happened, from paho's thread, in order; None is a wake-up without an event.
         is_mqtt5: the protocol of this attempt.
 
     Raises:
@@ -178,14 +178,22 @@ class Connection:
         """Ask for messages with QoS 1."""
         self._client.subscribe([(topic, 1) for topic in filters])
 
+    def wake(self) -> None:
+        """Wake the thread that waits for an event; may be called from any thread."""
+        self.events.put(None)
+
+    def hang_up(self, why: str) -> None:
+        """End the connection for a reason of our own; it arrives as a `Lost` event."""
+        self.events.put(Lost(why))
+
     def close(self) -> None:
-        """Say goodbye (so that no last will is sent) and end paho's thread."""
+        """Disconnect in an orderly way (no last will is sent) and end paho's thread."""
         self._client.on_disconnect = None
         self._client.disconnect()
         self._client.loop_stop()
-        self._let_go()
+        self._release_callbacks()
 
-    def _let_go(self) -> None:
+    def _release_callbacks(self) -> None:
         """Forget the callbacks: paho closes its socket pair in `__del__`, which must not have to
         wait for the collector of cycles."""
         self._client.on_connect = None

@@ -1,4 +1,4 @@
-"""Messages about new models: what the workstation asks for, what the agent says of it."""
+"""Messages about new models: the workstation's requests and the agent's reports."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 class Desired(Message):
-    """`deploy/{slot}/desired`: which bundle a slot shall have, and where it lies.
+    """`deploy/{slot}/desired`: the bundle that a slot shall have, and its address.
 
-    A hint only: it starts a download. What the device accepts is decided by the bundle's own
-    signature and the device's rules. An empty retained message takes the wish back.
+    A hint only: it starts a download. Whether the device accepts the bundle is decided by its
+    signature and the device's rules. An empty retained message withdraws the deployment.
     """
 
     message_id: Uuid7
@@ -56,24 +56,24 @@ class Disagreement(Body):
 
 
 class Reported(Message):
-    """`deploy/{slot}/reported`: how far the newest wish for a slot has come."""
+    """`deploy/{slot}/reported`: the progress of a slot's newest deployment."""
 
     slot: str
     state: DeployState
-    sha256: Sha256 | None = Field(description="null: the wish named no usable bundle")
+    sha256: Sha256 | None = Field(description="null: the pointer named no usable bundle")
     product: str | None = None
     serial: Count | None = Field(default=None, description="from the manifest, once verified")
     percent: Percent | None = Field(default=None, description="of the current state")
     reason: str = Field(default="", description="why it waits, was refused or rolled back")
     disagreement: Disagreement | None = None
     desired_id: Uuid7 | None = Field(
-        default=None, description="message_id of the wish; null for a file from a USB stick"
+        default=None, description="message_id of the pointer; null for a file from a USB stick"
     )
     at: Rfc3339
 
 
 class AgentStatus(Message):
-    """`agent/status`: can this device take new models? `offline` is the agent's last will."""
+    """`agent/status`: can this device install new models? `offline` is the agent's last will."""
 
     state: AgentState
     reason: str = ""

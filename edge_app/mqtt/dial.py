@@ -1,4 +1,4 @@
-"""Reaching the broker: MQTT 5 first, 3.1.1 where it does not speak that."""
+"""Connecting to the broker: MQTT 5 first, 3.1.1 where it does not support that."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from edge_app.mqtt.settings import MqttSettings
 CONNACK_TIMEOUT_S = 10.0
 """From TCP to CONNACK; a broker with a slow login back-end may need seconds."""
 SILENCE_TIMEOUT_S = 2.0
-"""The same for the first attempt, in MQTT 5: a 3.1.1 broker that takes the last will's properties
-for a length waits for bytes that never come (seen with amqtt 0.12). A slow broker that does speak
+"""The same for the first attempt, in MQTT 5: a 3.1.1 broker that reads the last will's properties
+as a length waits for bytes that never come (seen with amqtt 0.12). A slow broker that supports
 MQTT 5 is then used in 3.1.1, which works as well."""
 
 
@@ -44,7 +44,7 @@ class DialFailure:
 def dial(settings: MqttSettings, client_id: str, will: Will | None) -> Connection | DialFailure:
     """Return a connection that the broker has accepted, or why there is none. Never raises.
 
-    A broker that hangs up on MQTT 5, or says nothing at all, is asked again in 3.1.1.
+    A broker that hangs up on MQTT 5, or does not answer, is tried again in 3.1.1.
     """
     answer = _ask(settings, MQTT_5, client_id, will, SILENCE_TIMEOUT_S)
     if isinstance(answer, Lost) or (isinstance(answer, Refused) and answer.code == PROTOCOL_CODE):
@@ -53,9 +53,14 @@ def dial(settings: MqttSettings, client_id: str, will: Will | None) -> Connectio
         where = f"{settings.host}:{settings.port}"
         return DialFailure(f"the broker at {where} hung up: {answer.text}", needs_person=False)
     if isinstance(answer, Refused):
-        what = "the login" if answer.code in LOGIN_CODES else "the connection"
-        return DialFailure(f"broker refused {what}: {answer.text}", needs_person=True)
+        return DialFailure(connect_refusal(answer.code, answer.text), needs_person=True)
     return answer
+
+
+def connect_refusal(code: int, text: str) -> str:
+    """Return the message for a broker's refusal of CONNECT; `code` is MQTT 5's."""
+    what = "the login" if code in LOGIN_CODES else "the connection"
+    return f"broker refused {what}: {text}"
 
 
 def _ask(

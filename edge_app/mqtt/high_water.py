@@ -1,4 +1,4 @@
-"""What must survive a broken outbox: numbers that may never be given out twice."""
+"""Numbers that may never be used twice, kept outside the outbox in case it is corrupt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class HighWater:
 
 
 def read_high_water(path: Path) -> HighWater:
-    """Return what the side file says; zeros if there is none or it cannot be read."""
+    """Return the side file's numbers; zeros if there is none or it cannot be read."""
     try:
         entry = json.loads(path.read_bytes())
         return HighWater(int(entry["seq"]), int(entry["session"]))

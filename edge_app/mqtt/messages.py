@@ -1,7 +1,7 @@
-"""All messages under one roof, and how the line's records become messages.
+"""All messages in one import, and the conversion of the line's records into messages.
 
-The models generate docs/schemas and docs/asyncapi.json. Converting never raises on odd numbers: an
-alert must not get lost because a graph returned NaN.
+The models generate docs/schemas and docs/asyncapi.json. Converting never raises on unusual
+numbers: an alert must not get lost because a graph returned NaN.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ __all__ = [
 ]
 
 PIXEL_DECIMALS = 2
-"""A hundredth of a pixel is far below what a map can say, and halves the payload."""
+"""A hundredth of a pixel is far below the resolution of a map, and halves the payload."""
 
 
 MM_DECIMALS = 3
@@ -106,7 +106,7 @@ def alert_from_event(
     clock_synchronised: bool,
     geometry: Geometry | None = None,
 ) -> AlertDraft:
-    """Return the alert that tells of an event, ready for the outbox.
+    """Return the alert for an event, ready for the outbox.
 
     Args:
         event: from the line; new, update and end carry a verdict, gap a gap.
@@ -147,7 +147,7 @@ def result_from_verdict(
     published_at_ns: int,
     geometry: Geometry | None = None,
 ) -> PartResult:
-    """Return the message that tells of one finished part, good or bad."""
+    """Return the message about one finished part, good or bad."""
     return PartResult(
         site=who.site,
         line=who.line,
@@ -189,7 +189,7 @@ def _as_text(name: str | None) -> str | None:
 
 
 def model_body(model: ModelIdentity | None) -> ModelBody | None:
-    """Return the model's identity as it stands in messages."""
+    """Return the model's identity in the form that messages use."""
     if model is None:
         return None
     return ModelBody(

@@ -1,4 +1,4 @@
-"""Alerts that came when the outbox was full: counted per camera, told as one gap later.
+"""Alerts that came when the outbox was full: counted per camera, reported as one gap later.
 
 See docs/decisions/0005-outbox-limit.md.
 """
@@ -13,7 +13,7 @@ REASON = "outbox_full"
 
 
 def count_overflow(connection: sqlite3.Connection, alert: AlertDraft) -> None:
-    """Add one alert to its camera's count; the first one lends its ids to the later gap."""
+    """Add one alert to its camera's count; the later gap uses the ids of the first one."""
     gap = alert.gap
     first = gap.first_number if gap else alert.source_number
     last = gap.last_number if gap else alert.source_number

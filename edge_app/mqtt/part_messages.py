@@ -61,8 +61,8 @@ class GapBody(Body):
     reason: str = Field(description="'restart', 'corrupt_frame', 'outbox_full', ...")
 
 
-class Who(Message):
-    """Who speaks, about which part."""
+class PartReference(Message):
+    """The device and camera that send the message, and the part it is about."""
 
     site: str
     line: str
@@ -74,14 +74,14 @@ class Who(Message):
     source_name: str | None = Field(default=None, description="file name or the like")
 
 
-class Judged(Who):
+class JudgedPart(PartReference):
     """When, what, where and by which model: shared by alerts and results."""
 
     captured_at: Rfc3339 | None = Field(default=None, description="null for a gap")
-    clock_synchronised: bool = Field(description="was the device's clock disciplined at that time")
+    clock_synchronised: bool = Field(description="whether the device's clock was synchronised then")
     verdict: VerdictName | None = Field(default=None, description="null for a gap")
     reason: str = Field(default="", description="why NOT_INSPECTED")
-    score: float | None = Field(default=None, description="larger is stranger")
+    score: float | None = Field(default=None, description="larger is more anomalous")
     threshold: float | None = Field(default=None, description="score >= threshold is NG")
     threshold_id: str | None = None
     views_judged: Count = 0
@@ -95,7 +95,7 @@ class Judged(Who):
     model: ModelBody | None = None
 
 
-class AlertDraft(Judged):
+class AlertDraft(JudgedPart):
     """An alert before the outbox has numbered it."""
 
     event: EventName
@@ -111,10 +111,12 @@ class Alert(AlertDraft):
     seq: int = Field(ge=1, description="per device, without gaps, survives restarts")
     session: int = Field(ge=1, description="the session (start of the app) that stored it")
     published_at: Rfc3339
-    replayed: bool = Field(description="it waited for the broker or for a restart")
+    replayed: bool = Field(
+        description="stored before this connection: after an outage or a restart"
+    )
 
 
-class PartResult(Judged):
+class PartResult(JudgedPart):
     """`cam/{c}/result`: every part, good or bad. QoS 0 and opt-in."""
 
     published_at: Rfc3339

@@ -1,4 +1,4 @@
-"""Disk space kept aside, so that a full disk does not silence the alarms."""
+"""Reserved disk space, so that a full disk does not suppress alarms."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from edge_app.mqtt.high_water import sync_folder
 
 ROOM_FACTOR = 3
-"""The reserve is made again once the disk has this many times its size free: with less it would be
-released again at once."""
+"""The reserve is allocated again once the disk has this many times its size free: with less
+it would be released again at once."""
 
 
 class Reserve:
@@ -27,7 +27,7 @@ class Reserve:
 
     @property
     def is_held(self) -> bool:
-        """The space is there, or none was asked for."""
+        """The space is allocated, or none was requested."""
         return self._bytes == 0 or self._path.exists()
 
     def release(self) -> bool:
@@ -39,7 +39,7 @@ class Reserve:
         return True
 
     def make(self) -> bool:
-        """Set the space aside if there is room; return whether it is held now."""
+        """Allocate the space if there is room; return whether it is allocated now."""
         if self.is_held:
             return True
         if shutil.disk_usage(self._path.parent).free < ROOM_FACTOR * self._bytes:

@@ -33,7 +33,7 @@ DEVICE_ROOT = ROOT + "/{site}/{line}/{device}"
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One topic: what stands on it and how it is sent.
+    """One topic: its message and how it is sent.
 
     Attributes:
         is_ours: the device writes it; otherwise the device reads it.
@@ -54,7 +54,7 @@ class Channel:
 
 
 CHANNELS = (
-    Channel("status", "status", DeviceStatus, 1, True, "Is anybody inspecting? The last will."),
+    Channel("status", "status", DeviceStatus, 1, True, "Whether the device inspects; last will."),
     Channel("info", "info", DeviceInfo, 1, True, "What this device is."),
     Channel("health", "health", Health, 0, False, "Figures for dashboards."),
     Channel("camera_state", "cam/{camera}/state", CameraState, 1, True, "What a camera is doing."),
@@ -63,9 +63,11 @@ CHANNELS = (
     ),
     Channel("alert", "cam/{camera}/alert", Alert, 1, False, "The event: new, update, end, gap."),
     Channel("result", "cam/{camera}/result", PartResult, 0, False, "Every part; opt-in."),
-    Channel("agent_status", "agent/status", AgentStatus, 1, True, "Does the agent run? Its will."),
     Channel(
-        "reported", "deploy/{slot}/reported", Reported, 1, True, "How far a new model has come."
+        "agent_status", "agent/status", AgentStatus, 1, True, "Whether the agent runs; last will."
+    ),
+    Channel(
+        "reported", "deploy/{slot}/reported", Reported, 1, True, "The progress of a deployment."
     ),
     Channel(
         "desired",
@@ -82,7 +84,7 @@ CHANNELS = (
         Command,
         1,
         False,
-        "Written by people: a signed order to judge another installed product.",
+        "Written by operators: a signed command to judge another installed product.",
         is_ours=False,
     ),
     Channel("answer", "agent/answer", CommandAnswer, 1, False, "What became of a command."),
@@ -102,7 +104,7 @@ def asyncapi() -> JsonObject:
         "info": {
             "title": "CropLiq Edge",
             "version": f"{SCHEMA_VERSION}.0.0",
-            "description": "What an inspecting device says and reads over MQTT.",
+            "description": "What an inspecting device publishes and reads over MQTT.",
         },
         "defaultContentType": "application/json",
         "channels": {channel.name: _channel(channel) for channel in CHANNELS},

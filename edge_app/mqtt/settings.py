@@ -1,4 +1,4 @@
-"""How to reach the broker: what a person configures, nothing else."""
+"""The broker's address and credentials, as configured."""
 
 from __future__ import annotations
 

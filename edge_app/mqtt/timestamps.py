@@ -1,4 +1,4 @@
-"""Times and ids as they stand in messages.
+"""Times and ids in the form that messages use.
 
 RFC 3339 text with nine decimals instead of integers of nanoseconds: those exceed 2^53 and lose
 their last digits in every JavaScript consumer (Node-RED, a page).
@@ -38,7 +38,7 @@ def uuid7(now_ns: int, random_bits: Callable[[int], int]) -> str:
         now_ns: nanoseconds since the epoch.
         random_bits: gives that many random bits, e.g. `secrets.randbits`.
 
-    Source: RFC 9562, sections 5.7 and 6.2, method 3: the 12 bits behind the millisecond tell its
+    Source: RFC 9562, sections 5.7 and 6.2, method 3: the 12 bits after the millisecond are its
     4096th parts (Python's own uuid7 came with 3.14).
     """
     milliseconds, rest_ns = divmod(now_ns, 1_000_000)

@@ -28,7 +28,7 @@ def check_name(value: str, what: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DeviceName:
-    """Who is speaking: the site, the line and the device, each one topic level."""
+    """A device's full name: site, line and device, each one topic level."""
 
     site: str
     line: str
@@ -83,7 +83,7 @@ class Topics:
 
     @property
     def probe(self) -> str:
-        """Carries nothing for others: the device asks here whether its publishes arrive."""
+        """For the device itself: a test message that shows whether its publishes arrive."""
         return f"{self.who.root}/probe"
 
     @property
@@ -109,11 +109,11 @@ class Topics:
 
     @property
     def agent_answer(self) -> str:
-        """What became of a command."""
+        """The result of a command."""
         return f"{self.who.root}/agent/answer"
 
     def command(self, verb: str) -> str:
-        """Written by people; `+` for a verb is the filter for all of them."""
+        """Written by operators; `+` for a verb is the filter for all of them."""
         return f"{self.who.root}/cmd/{verb}"
 
     def desired(self, slot: str) -> str:

@@ -1,73 +1,67 @@
-"""The agent's own line to the broker: pointers in, reports out, `agent/status` with its own will.
+"""The agent's MQTT client: pointers and commands in, reports and answers out.
 
-dial → subscribe deploy/+/desired → retained messages → events … → lost → wait → dial
+subscribe deploy/+/desired (and cmd/+) → retained messages → events …; `agent/status` has its own
+last will.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from edge_app.mqtt.backoff import Backoff
 from edge_app.mqtt.command_messages import CommandAnswer
-from edge_app.mqtt.connection import (
-    Acked,
-    Connection,
-    Event,
-    Lost,
-    Received,
-    SubscriptionRefused,
-    Will,
-)
+from edge_app.mqtt.connection import Acked, Connection, Received, Will
 from edge_app.mqtt.deploy_messages import AgentState, AgentStatus, Reported
-from edge_app.mqtt.dial import DialFailure, dial
-from edge_app.mqtt.retained import Retained
+from edge_app.mqtt.dial import DialFailure
+from edge_app.mqtt.outgoing import Outgoing
+from edge_app.mqtt.session import (
+    GOODBYE_S,
+    MAX_HANG_UPS,
+    TICK_S,
+    Disconnection,
+    PublishRefused,
+    Session,
+    SessionEvent,
+)
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.timestamps import rfc3339
 from edge_app.mqtt.topics import DeviceName, Topics
 
-TICK_S = 0.5
-"""How often a stop request is looked for when nothing happens."""
-GOODBYE_S = 1.0
-"""For the acknowledgement of `stopped`."""
-MAX_HANG_UPS = 2
-"""Connections in a row that ended sooner than STEADY_S: that is no weak network any more."""
 STEADY_S = 5.0
 """A connection that lasted so long was a good one: the next failure is a first one again."""
-
 SETTLE_S = 5.0
 """Retained pointers come with the subscription, in milliseconds on a plant network; and before the
 broker's answer to what was published after it, however slow the network is."""
 
+_ACL_ADVICE = "the broker's ACL must let the agent's user use its agent/ and deploy/ topics"
 _log = logging.getLogger(__name__)
 
 
 class PointerSink(Protocol):
-    """Who takes pointers; called in the link's thread."""
+    """Takes pointers; called in the session's thread."""
 
     def want(self, slot: str, payload: bytes) -> None:
-        """Take what stands on a slot's `desired`; empty: nothing any more."""
+        """Take a slot's `desired`; empty: nothing is desired any more."""
 
     def connected(self) -> None:
-        """A connection begins: all pointers that stand will be said again."""
+        """A connection begins: every pointer that is still valid follows again."""
 
     def settled(self) -> None:
-        """By now they have been: what was not said stands no more."""
+        """By now they have followed: a pointer that has not is no longer valid."""
 
 
 class CommandSink(Protocol):
-    """Who takes commands; called in the link's thread."""
+    """Takes commands; called in the session's thread."""
 
     def take(self, verb: str, payload: bytes, is_retained: bool) -> None:
         """Take what came on `cmd/{verb}`."""
 
 
-class AgentLink:
+class AgentMqttClient:
     """Keeps a connection, hands pointers and commands on, publishes the newest report of every
     slot and every command's answer.
 
@@ -94,165 +88,100 @@ class AgentLink:
         random_unit: Callable[[], float] = random.random,
         commands: CommandSink | None = None,
     ) -> None:
-        self._settings = settings
+        self._where = f"{settings.host}:{settings.port}"
         self._topics = Topics(who)
-        self._commands = commands
-        self._answers: SimpleQueue[CommandAnswer] = SimpleQueue()
-        self._client_id = settings.client_id or f"agent-{who.site}-{who.line}-{who.device}"
         self._sink = sink
+        self._commands = commands
         self._version = version
         self._clock_ns = clock_ns
+        self._client_id = settings.client_id or f"agent-{who.site}-{who.line}-{who.device}"
+        self._outgoing = Outgoing()
+        self._session = Session(settings, self._client_id, self, self._outgoing, self)
         self._backoff = Backoff(settings.reconnect_min_s, settings.reconnect_max_s, random_unit)
-        self._retained = Retained()
-        self._unacked: dict[int, str] = {}
-        self._connection: Connection | None = None
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="agent-link", daemon=True)
         self._is_refused = False
         self._hang_ups = 0
         self._is_settled = False
         self._connected_s = 0.0
         self.trouble = "not connected yet"
-        self._say_status("online")
+        self._set_status("online")
 
     # -- called by the agent, from any thread ---------------------------------------------------
 
     def start(self) -> None:
         """Begin connecting; returns at once."""
-        self._thread.start()
+        self._session.start("mqtt-agent", _log)
 
     def stop(self, timeout_s: float = 3.0) -> None:
         """Say `stopped` and disconnect."""
-        self._stopping.set()
-        self._wake()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
+        self._session.stop(timeout_s - GOODBYE_S - TICK_S)
 
     def publish(self, report: Reported) -> None:
         """Publish a report, retained; without a connection the newest one waits for it."""
-        self._retained.set(self._topics.reported(report.slot), report)
-        self._wake()
+        self._outgoing.retain(self._topics.reported(report.slot), report)
+        self._session.wake()
 
     def answer(self, answer: CommandAnswer) -> None:
         """Publish what became of a command; without a connection it waits for the next one."""
-        self._answers.put(answer)
-        self._wake()
+        self._outgoing.send_once(self._topics.agent_answer, answer)
+        self._session.wake()
 
-    def _wake(self) -> None:
-        connection = self._connection
-        if connection is not None:
-            connection.events.put(None)
+    # -- called by the session ------------------------------------------------------------------
 
-    # -- the thread -----------------------------------------------------------------------------
+    def will(self) -> Will:
+        """Return `agent/status` as the broker publishes it when the agent vanishes."""
+        message = AgentStatus(
+            state="offline", reason="the agent vanished", version=self._version, since=None
+        )
+        return Will(self._topics.agent_status, message.payload())
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            answer = dial(self._settings, self._client_id, self._will())
-            if isinstance(answer, DialFailure):
-                self._note_trouble(answer.text)
-                slow = answer.needs_person
-                self._stopping.wait(self._backoff.slow_s() if slow else self._backoff.next_s())
-                continue
-            self._serve_until_lost(answer)
+    def say_goodbye(self) -> None:
+        """Have `agent/status` say `stopped`."""
+        self._set_status("stopped")
 
-    def _serve_until_lost(self, connection: Connection) -> None:
+    def connected(self, connection: Connection) -> None:
+        """Subscribe to pointers and commands."""
         self._connected_s = time.monotonic()
-        self._connection = connection
-        try:
-            lost = self._serve(connection)
-        except Exception:  # this thread must outlive any single bad message
-            _log.exception("MQTT: the agent's link failed and connects anew")
-            lost = "the link failed"
-        finally:
-            self._connection = None
-            connection.close()
-        if lost is None:
-            return
+        self._is_refused = self._is_settled = False
+        self._sink.connected()
+        connection.subscribe(*self._filters())
+
+    def take(self, event: SessionEvent) -> None:
+        """Hand a message on, or note what the broker refuses."""
+        if isinstance(event, Received):
+            if not self._session.is_stopping:
+                self._hand_on(event)
+        elif isinstance(event, PublishRefused):
+            self._note_refusal(f"publish refused: {event.text} ({event.topic})")
+        elif not isinstance(event, Acked):
+            self._note_refusal(f"subscription refused: {event.text} ({', '.join(self._filters())})")
+
+    def work(self) -> None:
+        """Note once that it works, and that all pointers have come."""
+        is_acknowledged = self._outgoing.is_acknowledged
+        is_doubtful = self._hang_ups >= MAX_HANG_UPS and self._age_s <= STEADY_S
+        if self.trouble and is_acknowledged and not (self._is_refused or is_doubtful):
+            _log.info("MQTT: agent connected to %s", self._where)
+            self.trouble = ""
+        if not self._is_settled and is_acknowledged and self._age_s > SETTLE_S:
+            self._is_settled = True
+            self._sink.settled()
+
+    def disconnected(self, reason: Disconnection) -> float:
+        """Note why there is no connection; return the wait in seconds."""
+        if isinstance(reason, DialFailure):
+            self._note_trouble(reason.text)
+            return self._backoff.next_s(reason.needs_person)
         self._hang_ups += 1
         if self._age_s > STEADY_S:
             self._hang_ups = 0
             self._backoff.reset()
         if not self._is_refused:  # else the refusal is why
-            self._note_trouble(self._why_lost(lost))
-        self._stopping.wait(self._backoff.next_s())
-
-    @property
-    def _age_s(self) -> float:
-        return time.monotonic() - self._connected_s
-
-    def _why_lost(self, lost: str) -> str:
-        """Tell a refusal from a weak network: mosquitto 2.0.11 hangs up on what its ACL denies."""
-        if self._hang_ups < MAX_HANG_UPS:
-            return f"connection lost: {lost}"
-        return (
-            f"the broker hangs up again and again: {lost}; {_ACL_ADVICE}, and nobody else may use "
-            f"the client id {self._client_id!r}"
-        )
-
-    def _serve(self, connection: Connection) -> str | None:
-        """Work until told to stop (None) or until the connection is lost (why)."""
-        self._unacked.clear()
-        self._is_refused = False
-        self._is_settled = False
-        self._retained.say_all_again()
-        self._sink.connected()
-        connection.subscribe(*self._filters())
-        while not self._stopping.is_set():
-            self._publish_changed(connection)
-            lost = self._take_events(connection)
-            if lost is not None:
-                return lost
-            self._judge()
-            if not (self._is_settled or self._unacked) and self._age_s > SETTLE_S:
-                self._is_settled = True
-                self._sink.settled()
-        self._say_goodbye(connection)
-        return None
+            self._note_trouble(self._why_lost(reason.text))
+        return self._backoff.next_s()
 
     def _filters(self) -> tuple[str, ...]:
         commands = () if self._commands is None else (self._topics.command("+"),)
         return (self._topics.desired("+"), *commands)
-
-    def _say_goodbye(self, connection: Connection) -> None:
-        self._say_status("stopped")
-        self._publish_changed(connection)
-        end_s = time.monotonic() + GOODBYE_S
-        while self._unacked and time.monotonic() < end_s:
-            if self._take_events(connection) is not None:
-                return
-
-    def _publish_changed(self, connection: Connection) -> None:
-        for topic, payload in self._retained.take_changed():
-            self._unacked[connection.publish(topic, payload, retain=True)] = topic
-        while not self._answers.empty():
-            topic, payload = self._topics.agent_answer, self._answers.get().payload()
-            self._unacked[connection.publish(topic, payload)] = topic
-
-    def _take_events(self, connection: Connection) -> str | None:
-        """Wait for something to happen and take all of it; return why the connection is lost."""
-        try:
-            event = connection.events.get(timeout=TICK_S)
-            while True:
-                if isinstance(event, Lost):
-                    return event.text
-                self._take(event)
-                event = connection.events.get_nowait()
-        except Empty:
-            return None
-
-    def _take(self, event: Event | None) -> None:
-        if isinstance(event, Acked):
-            topic = self._unacked.pop(event.mid, None)
-            if event.refusal is not None:
-                self._is_refused = True
-                self._note_trouble(f"publish refused: {event.refusal} ({topic}); {_ACL_ADVICE}")
-        elif isinstance(event, SubscriptionRefused):
-            self._is_refused = True
-            self._note_trouble(
-                f"subscription refused: {event.text} ({', '.join(self._filters())}); {_ACL_ADVICE}"
-            )
-        elif isinstance(event, Received) and not self._stopping.is_set():
-            self._hand_on(event)
 
     def _hand_on(self, event: Received) -> None:
         *_, level, last = event.topic.split("/")
@@ -261,30 +190,31 @@ class AgentLink:
         elif self._commands is not None:
             self._commands.take(last, event.payload, event.is_retained)
 
-    # -- saying how it stands -------------------------------------------------------------------
+    @property
+    def _age_s(self) -> float:
+        return time.monotonic() - self._connected_s
 
-    def _will(self) -> Will:
-        message = AgentStatus(
-            state="offline", reason="the agent vanished", version=self._version, since=None
-        )
-        return Will(self._topics.agent_status, message.payload())
+    # -- state and log --------------------------------------------------------------------------
 
-    def _say_status(self, state: AgentState) -> None:
+    def _set_status(self, state: AgentState) -> None:
         since = rfc3339(self._clock_ns())
         message = AgentStatus(state=state, version=self._version, since=since)
-        self._retained.set(self._topics.agent_status, message)
+        self._outgoing.retain(self._topics.agent_status, message)
+
+    def _why_lost(self, why: str) -> str:
+        """Tell a refusal from a weak network."""
+        if self._hang_ups < MAX_HANG_UPS:
+            return f"connection lost: {why}"
+        return (
+            f"the broker hangs up again and again: {why}; {_ACL_ADVICE}, and nobody else may use "
+            f"the client id {self._client_id!r}"
+        )
+
+    def _note_refusal(self, why: str) -> None:
+        self._is_refused = True
+        self._note_trouble(f"{why}; {_ACL_ADVICE}")
 
     def _note_trouble(self, why: str) -> None:
         """First failure WARNING, repeats DEBUG."""
         _log.log(logging.DEBUG if why == self.trouble else logging.WARNING, "MQTT: %s", why)
         self.trouble = why
-
-    def _judge(self) -> None:
-        """Say once that it works: all is acknowledged, and the broker has not just hung up."""
-        is_doubtful = self._hang_ups >= MAX_HANG_UPS and self._age_s <= STEADY_S
-        if self.trouble and not (self._unacked or self._is_refused or is_doubtful):
-            _log.info("MQTT: agent connected to %s:%d", self._settings.host, self._settings.port)
-            self.trouble = ""
-
-
-_ACL_ADVICE = "the broker's ACL must let the agent's user use its agent/ and deploy/ topics"

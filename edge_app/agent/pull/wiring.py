@@ -1,4 +1,4 @@
-"""The agent's side of the broker, put together: link, puller, downloader, commands."""
+"""The agent's side of the broker, put together: MQTT client, puller, downloader, commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_app.agent.commands.handler import CommandDesk, Orders, SelectSlot
 from edge_app.agent.commands.journal import CommandJournal
 from edge_app.agent.pull.download import Downloader
 from edge_app.agent.pull.download_rules import DownloadRules
-from edge_app.agent.pull.mqtt_client import AgentLink
+from edge_app.agent.pull.mqtt_client import AgentMqttClient
 from edge_app.agent.pull.pointer_journal import PointerJournal
 from edge_app.agent.pull.puller import Installer, Puller
 from edge_app.bundle.trusted_keys import load_trust
@@ -59,8 +59,8 @@ class PushSide:
         if orders is not None:
             journal = CommandJournal(store.root / "state", lambda: datetime.now(timezone.utc))
             desk = CommandDesk(orders, who, journal, slots, self._answer, time.time_ns)
-        self._link = (
-            AgentLink(settings, who, self._puller, _version(), commands=desk)
+        self._client = (
+            AgentMqttClient(settings, who, self._puller, _version(), commands=desk)
             if settings is not None
             else None
         )
@@ -68,26 +68,26 @@ class PushSide:
     def start(self) -> None:
         """Begin; to be called before the agent takes up what was unfinished."""
         self._puller.start()
-        if self._link is not None:
-            self._link.start()
+        if self._client is not None:
+            self._client.start()
 
     def stop(self) -> None:
         """Cancel downloads and say goodbye."""
         self._puller.stop()
-        if self._link is not None:
-            self._link.stop()
+        if self._client is not None:
+            self._client.stop()
 
     def report(self, report: Reported) -> None:
         """Publish what the agent reached; returns at once."""
         self._puller.note(report)
 
     def _publish(self, report: Reported) -> None:
-        if self._link is not None:
-            self._link.publish(report)
+        if self._client is not None:
+            self._client.publish(report)
 
     def _answer(self, answer: CommandAnswer) -> None:
-        if self._link is not None:
-            self._link.answer(answer)
+        if self._client is not None:
+            self._client.answer(answer)
 
 
 def push_side(config: AppConfig, store: Store, install: Installer, select: SelectSlot) -> PushSide:

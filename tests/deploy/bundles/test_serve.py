@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 def get(folder: Path) -> Iterator[Get]:
     """Return a function that asks a plain server on loopback."""
     said: list[str] = []
-    with BundleServer(folder, (HOST, 0), say=said.append) as server:
+    with BundleServer(folder, (HOST, 0), log=said.append) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
 
@@ -133,7 +133,7 @@ def test_plain_http_is_for_loopback_only(folder: Path) -> None:
 
 def test_a_folder_that_is_none_and_a_port_in_use_are_named(folder: Path) -> None:
     """Both are errors of the command, told in words."""
-    with pytest.raises(ConfigError, match="is no folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         BundleServer(folder / "a.bundle", (HOST, 0))
     with BundleServer(folder, (HOST, 0)) as server:
         port = int(server.server_address[1])
@@ -152,7 +152,7 @@ def test_an_existing_key_is_never_overwritten(tmp_path: Path) -> None:
     cert, key = tmp_path / "c.pem", tmp_path / "c.key"
     make_certificate([HOST], cert, key)
     before = key.read_bytes()
-    with pytest.raises(ConfigError, match="cannot be written anew"):
+    with pytest.raises(ConfigError, match="cannot be created"):
         make_certificate([HOST], cert, key)
     assert key.read_bytes() == before
     assert key.stat().st_mode & 0o777 == 0o600
@@ -191,7 +191,7 @@ def test_the_certificate_passes_pythons_strict_check(tmp_path: Path, folder: Pat
     make_certificate([HOST], cert, key)
     strict = ssl.create_default_context(cafile=str(cert))
     strict.verify_flags |= ssl.VERIFY_X509_STRICT
-    with BundleServer(folder, (HOST, 0), tls_context(cert, key), say=lambda _: None) as server:
+    with BundleServer(folder, (HOST, 0), tls_context(cert, key), log=lambda _: None) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         connection = http.client.HTTPSConnection(HOST, server.server_address[1], context=strict)

@@ -91,7 +91,7 @@ def test_private_keys_are_private(desk: Path) -> None:
     before = (desk / "keys" / "line1.key").read_bytes()
     again = edge_deploy(desk, "keygen", "--out", "keys", "--name", "line1")
     assert again.returncode == 1
-    assert "is there already and was left alone" in again.stderr
+    assert "exists already; nothing was overwritten" in again.stderr
     assert (desk / "keys" / "line1.key").read_bytes() == before
 
 
@@ -147,7 +147,7 @@ def test_verify_tells_whose_device_it_is_for(desk: Path) -> None:
         (("verify", "gone.bundle", "--keys", "keys"), "gone.bundle cannot be read"),
         (("verify", "a.bundle", "--keys", "gone"), "keys in gone cannot be read"),
         (("sign", "a.bundle", "--key", "gone.key", "--out", "s"), "gone.key cannot be read"),
-        (("sign", "a.bundle", "--key", "keys/line1.pub", "--out", "s"), "no private key"),
+        (("sign", "a.bundle", "--key", "keys/line1.pub", "--out", "s"), "not a private key"),
         (("sign", "gone.bundle", "--key", "keys/line1.key", "--out", "s"), "cannot be read"),
         (("sign", "cut.bundle", "--key", "keys/line1.key", "--out", "s"), "is cut off"),
         (
@@ -168,8 +168,8 @@ def test_verify_tells_whose_device_it_is_for(desk: Path) -> None:
             "has passed already",
         ),
         (("keygen", "--out", "k", "--expires", "tomorrow"), "'tomorrow' is no date"),
-        (("keygen", "--out", "k", "--name", "../k"), "is no key name"),
-        (("keygen", "--out", "a.bundle"), "a.bundle is there already"),
+        (("keygen", "--out", "k", "--name", "../k"), "is not a key name"),
+        (("keygen", "--out", "a.bundle"), "a.bundle exists already"),
         (("keygen", "--out", "k", "--passphrase-file", "gone"), "gone cannot be read"),
     ],
 )

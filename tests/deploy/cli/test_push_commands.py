@@ -51,7 +51,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """Return a folder and the address under which it is served."""
     folder = tmp_path / "served"
     folder.mkdir()
-    with BundleServer(folder, (HOST, 0), say=lambda _: None) as server:
+    with BundleServer(folder, (HOST, 0), log=lambda _: None) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         yield folder, server.url
@@ -185,7 +185,7 @@ def test_a_push_to_nobody_or_to_the_wrong_device_is_refused(
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("http://station.plant/", "devices take plain http from loopback only"),
+        ("http://station.plant/", "devices accept plain http from loopback only"),
         ("https://me:word@station/", "without a login"),
         ("station", "expected https://"),
     ],
@@ -207,7 +207,7 @@ def test_an_unsigned_bundle_is_not_pushed(tmp_path: Path) -> None:
     done = run("push", bundle, "--broker", "127.0.0.1:1", "--url", "https://station/",
                "--device", PRESSES[0])  # fmt: skip
     assert done.returncode == 1
-    assert "is not signed; no device takes it. Sign it first: edge-deploy sign" in done.stderr
+    assert "is not signed; no device accepts it. Sign it first: edge-deploy sign" in done.stderr
 
 
 def test_a_broker_that_refuses_the_pointer_is_told(

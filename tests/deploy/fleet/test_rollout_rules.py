@@ -8,8 +8,21 @@ import pytest
 from support.deploy_pointers import pointer
 
 from deploy.fleet.pointer import Offer
-from deploy.fleet.rollout_rules import Limits, is_over, judge_turn, make_waves, next_wave, why_stop
-from deploy.fleet.rollout_state import RolloutState, Turn, load_state, new_state, save_state
+from deploy.fleet.rollout_rules import (
+    Limits,
+    is_over,
+    make_waves,
+    next_wave,
+    update_device,
+    why_stop,
+)
+from deploy.fleet.rollout_state import (
+    DeviceRollout,
+    RolloutState,
+    load_state,
+    new_state,
+    save_state,
+)
 from deploy.fleet.state import SlotView
 from edge_app.errors import ConfigError
 from edge_app.mqtt.deploy_messages import DeployState, Reported
@@ -28,7 +41,7 @@ def put(state: RolloutState, **turns: str) -> None:
     for turn_state, numbers in turns.items():
         for number in numbers:
             name = f"graz/line-2/press-{number}"
-            state.turns[name] = Turn(state=turn_state, reason="golden")  # type: ignore[arg-type]
+            state.turns[name] = DeviceRollout(state=turn_state, reason="golden")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -91,11 +104,11 @@ def test_failures_behind_the_canary_stop_above_the_threshold() -> None:
     assert why == "3 failed, 2 allowed: graz/line-2/press-2 (golden) and 2 more"
 
 
-def waiting() -> Turn:
-    return Turn(state="waiting", desired=pointer(OFFER.url), sent_at_s=100.0)
+def waiting() -> DeviceRollout:
+    return DeviceRollout(state="waiting", desired=pointer(OFFER.url), sent_at_s=100.0)
 
 
-def said(turn: Turn, state: DeployState, is_ours: bool = True) -> SlotView:
+def said(turn: DeviceRollout, state: DeployState, is_ours: bool = True) -> SlotView:
     wish = turn.desired
     assert wish is not None
     report = Reported(
@@ -122,31 +135,31 @@ def test_a_device_has_reached_a_state_or_a_later_one(
 ) -> None:
     """Refused and rolled back are failures wherever they come."""
     turn = waiting()
-    assert judge_turn(turn, said(turn, state), 101.0, Limits(wait_for=wait_for))
+    assert update_device(turn, said(turn, state), 101.0, Limits(wait_for=wait_for))
     assert turn.state == turn_state
-    assert not judge_turn(turn, said(turn, state), 102.0, Limits(wait_for=wait_for))
+    assert not update_device(turn, said(turn, state), 102.0, Limits(wait_for=wait_for))
 
 
 def test_the_answer_to_another_pointer_does_not_count() -> None:
     """A retained `committed` of last week is no answer."""
     turn = waiting()
-    assert not judge_turn(turn, said(turn, "committed", is_ours=False), 101.0, Limits())
+    assert not update_device(turn, said(turn, "committed", is_ours=False), 101.0, Limits())
     assert turn.state == "waiting"
 
 
 def test_a_device_that_does_not_answer_in_time_has_failed() -> None:
     """The time counts from the pointer, also while the workstation was off."""
     turn = waiting()
-    assert not judge_turn(turn, SlotView(), 159.0, Limits(timeout_s=60.0))
-    assert judge_turn(turn, SlotView(), 161.0, Limits(timeout_s=60.0))
+    assert not update_device(turn, SlotView(), 159.0, Limits(timeout_s=60.0))
+    assert update_device(turn, SlotView(), 161.0, Limits(timeout_s=60.0))
     assert (turn.state, turn.reason) == ("failed", "not in 60 s, last: no answer")
 
 
 def test_another_workstations_push_is_noticed() -> None:
     """A newer pointer in the slot means that ours will not be carried out."""
     turn = waiting()
-    assert judge_turn(turn, SlotView(desired=pointer(OFFER.url)), 101.0, Limits())
-    assert turn.reason == "another push overtook this one"
+    assert update_device(turn, SlotView(desired=pointer(OFFER.url)), 101.0, Limits())
+    assert turn.reason == "replaced by a newer push"
 
 
 def test_the_state_survives_in_its_file(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_a_private_key_under_a_public_name_is_refused(tmp_path: Path) -> None:
     private.rename(private.with_name("b.pub"))
     done = edge_deploy("package", "--out", tmp_path / "i.tar", "--keys", tmp_path / "keys")
     assert done.returncode == 1
-    assert "only public keys" in done.stderr
+    assert "public keys only" in done.stderr
     assert not (tmp_path / "i.tar").exists()
 
 

@@ -207,13 +207,13 @@ def test_a_message_that_cannot_be_sent_does_not_end_the_publisher(
 def test_the_heart_beats_with_and_without_a_broker(
     mosquitto: Mosquitto, start_publisher: Start
 ) -> None:
-    """Connected, cut off and waiting to try again: the loop goes round; `is_told` follows."""
+    """Connected, cut off and waiting to try again: the loop goes round, the broker was tried."""
     publisher = start_publisher(mosquitto.port, reconnect_min_s=5.0, reconnect_max_s=5.0)
-    wait_until(lambda: publisher.is_told)
+    wait_until(lambda: publisher.has_tried_broker)
     for is_up in (True, False):
         if not is_up:
             mosquitto.stop()
             wait_until(lambda: publisher.state == "connecting")
         before_ns = publisher.heartbeat_ns()
         wait_until(lambda before=before_ns: publisher.heartbeat_ns() > before, 1.5)
-    assert publisher.is_told
+    assert publisher.has_tried_broker

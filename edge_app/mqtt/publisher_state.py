@@ -1,6 +1,6 @@
-"""How the device stands with its broker: does it take what is published, and when to try again.
+"""What connections have shown about the broker: does it take what is published, and when to retry.
 
-connecting → connected ⇄ degraded: why → … → stopped
+connecting → connected ⇄ degraded: why
 """
 
 from __future__ import annotations
@@ -10,18 +10,15 @@ from collections.abc import Callable
 
 from edge_app.mqtt.backoff import Backoff
 from edge_app.mqtt.delivery import refusal_text
-from edge_app.mqtt.dial import DialFailure
+from edge_app.mqtt.session import MAX_HANG_UPS
 from edge_app.mqtt.settings import MqttSettings
 
-MAX_HANG_UPS = 2
-"""Connections in a row that ended over their first message; see `Standing.lost`."""
-
 _log = logging.getLogger("edge_app.mqtt.publisher")
-"""The name by which docs/service.md has people filter the journal for all about the broker."""
+"""The name under which docs/service.md lets people filter the journal for all about the broker."""
 
 
-class Standing:
-    """Keeps what connections have shown, tells people, and paces the attempts. No IO.
+class PublisherState:
+    """Keeps what connections have shown, logs changes, and paces the attempts. No IO.
 
     Args:
         settings: the broker, and how fast it is tried again.
@@ -30,7 +27,7 @@ class Standing:
         random_unit: numbers in [0, 1) for the back-off.
 
     Attributes:
-        state: "connecting", "connected", "degraded: why" or "stopped", for people.
+        state: "connecting", "connected" or "degraded: why", for people.
         last_error: why there was no connection the last time; "" if that never happened.
     """
 
@@ -47,61 +44,71 @@ class Standing:
         self._backoff, self._refusal_backoff = Backoff(*pace), Backoff(*pace)
         self._retry_at_s = 0.0
         self._refusal: str | None = None
-        self._is_refused_now = False
+        self._is_refused_until_lost = False
         self._hang_ups = 0
         self._has_failed = False
         self.state = "connecting"
         self.last_error = ""
 
     def begin(self) -> None:
-        """Note a new connection; an earlier refusal stands until this one proves it is over."""
-        self._is_refused_now = False
+        """Note a new connection; an earlier refusal holds until this one proves that it is over."""
+        self._is_refused_until_lost = False
 
-    def refuse(self, text: str) -> None:
-        """Remember a refusal until a later connection proves that it is over."""
-        self._refusal, self._is_refused_now = text, True
+    def refuse(self, text: str, until_lost: bool = False) -> None:
+        """Remember a refusal until an alert or the probe proves that it is over.
+
+        Args:
+            until_lost: nothing proves that on this connection: what was refused is a retained
+                message, which only the next connection sends again.
+        """
+        self._refusal = text
+        self._is_refused_until_lost |= until_lost
 
     def retry_later(self) -> None:
-        """Note that what was refused shall be tried again on this connection, in a while."""
+        """Schedule the next attempt to send the refused message on this connection."""
         self._retry_at_s = self._now_s() + self._refusal_backoff.next_s()
 
     def may_retry(self) -> bool:
-        """Tell whether that while is over."""
+        """Return whether that attempt is due."""
         return self._now_s() >= self._retry_at_s
 
-    def judge(self, is_proven: bool, is_settled: bool, own_reason: str | None) -> str | None:
-        """Return why the device is degraded, None if it is not; people are told.
+    def update(
+        self, is_proven: bool, is_acknowledged: bool, outbox_reason: str | None
+    ) -> str | None:
+        """Update `state` on a connection that works; return why it is degraded, None if it is not.
 
         Args:
             is_proven: an alert, or the probe, has arrived on this connection.
-            is_settled: every retained message was acknowledged.
-            own_reason: the device's own trouble with its outbox.
+            is_acknowledged: so was every retained message.
+            outbox_reason: what is wrong with the outbox.
         """
-        if is_proven and is_settled and not self._is_refused_now:
+        if is_proven and is_acknowledged and not self._is_refused_until_lost:
             self._refusal, self._hang_ups = None, 0
-        reason = self._refusal or own_reason
+        reason = self._refusal or outbox_reason
         if reason is not None:
             self._note_trouble(f"degraded: {reason}", reason)
         elif is_proven:
             self._note_success()
         return reason
 
-    def failed(self, failure: DialFailure) -> float:
-        """Note a failed attempt; return how long to wait, in seconds."""
-        is_for_person = failure.needs_person
-        state = f"degraded: {failure.text}" if is_for_person else "connecting"
-        self._note_trouble(state, failure.text)
-        return self._backoff.slow_s() if is_for_person else self._backoff.next_s()
+    def failed(self, why: str, needs_person: bool) -> float:
+        """Note a failed attempt; return how long to wait, in seconds.
+
+        Args:
+            needs_person: trying again soon does not help.
+        """
+        self._note_trouble(f"degraded: {why}" if needs_person else "connecting", why)
+        return self._backoff.next_s(needs_person)
 
     def lost(self, why: str, unproven_topic: str | None, refusal: str | None) -> float:
         """Note a lost connection, and what it means; return how long to wait, in seconds.
 
-        mosquitto 2.0.11 hangs up after a publish that its ACL denies. So a connection that ends
-        over its first message twice in a row is taken for a refusal, not for a weak network.
+        A connection that ends over its first message, MAX_HANG_UPS times in a row, is taken for a
+        refusal of that message.
 
         Args:
             unproven_topic: of the first message, as long as it has not arrived.
-            refusal: what the broker said to a message on this connection.
+            refusal: what the broker answered to a message on this connection.
         """
         self._hang_ups = self._hang_ups + 1 if unproven_topic is not None else 0
         if refusal is not None:
@@ -109,13 +116,9 @@ class Standing:
         elif unproven_topic is not None and self._hang_ups >= MAX_HANG_UPS:
             self.refuse(refusal_text("the broker hangs up on it", unproven_topic))
         if self._refusal is None:
-            return self.failed(DialFailure(f"connection lost: {why}", needs_person=False))
+            return self.failed(f"connection lost: {why}", needs_person=False)
         self._note_trouble(f"degraded: {self._refusal}", self._refusal)
         return self._refusal_backoff.next_s()
-
-    def stopped(self) -> None:
-        """Note the end."""
-        self.state = "stopped"
 
     def _note_trouble(self, state: str, why: str) -> None:
         """First failure WARNING, repeats DEBUG; a new kind of trouble counts as first."""

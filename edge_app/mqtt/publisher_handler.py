@@ -1,0 +1,174 @@
+"""What the publisher does with a connection. Everything it must not forget is in the outbox.
+
+subscribe → retained messages → probe → alerts in order → …
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+
+from edge_app.errors import OutboxError
+from edge_app.mqtt.connection import Acked, Connection, Lost, Received, Will
+from edge_app.mqtt.delivery import Delivery, refusal_text
+from edge_app.mqtt.messages import DeviceStatus, StatusName
+from edge_app.mqtt.outbox import Outbox
+from edge_app.mqtt.outgoing import Outgoing
+from edge_app.mqtt.publisher_state import PublisherState
+from edge_app.mqtt.session import (
+    TICK_S,
+    Disconnection,
+    HandlerFailed,
+    PublishRefused,
+    SessionEvent,
+)
+from edge_app.mqtt.timestamps import rfc3339, uuid7
+from edge_app.mqtt.topics import Topics
+
+
+class PublisherHandler:
+    """Delivers alerts, keeps `status` up to date and clears retained messages of removed cameras.
+
+    Args:
+        state: what is known about the broker; kept up to date here.
+        clock_ns: wall clock, ns since the epoch.
+        monotonic_s: clock for deadlines.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        outbox: Outbox,
+        outgoing: Outgoing,
+        state: PublisherState,
+        clock_ns: Callable[[], int],
+        monotonic_s: Callable[[], float],
+    ) -> None:
+        self._topics = topics
+        self._outbox = outbox
+        self._outgoing = outgoing
+        self._state = state
+        self._clock_ns = clock_ns
+        self._now_s = monotonic_s
+        self._connection: Connection | None = None
+        self._delivery: Delivery | None = None
+        self._is_refusal_noted = False
+        self._app_reasons: dict[str, str] = {}
+        self._app_reasons_lock = threading.Lock()
+        self._outbox_reason: str | None = None
+        self._status: tuple[StatusName, str] | None = None
+        self._set_status("online", "")
+
+    def set_app_reason(self, source: str, reason: str | None) -> None:
+        """Replace one source's reason for `degraded`; None withdraws it. From any thread."""
+        with self._app_reasons_lock:
+            reasons = {**self._app_reasons, source: reason}
+            self._app_reasons = {name: why for name, why in reasons.items() if why is not None}
+
+    # -- called by the session ------------------------------------------------------------------
+
+    def will(self) -> Will:
+        """Return `status` as the broker publishes it when this device vanishes."""
+        message = DeviceStatus(
+            state="offline",
+            reason="the device vanished without saying goodbye",
+            session=self._outbox.session,
+            since=None,
+        )
+        return Will(self._topics.status, message.payload())
+
+    def say_goodbye(self) -> None:
+        """Set `status` to `stopped`."""
+        self._set_status("stopped", "")
+
+    def connected(self, connection: Connection) -> None:
+        """Subscribe and prepare the delivery of alerts."""
+        self._state.begin()
+        self._is_refusal_noted = False
+        levels, states = self._topics.alarm_level("+"), self._topics.camera_state("+")
+        echoes = () if connection.is_mqtt5 else (self._topics.probe, self._topics.own_alerts)
+        connection.subscribe(levels, states, *echoes)
+        self._connection = connection
+        self._delivery = Delivery(
+            self._outbox,
+            self._topics,
+            needs_echo=not connection.is_mqtt5,
+            send=connection.publish,
+            probe_id=uuid7(self._clock_ns(), secrets.randbits),
+            now_ns=self._clock_ns,
+            now_s=self._now_s,
+        )
+
+    def take(self, event: SessionEvent) -> None:
+        """Take acknowledgements, echoes and the messages that the broker has retained."""
+        if isinstance(event, PublishRefused):
+            self._state.refuse(refusal_text(event.text, event.topic), until_lost=True)
+        elif isinstance(event, Received) and event.is_retained:
+            self._clear_if_stale(event)
+        elif self._delivery is not None and isinstance(event, Received):
+            self._delivery.came_back(event.payload)
+        elif self._delivery is not None and isinstance(event, Acked):
+            self._delivery.acked(event.mid, event.refusal)
+
+    def work(self) -> float | None:
+        """Send alerts and update `status`; return None if no alert can be sent now."""
+        delivery, connection = self._delivery, self._connection
+        if delivery is None or connection is None:
+            return None
+        if delivery.is_hung:
+            connection.hang_up("the broker acknowledges nothing")
+            return 0.0
+        self._deliver(delivery)
+        self._update_status(delivery)
+        is_done = delivery.is_idle or delivery.refusal is not None
+        return None if is_done else TICK_S
+
+    def disconnected(self, reason: Disconnection) -> float:
+        """Record the reason; return the wait before the next attempt in seconds."""
+        delivery, self._delivery, self._connection = self._delivery, None, None
+        if isinstance(reason, Lost):
+            topic = delivery.unproven_topic if delivery is not None else None
+            refusal = delivery.refusal if delivery is not None else None
+            return self._state.lost(reason.text, topic, refusal)
+        if isinstance(reason, HandlerFailed):
+            return self._state.failed(f"publisher failed: {reason.text}", needs_person=True)
+        return self._state.failed(reason.text, reason.needs_person)
+
+    def _clear_if_stale(self, event: Received) -> None:
+        """Remove a retained message of a camera that is no longer configured."""
+        is_stale = event.payload and not self._outgoing.retains(event.topic)
+        if is_stale and self._connection is not None:
+            self._connection.publish(event.topic, b"", retain=True)
+
+    def _deliver(self, delivery: Delivery) -> None:
+        if self._is_refusal_noted and self._state.may_retry():
+            delivery.resume()
+            self._is_refusal_noted = False
+        try:
+            delivery.pump()
+            self._outbox_reason = None
+        except OutboxError as error:
+            self._outbox_reason = str(error)
+        delivery.check_deadlines()
+        if delivery.refusal is not None and not self._is_refusal_noted:
+            self._is_refusal_noted = True
+            self._state.refuse(delivery.refusal)
+            self._state.retry_later()
+
+    # -- the device's status --------------------------------------------------------------------
+
+    def _update_status(self, delivery: Delivery) -> None:
+        """Update `state`, which people read, and `status`, which the broker publishes."""
+        is_acknowledged = self._outgoing.is_acknowledged
+        reason = self._state.update(delivery.is_proven, is_acknowledged, self._outbox_reason)
+        status_reason = reason or "; ".join(self._app_reasons.values())
+        self._set_status("degraded" if status_reason else "online", status_reason)
+
+    def _set_status(self, state: StatusName, reason: str) -> None:
+        if (state, reason) == self._status:
+            return
+        self._status = (state, reason)
+        since, session = rfc3339(self._clock_ns()), self._outbox.session
+        message = DeviceStatus(state=state, reason=reason, session=session, since=since)
+        self._outgoing.retain(self._topics.status, message)

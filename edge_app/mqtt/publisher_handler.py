@@ -9,6 +9,8 @@ import secrets
 import threading
 from collections.abc import Callable
 
+from paho.mqtt.client import topic_matches_sub
+
 from edge_app.errors import OutboxError
 from edge_app.mqtt.connection import Acked, Connection, Lost, Received, Will
 from edge_app.mqtt.delivery import Delivery, refusal_text
@@ -136,8 +138,14 @@ class PublisherHandler:
         return self._state.failed(reason.text, reason.needs_person)
 
     def _clear_if_stale(self, event: Received) -> None:
-        """Remove a retained message of a camera that is no longer configured."""
-        is_stale = event.payload and not self._outgoing.retains(event.topic)
+        """Remove a retained message of a camera that is no longer configured.
+
+        Only of a camera: some brokers send a client retained messages that it has not subscribed
+        to, and the workstation's `desired` is not ours to remove.
+        """
+        topics = self._topics.alarm_level("+"), self._topics.camera_state("+")
+        is_cameras = any(topic_matches_sub(pattern, event.topic) for pattern in topics)
+        is_stale = is_cameras and event.payload and not self._outgoing.retains(event.topic)
         if is_stale and self._connection is not None:
             self._connection.publish(event.topic, b"", retain=True)
 

@@ -32,6 +32,7 @@ class Script:
         subscribe_code: SUBACK's reason for every filter; 1 grants QoS 1.
         publish_codes: PUBACK's reason by the end of a topic, or HANG_UP.
         acknowledges: whether there is a PUBACK at all.
+        sends_all_retained: to every subscriber, whatever it subscribed to, as amqtt does.
     """
 
     speaks_mqtt5: bool = True
@@ -39,6 +40,7 @@ class Script:
     subscribe_code: int = 1
     publish_codes: dict[str, int] = field(default_factory=dict)
     acknowledges: bool = True
+    sends_all_retained: bool = False
 
 
 class ScriptedBroker:
@@ -216,7 +218,8 @@ class _Client:
             if code < 0x80:
                 self.filters += wanted
                 for topic, payload in list(self._broker.retained.items()):
-                    if any(matches(topic, pattern) for pattern in wanted):
+                    is_wanted = any(matches(topic, pattern) for pattern in wanted)
+                    if is_wanted or self._broker.script.sends_all_retained:
                         self.deliver(topic, payload, is_retained=True)
 
     def _publish(self, first: int, reader: _Reader) -> bool:

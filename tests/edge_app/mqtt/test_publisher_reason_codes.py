@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.alert_drafts import draft
+from support.alert_drafts import WHO, draft
 from support.brokers import wait_until
 from support.scripted_broker import NOT_AUTHORISED, ScriptedBroker
 
@@ -73,3 +73,18 @@ def test_a_refused_retained_message_degrades_while_alerts_arrive(
     time.sleep(0.5)
     assert "/info)" in publisher.state
     assert len(broker.published("/info")) == 1
+
+
+def test_only_a_cameras_stale_message_is_removed(
+    broker: ScriptedBroker, start_publisher: Start
+) -> None:
+    """A broker that sends more than was subscribed to costs the workstation no `desired`."""
+    root = WHO.root
+    kept = {f"{root}/deploy/main/desired": b"{}", f"{root}-2/cam/a/state": b"{}"}
+    broker.script.sends_all_retained = True
+    broker.retained |= {**kept, f"{root}/cam/removed/state": b"{}"}
+    publisher = start_publisher(broker.port)
+    wait_until(lambda: publisher.state == "connected")
+    wait_until(lambda: f"{root}/cam/removed/state" not in broker.retained)
+    time.sleep(0.3)
+    assert kept.items() <= broker.retained.items()

@@ -69,7 +69,7 @@ def say_to_agent(path: Path) -> socket.socket:
     except OSError as error:
         connection.close()
         raise ConfigError(
-            f"The agent does not answer on {path}: {error.strerror}. Start `edge-app agent` (or "
-            "cropliq-edge-agent.service), and run this as a user of its group."
+            f"The agent does not answer on {path}: {error.strerror}. Start `edge-app agent` (as a "
+            "service: systemctl start edge-app-agent), and run this as a user of its group."
         ) from error
     return connection

@@ -147,7 +147,7 @@ class Store:
             file.close()
             raise ConfigError(
                 f"Another agent uses the store {self.root}. Stop it first (systemctl stop "
-                "cropliq-edge-agent), or set another agent.store_dir."
+                "edge-app-agent), or set another agent.store_dir."
             ) from error
         return file
 

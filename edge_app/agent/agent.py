@@ -15,7 +15,7 @@ from edge_app.agent.install.candidate import Checks, candidate_of
 from edge_app.agent.install.inbox import Answered, Came, Decide, Gone, Install, News, Select
 from edge_app.agent.install.slot_worker import FlowTimes, SlotFlow
 from edge_app.agent.install.socket_server import PeerServer, Respond
-from edge_app.agent.install.state_reports import Told
+from edge_app.agent.install.state_reports import StateReporter
 from edge_app.config.model import SlotConfig
 from edge_app.ipc.protocol import (
     Answer,
@@ -66,7 +66,7 @@ class Agent:
         self._lock: IO[bytes] | None = None
         self._listeners: list[Callable[[Reported], None]] = []
         self._server = PeerServer(socket_path, self)
-        self._told = {slot: Told(slot, self._tell) for slot in slots}
+        self._reporters = {slot: StateReporter(slot, self._tell) for slot in slots}
         self._flows = {
             slot: SlotFlow(
                 slot,
@@ -74,7 +74,7 @@ class Agent:
                 store,
                 checks,
                 self._server.order,
-                self._told[slot],
+                self._reporters[slot],
                 times,
                 keep_releases,
             )
@@ -222,7 +222,7 @@ class Agent:
             listener(report)
 
     def _entry(self, slot: str) -> SlotEntry:
-        latest = self._told[slot].latest
+        latest = self._reporters[slot].latest
         installed = self._store.installed(slot)
         return SlotEntry(
             slot=slot,

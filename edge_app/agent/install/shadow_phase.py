@@ -14,7 +14,7 @@ from edge_app.agent.install.inbox import (
     Interrupted,
     Select,
 )
-from edge_app.agent.install.state_reports import Told
+from edge_app.agent.install.state_reports import StateReporter
 from edge_app.config.model import SlotConfig
 from edge_app.errors import EdgeError
 from edge_app.ipc.protocol import Failed, Line, Shadow, StartShadow
@@ -35,11 +35,11 @@ class Comparing:
         slot: str,
         rules: SlotConfig,
         order: Callable[[Line], bool],
-        told: Told,
+        reporter: StateReporter,
         inbox: Inbox,
     ) -> None:
         self._slot, self._rules = slot, rules
-        self._order, self._told, self._inbox = order, told, inbox
+        self._order, self._reporter, self._inbox = order, reporter, inbox
 
     def compare(self, candidate: Candidate) -> None:
         """Let it judge beside the model in use until rule or person has decided.
@@ -47,7 +47,7 @@ class Comparing:
         Raises:
             EdgeError: it is turned down; the message says why.
         """
-        self._told.say("shadow", "comparing on live parts", percent=0.0)
+        self._reporter.report("shadow", "comparing on live parts", percent=0.0)
         self._order(
             StartShadow(
                 slot=self._slot,
@@ -71,7 +71,7 @@ class Comparing:
             elif isinstance(item, Failed) and item.sha256 == candidate.sha256:
                 raise EdgeError(item.reason)
             elif isinstance(item, Shadow) and item.sha256 == candidate.sha256 and final is None:
-                self._told.disagreement = item.disagreement
+                self._reporter.disagreement = item.disagreement
                 final = item if item.is_final else None
                 if self._may_pass(item):
                     return
@@ -97,13 +97,13 @@ class Comparing:
         )
         percent = min(100.0, 100.0 * counts.parts / self._rules.shadow_parts)
         if not item.is_final:
-            self._told.say("shadow", words, percent=percent)
+            self._reporter.report("shadow", words, percent=percent)
             return False
         if self._rules.promote == "hand":
             words += "; waits for `edge-app slots promote`"
-            self._told.say("shadow", words, percent=100.0)
+            self._reporter.report("shadow", words, percent=100.0)
             return False
         if differing > self._rules.max_disagreement * counts.parts:
             raise EdgeError(f"{words}; at most {self._rules.max_disagreement:.1%} may differ")
-        self._told.say("shadow", words, percent=100.0)
+        self._reporter.report("shadow", words, percent=100.0)
         return True

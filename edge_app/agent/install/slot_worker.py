@@ -35,7 +35,7 @@ from edge_app.agent.install.inbox import (
     Stopping,
 )
 from edge_app.agent.install.shadow_phase import Comparing
-from edge_app.agent.install.state_reports import Told
+from edge_app.agent.install.state_reports import StateReporter
 from edge_app.agent.install.switch_phase import Switching
 from edge_app.config.model import SlotConfig
 from edge_app.errors import EdgeError
@@ -76,7 +76,7 @@ class SlotFlow:
         rules: how a bundle earns its place here.
         store, checks: see there.
         order: says a line to the inspection process; False when it is not there.
-        told: reports states.
+        reporter: reports states.
         keep: releases kept beside the needed ones.
     """
 
@@ -87,16 +87,16 @@ class SlotFlow:
         store: Store,
         checks: Checks,
         order: Callable[[Line], bool],
-        told: Told,
+        reporter: StateReporter,
         times: FlowTimes,
         keep: int,
     ) -> None:
         self.slot = slot
         self.inbox = Inbox()
         self._rules, self._store, self._checks = rules, store, checks
-        self._order, self._told, self._times, self._keep = order, told, times, keep
-        self._comparing = Comparing(slot, rules, order, told, self.inbox)
-        self._switching = Switching(slot, rules, store, order, told, self.inbox, self._prepare)
+        self._order, self._reporter, self._times, self._keep = order, reporter, times, keep
+        self._comparing = Comparing(slot, rules, order, reporter, self.inbox)
+        self._switching = Switching(slot, rules, store, order, reporter, self.inbox, self._prepare)
         self._thread = threading.Thread(target=self._run, name=f"slot-{slot}", daemon=True)
 
     def start(self) -> None:
@@ -131,7 +131,7 @@ class SlotFlow:
         if isinstance(item, Select):
             item.answer(False, f"slot {self.slot}: the changeover {words}")
         elif isinstance(item, Install) and self._store.intent(self.slot) is None:
-            self._told.say("refused", words)
+            self._reporter.report("refused", words)
 
     def _take_up(self, item: Item | None) -> None:
         if item is None or isinstance(item, Install | Select):
@@ -187,7 +187,7 @@ class SlotFlow:
     def _install(self, job: Install) -> None:
         job.begun()
         claimed = claimed_sha256(job.file)
-        self._told.begin(claimed)
+        self._reporter.begin(claimed)
         self._store.hold(self.slot, claimed)
         try:
             candidate = self._candidate(job)
@@ -204,16 +204,16 @@ class SlotFlow:
 
     def _candidate(self, job: Install) -> Candidate | None:
         """Return the file as a tried release; None when it is in use already."""
-        self._told.say("verifying")
+        self._reporter.report("verifying")
         found = verify_file(self._store, self._checks, job.file)
-        self._told.about(found.sha256, found.product, found.serial)
+        self._reporter.about(found.sha256, found.product, found.serial)
         self._store.hold(self.slot, found.sha256)
         if found.sha256 == self._store.active(self.slot):
             if found.file.parent == self._store.incoming:
                 self._store.discard(found.file)
-            self._told.say("committed", "already in use")
+            self._reporter.report("committed", "already in use")
             return None
-        self._told.say("self_check")
+        self._reporter.report("self_check")
         return try_out(self._store, self._checks, found)
 
     def _earn_its_place(self, candidate: Candidate) -> None:
@@ -228,7 +228,7 @@ class SlotFlow:
                 "agent.inspection_wait_s); start it, then install again"
             )
         if self._finish_what_was_left():
-            self._told.begin(candidate.sha256, candidate.product, candidate.serial)
+            self._reporter.begin(candidate.sha256, candidate.product, candidate.serial)
         try:
             self._prepare(candidate, "candidate")
             if self._rules.shadow_parts and self.inbox.active is not None:
@@ -274,19 +274,19 @@ class SlotFlow:
             if not isinstance(news, Building):
                 break
             is_building = True
-            self._told.say_progress("building", news.percent)
+            self._reporter.report_progress("building", news.percent)
             changeover = None if may_wait else self.inbox.waiting(Select)
             if changeover is not None:
                 words = "given up for a changeover that came while its engines were built"
                 raise Interrupted(changeover, words)
         if is_building:
-            self._told.say("self_check", "on this device's engines")
+            self._reporter.report("self_check", "on this device's engines")
 
     def _refuse(self, error: Exception) -> None:
         words = str(error)
         if isinstance(error, OSError):
             words = f"the store cannot be written: {error.strerror or error}. Free some space."
-        self._told.say("refused", words)
+        self._reporter.report("refused", words)
         self._prune()
 
     def _prune(self) -> None:
@@ -311,7 +311,7 @@ class SlotFlow:
             if not self.inbox.until_inspection(self._times.inspection_s):
                 raise EdgeError("edge-app run is not there; start it, then select again")
             self._finish_what_was_left()
-            self._told.begin(candidate.sha256, candidate.product, candidate.serial)
+            self._reporter.begin(candidate.sha256, candidate.product, candidate.serial)
             self._prepare(candidate, "changeover")
         except Stopping:
             raise

@@ -21,7 +21,7 @@ from edge_app.agent.install.inbox import (
     Select,
     Stopping,
 )
-from edge_app.agent.install.state_reports import Told
+from edge_app.agent.install.state_reports import StateReporter
 from edge_app.config.model import SlotConfig
 from edge_app.errors import EdgeError
 from edge_app.ipc.protocol import (
@@ -64,12 +64,12 @@ class Switching:
         rules: SlotConfig,
         store: Store,
         order: Callable[[Line], bool],
-        told: Told,
+        reporter: StateReporter,
         inbox: Inbox,
         prepare: Callable[[Candidate, str], None],
     ) -> None:
         self._slot, self._rules, self._store = slot, rules, store
-        self._order, self._told, self._inbox, self._prepare = order, told, inbox, prepare
+        self._order, self._reporter, self._inbox, self._prepare = order, reporter, inbox, prepare
         self._left_over: str | None = None
 
     def install(self, candidate: Candidate) -> None:
@@ -83,7 +83,7 @@ class Switching:
     def resume(self, intent: Intent) -> None:
         """Go on where the agent or the inspection process was cut off."""
         found = candidate_of(self._store, intent.new_sha256)
-        self._told.begin(intent.new_sha256, found.product or None, found.serial)
+        self._reporter.begin(intent.new_sha256, found.product or None, found.serial)
         active = self._inbox.active
         try:
             if intent.phase == "committing":
@@ -143,7 +143,7 @@ class Switching:
         )
 
     def _carry_out(self, intent: Intent) -> str:
-        self._told.say("switching")
+        self._reporter.report("switching")
         try:
             self._note(intent)
         except OSError as error:
@@ -151,7 +151,7 @@ class Switching:
             with suppress(OSError):  # the record may be there, its folder not synced
                 self._store.clear_intent(self._slot)
             self._order(self._rollback_order(intent, reason))
-            self._told.say("refused", reason)
+            self._reporter.report("refused", reason)
             return reason
         try:
             switched = self._switch(intent)
@@ -210,7 +210,7 @@ class Switching:
         """
         has_predecessor = intent.old_sha256 is not None or intent.baseline is not None
         if intent.kind == "install" and has_predecessor and self._rules.probation_parts:
-            self._told.say("probation", percent=0.0)
+            self._reporter.report("probation", percent=0.0)
             intent = self._probation(intent)
         self._commit(intent)
 
@@ -232,7 +232,7 @@ class Switching:
                 if item.state == "failed":
                     raise TakenBack(item.reason)
                 percent = min(100.0, 100.0 * item.figures.parts / self._rules.probation_parts)
-                self._told.say_progress("probation", percent)
+                self._reporter.report_progress("probation", percent)
             elif isinstance(item, Select):
                 self._inbox.postpone_first(item)
                 raise TakenBack("a changeover came before its probation was over")
@@ -268,7 +268,7 @@ class Switching:
         self._store.set_active(self._slot, intent.new_sha256)
         self._store.clear_intent(self._slot)
         self._order(Commit(slot=self._slot, sha256=intent.new_sha256))
-        self._told.say("committed")
+        self._reporter.report("committed")
 
     def _stumble(self, intent: Intent, error: OSError) -> str:
         """Go back from a disk that is full, or, once a commit has begun, wait for room."""
@@ -276,7 +276,9 @@ class Switching:
         stored = self._store.intent(self._slot) or intent
         if stored.phase != "committing":
             return self._take_back(stored, reason)
-        self._told.say_once("probation", f"passed, but {reason}; committed once there is room")
+        self._reporter.report_once(
+            "probation", f"passed, but {reason}; committed once there is room"
+        )
         return ""
 
     # -- back -----------------------------------------------------------------------------------
@@ -300,7 +302,7 @@ class Switching:
             reason += f"; the store's record stays until it can be written ({error.strerror})"
             self._left_over = intent.new_sha256
         if not is_told:
-            self._told.say("rolled_back", reason)
+            self._reporter.report("rolled_back", reason)
         return reason
 
     def _go_back_on_the_line(self, intent: Intent, reason: str) -> None:

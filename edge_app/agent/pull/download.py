@@ -34,7 +34,7 @@ RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 """The server may do better in a moment (RFC 9110, section 15; RFC 6585 for 429)."""
 
 Progress = Callable[[float, str], None]
-"""Told the percentage that has arrived, and why nothing arrives at present ("" if it does)."""
+"""Takes the percentage that has arrived, and why nothing arrives at present ("" if it does)."""
 
 
 class Downloader:

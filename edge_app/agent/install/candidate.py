@@ -88,21 +88,33 @@ def verify_file(store: Store, checks: Checks, file: Path) -> Verified:
 
 
 def try_out(store: Store, checks: Checks, found: Verified) -> Candidate:
-    """Return the file as a release, once its trial in a process of its own has passed.
+    """Return what the file is as a release, once its trial in a process of its own has passed.
 
     Raises:
         BundleError: it crashed, hung, returned NaN or another verdict than expected.
-        OSError: it cannot be moved among the releases.
     """
     try:
         result = checks.try_out(found.file)
-        if found.file != store.release(found.sha256):
-            card = Card(product=found.product, serial=found.serial, memory_mb=result.memory_mb)
-            store.admit(found.file, found.sha256, card)
     except (BundleError, OSError):
         _forget(store, found.file)
         raise
     return Candidate(found.sha256, found.product, found.serial, result.memory_mb)
+
+
+def admit(store: Store, found: Verified, candidate: Candidate) -> None:
+    """Move a tried file among the releases, if it is not there already.
+
+    Raises:
+        OSError: it cannot be moved; nothing of it is left.
+    """
+    if found.file == store.release(found.sha256):
+        return
+    card = Card(product=found.product, serial=found.serial, memory_mb=candidate.memory_mb)
+    try:
+        store.admit(found.file, found.sha256, card)
+    except OSError:
+        _forget(store, found.file)
+        raise
 
 
 def installed_candidate(store: Store, slot: str, product: str) -> Candidate:

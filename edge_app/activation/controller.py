@@ -17,8 +17,8 @@ from pathlib import Path
 from edge_app.activation.camera_line import Seat
 from edge_app.activation.model_loader import Loader, Ready
 from edge_app.activation.shadow_report import ShadowReport
-from edge_app.activation.shadow_run import ShadowRun, report_folder
-from edge_app.activation.slot_models import ActiveSlot, Exchange
+from edge_app.activation.shadow_run import ShadowPlan, ShadowRun, report_folder
+from edge_app.activation.slot_models import ActiveSlot, InspectionLoop
 from edge_app.ipc.protocol import (
     MAX_REASON_CHARS,
     Building,
@@ -52,9 +52,8 @@ class Activation:
     Args:
         seats: the cameras' places.
         ready: slot → what judges at the start; None where nothing does.
-        exchange: has the inspection thread exchange lines; see `Exchange`.
+        loop: the inspection thread.
         loader: makes models ready in the background.
-        is_caught_up: no frame waits for the line.
         standby: slot → how many models are kept loaded for a changeover.
         state_dir: reports of comparisons lie below it.
         tell: says a line to the agent, if it is there.
@@ -65,20 +64,19 @@ class Activation:
         self,
         seats: Sequence[Seat],
         ready: Mapping[str, Ready | None],
-        exchange: Exchange,
+        loop: InspectionLoop,
         loader: Loader,
-        is_caught_up: Callable[[], bool],
         standby: Callable[[str], int],
         state_dir: Path,
         tell: Callable[[Line], None],
         on_active: Callable[[str, Ready | None], None],
     ) -> None:
         self._slots = {
-            name: ActiveSlot(name, [s for s in seats if s.slot == name], held, exchange)
+            name: ActiveSlot(name, [s for s in seats if s.slot == name], held, loop)
             for name, held in ready.items()
         }
         self._slot_of = {seat.camera: seat.slot for seat in seats}
-        self._loader, self._is_caught_up, self._standby = loader, is_caught_up, standby
+        self._loop, self._loader, self._standby = loop, loader, standby
         self._state_dir, self._tell, self._on_active = state_dir, tell, on_active
         self._tasks: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="activation", daemon=True)
@@ -213,15 +211,13 @@ class Activation:
             candidate.model.identity,
         )
         run = ShadowRun(
-            slot.name,
+            ShadowPlan(slot.name, order.parts, order.max_min * 60),
             candidate.model,
             active.model.limits,
             {seat.camera: seat.info for seat in slot.seats},
-            order.parts,
-            order.max_min * 60,
             report,
             self._tell,
-            self._is_caught_up,
+            self._loop.is_caught_up,
         )
         run.start()
         slot.shadow = run

@@ -90,15 +90,28 @@ def _same_part(
     return others[best[1]] if best[0] >= SAME_PART_IOU else None
 
 
+@dataclass(frozen=True, slots=True)
+class ShadowPlan:
+    """How long a comparison lasts.
+
+    Attributes:
+        slot: for the messages.
+        parts, max_s: it ends after so many parts, or so long, but not before the first part.
+    """
+
+    slot: str
+    parts: int
+    max_s: float
+
+
 class ShadowRun:
     """Compares one candidate with the current model until enough parts were seen.
 
     Args:
-        slot: for the messages.
+        plan: how long it lasts.
         candidate: its graphs belong to this run's thread until `stop` returns.
         limits: the current model's.
         infos: camera name → what it is.
-        parts, max_s: it ends after so many parts, or so long, but not before the first part.
         report: keeps pictures of disagreements.
         tell: gets a message every few seconds and the final one; from this run's thread.
         is_caught_up: no frame waits for the line.
@@ -106,27 +119,25 @@ class ShadowRun:
 
     def __init__(
         self,
-        slot: str,
+        plan: ShadowPlan,
         candidate: LoadedModel,
         limits: Limits,
         infos: dict[str, CameraInfo],
-        parts: int,
-        max_s: float,
         report: ShadowReport,
         tell: Callable[[Shadow], None],
         is_caught_up: Callable[[], bool],
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._slot, self._candidate, self._limits, self._infos = slot, candidate, limits, infos
-        self._parts, self._report, self._tell = parts, report, tell
+        self._slot, self._candidate, self._limits, self._infos = plan.slot, candidate, limits, infos
+        self._parts, self._report, self._tell = plan.parts, report, tell
         self._is_caught_up, self._now_s = is_caught_up, monotonic_s
-        self._end_s = monotonic_s() + max_s
+        self._end_s = monotonic_s() + plan.max_s
         self._mailbox: FrameReport | None = None
         self._changed = threading.Condition()
         self._is_stopping = False
         self._compared: set[str] = set()
         self._only_candidate_ng = self._only_current_ng = self._errors = self._skipped = 0
-        self._thread = threading.Thread(target=self._run, name=f"shadow-{slot}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"shadow-{plan.slot}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()

@@ -20,12 +20,15 @@ EXCHANGE_S = 10.0
 done it by then is stuck in a graph, and the watchdog says so."""
 
 
-class Exchange(Protocol):
-    """What of the inspection thread is needed to exchange lines."""
+class InspectionLoop(Protocol):
+    """What of the inspection thread is needed to change a model while it runs."""
 
     def between_parts(self, errand: Callable[[], None]) -> None: ...
 
     def exchange(self, name: str, succeed: Succeed) -> None: ...
+
+    def is_caught_up(self) -> bool:
+        """Tell whether no frame waits for the line."""
 
 
 class ActiveSlot:
@@ -35,10 +38,11 @@ class ActiveSlot:
     Args:
         seats: its cameras' places.
         active: what judges at the start.
+        loop: exchanges lines between two parts.
     """
 
     def __init__(
-        self, name: str, seats: Sequence[Seat], active: Ready | None, exchange: Exchange
+        self, name: str, seats: Sequence[Seat], active: Ready | None, loop: InspectionLoop
     ) -> None:
         self.name = name
         self.seats = seats
@@ -52,7 +56,7 @@ class ActiveSlot:
         self.counter = PartCounter()
         self.last_part: str | None = None
         self._shelf: OrderedDict[str, Ready] = OrderedDict()
-        self._exchange = exchange
+        self._loop = loop
 
     @property
     def active_sha256(self) -> str | None:
@@ -91,12 +95,12 @@ class ActiveSlot:
                 if is_off:
                     return
                 for seat in self.seats:
-                    self._exchange.exchange(seat.camera, _succession(seat, new))
+                    self._loop.exchange(seat.camera, _succession(seat, new))
                 self.previous, self.active = self.active, new
                 self.counter, self.probation = PartCounter(), None
                 done.set()
 
-        self._exchange.between_parts(errand)
+        self._loop.between_parts(errand)
         if not done.wait(EXCHANGE_S):
             with lock:
                 is_off = not done.is_set()

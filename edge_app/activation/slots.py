@@ -124,7 +124,6 @@ class ModelSlots:
                 thread.is_caught_up,
                 engines=engine_builder(self._config),
             ),
-            thread.is_caught_up,
             lambda slot: self._config.slot(slot).standby_models,
             self._config.device.state_dir,
             connection.tell,

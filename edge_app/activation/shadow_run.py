@@ -1,4 +1,4 @@
-"""A candidate judges live parts beside the current model, and nobody acts on what it says.
+"""A candidate judges live parts beside the current model, without consequences.
 
 It runs in a thread of its own on frames that were judged already. A frame that comes while it is
 busy, or while others wait for the line, is skipped and counted: the line never waits for it.
@@ -31,12 +31,12 @@ SAME_PART_IOU = 0.3
 
 REPORT_EVERY_S = 5.0
 WAIT_S = 0.5
-"""How often the clock is looked at when no frame comes."""
+"""How often the time limit is checked when no frame comes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One part in both models' eyes.
+    """The verdicts of both models on one part.
 
     Attributes:
         part_id: the current model's.
@@ -143,7 +143,7 @@ class ShadowRun:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the frame in hand; the candidate's graphs are free when this returns."""
+        """End after the current frame; the candidate's graphs are free when this returns."""
         with self._changed:
             self._is_stopping = True
             self._changed.notify()
@@ -151,7 +151,7 @@ class ShadowRun:
             self._thread.join()
 
     def offer(self, report: FrameReport) -> None:
-        """Have a judged frame looked at, or skip it; returns at once."""
+        """Compare a judged frame, or skip it; returns at once."""
         if not report.anomalies:
             return
         with self._changed:
@@ -162,13 +162,13 @@ class ShadowRun:
             self._changed.notify()
 
     def _run(self) -> None:
-        told_s = self._now_s()
+        reported_s = self._now_s()
         while not self._is_over():
             report = self._take()
             if report is not None:
-                self._look(report)
-            if self._now_s() - told_s >= REPORT_EVERY_S:
-                told_s = self._now_s()
+                self._compare_frame(report)
+            if self._now_s() - reported_s >= REPORT_EVERY_S:
+                reported_s = self._now_s()
                 self._tell(self._message(is_final=False))
         if not self._is_stopping:
             self._tell(self._message(is_final=True))
@@ -184,7 +184,7 @@ class ShadowRun:
             report, self._mailbox = self._mailbox, None
             return report
 
-    def _look(self, report: FrameReport) -> None:
+    def _compare_frame(self, report: FrameReport) -> None:
         try:
             theirs = self._line(report.frame.camera).inspect(report.frame)
         except EdgeError as error:
@@ -209,7 +209,7 @@ class ShadowRun:
         self._report.add(found.part_id, mine, self._limits, theirs, self._candidate.limits)
 
     def _line(self, camera: str) -> InspectionLine:
-        """Return a line for one frame; it follows no part and tells nobody."""
+        """Return a line for one frame; it tracks no part and raises no alarm."""
         tracker = make_tracker(self._infos[camera], "shadow", self._candidate.fills_frame)
         return make_line(self._candidate, camera, tracker, lambda: "shadow", lambda *_: None)
 

@@ -1,4 +1,4 @@
-"""What reaches a slot's thread: jobs, what inspection says, its coming and going, the end.
+"""The inbox of a slot's thread: orders, inspection's messages, its connections, the end.
 
 `event_of` and `event_of_error` say which event of the table an item or an error is.
 """
@@ -26,14 +26,14 @@ from edge_app.ipc.protocol import (
 )
 
 Answered = Callable[[bool, str], None]
-"""Tells who asked whether it was done, and in words what was."""
+"""Answers an order: whether it was done, and a sentence for people."""
 
 News = Building | Loaded | Golden | Shadow | Switched | Probation | RolledBack | Failed
 
 
 @dataclass(frozen=True, slots=True)
 class Install:
-    """A file to install; `origin` says who brought it, `begun` hears when its turn comes."""
+    """A file to install; `origin` is where it came from, `begun` is called when its turn comes."""
 
     file: Path
     origin: str
@@ -51,7 +51,7 @@ class Select:
 
 @dataclass(frozen=True, slots=True)
 class Decide:
-    """A person's word on a compared candidate."""
+    """A person's decision on a compared candidate."""
 
     promote: bool
     answer: Answered
@@ -59,7 +59,7 @@ class Decide:
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """The inspection process is there; `active` judges in this slot, or nothing does."""
+    """The inspection process is connected; `active` is this slot's bundle, None: it has none."""
 
     active: str | None
 
@@ -80,7 +80,7 @@ Item = Install | Select | Decide | Came | Gone | Stop | News
 
 
 class Stopping(EdgeError):
-    """The agent ends; what is unfinished is taken up at the next start."""
+    """The agent ends; what is unfinished is resumed at the next start."""
 
 
 class OrderFailed(EdgeError):
@@ -92,7 +92,7 @@ class OrderFailed(EdgeError):
 
 
 class Interrupted(OrderFailed):
-    """Another order came first; it is carried out once this one is given up."""
+    """Another order takes precedence; it is executed once this one is cancelled."""
 
     def __init__(self, by: Select | Install, reason: str) -> None:
         super().__init__(Event.SELECT if isinstance(by, Select) else Event.INSTALL, reason)
@@ -103,7 +103,7 @@ class InspectionGone(OrderFailed):
     """The inspection process ended in the middle."""
 
     def __init__(self, is_planned: bool) -> None:
-        how = "was stopped" if is_planned else "ended without a goodbye (crash, kill or watchdog)"
+        how = "was stopped" if is_planned else "ended unexpectedly (crash, kill or watchdog)"
         super().__init__(Event.GONE if is_planned else Event.CRASHED, f"edge-app run {how}")
         self.is_planned = is_planned
 
@@ -147,7 +147,7 @@ _NEWS: dict[type[News], Event] = {
 class Inbox:
     """One slot's items, in order. Any thread puts, the slot's thread takes.
 
-    Installations that come in the middle of another order wait until it is over.
+    Installations that arrive during another order wait until it has ended.
     """
 
     def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
@@ -187,14 +187,14 @@ class Inbox:
             self._later.append(item)
 
     def enqueue(self, item: Install | Select, queue: Queue | None) -> None:
-        """Have an order done after the one in hand, or next."""
+        """Queue an order behind the others, or in front of them."""
         if queue is Queue.NEXT:
             self._later.appendleft(item)
         elif queue is Queue.LATER:
             self._later.append(item)
 
     def waiting(self, *kinds: type[Install] | type[Select]) -> Install | Select | None:
-        """Return the first postponed job of these kinds, which waits no longer; None: none."""
+        """Remove and return the first postponed order of these kinds; None when there is none."""
         for item in self._later:
             if isinstance(item, Install | Select) and isinstance(item, kinds):
                 self._later.remove(item)
@@ -210,7 +210,7 @@ class Inbox:
         Raises:
             Stopping: the agent ends.
         """
-        while (item := self._take(0.0)) is not None:  # what came while nobody looked
+        while (item := self._take(0.0)) is not None:  # what came during the order's own steps
             self.put_off(item, state)
         end_s = self._now_s() + timeout_s
         while not self.is_inspection_there:
@@ -221,7 +221,7 @@ class Inbox:
         return True
 
     def answer(self, sha256: str, *kinds: type[News], timeout_s: float, state: State) -> News:
-        """Wait for inspection's word on one bundle.
+        """Wait for inspection's message about one bundle.
 
         Args:
             state: the order's, which says what waits.

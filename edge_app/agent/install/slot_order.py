@@ -1,7 +1,7 @@
-"""One order of one slot: where it stands, and what each move of the table comes to.
+"""One order of one slot: its state, and the execution of each transition of the table.
 
-`transitions` says what follows an event; here a report, a disk step and a message are what the
-reporter, the store and the inspection process are asked for. Nothing else changes an order's state.
+`transitions` says what follows an event; here reports, disk steps and messages become calls of the
+reporter, the store and the connection to the inspection process. Nothing else changes the state.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from edge_app.config.model import SlotConfig
 from edge_app.ipc.protocol import (
     MAX_REASON_CHARS,
     Commit,
-    Line,
+    PeerMessage,
     Prepare,
     Purpose,
     Rollback,
@@ -41,11 +41,11 @@ from edge_app.store.intent import MAX_CRASHES, Figures, Intent
 _log = logging.getLogger(__name__)
 
 IN_STEPS = frozenset({Event.BUILDING, Event.WATCHING})
-"""Inspection sends these twice a second; reported in steps that are worth a message."""
+"""Inspection sends these twice a second; they are reported in steps of ten per cent."""
 
 
 class OutOfOrder(RuntimeError):
-    """A mistake in this program: it took a step that the table refuses."""
+    """A programming error: a step that the table refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class SlotContext:
     slot: str
     rules: SlotConfig
     store: Store
-    send: Callable[[Line], bool]
+    send: Callable[[PeerMessage], bool]
     reporter: StateReporter
     inbox: Inbox
 
@@ -146,7 +146,7 @@ class SlotOrder:
         percent: float | None = None,
         is_reported: bool = True,
     ) -> Move:
-        """Do what the table says: report a working state, write, send, report a final state.
+        """Execute a transition: report a working state, write, send, report a final state.
 
         Args:
             reason: for the report, and for the record of a roll-back.
@@ -175,7 +175,7 @@ class SlotOrder:
         return move
 
     def reread(self) -> None:
-        """Go by the record on disk: a step that failed may have written it nevertheless."""
+        """Take over the record on disk: a step that failed may have written it all the same."""
         self.intent = self._context.store.intent(self._context.slot) or self._first
         if self.state.record != self.record.phase:
             self.state = State(self.record.phase)
@@ -241,7 +241,7 @@ class SlotOrder:
             "slot %s: crash %d of %d with the new bundle", self._context.slot, crashes, MAX_CRASHES
         )
         if crashes >= MAX_CRASHES:
-            reason = f"edge-app run ended {crashes} times without a goodbye since the switch"
+            reason = f"edge-app run ended unexpectedly {crashes} times since the switch"
             self._record(crashes=crashes, phase="rolling_back", reason=reason)
         else:
             self._record(crashes=crashes)
@@ -286,7 +286,7 @@ class SlotOrder:
         if message is Message.PREPARE and not is_sent and self._purpose != "standby":
             raise InspectionGone(is_planned=True)
 
-    def _line(self, message: Message) -> Line:
+    def _line(self, message: Message) -> PeerMessage:
         slot, sha256, rules = self._context.slot, self.sha256, self._context.rules
         if message is Message.PREPARE:
             memory_mb = 0 if self.candidate is None else self.candidate.memory_mb
@@ -310,7 +310,7 @@ class SlotOrder:
         return self._rollback()
 
     def _rollback(self) -> Rollback:
-        """Return to what judges now, before the switch; else to what the record names."""
+        """Before the switch return to the active bundle; later to what the record names."""
         slot, intent = self._context.slot, self.intent
         if intent is None:
             return Rollback(slot=slot, sha256=self.sha256, back_to=self._context.inbox.active)

@@ -1,9 +1,9 @@
-"""One slot's way from a file to a bundle in use. A thread of its own; reads top-down.
+"""One slot's worker thread: from a file to an active bundle. Reads top-down.
 
 verifying → self_check → (prepare, golden set) → shadow → switching → probation → committed
      └───────────┴───────────────┴─────────────────┴→ refused  └──────────┴→ rolled_back
 
-What follows what stands in `transitions`; here is what is done and waited for in between.
+`transitions` defines what follows what; here is the work and the waiting in between.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ from edge_app.agent.install.switch_phase import SwitchPhase
 from edge_app.agent.install.transitions import Event, State
 from edge_app.config.model import SlotConfig
 from edge_app.errors import EdgeError
-from edge_app.ipc.protocol import Line
+from edge_app.ipc.protocol import PeerMessage
 from edge_app.store.bundle_store import Store
 
 _log = logging.getLogger(__name__)
 
 RETRY_S = 10.0
-"""How often an end that a full disk prevented is tried again."""
+"""How often a commit or roll-back that a full disk prevented is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class SlotFlow:
         rules: SlotConfig,
         store: Store,
         checks: Checks,
-        send: Callable[[Line], bool],
+        send: Callable[[PeerMessage], bool],
         reporter: StateReporter,
         times: FlowTimes,
         keep: int,
@@ -110,7 +110,7 @@ class SlotFlow:
             self._thread.join(timeout_s)
 
     def is_alive(self) -> bool:
-        """Tell whether the slot's thread is there; a step of minutes is no reason for concern."""
+        """Tell whether the slot's thread is alive; a single step may take minutes."""
         return self._thread.is_alive()
 
     def _run(self) -> None:
@@ -126,8 +126,8 @@ class SlotFlow:
                 self._tell_unforeseen(item, error)
 
     def _tell_unforeseen(self, item: Item | None, error: Exception) -> None:
-        """Leave no order without its end; one whose switch has begun is gone on with later."""
-        words = f"failed unexpectedly: {error!r}; the agent's journal has more"
+        """End the order with an answer or a report; one whose switch has begun is resumed later."""
+        words = f"failed unexpectedly: {error!r}; see the agent's journal"
         if isinstance(item, Select):
             item.answer(False, f"slot {self.slot}: the changeover {words}")
         elif isinstance(item, Install) and self._store.intent(self.slot) is None:
@@ -150,7 +150,7 @@ class SlotFlow:
     # -- the inspection process comes and goes --------------------------------------------------
 
     def _greet(self) -> None:
-        """Go on with what was unfinished; else see that the slot's bundle judges."""
+        """Resume what was unfinished; else make sure that the slot's bundle is active."""
         intent = self._store.intent(self.slot)
         if intent is not None:
             self._switching.resume(intent)
@@ -158,7 +158,7 @@ class SlotFlow:
         wanted, active = self._store.active(self.slot), self.inbox.active
         if wanted is not None and wanted != active:
             _log.warning(
-                "slot %s: %s judges, but %s is the slot's bundle", self.slot, active, wanted
+                "slot %s: %s is active, but %s is the slot's bundle", self.slot, active, wanted
             )
             self._switching.restore(wanted)
         others = [s for s in self._store.installed(self.slot).values() if s not in (wanted, active)]
@@ -167,8 +167,8 @@ class SlotFlow:
             SlotOrder(self._context, "standby", candidate).advance(Event.STANDBY)
 
     def _finish_what_was_left(self) -> bool:
-        """Go on with a record from before: of a full disk, or of an agent that was cut off and has
-        an order before inspection is back. Another order must not write over it."""
+        """Resume an unfinished order: after a full disk, or after a restart of the agent that gets
+        an order before inspection has reconnected. Another order must not overwrite its record."""
         intent = self._store.intent(self.slot)
         if intent is None or not self.inbox.is_inspection_there:
             return False

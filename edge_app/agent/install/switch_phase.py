@@ -1,8 +1,7 @@
-"""The part of an order that must survive a power cut anywhere: switch, watch, commit or take back.
+"""The part of an order that survives a power cut at any point: switch to commit or roll-back.
 
-The record is on disk before SWITCH, the link moves after SWITCHED; whatever is cut off, the record
-says what to load and how to go on (`resume`). What follows what stands in `transitions`; here is
-what is waited for.
+The record is on disk before SWITCH, the link moves after SWITCHED; after a cut the record says what
+to load and how to resume. `transitions` defines what follows what; here is what is waited for.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ AFTER_RESTART = "edge-app run does not judge with it after a restart"
 
 
 class SwitchPhase:
-    """Carries one slot over to another bundle. Used by the slot's thread."""
+    """Switches one slot to another bundle. Used by the slot's thread."""
 
     def __init__(self, context: SlotContext, prepare: PreparePhase) -> None:
         self._context, self._prepare = context, prepare
@@ -65,25 +64,21 @@ class SwitchPhase:
         return self._guarded(order, self._switch)
 
     def resume(self, intent: Intent) -> None:
-        """Go on where the agent or the inspection process was cut off."""
+        """Resume an order after a restart of the agent or of the inspection process."""
         order = SlotOrder.resumed(self._context, intent)
-        found = order.candidate
-        self._context.reporter.begin(
-            intent.new_sha256,
-            (found.product if found else "") or None,
-            found.serial if found else 0,
-        )
+        found = candidate_of(self._context.store, intent.new_sha256)
+        self._context.reporter.begin(intent.new_sha256, found.product or None, found.serial)
         is_new = self._inbox.active == intent.new_sha256
         event = Event.RESUMED_WITH_NEW if is_new else Event.RESUMED_WITH_OTHER
         self._guarded(order, lambda order: self._resume(order, event))
 
     def crashed(self, intent: Intent) -> None:
-        """Note an end of the inspection process without a goodbye, with a record on disk."""
+        """Count an unexpected end of the inspection process while a record is on disk."""
         order = SlotOrder.resumed(self._context, intent)
         order.advance(order.gone(is_planned=False))
 
     def restore(self, sha256: str) -> bool:
-        """Have the slot's own bundle judge again; False when that is not possible now."""
+        """Make the slot's own bundle active again; False when that is not possible now."""
         order = SlotOrder(self._context, "restore", candidate_of(self._context.store, sha256))
         try:
             self._prepare.prepare(order, Event.RESTORE)
@@ -94,33 +89,33 @@ class SwitchPhase:
         except EdgeError as error:
             order.advance(event_of_error(error))
             slot = self._context.slot
-            _log.error("slot %s: %s cannot be brought back: %s", slot, sha256[:12], error)
+            _log.error("slot %s: %s cannot be restored: %s", slot, sha256[:12], error)
             return False
         order.advance(Event.SWITCHED)
         self._inbox.active = sha256
         return True
 
     def _guarded(self, order: SlotOrder, work: Callable[[SlotOrder], None]) -> str:
-        """Do it, or take the bundle back; return why it was, "" when it was not."""
+        """Do the work, or roll back; return why it was rolled back, "" when it was not."""
         try:
             work(order)
         except Stopping:
             raise
         except OSError as error:
-            return self._stumble(order, error)
+            return self._on_full_disk(order, error)
         except EdgeError as error:
             order.reread()
             by = error.by if isinstance(error, Interrupted) else None
-            return self._take_back(order, event_of_error(error), str(error), by)
+            return self._roll_back(order, event_of_error(error), str(error), by)
         return ""
 
     # -- forward --------------------------------------------------------------------------------
 
     def _resume(self, order: SlotOrder, event: Event) -> None:
-        """Go on from the record.
+        """Resume from the record.
 
         Raises:
-            OrderFailed: it is to be taken back.
+            OrderFailed: it is to be rolled back.
         """
         if order.leads_to(event) is State.ROLLING_BACK:
             is_begun = order.state is State.ROLLING_BACK
@@ -130,11 +125,11 @@ class SwitchPhase:
 
     def _switch(self, order: SlotOrder) -> None:
         """Wait until inspection has switched between two parts, then watch and commit; a restart of
-        it in between comes to the same."""
+        inspection in between has the same result."""
         try:
             news = self._inbox.answer(order.sha256, Switched, timeout_s=SWITCH_S, state=order.state)
         except InspectionGone as gone:
-            self._outlast_restart(order, gone.is_planned)
+            self._wait_for_restart(order, gone.is_planned)
         else:
             assert isinstance(news, Switched)
             self._inbox.active = order.sha256
@@ -142,7 +137,7 @@ class SwitchPhase:
             order.advance(Event.SWITCHED)
         self._watch_and_commit(order)
 
-    def _outlast_restart(self, order: SlotOrder, is_planned: bool) -> None:
+    def _wait_for_restart(self, order: SlotOrder, is_planned: bool) -> None:
         """Wait for the inspection process to start again: it loads what the record says.
 
         Raises:
@@ -166,7 +161,7 @@ class SwitchPhase:
         """Commit after the probation, or at once where nothing is to be compared.
 
         Raises:
-            OrderFailed: it did worse, crashed, or somebody wants another product.
+            OrderFailed: it did worse, crashed, or a changeover was ordered.
         """
         if order.state is State.PROBATION:
             if self._is_watched(order.record):
@@ -185,12 +180,12 @@ class SwitchPhase:
         """Wait until the probation is over.
 
         Raises:
-            OrderFailed: the bundle is to be taken back.
+            OrderFailed: the bundle is to be rolled back.
         """
         while order.state is not State.COMMITTING:
             item = self._inbox.waiting(Select) or self._inbox.next_busy(POLL_S)
             if isinstance(item, Gone):
-                self._outlast_restart(order, item.is_planned)
+                self._wait_for_restart(order, item.is_planned)
                 continue
             event = event_of(item, order.sha256)
             found = Refusal("") if event is None else outcome(order.state, event)
@@ -203,7 +198,7 @@ class SwitchPhase:
                 done = "committed" if item.promote else "taken back"
                 item.answer(True, f"the new bundle is {done}")
             if found.next is State.ROLLING_BACK:
-                raise _taken_back(item, event)
+                raise _probation_ended(item, event)
             order.advance(event, percent=self._percent(item))
 
     def _percent(self, item: Item | None) -> float | None:
@@ -211,28 +206,28 @@ class SwitchPhase:
             return None
         return min(100.0, 100.0 * item.figures.parts / self._context.rules.probation_parts)
 
-    def _stumble(self, order: SlotOrder, error: OSError) -> str:
-        """Go back from a disk that is full, or, once a commit has begun, wait for room."""
+    def _on_full_disk(self, order: SlotOrder, error: OSError) -> str:
+        """On a full disk roll back; once the commit has begun, wait for space."""
         reason = f"the store cannot be written: {error.strerror}"
         order.reread()
         if order.leads_to(Event.DISK_FULL) is State.ROLLING_BACK:
-            return self._take_back(order, Event.DISK_FULL, reason)
+            return self._roll_back(order, Event.DISK_FULL, reason)
         order.advance(Event.DISK_FULL, f"passed, but {reason}; committed once there is room")
         return ""
 
     # -- back -----------------------------------------------------------------------------------
 
-    def _take_back(
+    def _roll_back(
         self, order: SlotOrder, event: Event, reason: str, by: Select | Install | None = None
     ) -> str:
-        """Return to the old bundle, on disk and on the line; return the reason."""
-        is_begun = order.state is State.ROLLING_BACK  # then it is gone on with from its record
+        """Return to the old bundle, on disk and in the inspection process; return the reason."""
+        is_begun = order.state is State.ROLLING_BACK  # then it is resumed from its record
         move = order.advance(Event.RESUMED_WITH_OTHER if is_begun else event, reason)
         if by is not None:
             self._inbox.enqueue(by, move.queue)
         intent = order.record
         if self._inbox.is_inspection_there and self._inbox.active != intent.old_sha256:
-            self._go_back_on_the_line(order, reason)
+            self._roll_back_inspection(order, reason)
         is_reported = self._left_over == intent.new_sha256
         self._left_over = None
         try:
@@ -243,8 +238,8 @@ class SwitchPhase:
             order.advance(Event.DISK_FULL, reason, is_reported=not is_reported)
         return reason
 
-    def _go_back_on_the_line(self, order: SlotOrder, reason: str) -> None:
-        """Have the old model judge again; without the inspection process its next start does."""
+    def _roll_back_inspection(self, order: SlotOrder, reason: str) -> None:
+        """Make the old model active again; without the inspection process its next start does."""
         order.advance(Event.NEW_STILL_JUDGES, reason)
         try:
             news = self._inbox.answer(
@@ -257,7 +252,7 @@ class SwitchPhase:
             raise
         except EdgeError as error:
             order.advance(event_of_error(error))
-            _log.info("slot %s: %s; it is loaded again", self._context.slot, error)
+            _log.info("slot %s: %s; the old bundle is loaded again", self._context.slot, error)
             if order.record.old_sha256 is not None:
                 self.restore(order.record.old_sha256)
             return
@@ -266,7 +261,7 @@ class SwitchPhase:
         self._inbox.active = news.active
 
 
-def _taken_back(item: Item | None, event: Event) -> OrderFailed:
+def _probation_ended(item: Item | None, event: Event) -> OrderFailed:
     """Return why an item ends a probation."""
     if isinstance(item, Select):
         return Interrupted(item, "a changeover came before its probation was over")

@@ -26,7 +26,7 @@ DOCUMENT = "activation.md"
 BEGIN, END = "<!-- transitions: generated -->", "<!-- transitions: end -->"
 
 STATES = {
-    State.IDLE: "no order is in hand",
+    State.IDLE: "no order is being executed",
     State.VERIFYING: "room, signature, digests, target, serial, expiry",
     State.SELF_CHECK: "the bundle runs in a throw-away process",
     State.WAITING: "the bundle is among the releases; `edge-app run` is waited for",
@@ -43,7 +43,7 @@ STATES = {
     State.PROBATION: "the new bundle is in use, and watched",
     State.PROBATION_OFFLINE: "`edge-app run` ended during the probation; its restart is waited for",
     State.COMMITTING: "serial and links are written",
-    State.ROLLING_BACK: "the old bundle is brought back",
+    State.ROLLING_BACK: "the old bundle becomes active again",
     State.COMMITTED: "the bundle stays",
     State.ROLLED_BACK: "the old bundle is in use",
     State.REFUSED: "nothing was changed",
@@ -63,11 +63,11 @@ EVENTS = {
     Event.GOLDEN: "`golden`: its golden set came out as expected",
     Event.COMPARE: "there is a model to compare with, and the slot asks for it",
     Event.NOTHING_TO_COMPARE: "there is not, or the slot does not ask for it",
-    Event.COUNTED: "`shadow`: how the comparison stands",
+    Event.COUNTED: "`shadow`: progress of the comparison",
     Event.DISAGREES: "more than `max_disagreement` was judged differently",
     Event.PASSED: "the comparison, or `probation`, came out well",
     Event.SWITCHED: "`switched`",
-    Event.WATCHING: "`probation`: how it stands",
+    Event.WATCHING: "`probation`: progress",
     Event.WORSE: "`probation`: the new model does worse",
     Event.ROLLED_BACK: "`rolled_back`",
     Event.FAILED: "`failed`",

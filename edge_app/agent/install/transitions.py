@@ -91,7 +91,7 @@ class Event(str, Enum):
 
 
 class Message(str, Enum):
-    """What the inspection process is told; the values are the protocol's types."""
+    """A message to the inspection process; the values are the protocol's types."""
 
     PREPARE = "prepare"
     START_SHADOW = "start_shadow"
@@ -288,7 +288,7 @@ MOVES: Mapping[State, Mapping[Event, Move]] = {
         **_each(LOST, Move(S.IDLE)),
         **_later(S.RESTORE_SWITCHING, *_ORDERS, *HELLOS),
     },
-    # -- from here on there is a record: a restart of either process goes on from it --
+    # -- from here on there is a record: after a restart of either process it is resumed --
     S.SWITCHING: {
         **_each((E.SWITCHED, E.RESUMED_WITH_NEW), _MOVE_LINK),
         **_each((E.FAILED, E.NO_ANSWER, E.ERROR, E.DISK_FULL, E.RESUMED_WITH_OTHER), _GO_BACK),
@@ -376,10 +376,10 @@ REFUSALS: Mapping[Event, str] = {
     E.RESUMED_WITH_OTHER: "there is no unfinished order to resume",
     E.NEW_STILL_JUDGES: "nothing is rolled back",
     E.FINISH: "neither a commit nor a roll-back has begun",
-    E.RESTORE: "the order in hand decides what judges",
-    E.STANDBY: "other products are loaded when no order is in hand",
+    E.RESTORE: "the current order decides which bundle is active",
+    E.STANDBY: "other products are loaded when no order is being executed",
     E.DISK_FULL: "nothing is written in this state",
-    E.ERROR: "no order is in hand",
+    E.ERROR: "no order is being executed",
 }
 """Why an event changes nothing in the states in which it has no entry."""
 

@@ -1,4 +1,4 @@
-"""The agent's own line to the broker: pointers in, reports out, `agent/status` with its own will.
+"""The agent's MQTT client: pointers in, reports out, `agent/status` with its own last will.
 
 dial → subscribe deploy/+/desired → retained messages → events … → lost → wait → dial
 """
@@ -32,7 +32,7 @@ from edge_app.mqtt.timestamps import rfc3339
 from edge_app.mqtt.topics import DeviceName, Topics
 
 TICK_S = 0.5
-"""How often a stop request is looked for when nothing happens."""
+"""How often a stop request is checked when nothing happens."""
 GOODBYE_S = 1.0
 """For the acknowledgement of `stopped`."""
 MAX_HANG_UPS = 2
@@ -48,26 +48,26 @@ _log = logging.getLogger(__name__)
 
 
 class PointerSink(Protocol):
-    """Who takes pointers; called in the link's thread."""
+    """Takes pointers; called in the client's thread."""
 
     def want(self, slot: str, payload: bytes) -> None:
-        """Take what stands on a slot's `desired`; empty: nothing any more."""
+        """Take the payload of a slot's `desired`; an empty one withdraws the deployment."""
 
     def connected(self) -> None:
-        """A connection begins: all pointers that stand will be said again."""
+        """A connection begins: the broker will send all retained pointers again."""
 
     def settled(self) -> None:
-        """By now they have been: what was not said stands no more."""
+        """All retained pointers have arrived: one that did not is withdrawn."""
 
 
 class CommandSink(Protocol):
-    """Who takes commands; called in the link's thread."""
+    """Takes commands; called in the client's thread."""
 
     def take(self, verb: str, payload: bytes, is_retained: bool) -> None:
         """Take what came on `cmd/{verb}`."""
 
 
-class AgentLink:
+class AgentMqttClient:
     """Keeps a connection, hands pointers and commands on, publishes the newest report of every
     slot and every command's answer.
 
@@ -75,7 +75,7 @@ class AgentLink:
         settings: the broker, with the agent's own login.
         who: this device.
         sink: takes the pointers.
-        commands: takes people's commands; None: they are not subscribed to.
+        commands: takes operators' commands; None: they are not subscribed to.
         version: of this software, for `agent/status`.
         clock_ns: wall clock, ns since the epoch.
         random_unit: numbers in [0, 1) for the back-off.
@@ -107,7 +107,7 @@ class AgentLink:
         self._unacked: dict[int, str] = {}
         self._connection: Connection | None = None
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="agent-link", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="agent-mqtt", daemon=True)
         self._is_refused = False
         self._hang_ups = 0
         self._is_settled = False
@@ -161,8 +161,8 @@ class AgentLink:
         try:
             lost = self._serve(connection)
         except Exception:  # this thread must outlive any single bad message
-            _log.exception("MQTT: the agent's link failed and connects anew")
-            lost = "the link failed"
+            _log.exception("MQTT: the agent's client failed and reconnects")
+            lost = "the client failed"
         finally:
             self._connection = None
             connection.close()
@@ -185,12 +185,12 @@ class AgentLink:
         if self._hang_ups < MAX_HANG_UPS:
             return f"connection lost: {lost}"
         return (
-            f"the broker hangs up again and again: {lost}; {_ACL_ADVICE}, and nobody else may use "
-            f"the client id {self._client_id!r}"
+            f"the broker closes every connection: {lost}; {_ACL_ADVICE}, and no other client may "
+            f"use the client id {self._client_id!r}"
         )
 
     def _serve(self, connection: Connection) -> str | None:
-        """Work until told to stop (None) or until the connection is lost (why)."""
+        """Work until stopped (None) or until the connection is lost (why)."""
         self._unacked.clear()
         self._is_refused = False
         self._is_settled = False
@@ -261,7 +261,7 @@ class AgentLink:
         elif self._commands is not None:
             self._commands.take(last, event.payload, event.is_retained)
 
-    # -- saying how it stands -------------------------------------------------------------------
+    # -- status ---------------------------------------------------------------------------------
 
     def _will(self) -> Will:
         message = AgentStatus(

@@ -41,7 +41,7 @@ from edge_app.agent.install.transitions import (
     outcome,
 )
 from edge_app.config.model import SlotConfig
-from edge_app.ipc.protocol import Line
+from edge_app.ipc.protocol import PeerMessage
 from edge_app.store.bundle_store import Store
 from edge_app.store.durable_write import Step, perform
 from edge_app.store.intent import Intent, Phase
@@ -262,7 +262,7 @@ class Bench:
         if step.kind == "rename":
             self.log.append(f"disk {step.path.name}")
 
-    def send(self, line: Line) -> bool:
+    def send(self, line: PeerMessage) -> bool:
         self.log.append(f"send {type(line).__name__}")
         return True
 
@@ -336,7 +336,11 @@ def test_the_inbox_keeps_what_the_table_has_wait(tmp_path: Path, state: State) -
     inbox = Inbox()
     answers: list[tuple[bool, str]] = []
     select = Select("alpha", lambda *_: None)
-    items = [Install(tmp_path / "x.bundle", "file"), select, Came(OLD)]
+    items: list[Install | Select | Came] = [
+        Install(tmp_path / "x.bundle", "file"),
+        select,
+        Came(OLD),
+    ]
     for item in items:
         inbox.put_off(item, state, NEW)
     inbox.put_off(Decide(True, lambda ok, text: answers.append((ok, text))), state, NEW)

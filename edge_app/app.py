@@ -249,8 +249,8 @@ class EdgeApp:
             lambda state, why: self._status.camera_changed(config.name, state.value, why),
         )
         prefix = f"{config.name}-{self.outbox.session}"
-        seat = self._slots.seat(config, info, prefix, _new_alarm_id, self._keep)
-        line = seat.line_for(self._slots.model_for(config.slot))
+        camera_line = self._slots.camera_line(config, info, prefix, _new_alarm_id, self._keep)
+        line = camera_line.line_for(self._slots.model_for(config.slot))
         return Post(config.name, grabber, line, GapWatch(last), info.can_resume)
 
     def _keep(self, frame: Frame, view: PartView, _anomaly: Anomaly) -> Evidence | None:

@@ -1,4 +1,4 @@
-"""The inspection process' end of the agent's socket: connect, say what judges, take orders.
+"""Client of the agent's socket in the inspection process: connect, say hello, receive messages.
 
 The agent may come and go; inspection does not depend on it.
 """
@@ -12,7 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_app.errors import EdgeError
-from edge_app.ipc.protocol import TO_PEER, Answer, Bye, Hello, Line, LineSocket, Order, Progress
+from edge_app.ipc.protocol import (
+    TO_PEER,
+    Answer,
+    Bye,
+    Hello,
+    Order,
+    PeerMessage,
+    PeerSocket,
+    Progress,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -25,35 +34,36 @@ class AgentConnection:
 
     Args:
         path: the agent's socket.
-        hello: what is said first on every connection.
+        hello: makes the first message of every connection.
     """
 
     def __init__(self, path: Path, hello: Callable[[], Hello]) -> None:
         self._path, self._hello = path, hello
-        self._peer: LineSocket | None = None
+        self._peer: PeerSocket | None = None
         self._stop = threading.Event()
-        self._is_told = False
+        self._is_logged = False
         self._thread = threading.Thread(target=self._run, name="agent-connection", daemon=True)
         self._on_order: Callable[[Order], None] = lambda _order: None
         self._on_lost: Callable[[], None] = lambda: None
 
     def greet(self) -> None:
-        """Say what is about to judge, if the agent is there; its orders wait until `start`."""
+        """Send hello with what is about to be loaded, if the agent runs; its messages wait until
+        `start`."""
         self._peer = self._connect()
 
     def start(self, on_order: Callable[[Order], None], on_lost: Callable[[], None]) -> None:
-        """Begin to take orders.
+        """Begin to receive messages.
 
         Args:
-            on_order: gets every order; must return at once.
-            on_lost: told when a connection has ended.
+            on_order: takes every message; must return at once.
+            on_lost: called when a connection has ended.
         """
         self._on_order, self._on_lost = on_order, on_lost
-        self.tell(self._hello())  # another model than was meant to may judge now
+        self.tell(self._hello())  # another model than announced may have been loaded
         self._thread.start()
 
     def stop(self, is_planned: bool = True) -> None:
-        """End; a planned end says goodbye and counts as no crash."""
+        """End; a planned end sends `bye` and does not count as a crash."""
         self._stop.set()
         if is_planned:
             self.tell(Bye())
@@ -63,8 +73,8 @@ class AgentConnection:
         if self._thread.ident is not None:
             self._thread.join(timeout=2.0)
 
-    def tell(self, line: Line) -> None:
-        """Say a line, if the agent is there; one that is not hears all it needs when it comes."""
+    def tell(self, line: PeerMessage) -> None:
+        """Send a message, if the agent is connected; a later one learns all it needs from hello."""
         peer = self._peer
         if peer is None:
             return
@@ -81,23 +91,25 @@ class AgentConnection:
                 self._serve(peer)
             self._stop.wait(RETRY_S)
 
-    def _connect(self) -> LineSocket | None:
+    def _connect(self) -> PeerSocket | None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.connect(str(self._path))
-            peer = LineSocket(connection, TO_PEER)
+            peer = PeerSocket(connection, TO_PEER)
             peer.send(self._hello())
         except OSError as error:
             connection.close()
-            level = logging.DEBUG if self._is_told else logging.WARNING
-            _log.log(level, "no agent at %s: %s; inspection goes on without", self._path, error)
-            self._is_told = True
+            level = logging.DEBUG if self._is_logged else logging.WARNING
+            _log.log(
+                level, "no agent at %s: %s; inspection continues without it", self._path, error
+            )
+            self._is_logged = True
             return None
-        _log.info("agent is there")
-        self._is_told = False
+        _log.info("agent connected")
+        self._is_logged = False
         return peer
 
-    def _serve(self, peer: LineSocket) -> None:
+    def _serve(self, peer: PeerSocket) -> None:
         self._peer = peer
         try:
             while (line := peer.receive()) is not None:

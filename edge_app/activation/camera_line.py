@@ -1,6 +1,6 @@
-"""One camera's place at the line, whatever model judges there: makes its lines, hands parts over.
+"""The inspection line of one camera: made for each model, handed over from one to the next.
 
-On a change of model no part is judged by two: on a belt the tracker goes on, parts judged so far
+On a change of model no part is judged by two: on a belt the tracker continues, parts judged so far
 keep their verdict and the others are the new model's; elsewhere a part is one frame anyway.
 """
 
@@ -22,7 +22,7 @@ NO_MODEL = "no_model"
 class EmptyLine:
     """The line of a slot without a bundle: every part is NOT_INSPECTED (no_model).
 
-    On a belt nobody knows what passes, so the outage is told once and not with every picture.
+    On a belt the parts are unknown, so the outage is reported once and not with every picture.
 
     Args:
         part_prefix: begins its part ids.
@@ -35,18 +35,18 @@ class EmptyLine:
         self._prefix = part_prefix
         self._is_numbered = is_numbered
         self._ledger = PartLedger(camera, None, 0.0, NO_MODEL, new_alarm_id)
-        self._told = 0
+        self._reported = 0
 
     def inspect(self, frame: Frame) -> FrameReport:
         """Return the frame's part as not inspected."""
-        if self._told and not self._is_numbered:
+        if self._reported and not self._is_numbered:
             return FrameReport(frame, (), {}, {}, {}, (), ())
         return self.miss(frame, NO_MODEL)
 
     def miss(self, frame: Frame, reason: str) -> FrameReport:
         """Report a part that was never judged."""
-        self._told += 1
-        number = frame.source_number if frame.source_number is not None else self._told
+        self._reported += 1
+        number = frame.source_number if frame.source_number is not None else self._reported
         verdict, events = self._ledger.leave(f"{self._prefix}-{number:06d}", frame, reason)
         return FrameReport(frame, (), {}, {}, {verdict.part_id: verdict}, (verdict,), tuple(events))
 
@@ -55,11 +55,11 @@ class EmptyLine:
         return FrameReport(frame, (), {}, {}, {}, (), ())
 
     def gap(self, first_number: int, last_number: int, reason: str) -> AlarmEvent:
-        """Return the event for numbered parts that passed while nobody looked."""
+        """Return the event for numbered parts that passed while nothing was inspected."""
         return self._ledger.gap(first_number, last_number, reason)
 
 
-class Seat:
+class CameraLine:
     """Makes the lines of one camera.
 
     Args:
@@ -98,11 +98,11 @@ class Seat:
         tracker = make_tracker(self.info, prefix, model.fills_frame, self._speed_hint)
         return make_line(model, self.camera, tracker, self._new_alarm_id, self._keep_evidence)
 
-    def succeed(
+    def hand_over(
         self, old: Line, model: LoadedModel | None, latest: Frame | None
     ) -> tuple[Line, FrameReport | None]:
-        """Return the line after `old`, and what closing the old one's open parts led to, if they
-        cannot be handed over."""
+        """Return the line that follows `old`; where open parts cannot be handed over, also the
+        report of closing them."""
         if (
             isinstance(old, InspectionLine)
             and isinstance(old.tracker, BeltTracker)

@@ -1,8 +1,8 @@
 """The inspection process' side of a new model: prepare, compare, switch between two parts, watch.
 
-The agent asks (agent/protocol.py), this answers. One thread does what is asked, in order; loading
-and the golden set run in the loader's, the comparison in its own, the exchange itself in the
-inspection thread. Whatever fails, the model that judges goes on judging.
+Executes the agent's messages (ipc/protocol.py) in order, in a thread of its own; loading and the
+golden set run in the loader's thread, the comparison in its own, the exchange itself in the
+inspection thread. Whatever fails, the active model stays active.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from edge_app.activation.camera_line import Seat
+from edge_app.activation.camera_line import CameraLine
 from edge_app.activation.model_loader import Loader, Ready
 from edge_app.activation.shadow_report import ShadowReport
-from edge_app.activation.shadow_run import ShadowRun, report_folder
-from edge_app.activation.slot_models import ActiveSlot, Exchange
+from edge_app.activation.shadow_run import ShadowPlan, ShadowRun, report_folder
+from edge_app.activation.slot_models import ActiveSlot, InspectionLoop
 from edge_app.ipc.protocol import (
     MAX_REASON_CHARS,
     Building,
@@ -26,9 +26,9 @@ from edge_app.ipc.protocol import (
     Failed,
     Golden,
     Hello,
-    Line,
     Loaded,
     Order,
+    PeerMessage,
     Prepare,
     Probation,
     Rollback,
@@ -47,38 +47,36 @@ TICK_S = 0.5
 
 
 class Activation:
-    """Holds each slot's models and does what the agent asks.
+    """Holds each slot's models and executes the agent's messages.
 
     Args:
-        seats: the cameras' places.
+        camera_lines: of all cameras.
         ready: slot → what judges at the start; None where nothing does.
-        exchange: has the inspection thread exchange lines; see `Exchange`.
+        loop: the inspection thread.
         loader: makes models ready in the background.
-        is_caught_up: no frame waits for the line.
         standby: slot → how many models are kept loaded for a changeover.
         state_dir: reports of comparisons lie below it.
-        tell: says a line to the agent, if it is there.
-        on_active: told, from the own thread, what judges in a slot from now on.
+        tell: sends a message to the agent, if it is connected.
+        on_active: called from the own thread with a slot and its new active model.
     """
 
     def __init__(
         self,
-        seats: Sequence[Seat],
+        camera_lines: Sequence[CameraLine],
         ready: Mapping[str, Ready | None],
-        exchange: Exchange,
+        loop: InspectionLoop,
         loader: Loader,
-        is_caught_up: Callable[[], bool],
         standby: Callable[[str], int],
         state_dir: Path,
-        tell: Callable[[Line], None],
+        tell: Callable[[PeerMessage], None],
         on_active: Callable[[str, Ready | None], None],
     ) -> None:
         self._slots = {
-            name: ActiveSlot(name, [s for s in seats if s.slot == name], held, exchange)
+            name: ActiveSlot(name, [line for line in camera_lines if line.slot == name], held, loop)
             for name, held in ready.items()
         }
-        self._slot_of = {seat.camera: seat.slot for seat in seats}
-        self._loader, self._is_caught_up, self._standby = loader, is_caught_up, standby
+        self._slot_of = {line.camera: line.slot for line in camera_lines}
+        self._loop, self._loader, self._standby = loop, loader, standby
         self._state_dir, self._tell, self._on_active = state_dir, tell, on_active
         self._tasks: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="activation", daemon=True)
@@ -94,18 +92,18 @@ class Activation:
         if self._thread.ident is not None:
             self._thread.join(timeout=2.0)
 
-    # -- called by the link's thread ------------------------------------------------------------
+    # -- called by the agent client's thread ----------------------------------------------------
 
     def hello(self) -> Hello:
-        """Return what judges now."""
+        """Return the hello message: the active bundle of each slot."""
         return Hello(pid=os.getpid(), slots={n: s.active_sha256 for n, s in self._slots.items()})
 
     def handle(self, order: Order) -> None:
-        """Have an order done; returns at once."""
+        """Queue a message of the agent's; returns at once."""
         self._tasks.put(lambda: self._obey(order))
 
     def agent_lost(self) -> None:
-        """Forget candidates: an agent that comes back begins anew. What judges goes on, watched."""
+        """Drop candidates: an agent that reconnects starts over. Probations continue."""
         self._tasks.put(self._drop_candidates)
 
     # -- called by the inspection thread --------------------------------------------------------
@@ -118,7 +116,7 @@ class Activation:
             reason = slot.probation.failure()
             if reason:
                 slot.failure = reason
-                self._tasks.put(lambda: self._take_back(slot, reason))
+                self._tasks.put(lambda: self._roll_back_failed(slot, reason))
 
     # -- the own thread -------------------------------------------------------------------------
 
@@ -132,7 +130,7 @@ class Activation:
                 break
             try:
                 task()
-            except Exception:  # the model that judges goes on judging
+            except Exception:  # the active model stays active
                 _log.exception("an order of the agent failed")
         self._drop_candidates()
 
@@ -187,11 +185,11 @@ class Activation:
                 self._fail(slot, order.sha256, reason)
             return
         if order.purpose == "standby":
-            slot.put_on_shelf(ready, self._standby(slot.name))
+            slot.keep_on_standby(ready, self._standby(slot.name))
         elif is_wanted:
             slot.candidate = ready
         else:
-            return  # given up while it was being loaded
+            return  # cancelled while it was being loaded
         self._tell(
             Golden(
                 slot=slot.name,
@@ -204,7 +202,7 @@ class Activation:
     def _start_shadow(self, slot: ActiveSlot, order: StartShadow) -> None:
         candidate, active = slot.candidate, slot.active
         if candidate is None or candidate.sha256 != order.sha256 or active is None:
-            self._fail(slot, order.sha256, "nothing is prepared to be compared")
+            self._fail(slot, order.sha256, "no candidate is prepared for a comparison")
             return
         slot.stop_shadow()
         report = ShadowReport(
@@ -213,15 +211,13 @@ class Activation:
             candidate.model.identity,
         )
         run = ShadowRun(
-            slot.name,
+            ShadowPlan(slot.name, order.parts, order.max_min * 60),
             candidate.model,
             active.model.limits,
-            {seat.camera: seat.info for seat in slot.seats},
-            order.parts,
-            order.max_min * 60,
+            {line.camera: line.info for line in slot.camera_lines},
             report,
             self._tell,
-            self._is_caught_up,
+            self._loop.is_caught_up,
         )
         run.start()
         slot.shadow = run
@@ -233,7 +229,9 @@ class Activation:
         slot.stop_shadow()
         baseline = slot.counter.figures() if slot.active is not None else None
         if not slot.exchange_to(slot.candidate):
-            self._fail(slot, order.sha256, "the inspection thread did not take the switch up")
+            self._fail(
+                slot, order.sha256, "the inspection thread did not exchange the models in time"
+            )
             return
         self._on_active(slot.name, slot.active)
         self._tell(
@@ -247,14 +245,14 @@ class Activation:
 
     def _start_probation(self, slot: ActiveSlot, order: StartProbation) -> None:
         if slot.active_sha256 != order.sha256:
-            self._fail(slot, order.sha256, "it does not judge here")
-        elif slot.probation is None:  # an agent that comes back finds it running, or decided
+            self._fail(slot, order.sha256, "it is not active in this slot")
+        elif slot.probation is None:  # an agent that reconnects finds it running, or decided
             slot.start_probation(order)
         elif slot.failure:
-            self._take_back(slot, slot.failure)
+            self._roll_back_failed(slot, slot.failure)
 
     def _tick(self) -> None:
-        """Tell how probations stand: to an agent that comes back the outcome is told again."""
+        """Report running probations, so that an agent that reconnects gets the outcome too."""
         for slot in self._slots.values():
             if slot.probation is not None and not slot.failure:
                 self._tell_probation(slot, "passed" if slot.probation.has_passed() else "watching")
@@ -275,9 +273,9 @@ class Activation:
             )
         )
 
-    def _take_back(self, slot: ActiveSlot, reason: str) -> None:
-        """Return to the old model at once, if it is still in memory; the agent hears of it."""
-        _log.warning("slot %s: the new model is taken back: %s", slot.name, reason)
+    def _roll_back_failed(self, slot: ActiveSlot, reason: str) -> None:
+        """Roll back to the previous model at once, if it is still in memory, and tell the agent."""
+        _log.warning("slot %s: the new model is rolled back: %s", slot.name, reason)
         failed = slot.active_sha256
         self._tell_probation(slot, "failed", reason)
         if failed is None or slot.previous is None or not slot.exchange_to(slot.previous):
@@ -302,7 +300,9 @@ class Activation:
                 self._fail(slot, order.sha256, "the model before it is not in memory any more")
                 return
             if not slot.exchange_to(old):
-                self._fail(slot, order.sha256, "the inspection thread did not take the switch up")
+                self._fail(
+                    slot, order.sha256, "the inspection thread did not exchange the models in time"
+                )
                 return
             slot.previous = None
             self._on_active(slot.name, slot.active)

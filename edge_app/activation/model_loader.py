@@ -1,7 +1,7 @@
 """Making a model ready beside the one that judges: memory, signature, engines, graphs, golden set.
 
-One background thread; the line goes first: before every golden picture it waits for the line to
-have caught up.
+One background thread; the line has priority: before every golden picture it waits until the line
+has caught up.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edge_app.model.open_for_device import how_signed
 _log = logging.getLogger(__name__)
 
 GIVE_WAY_S = 0.5
-"""A line that never catches up holds each golden picture back at most so long."""
+"""A line that never catches up delays each golden picture at most this long."""
 
 MEMORY_RESERVE_MB = 256
 """Left for the line's own frames: a full queue of eight 10-megapixel colour pictures is 240 MB."""
@@ -54,7 +54,7 @@ class Ready:
 
 
 def available_mb(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> int | None:
-    """Return the memory this process may still take, in MB; None where nobody says."""
+    """Return the memory this process may still allocate, in MB; None where it is unknown."""
     found = []
     try:
         for line in meminfo.read_text().splitlines():
@@ -102,12 +102,12 @@ class Loader:
         self._thread.start()
 
     def stop(self) -> None:
-        """Take no further job; a build in hand is given up, loading dies with the process."""
+        """Take no further job; a running build is cancelled, loading ends with the process."""
         self._jobs.put(None)
         self.give_up()
 
     def give_up(self, slot: str | None = None) -> None:
-        """Have the building of a slot's engines ended, or with None of all: nobody wants them."""
+        """Cancel the engine build of a slot, or of all slots with None."""
         for wanted, is_off in list(self._building.items()):
             if slot in (None, wanted):
                 is_off.set()
@@ -127,7 +127,7 @@ class Loader:
             memory_mb: what it took in its self-check; 0 where that is not known.
             loaded: called when the graphs are loaded, before the golden set.
             done: called with the model, or with None and the reason; both from the own thread.
-            building: told how far its missing engines are; None: none are built now.
+            building: called with the progress of its missing engines; None: none are built now.
         """
         build = None
         if self._engines is not None and building is not None:
@@ -143,7 +143,7 @@ class Loader:
 
         def tell(percent: float) -> None:
             if is_off.is_set():
-                raise BuildGivenUp("the building of its engines was given up")
+                raise BuildGivenUp("the building of its engines was cancelled")
             building(percent)
 
         return lambda bundle: engines.build_missing(bundle, tell)
@@ -164,7 +164,7 @@ class Loader:
             ready = self._ready(slot, sha256, memory_mb, loaded, build)
         except (EdgeError, MemoryError) as error:
             return None, str(error) or "out of memory"
-        except Exception as error:  # whatever a graph does, the model in use goes on
+        except Exception as error:  # whatever a graph does, the active model stays active
             _log.exception("slot %s: %s cannot be prepared", slot, sha256[:12])
             return None, f"{type(error).__name__}: {error}"
         return ready, ""
@@ -196,8 +196,8 @@ class Loader:
         if free_mb is not None and free_mb < needed_mb + MEMORY_RESERVE_MB:
             raise BundleError(
                 f"too little memory for a second model: {free_mb} MB are available, it takes "
-                f"{needed_mb} MB and {MEMORY_RESERVE_MB} MB are kept for the line. End what else "
-                "runs here, or raise the service's MemoryMax."
+                f"{needed_mb} MB and {MEMORY_RESERVE_MB} MB are kept for the line. Stop other "
+                "processes, or raise the service's MemoryMax."
             )
 
     def _give_way(self) -> None:

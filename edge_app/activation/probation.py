@@ -1,10 +1,10 @@
-"""After a switch: is the new model doing worse than the old one did on the same line?
+"""After a switch: does the new model do worse than the old one did on the same line?
 
 Counts of parts are compared by an exact binomial test, because after a switch parts are few: the
 old model's share, with Laplace's rule for the few it may have seen, is taken as the truth, and the
-new one is taken back when its count would be as high by chance once in 1 / MAX_CHANCE switches.
-That alarms *fall* is no reason: the comparison before the switch looked at the same parts and knows
-better.
+new one is rolled back when its count would be as high by chance once in 1 / MAX_CHANCE switches.
+Fewer alarms are no reason: the comparison before the switch judged the same parts and is the better
+evidence.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from edge_app.store.intent import Figures
 
 MAX_CHANCE = 1e-4
 """The test is made after every part, so that a bad model does not stay for the whole probation.
-benchmarks/activation.py measures how often a model that is no worse is taken back for it."""
+benchmarks/activation.py measures how often a model that is no worse is rolled back by it."""
 
 MIN_LATENCIES = 100
-"""A 95th percentile of fewer parts rests on fewer than five of them: a few hiccups of a busy device
-would take a good model back."""
+"""A 95th percentile of fewer parts rests on fewer than five of them: a few delays on a busy device
+would roll a good model back."""
 
 KEPT_PARTS = 500
 """Latest parts a model is judged by."""
@@ -123,7 +123,7 @@ class ProbationWatch:
         return self._counter.figures()
 
     def failure(self) -> str:
-        """Return why it is to be taken back; "" while it does well."""
+        """Return why it is to be rolled back; "" while it does well."""
         return worse_than(self.figures(), self._baseline, self._ratio)
 
     def has_passed(self) -> bool:

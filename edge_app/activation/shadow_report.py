@@ -23,7 +23,7 @@ from edge_app.records import FrameReport, ModelIdentity, U8Array
 _log = logging.getLogger(__name__)
 
 MAX_PICTURES = 24
-"""More of the same tell a person no more; all disagreements are counted."""
+"""More pictures of the same add nothing; all disagreements are counted."""
 
 MAX_SIDE_PX = 960
 JPEG_QUALITY = 85
@@ -96,14 +96,14 @@ class ShadowReport:
             f"new: {html.escape(r.candidate)}</td><td><img src='{r.file}'></td></tr>"
             for r in self._rows
         )
-        told = rows or "<tr><td>Both judged every part alike.</td></tr>"
+        body = rows or "<tr><td>Both models gave every part the same verdict.</td></tr>"
         return (
             "<!doctype html><meta charset='utf-8'><title>Comparison of two models</title>"
             "<style>body{font:16px sans-serif;margin:2em}td{padding:.5em;vertical-align:top;"
             "border-top:1px solid #ccc}img{max-width:100%}</style>"
             f"<h1>{_name(self._current)} (left) and {_name(self._candidate)} (right)</h1>"
             f"<p>{parts} parts were judged by both; below are those they judged differently, "
-            f"at most {MAX_PICTURES}.</p><table>{told}</table>\n"
+            f"at most {MAX_PICTURES}.</p><table>{body}</table>\n"
         )
 
 

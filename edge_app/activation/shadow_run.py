@@ -1,4 +1,4 @@
-"""A candidate judges live parts beside the current model, and nobody acts on what it says.
+"""A candidate judges live parts beside the current model, without consequences.
 
 It runs in a thread of its own on frames that were judged already. A frame that comes while it is
 busy, or while others wait for the line, is skipped and counted: the line never waits for it.
@@ -31,12 +31,12 @@ SAME_PART_IOU = 0.3
 
 REPORT_EVERY_S = 5.0
 WAIT_S = 0.5
-"""How often the clock is looked at when no frame comes."""
+"""How often the time limit is checked when no frame comes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One part in both models' eyes.
+    """The verdicts of both models on one part.
 
     Attributes:
         part_id: the current model's.
@@ -90,15 +90,28 @@ def _same_part(
     return others[best[1]] if best[0] >= SAME_PART_IOU else None
 
 
+@dataclass(frozen=True, slots=True)
+class ShadowPlan:
+    """How long a comparison lasts.
+
+    Attributes:
+        slot: for the messages.
+        parts, max_s: it ends after so many parts, or so long, but not before the first part.
+    """
+
+    slot: str
+    parts: int
+    max_s: float
+
+
 class ShadowRun:
     """Compares one candidate with the current model until enough parts were seen.
 
     Args:
-        slot: for the messages.
+        plan: how long it lasts.
         candidate: its graphs belong to this run's thread until `stop` returns.
         limits: the current model's.
         infos: camera name → what it is.
-        parts, max_s: it ends after so many parts, or so long, but not before the first part.
         report: keeps pictures of disagreements.
         tell: gets a message every few seconds and the final one; from this run's thread.
         is_caught_up: no frame waits for the line.
@@ -106,33 +119,31 @@ class ShadowRun:
 
     def __init__(
         self,
-        slot: str,
+        plan: ShadowPlan,
         candidate: LoadedModel,
         limits: Limits,
         infos: dict[str, CameraInfo],
-        parts: int,
-        max_s: float,
         report: ShadowReport,
         tell: Callable[[Shadow], None],
         is_caught_up: Callable[[], bool],
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._slot, self._candidate, self._limits, self._infos = slot, candidate, limits, infos
-        self._parts, self._report, self._tell = parts, report, tell
+        self._slot, self._candidate, self._limits, self._infos = plan.slot, candidate, limits, infos
+        self._parts, self._report, self._tell = plan.parts, report, tell
         self._is_caught_up, self._now_s = is_caught_up, monotonic_s
-        self._end_s = monotonic_s() + max_s
+        self._end_s = monotonic_s() + plan.max_s
         self._mailbox: FrameReport | None = None
         self._changed = threading.Condition()
         self._is_stopping = False
         self._compared: set[str] = set()
         self._only_candidate_ng = self._only_current_ng = self._errors = self._skipped = 0
-        self._thread = threading.Thread(target=self._run, name=f"shadow-{slot}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"shadow-{plan.slot}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the frame in hand; the candidate's graphs are free when this returns."""
+        """End after the current frame; the candidate's graphs are free when this returns."""
         with self._changed:
             self._is_stopping = True
             self._changed.notify()
@@ -140,7 +151,7 @@ class ShadowRun:
             self._thread.join()
 
     def offer(self, report: FrameReport) -> None:
-        """Have a judged frame looked at, or skip it; returns at once."""
+        """Compare a judged frame, or skip it; returns at once."""
         if not report.anomalies:
             return
         with self._changed:
@@ -151,13 +162,13 @@ class ShadowRun:
             self._changed.notify()
 
     def _run(self) -> None:
-        told_s = self._now_s()
+        reported_s = self._now_s()
         while not self._is_over():
             report = self._take()
             if report is not None:
-                self._look(report)
-            if self._now_s() - told_s >= REPORT_EVERY_S:
-                told_s = self._now_s()
+                self._compare_frame(report)
+            if self._now_s() - reported_s >= REPORT_EVERY_S:
+                reported_s = self._now_s()
                 self._tell(self._message(is_final=False))
         if not self._is_stopping:
             self._tell(self._message(is_final=True))
@@ -173,7 +184,7 @@ class ShadowRun:
             report, self._mailbox = self._mailbox, None
             return report
 
-    def _look(self, report: FrameReport) -> None:
+    def _compare_frame(self, report: FrameReport) -> None:
         try:
             theirs = self._line(report.frame.camera).inspect(report.frame)
         except EdgeError as error:
@@ -198,7 +209,7 @@ class ShadowRun:
         self._report.add(found.part_id, mine, self._limits, theirs, self._candidate.limits)
 
     def _line(self, camera: str) -> InspectionLine:
-        """Return a line for one frame; it follows no part and tells nobody."""
+        """Return a line for one frame; it tracks no part and raises no alarm."""
         tracker = make_tracker(self._infos[camera], "shadow", self._candidate.fills_frame)
         return make_line(self._candidate, camera, tracker, lambda: "shadow", lambda *_: None)
 

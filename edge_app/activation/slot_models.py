@@ -1,4 +1,4 @@
-"""One slot's models in the inspection process: which judges, which waits, which may come back."""
+"""One slot's models in the inspection process: active, candidate, previous, on standby."""
 
 from __future__ import annotations
 
@@ -7,25 +7,28 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from edge_app.activation.camera_line import Seat
+from edge_app.activation.camera_line import CameraLine
 from edge_app.activation.model_loader import Ready
 from edge_app.activation.probation import PartCounter, ProbationWatch
 from edge_app.activation.shadow_run import ShadowRun
 from edge_app.ipc.protocol import Prepare, StartProbation
 from edge_app.records import Frame, FrameReport
-from edge_app.runtime.inspection_thread import Line, Succeed
+from edge_app.runtime.inspection_thread import Line, LineHandOver
 
 EXCHANGE_S = 10.0
 """The inspection thread exchanges lines within one turn, a fraction of a second; one that has not
 done it by then is stuck in a graph, and the watchdog says so."""
 
 
-class Exchange(Protocol):
-    """What of the inspection thread is needed to exchange lines."""
+class InspectionLoop(Protocol):
+    """What of the inspection thread is needed to change a model while it runs."""
 
     def between_parts(self, task: Callable[[], None]) -> None: ...
 
-    def exchange(self, name: str, succeed: Succeed) -> None: ...
+    def exchange(self, name: str, hand_over: LineHandOver) -> None: ...
+
+    def is_caught_up(self) -> bool:
+        """Tell whether no frame waits for the line."""
 
 
 class ActiveSlot:
@@ -33,26 +36,33 @@ class ActiveSlot:
     changes: that happens in the inspection thread, which also calls `observe`.
 
     Args:
-        seats: its cameras' places.
+        camera_lines: of its cameras.
         active: what judges at the start.
+        loop: exchanges lines between two parts.
     """
 
     def __init__(
-        self, name: str, seats: Sequence[Seat], active: Ready | None, exchange: Exchange
+        self,
+        name: str,
+        camera_lines: Sequence[CameraLine],
+        active: Ready | None,
+        loop: InspectionLoop,
     ) -> None:
         self.name = name
-        self.seats = seats
+        self.camera_lines = camera_lines
         self.active = active
         self.previous: Ready | None = None
         self.candidate: Ready | None = None
-        self.wanted: Prepare | None = None  # the very order: a bundle may be asked for twice
+        self.wanted: Prepare | None = (
+            None  # this order and no other: a bundle may be requested twice
+        )
         self.shadow: ShadowRun | None = None
         self.probation: ProbationWatch | None = None
         self.failure = ""
         self.counter = PartCounter()
         self.last_part: str | None = None
-        self._shelf: OrderedDict[str, Ready] = OrderedDict()
-        self._exchange = exchange
+        self._standby: OrderedDict[str, Ready] = OrderedDict()
+        self._loop = loop
 
     @property
     def active_sha256(self) -> str | None:
@@ -60,7 +70,7 @@ class ActiveSlot:
 
     def held(self, sha256: str) -> Ready | None:
         """Return a model that is in memory and ready to judge."""
-        for ready in (self.active, self.previous, self._shelf.get(sha256)):
+        for ready in (self.active, self.previous, self._standby.get(sha256)):
             if ready is not None and ready.sha256 == sha256:
                 return ready
         return None
@@ -90,13 +100,13 @@ class ActiveSlot:
             with lock:
                 if is_off:
                     return
-                for seat in self.seats:
-                    self._exchange.exchange(seat.camera, _succession(seat, new))
+                for line in self.camera_lines:
+                    self._loop.exchange(line.camera, _hand_over(line, new))
                 self.previous, self.active = self.active, new
                 self.counter, self.probation = PartCounter(), None
                 done.set()
 
-        self._exchange.between_parts(exchange_lines)
+        self._loop.between_parts(exchange_lines)
         if not done.wait(EXCHANGE_S):
             with lock:
                 is_off = not done.is_set()
@@ -111,25 +121,25 @@ class ActiveSlot:
             order.baseline, order.parts, order.max_min * 60, order.max_latency_ratio
         )
 
-    def commit(self, shelf_size: int) -> None:
-        """Keep what judges; the model before it waits on the shelf if it is another product's."""
+    def commit(self, max_standby: int) -> None:
+        """Keep the active model; the previous one, of another product, goes to warm standby."""
         self.probation = None
         before, self.previous = self.previous, None
         if before is not None:
-            self.put_on_shelf(before, shelf_size)
+            self.keep_on_standby(before, max_standby)
         if self.active is not None:
             product = self.active.model.identity.product
             for sha256 in [
-                s for s, r in self._shelf.items() if r.model.identity.product == product
+                s for s, r in self._standby.items() if r.model.identity.product == product
             ]:
-                del self._shelf[sha256]
+                del self._standby[sha256]
 
-    def put_on_shelf(self, ready: Ready, shelf_size: int) -> None:
-        """Keep a model loaded for a changeover; the one unused for longest makes room."""
-        self._shelf[ready.sha256] = ready
-        self._shelf.move_to_end(ready.sha256)
-        while len(self._shelf) > shelf_size:
-            self._shelf.popitem(last=False)
+    def keep_on_standby(self, ready: Ready, max_standby: int) -> None:
+        """Keep a model loaded for a changeover; the least recently used one makes room."""
+        self._standby[ready.sha256] = ready
+        self._standby.move_to_end(ready.sha256)
+        while len(self._standby) > max_standby:
+            self._standby.popitem(last=False)
 
     def stop_shadow(self) -> None:
         """End the comparison; the candidate's graphs are free afterwards."""
@@ -138,15 +148,15 @@ class ActiveSlot:
             shadow.stop()
 
     def drop_candidate(self) -> None:
-        """Forget what waited."""
+        """Drop the candidate and end its comparison."""
         self.stop_shadow()
         self.candidate = self.wanted = None
 
 
-def _succession(seat: Seat, new: Ready | None) -> Succeed:
+def _hand_over(camera_line: CameraLine, new: Ready | None) -> LineHandOver:
     model = None if new is None else new.model
 
-    def succeed(old: Line, latest: Frame | None) -> tuple[Line, FrameReport | None]:
-        return seat.succeed(old, model, latest)
+    def hand_over(old: Line, latest: Frame | None) -> tuple[Line, FrameReport | None]:
+        return camera_line.hand_over(old, model, latest)
 
-    return succeed
+    return hand_over

@@ -1,6 +1,6 @@
-"""The slots of a running app: what judges in each from the start, and the agent's say in it.
+"""The slots of a running app: the model each starts with, and its changes by the agent.
 
-Without `[agent]` there is one bundle, the configured one, and nothing here ever changes.
+Without `[agent]` there is one bundle, the configured one, and nothing ever changes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_app.activation.agent_client import AgentConnection
-from edge_app.activation.camera_line import Seat
+from edge_app.activation.camera_line import CameraLine
 from edge_app.activation.controller import Activation
 from edge_app.activation.model_loader import Loader, Ready
 from edge_app.bundle.archive import Bundle
@@ -37,12 +37,12 @@ MAX_SHORTFALL_CHARS = 300
 """A builder may name every layer; the journal has it whole."""
 
 OnActive = Callable[[str, "Ready | None"], None]
-"""Told what judges in a slot from now on; called outside the inspection thread."""
+"""Called with a slot and its new active model; outside the inspection thread."""
 
 
 class ModelSlots:
-    """Every slot's model. Made before the cameras; the agent is told first what is about to be
-    loaded, so that a bundle that kills the process at its start is counted against it.
+    """Every slot's model. Made before the cameras; the agent is told first which bundle is about
+    to be loaded, so that a bundle that kills the process at its start is counted against it.
 
     Args:
         config: checked.
@@ -58,7 +58,7 @@ class ModelSlots:
     def __init__(self, config: AppConfig, who: DeviceName) -> None:
         self._config, self._who = config, who
         self._store = Store(config.agent.store_dir)
-        self._seats: list[Seat] = []
+        self._camera_lines: list[CameraLine] = []
         self._activation: Activation | None = None
         self._connection: AgentConnection | None = None
         self.ready: dict[str, Ready | None] = {}
@@ -77,16 +77,16 @@ class ModelSlots:
         first = next(iter(self.ready.values()))
         return None if first is None else first.model
 
-    def seat(
+    def camera_line(
         self,
         config: CameraConfig,
         info: CameraInfo,
         part_prefix: str,
         new_alarm_id: Callable[[], str],
         keep_evidence: KeepEvidence,
-    ) -> Seat:
-        """Return a camera's place; its line is `seat.line_for(ready model)`."""
-        seat = Seat(
+    ) -> CameraLine:
+        """Return what makes a camera's lines, with `line_for` and `hand_over`."""
+        camera_line = CameraLine(
             config.name,
             config.slot,
             info,
@@ -95,8 +95,8 @@ class ModelSlots:
             new_alarm_id,
             keep_evidence,
         )
-        self._seats.append(seat)
-        return seat
+        self._camera_lines.append(camera_line)
+        return camera_line
 
     def model_for(self, slot: str) -> LoadedModel | None:
         """Return what judges in a slot."""
@@ -104,7 +104,7 @@ class ModelSlots:
         return None if ready is None else ready.model
 
     def join(self, thread: InspectionThread, on_active: OnActive) -> None:
-        """Let the agent have models exchanged in this thread; without an agent nothing happens."""
+        """Let the agent change models in this thread; without an agent nothing happens."""
         connection = self._connection
         if connection is None:
             return
@@ -114,7 +114,7 @@ class ModelSlots:
             on_active(slot, ready)
 
         self._activation = Activation(
-            self._seats,
+            self._camera_lines,
             self.ready,
             thread,
             Loader(
@@ -124,7 +124,6 @@ class ModelSlots:
                 thread.is_caught_up,
                 engines=engine_builder(self._config),
             ),
-            thread.is_caught_up,
             lambda slot: self._config.slot(slot).standby_models,
             self._config.device.state_dir,
             connection.tell,
@@ -139,7 +138,7 @@ class ModelSlots:
         self._connection.start(self._activation.handle, self._activation.agent_lost)
 
     def stop(self, is_planned: bool) -> None:
-        """End; a planned end is told, so that it does not count as a crash."""
+        """End; a planned end is announced, so that it does not count as a crash."""
         if self._connection is not None:
             self._connection.stop(is_planned)
         if self._activation is not None:
@@ -208,7 +207,9 @@ class ModelSlots:
 
     def _budget_ms(self, slot: str) -> float | None:
         """Return the shortest time a triggered camera of the slot leaves for a verdict."""
-        triggered = {s.camera for s in self._seats if s.slot == slot and s.info.mode == "triggered"}
+        triggered = {
+            c.camera for c in self._camera_lines if c.slot == slot and c.info.mode == "triggered"
+        }
         return min(
             (c.verdict_deadline_ms for c in self._config.cameras if c.name in triggered),
             default=None,
@@ -216,7 +217,7 @@ class ModelSlots:
 
 
 def describe_slot(slot: str, ready: Ready | None) -> SlotDescription:
-    """Return a slot as `info` tells it."""
+    """Return a slot as `info` publishes it."""
     if ready is None:
         return SlotDescription(slot=slot)
     return SlotDescription(
@@ -227,7 +228,7 @@ def describe_slot(slot: str, ready: Ready | None) -> SlotDescription:
 
 
 def page_facts(ready: Ready | None) -> dict[str, str]:
-    """Return what the page says of a model: label → text."""
+    """Return what the page shows of a model: label → text."""
     if ready is None:
         return {"Product": "none: parts are not inspected until a bundle is installed"}
     identity, limits = ready.model.identity, ready.model.limits
@@ -244,7 +245,7 @@ def page_facts(ready: Ready | None) -> dict[str, str]:
 
 
 def degraded_text(slot: str, ready: Ready | None) -> str | None:
-    """Return what `status` says of a model that judges, but not as it was meant to; else None."""
+    """Return what `status` says of a model that runs degraded; None where it does not."""
     if ready is None or not ready.model.shortfall:
         return None
     text = ready.model.shortfall

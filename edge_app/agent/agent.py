@@ -1,7 +1,7 @@
-"""The agent: one thread per slot carries bundles in, one socket joins it to inspection and people.
+"""The agent: one thread per slot installs bundles, one socket serves inspection and commands.
 
-`install`, `select` and `decide` may be called from any thread and return at once; `report` hears
-of every state an order reaches.
+`install`, `select` and `decide` may be called from any thread and return at once; `report`
+is called with every state that an order reaches.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from edge_app.agent.install.candidate import Checks, candidate_of
 from edge_app.agent.install.inbox import Answered, Came, Decide, Gone, Install, News, Select
 from edge_app.agent.install.slot_worker import FlowTimes, SlotFlow
 from edge_app.agent.install.socket_server import PeerServer, Respond
-from edge_app.agent.install.state_reports import Told
+from edge_app.agent.install.state_reports import StateReporter
 from edge_app.config.model import SlotConfig
 from edge_app.ipc.protocol import (
     Answer,
     DecideCommand,
     Hello,
     InstallCommand,
-    Line,
+    PeerMessage,
     Progress,
     Release,
     SelectCommand,
@@ -43,11 +43,11 @@ class Agent:
     Args:
         store: the bundles; its folders are made.
         checks: what a bundle has to pass.
-        slots: slot → how a bundle earns its place there.
+        slots: slot → how a bundle is accepted there.
         times: how long inspection is waited for.
         keep_releases: kept beside the needed ones.
         socket_path: where inspection and commands come in.
-        report: told of every state of every order; must return at once.
+        report: called with every state of every order; must return at once.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Agent:
         self._lock: IO[bytes] | None = None
         self._listeners: list[Callable[[Reported], None]] = []
         self._server = PeerServer(socket_path, self)
-        self._told = {slot: Told(slot, self._tell) for slot in slots}
+        self._reporters = {slot: StateReporter(slot, self._tell) for slot in slots}
         self._flows = {
             slot: SlotFlow(
                 slot,
@@ -74,7 +74,7 @@ class Agent:
                 store,
                 checks,
                 self._server.order,
-                self._told[slot],
+                self._reporters[slot],
                 times,
                 keep_releases,
             )
@@ -87,7 +87,7 @@ class Agent:
         return self._store.incoming
 
     def start(self) -> None:
-        """Take up what was unfinished at the last stop, then what is asked for.
+        """Resume what was unfinished at the last stop, then take orders.
 
         Raises:
             OSError: the store's folders cannot be made.
@@ -102,7 +102,7 @@ class Agent:
         self._server.start()
 
     def stop(self, timeout_s: float = JOIN_S) -> None:
-        """End after the step in hand; what is unfinished is taken up at the next start."""
+        """End after the current step; what is unfinished is resumed at the next start."""
         for flow in self._flows.values():
             flow.stop()
         self._server.stop()
@@ -116,7 +116,7 @@ class Agent:
         return all(flow.is_alive() for flow in self._flows.values())
 
     def listen(self, report: Callable[[Reported], None]) -> None:
-        """Have every further report told to somebody else too."""
+        """Call `report` with every further report too."""
         self._listeners.append(report)
 
     def install(
@@ -127,13 +127,13 @@ class Agent:
         Args:
             file: below `incoming` it is moved into the store, from elsewhere it is copied.
             slot: the cameras it is for.
-            origin: who brought it, for the log: "push", "file".
+            origin: where it came from, for the log: "push", "file".
             begun: called when its turn comes: the slot's reports are about it from then on.
 
         Raises:
             KeyError: there is no such slot.
         """
-        _log.info("slot %s: %s brings %s", slot, origin, file.name)
+        _log.info("slot %s: %s: install %s", slot, origin, file.name)
         self._flows[slot].inbox.put(Install(file, origin, begun))
 
     def select(
@@ -146,7 +146,7 @@ class Agent:
         """Have a slot changed over to an installed product.
 
         Args:
-            is_late: asked when its turn comes; then nobody wants it any more.
+            is_late: asked when its turn comes; True refuses it.
 
         Raises:
             KeyError: there is no such slot.
@@ -154,7 +154,7 @@ class Agent:
         self._flows[slot].inbox.put(Select(product, answer, is_late))
 
     def decide(self, slot: str, promote: bool, answer: Answered) -> None:
-        """Pass on a person's word on a compared candidate.
+        """Pass on a person's decision on a compared candidate.
 
         Raises:
             KeyError: there is no such slot.
@@ -165,14 +165,14 @@ class Agent:
         """Return what each slot has."""
         return tuple(self._entry(slot) for slot in self._flows)
 
-    # -- the desk: called in the connections' threads -------------------------------------------
+    # -- ConnectionHandler: called in the connections' threads ---------------------------------
 
     def inspection_came(self, hello: Hello) -> None:
-        """Tell every slot what judges there."""
+        """Tell every slot which bundle is active there."""
         for slot, flow in self._flows.items():
             flow.inbox.put(Came(hello.slots.get(slot)))
 
-    def inspection_said(self, news: Line) -> None:
+    def inspection_said(self, news: PeerMessage) -> None:
         """Give a slot its news."""
         if isinstance(news, News) and news.slot in self._flows:
             self._flows[news.slot].inbox.put(news)
@@ -182,8 +182,8 @@ class Agent:
         for flow in self._flows.values():
             flow.inbox.put(Gone(is_planned))
 
-    def commanded(self, command: Line, respond: Respond) -> None:
-        """Carry out a person's command, or say why not."""
+    def commanded(self, command: PeerMessage, respond: Respond) -> None:
+        """Execute a person's command, or answer why not."""
         slot = getattr(command, "slot", None)
         if slot is not None and slot not in self._flows:
             known = ", ".join(self._flows)
@@ -198,8 +198,8 @@ class Agent:
             respond(Answer(is_ok=True, text="", slots=self.slots()))
 
     def _follow(self, command: InstallCommand, respond: Respond) -> None:
-        """Install a file and say every state of it until it has found its end; what the slot says
-        of an order before it is not its own."""
+        """Install a file and send every state of it up to the final one; reports about an order
+        before it are left out."""
 
         def tell(report: Reported) -> None:
             if report.slot != command.slot:
@@ -210,7 +210,7 @@ class Agent:
                     self._listeners.remove(tell)
                     is_ok = report.state == "committed"
                     respond(Answer(is_ok=is_ok, text=report.reason or report.state))
-            except OSError:  # whoever asked has gone; the installation goes on
+            except OSError:  # the caller has disconnected; the installation continues
                 if tell in self._listeners:
                     self._listeners.remove(tell)
 
@@ -222,7 +222,7 @@ class Agent:
             listener(report)
 
     def _entry(self, slot: str) -> SlotEntry:
-        latest = self._told[slot].latest
+        latest = self._reporters[slot].latest
         installed = self._store.installed(slot)
         return SlotEntry(
             slot=slot,
@@ -245,6 +245,6 @@ def _answering(respond: Respond) -> Answered:
         try:
             respond(Answer(is_ok=is_ok, text=text))
         except OSError:
-            _log.info("whoever asked has gone before the answer: %s", text)
+            _log.info("the caller disconnected before the answer: %s", text)
 
     return answer

@@ -38,16 +38,16 @@ def run_agent(config: AppConfig, stop: threading.Event) -> int:
             cannot be made.
     """
     store = Store(config.agent.store_dir)
-    told: list[PushSide] = []
+    push_sides: list[PushSide] = []
 
     def report(reported: Reported) -> None:
-        for side in told:
+        for side in push_sides:
             side.report(reported)
 
     agent = make_agent(config, store, report, stop)
-    told.append(push_side(config, store, agent.install, agent.select))
+    push_sides.append(push_side(config, store, agent.install, agent.select))
     try:
-        for side in told:
+        for side in push_sides:
             side.start()
         agent.start()
         ServiceNotifier.from_environment().serve_until(stop, agent.is_alive)
@@ -58,7 +58,7 @@ def run_agent(config: AppConfig, stop: threading.Event) -> int:
         ) from error
     finally:
         agent.stop()
-        for side in told:
+        for side in push_sides:
             side.stop()
     return 0
 

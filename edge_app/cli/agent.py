@@ -7,12 +7,12 @@ from pathlib import Path
 
 from edge_app.config.load import load_config
 from edge_app.config.model import AgentConfig
-from edge_app.ipc.client import ask, ended, said
+from edge_app.ipc.client import ask, ended, replies
 from edge_app.ipc.protocol import (
     Answer,
     DecideCommand,
     InstallCommand,
-    Line,
+    PeerMessage,
     Progress,
     Release,
     SelectCommand,
@@ -39,7 +39,7 @@ def install(socket_path: Path, file: Path, slot: str) -> int:
         ConfigError: the agent is not there, or ended in the middle.
     """
     command = InstallCommand(path=str(file.absolute()), slot=slot)
-    for line in said(socket_path, command):
+    for line in replies(socket_path, command):
         if isinstance(line, Progress):
             report = line.reported
             percent = "" if report.percent is None else f" {report.percent:.0f} %"
@@ -78,7 +78,7 @@ def list_slots(socket_path: Path) -> int:
     return 0
 
 
-def _ask(socket_path: Path, command: Line) -> int:
+def _ask(socket_path: Path, command: PeerMessage) -> int:
     answer = ask(socket_path, command)
     print(answer.text)
     return 0 if answer.is_ok else EXIT_REFUSED

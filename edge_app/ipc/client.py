@@ -1,4 +1,4 @@
-"""One question to the agent over its socket, and what it says to that."""
+"""Client of the agent's socket: one command, and the agent's messages in reply."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge_app.errors import ConfigError
-from edge_app.ipc.protocol import TO_PEER, Answer, Line, LineSocket
+from edge_app.ipc.protocol import TO_PEER, Answer, PeerMessage, PeerSocket
 
 
-def said(socket_path: Path, command: Line, timeout_s: float | None = None) -> Iterator[Line]:
-    """Yield what the agent says to a command until it hangs up.
+def replies(
+    socket_path: Path, command: PeerMessage, timeout_s: float | None = None
+) -> Iterator[PeerMessage]:
+    """Yield the agent's messages in reply to a command until it closes the connection.
 
     Args:
-        timeout_s: for each line; None waits as long as it takes.
+        timeout_s: for each message; None waits without limit.
 
     Raises:
         ConfigError: the agent is not there.
-        TimeoutError: nothing came in time; what was asked for goes on.
+        TimeoutError: nothing came in time; the command continues.
     """
     with _connected(socket_path, timeout_s) as agent:
         agent.send(command)
@@ -28,40 +30,40 @@ def said(socket_path: Path, command: Line, timeout_s: float | None = None) -> It
             yield line
 
 
-def ask(socket_path: Path, command: Line, timeout_s: float | None = None) -> Answer:
+def ask(socket_path: Path, command: PeerMessage, timeout_s: float | None = None) -> Answer:
     """Return the agent's answer to a command.
 
     Raises:
         ConfigError: the agent is not there, or ended before it answered.
-        TimeoutError: see `said`.
+        TimeoutError: see `replies`.
     """
-    for line in said(socket_path, command, timeout_s):
+    for line in replies(socket_path, command, timeout_s):
         if isinstance(line, Answer):
             return line
     raise ended()
 
 
 def ended() -> ConfigError:
-    """Return the error for an agent that hung up before its answer."""
-    return ConfigError("The agent ended before it answered; look into its journal.")
+    """Return the error for an agent that closed the connection before its answer."""
+    return ConfigError("The agent ended before it answered; see its journal.")
 
 
 @contextmanager
-def _connected(socket_path: Path, timeout_s: float | None) -> Iterator[LineSocket]:
-    connection = say_to_agent(socket_path)
+def _connected(socket_path: Path, timeout_s: float | None) -> Iterator[PeerSocket]:
+    connection = connect_to_agent(socket_path)
     connection.settimeout(timeout_s)
-    agent = LineSocket(connection, TO_PEER)
+    agent = PeerSocket(connection, TO_PEER)
     try:
         yield agent
     finally:
         agent.close()
 
 
-def say_to_agent(path: Path) -> socket.socket:
-    """Return a connection to the agent.
+def connect_to_agent(path: Path) -> socket.socket:
+    """Return a socket that is connected to the agent.
 
     Raises:
-        ConfigError: it does not run, or this user may not speak to it.
+        ConfigError: it does not run, or this user may not connect.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -69,7 +71,7 @@ def say_to_agent(path: Path) -> socket.socket:
     except OSError as error:
         connection.close()
         raise ConfigError(
-            f"The agent does not answer on {path}: {error.strerror}. Start `edge-app agent` (or "
-            "cropliq-edge-agent.service), and run this as a user of its group."
+            f"The agent does not answer on {path}: {error.strerror}. Start `edge-app agent` (as a "
+            "service: systemctl start edge-app-agent), and run this as a user of its group."
         ) from error
     return connection

@@ -1,7 +1,7 @@
-"""What agent and inspection say to one another over the Unix socket: one JSON object per line.
+"""The inter-process protocol of agent and inspection over a Unix socket: one JSON object per line.
 
     agent                            inspection
-                                  ←  hello            which bundle judges in each slot
+                                  ←  hello            which bundle is active in each slot
     prepare                       →
                                   ←  building …       where engines are missing
                                   ←  loaded, golden   or failed
@@ -15,8 +15,8 @@
                                   ←  rolled_back
                                   ←  bye              a planned end; without it the end is a crash
 
-Commands (`edge-app install`, `edge-app slots`) speak to the agent over the same socket and get one
-`answer`, or `progress` lines and then the `answer`. A line that is not in this schema ends the
+Commands (`edge-app install`, `edge-app slots`) use the same socket and get one `answer`, or
+`progress` messages and then the `answer`. A line that does not match this schema ends the
 connection.
 """
 
@@ -38,7 +38,7 @@ MAX_LINE_BYTES = 1 << 20
 """Longest line either side reads; the largest real one (a fleet of slots) is far below."""
 
 SEND_S = 5
-"""A peer that does not read for so long, in seconds, counts as gone: nobody waits for it."""
+"""A peer that has not read for this many seconds counts as gone."""
 
 SlotName = Annotated[str, Field(min_length=1, max_length=64)]
 MAX_REASON_CHARS = 4000
@@ -47,24 +47,24 @@ Purpose = Literal["candidate", "changeover", "standby", "restore"]
 
 
 class ProtocolError(EdgeError):
-    """A peer said something that is not in the schema, or hung up in the middle of a line."""
+    """A peer sent something that is not in the schema, or disconnected in the middle of a line."""
 
 
-class Line(BaseModel):
-    """Base of everything that is said."""
+class PeerMessage(BaseModel):
+    """Base of every message: one line on the socket."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class _About(Line):
-    """Base of what is said of one bundle in one slot."""
+class _About(PeerMessage):
+    """Base of the messages about one bundle in one slot."""
 
     slot: SlotName
     sha256: Sha256
 
 
 class Prepare(_About):
-    """Load the bundle and judge its golden set; `memory_mb` is what that took in the trial."""
+    """Load the bundle and check its golden set; `memory_mb` is what that took in the trial."""
 
     type: Literal["prepare"] = "prepare"
     purpose: Purpose
@@ -80,13 +80,13 @@ class StartShadow(_About):
 
 
 class Switch(_About):
-    """Judge with it from the next part on."""
+    """Use it from the next part on."""
 
     type: Literal["switch"] = "switch"
 
 
 class StartProbation(_About):
-    """Watch it against the old model's figures, and take it back if it does worse."""
+    """Compare it with the old model's figures, and roll back if it does worse."""
 
     type: Literal["start_probation"] = "start_probation"
     parts: int = Field(ge=1)
@@ -102,15 +102,16 @@ class Commit(_About):
 
 
 class Rollback(_About):
-    """It goes: drop the candidate, or judge with `back_to` again (null: with nothing)."""
+    """Drop the candidate, or use `back_to` again (null: no model)."""
 
     type: Literal["rollback"] = "rollback"
     back_to: Sha256 | None
     reason: Reason = ""
 
 
-class Hello(Line):
-    """The inspection process is there; slot → digest of what judges (or is about to), or null."""
+class Hello(PeerMessage):
+    """First message of the inspection process; slot → digest of its active bundle, or of the one
+    about to be loaded, or null."""
 
     type: Literal["hello"] = "hello"
     pid: int
@@ -129,7 +130,7 @@ class Loaded(_About):
 
 
 class Golden(_About):
-    """The golden set came out as expected in the inspection's own session; else `failed`."""
+    """The golden set gave the expected results in inspection's own session; else `failed`."""
 
     type: Literal["golden"] = "golden"
     pictures: int = 0
@@ -137,7 +138,7 @@ class Golden(_About):
 
 
 class Shadow(_About):
-    """How far the comparison is. Frames that came while it was busy are `skipped`."""
+    """Progress of the comparison. Frames that came while it was busy are `skipped`."""
 
     type: Literal["shadow"] = "shadow"
     is_final: bool
@@ -147,7 +148,7 @@ class Shadow(_About):
 
 
 class Switched(_About):
-    """It judges; `after_part` is the last part the old model judged."""
+    """It is active; `after_part` is the last part that the old model judged."""
 
     type: Literal["switched"] = "switched"
     after_part: str | None = None
@@ -163,26 +164,26 @@ class Probation(_About):
 
 
 class RolledBack(_About):
-    """`sha256` no longer judges or waits in this slot; `active` judges, or nothing does."""
+    """`sha256` is neither active nor a candidate any more; `active` is, or null: no model."""
 
     type: Literal["rolled_back"] = "rolled_back"
     active: Sha256 | None
 
 
 class Failed(_About):
-    """What was asked for could not be done; what judged before still judges."""
+    """The request could not be executed; the active bundle is unchanged."""
 
     type: Literal["failed"] = "failed"
     reason: Reason
 
 
-class Bye(Line):
+class Bye(PeerMessage):
     """A planned end."""
 
     type: Literal["bye"] = "bye"
 
 
-class InstallCommand(Line):
+class InstallCommand(PeerMessage):
     """Install the file; followed by progress until a final state."""
 
     type: Literal["install"] = "install"
@@ -190,7 +191,7 @@ class InstallCommand(Line):
     slot: SlotName
 
 
-class SelectCommand(Line):
+class SelectCommand(PeerMessage):
     """Change a slot over to an installed product."""
 
     type: Literal["select"] = "select"
@@ -198,19 +199,19 @@ class SelectCommand(Line):
     product: str
 
 
-class DecideCommand(Line):
-    """A person's word on a candidate that was compared."""
+class DecideCommand(PeerMessage):
+    """A person's decision on a candidate that was compared."""
 
     type: Literal["decide"] = "decide"
     slot: SlotName
     promote: bool
 
 
-class SlotsCommand(Line):
+class SlotsCommand(PeerMessage):
     type: Literal["slots"] = "slots"
 
 
-class Release(Line):
+class Release(PeerMessage):
     """One bundle in the list of slots."""
 
     sha256: Sha256
@@ -218,7 +219,7 @@ class Release(Line):
     serial: int
 
 
-class SlotEntry(Line):
+class SlotEntry(PeerMessage):
     """One slot as the agent knows it."""
 
     slot: SlotName
@@ -229,12 +230,12 @@ class SlotEntry(Line):
     reason: str = ""
 
 
-class Progress(Line):
+class Progress(PeerMessage):
     type: Literal["progress"] = "progress"
     reported: Reported
 
 
-class Answer(Line):
+class Answer(PeerMessage):
     type: Literal["answer"] = "answer"
     is_ok: bool
     text: str
@@ -251,8 +252,8 @@ TO_AGENT: TypeAdapter[ToAgent] = TypeAdapter(Annotated[ToAgent, Field(discrimina
 TO_PEER: TypeAdapter[ToPeer] = TypeAdapter(Annotated[ToPeer, Field(discriminator="type")])
 
 
-class LineSocket:
-    """A connected socket as lines of the schema. One thread receives; any may send.
+class PeerSocket:
+    """A connected socket as messages of the schema. One thread receives; any may send.
 
     Args:
         connection: connected; closed by `close`.
@@ -268,8 +269,8 @@ class LineSocket:
         self._adapter = adapter
         self._reader = connection.makefile("rb")
 
-    def send(self, line: Line) -> None:
-        """Say one line.
+    def send(self, line: PeerMessage) -> None:
+        """Send one message.
 
         Raises:
             OSError: the peer is gone, or has not read for SEND_S.
@@ -277,30 +278,30 @@ class LineSocket:
         with self._sending:
             self._connection.sendall(line.model_dump_json().encode() + b"\n")
 
-    def receive(self) -> Line | None:
-        """Return the next line; None when the peer has hung up, or we have.
+    def receive(self) -> PeerMessage | None:
+        """Return the next message; None when either side has closed the connection.
 
         Raises:
             OSError: the connection broke.
-            ProtocolError: what came is not in the schema, is too long or was cut off.
+            ProtocolError: the line is not in the schema, is too long or was cut off.
         """
         try:
             raw = self._reader.readline(MAX_LINE_BYTES)
-        except ValueError:  # another thread has hung up and closed the reader
+        except ValueError:  # another thread has closed the reader
             return None
         if not raw:
             return None
         if not raw.endswith(b"\n"):
             raise ProtocolError(f"a line ended after {len(raw)} bytes without its end of line")
         try:
-            line: Line = self._adapter.validate_json(raw)
+            line: PeerMessage = self._adapter.validate_json(raw)
         except ValidationError as error:
-            told = "; ".join(e["msg"] for e in error.errors(include_url=False)[:3])
-            raise ProtocolError(f"a line is not in the protocol: {told}") from error
+            what = "; ".join(e["msg"] for e in error.errors(include_url=False)[:3])
+            raise ProtocolError(f"a line is not in the protocol: {what}") from error
         return line
 
     def close(self) -> None:
-        """Hang up; may be called twice and from any thread."""
+        """Close the connection; may be called twice and from any thread."""
         with suppress(OSError):  # it may not be connected any more
             self._connection.shutdown(socket.SHUT_RDWR)  # a receive in another thread ends
         self._reader.close()

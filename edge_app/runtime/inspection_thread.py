@@ -38,7 +38,7 @@ class Line(Protocol):
     def gap(self, first_number: int, last_number: int, reason: str) -> AlarmEvent: ...
 
 
-Succeed = Callable[[Line, "Frame | None"], tuple[Line, "FrameReport | None"]]
+LineHandOver = Callable[[Line, "Frame | None"], tuple[Line, "FrameReport | None"]]
 """Takes a line and its latest frame; returns the line after it, and what closing the old led to."""
 
 
@@ -148,11 +148,11 @@ class InspectionThread:
         self._deferred.put(task)
         self._wake_up.set()
 
-    def exchange(self, name: str, succeed: Succeed) -> None:
+    def exchange(self, name: str, hand_over: LineHandOver) -> None:
         """Exchange a camera's line; from a deferred task only. No waiting frame is touched."""
         for post in self._posts:
             if post.name == name and not post.is_closed:
-                post.line, report = succeed(post.line, post.latest)
+                post.line, report = hand_over(post.line, post.latest)
                 if report is not None:
                     self._hand_on(post, report, None)
 

@@ -7,7 +7,7 @@
     {root}/state/serials.json, intent-{slot}.json
     {root}/incoming/
 
-The agent writes; `edge-app run` reads, and believes a file no further than its signature.
+The agent writes; `edge-app run` reads, and trusts a file no further than its signature.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Store:
 
     Args:
         root: the agent's folder.
-        do: makes a step so; tests pass their own.
+        do: executes a step; tests pass their own.
     """
 
     def __init__(self, root: Path, do: Perform = perform) -> None:
@@ -84,7 +84,7 @@ class Store:
         return self._by_product(slot, "before")
 
     def intent(self, slot: str) -> Intent | None:
-        """Return what is going on in the slot, if anything."""
+        """Return the record of the slot's unfinished order; None when there is none."""
         return read_intent(self._intent(slot))
 
     def choices(self, slot: str) -> list[str]:
@@ -111,7 +111,7 @@ class Store:
         """Return the highest serial ever committed of a product; None if it never was.
 
         Raises:
-            BundleError: the record cannot be read: without it no bundle is safe from replay.
+            BundleError: the record cannot be read: without it an old bundle could be replayed.
         """
         return self._serials().get(product)
 
@@ -135,10 +135,10 @@ class Store:
         self._do(Step("sync", self.root))
 
     def lock(self) -> IO[bytes]:
-        """Take the store for this process until the returned file is closed; after `prepare`.
+        """Lock the store for this process until the returned file is closed; after `prepare`.
 
         Raises:
-            ConfigError: another agent has it.
+            ConfigError: another agent has locked it.
         """
         file = (self._state / "lock").open("ab")
         try:
@@ -147,12 +147,12 @@ class Store:
             file.close()
             raise ConfigError(
                 f"Another agent uses the store {self.root}. Stop it first (systemctl stop "
-                "cropliq-edge-agent), or set another agent.store_dir."
+                "edge-app-agent), or set another agent.store_dir."
             ) from error
         return file
 
     def check_space(self, length: int, min_free: int) -> None:
-        """Refuse a bundle that would fill the disk, both in bytes.
+        """Refuse a bundle that would leave less than `min_free`; both in bytes.
 
         Raises:
             BundleError: too little room; says how much there is.
@@ -211,7 +211,7 @@ class Store:
         """Point the slot at a bundle, or at none; doing it again changes nothing.
 
         Raises:
-            OSError: the link stands as it was.
+            OSError: the link is unchanged.
         """
         self._point(self._slot(slot) / "active", sha256, self.active(slot))
 
@@ -241,7 +241,7 @@ class Store:
         write_durably(self._do, self._state / "serials.json", text.encode())
 
     def hold(self, slot: str, sha256: str | None) -> None:
-        """Keep what a slot's order is about from being pruned by another slot; None: no order."""
+        """Protect the bundle of a slot's order from another slot's pruning; None: no order."""
         with self._pruning:
             self._in_hand[slot] = sha256
 
@@ -270,7 +270,7 @@ class Store:
         return gone
 
     def sweep(self) -> None:
-        """Remove what a cut left half made; called at the agent's start."""
+        """Remove incomplete files that a power cut left; called at the agent's start."""
         for path in [*self.root.rglob(".*.new"), *self.incoming.glob("file-*")]:
             self.discard(path)
 

@@ -1,7 +1,7 @@
-"""Every change the agent makes on disk, one step at a time: the seam where tests cut the power.
+"""Every change the agent makes on disk, one step at a time; tests cut the power between steps.
 
 A change survives a power cut once its bytes are synced, its name is in place and the folder that
-holds the name is synced; `write_durably`, `link_durably` and `remove_durably` are those orders.
+holds the name is synced; `write_durably`, `link_durably` and `remove_durably` keep that order.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Step:
 
 
 Perform = Callable[[Step], None]
-"""Takes a step and makes it so, or raises OSError."""
+"""Executes a step, or raises OSError."""
 
 
 def perform(step: Step) -> None:
@@ -63,7 +63,7 @@ def write_durably(do: Perform, path: Path, data: bytes) -> None:
     """Replace a file's content; at any moment the old or the new one is there, whole.
 
     Raises:
-        OSError: it could not be written; the old content stands and nothing is left behind.
+        OSError: it could not be written; the old content is unchanged and nothing is left behind.
     """
     fresh = path.with_name(f".{path.name}.new")
     with _removed_on_failure(do, fresh):
@@ -77,7 +77,7 @@ def link_durably(do: Perform, path: Path, target: Path) -> None:
     """Point a symbolic link elsewhere; at any moment the old or the new one is there.
 
     Raises:
-        OSError: it could not be made; the old link stands.
+        OSError: it could not be made; the old link is unchanged.
     """
     fresh = path.with_name(f".{path.name}.new")
     do(Step("remove", fresh))
@@ -98,7 +98,7 @@ def remove_durably(do: Perform, path: Path) -> None:
 
 
 class _removed_on_failure:  # noqa: N801 - reads as a word in `with`
-    """Take a half-made file away again when its making fails; a full disk needs the room."""
+    """Remove an incomplete file when a step fails; a full disk needs the space."""
 
     def __init__(self, do: Perform, path: Path) -> None:
         self._do, self._path = do, path

@@ -1,4 +1,4 @@
-"""The agent's word of what is going on in a slot: written before it happens, read after a cut.
+"""The intent record of a slot: written before a switch, read after a power cut.
 
 switching ──SWITCHED──→ probation ──→ committing ──→ (no record)
     └─────────────────────┴────────→ rolling_back ─→ (no record)
@@ -21,12 +21,12 @@ Phase = Literal["switching", "probation", "committing", "rolling_back"]
 IntentKind = Literal["install", "select"]
 
 MAX_CRASHES = 3
-"""So many ends of the inspection process without a goodbye, while a new bundle is not committed,
-bring the previous one back (DESIGN.md, "Threads, time, watchdog")."""
+"""As many ends of the inspection process without `bye`, before a new bundle is committed, roll it
+back."""
 
 
 class Figures(BaseModel):
-    """What one model did on the line: counts of parts, and how long they took.
+    """One model's figures on the line: counts of parts, and their latency.
 
     Attributes:
         latency_ms_p95: capture to verdict; None while no part was judged.
@@ -45,9 +45,9 @@ class Intent(BaseModel):
 
     Attributes:
         kind: a new bundle, or a changeover to an installed product.
-        old_sha256: what judged before; None when nothing in the store did.
-        crashes: ends of the inspection process without a goodbye since SWITCH.
-        baseline: the old model's figures, to compare with after a restart.
+        old_sha256: the active bundle before; None when it was none of the store's.
+        crashes: ends of the inspection process without `bye` since SWITCH.
+        baseline: the old model's figures, for the comparison after a restart.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,8 +68,8 @@ class Intent(BaseModel):
 
 
 def read_intent(path: Path) -> Intent | None:
-    """Return the record, or None when there is none. One that is no record is logged and ignored:
-    it was written whole or not at all, so somebody else wrote it."""
+    """Return the record, or None when there is none. An invalid one is logged and
+    ignored: the agent writes it whole or not at all, so something else wrote it."""
     try:
         return Intent.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -80,16 +80,16 @@ def read_intent(path: Path) -> Intent | None:
 
 
 def write_intent(do: Perform, path: Path, intent: Intent) -> None:
-    """Store the record; when this returns it outlives a power cut.
+    """Store the record; once this returns it survives a power cut.
 
     Raises:
-        OSError: it is not stored; the former record stands.
+        OSError: it is not stored; the previous record is unchanged.
     """
     write_durably(do, path, intent.model_dump_json(indent=1).encode())
 
 
 def clear_intent(do: Perform, path: Path) -> None:
-    """Remove the record: the slot's links say all there is to say.
+    """Remove the record: from now on the slot's links decide.
 
     Raises:
         OSError: it is still there.

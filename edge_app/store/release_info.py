@@ -1,4 +1,4 @@
-"""Two small files of the store: what a release is, and how far each product's serials have come."""
+"""Two small files of the store: a release's card, and each product's highest serial."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from edge_app.errors import BundleError
 
 
 class Card(BaseModel):
-    """What the agent knows of a release without opening it.
+    """A release's description, readable without opening the bundle.
 
     Attributes:
-        memory_mb: the most its self-check had in memory.
+        memory_mb: peak memory of its self-check.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -32,7 +32,7 @@ from edge_app.agent.install.socket_server import PeerServer
 from edge_app.agent.main import make_checks
 from edge_app.app import EdgeApp
 from edge_app.config.load import load_config
-from edge_app.ipc.protocol import Line, Order
+from edge_app.ipc.protocol import Order, PeerMessage
 from edge_app.mqtt.deploy_messages import FINAL_STATES, Reported
 from edge_app.records import FrameReport
 from edge_app.store.bundle_store import Store
@@ -75,7 +75,7 @@ def agent_process(config_path: Path, install: Path | None, at: int, counted: Pat
 
     order = PeerServer.order
 
-    def say(server: PeerServer, line: Line) -> bool:
+    def say(server: PeerServer, line: PeerMessage) -> bool:
         fuse.spark()
         return order(server, line)
 
@@ -112,7 +112,7 @@ def inspection_process(config_path: Path, at: int, judged: Path, counted: Path) 
     assert orders is not None
     tell, handle = connection.tell, orders.handle
 
-    def say(line: Line) -> None:
+    def say(line: PeerMessage) -> None:
         fuse.spark()
         tell(line)
         counted.write_text(str(fuse.count))

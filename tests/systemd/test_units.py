@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-UNITS = Path(__file__).parent.parent.parent / "systemd"
+ROOT = Path(__file__).parent.parent.parent
+UNITS = ROOT / "systemd"
+OURS = re.compile(
+    r"(?:systemctl [a-z-]+(?: --?[a-z]+)*|journalctl(?: --?[a-z]+)* -u) "
+    r"((?:edge|cropliq)[\w.@-]*\w)"
+    r"|\b((?:edge|cropliq)[\w@-]*\.service)\b"
+)
+"""A unit of ours, as a command or with its ending; other vendors' units are none of ours."""
 COMMAND = "/opt/cropliq-edge/venv/bin/edge-app"
 MAX_EXPOSURE = {"edge-app": 4.0, "edge-app-agent": 3.0}
 """0 is shut, 10 is open to everything; the bounds are the product's promise."""
@@ -72,3 +81,42 @@ def test_child_processes_may_make_themselves_small(name: str) -> None:
     filters = [line for line in lines if line.startswith("SystemCallFilter=")]
     forbidding = next(i for i, line in enumerate(filters) if "@resources" in line)
     assert any("setpriority" in line for line in filters[forbidding + 1 :])
+
+
+def texts() -> Iterator[tuple[Path, str]]:
+    """Yield what people read: documents, scripts, units, examples, and the strings in the code."""
+    for pattern in (
+        "README.md",
+        "docs/**/*.md",
+        "packaging/*.sh",
+        "systemd/*",
+        "edge_app/**/*.toml",
+    ):
+        for path in sorted(ROOT.glob(pattern)):
+            yield path, path.read_text(encoding="utf-8")
+    for folder in ("edge_app", "export", "deploy", "calibration", "packaging"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for text in strings(ast.parse(path.read_text(encoding="utf-8"))):
+                yield path, text
+
+
+def strings(tree: ast.Module) -> Iterator[str]:
+    """Yield a file's string literals; adjacent ones, f-strings among them, are one."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = [v.value if isinstance(v, ast.Constant) else "{}" for v in node.values]
+            yield "".join(map(str, parts))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_every_unit_that_a_message_or_document_names_exists() -> None:
+    """Whoever types `systemctl` or `journalctl` as told finds a unit of that name."""
+    named = [
+        (path, (found[1] or found[2]).removesuffix(".service"))
+        for path, text in texts()
+        for found in OURS.finditer(text)
+    ]
+    assert {name for _, name in named} >= set(MAX_EXPOSURE)
+    units = {path.stem for path in UNITS.glob("*.service")}
+    assert [(path.name, name) for path, name in named if name not in units] == []

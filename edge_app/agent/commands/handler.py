@@ -1,4 +1,4 @@
-"""Takes what people order over MQTT, and sees that every command is answered.
+"""Handles operators' commands over MQTT; every command is answered.
 
 command → retained? → signature, device, time → taken before? → the slot's thread → answer
 """
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class SelectSlot(Protocol):
-    """What the agent offers: a changeover. Returns at once; `answer` is told how it went."""
+    """The agent's changeover. Returns at once; `answer` is called with the outcome."""
 
     def __call__(
         self, slot: str, product: str, answer: Answered, is_late: Callable[[], bool]
@@ -41,14 +41,14 @@ class Orders:
 
     Attributes:
         select: `Agent.select`.
-        operators: reads the operators' keys, anew for every command: a revoked one counts at once.
+        operators: reads the operators' keys, again for every command: a revocation applies at once.
     """
 
     select: SelectSlot
     operators: Callable[[], TrustPolicy]
 
 
-class CommandDesk:
+class CommandHandler:
     """Checks commands and hands them to the agent. `take` is called by one thread.
 
     Args:
@@ -70,7 +70,7 @@ class CommandDesk:
         self._slots, self._publish, self._now_ns = tuple(slots), answer, now_ns
 
     def take(self, verb: str, payload: bytes, is_retained: bool) -> None:
-        """Take what stands on `cmd/{verb}`; an empty payload only clears a retained command."""
+        """Take a message on `cmd/{verb}`; an empty payload only clears a retained command."""
         if not payload:
             return
         answer = _Answer(verb[:MAX_VERB_CHARS], hashlib.sha256(payload).hexdigest(), self._say)
@@ -114,7 +114,7 @@ class CommandDesk:
 
 @dataclass(slots=True)
 class _Answer:
-    """Answers one command; `order` is known once a key has vouched for it."""
+    """Answers one command; `order` is known once its signature is verified."""
 
     verb: str
     command_sha256: str
@@ -130,7 +130,7 @@ def _check_topic(verb: str, is_retained: bool) -> None:
         raise CommandError(f"Command refused: there is no such verb; there is cmd/{VERB}.")
     if is_retained:
         raise CommandError(
-            "Command refused: it stood retained on the broker, so it may be a stale one. Clear "
+            "Command refused: it was retained on the broker, so it may be stale. Clear "
             f"cmd/{VERB} and send the command without retain."
         )
 

@@ -18,7 +18,7 @@ from edge_app.errors import CommandError
 from edge_app.store.durable_write import perform, write_durably
 
 MAX_REMEMBERED = 1000
-"""Within ten minutes; more is no person at work but a machine gone wild."""
+"""Within ten minutes; more are not typed by a person but sent by a faulty program."""
 
 _log = logging.getLogger(__name__)
 
@@ -77,5 +77,5 @@ class CommandJournal:
         except FileNotFoundError:
             return {}
         except (OSError, ValidationError) as error:
-            _log.warning("%s starts anew, it cannot be read: %s", self._file, error)
+            _log.warning("%s cannot be read and starts empty: %s", self._file, error)
             return {}

@@ -1,6 +1,6 @@
-"""From a file to a release worth trying: room, signature, rules, self-check. Nothing is in use yet.
+"""From a file to a release: disk space, signature, rules, self-check. Nothing is active yet.
 
-Whatever refuses here has left the old model, the links and the records as they were.
+A refusal here leaves the old model, the links and the records unchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edge_app.store.bundle_store import Store
 from edge_app.store.release_info import Card
 
 _CLAIM = re.compile(r"(?:.*-)?([0-9a-f]{64})")
-"""How `download.py` names a slot's file."""
+"""The file name that `download.py` gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Checks:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A file that is what it says it is and may be used here."""
+    """A file with a valid signature that is admissible on this device."""
 
     file: Path
     sha256: str
@@ -88,21 +88,33 @@ def verify_file(store: Store, checks: Checks, file: Path) -> Verified:
 
 
 def try_out(store: Store, checks: Checks, found: Verified) -> Candidate:
-    """Return the file as a release, once its trial in a process of its own has passed.
+    """Return what the file is as a release, once its trial in a process of its own has passed.
 
     Raises:
         BundleError: it crashed, hung, returned NaN or another verdict than expected.
-        OSError: it cannot be moved among the releases.
     """
     try:
         result = checks.try_out(found.file)
-        if found.file != store.release(found.sha256):
-            card = Card(product=found.product, serial=found.serial, memory_mb=result.memory_mb)
-            store.admit(found.file, found.sha256, card)
     except (BundleError, OSError):
         _forget(store, found.file)
         raise
     return Candidate(found.sha256, found.product, found.serial, result.memory_mb)
+
+
+def admit(store: Store, found: Verified, candidate: Candidate) -> None:
+    """Move a tried file among the releases, if it is not there already.
+
+    Raises:
+        OSError: it cannot be moved; nothing of it is left.
+    """
+    if found.file == store.release(found.sha256):
+        return
+    card = Card(product=found.product, serial=found.serial, memory_mb=candidate.memory_mb)
+    try:
+        store.admit(found.file, found.sha256, card)
+    except OSError:
+        _forget(store, found.file)
+        raise
 
 
 def installed_candidate(store: Store, slot: str, product: str) -> Candidate:
@@ -132,7 +144,7 @@ def candidate_of(store: Store, sha256: str, product: str = "") -> Candidate:
 
 
 def _where(store: Store, file: Path) -> Path:
-    """Return where the file lies: an order before this one may have moved it to the releases."""
+    """Return the file's path: an earlier order may have moved it to the releases."""
     claimed = claimed_sha256(file)
     if file.parent == store.incoming and not file.exists() and claimed and store.has(claimed):
         return store.release(claimed)
@@ -146,7 +158,7 @@ def _length_of(file: Path) -> int:
         BundleError: it is not there, not a plain file, or this user may not read it.
     """
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # a pipe waits for nobody
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not block
         try:
             found = os.fstat(descriptor)
         finally:

@@ -1,4 +1,7 @@
-"""What reaches a slot's thread: jobs, what inspection says, its coming and going, the end."""
+"""The inbox of a slot's thread: orders, inspection's messages, its connections, the end.
+
+`event_of` and `event_of_error` say which event of the table an item or an error is.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_app.agent.install.transitions import Event, Move, Queue, Refusal, State, outcome
 from edge_app.errors import EdgeError
 from edge_app.ipc.protocol import (
     Building,
@@ -22,14 +26,14 @@ from edge_app.ipc.protocol import (
 )
 
 Answered = Callable[[bool, str], None]
-"""Tells who asked whether it was done, and in words what was."""
+"""Answers an order: whether it was done, and a sentence for people."""
 
 News = Building | Loaded | Golden | Shadow | Switched | Probation | RolledBack | Failed
 
 
 @dataclass(frozen=True, slots=True)
 class Install:
-    """A file to install; `origin` says who brought it, `begun` hears when its turn comes."""
+    """A file to install; `origin` is where it came from, `begun` is called when its turn comes."""
 
     file: Path
     origin: str
@@ -47,7 +51,7 @@ class Select:
 
 @dataclass(frozen=True, slots=True)
 class Decide:
-    """A person's word on a compared candidate."""
+    """A person's decision on a compared candidate."""
 
     promote: bool
     answer: Answered
@@ -55,7 +59,7 @@ class Decide:
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """The inspection process is there; `active` judges in this slot, or nothing does."""
+    """The inspection process is connected; `active` is this slot's bundle, None: it has none."""
 
     active: str | None
 
@@ -76,30 +80,74 @@ Item = Install | Select | Decide | Came | Gone | Stop | News
 
 
 class Stopping(EdgeError):
-    """The agent ends; what is unfinished is taken up at the next start."""
+    """The agent ends; what is unfinished is resumed at the next start."""
 
 
-class Interrupted(EdgeError):
-    """Another order came first; it is carried out once this one is given up."""
+class OrderFailed(EdgeError):
+    """An order does not go on; `event` says by which event of the table, the message why."""
 
-    def __init__(self, by: Select | Install, words: str) -> None:
-        super().__init__(words)
+    def __init__(self, event: Event, reason: str) -> None:
+        super().__init__(reason)
+        self.event = event
+
+
+class Interrupted(OrderFailed):
+    """Another order takes precedence; it is executed once this one is cancelled."""
+
+    def __init__(self, by: Select | Install, reason: str) -> None:
+        super().__init__(Event.SELECT if isinstance(by, Select) else Event.INSTALL, reason)
         self.by = by
 
 
-class InspectionGone(EdgeError):
+class InspectionGone(OrderFailed):
     """The inspection process ended in the middle."""
 
     def __init__(self, is_planned: bool) -> None:
-        how = "was stopped" if is_planned else "ended without a goodbye (crash, kill or watchdog)"
-        super().__init__(f"edge-app run {how}")
+        how = "was stopped" if is_planned else "ended unexpectedly (crash, kill or watchdog)"
+        super().__init__(Event.GONE if is_planned else Event.CRASHED, f"edge-app run {how}")
         self.is_planned = is_planned
+
+
+def event_of_error(error: Exception) -> Event:
+    """Return the event that an error in the middle of an order is."""
+    if isinstance(error, OrderFailed):
+        return error.event
+    return Event.DISK_FULL if isinstance(error, OSError) else Event.ERROR
+
+
+def event_of(item: Item | None, sha256: str) -> Event | None:
+    """Return the event that an item is for the order of a bundle; None: nothing to this order."""
+    if isinstance(item, Install | Select):
+        return Event.SELECT if isinstance(item, Select) else Event.INSTALL
+    if isinstance(item, Decide):
+        return Event.PROMOTE if item.promote else Event.REJECT
+    if isinstance(item, Came):
+        return Event.CAME_WITH_NEW if item.active == sha256 else Event.CAME_WITH_OTHER
+    if isinstance(item, Gone):
+        return Event.GONE if item.is_planned else Event.CRASHED
+    if item is None or isinstance(item, Stop) or item.sha256 != sha256:
+        return None
+    if isinstance(item, Probation):
+        outcomes = {"watching": Event.WATCHING, "passed": Event.PASSED, "failed": Event.WORSE}
+        return outcomes[item.state]
+    return _NEWS[type(item)]
+
+
+_NEWS: dict[type[News], Event] = {
+    Building: Event.BUILDING,
+    Loaded: Event.LOADED,
+    Golden: Event.GOLDEN,
+    Shadow: Event.COUNTED,
+    Switched: Event.SWITCHED,
+    RolledBack: Event.ROLLED_BACK,
+    Failed: Event.FAILED,
+}
 
 
 class Inbox:
     """One slot's items, in order. Any thread puts, the slot's thread takes.
 
-    Installations that come in the middle of another order wait until it is over.
+    Installations that arrive during another order wait until it has ended.
     """
 
     def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
@@ -128,43 +176,58 @@ class Inbox:
         """
         return self._take(timeout_s)
 
-    def postpone(self, item: Install | Select) -> None:
-        """Have it done after the order in hand."""
-        self._later.append(item)
+    def put_off(self, item: Item | None, state: State, sha256: str = "") -> None:
+        """Keep an order, or a hello, that the table has wait; a decision that it refuses is
+        answered. What inspection says of something else is out of date."""
+        event = event_of(item, sha256)
+        found = None if event is None else outcome(state, event)
+        if isinstance(item, Decide) and isinstance(found, Refusal):
+            item.answer(False, found.reason)
+        elif isinstance(item, Install | Select | Came) and isinstance(found, Move) and found.queue:
+            self._later.append(item)
 
-    def postpone_first(self, item: Install | Select) -> None:
-        """Have it done next."""
-        self._later.appendleft(item)
+    def enqueue(self, item: Install | Select, queue: Queue | None) -> None:
+        """Queue an order behind the others, or in front of them."""
+        if queue is Queue.NEXT:
+            self._later.appendleft(item)
+        elif queue is Queue.LATER:
+            self._later.append(item)
 
     def waiting(self, *kinds: type[Install] | type[Select]) -> Install | Select | None:
-        """Return the first postponed job of these kinds, which waits no longer; None: none."""
+        """Remove and return the first postponed order of these kinds; None when there is none."""
         for item in self._later:
             if isinstance(item, Install | Select) and isinstance(item, kinds):
                 self._later.remove(item)
                 return item
         return None
 
-    def until_inspection(self, timeout_s: float) -> bool:
+    def until_inspection(self, timeout_s: float, state: State) -> bool:
         """Wait for the inspection process; False when it does not come in time.
+
+        Args:
+            state: the order's, which says what waits.
 
         Raises:
             Stopping: the agent ends.
         """
-        while (item := self._take(0.0)) is not None:  # what came while nobody looked
-            self._put_off(item)
+        while (item := self._take(0.0)) is not None:  # what came during the order's own steps
+            self.put_off(item, state)
         end_s = self._now_s() + timeout_s
         while not self.is_inspection_there:
             left_s = end_s - self._now_s()
             if left_s <= 0:
                 return False
-            self._put_off(self.next_busy(left_s))
+            self.put_off(self.next_busy(left_s), state)
         return True
 
-    def answer(self, sha256: str, *kinds: type[News], timeout_s: float) -> News:
-        """Wait for inspection's word on one bundle.
+    def answer(self, sha256: str, *kinds: type[News], timeout_s: float, state: State) -> News:
+        """Wait for inspection's message about one bundle.
+
+        Args:
+            state: the order's, which says what waits.
 
         Raises:
-            EdgeError: it failed there, or no answer came in time.
+            OrderFailed: it failed there, or no answer came in time.
             InspectionGone: the process ended.
             Stopping: the agent ends.
         """
@@ -173,14 +236,15 @@ class Inbox:
             item = self.next_busy(max(0.0, end_s - self._now_s()))
             if item is None:
                 names = " or ".join(kind.__name__.lower() for kind in kinds)
-                raise EdgeError(f"edge-app run did not answer ({names}) within {timeout_s:g} s")
+                why = f"edge-app run did not answer ({names}) within {timeout_s:g} s"
+                raise OrderFailed(Event.NO_ANSWER, why)
             if isinstance(item, Gone):
                 raise InspectionGone(item.is_planned)
             if isinstance(item, Failed) and item.sha256 == sha256:
-                raise EdgeError(item.reason)
+                raise OrderFailed(Event.FAILED, item.reason)
             if isinstance(item, kinds) and item.sha256 == sha256:
                 return item
-            self._put_off(item)
+            self.put_off(item, state, sha256)
 
     def _take(self, timeout_s: float) -> Item | None:
         try:
@@ -194,13 +258,3 @@ class Inbox:
         elif isinstance(item, Gone):
             self.is_inspection_there = False
         return item
-
-    def _put_off(self, item: Item | None) -> None:
-        """Keep a job for later, and that inspection is to be greeted; what it says of something
-        else is of yesterday."""
-        if isinstance(item, Install | Select):
-            self.postpone(item)
-        elif isinstance(item, Came):
-            self._later.append(item)
-        elif isinstance(item, Decide):
-            item.answer(False, "nothing waits for a decision in this slot")

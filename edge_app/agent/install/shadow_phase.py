@@ -2,91 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from edge_app.agent.install.candidate import Candidate
 from edge_app.agent.install.inbox import (
     Decide,
     Gone,
-    Inbox,
     InspectionGone,
     Install,
     Interrupted,
+    OrderFailed,
     Select,
 )
-from edge_app.agent.install.state_reports import Told
-from edge_app.config.model import SlotConfig
-from edge_app.errors import EdgeError
-from edge_app.ipc.protocol import Failed, Line, Shadow, StartShadow
+from edge_app.agent.install.slot_order import SlotContext, SlotOrder
+from edge_app.agent.install.transitions import Event
+from edge_app.ipc.protocol import Failed, Shadow
 
 POLL_S = 0.5
 
 
-class Comparing:
-    """Has a prepared candidate judge beside the model in use. Used by the slot's thread.
+class ShadowPhase:
+    """Has a prepared candidate judge beside the model in use. Used by the slot's thread."""
 
-    Args:
-        order: says a line to the inspection process.
-        others: see `SlotFlow`.
-    """
+    def __init__(self, context: SlotContext) -> None:
+        self._rules, self._reporter, self._inbox = context.rules, context.reporter, context.inbox
 
-    def __init__(
-        self,
-        slot: str,
-        rules: SlotConfig,
-        order: Callable[[Line], bool],
-        told: Told,
-        inbox: Inbox,
-    ) -> None:
-        self._slot, self._rules = slot, rules
-        self._order, self._told, self._inbox = order, told, inbox
+    def compare(self, order: SlotOrder) -> Event:
+        """Let it judge beside the model in use until rule or person has decided for it.
 
-    def compare(self, candidate: Candidate) -> None:
-        """Let it judge beside the model in use until rule or person has decided.
+        Returns:
+            The event by which it is switched to: PASSED or PROMOTE.
 
         Raises:
-            EdgeError: it is turned down; the message says why.
+            OrderFailed: it is turned down; the message says why.
         """
-        self._told.say("shadow", "comparing on live parts", percent=0.0)
-        self._order(
-            StartShadow(
-                slot=self._slot,
-                sha256=candidate.sha256,
-                parts=self._rules.shadow_parts,
-                max_min=self._rules.shadow_max_min,
-            )
-        )
+        order.advance(Event.COMPARE, "comparing on live parts", percent=0.0)
         final: Shadow | None = None
         while True:
             item = self._inbox.waiting(Select, Install) or self._inbox.next_busy(POLL_S)
             if isinstance(item, Decide):
-                self._decide(item)
-                if item.promote:
-                    return
-            elif isinstance(item, Select | Install):
+                return self._decide(item)
+            if isinstance(item, Select | Install):
                 what = "a changeover" if isinstance(item, Select) else "a newer installation"
                 raise Interrupted(item, f"given up for {what} that came during the comparison")
-            elif isinstance(item, Gone):
+            if isinstance(item, Gone):
                 raise InspectionGone(item.is_planned)
-            elif isinstance(item, Failed) and item.sha256 == candidate.sha256:
-                raise EdgeError(item.reason)
-            elif isinstance(item, Shadow) and item.sha256 == candidate.sha256 and final is None:
-                self._told.disagreement = item.disagreement
+            if isinstance(item, Failed) and item.sha256 == order.sha256:
+                raise OrderFailed(Event.FAILED, item.reason)
+            if isinstance(item, Shadow) and item.sha256 == order.sha256 and final is None:
+                self._reporter.disagreement = item.disagreement
                 final = item if item.is_final else None
-                if self._may_pass(item):
-                    return
+                if self._may_pass(order, item):
+                    return Event.PASSED
 
-    def _decide(self, item: Decide) -> None:
+    def _decide(self, item: Decide) -> Event:
         if not item.promote:
             item.answer(True, "the candidate is turned down")
-            raise EdgeError("turned down by hand after the comparison")
+            raise OrderFailed(Event.REJECT, "turned down by hand after the comparison")
         item.answer(True, "the candidate is promoted")
+        return Event.PROMOTE
 
-    def _may_pass(self, item: Shadow) -> bool:
+    def _may_pass(self, order: SlotOrder, item: Shadow) -> bool:
         """Tell whether the rule lets it in; report how far the comparison is.
 
         Raises:
-            EdgeError: the rule turns it down.
+            OrderFailed: the rule turns it down.
         """
         counts = item.disagreement
         differing = counts.only_candidate_ng + counts.only_current_ng + item.errors
@@ -97,13 +74,14 @@ class Comparing:
         )
         percent = min(100.0, 100.0 * counts.parts / self._rules.shadow_parts)
         if not item.is_final:
-            self._told.say("shadow", words, percent=percent)
+            order.advance(Event.COUNTED, words, percent)
             return False
         if self._rules.promote == "hand":
             words += "; waits for `edge-app slots promote`"
-            self._told.say("shadow", words, percent=100.0)
+            order.advance(Event.COUNTED, words, percent=100.0)
             return False
         if differing > self._rules.max_disagreement * counts.parts:
-            raise EdgeError(f"{words}; at most {self._rules.max_disagreement:.1%} may differ")
-        self._told.say("shadow", words, percent=100.0)
+            limit = f"at most {self._rules.max_disagreement:.1%} may differ"
+            raise OrderFailed(Event.DISAGREES, f"{words}; {limit}")
+        order.advance(Event.COUNTED, words, percent=100.0)
         return True

@@ -1,7 +1,9 @@
-"""One slot's way from a file to a bundle in use. A thread of its own; reads top-down.
+"""One slot's worker thread: from a file to an active bundle. Reads top-down.
 
 verifying → self_check → (prepare, golden set) → shadow → switching → probation → committed
      └───────────┴───────────────┴─────────────────┴→ refused  └──────────┴→ rolled_back
+
+`transitions` defines what follows what; here is the work and the waiting in between.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_app.agent.install.candidate import (
-    Candidate,
     Checks,
     candidate_of,
     claimed_sha256,
@@ -26,33 +27,30 @@ from edge_app.agent.install.inbox import (
     Decide,
     Gone,
     Inbox,
-    InspectionGone,
     Install,
     Interrupted,
     Item,
+    OrderFailed,
     Select,
     Stop,
     Stopping,
+    event_of_error,
 )
-from edge_app.agent.install.shadow_phase import Comparing
-from edge_app.agent.install.state_reports import Told
-from edge_app.agent.install.switch_phase import Switching
+from edge_app.agent.install.prepare_phase import PreparePhase
+from edge_app.agent.install.shadow_phase import ShadowPhase
+from edge_app.agent.install.slot_order import SlotContext, SlotOrder
+from edge_app.agent.install.state_reports import StateReporter
+from edge_app.agent.install.switch_phase import SwitchPhase
+from edge_app.agent.install.transitions import Event, State
 from edge_app.config.model import SlotConfig
 from edge_app.errors import EdgeError
-from edge_app.ipc.protocol import (
-    Building,
-    Golden,
-    Line,
-    Loaded,
-    Prepare,
-    Rollback,
-)
+from edge_app.ipc.protocol import PeerMessage
 from edge_app.store.bundle_store import Store
 
 _log = logging.getLogger(__name__)
 
 RETRY_S = 10.0
-"""How often an end that a full disk prevented is tried again."""
+"""How often a commit or roll-back that a full disk prevented is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +71,10 @@ class SlotFlow:
 
     Args:
         slot: its name.
-        rules: how a bundle earns its place here.
+        rules: how a bundle is accepted in this slot.
         store, checks: see there.
-        order: says a line to the inspection process; False when it is not there.
-        told: reports states.
+        send: sends a message to the inspection process; False when it is not connected.
+        reporter: reports states.
         keep: releases kept beside the needed ones.
     """
 
@@ -86,17 +84,19 @@ class SlotFlow:
         rules: SlotConfig,
         store: Store,
         checks: Checks,
-        order: Callable[[Line], bool],
-        told: Told,
+        send: Callable[[PeerMessage], bool],
+        reporter: StateReporter,
         times: FlowTimes,
         keep: int,
     ) -> None:
         self.slot = slot
         self.inbox = Inbox()
         self._rules, self._store, self._checks = rules, store, checks
-        self._order, self._told, self._times, self._keep = order, told, times, keep
-        self._comparing = Comparing(slot, rules, order, told, self.inbox)
-        self._switching = Switching(slot, rules, store, order, told, self.inbox, self._prepare)
+        self._reporter, self._times, self._keep = reporter, times, keep
+        self._context = SlotContext(slot, rules, store, send, reporter, self.inbox)
+        self._preparing = PreparePhase(self._context, times.prepare_s)
+        self._comparing = ShadowPhase(self._context)
+        self._switching = SwitchPhase(self._context, self._preparing)
         self._thread = threading.Thread(target=self._run, name=f"slot-{slot}", daemon=True)
 
     def start(self) -> None:
@@ -110,7 +110,7 @@ class SlotFlow:
             self._thread.join(timeout_s)
 
     def is_alive(self) -> bool:
-        """Tell whether the slot's thread is there; a step of minutes is no reason for concern."""
+        """Tell whether the slot's thread is alive; a single step may take minutes."""
         return self._thread.is_alive()
 
     def _run(self) -> None:
@@ -126,12 +126,12 @@ class SlotFlow:
                 self._tell_unforeseen(item, error)
 
     def _tell_unforeseen(self, item: Item | None, error: Exception) -> None:
-        """Leave no order without its end; one whose switch has begun is gone on with later."""
-        words = f"failed unexpectedly: {error!r}; the agent's journal has more"
+        """End the order with an answer or a report; one whose switch has begun is resumed later."""
+        words = f"failed unexpectedly: {error!r}; see the agent's journal"
         if isinstance(item, Select):
             item.answer(False, f"slot {self.slot}: the changeover {words}")
         elif isinstance(item, Install) and self._store.intent(self.slot) is None:
-            self._told.say("refused", words)
+            self._reporter.report("refused", words)
 
     def _take_up(self, item: Item | None) -> None:
         if item is None or isinstance(item, Install | Select):
@@ -145,12 +145,12 @@ class SlotFlow:
         elif isinstance(item, Select):
             self._select(item)
         elif isinstance(item, Decide):
-            item.answer(False, "nothing waits for a decision in this slot")
+            self.inbox.put_off(item, State.IDLE)
 
     # -- the inspection process comes and goes --------------------------------------------------
 
     def _greet(self) -> None:
-        """Go on with what was unfinished; else see that the slot's bundle judges."""
+        """Resume what was unfinished; else make sure that the slot's bundle is active."""
         intent = self._store.intent(self.slot)
         if intent is not None:
             self._switching.resume(intent)
@@ -158,19 +158,17 @@ class SlotFlow:
         wanted, active = self._store.active(self.slot), self.inbox.active
         if wanted is not None and wanted != active:
             _log.warning(
-                "slot %s: %s judges, but %s is the slot's bundle", self.slot, active, wanted
+                "slot %s: %s is active, but %s is the slot's bundle", self.slot, active, wanted
             )
             self._switching.restore(wanted)
         others = [s for s in self._store.installed(self.slot).values() if s not in (wanted, active)]
         for sha256 in others[: self._rules.standby_models]:
-            memory_mb = candidate_of(self._store, sha256).memory_mb
-            self._order(
-                Prepare(slot=self.slot, sha256=sha256, purpose="standby", memory_mb=memory_mb)
-            )
+            candidate = candidate_of(self._store, sha256)
+            SlotOrder(self._context, "standby", candidate).advance(Event.STANDBY)
 
     def _finish_what_was_left(self) -> bool:
-        """Go on with a record from before: of a full disk, or of an agent that was cut off and has
-        an order before inspection is back. Another order must not write over it."""
+        """Resume an unfinished order: after a full disk, or after a restart of the agent that gets
+        an order before inspection has reconnected. Another order must not overwrite its record."""
         intent = self._store.intent(self.slot)
         if intent is None or not self.inbox.is_inspection_there:
             return False
@@ -180,113 +178,70 @@ class SlotFlow:
     def _note_gone(self, gone: Gone) -> None:
         intent = self._store.intent(self.slot)
         if intent is not None and not gone.is_planned:
-            self._switching.count_crash(intent)
+            self._switching.crashed(intent)
 
     # -- installing -----------------------------------------------------------------------------
 
     def _install(self, job: Install) -> None:
         job.begun()
         claimed = claimed_sha256(job.file)
-        self._told.begin(claimed)
+        self._reporter.begin(claimed)
         self._store.hold(self.slot, claimed)
+        order = SlotOrder(self._context, "candidate")
         try:
-            candidate = self._candidate(job)
-            if candidate is None:
+            if not self._try(order, job):
                 return
-            self._earn_its_place(candidate)
+            accepted_by = self._have_it_accepted(order)
         except Stopping:
             raise
         except (EdgeError, OSError) as error:
-            self._refuse(error)
+            self._refuse(order, error)
             return
-        self._switching.install(candidate)
+        self._switching.carry_out(order, accepted_by)
         self._prune()
 
-    def _candidate(self, job: Install) -> Candidate | None:
-        """Return the file as a tried release; None when it is in use already."""
-        self._told.say("verifying")
-        found = verify_file(self._store, self._checks, job.file)
-        self._told.about(found.sha256, found.product, found.serial)
+    def _try(self, order: SlotOrder, job: Install) -> bool:
+        """Make the file a tried release; False when it is in use already."""
+        order.advance(Event.INSTALL)
+        order.found = found = verify_file(self._store, self._checks, job.file)
+        self._reporter.about(found.sha256, found.product, found.serial)
         self._store.hold(self.slot, found.sha256)
         if found.sha256 == self._store.active(self.slot):
-            if found.file.parent == self._store.incoming:
-                self._store.discard(found.file)
-            self._told.say("committed", "already in use")
-            return None
-        self._told.say("self_check")
-        return try_out(self._store, self._checks, found)
+            order.advance(Event.IN_USE, "already in use")
+            return False
+        order.advance(Event.VERIFIED)
+        order.candidate = try_out(self._store, self._checks, found)
+        order.advance(Event.TRIED)
+        return True
 
-    def _earn_its_place(self, candidate: Candidate) -> None:
-        """Have it prepared and compared on the line.
+    def _have_it_accepted(self, order: SlotOrder) -> Event:
+        """Have it prepared and compared on the line; return the event by which it is accepted.
 
         Raises:
-            EdgeError: it failed there, disagreed too much, or was turned down; it waits no more.
+            EdgeError: it failed there, disagreed too much, or was turned down.
         """
-        if not self.inbox.until_inspection(self._times.inspection_s):
-            raise EdgeError(
+        if not self.inbox.until_inspection(self._times.inspection_s, order.state):
+            raise OrderFailed(
+                Event.NO_ANSWER,
                 f"edge-app run is not there (waited {self._times.inspection_s:g} s, "
-                "agent.inspection_wait_s); start it, then install again"
+                "agent.inspection_wait_s); start it, then install again",
             )
-        if self._finish_what_was_left():
-            self._told.begin(candidate.sha256, candidate.product, candidate.serial)
-        try:
-            self._prepare(candidate, "candidate")
-            if self._rules.shadow_parts and self.inbox.active is not None:
-                self._comparing.compare(candidate)
-        except Stopping:
-            raise
-        except EdgeError as error:
-            back_to = self.inbox.active
-            self._order(Rollback(slot=self.slot, sha256=candidate.sha256, back_to=back_to))
-            if isinstance(error, Interrupted):
-                self.inbox.postpone_first(error.by)
-            raise
+        if self._finish_what_was_left() and order.candidate is not None:
+            candidate = order.candidate
+            self._reporter.begin(candidate.sha256, candidate.product, candidate.serial)
+        self._preparing.prepare(order, Event.INSPECTION_READY)
+        order.advance(Event.GOLDEN)
+        if self._rules.shadow_parts and self.inbox.active is not None:
+            return self._comparing.compare(order)
+        return Event.NOTHING_TO_COMPARE
 
-    def _prepare(self, candidate: Candidate, purpose: str) -> None:
-        """Have the inspection process load it and judge the golden set.
-
-        Raises:
-            EdgeError: it could not, or did not come out as expected.
-        """
-        order = Prepare.model_validate(
-            {
-                "slot": self.slot,
-                "sha256": candidate.sha256,
-                "purpose": purpose,
-                "memory_mb": candidate.memory_mb,
-            }
-        )
-        if not self._order(order):
-            raise InspectionGone(is_planned=True)
-        self._until_loaded(candidate.sha256, may_wait=purpose != "candidate")
-        self.inbox.answer(candidate.sha256, Golden, timeout_s=self._times.prepare_s)
-
-    def _until_loaded(self, sha256: str, may_wait: bool) -> None:
-        """Wait for its engines, minutes on a Jetson and told in percent, and for its graphs.
-
-        Raises:
-            Interrupted: a changeover was asked for meanwhile; it does not wait for a build.
-            EdgeError: see `Inbox.answer`; the time counts from the last word about a build.
-        """
-        is_building = False
-        while True:
-            news = self.inbox.answer(sha256, Building, Loaded, timeout_s=self._times.prepare_s)
-            if not isinstance(news, Building):
-                break
-            is_building = True
-            self._told.say_progress("building", news.percent)
-            changeover = None if may_wait else self.inbox.waiting(Select)
-            if changeover is not None:
-                words = "given up for a changeover that came while its engines were built"
-                raise Interrupted(changeover, words)
-        if is_building:
-            self._told.say("self_check", "on this device's engines")
-
-    def _refuse(self, error: Exception) -> None:
+    def _refuse(self, order: SlotOrder, error: Exception) -> None:
         words = str(error)
         if isinstance(error, OSError):
             words = f"the store cannot be written: {error.strerror or error}. Free some space."
-        self._told.say("refused", words)
+        move = order.advance(event_of_error(error), words)
+        if isinstance(error, Interrupted):
+            self.inbox.enqueue(error.by, move.queue)
         self._prune()
 
     def _prune(self) -> None:
@@ -299,27 +254,44 @@ class SlotFlow:
 
     def _select(self, job: Select) -> None:
         started_s = time.monotonic()
-        if job.is_late():
-            why = "the command expired before its turn came; the slot was busy. Send it again."
-            job.answer(False, f"slot {self.slot} stays as it is: {why}")
-            return
+        order = SlotOrder(self._context, "changeover")
+        order.advance(Event.SELECT)
         try:
-            candidate = installed_candidate(self._store, self.slot, job.product)
-            if candidate.sha256 == self._store.active(self.slot):
+            if not self._prepare_changeover(order, job):
                 job.answer(True, f"slot {self.slot} judges {job.product} already")
                 return
-            if not self.inbox.until_inspection(self._times.inspection_s):
-                raise EdgeError("edge-app run is not there; start it, then select again")
-            self._finish_what_was_left()
-            self._told.begin(candidate.sha256, candidate.product, candidate.serial)
-            self._prepare(candidate, "changeover")
         except Stopping:
             raise
         except (EdgeError, OSError) as error:
+            order.advance(event_of_error(error))
             job.answer(False, f"slot {self.slot} stays as it is: {error}")
             return
-        failure = self._switching.select(candidate)
+        failure = self._switching.carry_out(order, Event.GOLDEN)
         took_ms = (time.monotonic() - started_s) * 1e3
         job.answer(
             not failure, failure or f"slot {self.slot} judges {job.product} ({took_ms:.0f} ms)"
         )
+
+    def _prepare_changeover(self, order: SlotOrder, job: Select) -> bool:
+        """Have the product's bundle prepared; False when it judges already.
+
+        Raises:
+            EdgeError: the order is late, the product is not installed, or its bundle cannot be
+                prepared.
+        """
+        if job.is_late():
+            raise EdgeError(
+                "the command expired before its turn came; the slot was busy. Send it again."
+            )
+        candidate = installed_candidate(self._store, self.slot, job.product)
+        if candidate.sha256 == self._store.active(self.slot):
+            order.advance(Event.IN_USE)
+            return False
+        if not self.inbox.until_inspection(self._times.inspection_s, order.state):
+            why = "edge-app run is not there; start it, then select again"
+            raise OrderFailed(Event.NO_ANSWER, why)
+        self._finish_what_was_left()
+        self._reporter.begin(candidate.sha256, candidate.product, candidate.serial)
+        order.candidate = candidate
+        self._preparing.prepare(order, Event.INSPECTION_READY)
+        return True

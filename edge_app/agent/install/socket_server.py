@@ -1,4 +1,4 @@
-"""The agent's end of the socket: one inspection process, and commands that come and go."""
+"""Server of the agent's socket: one inspection process, and short-lived commands."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from edge_app.ipc.protocol import (
     DecideCommand,
     Hello,
     InstallCommand,
-    Line,
-    LineSocket,
+    PeerMessage,
+    PeerSocket,
     SelectCommand,
     SlotsCommand,
 )
@@ -31,34 +31,34 @@ BACKLOG = 8
 
 COMMANDS = (InstallCommand, SelectCommand, DecideCommand, SlotsCommand)
 
-Respond = Callable[[Line], None]
+Respond = Callable[[PeerMessage], None]
 
 
-class Desk(Protocol):
-    """What the agent does with what comes in. Called in the connection's thread."""
+class ConnectionHandler(Protocol):
+    """Handles what arrives. Called in the connection's thread."""
 
     def inspection_came(self, hello: Hello) -> None: ...
 
-    def inspection_said(self, news: Line) -> None: ...
+    def inspection_said(self, news: PeerMessage) -> None: ...
 
     def inspection_gone(self, is_planned: bool) -> None: ...
 
-    def commanded(self, command: Line, respond: Respond) -> None: ...
+    def commanded(self, command: PeerMessage, respond: Respond) -> None: ...
 
 
 class PeerServer:
-    """Listens, and tells the desk. The newest inspection process is the one that counts.
+    """Listens, and passes messages to the handler. The newest inspection process counts.
 
     Args:
         path: the socket; a stale file in its place is removed.
     """
 
-    def __init__(self, path: Path, desk: Desk) -> None:
+    def __init__(self, path: Path, handler: ConnectionHandler) -> None:
         self._path = path
-        self._desk = desk
+        self._handler = handler
         self._lock = threading.Lock()
-        self._inspection: LineSocket | None = None
-        self._peers: set[LineSocket] = set()
+        self._inspection: PeerSocket | None = None
+        self._peers: set[PeerSocket] = set()
         self._listener: socket.socket | None = None
         self._thread = threading.Thread(target=self._accept, name="agent-socket", daemon=True)
 
@@ -84,7 +84,7 @@ class PeerServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Hang up on everybody."""
+        """Close every connection."""
         listener, self._listener = self._listener, None
         if listener is None:
             return
@@ -97,15 +97,15 @@ class PeerServer:
             peer.close()
         self._thread.join(timeout=2.0)
 
-    def order(self, line: Line) -> bool:
-        """Say a line to the inspection process; False when it is not there."""
+    def order(self, line: PeerMessage) -> bool:
+        """Send a message to the inspection process; False when it is not connected."""
         peer = self._inspection
         if peer is None:
             return False
         try:
             peer.send(line)
         except OSError as error:
-            _log.warning("inspection does not listen: %s", error)
+            _log.warning("inspection cannot be reached: %s", error)
             peer.close()
             return False
         return True
@@ -116,13 +116,13 @@ class PeerServer:
                 connection, _ = listener.accept()
             except OSError:
                 return  # closed by `stop`
-            peer = LineSocket(connection, TO_AGENT)
+            peer = PeerSocket(connection, TO_AGENT)
             with self._lock:
                 self._peers.add(peer)
             name = f"peer-{connection.fileno()}"
             threading.Thread(target=self._serve, args=(peer,), name=name, daemon=True).start()
 
-    def _serve(self, peer: LineSocket) -> None:
+    def _serve(self, peer: PeerSocket) -> None:
         try:
             first = peer.receive()
             if isinstance(first, Hello):
@@ -131,42 +131,42 @@ class PeerServer:
                 self._serve_command(peer, first)
         except (OSError, EdgeError) as error:
             if self._listener is not None:
-                _log.warning("a peer is hung up on: %s", error)
+                _log.warning("connection closed: %s", error)
         finally:
             with self._lock:
                 self._peers.discard(peer)
             peer.close()
 
-    def _serve_inspection(self, peer: LineSocket, hello: Hello) -> None:
+    def _serve_inspection(self, peer: PeerSocket, hello: Hello) -> None:
         with self._lock:
             before, self._inspection = self._inspection, peer
         if before is not None:
             before.close()
-        _log.info("inspection is there, process %d", hello.pid)
+        _log.info("inspection connected, process %d", hello.pid)
         is_planned = False
         try:
-            self._desk.inspection_came(hello)
+            self._handler.inspection_came(hello)
             while (line := peer.receive()) is not None:
                 if isinstance(line, Bye):
                     is_planned = True
                 elif isinstance(line, Hello):
-                    self._desk.inspection_came(line)
+                    self._handler.inspection_came(line)
                 elif not isinstance(line, COMMANDS):
-                    self._desk.inspection_said(line)
+                    self._handler.inspection_said(line)
         finally:
             self._note_gone(peer, is_planned)
 
-    def _note_gone(self, peer: LineSocket, is_planned: bool) -> None:
+    def _note_gone(self, peer: PeerSocket, is_planned: bool) -> None:
         with self._lock:
             is_current = self._inspection is peer
             if is_current:
                 self._inspection = None
         if is_current and self._listener is not None:
-            _log.info("inspection has %s", "stopped" if is_planned else "ended without a goodbye")
-            self._desk.inspection_gone(is_planned)
+            _log.info("inspection has %s", "stopped" if is_planned else "ended unexpectedly")
+            self._handler.inspection_gone(is_planned)
 
-    def _serve_command(self, peer: LineSocket, command: Line) -> None:
-        """Have a command done; the connection stays open for its answers until the peer ends it."""
-        self._desk.commanded(command, peer.send)
+    def _serve_command(self, peer: PeerSocket, command: PeerMessage) -> None:
+        """Execute a command; the connection stays open for its answers until the peer closes it."""
+        self._handler.commanded(command, peer.send)
         while peer.receive() is not None:
-            pass  # nothing more is expected; the end of the connection is what is waited for
+            pass  # nothing more is expected; wait for the end of the connection

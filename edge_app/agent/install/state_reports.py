@@ -1,4 +1,4 @@
-"""What is told of a slot's order: one report per state, with the bundle it is about."""
+"""Reports the states of a slot's orders, each with the bundle it is about."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from edge_app.mqtt.timestamps import rfc3339
 _log = logging.getLogger(__name__)
 
 PROGRESS_STEP = 10.0
-"""Per cent; inspection says how it stands twice a second."""
+"""Per cent; inspection sends its progress twice a second."""
 
 Report = Callable[[Reported], None]
 
 
-class Told:
+class StateReporter:
     """Makes a slot's reports. Used by the slot's thread.
 
     Args:
-        report: gets every one; must return at once.
+        publish: takes every report; must return at once.
 
     Attributes:
         latest: the last report; None before the first.
@@ -29,9 +29,9 @@ class Told:
     """
 
     def __init__(
-        self, slot: str, report: Report, clock_ns: Callable[[], int] = time.time_ns
+        self, slot: str, publish: Report, clock_ns: Callable[[], int] = time.time_ns
     ) -> None:
-        self._slot, self._report, self._clock_ns = slot, report, clock_ns
+        self._slot, self._publish, self._clock_ns = slot, publish, clock_ns
         self._sha256: str | None = None
         self._product: str | None = None
         self._serial: int | None = None
@@ -49,20 +49,20 @@ class Told:
         """The order's bundle is known."""
         self._sha256, self._product, self._serial = sha256, product, serial
 
-    def say_progress(self, state: DeployState, percent: float) -> None:
+    def report_progress(self, state: DeployState, percent: float) -> None:
         """Report how far a state is, in steps that are worth a message."""
         latest = self.latest
-        told = latest.percent if latest is not None and latest.state == state else None
-        if told is None or percent - told >= PROGRESS_STEP:
-            self.say(state, percent=percent)
+        before = latest.percent if latest is not None and latest.state == state else None
+        if before is None or percent - before >= PROGRESS_STEP:
+            self.report(state, percent=percent)
 
-    def say_once(self, state: DeployState, reason: str) -> None:
+    def report_once(self, state: DeployState, reason: str) -> None:
         """Report a state and its reason, unless that was the last report."""
         latest = self.latest
         if latest is None or (latest.state, latest.reason) != (state, reason):
-            self.say(state, reason)
+            self.report(state, reason)
 
-    def say(self, state: DeployState, reason: str = "", percent: float | None = None) -> None:
+    def report(self, state: DeployState, reason: str = "", percent: float | None = None) -> None:
         """Report a state."""
         report = Reported(
             slot=self._slot,
@@ -79,4 +79,4 @@ class Told:
         what = f"{self._product} {self._serial}" if self._product else (self._sha256 or "")[:12]
         _log.log(level, "slot %s: %s: %s %s", self._slot, what, state, reason)
         self.latest = report
-        self._report(report)
+        self._publish(report)

@@ -1,42 +1,35 @@
-"""The part of an order that must survive a power cut anywhere: switch, watch, commit or take back.
+"""The part of an order that survives a power cut at any point: switch to commit or roll-back.
 
-The record is on disk before SWITCH, the link moves after SWITCHED; whatever is cut off, the record
-says what to load and how to go on (`resume`).
+The record is on disk before SWITCH, the link moves after SWITCHED; after a cut the record says what
+to load and how to resume. `transitions` defines what follows what; here is what is waited for.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 
-from edge_app.agent.install.candidate import Candidate, candidate_of
+from edge_app.agent.install.candidate import candidate_of
 from edge_app.agent.install.inbox import (
     Came,
     Decide,
     Gone,
-    Inbox,
     InspectionGone,
     Install,
+    Interrupted,
+    Item,
+    OrderFailed,
     Select,
     Stopping,
+    event_of,
+    event_of_error,
 )
-from edge_app.agent.install.state_reports import Told
-from edge_app.config.model import SlotConfig
+from edge_app.agent.install.prepare_phase import PreparePhase
+from edge_app.agent.install.slot_order import SlotContext, SlotOrder
+from edge_app.agent.install.transitions import Event, Refusal, State, outcome
 from edge_app.errors import EdgeError
-from edge_app.ipc.protocol import (
-    MAX_REASON_CHARS,
-    Commit,
-    Line,
-    Probation,
-    Rollback,
-    RolledBack,
-    StartProbation,
-    Switch,
-    Switched,
-)
-from edge_app.store.bundle_store import Store
-from edge_app.store.intent import MAX_CRASHES, Intent, IntentKind
+from edge_app.ipc.protocol import Probation, RolledBack, Switched
+from edge_app.store.intent import Intent
 
 _log = logging.getLogger(__name__)
 
@@ -45,289 +38,235 @@ SWITCH_S = 20.0
 
 POLL_S = 0.5
 
-
-class TakenBack(EdgeError):
-    """The new bundle is not to stay; the message says why."""
+AFTER_RESTART = "edge-app run does not judge with it after a restart"
 
 
-class Switching:
-    """Carries one slot over to another bundle. Used by the slot's thread.
+class SwitchPhase:
+    """Switches one slot to another bundle. Used by the slot's thread."""
 
-    Args:
-        prepare: has a bundle made ready in the inspection process.
-        others: see `SlotFlow`.
-    """
-
-    def __init__(
-        self,
-        slot: str,
-        rules: SlotConfig,
-        store: Store,
-        order: Callable[[Line], bool],
-        told: Told,
-        inbox: Inbox,
-        prepare: Callable[[Candidate, str], None],
-    ) -> None:
-        self._slot, self._rules, self._store = slot, rules, store
-        self._order, self._told, self._inbox, self._prepare = order, told, inbox, prepare
+    def __init__(self, context: SlotContext, prepare: PreparePhase) -> None:
+        self._context, self._prepare = context, prepare
+        self._inbox = context.inbox
         self._left_over: str | None = None
 
-    def install(self, candidate: Candidate) -> None:
-        """Switch to a prepared bundle and watch it; ends committed, rolled back or refused."""
-        self._carry_out(self._intent(candidate, "install"))
+    def carry_out(self, order: SlotOrder, begun_by: Event) -> str:
+        """Switch to a prepared bundle; return why it is not in use, "" when it is committed.
 
-    def select(self, candidate: Candidate) -> str:
-        """Switch to a prepared, installed bundle; return why it failed, "" when it judges."""
-        return self._carry_out(self._intent(candidate, "select"))
+        Args:
+            begun_by: the event that lets the prepared bundle in.
+        """
+        try:
+            order.advance(begun_by)
+        except OSError as error:
+            reason = f"the store cannot be written: {error.strerror}. Free some space."
+            order.advance(Event.DISK_FULL, reason)
+            return reason
+        return self._guarded(order, self._switch)
 
     def resume(self, intent: Intent) -> None:
-        """Go on where the agent or the inspection process was cut off."""
-        found = candidate_of(self._store, intent.new_sha256)
-        self._told.begin(intent.new_sha256, found.product or None, found.serial)
-        active = self._inbox.active
-        try:
-            if intent.phase == "committing":
-                self._commit(intent)
-            elif intent.phase == "rolling_back":
-                self._take_back(intent, intent.reason)
-            elif active != intent.new_sha256:
-                why = intent.reason or "edge-app run does not judge with it after a restart"
-                self._take_back(intent, why)
-            else:
-                self._watch(self._switched(intent))
-        except Stopping:
-            raise
-        except EdgeError as why:
-            self._take_back(self._store.intent(self._slot) or intent, str(why))
-        except OSError as error:
-            self._stumble(intent, error)
+        """Resume an order after a restart of the agent or of the inspection process."""
+        order = SlotOrder.resumed(self._context, intent)
+        found = candidate_of(self._context.store, intent.new_sha256)
+        self._context.reporter.begin(intent.new_sha256, found.product or None, found.serial)
+        is_new = self._inbox.active == intent.new_sha256
+        event = Event.RESUMED_WITH_NEW if is_new else Event.RESUMED_WITH_OTHER
+        self._guarded(order, lambda order: self._resume(order, event))
 
-    def count_crash(self, intent: Intent) -> Intent:
-        """Note an end of the inspection process without a goodbye while nothing is committed."""
-        if intent.phase not in ("switching", "probation"):
-            return intent
-        crashes = intent.crashes + 1
-        _log.warning(
-            "slot %s: crash %d of %d with the new bundle", self._slot, crashes, MAX_CRASHES
-        )
-        changes: dict[str, object] = {"crashes": crashes}
-        if crashes >= MAX_CRASHES:
-            reason = f"edge-app run ended {crashes} times without a goodbye since the switch"
-            changes |= {"phase": "rolling_back", "reason": reason}
-        return self._note(intent.model_copy(update=changes))
+    def crashed(self, intent: Intent) -> None:
+        """Count an unexpected end of the inspection process while a record is on disk."""
+        order = SlotOrder.resumed(self._context, intent)
+        order.advance(order.gone(is_planned=False))
 
     def restore(self, sha256: str) -> bool:
-        """Have the slot's own bundle judge again; False when that is not possible now."""
+        """Make the slot's own bundle active again; False when that is not possible now."""
+        order = SlotOrder(self._context, "restore", candidate_of(self._context.store, sha256))
         try:
-            self._prepare(candidate_of(self._store, sha256), "restore")
-            self._order(Switch(slot=self._slot, sha256=sha256))
-            self._inbox.answer(sha256, Switched, timeout_s=SWITCH_S)
+            self._prepare.prepare(order, Event.RESTORE)
+            order.advance(Event.GOLDEN)
+            self._inbox.answer(sha256, Switched, timeout_s=SWITCH_S, state=order.state)
         except Stopping:
             raise
         except EdgeError as error:
-            _log.error("slot %s: %s cannot be brought back: %s", self._slot, sha256[:12], error)
+            order.advance(event_of_error(error))
+            slot = self._context.slot
+            _log.error("slot %s: %s cannot be restored: %s", slot, sha256[:12], error)
             return False
-        self._order(Commit(slot=self._slot, sha256=sha256))
+        order.advance(Event.SWITCHED)
         self._inbox.active = sha256
         return True
 
-    # -- forward --------------------------------------------------------------------------------
-
-    def _intent(self, candidate: Candidate, kind: IntentKind) -> Intent:
-        return Intent(
-            slot=self._slot,
-            kind=kind,
-            phase="switching",
-            old_sha256=self._store.active(self._slot),
-            new_sha256=candidate.sha256,
-        )
-
-    def _carry_out(self, intent: Intent) -> str:
-        self._told.say("switching")
+    def _guarded(self, order: SlotOrder, work: Callable[[SlotOrder], None]) -> str:
+        """Do the work, or roll back; return why it was rolled back, "" when it was not."""
         try:
-            self._note(intent)
-        except OSError as error:
-            reason = f"the store cannot be written: {error.strerror}. Free some space."
-            with suppress(OSError):  # the record may be there, its folder not synced
-                self._store.clear_intent(self._slot)
-            self._order(self._rollback_order(intent, reason))
-            self._told.say("refused", reason)
-            return reason
-        try:
-            switched = self._switch(intent)
-            self._watch(self._switched(switched))
+            work(order)
         except Stopping:
             raise
         except OSError as error:
-            return self._stumble(intent, error)
+            return self._on_full_disk(order, error)
         except EdgeError as error:
-            return self._take_back(self._store.intent(self._slot) or intent, str(error))
+            order.reread()
+            by = error.by if isinstance(error, Interrupted) else None
+            return self._roll_back(order, event_of_error(error), str(error), by)
         return ""
 
-    def _switch(self, intent: Intent) -> Intent:
-        """Have inspection switch between two parts; a restart in between comes to the same."""
-        self._order(Switch(slot=self._slot, sha256=intent.new_sha256))
-        try:
-            news = self._inbox.answer(intent.new_sha256, Switched, timeout_s=SWITCH_S)
-        except InspectionGone as gone:
-            return self._until_it_judges(intent if gone.is_planned else self.count_crash(intent))
-        assert isinstance(news, Switched)
-        self._inbox.active = intent.new_sha256
-        return intent.model_copy(update={"baseline": news.baseline})
+    # -- forward --------------------------------------------------------------------------------
 
-    def _until_it_judges(self, intent: Intent) -> Intent:
+    def _resume(self, order: SlotOrder, event: Event) -> None:
+        """Resume from the record.
+
+        Raises:
+            OrderFailed: it is to be rolled back.
+        """
+        if order.leads_to(event) is State.ROLLING_BACK:
+            is_begun = order.state is State.ROLLING_BACK
+            raise OrderFailed(event, order.record.reason or ("" if is_begun else AFTER_RESTART))
+        order.advance(event)
+        self._watch_and_commit(order)
+
+    def _switch(self, order: SlotOrder) -> None:
+        """Wait until inspection has switched between two parts, then watch and commit; a restart of
+        inspection in between has the same result."""
+        try:
+            news = self._inbox.answer(order.sha256, Switched, timeout_s=SWITCH_S, state=order.state)
+        except InspectionGone as gone:
+            self._wait_for_restart(order, gone.is_planned)
+        else:
+            assert isinstance(news, Switched)
+            self._inbox.active = order.sha256
+            order.note_baseline(news.baseline)
+            order.advance(Event.SWITCHED)
+        self._watch_and_commit(order)
+
+    def _wait_for_restart(self, order: SlotOrder, is_planned: bool) -> None:
         """Wait for the inspection process to start again: it loads what the record says.
 
         Raises:
-            TakenBack: it crashed too often, or does not judge with the new bundle.
+            OrderFailed: it crashed too often, or does not judge with the new bundle.
         """
+        order.advance(order.gone(is_planned))
         while not self._inbox.is_inspection_there:
-            if intent.phase == "rolling_back":
-                raise TakenBack(intent.reason)
+            if order.state is State.ROLLING_BACK:
+                raise OrderFailed(Event.CRASHED_TOO_OFTEN, order.record.reason)
             item = self._inbox.next_busy(POLL_S)
-            if isinstance(item, Gone) and not item.is_planned:
-                intent = self.count_crash(intent)
-            elif isinstance(item, Install | Select):
-                self._inbox.postpone(item)
-            elif isinstance(item, Decide):
-                item.answer(False, "nothing waits for a decision in this slot")
-        if self._inbox.active != intent.new_sha256:
-            raise TakenBack("edge-app run does not judge with it after a restart")
-        return intent
+            if isinstance(item, Gone):
+                order.advance(order.gone(item.is_planned))
+            else:
+                self._inbox.put_off(item, order.state, order.sha256)
+        hello = event_of(Came(self._inbox.active), order.sha256)
+        if hello is not Event.CAME_WITH_NEW:
+            raise OrderFailed(Event.CAME_WITH_OTHER, AFTER_RESTART)
+        order.advance(hello)
 
-    def _switched(self, intent: Intent) -> Intent:
-        """Move the link: the new bundle judges."""
-        self._store.set_active(self._slot, intent.new_sha256)
-        if intent.phase == "switching":
-            intent = self._note(intent.model_copy(update={"phase": "probation"}))
-        return intent
-
-    def _watch(self, intent: Intent) -> None:
-        """Commit at once where nothing is to be compared, else after the probation.
+    def _watch_and_commit(self, order: SlotOrder) -> None:
+        """Commit after the probation, or at once where nothing is to be compared.
 
         Raises:
-            TakenBack: it did worse, crashed, or somebody wants another product.
+            OrderFailed: it did worse, crashed, or a changeover was ordered.
         """
-        has_predecessor = intent.old_sha256 is not None or intent.baseline is not None
-        if intent.kind == "install" and has_predecessor and self._rules.probation_parts:
-            self._told.say("probation", percent=0.0)
-            intent = self._probation(intent)
-        self._commit(intent)
+        if order.state is State.PROBATION:
+            if self._is_watched(order.record):
+                order.advance(Event.COMPARE, percent=0.0)
+                self._watch(order)
+            else:
+                order.advance(Event.NOTHING_TO_COMPARE)
+        order.advance(Event.FINISH)
 
-    def _probation(self, intent: Intent) -> Intent:
-        self._start_probation(intent)
-        while True:
+    def _is_watched(self, intent: Intent) -> bool:
+        has_predecessor = intent.old_sha256 is not None or intent.baseline is not None
+        is_new = intent.kind == "install"
+        return is_new and has_predecessor and self._context.rules.probation_parts > 0
+
+    def _watch(self, order: SlotOrder) -> None:
+        """Wait until the probation is over.
+
+        Raises:
+            OrderFailed: the bundle is to be rolled back.
+        """
+        while order.state is not State.COMMITTING:
             item = self._inbox.waiting(Select) or self._inbox.next_busy(POLL_S)
             if isinstance(item, Gone):
-                intent = intent if item.is_planned else self.count_crash(intent)
-                intent = self._until_it_judges(intent)
-                self._start_probation(intent)
-            elif isinstance(item, Came):
-                if item.active != intent.new_sha256:
-                    raise TakenBack("edge-app run does not judge with it any more")
-                self._start_probation(intent)
-            elif isinstance(item, Probation) and item.sha256 == intent.new_sha256:
-                if item.state == "passed":
-                    return intent
-                if item.state == "failed":
-                    raise TakenBack(item.reason)
-                percent = min(100.0, 100.0 * item.figures.parts / self._rules.probation_parts)
-                self._told.say_progress("probation", percent)
-            elif isinstance(item, Select):
-                self._inbox.postpone_first(item)
-                raise TakenBack("a changeover came before its probation was over")
-            elif isinstance(item, Install):
-                self._inbox.postpone(item)
-            elif isinstance(item, Decide):
-                if not item.promote:
-                    item.answer(True, "the new bundle is taken back")
-                    raise TakenBack("taken back by hand during its probation")
-                item.answer(True, "the new bundle is committed")
-                return intent
+                self._wait_for_restart(order, item.is_planned)
+                continue
+            event = event_of(item, order.sha256)
+            found = Refusal("") if event is None else outcome(order.state, event)
+            if event is None or isinstance(found, Refusal):
+                continue
+            if found.queue is not None and found.next is order.state:
+                self._inbox.put_off(item, order.state, order.sha256)
+                continue
+            if isinstance(item, Decide):
+                done = "committed" if item.promote else "taken back"
+                item.answer(True, f"the new bundle is {done}")
+            if found.next is State.ROLLING_BACK:
+                raise _probation_ended(item, event)
+            order.advance(event, percent=self._percent(item))
 
-    def _start_probation(self, intent: Intent) -> None:
-        self._order(
-            StartProbation(
-                slot=self._slot,
-                sha256=intent.new_sha256,
-                parts=self._rules.probation_parts,
-                max_min=self._rules.probation_max_min,
-                max_latency_ratio=self._rules.max_latency_ratio,
-                baseline=intent.baseline,
-            )
-        )
+    def _percent(self, item: Item | None) -> float | None:
+        if not isinstance(item, Probation):
+            return None
+        return min(100.0, 100.0 * item.figures.parts / self._context.rules.probation_parts)
 
-    def _commit(self, intent: Intent) -> None:
-        """Make it stay: from the first step on, a cut is gone on with and not gone back from."""
-        intent = self._note(intent.model_copy(update={"phase": "committing"}))
-        found = candidate_of(self._store, intent.new_sha256)
-        if found.product:
-            self._store.raise_high_water(found.product, found.serial)  # first: it may refuse
-            self._store.set_installed(self._slot, found.product, intent.new_sha256)
-            self._store.set_previous(self._slot, self._store.before(self._slot).get(found.product))
-        self._store.set_active(self._slot, intent.new_sha256)
-        self._store.clear_intent(self._slot)
-        self._order(Commit(slot=self._slot, sha256=intent.new_sha256))
-        self._told.say("committed")
-
-    def _stumble(self, intent: Intent, error: OSError) -> str:
-        """Go back from a disk that is full, or, once a commit has begun, wait for room."""
+    def _on_full_disk(self, order: SlotOrder, error: OSError) -> str:
+        """On a full disk roll back; once the commit has begun, wait for space."""
         reason = f"the store cannot be written: {error.strerror}"
-        stored = self._store.intent(self._slot) or intent
-        if stored.phase != "committing":
-            return self._take_back(stored, reason)
-        self._told.say_once("probation", f"passed, but {reason}; committed once there is room")
+        order.reread()
+        if order.leads_to(Event.DISK_FULL) is State.ROLLING_BACK:
+            return self._roll_back(order, Event.DISK_FULL, reason)
+        order.advance(Event.DISK_FULL, f"passed, but {reason}; committed once there is room")
         return ""
 
     # -- back -----------------------------------------------------------------------------------
 
-    def _take_back(self, intent: Intent, reason: str) -> str:
-        """Return to the old bundle, on disk and on the line; return the reason."""
-        try:
-            intent = self._note(
-                intent.model_copy(update={"phase": "rolling_back", "reason": reason})
-            )
-        except OSError as error:
-            _log.error("slot %s: %s", self._slot, error)  # the record still names both bundles
+    def _roll_back(
+        self, order: SlotOrder, event: Event, reason: str, by: Select | Install | None = None
+    ) -> str:
+        """Return to the old bundle, on disk and in the inspection process; return the reason."""
+        is_begun = order.state is State.ROLLING_BACK  # then it is resumed from its record
+        move = order.advance(Event.RESUMED_WITH_OTHER if is_begun else event, reason)
+        if by is not None:
+            self._inbox.enqueue(by, move.queue)
+        intent = order.record
         if self._inbox.is_inspection_there and self._inbox.active != intent.old_sha256:
-            self._go_back_on_the_line(intent, reason)
-        is_told = self._left_over == intent.new_sha256
+            self._roll_back_inspection(order, reason)
+        is_reported = self._left_over == intent.new_sha256
         self._left_over = None
         try:
-            self._store.set_active(self._slot, intent.old_sha256)
-            self._store.clear_intent(self._slot)
+            order.advance(Event.FINISH, reason, is_reported=not is_reported)
         except OSError as error:
             reason += f"; the store's record stays until it can be written ({error.strerror})"
             self._left_over = intent.new_sha256
-        if not is_told:
-            self._told.say("rolled_back", reason)
+            order.advance(Event.DISK_FULL, reason, is_reported=not is_reported)
         return reason
 
-    def _go_back_on_the_line(self, intent: Intent, reason: str) -> None:
-        """Have the old model judge again; without the inspection process its next start does."""
-        self._order(self._rollback_order(intent, reason))
+    def _roll_back_inspection(self, order: SlotOrder, reason: str) -> None:
+        """Make the old model active again; without the inspection process its next start does."""
+        order.advance(Event.NEW_STILL_JUDGES, reason)
         try:
-            news = self._inbox.answer(intent.new_sha256, RolledBack, timeout_s=SWITCH_S)
-        except InspectionGone:
+            news = self._inbox.answer(
+                order.sha256, RolledBack, timeout_s=SWITCH_S, state=order.state
+            )
+        except InspectionGone as gone:
+            order.advance(gone.event)
             return
         except Stopping:
             raise
         except EdgeError as error:
-            _log.info("slot %s: %s; it is loaded again", self._slot, error)
-            if intent.old_sha256 is not None:
-                self.restore(intent.old_sha256)
+            order.advance(event_of_error(error))
+            _log.info("slot %s: %s; the old bundle is loaded again", self._context.slot, error)
+            if order.record.old_sha256 is not None:
+                self.restore(order.record.old_sha256)
             return
         assert isinstance(news, RolledBack)
+        order.advance(Event.ROLLED_BACK)
         self._inbox.active = news.active
 
-    def _rollback_order(self, intent: Intent, reason: str) -> Rollback:
-        return Rollback(
-            slot=self._slot,
-            sha256=intent.new_sha256,
-            back_to=intent.old_sha256,
-            reason=reason[:MAX_REASON_CHARS],
-        )
 
-    def _note(self, intent: Intent) -> Intent:
-        self._store.set_intent(intent)
-        return intent
+def _probation_ended(item: Item | None, event: Event) -> OrderFailed:
+    """Return why an item ends a probation."""
+    if isinstance(item, Select):
+        return Interrupted(item, "a changeover came before its probation was over")
+    if isinstance(item, Came):
+        return OrderFailed(event, "edge-app run does not judge with it any more")
+    if isinstance(item, Probation):
+        return OrderFailed(event, item.reason)
+    return OrderFailed(event, "taken back by hand during its probation")

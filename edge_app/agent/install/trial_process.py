@@ -1,6 +1,6 @@
-"""The throw-away process in which a new bundle is tried first.
+"""The separate process in which a new bundle is tried first.
 
-What crashes, hangs, eats the memory or returns NaN does it here, where nothing is inspected:
+A bundle that crashes, hangs, exhausts the memory or returns NaN does so here, not in inspection:
 
     python -m edge_app.agent.install.trial_process BUNDLE MAX_BYTES MEMORY_BYTES CPU_S
 
@@ -26,13 +26,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edge_app.errors import BundleError, EdgeError
 
 NICENESS = 10
-"""The trial gives way to the line; it has minutes, a part has milliseconds."""
+"""The trial has lower priority than the line: it has minutes, a part has milliseconds."""
 
 POLL_S = 0.1
 
 
 class Stopped(EdgeError):
-    """The agent is to end: the trial was broken off and says nothing of the bundle."""
+    """The agent is to end: the trial was aborted and says nothing about the bundle."""
 
 
 class CheckResult(BaseModel):
@@ -65,7 +65,7 @@ class CheckLimits:
 def self_check(
     file: Path, limits: CheckLimits, is_stopping: Callable[[], bool] = lambda: False
 ) -> CheckResult:
-    """Try a verified bundle in a process of its own and return what came of it.
+    """Try a verified bundle in a process of its own and return the result.
 
     Raises:
         BundleError: it crashed, hung, took too much, or did not come out as expected.
@@ -123,7 +123,7 @@ def _wait(child: subprocess.Popen[bytes], wall_s: float, is_stopping: Callable[[
             return child.communicate(timeout=POLL_S)[0]
         except subprocess.TimeoutExpired:
             if is_stopping():
-                raise Stopped("the agent ends; the self-check was broken off.") from None
+                raise Stopped("the agent ends; the self-check was aborted.") from None
             if time.monotonic() > end_s:
                 raise BundleError(
                     f"self-check failed: the trial process did not end within {wall_s:g} s "
@@ -159,7 +159,7 @@ def _try_bundle(file: Path, max_bytes: int) -> CheckResult:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Try the bundle and print what came of it."""
+    """Try the bundle and print the result."""
     file, max_bytes, memory_bytes, cpu_s = arguments
     _limit(int(memory_bytes), int(cpu_s))
     try:

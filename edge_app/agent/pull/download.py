@@ -34,7 +34,7 @@ RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 """The server may do better in a moment (RFC 9110, section 15; RFC 6585 for 429)."""
 
 Progress = Callable[[float, str], None]
-"""Told the percentage that has arrived, and why nothing arrives at present ("" if it does)."""
+"""Takes the percentage that has arrived, and why nothing arrives at present ("" if it does)."""
 
 
 class Downloader:
@@ -78,7 +78,7 @@ class Downloader:
             kept: where the file may lie from earlier; returned if it is whole.
 
         Raises:
-            DownloadCancelled: `cancel` was set; the next call goes on from here.
+            DownloadCancelled: `cancel` was set; the next call continues from here.
             DownloadError: it cannot be had; nothing of it is left on the disk.
         """
         complete = self._incoming / f"{stem_of(slot, desired)}.bundle"
@@ -107,7 +107,7 @@ class Downloader:
         return complete
 
     def forget_others(self, stems: set[str], is_start: bool = False) -> None:
-        """Delete what has arrived of bundles that nobody wants any more.
+        """Delete partial and complete files of bundles that are not wanted any more.
 
         Args:
             stems: `stem_of` what is still wanted.

@@ -1,4 +1,4 @@
-"""One HTTP request for the rest of a file, redirects followed by rule, failures told apart."""
+"""One HTTP request for the rest of a file, redirects followed by rule, errors classified."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class RangeAnswer:
         Raises:
             Interrupted: the connection broke or stood still.
         """
-        with _failures_told():
+        with _errors_translated():
             return self._response.read1(max_bytes)
 
 
@@ -63,12 +63,12 @@ def open_range(
     Raises:
         DownloadError: an address is forbidden, redirects go in circles, or the certificate is not
             trusted.
-        Interrupted: nobody answered.
+        Interrupted: there was no answer.
     """
     for _ in range(MAX_REDIRECTS + 1):
         address = check_address(url, rules)
         with closing(_connection(address, rules.timeout_s, tls)) as connection:
-            with _failures_told():
+            with _errors_translated():
                 connection.request("GET", address.target, headers=_headers(first))
                 response = connection.getresponse()
             with closing(response):
@@ -93,7 +93,7 @@ def _connection(address: Address, timeout_s: float, tls: ssl.SSLContext) -> HTTP
 
 
 @contextmanager
-def _failures_told() -> Iterator[None]:
+def _errors_translated() -> Iterator[None]:
     """Turn what networks and servers do into `Interrupted`; a wrong certificate is final."""
     try:
         yield

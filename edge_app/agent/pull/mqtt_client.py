@@ -45,13 +45,13 @@ class PointerSink(Protocol):
     """Takes pointers; called in the session's thread."""
 
     def want(self, slot: str, payload: bytes) -> None:
-        """Take a slot's `desired`; empty: nothing is desired any more."""
+        """Take the payload of a slot's `desired`; an empty one withdraws the deployment."""
 
     def connected(self) -> None:
-        """A connection begins: every pointer that is still valid follows again."""
+        """A connection begins: the broker will send all retained pointers again."""
 
     def settled(self) -> None:
-        """By now they have followed: a pointer that has not is no longer valid."""
+        """All retained pointers have arrived: one that did not is withdrawn."""
 
 
 class CommandSink(Protocol):

@@ -1,7 +1,7 @@
 """What became of the workstation's pointers, slot by slot, kept on disk.
 
-The broker hands a retained pointer out again at every connection, and anybody with its login may
-send an old one: the ids of pointers that were carried out are remembered here.
+The broker sends a retained pointer again at every connection, and anyone with its login may send an
+old one: the ids of pointers that were carried out are remembered here.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class SlotRecord(BaseModel):
 
     Attributes:
         handled: ids of pointers that came to an end, oldest first.
-        current: the newest pointer that was taken up.
+        current: the newest pointer that was begun.
         starts: how often its bundle was handed over for installation.
         last_report: what was last said about the slot.
     """
@@ -127,7 +127,7 @@ class PointerJournal:
         except FileNotFoundError:
             return SlotRecord()
         except (OSError, ValidationError) as error:
-            _log.warning("%s starts anew, it cannot be read: %s", self._path(slot), error)
+            _log.warning("%s cannot be read and starts empty: %s", self._path(slot), error)
             return SlotRecord()
 
     def _write(self, slot: str) -> None:

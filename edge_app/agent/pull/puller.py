@@ -25,20 +25,20 @@ MAX_STARTS = 3
 PROGRESS_EVERY_S = 2.0
 """Percentages are for people; fifty devices then make 25 messages a second at most."""
 JOIN_S = 1.0
-MAX_STRANGERS = 16
-"""Slots that are not here and are answered; a plant has a handful."""
+MAX_UNKNOWN_SLOTS = 16
+"""Unknown slots that get an answer; a plant has a handful of slots."""
 
 _log = logging.getLogger(__name__)
 
 
 class Installer(Protocol):
-    """What the agent offers: verify, try, switch. Returns at once; tells by reports."""
+    """The agent's installation: verify, try, switch. Returns at once; progress comes as reports."""
 
     def __call__(self, file: Path, slot: str, origin: str) -> None: ...
 
 
-class Shelf(Protocol):
-    """What the store tells of bundles that are here already."""
+class Releases(Protocol):
+    """What the store knows of bundles that are on the device already."""
 
     def active(self, slot: str) -> str | None:
         """Return the digest of the bundle in use."""
@@ -47,7 +47,7 @@ class Shelf(Protocol):
         """Return where a verified bundle lies, whether it is there or not."""
 
     def intent(self, slot: str) -> Intent | None:
-        """Return the switch in progress, which the agent takes up by itself after a restart."""
+        """Return the switch in progress, which the agent resumes by itself after a restart."""
 
 
 class Puller:
@@ -57,7 +57,7 @@ class Puller:
         slots: this device's slots; pointers to others are refused.
         install: `Agent.install`.
         publish: gets every report, completed with its pointer's id.
-        shelf: the agent's store.
+        releases: the agent's store.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Puller:
         slots: Collection[str],
         install: Installer,
         publish: Callable[[Reported], None],
-        shelf: Shelf,
+        releases: Releases,
         now_ns: Callable[[], int] = time.time_ns,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -76,18 +76,18 @@ class Puller:
         self._slots = tuple(slots)
         self._install = install
         self._publish = publish
-        self._shelf = shelf
+        self._releases = releases
         self._now_ns = now_ns
         self._now_s = now_s
         self._lock = threading.RLock()
         self._fetches: dict[str, _Fetch] = {}
         self._handed_over: dict[str, str] = {}
         self._standing: dict[str, str] = {}
-        self._strangers: set[str] = set()
+        self._unknown_slots: set[str] = set()
         self._is_stopping = False
 
     def start(self) -> None:
-        """Say again what was last said, the broker may have forgotten it; drop old leftovers.
+        """Publish the last reports again, the broker may have lost them; delete old partial files.
 
         To be called before the agent's own start.
         """
@@ -120,7 +120,8 @@ class Puller:
             self._publish(self._journal.note(report))
 
     def want(self, slot: str, payload: bytes) -> None:
-        """Take what stands on `deploy/{slot}/desired`; an empty payload takes a wish back."""
+        """Take a message on `deploy/{slot}/desired`; an empty payload withdraws
+        the deployment."""
         with self._lock:
             if not payload:
                 self._end_fetch(slot, "withdrawn by the workstation")
@@ -140,27 +141,28 @@ class Puller:
                 self._begin(slot, desired)
 
     def connected(self) -> None:
-        """A connection begins: the pointers that stand will be said again."""
+        """A connection begins: the broker will send the retained pointers again."""
         with self._lock:
             self._standing.clear()
 
     def settled(self) -> None:
-        """End downloads, an earlier run's too, whose pointer was taken back while we were away."""
+        """End downloads, an earlier run's too, whose pointer was withdrawn while offline."""
         with self._lock:
             for slot in self._slots:
-                wish = self._journal.record(slot).current
-                is_gone = wish is not None and self._standing.get(slot) != wish.message_id
-                if wish is None or not is_gone or self._is_installing(slot, wish):
+                current = self._journal.record(slot).current
+                if current is None or self._standing.get(slot) == current.message_id:
+                    continue
+                if self._is_installing(slot, current):
                     continue
                 self._end_fetch(slot, "withdrawn by the workstation")
                 if self._journal.record(slot).current is not None:  # of an earlier run
                     why = "Download ended: withdrawn while the agent was away."
-                    self._say(slot, "refused", wish, why)
+                    self._say(slot, "refused", current, why)
                 self._forget_others()
 
     def _is_installing(self, slot: str, desired: Desired) -> bool:
-        """Tell whether the agent has it in hand already."""
-        intent = self._shelf.intent(slot)
+        """Tell whether the agent is installing it already."""
+        intent = self._releases.intent(slot)
         is_switching = intent is not None and intent.new_sha256 == desired.sha256
         return is_switching or self._handed_over.get(slot) == desired.message_id
 
@@ -173,17 +175,17 @@ class Puller:
         )
 
     def _is_one_too_many(self, slot: str) -> bool:
-        """Tell whether so many slots that are not here were answered that this is no mistake: each
-        answer stands on the broker and in this process for good."""
-        if len(self._strangers) < MAX_STRANGERS:
-            self._strangers.add(slot)
-        is_too_many = slot not in self._strangers
+        """Tell whether too many unknown slots were answered: each answer stays retained on the
+        broker, and in this process."""
+        if len(self._unknown_slots) < MAX_UNKNOWN_SLOTS:
+            self._unknown_slots.add(slot)
+        is_too_many = slot not in self._unknown_slots
         if is_too_many:
-            _log.warning("a pointer to one more slot that is not here is not answered: %r", slot)
+            _log.warning("too many pointers to unknown slots; this one is not answered: %r", slot)
         return is_too_many
 
     def _is_old(self, slot: str, desired: Desired) -> bool:
-        """Tell whether a pointer was dealt with before; one that was overtaken is refused aloud."""
+        """Tell whether a pointer was handled before; a superseded one is refused with a report."""
         fetch = self._fetches.get(slot)
         in_hand = fetch.desired.message_id if fetch else self._handed_over.get(slot)
         if in_hand == desired.message_id:
@@ -200,7 +202,7 @@ class Puller:
         self._journal.take_up(slot, desired)
         if self._is_installing(slot, desired):
             return
-        if self._shelf.intent(slot) is None and self._shelf.active(slot) == desired.sha256:
+        if self._releases.intent(slot) is None and self._releases.active(slot) == desired.sha256:
             self._say(slot, "committed", desired, "already in use")
             return
         fetch = _Fetch(slot, desired)
@@ -251,20 +253,20 @@ class Puller:
                 fetch.slot,
                 fetch.cancel,
                 functools.partial(self._progress, fetch),
-                kept=self._shelf.release(fetch.desired.sha256),
+                kept=self._releases.release(fetch.desired.sha256),
             )
         except DownloadCancelled:
             self._clear_up()
         except DownloadError as error:
             self._hand_over(fetch, None, str(error))
-        except Exception as error:  # a wish must not stay unanswered
+        except Exception as error:  # every deployment gets an answer
             _log.exception("slot %s: the download failed", fetch.slot)
             self._hand_over(fetch, None, f"Download failed: {error!r}. See the agent's log.")
         else:
             self._hand_over(fetch, file, "")
 
     def _clear_up(self) -> None:
-        """Delete what a wish that was taken back has left; a stop leaves it for the next start."""
+        """Delete the rest of a withdrawn download; a stop keeps it for the next start."""
         with self._lock:
             if not self._is_stopping:
                 self._forget_others()
@@ -275,12 +277,12 @@ class Puller:
 
     def _progress(self, fetch: _Fetch, percent: float, why: str) -> None:
         now_s = self._now_s()
-        is_due = now_s - fetch.told_s >= PROGRESS_EVERY_S or why != fetch.told_why
+        is_due = now_s - fetch.reported_s >= PROGRESS_EVERY_S or why != fetch.reported_why
         if not is_due:
             return
         with self._lock:
             if self._fetches.get(fetch.slot) is fetch:
-                fetch.told_s, fetch.told_why = now_s, why
+                fetch.reported_s, fetch.reported_why = now_s, why
                 self._say(fetch.slot, "downloading", fetch.desired, why, round(percent, 1))
 
     def _hand_over(self, fetch: _Fetch, file: Path | None, why: str) -> None:
@@ -307,5 +309,5 @@ class _Fetch:
         self.desired = desired
         self.cancel = threading.Event()
         self.thread = threading.current_thread()
-        self.told_s = float("-inf")
-        self.told_why = ""
+        self.reported_s = float("-inf")
+        self.reported_why = ""

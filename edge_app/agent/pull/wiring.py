@@ -1,4 +1,4 @@
-"""The agent's side of the broker, put together: MQTT client, puller, downloader, commands."""
+"""Assembles the agent's side of the broker: client, puller, downloader, command handler."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 
-from edge_app.agent.commands.handler import CommandDesk, Orders, SelectSlot
+from edge_app.agent.commands.handler import CommandHandler, Orders, SelectSlot
 from edge_app.agent.commands.journal import CommandJournal
 from edge_app.agent.pull.download import Downloader
 from edge_app.agent.pull.download_rules import DownloadRules
@@ -34,7 +34,7 @@ class PushSide:
         downloader: fetches into `store.incoming`.
         slots: this device's slots.
         install: `Agent.install`.
-        orders: lets people change slots over by signed commands; None: no commands are taken.
+        orders: signed changeover commands; None: none are accepted.
     """
 
     def __init__(
@@ -53,20 +53,20 @@ class PushSide:
             slots,
             install=install,
             publish=self._publish,
-            shelf=store,
+            releases=store,
         )
-        desk = None
+        handler = None
         if orders is not None:
             journal = CommandJournal(store.root / "state", lambda: datetime.now(timezone.utc))
-            desk = CommandDesk(orders, who, journal, slots, self._answer, time.time_ns)
+            handler = CommandHandler(orders, who, journal, slots, self._answer, time.time_ns)
         self._client = (
-            AgentMqttClient(settings, who, self._puller, _version(), commands=desk)
+            AgentMqttClient(settings, who, self._puller, _version(), commands=handler)
             if settings is not None
             else None
         )
 
     def start(self) -> None:
-        """Begin; to be called before the agent takes up what was unfinished."""
+        """Begin; to be called before the agent resumes what was unfinished."""
         self._puller.start()
         if self._client is not None:
             self._client.start()
@@ -119,7 +119,7 @@ def _orders(config: AppConfig, select: SelectSlot) -> Orders | None:
     folder = config.agent.operator_keys_dir
     if folder is None:
         return None
-    load_trust(folder)  # a mistake in the folder is told at the start, not at the first command
+    load_trust(folder)  # a mistake in the folder is reported at the start, not at the first command
     return Orders(select, functools.partial(load_trust, folder))
 
 

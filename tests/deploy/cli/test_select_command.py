@@ -48,7 +48,7 @@ def start_device(folder: Path, port: int, processes: ExitStack) -> Path:
         processes.callback(process.wait, 20)
         processes.callback(process.terminate)
     agent_log = folder / "agent.log"
-    wait_until(lambda: "inspection is there" in agent_log.read_text(), 30, "the line")
+    wait_until(lambda: "inspection connected" in agent_log.read_text(), 30, "the line")
     wait_until(lambda: "agent connected" in agent_log.read_text(), 30, "the broker")
     return config
 

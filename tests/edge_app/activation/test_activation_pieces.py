@@ -10,7 +10,7 @@ import pytest
 from support.activation_bundles import manifest_of, write_release
 from support.small_bundles import grey_picture
 
-from edge_app.activation.camera_line import Seat
+from edge_app.activation.camera_line import CameraLine
 from edge_app.activation.model_loader import Loader, available_mb
 from edge_app.activation.probation import (
     MIN_LATENCIES,
@@ -38,9 +38,11 @@ def loaded(folder: Path, serial: int, threshold: float = 150.0) -> LoadedModel:
     return load_model(read_bundle(path), threads=1)
 
 
-def seat(info: CameraInfo) -> Seat:
+def camera_line(info: CameraInfo) -> CameraLine:
     numbers = itertools.count(1)
-    return Seat("cam", "main", info, "p", (50.0, 0.0), lambda: f"alarm-{next(numbers)}", _none)
+    return CameraLine(
+        "cam", "main", info, "p", (50.0, 0.0), lambda: f"alarm-{next(numbers)}", _none
+    )
 
 
 def _none(*_: object) -> None:
@@ -65,13 +67,13 @@ def test_on_a_belt_no_part_is_judged_by_two_models(tmp_path: Path) -> None:
     """A part judged by the old model keeps its verdict over the switch, a part that only entered is
     the new model's, each keeps its id, and both leave with one verdict."""
     old, new = loaded(tmp_path, 1), loaded(tmp_path, 2)
-    parts, place = Parts(), seat(BELT)
+    parts, lines = Parts(), camera_line(BELT)
     old, new = (_on_belt(model, parts) for model in (old, new))
-    line = place.line_for(old)
+    line = lines.line_for(old)
     parts.centres = [40.0, 6.0]  # one whole, one still cut off by the border
     before = line.inspect(frame(0))
     assert [v.views_judged for v in before.verdicts.values()] == [1, 0]
-    line, closed = place.succeed(line, new, frame(0))
+    line, closed = lines.hand_over(line, new, frame(0))
     assert closed is None
     parts.centres = [50.0, 16.0]
     after = line.inspect(frame(1))
@@ -93,21 +95,21 @@ def _on_belt(model: LoadedModel, parts: Parts) -> LoadedModel:
 def test_a_slot_without_a_bundle_says_so(tmp_path: Path) -> None:
     """Triggered parts are NOT_INSPECTED (no_model) one by one; a belt's outage is told once; the
     first bundle takes over from there with fresh ids."""
-    place = seat(TRIGGERED)
-    line = place.line_for(None)
+    lines = camera_line(TRIGGERED)
+    line = lines.line_for(None)
     for number in (5, 6):
         shot = Frame("cam", number, grey_picture(), 1, f"T{number}", number)
         (verdict,) = line.inspect(shot).finished
         assert (verdict.state, verdict.reason) == (VerdictState.NOT_INSPECTED, "no_model")
         assert verdict.part_id == f"p-{number:06d}"
-    line, _ = place.succeed(line, loaded(tmp_path, 1), shot)
+    line, _ = lines.hand_over(line, loaded(tmp_path, 1), shot)
     (verdict,) = line.inspect(Frame("cam", 7, grey_picture(), 1, "T7", 7)).finished
     assert verdict.state is VerdictState.OK
-    belt = seat(BELT)
+    belt = camera_line(BELT)
     line = belt.line_for(None)
     told = [len(line.inspect(frame(i)).finished) for i in range(3)]
     assert told == [1, 0, 0]
-    line, _ = belt.succeed(line, loaded(tmp_path, 2), frame(2))
+    line, _ = belt.hand_over(line, loaded(tmp_path, 2), frame(2))
     (verdict,) = line.inspect(frame(3)).finished
     assert verdict.part_id.startswith("p.2-")
 
@@ -214,8 +216,8 @@ def test_memory_is_checked_before_a_model_is_read(tmp_path: Path) -> None:
 
 def test_a_shot_of_one_pixel_and_an_empty_golden_set(tmp_path: Path) -> None:
     """The smallest picture is judged by a line that took over, as by any other."""
-    place = seat(TRIGGERED)
-    line, _ = place.succeed(place.line_for(loaded(tmp_path, 1)), loaded(tmp_path, 2), None)
+    lines = camera_line(TRIGGERED)
+    line, _ = lines.hand_over(lines.line_for(loaded(tmp_path, 1)), loaded(tmp_path, 2), None)
     pixels = np.full((1, 1, 3), 90, np.uint8)
     (verdict,) = line.inspect(Frame("cam", 1, pixels, 1, "T1", 1)).finished
     assert verdict.state is VerdictState.OK

@@ -215,7 +215,7 @@ def test_an_unreadable_memory_starts_anew_and_says_so(
     """A damaged file does not stop changeovers."""
     (tmp_path / "commands.json").write_text("{")
     CommandJournal(tmp_path, now).take(ID, now() + timedelta(seconds=9))
-    assert "starts anew" in caplog.text
+    assert "starts empty" in caplog.text
 
 
 def test_a_command_reads_back_as_it_was_sent() -> None:

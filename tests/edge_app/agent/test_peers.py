@@ -15,14 +15,14 @@ from support.brokers import wait_until
 
 from edge_app.agent.install.socket_server import PeerServer, Respond
 from edge_app.errors import ConfigError
-from edge_app.ipc.client import say_to_agent
+from edge_app.ipc.client import connect_to_agent
 from edge_app.ipc.protocol import (
     MAX_LINE_BYTES,
     TO_PEER,
     Bye,
     Hello,
-    Line,
-    LineSocket,
+    PeerMessage,
+    PeerSocket,
     Rollback,
     Switch,
 )
@@ -40,13 +40,13 @@ class Desk:
     def inspection_came(self, hello: Hello) -> None:
         self.seen.append(f"came {hello.pid}")
 
-    def inspection_said(self, news: Line) -> None:
+    def inspection_said(self, news: PeerMessage) -> None:
         self.seen.append(type(news).__name__)
 
     def inspection_gone(self, is_planned: bool) -> None:
         self.seen.append("stopped" if is_planned else "crashed")
 
-    def commanded(self, command: Line, respond: Respond) -> None:
+    def commanded(self, command: PeerMessage, respond: Respond) -> None:
         self.seen.append(type(command).__name__)
 
 
@@ -82,7 +82,7 @@ def test_a_line_that_is_not_in_the_schema_ends_the_connection(
     """The peer counts as crashed, nothing of the line is used, and the next peer is served."""
     seen, _, path = desk
     for pid in (1, 2):
-        peer = say_to_agent(path)
+        peer = connect_to_agent(path)
         hello = HELLO.model_copy(update={"pid": pid})
         peer.sendall(hello.model_dump_json().encode() + b"\n")
         wait_until(lambda n=pid: f"came {n}" in seen.seen)
@@ -97,7 +97,7 @@ def test_a_line_that_is_not_in_the_schema_ends_the_connection(
 def test_a_goodbye_is_no_crash(desk: tuple[Desk, PeerServer, Path]) -> None:
     """`bye` before the end of the connection makes it a planned stop."""
     seen, server, path = desk
-    peer = LineSocket(say_to_agent(path), TO_PEER)
+    peer = PeerSocket(connect_to_agent(path), TO_PEER)
     peer.send(HELLO)
     wait_until(lambda: seen.seen == ["came 1"])
     assert server.order(Rollback(slot="main", sha256=SHA256, back_to=None))
@@ -111,7 +111,7 @@ def test_a_goodbye_is_no_crash(desk: tuple[Desk, PeerServer, Path]) -> None:
 def test_the_newest_inspection_process_counts(desk: tuple[Desk, PeerServer, Path]) -> None:
     """A second one takes the place of the first, which is hung up on and not counted as crashed."""
     seen, server, path = desk
-    first, second = (LineSocket(say_to_agent(path), TO_PEER) for _ in range(2))
+    first, second = (PeerSocket(connect_to_agent(path), TO_PEER) for _ in range(2))
     first.send(HELLO)
     wait_until(lambda: seen.seen == ["came 1"])
     second.send(HELLO.model_copy(update={"pid": 2}))
@@ -130,12 +130,12 @@ def test_a_stale_socket_file_is_replaced_and_a_missing_folder_explained(tmp_path
     path.write_text("left over")
     server = PeerServer(path, Desk())
     server.start()
-    LineSocket(say_to_agent(path), TO_PEER).close()
+    PeerSocket(connect_to_agent(path), TO_PEER).close()
     server.stop()
     with pytest.raises(ConfigError, match="cannot be made: No such file"):
         PeerServer(tmp_path / "no" / "agent.sock", Desk()).start()
     with pytest.raises(ConfigError, match="Start `edge-app agent`"):
-        say_to_agent(path)
+        connect_to_agent(path)
 
 
 def test_every_line_survives_its_own_json() -> None:
@@ -149,8 +149,8 @@ def test_hanging_up_ends_a_receive_in_another_thread(tmp_path: Path) -> None:
     """Whichever moment it is in: before it reads, while it waits, between two lines."""
     for wait_s in (0.0, 0.0, 0.001, 0.01):
         ours, theirs = socket.socketpair()
-        peer = LineSocket(ours, TO_PEER)
-        told: list[Line | None] = []
+        peer = PeerSocket(ours, TO_PEER)
+        told: list[PeerMessage | None] = []
         reader = threading.Thread(target=lambda p=peer, t=told: t.append(p.receive()))  # type: ignore[misc]
         reader.start()
         time.sleep(wait_s)

@@ -10,7 +10,7 @@ from support.deploy_pointers import PAYLOAD, pointer
 from support.faulty_web_server import serving, status, whole
 from support.workstation import Start, Station, incoming
 
-from edge_app.agent.pull.puller import MAX_STRANGERS
+from edge_app.agent.pull.puller import MAX_UNKNOWN_SLOTS
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -89,12 +89,12 @@ def test_a_flood_of_slots_that_are_not_here_is_answered_to_a_limit(
     device = start()
     with serving(whole(PAYLOAD)) as server:
         stray, wish = pointer(server.url), pointer(server.url)
-        for number in range(MAX_STRANGERS + 10):
+        for number in range(MAX_UNKNOWN_SLOTS + 10):
             station.place(stray, f"stray-{number}")
         station.place(wish)
         wait_until(lambda: "committed" in [r["state"] for r in station.reports()])
-    answered = [n for n in range(MAX_STRANGERS + 10) if station.reports(f"stray-{n}")]
-    assert answered == list(range(MAX_STRANGERS))
+    answered = [n for n in range(MAX_UNKNOWN_SLOTS + 10) if station.reports(f"stray-{n}")]
+    assert answered == list(range(MAX_UNKNOWN_SLOTS))
     assert device.installs == [wish.sha256]
 
 

@@ -50,7 +50,7 @@ def test_install_list_and_change_over(tmp_path: Path) -> None:
     both services end within five seconds of SIGTERM."""
     config = write_config(tmp_path)
     with running("agent", config) as agent, running("run", config) as run:
-        wait_until(lambda: "inspection is there" in log_of(config, "agent"), 30)
+        wait_until(lambda: "inspection connected" in log_of(config, "agent"), 30)
         for product in ("alpha", "beta"):
             file = write_release(tmp_path / "usb" / f"{product}.bundle", manifest_of(product, 3))
             done = edge_app("install", file, "--config", config)
@@ -74,7 +74,7 @@ def test_install_list_and_change_over(tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
             assert process.wait(10) == 0
             assert time.monotonic() - began < 5
-    assert "ended without a goodbye" not in log_of(config, "agent")
+    assert "ended unexpectedly" not in log_of(config, "agent")
 
 
 def test_three_crashes_bring_the_previous_bundle_back(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_three_crashes_bring_the_previous_bundle_back(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     with running("agent", config):
         with running("run", config) as run:
-            wait_until(lambda: "inspection is there" in log_of(config, "agent"), 30)
+            wait_until(lambda: "inspection connected" in log_of(config, "agent"), 30)
             first = write_release(tmp_path / "1.bundle", manifest_of("alpha", 1))
             assert edge_app("install", first, "--config", config).returncode == 0
             old = store.active("main")
@@ -103,17 +103,17 @@ def test_three_crashes_bring_the_previous_bundle_back(tmp_path: Path) -> None:
         for crash in range(1, MAX_CRASHES + 1):
             with running("run", config):
                 wait_until(
-                    lambda n=crash: log_of(config, "agent").count("inspection is there") > n, 30
+                    lambda n=crash: log_of(config, "agent").count("inspection connected") > n, 30
                 )
                 assert store.active("main") == new
             wait_until(lambda n=crash: _crashes(store) in (n, None), 10)
         said, _ = following.communicate(timeout=20)
         assert following.returncode == 1
-        assert "rolled_back  edge-app run ended 3 times without a goodbye" in said
+        assert "rolled_back  edge-app run ended unexpectedly 3 times" in said
         assert store.active("main") == old
         with running("run", config):
             wait_until(
-                lambda: log_of(config, "agent").count("inspection is there") > MAX_CRASHES + 1, 30
+                lambda: log_of(config, "agent").count("inspection connected") > MAX_CRASHES + 1, 30
             )
     assert store.choices("main") == [old]
 

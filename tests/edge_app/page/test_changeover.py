@@ -16,7 +16,7 @@ from support.chromium import browser
 
 from edge_app.agent.install.socket_server import PeerServer, Respond
 from edge_app.ipc.protocol import Answer, Hello, SlotsCommand
-from edge_app.ipc.protocol import Line as Said
+from edge_app.ipc.protocol import PeerMessage as Said
 from edge_app.page import changeover as changeover_module
 from edge_app.page.changeover import Changeover
 from edge_app.page.server import LivePage, PageSettings

@@ -93,11 +93,11 @@ def main() -> None:
         before = "".join(f"{as_markdown(rows, test)}\n" for rows in by_seed)
         by_seed.append(_one_seed(options, seed, data, test, before))
     if len(by_seed) > 1:
-        told = _over_seeds(by_seed, test)
-        print(told)
+        summary = _over_seeds(by_seed, test)
+        print(summary)
         if options.markdown is not None:
             tables = [as_markdown(rows, test) for rows in by_seed]
-            options.markdown.write_text("\n".join([*tables, told]), encoding="utf-8")
+            options.markdown.write_text("\n".join([*tables, summary]), encoding="utf-8")
 
 
 def _one_seed(
@@ -153,10 +153,10 @@ def parsed(wanted: str, steps: int) -> tuple[str, int]:
     Raises:
         DataError: STEPS is no positive whole number.
     """
-    name, _, told = wanted.partition(":")
-    if told and (not told.isdecimal() or int(told) < 1):
+    name, _, own_steps = wanted.partition(":")
+    if own_steps and (not own_steps.isdecimal() or int(own_steps) < 1):
         raise DataError(f"Expected NAME or NAME:STEPS with STEPS >= 1, got {wanted!r}.")
-    return name, int(told) if told else steps
+    return name, int(own_steps) if own_steps else steps
 
 
 def read_crops(path: Path) -> TrainingSet:

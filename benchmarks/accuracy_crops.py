@@ -66,13 +66,13 @@ def write_crops(data: Path, out: Path, spec: CropSpec, is_upright: bool) -> tupl
     np.savez_compressed(out / "train.npz", **kept)
     tests = scan_test_pictures(data, ()).kept
     pairs = [_cut_test(p, spec, is_upright) for p in tests]
-    told: dict[str, Any] = {
+    arrays: dict[str, Any] = {
         "crops": np.stack([crop for crop, _ in pairs]),
         "kinds": np.array([p.kind for p in tests]),
     }
     if all(p.is_good or p.mask is not None for p in tests):
-        told["regions"] = np.stack([region for _, region in pairs])
-    np.savez_compressed(out / "test.npz", **told)
+        arrays["regions"] = np.stack([region for _, region in pairs])
+    np.savez_compressed(out / "test.npz", **arrays)
     return len(crops), len(tests)
 
 

@@ -158,8 +158,8 @@ def _cells(before: float, after: float) -> list[str]:
 
 
 def _spread(points: Sequence[float]) -> str:
-    told = f"{statistics.mean(points):+.1f}"
-    return told if len(points) < 2 else f"{told} (sd {statistics.stdev(points):.1f})"
+    mean = f"{statistics.mean(points):+.1f}"
+    return mean if len(points) < 2 else f"{mean} (sd {statistics.stdev(points):.1f})"
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of ONNX Runtime")
     args = parser.parse_args()
     outcome = measure(args.cameras, args.fps, args.seconds, args.threads)
-    print(json.dumps(_told(outcome), indent=2))
+    print(json.dumps(_as_json(outcome), indent=2))
     raise SystemExit(0 if outcome.adds_up else 1)
 
 
@@ -224,7 +224,7 @@ def _add_cpu(
     }
 
 
-def _told(outcome: Outcome) -> dict[str, object]:
+def _as_json(outcome: Outcome) -> dict[str, object]:
     cpu, cameras = outcome.cpu_s, outcome.cameras.values()
     outside_s = cpu["inspection"] + cpu["grabbers"]
     sums = {key: sum(c[key] for c in cameras) for key in ("taken", "judged", *COUNTED)}

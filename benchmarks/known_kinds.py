@@ -150,7 +150,7 @@ def _on_found(one: Classifier, data: Path, tested: list[KnownDefect]) -> JsonObj
     for defect in tested:
         of_board.setdefault(defect.source, []).append(defect)
     met: list[KnownDefect] = []
-    strangers: list[KnownDefect] = []
+    elsewhere: list[KnownDefect] = []
     seen: set[int] = set()
     for region in found:
         hits = [d for d in of_board[region.source] if is_met(region, d)]
@@ -166,13 +166,13 @@ def _on_found(one: Classifier, data: Path, tested: list[KnownDefect]) -> JsonObj
                 )
             )
         elif not hits:
-            strangers.append(region)
+            elsewhere.append(region)
     figures = _named("found", one, met)
     figures["found_share_of_labelled"] = len(seen) / len(tested)
     figures["found_map_threshold"] = float(TEMPLATE_LIMITS.map_threshold)
-    figures["found_elsewhere"] = len(strangers)
-    if strangers:
-        guesses = one.guesses(strangers, one.trained.threshold)
+    figures["found_elsewhere"] = len(elsewhere)
+    if elsewhere:
+        guesses = one.guesses(elsewhere, one.trained.threshold)
         figures["found_elsewhere_unknown"] = sum(g.kind == UNKNOWN for g in guesses)
     return figures
 

@@ -155,17 +155,17 @@ def spread_faults(
 
 def judge(alerts: list[dict[str, Any]], parts: int, first: int = 0) -> dict[str, Any]:
     """Return the figures, and under `ok` whether nothing was lost and the order kept."""
-    told: set[int] = set()
+    accounted_for: set[int] = set()
     for alert in alerts:
         gap = alert["gap"]
         if gap is not None:
-            told.update(range(gap["first_number"], gap["last_number"] + 1))
+            accounted_for.update(range(gap["first_number"], gap["last_number"] + 1))
         elif alert["source_number"] is not None:
-            told.add(alert["source_number"])
+            accounted_for.add(alert["source_number"])
     seqs = list(dict.fromkeys(alert["seq"] for alert in alerts))
     figures = {
         "parts": parts,
-        "parts_told": len(told & set(range(first, first + parts))),
+        "parts_told": len(accounted_for & set(range(first, first + parts))),
         "messages": len(alerts),
         "duplicates": len(alerts) - len({alert["message_id"] for alert in alerts}),
         "sessions": len({alert["session"] for alert in alerts}),

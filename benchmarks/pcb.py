@@ -8,7 +8,7 @@ on, and are the good pictures. *Included*, "reference known": they are trained o
 would then be judged by itself, so the good pictures are the templates taken anew (`reimaged`).
 
 Templates were cleaned by hand and tests were not, so a method can tell them apart without seeing
-one defect. Three figures watch that: how well good pictures and tests are told apart where no
+one defect. Three figures watch that: how well good pictures and tests are separated where no
 marked defect is in sight (50 % would be nothing), how far the marked defects stand out of the tests
 they are on, and how often the map's peak lies on one.
 """
@@ -113,9 +113,9 @@ def main() -> None:
     fitted, tested = drawn(options.data, options.trained, options.tested, options.seed)
     lines = ["| " + " | ".join(HEAD) + " |", "|" + " --- |" * len(HEAD)]
     net = load_lite0(max(FLOOR_TAPS))
-    whole = looked_at(partial(embed_statistics, net), fitted, tested, options.seed)
+    whole = embedded(partial(embed_statistics, net), fitted, tested, options.seed)
     features = PatchFeatures(PATCH_TAPS, PATCH_STRIDE, is_pooled=False).eval()
-    grids = looked_at(partial(embed_patches, features), fitted, tested, options.seed)
+    grids = embedded(partial(embed_patches, features), fitted, tested, options.seed)
     protocols: tuple[Protocol, ...] = ("excluded", "included")
     for protocol in protocols:
         floor = floor_row(*whole.under(protocol))
@@ -128,10 +128,8 @@ def main() -> None:
         options.markdown.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def looked_at(
-    embed: Embed, fitted: Sequence[Board], tested: Sequence[Board], seed: int
-) -> Embedded:
-    """Return what a method sees of every picture, each looked at once for both protocols."""
+def embedded(embed: Embed, fitted: Sequence[Board], tested: Sequence[Board], seed: int) -> Embedded:
+    """Return every picture's embedding, computed once for both protocols."""
     rng = np.random.default_rng((seed, 1))
     return Embedded(
         torch.stack([embed(b.template) for b in fitted]),
@@ -230,8 +228,8 @@ def as_line(protocol: Protocol, row: Row, floor: Row) -> str:
         gained = value - auroc(floor.good, floor.bad)
         cells[3] = f"{100 * gained:+.1f} ({100 * a:+.1f} to {100 * b:+.1f})"
     if row.rest is not None and row.peak_on_defect is not None:
-        told = (auroc(row.good, row.rest), auroc(row.rest, row.bad))
-        cells[4:] = [f"{told[0]:.1%}", f"{told[1]:.1%}", f"{row.peak_on_defect:.0%}"]
+        separation = (auroc(row.good, row.rest), auroc(row.rest, row.bad))
+        cells[4:] = [f"{separation[0]:.1%}", f"{separation[1]:.1%}", f"{row.peak_on_defect:.0%}"]
     return "| " + " | ".join(cells) + " |"
 
 

@@ -193,8 +193,8 @@ def _serve(inferencer: OpenVINOInferencer, tests: np.ndarray) -> None:
         _say({"whole": middle, "bare": middle - float(np.median(outside))})
 
 
-def _say(told: dict[str, float]) -> None:
-    print("@" + json.dumps(told), flush=True)
+def _say(figures: dict[str, float]) -> None:
+    print("@" + json.dumps(figures), flush=True)
 
 
 if __name__ == "__main__":

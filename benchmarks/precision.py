@@ -39,10 +39,10 @@ def main() -> None:
         args.threads,
     )  # fmt: skip
     for k in range(1, len(names)):
-        print(told(bundle, names[k], k, judged))
+        print(summary(bundle, names[k], k, judged))
 
 
-def told(bundle: Bundle, name: str, k: int, judged: Judged) -> str:
+def summary(bundle: Bundle, name: str, k: int, judged: Judged) -> str:
     """Return what a person should know of variant number k: flips, boxes, AUROC, sizes."""
     limits = [bundle.variant(p).thresholds.score_threshold for p in ("fp32", name)]
     parity = bundle.variant(name).parity

@@ -3,7 +3,7 @@
     python -m benchmarks.precision_pictures BUNDLE DATA
 
 DATA is in MVTec AD's layout. Every picture goes each variant's whole way; its score is that of its
-strangest product. Every flip is listed with its distance from both thresholds.
+most anomalous product. Every flip is listed with its distance from both thresholds.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
     for variant in bundle.manifest.variants:
         if variant.precision != REFERENCE:
             scores = picture_scores(bundle, variant.precision, pictures, args.threads)
-            print(told(bundle, variant.precision, pictures, np.stack([reference, scores])))
+            print(summary(bundle, variant.precision, pictures, np.stack([reference, scores])))
 
 
 def picture_scores(
@@ -54,7 +54,9 @@ def picture_scores(
     return scores
 
 
-def told(bundle: Bundle, precision: str, pictures: Sequence[TestPicture], scores: F64Array) -> str:
+def summary(
+    bundle: Bundle, precision: str, pictures: Sequence[TestPicture], scores: F64Array
+) -> str:
     """Return what a person should know of one variant.
 
     Args:

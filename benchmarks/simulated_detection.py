@@ -3,7 +3,7 @@
     python -m benchmarks.simulated_detection --bundle B --product tapered
 
 Scenes are frames of a line with a seed of its own, far enough apart to show other parts; parts cut
-by the border are painted over, as in training. The angle is the detector's own; the pose that
+by the border are covered, as in training. The angle is the detector's own; the pose that
 registration makes of it is measured beside it.
 """
 

@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument(
         "--blemish-grey", type=float, default=25.0, help="how much darker or brighter a blemish is"
     )
-    parser.add_argument("--methods", nargs="+", choices=methods(1, 1), help="all unless told")
+    parser.add_argument("--methods", nargs="+", choices=methods(1, 1), help="default: all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("accuracy_work"), help="checkpoints")

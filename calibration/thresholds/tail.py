@@ -4,7 +4,7 @@ Source: Pickands-Balkema-de Haan (excesses over a high level follow a generalise
 probability-weighted moments after Hosking and Wallis, Technometrics 1987, which stay finite for a
 few dozen excesses where maximum likelihood does not.
 Deviation: the shape is kept within −0.2..0.5. Normal scores have about −0.15 at such levels; less
-would promise that nothing stranger than a little above the strangest part exists; beyond 0.5 the
+would promise that no part scores more than a little above the highest one; beyond 0.5 the
 estimator has no variance.
 """
 

@@ -144,12 +144,8 @@ def finish(
     )
     report = write_report(
         options.product,
-        labelled.good,
-        labelled.labels,
-        cut.cutting,
-        cut.crops,
-        cut.hold_out_crops,
-        cut.mask,
+        labelled,
+        cut,
         calibration,
         model,
         facts,

@@ -13,10 +13,8 @@ from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import U8Array
 from export import charts
 from export.augment import pseudo_anomaly
-from export.bundle_build.records import InspectorFacts
+from export.bundle_build.records import CutParts, InspectorFacts, Labelled
 from export.calibrate.thresholds import Calibration
-from export.data.dataset import GoodPictures
-from export.labels.step import Labels
 from export.pose.step import Cutting
 
 SHEET_CROPS = 50
@@ -25,12 +23,8 @@ SHEET_MAPS = 12
 
 def write_report(
     product: str,
-    good: GoodPictures,
-    labels: Labels,
-    cutting: Cutting,
-    crops: Sequence[U8Array],
-    hold_out_crops: Sequence[U8Array],
-    mask: U8Array | None,
+    labelled: Labelled,
+    cut: CutParts,
     found: Calibration,
     model: LoadedModel,
     facts: InspectorFacts,
@@ -42,10 +36,11 @@ def write_report(
     Args:
         sections: further pieces of HTML, shown after the facts.
     """
+    crops = cut.crops
     choice, grid, source = found.choice, found.grid, found.thresholds.defects_from
     body = [
         "".join(f'<p class="warning">{html.escape(w)}</p>' for w in warnings),
-        charts.table(["What", "Found"], _facts(good, labels, cutting, found, facts)),
+        charts.table(["What", "Found"], _facts(labelled, cut.cutting, found, facts)),
         *sections,
         "<h2>The product, cut out and turned upright</h2>",
         charts.picture(_sheet(crops), f"{min(len(crops), SHEET_CROPS)} of {len(crops)} crops"),
@@ -68,19 +63,18 @@ def write_report(
         ),
         "<h2>The hold-out good parts with the highest scores: are they good?</h2>",
         charts.picture(
-            _highest_scoring(hold_out_crops, found, model), "crop above, the map over it below"
+            _highest_scoring(cut.hold_out_crops, found, model), "crop above, the map over it below"
         ),
         "<h2>What the map shows on synthetic anomalies</h2>",
         charts.picture(
-            _maps(crops, mask, model), "crop with the anomaly above, the map over it below"
+            _maps(crops, cut.mask, model), "crop with the anomaly above, the map over it below"
         ),
     ]
     return charts.page(f"Bundle report: {product}", body)
 
 
 def _facts(
-    good: GoodPictures,
-    labels: Labels,
+    labelled: Labelled,
     cutting: Cutting,
     found: Calibration,
     facts: InspectorFacts,
@@ -88,8 +82,8 @@ def _facts(
     choice = found.choice
     h, w = cutting.spec.crop_hw
     return [
-        ["Good pictures", str(len(good.pictures))],
-        ["Product in the picture", labels.reason],
+        ["Good pictures", str(len(labelled.good.pictures))],
+        ["Product in the picture", labelled.labels.reason],
         ["Orientation", f"{cutting.kind}: {cutting.reason}"],
         ["Crop", f"{w} × {h} pixels"],
         ["False-alarm budget", f"{choice.budget_rate:.3%} of good parts"],

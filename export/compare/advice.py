@@ -36,7 +36,7 @@ class Advice:
 
     Attributes:
         method: highest image AUROC among those that are fast enough; None if none is.
-        alike: methods fast enough that these pictures do not tell apart from it, fastest first.
+        alike: methods fast enough that these pictures do not distinguish from it, fastest first.
         text: the same in sentences.
     """
 
@@ -73,10 +73,10 @@ def advise(contenders: Sequence[Contender], latency_ms: float | None) -> Advice:
     if alike and alike[0].picture_ms < best.picture_ms:
         said.append(
             f"{alike[0].name} is faster ({alike[0].picture_ms:.1f} ms, image AUROC "
-            f"{alike[0].auroc:.4f}) and these pictures do not tell the two apart."
+            f"{alike[0].auroc:.4f}) and these pictures do not distinguish the two."
         )
     if names:
-        said.append(f"Not told apart from {best.name} by them: {', '.join(names)}.")
+        said.append(f"Not distinguishable from {best.name} on these pictures: {', '.join(names)}.")
     said.append("Chosen by looking at the test pictures: the winner's own figure is optimistic.")
     return Advice(best.name, names, " ".join(said))
 

@@ -225,7 +225,7 @@ def contender_of(row: JsonObject) -> Contender:
 
 
 def _ranked(scores: Sequence[float | None]) -> F64Array:
-    """Return the scores; a picture that was not inspected is stranger than every number."""
+    """Return the scores; a picture that was not inspected ranks above every number."""
     return np.array([np.inf if s is None else s for s in scores], np.float64)
 
 

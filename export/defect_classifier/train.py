@@ -24,7 +24,7 @@ from export.defect_classifier.softmax_head import (
 from export.defects.labelled import KnownDefect
 
 MIN_EXAMPLES = 5
-"""One for each fold; fewer say nothing about how well a class is told from the others."""
+"""One for each fold; fewer say nothing about how well a class is separated from the others."""
 
 WANTED_EXAMPLES = 10
 
@@ -210,7 +210,7 @@ def _doubts(share: float, kinds: int) -> tuple[str, ...]:
     if share >= (1 + 1 / kinds) / 2:
         return ()
     return (
-        f"the known defect kinds are hardly told apart: {share:.0%} of the examples are named "
+        f"the known defect classes are hardly separable: {share:.0%} of the examples are named "
         f"rightly in cross-validation, {1 / kinds:.0%} would be chance",
     )
 

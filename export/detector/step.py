@@ -55,7 +55,7 @@ def detector_step(
     input_hw = _input_hw(training)
 
     def work(folder: Path, report: OnProgress) -> DetectorRecord:
-        def told(p: TrainProgress) -> None:
+        def on_epoch(p: TrainProgress) -> None:
             report(f"epoch {p.epoch} of {p.epochs}, loss {p.loss:.3f}", p.epoch / p.epochs)
 
         weights = train_detector(
@@ -66,7 +66,7 @@ def detector_step(
             device=device,
             class_names=("product",),
             is_round=labels.shape == "round",
-            progress=told,
+            progress=on_epoch,
             resume=True,
         )
         export_detector(weights, folder / "detector.onnx")

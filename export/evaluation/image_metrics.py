@@ -1,6 +1,6 @@
 """Figures of merit for picture scores, from numpy alone: AUROC, precision and recall, F1, bounds.
 
-A score may be +inf (a picture nobody could judge): it is stranger than every number. Two pictures
+A score may be +inf (a picture nobody could judge): it ranks above every number. Two pictures
 with the same score are a tie, and a tie counts half.
 """
 

@@ -45,7 +45,7 @@ class Judged:
 
     @property
     def rank_score(self) -> float:
-        """The score to rank by: what could not be judged is stranger than every number."""
+        """The score to rank by: what could not be judged ranks above every number."""
         return math.inf if self.score is None else self.score
 
 

@@ -139,7 +139,7 @@ def _curves(good: Sequence[Judged], bad: Sequence[Judged], figures: JsonObject) 
     working_point = (figures["recall"], figures["caught"] / called) if called else None
     return [
         charts.histogram(groups, [("threshold", figures["threshold"])]),
-        "<p>Below: what every threshold would give, a picture not inspected being the strangest. "
+        "<p>Below: what every threshold would give, a picture not inspected ranking highest. "
         "The dot is the bundle's own threshold, where such a picture is neither caught nor an "
         "alarm: it can lie beside the curve.</p>"
         '<div style="display:flex;flex-wrap:wrap">',
@@ -160,16 +160,16 @@ def _curves(good: Sequence[Judged], bad: Sequence[Judged], figures: JsonObject) 
 
 
 def _rows(model: LoadedModel, judged: Sequence[Judged], lead: str) -> list[str]:
-    told = f"<p>{html.escape(lead)}. Original | map | overlay | mask where there is one.</p>"
-    return [told, *(_row(model, j) for j in judged)]
+    lead_line = f"<p>{html.escape(lead)}. Original | map | overlay | mask where there is one.</p>"
+    return [lead_line, *(_row(model, j) for j in judged)]
 
 
 def _row(model: LoadedModel, judged: Judged) -> str:
     """Return one picture's panels; it is inspected again, so that none had to be kept."""
-    told = judged.reason
+    result = judged.reason
     if judged.score is not None:
-        told = f"score {judged.score:.4g}, threshold {model.limits.score_threshold:.4g}"
-    caption = f"{judged.picture.name}: {judged.verdict.value}, {told}"
+        result = f"score {judged.score:.4g}, threshold {model.limits.score_threshold:.4g}"
+    caption = f"{judged.picture.name}: {judged.verdict.value}, {result}"
     try:
         frame = read_picture(judged.picture.path)
     except CameraError:

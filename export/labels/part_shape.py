@@ -108,7 +108,7 @@ def box_of(shape: PartShape, kind: Kind) -> BoxCxcywhr:
 
 
 def has_direction(shape: PartShape) -> bool:
-    """Return whether an elongated part's two ends can be told apart by their area."""
+    """Return whether an elongated part's two ends differ clearly in area."""
     return shape.elongation >= ELONGATED_RATIO and abs(shape.skew) >= DIRECTION_SKEW
 
 

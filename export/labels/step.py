@@ -32,7 +32,7 @@ MIN_LABELS = 10
 """Fewer labelled pictures than this train no detector."""
 
 MANY_UNSURE = 0.05
-"""A larger share of unlabelled pictures is told."""
+"""A larger share of unlabelled pictures gives a warning."""
 
 MIN_SURE_SHARE = 0.5
 """Fewer labelled pictures than this share: the background defeats segmentation."""
@@ -139,9 +139,9 @@ def _label_warnings(unsure: Mapping[str, Sequence[str]], count: int) -> tuple[st
     if len(unsure) < MANY_UNSURE * count:
         return ()
     reasons = Counter(re.sub(r"[0-9.]+", "N", why) for found in unsure.values() for why in found)
-    told = "; ".join(f"{n} times {why!r}" for why, n in reasons.most_common(3))
+    listed = "; ".join(f"{n} times {why!r}" for why, n in reasons.most_common(3))
     return (
-        f"{len(unsure)} of {count} pictures were left out of the detector's training ({told}): "
+        f"{len(unsure)} of {count} pictures were left out of the detector's training ({listed}): "
         "two products mixed, or parts cut by the border? labels/overview.png in the work folder "
         "shows them",
     )

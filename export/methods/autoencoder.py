@@ -1,4 +1,4 @@
-"""Convolutional autoencoder: what a bottleneck trained on good parts cannot rebuild is strange.
+"""Convolutional autoencoder: what a bottleneck trained on good parts cannot rebuild is anomalous.
 
 Sources: latent 1024, horizontal flip, pixels normalised by 0.5, batch 70, Adam 0.001 and 300 epochs
 at 256 px as published for carpet and bottle in the work this project grew from; the SSIM form from

@@ -115,8 +115,8 @@ class BgadGraph(nn.Module):
         """Return (n,) scores and (n, h / 4, w / 4) maps of uint8 (n, h, w, 3) crops."""
         crop_hw = (int(crops.shape[1]), int(crops.shape[2]))
         levels = self.features(crops)
-        strange = torch.stack([self.level(i, x, crop_hw) for i, x in enumerate(levels)]).mean(0)
-        return peak_on_product(strange, self.weight), functional.softplus(strange) * self.weight
+        anomaly = torch.stack([self.level(i, x, crop_hw) for i, x in enumerate(levels)]).mean(0)
+        return peak_on_product(anomaly, self.weight), functional.softplus(anomaly) * self.weight
 
     def whiten(self, data: TrainingSet, device: str, on_progress: OnProgress) -> None:
         """Take out of every level what good crops have in common; the module is on the device."""
@@ -255,10 +255,10 @@ class Bgad:
             _, real_bad = chosen_positions(rng, regions[synthetic:], product, s.positions)
             places = [good, bad, real_bad + synthetic * product.size]
             likely = graph.at(index, x, np.concatenate(places))
-            normal, strange = likely[: len(good)], likely[len(good) :]
+            normal, anomaly = likely[: len(good)], likely[len(good) :]
             total = total - functional.logsigmoid(normal).mean()
             if has_boundary:
-                scaled = normal / s.normaliser, strange / s.normaliser
+                scaled = normal / s.normaliser, anomaly / s.normaliser
                 total = total + s.weight * boundary_loss(*scaled, s.beta, s.tau)
         return total
 

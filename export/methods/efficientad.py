@@ -1,4 +1,4 @@
-"""EfficientAD-style student and teacher: what good parts never taught the student is strange.
+"""EfficientAD-style student and teacher: what good parts never taught the student is anomalous.
 
 Source: Batzner et al., EfficientAD: Accurate Visual Anomaly Detection at Millisecond-Level
 Latencies, WACV 2024: hard feature loss (eq. 1 to 3), penalty on foreign pictures (eq. 4),

@@ -120,9 +120,9 @@ class SimpleNetGraph(nn.Module):
         x = self.features(crops)
         d, h, w = (int(s) for s in x.shape[1:])
         verdict = self.discriminator(x.permute(0, 2, 3, 1).reshape(-1, d))
-        strange = functional.softplus(-verdict).reshape(-1, h, w) * self.weight
-        whole = enlarged(strange, (int(crops.shape[1]), int(crops.shape[2])))
-        return strange.amax((1, 2)), self.smooth(whole)
+        anomaly = functional.softplus(-verdict).reshape(-1, h, w) * self.weight
+        whole = enlarged(anomaly, (int(crops.shape[1]), int(crops.shape[2])))
+        return anomaly.amax((1, 2)), self.smooth(whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +176,8 @@ class SimpleNet:
         adapted = discriminator.adaptor(patches)
         noisy = adapted + torch.from_numpy(own_part(noise)).to(device)
         verdicts = discriminator.judge(torch.cat([adapted, noisy]))  # one BatchNorm for both
-        normal, strange = verdicts.chunk(2)
-        return truncated_l1(normal, strange, self.settings.margin)
+        normal, anomaly = verdicts.chunk(2)
+        return truncated_l1(normal, anomaly, self.settings.margin)
 
     def _optimiser(self, discriminator: Discriminator) -> torch.optim.Optimizer:
         s = self.settings

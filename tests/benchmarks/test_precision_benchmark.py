@@ -13,10 +13,10 @@ from support.needs import require
 require("the extra train")  # the benchmark's AUROC comes from export
 
 from benchmarks import precision_parts
-from benchmarks.precision import told
+from benchmarks.precision import summary
 from benchmarks.precision_parts import judged_parts
 from benchmarks.precision_pictures import picture_scores
-from benchmarks.precision_pictures import told as told_of_pictures
+from benchmarks.precision_pictures import summary as summary_of_pictures
 from calibration.precision.rewritten import fp16_graphs
 from edge_app.bundle.archive import Bundle, read_bundle, write_bundle
 from edge_app.errors import DataError
@@ -76,7 +76,7 @@ def test_every_flip_is_told_with_its_distances(with_half: Bundle) -> None:
     scores = np.array([[0.5, 0.99, 1.5, np.nan], [0.5, 1.02, 1.5, 0.4]]) * limit
     nothing = np.zeros((2, 0))
     is_bad = np.array([False, False, True, False])
-    text = told(with_half, "fp16", 1, precision_parts.Judged(is_bad, scores, nothing, nothing))
+    text = summary(with_half, "fp16", 1, precision_parts.Judged(is_bad, scores, nothing, nothing))
     assert "1 of 3 parts flip (33.333%" in text
     assert "1 found by one only" in text
     assert "part 2: -1.00% in fp32, +2.00% here" in text
@@ -106,6 +106,6 @@ def test_pictures_on_disk_are_judged_in_both_precisions(with_half: Bundle, tmp_p
     pictures = scan_test_pictures(tmp_path, ()).kept
     scores = [picture_scores(with_half, p, pictures, 1) for p in ("fp32", "fp16")]
     assert int(np.isnan(scores[0]).sum()) == 1
-    text = told_of_pictures(with_half, "fp16", pictures, np.stack(scores))
+    text = summary_of_pictures(with_half, "fp16", pictures, np.stack(scores))
     assert "0 of 4 parts flip" in text
     assert "image AUROC" in text

@@ -258,7 +258,7 @@ class Publisher:
     def _take_events(self, connection: Connection, delivery: Delivery) -> str | None:
         """Wait for something to happen and take all of it; return why the connection is lost."""
         try:
-            event = connection.events.get(timeout=TICK_S)
+            event = connection.events.get(timeout=delivery.wait_s(TICK_S))
             while True:
                 self._is_awake = False
                 if isinstance(event, Lost):

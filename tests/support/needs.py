@@ -139,6 +139,18 @@ def _debian(arch: str) -> Callable[[], str]:
     return lacking
 
 
+def _release_0_1_0() -> str:
+    command = ["git", "-C", str(ROOT), "cat-file", "-e", f"{RELEASE_0_1_0}:edge_app"]
+    try:
+        is_here = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        is_here = False
+    return "" if is_here else f"git and the repository's history with commit {RELEASE_0_1_0}"
+
+
+ROOT = Path(edge_app.__file__).parents[1]
+RELEASE_0_1_0 = "f7f7a26"
+"""What devices in the field run."""
 DATASETS = Path(edge_app.__file__).parents[2] / "shared" / "datasets"
 
 NEEDS: dict[str, Need] = {
@@ -187,6 +199,7 @@ NEEDS: dict[str, Need] = {
         lambda: any(Path("/dev").glob("video*")),
         "no /dev/video* here, and no module that makes one",
     ),
+    "the code of 0.1.0": Need(_release_0_1_0),
     "the datasets": _fact(DATASETS.is_dir, "../shared/datasets is not there"),
     "a disk of its own in a namespace": _attempt(_small_disk),
     "a mounted disk": _attempt(_mounted_disk),

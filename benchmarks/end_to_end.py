@@ -159,7 +159,7 @@ def measure_share(model: LoadedModel, frames: list[Frame], graph: bytes) -> Shar
     info = open_camera("sim:tapered?mode=file", "bench").describe()
     line = make_line(
         replace(model, finder=finder, inspector=watched),  # type: ignore[arg-type]
-        "bench", make_tracker(info, "bench", False), lambda: "alarm", lambda *_: None,
+        "bench", make_tracker(info, "bench", False), lambda: "alarm",
     )  # fmt: skip
     line.inspect(frames[0])
     runner = model.inspector._runner

@@ -227,7 +227,9 @@ class AlarmEvent:
         alarm_id: shared by new, update and end of one part; a gap has its own.
         verdict: set for new, update and end.
         gap: set for gap.
-        evidence: picture of the deciding view, if one was kept.
+        evidence: the kept picture of the view that `verdict` describes; the line sets none.
+        frame: what that view was taken from, where a view caused the event: the picture is made of
+            it. Whoever keeps events leaves it out (`replace(event, frame=None)`).
     """
 
     kind: EventKind
@@ -236,6 +238,7 @@ class AlarmEvent:
     verdict: PartVerdict | None = None
     gap: Gap | None = None
     evidence: Evidence | None = None
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,14 +4,15 @@
 
 `InspectionLine.inspect` is that path; `inspection.py` feeds it from a grabber and hands its events
 to the outbox. Everything a stage needs is passed in, so the same line judges live frames, files,
-golden pictures and calibration parts.
+golden pictures and calibration parts. Nothing here touches a disk: an event carries its frame, and
+`alerts/` writes the picture once the alert is safe.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Protocol
@@ -31,7 +32,6 @@ from edge_app.records import (
     Anomaly,
     BoxCxcywhr,
     Detection,
-    Evidence,
     Frame,
     FrameReport,
     PartVerdict,
@@ -63,10 +63,6 @@ class WholeFrame:
         return [Detection(whole_frame_box((h, w)), 1.0)]
 
 
-KeepEvidence = Callable[[Frame, PartView, Anomaly], "Evidence | None"]
-"""Saves the picture of an NG view and says where it is; None when nothing is kept."""
-
-
 class InspectionLine:
     """Judges every part of one camera. Not thread-safe: one thread owns it.
 
@@ -79,7 +75,6 @@ class InspectionLine:
         limits: thresholds in force.
         max_views: a part seen more often is judged in its first `max_views` whole views.
         ledger: verdicts and events.
-        keep_evidence: called once for every event that a view causes.
         kinds: names the defects of NG views; None leaves them "unknown".
     """
 
@@ -94,7 +89,6 @@ class InspectionLine:
         limits: Limits,
         max_views: int,
         ledger: PartLedger,
-        keep_evidence: KeepEvidence,
         kinds: KindNamer | None = None,
     ) -> None:
         self._finder = finder
@@ -105,7 +99,6 @@ class InspectionLine:
         self._limits = limits
         self._max_views = max_views
         self._ledger = ledger
-        self._keep_evidence = keep_evidence
         self._kinds = kinds
         self._is_blind = False
 
@@ -234,8 +227,7 @@ class InspectionLine:
         kind = self._ledger.record(result, frame)
         if kind is None:
             return [], found.failed
-        evidence = self._keep_evidence(frame, view, anomaly)
-        return [self._ledger.publish(view.part_id, kind, evidence)], found.failed
+        return [self._ledger.publish(view.part_id, kind, frame)], found.failed
 
     def _defects(self, frame: Frame, box: BoxCxcywhr, anomaly: Anomaly) -> Named:
         defects = find_defects(anomaly, box, self._spec, self._limits)

@@ -20,7 +20,7 @@ from edge_app.inspection.defect_classifier import KindClassifier
 from edge_app.inspection.detector import Detector
 from edge_app.inspection.inspector import Inspector
 from edge_app.inspection.judge import Limits
-from edge_app.inspection.line import InspectionLine, KeepEvidence, ProductFinder, WholeFrame
+from edge_app.inspection.line import InspectionLine, ProductFinder, WholeFrame
 from edge_app.inspection.orientation import TURNS, DirectionCue, cue_from_template
 from edge_app.inspection.part_ledger import PartLedger
 from edge_app.inspection.pose import PoseFinder
@@ -174,7 +174,6 @@ def make_line(
     camera: str,
     tracker: Tracker,
     new_alarm_id: Callable[[], str],
-    keep_evidence: KeepEvidence,
     ledger: PartLedger | None = None,
 ) -> InspectionLine:
     """Return the line of one camera, judging with `model`.
@@ -196,6 +195,5 @@ def make_line(
         limits=model.limits,
         max_views=model.max_views,
         ledger=ledger,
-        keep_evidence=keep_evidence,
         kinds=model.kinds,
     )

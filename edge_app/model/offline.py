@@ -20,11 +20,9 @@ from edge_app.model.loaded_model import LoadedModel, make_line
 from edge_app.records import (
     Anomaly,
     BoxCxcywhr,
-    Evidence,
     Frame,
     FrameReport,
     JsonObject,
-    PartView,
     U8Array,
 )
 
@@ -32,19 +30,14 @@ Show = Callable[[FrameReport], None]
 
 
 def offline_line(model: LoadedModel, camera: str = "offline") -> InspectionLine:
-    """Return a line for pictures that are one part each; it keeps no evidence."""
+    """Return a line for pictures that are one part each."""
     numbers = itertools.count(1)
     return make_line(
         model,
         camera,
         OnePartPerFrame(camera, model.fills_frame),
         new_alarm_id=lambda: f"offline-{next(numbers)}",
-        keep_evidence=_keep_nothing,
     )
-
-
-def _keep_nothing(_frame: Frame, _view: PartView, _anomaly: Anomaly) -> Evidence | None:
-    return None
 
 
 def pictures_at(path: Path) -> list[tuple[str, Path]]:

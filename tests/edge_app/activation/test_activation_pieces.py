@@ -40,11 +40,7 @@ def loaded(folder: Path, serial: int, threshold: float = 150.0) -> LoadedModel:
 
 def seat(info: CameraInfo) -> Seat:
     numbers = itertools.count(1)
-    return Seat("cam", "main", info, "p", (50.0, 0.0), lambda: f"alarm-{next(numbers)}", _none)
-
-
-def _none(*_: object) -> None:
-    return None
+    return Seat("cam", "main", info, "p", (50.0, 0.0), lambda: f"alarm-{next(numbers)}")
 
 
 class Parts:

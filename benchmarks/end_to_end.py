@@ -32,7 +32,7 @@ from edge_app.errors import EndOfStream
 from edge_app.imaging.rotated_nms import rotated_nms
 from edge_app.imaging.upright_crop import letterbox
 from edge_app.inspection.detector import checked_rows
-from edge_app.inspection.line import ProductFinder
+from edge_app.inspection.stages import ProductFinder
 from edge_app.model.loaded_model import LoadedModel, load_model, make_line, make_tracker
 from edge_app.records import Anomaly, Detection, F64Array, Frame, U8Array
 

@@ -15,17 +15,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Protocol
 
 import numpy as np
 
 from edge_app.errors import ModelError
 from edge_app.imaging.oriented_box import corners_of
-from edge_app.imaging.upright_crop import CropSpec, crop_corners, whole_frame_box
+from edge_app.imaging.upright_crop import crop_corners
 from edge_app.inspection.defect_classifier import KindNamer, Named
 from edge_app.inspection.judge import Limits, find_defects, judge_score
 from edge_app.inspection.part_ledger import PartLedger, ViewResult
-from edge_app.inspection.pose import PoseFinder
+from edge_app.inspection.stages import Stages
 from edge_app.inspection.tracker import Sighting, Tracker
 from edge_app.records import (
     AlarmEvent,
@@ -43,35 +42,12 @@ from edge_app.records import (
 _log = logging.getLogger(__name__)
 
 
-class ProductFinder(Protocol):
-    """Finds the products in a frame: a detector, or the whole frame."""
-
-    def find(self, pixels_hwc: U8Array) -> list[Detection]: ...
-
-
-class CropScorer(Protocol):
-    """Scores upright crops: an inspector graph."""
-
-    def score(self, crops: Sequence[U8Array]) -> list[Anomaly]: ...
-
-
-class WholeFrame:
-    """The finder for products that fill the picture."""
-
-    def find(self, pixels_hwc: U8Array) -> list[Detection]:
-        h, w = pixels_hwc.shape[:2]
-        return [Detection(whole_frame_box((h, w)), 1.0)]
-
-
 class InspectionLine:
     """Judges every part of one camera. Not thread-safe: one thread owns it.
 
     Args:
-        finder: finds products.
-        pose: turns them the right way round and puts the box exactly on them.
-        tracker: gives them identities.
-        spec: how they are cut out.
-        inspector: scores the crops.
+        stages: the model's way from a picture to scores.
+        tracker: gives products identities.
         limits: thresholds in force.
         max_views: a part seen more often is judged in its first `max_views` whole views.
         ledger: verdicts and events.
@@ -81,21 +57,15 @@ class InspectionLine:
     def __init__(
         self,
         *,
-        finder: ProductFinder,
-        pose: PoseFinder,
+        stages: Stages,
         tracker: Tracker,
-        spec: CropSpec,
-        inspector: CropScorer,
         limits: Limits,
         max_views: int,
         ledger: PartLedger,
         kinds: KindNamer | None = None,
     ) -> None:
-        self._finder = finder
-        self._pose = pose
+        self._stages = stages
         self._tracker = tracker
-        self._spec = spec
-        self._inspector = inspector
         self._limits = limits
         self._max_views = max_views
         self._ledger = ledger
@@ -144,12 +114,13 @@ class InspectionLine:
         departed = (*sighting.departed, *self._blind_spot(frame, sighting, trouble))
         finished, last_events = self._close(departed, frame, trouble)
         clock.mark("judge")
+        spec = self._stages.spec
         return FrameReport(
             frame=frame,
             views=tuple(views),
             anomalies={v.part_id: a for v, a in strangest},
             crop_corners_xy={
-                v.part_id: crop_corners(v.detection.box_cxcywhr, self._spec) for v, _ in strangest
+                v.part_id: crop_corners(v.detection.box_cxcywhr, spec) for v, _ in strangest
             },
             verdicts={**verdicts, **{v.part_id: v for v in finished}},
             finished=finished,
@@ -181,7 +152,7 @@ class InspectionLine:
 
     def _find(self, frame: Frame) -> tuple[list[Detection], str]:
         try:
-            return self._finder.find(frame.pixels_hwc), ""
+            return self._stages.find(frame.pixels_hwc), ""
         except ModelError as error:
             _log.error("Detector failed on frame %d of %s: %s", frame.frame_id, frame.camera, error)
             return [], "model_error"
@@ -205,12 +176,12 @@ class InspectionLine:
         if not self._is_due(view):
             return view, None
         found = view.detection
-        box, crop = self._pose.cut(frame.pixels_hwc, found.box_cxcywhr, self._spec)
+        box, crop = self._stages.cut(frame.pixels_hwc, found.box_cxcywhr)
         return replace(view, detection=replace(found, box_cxcywhr=box)), crop
 
     def _score(self, crops: list[U8Array]) -> list[Anomaly]:
         try:
-            return self._inspector.score(crops)
+            return self._stages.score(crops)
         except ModelError as error:
             _log.error("Inspector failed on %d crops: %s", len(crops), error)
             return [Anomaly(math.nan, np.zeros((0, 0), np.float32)) for _ in crops]
@@ -230,7 +201,7 @@ class InspectionLine:
         return [self._ledger.publish(view.part_id, kind, frame)], found.failed
 
     def _defects(self, frame: Frame, box: BoxCxcywhr, anomaly: Anomaly) -> Named:
-        defects = find_defects(anomaly, box, self._spec, self._limits)
+        defects = find_defects(anomaly, box, self._stages.spec, self._limits)
         if self._kinds is None:
             return Named(defects)
         return self._kinds.name(frame.pixels_hwc, box, defects)

@@ -20,10 +20,11 @@ from edge_app.inspection.defect_classifier import KindClassifier
 from edge_app.inspection.detector import Detector
 from edge_app.inspection.inspector import Inspector
 from edge_app.inspection.judge import Limits
-from edge_app.inspection.line import InspectionLine, ProductFinder, WholeFrame
+from edge_app.inspection.line import InspectionLine
 from edge_app.inspection.orientation import TURNS, DirectionCue, cue_from_template
 from edge_app.inspection.part_ledger import PartLedger
 from edge_app.inspection.pose import PoseFinder
+from edge_app.inspection.stages import ProductFinder, Stages, WholeFrame
 from edge_app.inspection.tracker import BeltTracker, OnePartPerFrame, Tracker
 from edge_app.records import ModelIdentity, U8Array
 
@@ -47,6 +48,11 @@ class LoadedModel:
     max_views: int
     kinds: KindClassifier | None = None
     shortfall: str = ""
+
+    @property
+    def stages(self) -> Stages:
+        """The way from a picture to scores, for the line and for pictures on disk."""
+        return Stages(self.finder, self.pose, self.spec, self.inspector)
 
     @property
     def fills_frame(self) -> bool:
@@ -187,11 +193,8 @@ def make_line(
     else:
         ledger.hand_over(*whose)
     return InspectionLine(
-        finder=model.finder,
-        pose=model.pose,
+        stages=model.stages,
         tracker=tracker,
-        spec=model.spec,
-        inspector=model.inspector,
         limits=model.limits,
         max_views=model.max_views,
         ledger=ledger,

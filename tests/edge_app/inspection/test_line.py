@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ def test_no_product_where_one_was_triggered(
 ) -> None:
     """A trigger without a product, or with a failing detector, is NOT_INSPECTED and says why."""
     line = make(tmp_path)
-    line._finder = NoFinder(fails)
+    line._stages = replace(line._stages, finder=NoFinder(fails))
     caplog.set_level(logging.CRITICAL)
     (verdict,) = line.inspect(shot()).finished
     assert (verdict.state, verdict.reason) == (VerdictState.NOT_INSPECTED, reason)
@@ -116,9 +117,10 @@ def test_a_failing_inspector_ends_no_line(tmp_path: Path, caplog: pytest.LogCapt
     """When the inspector graph fails the part is NOT_INSPECTED and the next one is judged."""
     line = make(tmp_path)
     caplog.set_level(logging.CRITICAL)
-    good, line._inspector = line._inspector, FailingScorer()
+    good = line._stages
+    line._stages = replace(good, inspector=FailingScorer())
     assert line.inspect(shot(1)).finished[0].state is VerdictState.NOT_INSPECTED
-    line._inspector = good
+    line._stages = good
     assert line.inspect(shot(2)).finished[0].state is VerdictState.OK
 
 
@@ -144,7 +146,7 @@ class OneBox:
 
 def belt_line(tmp_path: Path, *calls: list[float]) -> InspectionLine:
     line = make(tmp_path, tracker=BeltTracker("b", (500.0, 0.0)))
-    line._finder = OneBox(*calls)
+    line._stages = replace(line._stages, finder=OneBox(*calls))
     return line
 
 

@@ -178,4 +178,4 @@ def test_the_model_is_loaded_once(model: LoadedModel, tmp_path: Path) -> None:
     """Two cameras of one slot judge with the same graph objects."""
     info = NoisyCamera("a", 1).describe()
     lines = [make_line(model, n, make_tracker(info, n, True), lambda: "x") for n in "ab"]
-    assert lines[0]._inspector is lines[1]._inspector
+    assert lines[0]._stages.inspector is lines[1]._stages.inspector

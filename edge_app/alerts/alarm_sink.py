@@ -240,7 +240,7 @@ class AlarmLevel:
         self._off_at_s: float | None = None
         self._part_id: str | None = None
         self._is_on = False
-        self._told: tuple[bool, str | None] = (False, None)
+        self._returned: tuple[bool, str | None] = (False, None)
 
     def take(self, event: AlarmEvent) -> None:
         """Follow one event. Gaps and parts that were not inspected do not raise the level."""
@@ -257,11 +257,11 @@ class AlarmLevel:
 
     def change(self) -> tuple[bool, str | None] | None:
         """Return (is_on, part) when it differs from what was returned last, else None."""
-        is_told = self._told[0] or not self._is_on  # a lamp that was to be on is on first
-        if is_told and self._off_at_s is not None and self._now_s() >= self._off_at_s:
+        was_on = self._returned[0] or not self._is_on  # a lamp that was to be on is on first
+        if was_on and self._off_at_s is not None and self._now_s() >= self._off_at_s:
             self._is_on, self._off_at_s, self._part_id = False, None, None
         now = (self._is_on, self._part_id)
-        if now == self._told:
+        if now == self._returned:
             return None
-        self._told = now
+        self._returned = now
         return now

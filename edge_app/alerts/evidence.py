@@ -176,7 +176,7 @@ class EvidenceStore:
     def path_of(self, url_path: str) -> Path | None:
         """Return the file behind "{date}/{name}.jpg", or None if that is no picture kept here.
 
-        Only names that this store could have written are looked at, so no "..", absolute path,
+        Only names that this store could have written are accepted, so no "..", absolute path,
         link or hidden file leads out of the folder.
         """
         if not _SAFE_PATH.fullmatch(url_path):
@@ -281,7 +281,7 @@ class EvidenceStore:
 
 
 def _is_ours(path: Path) -> bool:
-    """Return whether this store could have written it: a stranger's picture is never deleted."""
+    """Return whether this store could have written it: nobody else's picture is ever deleted."""
     return _SAFE_PATH.fullmatch(f"{path.parent.name}/{path.name}") is not None
 
 

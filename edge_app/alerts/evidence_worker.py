@@ -1,6 +1,6 @@
 """Writes evidence pictures after their alerts, and deletes old ones: no frame waits for either.
 
-One thread of low urgency. It is not among the loops that the watchdog watches: a disk that hangs
+One thread. It is not among the loops that the watchdog watches: a disk that hangs
 costs pictures, which is counted and said, and a restart would cost the inspection as well.
 """
 

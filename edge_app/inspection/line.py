@@ -21,7 +21,7 @@ import numpy as np
 from edge_app.errors import ModelError
 from edge_app.imaging.oriented_box import corners_of
 from edge_app.imaging.upright_crop import crop_corners
-from edge_app.inspection.defect_classifier import KindNamer, Named
+from edge_app.inspection.defect_classifier import Classified, DefectNamer
 from edge_app.inspection.judge import Limits, find_defects, judge_score
 from edge_app.inspection.part_ledger import PartLedger, ViewResult
 from edge_app.inspection.stages import Stages
@@ -51,7 +51,7 @@ class InspectionLine:
         limits: thresholds in force.
         max_views: a part seen more often is judged in its first `max_views` whole views.
         ledger: verdicts and events.
-        kinds: names the defects of NG views; None leaves them "unknown".
+        defect_classifier: names the defects of NG views; None leaves them "unknown".
     """
 
     def __init__(
@@ -62,14 +62,14 @@ class InspectionLine:
         limits: Limits,
         max_views: int,
         ledger: PartLedger,
-        kinds: KindNamer | None = None,
+        defect_classifier: DefectNamer | None = None,
     ) -> None:
         self._stages = stages
         self._tracker = tracker
         self._limits = limits
         self._max_views = max_views
         self._ledger = ledger
-        self._kinds = kinds
+        self._defect_classifier = defect_classifier
         self._is_blind = False
 
     @property
@@ -109,7 +109,7 @@ class InspectionLine:
             caused, failed = self._judge(frame, view, anomaly)
             events += caused
             unclassified += failed
-        strangest = _strangest(due, anomalies)
+        shown = _highest_scoring(due, anomalies)
         verdicts = {v.part_id: self._ledger.verdict(v.part_id) for v in views}
         departed = (*sighting.departed, *self._blind_spot(frame, sighting, trouble))
         finished, last_events = self._close(departed, frame, trouble)
@@ -118,9 +118,9 @@ class InspectionLine:
         return FrameReport(
             frame=frame,
             views=tuple(views),
-            anomalies={v.part_id: a for v, a in strangest},
+            anomalies={v.part_id: a for v, a in shown},
             crop_corners_xy={
-                v.part_id: crop_corners(v.detection.box_cxcywhr, spec) for v, _ in strangest
+                v.part_id: crop_corners(v.detection.box_cxcywhr, spec) for v, _ in shown
             },
             verdicts={**verdicts, **{v.part_id: v for v in finished}},
             finished=finished,
@@ -147,7 +147,7 @@ class InspectionLine:
         return FrameReport(frame, (), {}, {}, verdicts, finished, events)
 
     def gap(self, first_number: int, last_number: int, reason: str) -> AlarmEvent:
-        """Return the event for numbered parts that passed while nobody looked."""
+        """Return the event for numbered parts that passed without being inspected."""
         return self._ledger.gap(first_number, last_number, reason)
 
     def _find(self, frame: Frame) -> tuple[list[Detection], str]:
@@ -192,7 +192,7 @@ class InspectionLine:
         """Return the events a view causes, and on how many defects the classifier failed."""
         box = view.detection.box_cxcywhr
         state, reason = judge_score(anomaly.score, self._limits)
-        found = self._defects(frame, box, anomaly) if state is VerdictState.NG else Named(())
+        found = self._defects(frame, box, anomaly) if state is VerdictState.NG else Classified(())
         score = anomaly.score if state is not VerdictState.NOT_INSPECTED else None
         result = ViewResult(view.part_id, state, reason, score, corners_of(box), found.defects)
         kind = self._ledger.record(result, frame)
@@ -200,11 +200,11 @@ class InspectionLine:
             return [], found.failed
         return [self._ledger.publish(view.part_id, kind, frame)], found.failed
 
-    def _defects(self, frame: Frame, box: BoxCxcywhr, anomaly: Anomaly) -> Named:
+    def _defects(self, frame: Frame, box: BoxCxcywhr, anomaly: Anomaly) -> Classified:
         defects = find_defects(anomaly, box, self._stages.spec, self._limits)
-        if self._kinds is None:
-            return Named(defects)
-        return self._kinds.name(frame.pixels_hwc, box, defects)
+        if self._defect_classifier is None:
+            return Classified(defects)
+        return self._defect_classifier.name(frame.pixels_hwc, box, defects)
 
     def _close(
         self, part_ids: Sequence[str], frame: Frame, trouble: str
@@ -217,19 +217,19 @@ class InspectionLine:
         return tuple(finished), tuple(events)
 
 
-def _strangest(
+def _highest_scoring(
     views: Sequence[PartView], anomalies: Sequence[Anomaly]
 ) -> list[tuple[PartView, Anomaly]]:
-    """Return each part's strangest view of this frame; one that is no number is the strangest."""
+    """Return each part's highest-scoring view of this frame; a NaN counts as the highest."""
     found: dict[str, tuple[PartView, Anomaly]] = {}
     for view, anomaly in zip(views, anomalies, strict=True):
         known = found.get(view.part_id)
-        if known is None or _strangeness(anomaly) > _strangeness(known[1]):
+        if known is None or _rank(anomaly) > _rank(known[1]):
             found[view.part_id] = (view, anomaly)
     return list(found.values())
 
 
-def _strangeness(anomaly: Anomaly) -> float:
+def _rank(anomaly: Anomaly) -> float:
     return anomaly.score if math.isfinite(anomaly.score) else math.inf
 
 

@@ -24,7 +24,7 @@ from edge_app.records import (
 )
 
 UPDATE_GAIN = 0.05
-"""A further view is worth an `update` when its score exceeds the last published by this fraction
+"""A further view causes an `update` when its score exceeds the last published by this fraction
 of the threshold: people want news, not every jitter of the same defect."""
 
 

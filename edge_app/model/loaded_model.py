@@ -16,7 +16,7 @@ from edge_app.cameras.protocol import CameraInfo
 from edge_app.errors import BundleError
 from edge_app.imaging.upright_crop import CropSpec
 from edge_app.inspection.alignment import Aligner, aligner_from_template
-from edge_app.inspection.defect_classifier import KindClassifier
+from edge_app.inspection.defect_classifier import DefectClassifier
 from edge_app.inspection.detector import Detector
 from edge_app.inspection.inspector import Inspector
 from edge_app.inspection.judge import Limits
@@ -34,7 +34,7 @@ class LoadedModel:
     """Everything a line needs of a bundle. The graphs belong to one thread at a time.
 
     Attributes:
-        kinds: names known defect kinds; None where the bundle has no classifier.
+        defect_classifier: names known defects; None where the bundle has no classifier.
         shortfall: what this device was meant to run it with and cannot, for people: an engine that
             is missing, a variant that fails its golden set; "" where all is as wanted.
     """
@@ -46,7 +46,7 @@ class LoadedModel:
     spec: CropSpec
     limits: Limits
     max_views: int
-    kinds: KindClassifier | None = None
+    defect_classifier: DefectClassifier | None = None
     shortfall: str = ""
 
     @property
@@ -70,7 +70,7 @@ def load_model(
     precision: str | None = None,
     open_graph: OpenGraph | None = None,
 ) -> LoadedModel:
-    """Load a bundle's graphs, into ONNX Runtime unless told otherwise.
+    """Load a bundle's graphs, into ONNX Runtime unless `open_graph` says otherwise.
 
     Args:
         threads: per graph run; 0 leaves it to ONNX Runtime.
@@ -97,7 +97,7 @@ def load_model(
             thresholds.score_threshold, thresholds.map_threshold, thresholds.threshold_id
         ),
         max_views=manifest.views.max_views,
-        kinds=_load_kinds(bundle, variant, opened),
+        defect_classifier=_load_defect_classifier(bundle, variant, opened),
     )
 
 
@@ -117,14 +117,16 @@ def _load_finder(bundle: Bundle, variant: Variant, open_graph: OpenGraph) -> Pro
     )
 
 
-def _load_kinds(bundle: Bundle, variant: Variant, open_graph: OpenGraph) -> KindClassifier | None:
+def _load_defect_classifier(
+    bundle: Bundle, variant: Variant, open_graph: OpenGraph
+) -> DefectClassifier | None:
     file, how = variant.classifier, bundle.manifest.classifier
     if file is None or how is None:
         return None
     runner = open_graph(bundle.files[file], CLASSIFIER, variant.precision)
     check_contract(runner.describe(), ("regions",), ("logits",))
     threshold = variant.thresholds.softmax_threshold
-    return KindClassifier(runner, how.to_spec(), how.kinds, threshold)
+    return DefectClassifier(runner, how.to_spec(), how.kinds, threshold)
 
 
 def _load_cue(bundle: Bundle, spec: CropSpec) -> DirectionCue | None:
@@ -198,5 +200,5 @@ def make_line(
         limits=model.limits,
         max_views=model.max_views,
         ledger=ledger,
-        kinds=model.kinds,
+        defect_classifier=model.defect_classifier,
     )

@@ -1,4 +1,4 @@
-"""Alerts that came when the outbox was full: counted per camera, told as one gap later.
+"""Alerts that came when the outbox was full: counted per camera, reported as one gap later.
 
 See docs/decisions/0005-outbox-limit.md.
 """

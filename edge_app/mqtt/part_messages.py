@@ -81,7 +81,7 @@ class Judged(Who):
     clock_synchronised: bool = Field(description="was the device's clock disciplined at that time")
     verdict: VerdictName | None = Field(default=None, description="null for a gap")
     reason: str = Field(default="", description="why NOT_INSPECTED")
-    score: float | None = Field(default=None, description="larger is stranger")
+    score: float | None = Field(default=None, description="larger is more anomalous")
     threshold: float | None = Field(default=None, description="score >= threshold is NG")
     threshold_id: str | None = None
     views_judged: Count = 0

@@ -22,7 +22,7 @@ IntentKind = Literal["install", "select"]
 
 MAX_CRASHES = 3
 """So many ends of the inspection process without a goodbye, while a new bundle is not committed,
-bring the previous one back (DESIGN.md, "Threads, time, watchdog")."""
+bring the previous one back."""
 
 
 class Figures(BaseModel):

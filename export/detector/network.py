@@ -1,7 +1,7 @@
 """The detector's network and its weight files.
 
 Network: Ultralytics' YOLO11-OBB (Jocher et al., 2024), narrowed to an eighth of the width: on
-belt scenes it finds as well as the nano model in half the training time (docs in FIELD.md).
+belt scenes it finds as well as the nano model in half the training time.
 A weight file is plain tensors and JSON: no pickle, so a stranger's file can be opened safely.
 """
 

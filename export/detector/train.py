@@ -2,7 +2,7 @@
 
 The loop is ours because Ultralytics' trainer cannot be stopped and resumed to the same bytes,
 wants square or unshuffled pictures, and looks up fonts and settings. Its recipe is kept: AdamW,
-nominal batch 16 (64 gives too few optimiser steps to learn anything here, FIELD.md), one epoch
+nominal batch 16 (64 gives too few optimiser steps to learn anything here), one epoch
 of warm-up, linear decay, an exponential moving average, no mosaic.
 """
 

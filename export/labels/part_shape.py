@@ -1,7 +1,7 @@
 """From a segmented area to an oriented box along the part's own axis.
 
 A minimum-area rectangle is not that: on tapered parts one of its sides lies along a flank, left
-or right at random (6.4° off on screws, FIELD.md). The principal axis of the area is; only parts
+or right at random (6.4° off on screws). The principal axis of the area is; only parts
 that have no long axis take the rectangle.
 """
 

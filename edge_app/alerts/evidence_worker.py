@@ -1,7 +1,7 @@
 """Writes evidence pictures after their alerts, and deletes old ones: no frame waits for either.
 
-One thread. It is not among the loops that the watchdog watches: a disk that hangs
-costs pictures, which is counted and said, and a restart would cost the inspection as well.
+One thread. It is not among the loops that the watchdog watches: a disk that hangs costs
+pictures, which is counted and said, and a restart would cost the inspection as well.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import logging
 import os
 import signal
@@ -14,11 +13,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from support.alert_drafts import WHO, bad_part
+from support.alert_listener import AlertListener
 from support.brokers import HOST, wait_until
 from support.child_processes import SCRIPT_ENVIRONMENT
 
@@ -26,11 +25,13 @@ from edge_app.alerts.alarm_sink import AlarmSink
 from edge_app.alerts.alert_drafts import AlertDrafts
 from edge_app.alerts.evidence import EvidenceStore, write_whole
 from edge_app.alerts.evidence_worker import EvidenceWorker
+from edge_app.demo.broker import EmbeddedBroker
 from edge_app.errors import OutboxError
 from edge_app.mqtt.delivery import Delivery
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.part_messages import Alert
 from edge_app.mqtt.pending_evidence import EVIDENCE_WAIT_S
+from edge_app.mqtt.publisher import MqttSettings, Publisher
 from edge_app.mqtt.topics import Topics
 from edge_app.records import AlarmEvent, EventKind, Frame
 
@@ -360,26 +361,11 @@ def test_killed_between_alert_and_picture(
 @pytest.mark.needs("the extra demo")
 def test_over_a_real_broker_the_late_picture_is_an_update(tmp_path: Path) -> None:
     """Publisher, broker and subscriber: half a second without, and the update when it is there."""
-    from paho.mqtt.client import Client
-    from paho.mqtt.enums import CallbackAPIVersion
-
-    from edge_app.demo.broker import EmbeddedBroker
-    from edge_app.mqtt.publisher import MqttSettings, Publisher
-
-    heard: list[tuple[float, dict[str, Any]]] = []
     disk = Disk()
     outbox = Outbox(tmp_path / "o.db", reserve_bytes=0)
-    worker = EvidenceWorker(
-        EvidenceStore(tmp_path / "evidence", 24, 10**8, 85, "http://x", write=disk)
-    )
-    with EmbeddedBroker() as broker:
-        listener = Client(CallbackAPIVersion.VERSION2)
-        listener.on_message = lambda _c, _u, m: heard.append(
-            (time.monotonic(), json.loads(m.payload))
-        )
-        listener.connect(HOST, broker.port)
-        listener.subscribe("inspect/v1/+/+/+/cam/+/alert", 1)
-        listener.loop_start()
+    store = EvidenceStore(tmp_path / "evidence", 24, 10**8, 85, "http://x", write=disk)
+    worker = EvidenceWorker(store)
+    with EmbeddedBroker() as broker, AlertListener(broker.port) as listener:
         publisher = Publisher(MqttSettings(HOST, broker.port), WHO, outbox)
         drafts = AlertDrafts(WHO, lambda: True)
         sink = AlarmSink(drafts, outbox, publisher, {"cam1": 1.0}, worker)
@@ -389,15 +375,13 @@ def test_over_a_real_broker_the_late_picture_is_an_update(tmp_path: Path) -> Non
         disk.is_free.clear()
         stored_s = time.monotonic()
         sink.deliver("cam1", [event(EventKind.NEW, 1, frame(1)), event(EventKind.END, 1)], 1)
-        wait_until(lambda: len(heard) == 2)
-        waited_s = heard[0][0] - stored_s
+        wait_until(lambda: len(listener.heard) == 2)
+        waited_s = listener.heard[0][0] - stored_s
         disk.is_free.set()
-        wait_until(lambda: len(heard) == 3 and outbox.depth() == 0)
+        wait_until(lambda: len(listener.heard) == 3 and outbox.depth() == 0)
         publisher.stop()
         worker.stop()
-        listener.disconnect()
-        listener.loop_stop()
     outbox.close()
-    told = [(a["event"], a["seq"], a["evidence"] is not None) for _, a in heard]
+    told = [(a["event"], a["seq"], a["evidence"] is not None) for a in listener.alerts]
     assert told == [("new", 1, False), ("end", 2, False), ("update", 3, True)]
     assert EVIDENCE_WAIT_S - 0.02 < waited_s < EVIDENCE_WAIT_S + 1.0

@@ -61,7 +61,7 @@ def _line_rows(model: LoadedModel) -> list[tuple[str, str]]:
     """Run the line over the simulated belt; per frame, without the simulator's own time."""
     camera = open_camera(f"sim:tapered?seed=44&parts={PARTS}&mode=file", "bench")
     tracker = make_tracker(camera.describe(), "bench", model.fills_frame)
-    line = make_line(model, "bench", tracker, lambda: "alarm", lambda *_: None)
+    line = make_line(model, "bench", tracker, lambda: "alarm")
     stages: dict[str, list[float]] = {}
     whole: list[float] = []
     camera.open()

@@ -68,19 +68,19 @@ def _cut_all(model: LoadedModel, paths: Sequence[Path]) -> dict[str, U8Array]:
     cut: dict[str, list[U8Array]] = {arm: [] for arm in ARMS}
     for path in paths:
         pixels = read_picture(path)
-        box = _only_part(model, pixels, path.name)
+        box, upright = _only_part(model, pixels, path.name)
         resized = cv2.resize(pixels, RAW_HW[::-1], interpolation=cv2.INTER_AREA)
         cut["raw"].append(np.asarray(resized, np.uint8))
         cut["axis"].append(_axis_crop(pixels, box, model.spec))
-        cut["upright"].append(upright_crop(pixels, box, model.spec))
+        cut["upright"].append(upright)
     return {arm: np.stack(crops) for arm, crops in cut.items()}
 
 
-def _only_part(model: LoadedModel, pixels: U8Array, name: str) -> BoxCxcywhr:
-    boxes = whole_products(model.finder, model.pose, pixels, model.fills_frame)
-    if len(boxes) != 1:
-        raise DataError(f"{name} shows {len(boxes)} whole products, exactly one is expected.")
-    return boxes[0]
+def _only_part(model: LoadedModel, pixels: U8Array, name: str) -> tuple[BoxCxcywhr, U8Array]:
+    products = whole_products(model, pixels)
+    if len(products) != 1:
+        raise DataError(f"{name} shows {len(products)} whole products, exactly one is expected.")
+    return products[0]
 
 
 def _axis_crop(pixels: U8Array, box: BoxCxcywhr, spec: CropSpec) -> U8Array:

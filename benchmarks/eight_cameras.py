@@ -201,7 +201,7 @@ def _timed(model: LoadedModel) -> list[TimedRunner]:
 
 def _post(name: str, belt: PlayedBelt, model: LoadedModel) -> Post:
     tracker = make_tracker(belt.describe(), name, model.fills_frame)
-    line = make_line(model, name, tracker, lambda: "alarm", lambda *_: None)
+    line = make_line(model, name, tracker, lambda: "alarm")
     return Post(name, Grabber(belt, name, health=PictureHealth()), line, GapWatch(None))
 
 

@@ -32,7 +32,7 @@ from edge_app.errors import EndOfStream
 from edge_app.imaging.rotated_nms import rotated_nms
 from edge_app.imaging.upright_crop import letterbox
 from edge_app.inspection.detector import checked_rows
-from edge_app.inspection.line import ProductFinder
+from edge_app.inspection.stages import ProductFinder
 from edge_app.model.loaded_model import LoadedModel, load_model, make_line, make_tracker
 from edge_app.records import Anomaly, Detection, F64Array, Frame, U8Array
 
@@ -159,7 +159,7 @@ def measure_share(model: LoadedModel, frames: list[Frame], graph: bytes) -> Shar
     info = open_camera("sim:tapered?mode=file", "bench").describe()
     line = make_line(
         replace(model, finder=finder, inspector=watched),  # type: ignore[arg-type]
-        "bench", make_tracker(info, "bench", False), lambda: "alarm", lambda *_: None,
+        "bench", make_tracker(info, "bench", False), lambda: "alarm",
     )  # fmt: skip
     line.inspect(frames[0])
     runner = model.inspector._runner

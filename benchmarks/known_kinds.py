@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks.known_kinds_data import TEMPLATE_LIMITS, found_on_boards, is_met, labelled_defects
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.imaging.defect_region import UNKNOWN, region_of
-from edge_app.inspection.defect_classifier import Guess, KindClassifier
+from edge_app.inspection.defect_classifier import DefectClassifier, Guess
 from edge_app.records import JsonObject, U8Array
 from export.defect_classifier.graph import write_classifier
 from export.defect_classifier.train import TrainedClassifier, train_classifier
@@ -45,7 +45,7 @@ class Classifier:
 
     def guesses(self, defects: Sequence[KnownDefect], threshold: float) -> list[Guess]:
         spec = self.trained.spec.to_spec()
-        namer = KindClassifier(self.runner, spec, self.trained.spec.kinds, threshold)
+        namer = DefectClassifier(self.runner, spec, self.trained.spec.kinds, threshold)
         found: list[Guess] = []
         pixels: dict[str, U8Array] = {}
         for start in range(0, len(defects), BATCH):

@@ -65,7 +65,7 @@ def memory_marks(frames: int, file: Path | None) -> list[tuple[int, float]]:
     model = load_model(read_bundle(BUNDLE), 1)
     info = open_camera("sim:tapered?mode=file", "bench").describe()
     tracker = make_tracker(info, "bench", False)
-    line = make_line(model, "bench", tracker, lambda: "alarm", lambda *_: None)
+    line = make_line(model, "bench", tracker, lambda: "alarm")
     step = max(1, frames // MARKS)
     marks = []
     for number in range(1, frames + 1):

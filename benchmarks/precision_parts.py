@@ -22,7 +22,6 @@ from calibration.thresholds.recalibrate import REFERENCE
 from edge_app.bundle.archive import Bundle
 from edge_app.errors import DataError
 from edge_app.imaging.oriented_box import rotated_iou
-from edge_app.imaging.upright_crop import upright_crop
 from edge_app.model.loaded_model import LoadedModel, load_model
 from edge_app.model.offline import look_at, whole_products
 from edge_app.records import F64Array, U8Array
@@ -168,8 +167,8 @@ def _block(crops: Arrays, scores: Sequence[Arrays], ways: Sequence[Arrays]) -> J
 
 def _crop(model: LoadedModel, pixels_hwc: U8Array) -> U8Array | None:
     """Return the crop of the picture's one part, None where it is not found."""
-    boxes = whole_products(model.finder, model.pose, pixels_hwc, model.fills_frame)
-    return upright_crop(pixels_hwc, boxes[0], model.spec) if boxes else None
+    products = whole_products(model, pixels_hwc)
+    return products[0][1] if products else None
 
 
 def _overlap(reference: LoadedModel, model: LoadedModel, pixels_hwc: U8Array) -> float:

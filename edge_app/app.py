@@ -1,7 +1,7 @@
 """The composition root of `edge-app run`: the one file that names concrete classes.
 
 grabbers → inspection thread → outbox → publisher → broker
-                    ↘ page (copies)
+                    ↘ page (copies)      ↘ evidence worker (pictures, after their alerts)
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from pathlib import Path
 from edge_app.activation.model_loader import Ready
 from edge_app.activation.slots import ModelSlots, degraded_text, describe_slot, page_facts
 from edge_app.alerts.alarm_sink import AlarmSink
+from edge_app.alerts.alert_drafts import AlertDrafts
 from edge_app.alerts.evidence import EvidenceStore
+from edge_app.alerts.evidence_worker import EvidenceWorker
 from edge_app.cameras.protocol import Camera
 from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig, is_loopback
@@ -35,7 +37,7 @@ from edge_app.mqtt.topics import DeviceName
 from edge_app.page.changeover import Changeover
 from edge_app.page.server import LivePage, PageSettings
 from edge_app.page.state import PageState
-from edge_app.records import Anomaly, Evidence, Frame, FrameReport, PartView
+from edge_app.records import FrameReport
 from edge_app.runtime.camera_assembly import (
     geometry_of,
     make_grabber,
@@ -91,6 +93,7 @@ class EdgeApp:
         self.page_state = PageState()
         self._is_safe = True
         self._evidence = _open_evidence(config)
+        self._pictures = EvidenceWorker(self._evidence) if self._evidence else None
         self._info = device_info(sources, config)
         self._publisher = self._make_publisher()
         geometries = {c.name: g for c in config.cameras if (g := geometry_of(c)) is not None}
@@ -108,12 +111,12 @@ class EdgeApp:
         self._trigger_ports = [port for port in ports if port is not None]
         self._status.watch(self._posts)
         self._sink = AlarmSink(
-            self._who,
+            AlertDrafts(self._who, lambda: bool(clock_is_synchronised()), geometries),
             self.outbox,
             self._publisher,
-            lambda: bool(clock_is_synchronised()),
             {c.name: c.alarm_debounce_s for c in config.cameras},
-            geometries,
+            self._pictures,
+            self.page_state.add_picture,
         )
         self._thread = InspectionThread(self._posts, self._sink, self._show)
         self._products = {slot: _product_of(ready) for slot, ready in self._slots.ready.items()}
@@ -149,6 +152,8 @@ class EdgeApp:
         """Start every thread; returns once status is on its way."""
         if self._publisher:
             self._publisher.start()
+        if self._pictures:
+            self._pictures.start()
         self._start_page()
         for post in self._posts:
             post.grabber.start()
@@ -200,7 +205,9 @@ class EdgeApp:
                 return
 
     def _is_delivered(self) -> bool:
-        return not self._sink.pending and (self._publisher is None or self.outbox.depth() == 0)
+        if self._sink.pending or (self._pictures and not self._pictures.is_idle):
+            return False
+        return self._publisher is None or self.outbox.depth() == 0
 
     def _shut_down(self) -> None:
         self._service.stopping()
@@ -210,6 +217,8 @@ class EdgeApp:
         for post in self._posts:
             post.grabber.stop()
         self._thread.stop()
+        if self._pictures:
+            self._pictures.stop()
         self._sink.tick()
         if self._publisher:
             self._publisher.stop()
@@ -249,14 +258,9 @@ class EdgeApp:
             lambda state, why: self._status.camera_changed(config.name, state.value, why),
         )
         prefix = f"{config.name}-{self.outbox.session}"
-        camera_line = self._slots.camera_line(config, info, prefix, _new_alarm_id, self._keep)
+        camera_line = self._slots.camera_line(config, info, prefix, _new_alarm_id)
         line = camera_line.line_for(self._slots.model_for(config.slot))
         return Post(config.name, grabber, line, GapWatch(last), info.can_resume)
-
-    def _keep(self, frame: Frame, view: PartView, _anomaly: Anomaly) -> Evidence | None:
-        if self._evidence is None:
-            return None
-        return self._evidence.save(view.part_id, frame.pixels_hwc)
 
     def _make_publisher(self) -> Publisher | None:
         if not self._config.mqtt.enabled:

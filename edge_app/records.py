@@ -25,7 +25,7 @@ BoxCxcywhr = tuple[float, float, float, float, float]
 PointXy = tuple[float, float]
 
 MAX_DEFECTS = 20
-"""More outlines than this on one part tell nobody more; the strongest are kept."""
+"""More outlines than this on one part add nothing for people; the strongest are kept."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +106,7 @@ class Anomaly:
     """What the inspector says of one crop.
 
     Attributes:
-        score: larger is stranger; the bundle's scale. NaN when the graph failed.
+        score: larger is more anomalous; the bundle's scale. NaN when the graph failed.
         map_hw: float32 (mh, mw), >= 0, on an absolute scale over the crop.
     """
 
@@ -130,7 +130,7 @@ class Defect:
         polygon_xy: its outline, at least three points.
         box_xyxy: the axis-aligned box round the outline: x0, y0, x1, y1.
         peak: the map's maximum inside.
-        kind: "unknown" until a classifier names it.
+        kind: its defect class; "unknown" until the defect classifier names it.
         weak_localisation: nothing passed the map threshold; this is the map's maximum.
     """
 
@@ -227,7 +227,9 @@ class AlarmEvent:
         alarm_id: shared by new, update and end of one part; a gap has its own.
         verdict: set for new, update and end.
         gap: set for gap.
-        evidence: picture of the deciding view, if one was kept.
+        evidence: the kept picture of the view that `verdict` describes; the line sets none.
+        frame: what that view was taken from, where a view caused the event: the picture is made of
+            it. Whoever keeps events leaves it out (`replace(event, frame=None)`).
     """
 
     kind: EventKind
@@ -236,6 +238,7 @@ class AlarmEvent:
     verdict: PartVerdict | None = None
     gap: Gap | None = None
     evidence: Evidence | None = None
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

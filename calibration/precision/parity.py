@@ -139,9 +139,7 @@ class _Side:
 
     def __init__(self, model: LoadedModel, camera: Camera) -> None:
         tracker = make_tracker(camera.describe(), "parity", model.fills_frame)
-        self.line: InspectionLine = make_line(
-            model, "parity", tracker, lambda: "parity", lambda *_: None
-        )
+        self.line: InspectionLine = make_line(model, "parity", tracker, lambda: "parity")
         self.scores: dict[str, float] = {}
         self.names: dict[str, str] = {}
         self.peaks: dict[tuple[int, str], float] = {}

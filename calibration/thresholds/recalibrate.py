@@ -156,7 +156,7 @@ def score_stream(bundle_path: Path, camera: Camera, progress: Callable[[int], No
     model = load_model(read_bundle(bundle_path), precision=REFERENCE)
     info = camera.describe()
     tracker = make_tracker(info, "calibration", model.fills_frame)
-    line = make_line(model, "calibration", tracker, lambda: "calibration", lambda *_: None)
+    line = make_line(model, "calibration", tracker, lambda: "calibration")
     scores: list[float] = []
     peaks: list[float] = []
     not_inspected = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edge_app.cameras.protocol import CameraInfo
-from edge_app.inspection.line import InspectionLine, KeepEvidence
+from edge_app.inspection.line import InspectionLine
 from edge_app.inspection.part_ledger import PartLedger
 from edge_app.inspection.tracker import BeltTracker
 from edge_app.model.loaded_model import LoadedModel, make_line, make_tracker
@@ -68,7 +68,7 @@ class CameraLine:
         info: what the camera is.
         part_prefix: begins its part ids; unique per camera and session.
         speed_hint_px_per_s: the belt's, if it is known.
-        new_alarm_id, keep_evidence: see `InspectionLine`.
+        new_alarm_id: see `PartLedger`.
     """
 
     def __init__(
@@ -79,7 +79,6 @@ class CameraLine:
         part_prefix: str,
         speed_hint_px_per_s: tuple[float, float] | None,
         new_alarm_id: Callable[[], str],
-        keep_evidence: KeepEvidence,
     ) -> None:
         self.camera = camera
         self.slot = slot
@@ -87,7 +86,6 @@ class CameraLine:
         self._prefix = part_prefix
         self._speed_hint = speed_hint_px_per_s
         self._new_alarm_id = new_alarm_id
-        self._keep_evidence = keep_evidence
         self._generation = 0
 
     def line_for(self, model: LoadedModel | None) -> Line:
@@ -96,7 +94,7 @@ class CameraLine:
         if model is None:
             return EmptyLine(self.camera, prefix, self.info.is_numbered, self._new_alarm_id)
         tracker = make_tracker(self.info, prefix, model.fills_frame, self._speed_hint)
-        return make_line(model, self.camera, tracker, self._new_alarm_id, self._keep_evidence)
+        return make_line(model, self.camera, tracker, self._new_alarm_id)
 
     def hand_over(
         self, old: Line, model: LoadedModel | None, latest: Frame | None
@@ -114,7 +112,6 @@ class CameraLine:
                 self.camera,
                 old.tracker,
                 self._new_alarm_id,
-                self._keep_evidence,
                 old.ledger,
             ), None
         report = old.finish(latest) if latest is not None else None

@@ -211,7 +211,7 @@ class ShadowRun:
     def _line(self, camera: str) -> InspectionLine:
         """Return a line for one frame; it tracks no part and raises no alarm."""
         tracker = make_tracker(self._infos[camera], "shadow", self._candidate.fills_frame)
-        return make_line(self._candidate, camera, tracker, lambda: "shadow", lambda *_: None)
+        return make_line(self._candidate, camera, tracker, lambda: "shadow")
 
     def _message(self, is_final: bool) -> Shadow:
         return Shadow(

@@ -20,7 +20,6 @@ from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig
 from edge_app.errors import BundleError, ConfigError, ModelError
 from edge_app.inspection.judge import Limits
-from edge_app.inspection.line import KeepEvidence
 from edge_app.ipc.protocol import Hello
 from edge_app.model.load_for_device import engine_builder, load_for_device
 from edge_app.model.loaded_model import LoadedModel
@@ -83,7 +82,6 @@ class ModelSlots:
         info: CameraInfo,
         part_prefix: str,
         new_alarm_id: Callable[[], str],
-        keep_evidence: KeepEvidence,
     ) -> CameraLine:
         """Return what makes a camera's lines, with `line_for` and `hand_over`."""
         camera_line = CameraLine(
@@ -93,7 +91,6 @@ class ModelSlots:
             part_prefix,
             config.belt_px_per_s_xy,
             new_alarm_id,
-            keep_evidence,
         )
         self._camera_lines.append(camera_line)
         return camera_line

@@ -1,7 +1,7 @@
 """Evidence pictures on the device's disk: written whole or not at all, oldest deleted first.
 
-An alert must never wait for, or fail because of, its picture: every failure here ends in `None`,
-a count in `stats()` and one warning in the log. Pictures are renamed into place but not flushed to
+An alert never fails because of its picture: every failure here ends in `None`, a count in `stats()`
+and one warning in the log. Pictures are renamed into place but not flushed to
 the platter: after a power cut the last ones may be missing, and the alert's sha256 tells.
 """
 
@@ -84,8 +84,9 @@ def write_whole(path: Path, data: bytes) -> None:
 class EvidenceStore:
     """Keeps JPEG pictures under dated folders, within an age and a size.
 
-    Thread-safe. The tree is listed once, when the store is opened; from then on an index in
-    memory, oldest first, decides what goes.
+    One thread saves and prunes; any thread may ask the rest, which never waits for the disk. The
+    tree is listed once, when the store is opened; from then on an index in memory, oldest first,
+    decides what goes.
     """
 
     def __init__(
@@ -142,22 +143,28 @@ class EvidenceStore:
             None when it could not be kept; never raises.
         """
         data = encode_jpeg(pixels_hwc, self._jpeg_quality)
-        with self._lock:
-            if data is None:
-                self._drop(f"the picture of {name} could not be encoded as JPEG")
-                return None
-            if len(data) > self._max_bytes:
-                self._drop(
-                    f"a picture of {len(data)} bytes is larger than the whole store may be "
-                    f"({self._max_bytes}); raise the evidence size limit"
-                )
-                return None
-            return self._store(name, data)
+        if data is None:
+            self.drop(f"the picture of {name} could not be encoded as JPEG")
+            return None
+        if len(data) > self._max_bytes:
+            self.drop(
+                f"a picture of {len(data)} bytes is larger than the whole store may be "
+                f"({self._max_bytes}); raise the evidence size limit"
+            )
+            return None
+        return self._store(name, data)
 
-    def prune(self) -> None:
-        """Delete what is over age or size now; `save` does the same in small steps."""
+    def prune(self, at_most: int | None = None) -> int:
+        """Delete what is over age or size now, the oldest first; return how many went."""
+        return self._expire(0, len(self._kept) if at_most is None else at_most)
+
+    def drop(self, problem: str) -> None:
+        """Count a picture that is not kept, and say why: at first as a warning."""
         with self._lock:
-            self._expire(0, limit=len(self._kept))
+            self._dropped += 1
+            level = logging.DEBUG if self._problem else logging.WARNING
+            self._problem = problem
+        LOG.log(level, "Evidence not kept, the alert goes out without a picture: %s.", problem)
 
     def stats(self) -> EvidenceStats:
         """Return what the store holds and what it lost."""
@@ -169,7 +176,7 @@ class EvidenceStore:
     def path_of(self, url_path: str) -> Path | None:
         """Return the file behind "{date}/{name}.jpg", or None if that is no picture kept here.
 
-        Only names that this store could have written are looked at, so no "..", absolute path,
+        Only names that this store could have written are accepted, so no "..", absolute path,
         link or hidden file leads out of the folder.
         """
         if not _SAFE_PATH.fullmatch(url_path):
@@ -201,12 +208,13 @@ class EvidenceStore:
             path = self._free_path(name, now_s)
             self._write_making_room(path, data)
         except OSError as error:
-            self._drop(f"the disk refused a picture ({error.strerror or error})")
+            self.drop(f"the disk refused a picture ({error.strerror or error})")
             return None
         with suppress(OSError):
             os.utime(path, (now_s, now_s))
-        self._kept.append(_Kept(path, now_s, len(data)))
-        self._bytes += len(data)
+        with self._lock:
+            self._kept.append(_Kept(path, now_s, len(data)))
+            self._bytes += len(data)
         self._recover()
         url = f"{self._base_url}/evidence/{path.parent.name}/{path.name}"
         return Evidence(url, hashlib.sha256(data).hexdigest())
@@ -241,19 +249,21 @@ class EvidenceStore:
         while self._kept and freed < wanted_bytes:
             freed += self._delete_oldest()
 
-    def _expire(self, incoming_bytes: int, limit: int) -> None:
+    def _expire(self, incoming_bytes: int, limit: int) -> int:
         oldest_s = self._clock_s() - self._max_age_s
-        for _ in range(limit):
+        for deleted in range(limit):
             is_over = self._bytes + incoming_bytes > self._max_bytes
             if not self._kept or not (is_over or self._kept[0].saved_at_s < oldest_s):
-                return
+                return deleted
             self._delete_oldest()
+        return limit
 
     def _delete_oldest(self) -> int:
         """Forget the oldest picture, delete its file and its folder once empty."""
-        oldest = self._kept.popleft()
-        self._bytes -= oldest.length
-        self._expired += 1
+        with self._lock:  # never while the disk works
+            oldest = self._kept.popleft()
+            self._bytes -= oldest.length
+            self._expired += 1
         try:
             oldest.path.unlink(missing_ok=True)
         except OSError as error:
@@ -263,20 +273,15 @@ class EvidenceStore:
                 oldest.path.parent.rmdir()
         return oldest.length
 
-    def _drop(self, problem: str) -> None:
-        self._dropped += 1
-        level = logging.DEBUG if self._problem else logging.WARNING
-        LOG.log(level, "Evidence not kept, the alert goes out without a picture: %s.", problem)
-        self._problem = problem
-
     def _recover(self) -> None:
-        if self._problem:
+        with self._lock:
+            problem, self._problem = self._problem, ""
+        if problem:
             LOG.info("Evidence is kept again; %d pictures were not.", self._dropped)
-        self._problem = ""
 
 
 def _is_ours(path: Path) -> bool:
-    """Return whether this store could have written it: a stranger's picture is never deleted."""
+    """Return whether this store could have written it: nobody else's picture is ever deleted."""
     return _SAFE_PATH.fullmatch(f"{path.parent.name}/{path.name}") is not None
 
 

@@ -1,1 +1,1 @@
-"""What runs a graph: ONNX Runtime here, TensorRT beside it (issue E)."""
+"""What runs a graph: ONNX Runtime here, TensorRT beside it."""

@@ -42,8 +42,7 @@ def good_look(
     crops: list[U8Array] = []
     for number in range(1, parts + 1):
         pixels, _ = line.single(number)
-        boxes = whole_products(model.finder, model.pose, pixels, model.fills_frame)
-        crops += [upright_crop(pixels, box, model.spec) for box in boxes]
+        crops += [crop for _, crop in whole_products(model, pixels)]
     grey = np.stack([_grey(crop) for crop in crops])
     mean, spread = grey.mean(axis=0), np.maximum(grey.std(axis=0), MIN_SPREAD_GREY)
     return mean, np.where(_product_of(mean), spread, np.float32(np.inf))

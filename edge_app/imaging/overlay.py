@@ -75,15 +75,6 @@ def draw_report(report: FrameReport, map_threshold: float | None = None) -> U8Ar
     return picture
 
 
-def draw_verdict(pixels_hwc: U8Array, verdict: PartVerdict) -> U8Array:
-    """Return a copy of the deciding view's frame with this one part drawn: an evidence picture."""
-    picture = as_bgr(pixels_hwc)
-    if len(verdict.product_corners_xy) == 4:
-        pen = Pen.for_frame(picture)
-        _draw_part(picture, verdict.product_corners_xy, verdict, pen)
-    return picture
-
-
 def as_bgr(pixels_hwc: U8Array) -> U8Array:
     """Return a writable uint8 (h, w, 3) copy of a colour or grey picture.
 

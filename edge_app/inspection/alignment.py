@@ -122,7 +122,7 @@ class Aligner:
 
         Args:
             pixels_hwc: uint8 (h, w, 3), the frame.
-            box_cxcywhr: already the right way round.
+            box_cxcywhr: already in the product's direction.
             shifts: where to start, as START_SHIFTS.
         """
         x, y, w, _, angle = box_cxcywhr

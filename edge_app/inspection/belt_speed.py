@@ -1,4 +1,4 @@
-"""How fast the belt moves, from where products are in successive frames. Pure, told the time.
+"""How fast the belt moves, from where products are in successive frames. Pure: time is an argument.
 
 Which box is which part is not known here, so every pair of boxes in two successive frames votes for
 the displacement between them. Pairs of the same part all vote for the belt's speed; pairs of

@@ -1,4 +1,4 @@
-"""Which known kind is a defect? Regions round found defects go through classifier.onnx.
+"""The defect classifier: regions round found defects go through classifier.onnx.
 
 All regions of a part go in one batch. Training cuts them with `region_of` too, so device and
 workstation see the same pixels.
@@ -27,7 +27,7 @@ class Guess:
     """What the classifier says of one region.
 
     Attributes:
-        kind: the most probable kind's name, or UNKNOWN.
+        kind: the most probable defect class, or UNKNOWN.
         probability: its softmax, 0..1; NaN when the logits were not finite.
     """
 
@@ -36,27 +36,27 @@ class Guess:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """A part's defects with their kinds; `failed` of them are UNKNOWN for want of an answer."""
+class Classified:
+    """A part's defects with their classes; `failed` are UNKNOWN because the classifier failed."""
 
     defects: tuple[Defect, ...]
     failed: int = 0
 
 
-class KindNamer(Protocol):
-    """Gives a part's defects their kinds."""
+class DefectNamer(Protocol):
+    """Gives a part's defects their classes."""
 
     def name(
         self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, defects: tuple[Defect, ...]
-    ) -> Named: ...
+    ) -> Classified: ...
 
 
-def guess_kinds(logits: F32Array, kinds: Sequence[str], threshold: float) -> list[Guess]:
-    """Return each region's most probable kind, UNKNOWN when its softmax is not above T.
+def guess_classes(logits: F32Array, classes: Sequence[str], threshold: float) -> list[Guess]:
+    """Return each region's most probable class, UNKNOWN when its softmax is not above T.
 
     Args:
         logits: (m, c) float32; a row that is not finite is UNKNOWN with probability NaN.
-        kinds: c names.
+        classes: c names.
         threshold: T, 0..1.
     """
     guesses = []
@@ -67,44 +67,44 @@ def guess_kinds(logits: F32Array, kinds: Sequence[str], threshold: float) -> lis
         powers = np.exp(row - row.max())
         best = int(powers.argmax())
         probability = float(powers[best] / powers.sum())
-        guesses.append(Guess(kinds[best] if probability > threshold else UNKNOWN, probability))
+        guesses.append(Guess(classes[best] if probability > threshold else UNKNOWN, probability))
     return guesses
 
 
-class KindClassifier:
+class DefectClassifier:
     """Names defects with a bundle's classifier graph.
 
     Args:
         runner: runs a graph with input `regions` uint8 (m, h, w, 3) BGR and output `logits`
             float32 (m, c).
         spec: how regions are cut.
-        kinds: c names, in the order of the logits.
+        classes: c names, in the order of the logits.
         threshold: softmax at or below it is UNKNOWN, 0..1.
     """
 
     def __init__(
-        self, runner: GraphRunner, spec: RegionSpec, kinds: Sequence[str], threshold: float
+        self, runner: GraphRunner, spec: RegionSpec, classes: Sequence[str], threshold: float
     ) -> None:
         self._runner = runner
         self._spec = spec
-        self._kinds = tuple(kinds)
+        self._classes = tuple(classes)
         self._threshold = threshold
 
     def name(
         self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, defects: tuple[Defect, ...]
-    ) -> Named:
-        """Return the defects with their kinds. A graph that fails leaves them UNKNOWN, counted."""
+    ) -> Classified:
+        """Return the defects with their classes; UNKNOWN and counted where the graph fails."""
         if not defects:
-            return Named(())
+            return Classified(())
         angle_rad = box_cxcywhr[4]
         regions = [region_of(pixels_hwc, d.polygon_xy, angle_rad, self._spec) for d in defects]
         try:
             guesses = self.guess(np.stack(regions))
         except ModelError as error:
             _log.error("Classifier failed on %d regions: %s", len(regions), error)
-            return Named(defects, len(defects))
+            return Classified(defects, len(defects))
         named = tuple(replace(d, kind=g.kind) for d, g in zip(defects, guesses, strict=True))
-        return Named(named, sum(math.isnan(g.probability) for g in guesses))
+        return Classified(named, sum(math.isnan(g.probability) for g in guesses))
 
     def guess(self, regions: U8Array) -> list[Guess]:
         """Return one guess per region.
@@ -116,9 +116,9 @@ class KindClassifier:
             ModelError: the graph failed or broke its contract.
         """
         logits = self._runner.run({"regions": regions})["logits"]
-        if logits.shape != (len(regions), len(self._kinds)):
+        if logits.shape != (len(regions), len(self._classes)):
             raise ModelError(
                 f"classifier.onnx returned logits {logits.shape} for {len(regions)} regions and "
-                f"{len(self._kinds)} kinds; expected (m, c). Build the bundle again."
+                f"{len(self._classes)} classes; expected (m, c). Build the bundle again."
             )
-        return guess_kinds(logits, self._kinds, self._threshold)
+        return guess_classes(logits, self._classes, self._threshold)

@@ -1,6 +1,6 @@
 """From a frame to the products in it: letterbox → graph → confidence → rotated NMS → Detection.
 
-The graph (docs in DESIGN, "Graphs") gives its best k candidates in letterbox pixels; overlapping
+The graph gives its best k candidates in letterbox pixels; overlapping
 candidates are merged here, because rotated NMS is no operator of ONNX or TensorRT.
 """
 
@@ -33,7 +33,7 @@ class Detector:
         has_axis: the product is clearly longer than wide. Its boxes come with w >= h, so that the
             angle is the long axis and never jumps by a quarter turn. Without an axis (round and
             square parts) the graph's own rectangle is kept: swapping its sides by which is longer
-            by a hair would make such jumps.
+            by a fraction of a pixel would make such jumps.
         shrink: how frames are made smaller, as when the graph was trained.
 
     Raises:

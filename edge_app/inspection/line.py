@@ -4,34 +4,33 @@
 
 `InspectionLine.inspect` is that path; `inspection.py` feeds it from a grabber and hands its events
 to the outbox. Everything a stage needs is passed in, so the same line judges live frames, files,
-golden pictures and calibration parts.
+golden pictures and calibration parts. Nothing here touches a disk: an event carries its frame, and
+`alerts/` writes the picture once the alert is safe.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Protocol
 
 import numpy as np
 
 from edge_app.errors import ModelError
 from edge_app.imaging.oriented_box import corners_of
-from edge_app.imaging.upright_crop import CropSpec, crop_corners, whole_frame_box
-from edge_app.inspection.defect_classifier import KindNamer, Named
+from edge_app.imaging.upright_crop import crop_corners
+from edge_app.inspection.defect_classifier import Classified, DefectNamer
 from edge_app.inspection.judge import Limits, find_defects, judge_score
 from edge_app.inspection.part_ledger import PartLedger, ViewResult
-from edge_app.inspection.pose import PoseFinder
+from edge_app.inspection.stages import Stages
 from edge_app.inspection.tracker import Sighting, Tracker
 from edge_app.records import (
     AlarmEvent,
     Anomaly,
     BoxCxcywhr,
     Detection,
-    Evidence,
     Frame,
     FrameReport,
     PartVerdict,
@@ -43,70 +42,34 @@ from edge_app.records import (
 _log = logging.getLogger(__name__)
 
 
-class ProductFinder(Protocol):
-    """Finds the products in a frame: a detector, or the whole frame."""
-
-    def find(self, pixels_hwc: U8Array) -> list[Detection]: ...
-
-
-class CropScorer(Protocol):
-    """Scores upright crops: an inspector graph."""
-
-    def score(self, crops: Sequence[U8Array]) -> list[Anomaly]: ...
-
-
-class WholeFrame:
-    """The finder for products that fill the picture."""
-
-    def find(self, pixels_hwc: U8Array) -> list[Detection]:
-        h, w = pixels_hwc.shape[:2]
-        return [Detection(whole_frame_box((h, w)), 1.0)]
-
-
-KeepEvidence = Callable[[Frame, PartView, Anomaly], "Evidence | None"]
-"""Saves the picture of an NG view and says where it is; None when nothing is kept."""
-
-
 class InspectionLine:
     """Judges every part of one camera. Not thread-safe: one thread owns it.
 
     Args:
-        finder: finds products.
-        pose: turns them the right way round and puts the box exactly on them.
-        tracker: gives them identities.
-        spec: how they are cut out.
-        inspector: scores the crops.
+        stages: the model's way from a picture to scores.
+        tracker: gives products identities.
         limits: thresholds in force.
         max_views: a part seen more often is judged in its first `max_views` whole views.
         ledger: verdicts and events.
-        keep_evidence: called once for every event that a view causes.
-        kinds: names the defects of NG views; None leaves them "unknown".
+        defect_classifier: names the defects of NG views; None leaves them "unknown".
     """
 
     def __init__(
         self,
         *,
-        finder: ProductFinder,
-        pose: PoseFinder,
+        stages: Stages,
         tracker: Tracker,
-        spec: CropSpec,
-        inspector: CropScorer,
         limits: Limits,
         max_views: int,
         ledger: PartLedger,
-        keep_evidence: KeepEvidence,
-        kinds: KindNamer | None = None,
+        defect_classifier: DefectNamer | None = None,
     ) -> None:
-        self._finder = finder
-        self._pose = pose
+        self._stages = stages
         self._tracker = tracker
-        self._spec = spec
-        self._inspector = inspector
         self._limits = limits
         self._max_views = max_views
         self._ledger = ledger
-        self._keep_evidence = keep_evidence
-        self._kinds = kinds
+        self._defect_classifier = defect_classifier
         self._is_blind = False
 
     @property
@@ -146,17 +109,18 @@ class InspectionLine:
             caused, failed = self._judge(frame, view, anomaly)
             events += caused
             unclassified += failed
-        strangest = _strangest(due, anomalies)
+        shown = _highest_scoring(due, anomalies)
         verdicts = {v.part_id: self._ledger.verdict(v.part_id) for v in views}
         departed = (*sighting.departed, *self._blind_spot(frame, sighting, trouble))
         finished, last_events = self._close(departed, frame, trouble)
         clock.mark("judge")
+        spec = self._stages.spec
         return FrameReport(
             frame=frame,
             views=tuple(views),
-            anomalies={v.part_id: a for v, a in strangest},
+            anomalies={v.part_id: a for v, a in shown},
             crop_corners_xy={
-                v.part_id: crop_corners(v.detection.box_cxcywhr, self._spec) for v, _ in strangest
+                v.part_id: crop_corners(v.detection.box_cxcywhr, spec) for v, _ in shown
             },
             verdicts={**verdicts, **{v.part_id: v for v in finished}},
             finished=finished,
@@ -183,12 +147,12 @@ class InspectionLine:
         return FrameReport(frame, (), {}, {}, verdicts, finished, events)
 
     def gap(self, first_number: int, last_number: int, reason: str) -> AlarmEvent:
-        """Return the event for numbered parts that passed while nobody looked."""
+        """Return the event for numbered parts that passed without being inspected."""
         return self._ledger.gap(first_number, last_number, reason)
 
     def _find(self, frame: Frame) -> tuple[list[Detection], str]:
         try:
-            return self._finder.find(frame.pixels_hwc), ""
+            return self._stages.find(frame.pixels_hwc), ""
         except ModelError as error:
             _log.error("Detector failed on frame %d of %s: %s", frame.frame_id, frame.camera, error)
             return [], "model_error"
@@ -212,12 +176,12 @@ class InspectionLine:
         if not self._is_due(view):
             return view, None
         found = view.detection
-        box, crop = self._pose.cut(frame.pixels_hwc, found.box_cxcywhr, self._spec)
+        box, crop = self._stages.cut(frame.pixels_hwc, found.box_cxcywhr)
         return replace(view, detection=replace(found, box_cxcywhr=box)), crop
 
     def _score(self, crops: list[U8Array]) -> list[Anomaly]:
         try:
-            return self._inspector.score(crops)
+            return self._stages.score(crops)
         except ModelError as error:
             _log.error("Inspector failed on %d crops: %s", len(crops), error)
             return [Anomaly(math.nan, np.zeros((0, 0), np.float32)) for _ in crops]
@@ -228,20 +192,19 @@ class InspectionLine:
         """Return the events a view causes, and on how many defects the classifier failed."""
         box = view.detection.box_cxcywhr
         state, reason = judge_score(anomaly.score, self._limits)
-        found = self._defects(frame, box, anomaly) if state is VerdictState.NG else Named(())
+        found = self._defects(frame, box, anomaly) if state is VerdictState.NG else Classified(())
         score = anomaly.score if state is not VerdictState.NOT_INSPECTED else None
         result = ViewResult(view.part_id, state, reason, score, corners_of(box), found.defects)
         kind = self._ledger.record(result, frame)
         if kind is None:
             return [], found.failed
-        evidence = self._keep_evidence(frame, view, anomaly)
-        return [self._ledger.publish(view.part_id, kind, evidence)], found.failed
+        return [self._ledger.publish(view.part_id, kind, frame)], found.failed
 
-    def _defects(self, frame: Frame, box: BoxCxcywhr, anomaly: Anomaly) -> Named:
-        defects = find_defects(anomaly, box, self._spec, self._limits)
-        if self._kinds is None:
-            return Named(defects)
-        return self._kinds.name(frame.pixels_hwc, box, defects)
+    def _defects(self, frame: Frame, box: BoxCxcywhr, anomaly: Anomaly) -> Classified:
+        defects = find_defects(anomaly, box, self._stages.spec, self._limits)
+        if self._defect_classifier is None:
+            return Classified(defects)
+        return self._defect_classifier.name(frame.pixels_hwc, box, defects)
 
     def _close(
         self, part_ids: Sequence[str], frame: Frame, trouble: str
@@ -254,19 +217,19 @@ class InspectionLine:
         return tuple(finished), tuple(events)
 
 
-def _strangest(
+def _highest_scoring(
     views: Sequence[PartView], anomalies: Sequence[Anomaly]
 ) -> list[tuple[PartView, Anomaly]]:
-    """Return each part's strangest view of this frame; one that is no number is the strangest."""
+    """Return each part's highest-scoring view of this frame; a NaN counts as the highest."""
     found: dict[str, tuple[PartView, Anomaly]] = {}
     for view, anomaly in zip(views, anomalies, strict=True):
         known = found.get(view.part_id)
-        if known is None or _strangeness(anomaly) > _strangeness(known[1]):
+        if known is None or _rank(anomaly) > _rank(known[1]):
             found[view.part_id] = (view, anomaly)
     return list(found.values())
 
 
-def _strangeness(anomaly: Anomaly) -> float:
+def _rank(anomaly: Anomaly) -> float:
     return anomaly.score if math.isfinite(anomaly.score) else math.inf
 
 

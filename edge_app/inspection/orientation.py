@@ -1,4 +1,4 @@
-"""Which way round: an oriented box knows its axis, this finds its direction.
+"""A product's direction: an oriented box knows its axis, this finds which end is which.
 
 The cue is the mean picture of the upright good crops. Only what changes when the part is turned
 can tell one direction from another, so each candidate turn is compared with the mean less its
@@ -27,9 +27,9 @@ TURNS: dict[str, int] = {"fixed": 1, "two_way": 2, "four_way": 4, "free": 1}
 CUE_LONG_SIDE_PX = 64
 """The cue's resolution: enough for a hole or a taper, coarse enough to ignore small defects."""
 
-GLANCE_FINER = 3
-"""Samples along each axis of a cue pixel at a glance. Of 1,915 detected boxes (simulated tapered
-and square parts, real screws; cut-off ones included) 2 were told otherwise than at a full look."""
+COARSE_SAMPLES = 3
+"""Samples along each axis of a cue pixel when resolving coarsely. Of 1,915 detected boxes (tapered
+and square simulated parts, real screws; cut-off ones included) 2 got another direction that way."""
 
 
 def cue_spec(spec: CropSpec) -> CropSpec:
@@ -108,29 +108,29 @@ class DirectionCue:
 
     def directed(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> BoxCxcywhr:
         """Return the box with its angle in the product's own direction."""
-        return self.looked_at(pixels_hwc, box_cxcywhr)[0]
+        return self.resolve_direction(pixels_hwc, box_cxcywhr)[0]
 
-    def glanced_at(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> BoxCxcywhr:
+    def resolve_direction_coarse(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> BoxCxcywhr:
         """Return what `directed` returns but for rare doubtful views, in a third of the time.
 
-        Only every few pixels are sampled: for a first look that a second one confirms.
+        Only every few pixels are sampled: for a first estimate that `resolve_direction` confirms.
         """
         h, w = cue_spec(self.spec).crop_hw
-        coarse = replace(self.spec, crop_hw=(h * GLANCE_FINER, w * GLANCE_FINER))
+        coarse = replace(self.spec, crop_hw=(h * COARSE_SAMPLES, w * COARSE_SAMPLES))
         views, _ = _views_and_crops(pixels_hwc, box_cxcywhr, self.kind, coarse, sampled_crop)
         return turned(box_cxcywhr, self.kind, int(np.argmax(self._correlations(views))))
 
-    def looked_at(
+    def resolve_direction(
         self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr
     ) -> tuple[BoxCxcywhr, U8Array | None]:
-        """Return the directed box and, where looking has cut it already, its full-size crop."""
+        """Return the directed box and, where it was cut on the way, its full-size crop."""
         views, crops = _views_and_crops(pixels_hwc, box_cxcywhr, self.kind, self.spec, upright_crop)
         turn = int(np.argmax(self._correlations(views)))
         crop = crops[turn] if turn < len(crops) else None
         return turned(box_cxcywhr, self.kind, turn), crop
 
     def scores(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> F64Array:
-        """Return (turns,) correlations; the largest is the right way round."""
+        """Return (turns,) correlations; the largest is the product's direction."""
         return self._correlations(candidate_views(pixels_hwc, box_cxcywhr, self.kind, self.spec))
 
     def _correlations(self, views: F32Array) -> F64Array:
@@ -142,7 +142,7 @@ def cue_from_template(template: U8Array, kind: str, spec: CropSpec) -> Direction
 
     Args:
         template: uint8 (turns * h, w): the mean good crop as each candidate turn shows it, one
-            below the other, the right way round first.
+            below the other, the product's own direction first.
 
     Raises:
         BundleError: the picture's shape does not fit the crop.
@@ -162,7 +162,7 @@ def template_from_means(means: F32Array) -> U8Array:
     """Return the template picture of the mean good crop in each of its turns.
 
     Args:
-        means: (turns, h, w) float32, the right way round first.
+        means: (turns, h, w) float32, the product's own direction first.
 
     Returns:
         uint8 (turns * h, w), as `cue_from_template` reads it.

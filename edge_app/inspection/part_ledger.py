@@ -15,7 +15,6 @@ from edge_app.records import (
     AlarmEvent,
     Defect,
     EventKind,
-    Evidence,
     Frame,
     Gap,
     ModelIdentity,
@@ -25,7 +24,7 @@ from edge_app.records import (
 )
 
 UPDATE_GAIN = 0.05
-"""A further view is worth an `update` when its score exceeds the last published by this fraction
+"""A further view causes an `update` when its score exceeds the last published by this fraction
 of the threshold: people want news, not every jitter of the same defect."""
 
 
@@ -50,7 +49,6 @@ class _Entry:
     verdict: PartVerdict
     alarm_id: str | None = None
     published_score: float = 0.0
-    evidence: Evidence | None = None
     failed_frame: int | None = None
     failed_reason: str = ""
     is_sealed: bool = False
@@ -154,13 +152,16 @@ class PartLedger:
         gain = entry.verdict.score - entry.published_score
         return EventKind.UPDATE if gain > UPDATE_GAIN * abs(self._threshold) else None
 
-    def publish(self, part_id: str, kind: EventKind, evidence: Evidence | None) -> AlarmEvent:
-        """Return the `new` or `update` event for a part as it stands now."""
+    def publish(self, part_id: str, kind: EventKind, frame: Frame) -> AlarmEvent:
+        """Return the `new` or `update` event for a part as it stands now.
+
+        Args:
+            frame: the one that the deciding view was taken from.
+        """
         entry = self._entries[part_id]
         entry.alarm_id = entry.alarm_id or self._new_alarm_id()
         entry.published_score = entry.verdict.score or 0.0
-        entry.evidence = evidence or entry.evidence
-        return self._event(kind, entry)
+        return replace(self._event(kind, entry), frame=frame)
 
     def leave(
         self, part_id: str, frame: Frame, trouble: str = ""
@@ -193,8 +194,7 @@ class PartLedger:
         return AlarmEvent(EventKind.GAP, self._camera, self._new_alarm_id(), gap=gap)
 
     def _event(self, kind: EventKind, entry: _Entry) -> AlarmEvent:
-        alarm_id = entry.alarm_id or ""
-        return AlarmEvent(kind, self._camera, alarm_id, entry.verdict, evidence=entry.evidence)
+        return AlarmEvent(kind, self._camera, entry.alarm_id or "", entry.verdict)
 
     def _blank(
         self, part_id: str, frame: Frame, reason: str, corners_xy: tuple[PointXy, ...]

@@ -1,4 +1,4 @@
-"""From a detected box to the product's pose: the right way round, exactly in place."""
+"""From a detected box to the product's pose: its direction and its exact place."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PoseFinder:
     ) -> tuple[BoxCxcywhr, U8Array]:
         """Return the box as `find` does and its upright crop, uint8 (crop_h, crop_w, 3).
 
-        The cue's last look has usually cut that crop already: a third of a millisecond saved.
+        Resolving the direction has usually cut that crop already: a third of a millisecond saved.
         """
         box, crop = self._found(pixels_hwc, box_cxcywhr)
         if crop is None or self.cue is None or self.cue.spec != spec:
@@ -47,30 +47,34 @@ class PoseFinder:
 
     def _found(self, pixels_hwc: U8Array, box: BoxCxcywhr) -> tuple[BoxCxcywhr, U8Array | None]:
         if self.aligner is None:
-            return self._looked_at(pixels_hwc, box)
+            return self._resolve_direction(pixels_hwc, box)
         found = self._registered(pixels_hwc, box, self.aligner)
         if found is None:
-            return self._looked_at(pixels_hwc, box)
+            return self._resolve_direction(pixels_hwc, box)
         # A cue is surer of itself once the part is in place (square parts: 298 of 300, then all).
-        again, crop = self._looked_at(pixels_hwc, found)
+        again, crop = self._resolve_direction(pixels_hwc, found)
         return (found, crop) if again == found else (self.aligner.aligned(pixels_hwc, again), None)
 
-    def _looked_at(self, pixels_hwc: U8Array, box: BoxCxcywhr) -> tuple[BoxCxcywhr, U8Array | None]:
-        return (box, None) if self.cue is None else self.cue.looked_at(pixels_hwc, box)
+    def _resolve_direction(
+        self, pixels_hwc: U8Array, box: BoxCxcywhr
+    ) -> tuple[BoxCxcywhr, U8Array | None]:
+        return (box, None) if self.cue is None else self.cue.resolve_direction(pixels_hwc, box)
 
-    def _glanced_at(self, pixels_hwc: U8Array, box: BoxCxcywhr) -> BoxCxcywhr:
-        return box if self.cue is None else self.cue.glanced_at(pixels_hwc, box)
+    def _resolve_direction_coarse(self, pixels_hwc: U8Array, box: BoxCxcywhr) -> BoxCxcywhr:
+        return box if self.cue is None else self.cue.resolve_direction_coarse(pixels_hwc, box)
 
     def _registered(
         self, pixels_hwc: U8Array, box: BoxCxcywhr, aligner: Aligner
     ) -> BoxCxcywhr | None:
         """Return the registered box, from other angles if not from its own; None if from none."""
-        found = aligner.registered(pixels_hwc, self._glanced_at(pixels_hwc, box))
+        found = aligner.registered(pixels_hwc, self._resolve_direction_coarse(pixels_hwc, box))
         if found is not None or aligner.keeps_angle:
             return found
         x, y, w, h, angle = box
         for turn in START_TURNS_RAD:
-            start = self._glanced_at(pixels_hwc, (x, y, w, h, wrap_turn(angle + turn)))
+            start = self._resolve_direction_coarse(
+                pixels_hwc, (x, y, w, h, wrap_turn(angle + turn))
+            )
             found = aligner.registered(pixels_hwc, start, START_SHIFTS[:1])
             if found is not None:
                 return found

@@ -66,7 +66,7 @@ class OnePartPerFrame:
 
     Args:
         prefix: starts every part id; unique per camera and session.
-        whole_frame: the product fills the picture, so a border is nothing to fear.
+        whole_frame: the product fills the picture, so every view is whole.
     """
 
     def __init__(self, prefix: str, whole_frame: bool) -> None:

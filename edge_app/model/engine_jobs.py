@@ -21,11 +21,11 @@ KeyOf = Callable[[bytes, str, int], EngineKey]
 """Returns the key of a graph's engine: (model, precision, most crops in one call)."""
 
 Percent = Callable[[float], None]
-"""Told how far all builds are together, 0 to 100."""
+"""Called with the progress of all builds together, 0 to 100."""
 
 
 class BuildGivenUp(EdgeError):
-    """Nobody wants the engines any more; raised by whoever is told the progress."""
+    """Nobody wants the engines any more; raised by the progress callback."""
 
 
 @dataclass(frozen=True, slots=True)

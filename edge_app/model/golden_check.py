@@ -55,7 +55,7 @@ def check_golden(
     before_each: Callable[[], None] = lambda: None,
     clock_s: Callable[[], float] = time.perf_counter,
 ) -> GoldenResult:
-    """Judge the golden set of the model's variant: boxes, scores, verdicts, kinds and time.
+    """Judge the golden set of the model's variant: boxes, scores, verdicts, classes and time.
 
     Args:
         model: loaded from the bundle; its thresholds must be the bundle's own.
@@ -85,9 +85,9 @@ def check_golden(
 
 
 def _check_regions(model: LoadedModel, bundle: Bundle, variant: Variant) -> str:
-    """Return the first golden region that gets another kind, in words; "" when there is none."""
+    """Return the first golden region that gets another defect class, in words; "" if none does."""
     expected = variant.golden_regions
-    if expected is None or model.kinds is None:
+    if expected is None or model.defect_classifier is None:
         return ""
     data = np.frombuffer(bundle.files[expected.file], np.uint8)
     sheet = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
@@ -95,7 +95,7 @@ def _check_regions(model: LoadedModel, bundle: Bundle, variant: Variant) -> str:
         return f"{expected.file} is no picture of {len(expected.kinds)} regions"
     regions = np.asarray(sheet, np.uint8).reshape(len(expected.kinds), -1, *sheet.shape[1:])
     try:
-        guesses = [g for r in regions for g in model.kinds.guess(r[None])]
+        guesses = [g for r in regions for g in model.defect_classifier.guess(r[None])]
     except EdgeError as error:
         return f"{expected.file}: {error}"
     for number, (guess, kind) in enumerate(zip(guesses, expected.kinds, strict=True), 1):

@@ -16,14 +16,15 @@ from edge_app.cameras.protocol import CameraInfo
 from edge_app.errors import BundleError
 from edge_app.imaging.upright_crop import CropSpec
 from edge_app.inspection.alignment import Aligner, aligner_from_template
-from edge_app.inspection.defect_classifier import KindClassifier
+from edge_app.inspection.defect_classifier import DefectClassifier
 from edge_app.inspection.detector import Detector
 from edge_app.inspection.inspector import Inspector
 from edge_app.inspection.judge import Limits
-from edge_app.inspection.line import InspectionLine, KeepEvidence, ProductFinder, WholeFrame
+from edge_app.inspection.line import InspectionLine
 from edge_app.inspection.orientation import TURNS, DirectionCue, cue_from_template
 from edge_app.inspection.part_ledger import PartLedger
 from edge_app.inspection.pose import PoseFinder
+from edge_app.inspection.stages import ProductFinder, Stages, WholeFrame
 from edge_app.inspection.tracker import BeltTracker, OnePartPerFrame, Tracker
 from edge_app.records import ModelIdentity, U8Array
 
@@ -33,7 +34,7 @@ class LoadedModel:
     """Everything a line needs of a bundle. The graphs belong to one thread at a time.
 
     Attributes:
-        kinds: names known defect kinds; None where the bundle has no classifier.
+        defect_classifier: names known defects; None where the bundle has no classifier.
         shortfall: what this device was meant to run it with and cannot, for people: an engine that
             is missing, a variant that fails its golden set; "" where all is as wanted.
     """
@@ -45,8 +46,13 @@ class LoadedModel:
     spec: CropSpec
     limits: Limits
     max_views: int
-    kinds: KindClassifier | None = None
+    defect_classifier: DefectClassifier | None = None
     shortfall: str = ""
+
+    @property
+    def stages(self) -> Stages:
+        """The way from a picture to scores, for the line and for pictures on disk."""
+        return Stages(self.finder, self.pose, self.spec, self.inspector)
 
     @property
     def fills_frame(self) -> bool:
@@ -64,7 +70,7 @@ def load_model(
     precision: str | None = None,
     open_graph: OpenGraph | None = None,
 ) -> LoadedModel:
-    """Load a bundle's graphs, into ONNX Runtime unless told otherwise.
+    """Load a bundle's graphs, into ONNX Runtime unless `open_graph` says otherwise.
 
     Args:
         threads: per graph run; 0 leaves it to ONNX Runtime.
@@ -91,7 +97,7 @@ def load_model(
             thresholds.score_threshold, thresholds.map_threshold, thresholds.threshold_id
         ),
         max_views=manifest.views.max_views,
-        kinds=_load_kinds(bundle, variant, opened),
+        defect_classifier=_load_defect_classifier(bundle, variant, opened),
     )
 
 
@@ -111,14 +117,16 @@ def _load_finder(bundle: Bundle, variant: Variant, open_graph: OpenGraph) -> Pro
     )
 
 
-def _load_kinds(bundle: Bundle, variant: Variant, open_graph: OpenGraph) -> KindClassifier | None:
+def _load_defect_classifier(
+    bundle: Bundle, variant: Variant, open_graph: OpenGraph
+) -> DefectClassifier | None:
     file, how = variant.classifier, bundle.manifest.classifier
     if file is None or how is None:
         return None
     runner = open_graph(bundle.files[file], CLASSIFIER, variant.precision)
     check_contract(runner.describe(), ("regions",), ("logits",))
     threshold = variant.thresholds.softmax_threshold
-    return KindClassifier(runner, how.to_spec(), how.kinds, threshold)
+    return DefectClassifier(runner, how.to_spec(), how.kinds, threshold)
 
 
 def _load_cue(bundle: Bundle, spec: CropSpec) -> DirectionCue | None:
@@ -174,7 +182,6 @@ def make_line(
     camera: str,
     tracker: Tracker,
     new_alarm_id: Callable[[], str],
-    keep_evidence: KeepEvidence,
     ledger: PartLedger | None = None,
 ) -> InspectionLine:
     """Return the line of one camera, judging with `model`.
@@ -188,14 +195,10 @@ def make_line(
     else:
         ledger.hand_over(*whose)
     return InspectionLine(
-        finder=model.finder,
-        pose=model.pose,
+        stages=model.stages,
         tracker=tracker,
-        spec=model.spec,
-        inspector=model.inspector,
         limits=model.limits,
         max_views=model.max_views,
         ledger=ledger,
-        keep_evidence=keep_evidence,
-        kinds=model.kinds,
+        defect_classifier=model.defect_classifier,
     )

@@ -12,19 +12,15 @@ import cv2
 from edge_app.cameras.pictures import list_pictures, read_picture
 from edge_app.errors import CameraError
 from edge_app.imaging.overlay import draw_report
-from edge_app.imaging.upright_crop import upright_crop
-from edge_app.inspection.line import InspectionLine, ProductFinder
-from edge_app.inspection.pose import PoseFinder
-from edge_app.inspection.tracker import OnePartPerFrame, is_inside
+from edge_app.inspection.line import InspectionLine
+from edge_app.inspection.tracker import OnePartPerFrame
 from edge_app.model.loaded_model import LoadedModel, make_line
 from edge_app.records import (
     Anomaly,
     BoxCxcywhr,
-    Evidence,
     Frame,
     FrameReport,
     JsonObject,
-    PartView,
     U8Array,
 )
 
@@ -32,19 +28,14 @@ Show = Callable[[FrameReport], None]
 
 
 def offline_line(model: LoadedModel, camera: str = "offline") -> InspectionLine:
-    """Return a line for pictures that are one part each; it keeps no evidence."""
+    """Return a line for pictures that are one part each."""
     numbers = itertools.count(1)
     return make_line(
         model,
         camera,
         OnePartPerFrame(camera, model.fills_frame),
         new_alarm_id=lambda: f"offline-{next(numbers)}",
-        keep_evidence=_keep_nothing,
     )
-
-
-def _keep_nothing(_frame: Frame, _view: PartView, _anomaly: Anomaly) -> Evidence | None:
-    return None
 
 
 def pictures_at(path: Path) -> list[tuple[str, Path]]:
@@ -109,21 +100,17 @@ def look_at(model: LoadedModel, pixels_hwc: U8Array) -> list[Look]:
 
     A product cut off by the border is left out, as on the line.
     """
-    boxes = whole_products(model.finder, model.pose, pixels_hwc, model.fills_frame)
-    crops = [upright_crop(pixels_hwc, box, model.spec) for box in boxes]
-    anomalies = model.inspector.score(crops)
-    return [Look(*found) for found in zip(boxes, crops, anomalies, strict=True)]
+    products = whole_products(model, pixels_hwc)
+    anomalies = model.stages.score([crop for _, crop in products])
+    return [Look(*found, anomaly) for found, anomaly in zip(products, anomalies, strict=True)]
 
 
-def whole_products(
-    finder: ProductFinder, pose: PoseFinder, pixels_hwc: U8Array, fills_frame: bool
-) -> list[BoxCxcywhr]:
-    """Return the poses of the products that are wholly in the picture."""
-    h, w = pixels_hwc.shape[:2]
-    boxes = [d.box_cxcywhr for d in finder.find(pixels_hwc)]
-    if not fills_frame:
-        boxes = [b for b in boxes if is_inside(b, (h, w))]
-    return [pose.find(pixels_hwc, b) for b in boxes]
+def whole_products(model: LoadedModel, pixels_hwc: U8Array) -> list[tuple[BoxCxcywhr, U8Array]]:
+    """Return the pose and the upright crop of every product that is wholly in the picture."""
+    stages, tracker = model.stages, OnePartPerFrame("offline", model.fills_frame)
+    frame = Frame("offline", 1, pixels_hwc, 0)
+    views = tracker.follow(frame, stages.find(pixels_hwc)).views
+    return [stages.cut(pixels_hwc, v.detection.box_cxcywhr) for v in views if v.is_whole]
 
 
 def verdict_json(report: FrameReport) -> JsonObject:

@@ -119,8 +119,10 @@ def load_safest(
             "This device's engines fail the golden set: ONNX Runtime judges in their place"
         )
         last = load_safest(bundle, opener, order[-1], threads, keep)
-        told = "; ".join(filter(None, [*passed_over, last.model.shortfall]))
-        return CertifiedModel(replace(last.model, shortfall=told), (*issued, *last.certificates))
+        shortfall = "; ".join(filter(None, [*passed_over, last.model.shortfall]))
+        return CertifiedModel(
+            replace(last.model, shortfall=shortfall), (*issued, *last.certificates)
+        )
     raise BundleError(
         f"No variant of {bundle.manifest.product} serial {bundle.manifest.serial} passes its "
         f"golden set here ({'; '.join(f'{c.precision}: {c.reason}' for c in issued)}). "

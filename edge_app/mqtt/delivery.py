@@ -165,6 +165,10 @@ class Delivery:
                 self.refusal = refusal_text("acknowledged but not delivered", flight.topic)
                 return
 
+    def wait_s(self, at_most_s: float) -> float:
+        """Return how long to wait for news: an alert may be held back for its evidence."""
+        return self._outbox.wait_s(at_most_s)
+
     @property
     def is_hung(self) -> bool:
         """The broker has acknowledged nothing for too long."""

@@ -1,6 +1,7 @@
 """Alerts on disk until the broker has them. Nothing leaves except by a successful acknowledgement.
 
-What happens at the size limit and on a full disk: docs/decisions/0005-outbox-limit.md.
+What happens at the size limit and on a full disk: docs/decisions/0005-outbox-limit.md. How an
+alert's evidence is added after the alert: docs/decisions/0014-evidence-after-the-alert.md.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +28,7 @@ from edge_app.mqtt.outbox_file import (
     write_meta,
 )
 from edge_app.mqtt.overflow import count_overflow, overflow_total, take_overflow
+from edge_app.mqtt.pending_evidence import PendingEvidence, clear_pending
 from edge_app.mqtt.reserve import Reserve
 
 MAX_MESSAGES = 100_000
@@ -61,6 +64,7 @@ class Outbox:
             beside it.
         max_messages: at this depth further alerts are counted, not stored (see the decision).
         reserve_bytes: disk space kept aside for a full disk; 0 keeps none.
+        monotonic_ns: times the wait for evidence.
 
     Raises:
         OutboxError: the file cannot be opened, or another process holds it. A corrupt file is no
@@ -68,10 +72,15 @@ class Outbox:
     """
 
     def __init__(
-        self, path: Path, max_messages: int = MAX_MESSAGES, reserve_bytes: int = RESERVE_BYTES
+        self,
+        path: Path,
+        max_messages: int = MAX_MESSAGES,
+        reserve_bytes: int = RESERVE_BYTES,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._path = path
         self._max = max_messages
+        self._pending = PendingEvidence(monotonic_ns)
         self._lock = threading.Lock()
         self._mark_path = path.with_name(path.name + ".highwater")
         self._reserve = Reserve(path.with_name(path.name + ".reserve"), reserve_bytes)
@@ -94,6 +103,7 @@ class Outbox:
         alerts: Sequence[AlertDraft],
         camera: str | None = None,
         finished_number: int | None = None,
+        awaiting: Collection[str] = (),
     ) -> list[int]:
         """Store alerts and the camera's progress in one transaction; return the alerts' numbers.
 
@@ -101,6 +111,8 @@ class Outbox:
             alerts: in the order in which they happened; may be empty.
             camera: whose source number advances, with `finished_number`.
             finished_number: the last source number that needs no further work.
+            awaiting: `message_id` of the alerts whose evidence is still being written: each is held
+                back until `add_evidence` or `release`, EVIDENCE_WAIT_S at most.
 
         Returns:
             The `seq` of each stored alert, growing by one; shorter than `alerts` if the outbox was
@@ -112,6 +124,7 @@ class Outbox:
 
         def work(connection: sqlite3.Connection) -> list[int]:
             numbers = self._store(connection, alerts)
+            self._pending.hold(connection, numbers, alerts, awaiting)
             if camera is not None and finished_number is not None:
                 connection.execute(
                     "INSERT INTO finished VALUES (?, ?) ON CONFLICT (camera) DO UPDATE"
@@ -128,8 +141,6 @@ class Outbox:
         row = self._read(lambda c: c.execute(query, (camera,)).fetchone())
         return int(row[0]) if row else None
 
-    # -- what the publisher uses ----------------------------------------------------------------
-
     def forget_finished(self, camera: str) -> None:
         """Drop a camera's progress: its source begins again at the first part."""
 
@@ -138,11 +149,59 @@ class Outbox:
 
         self._write(work)
 
+    # -- what brings the evidence ---------------------------------------------------------------
+
+    def add_evidence(self, seqs: Collection[int], url: str, sha256: str) -> bool:
+        """Put a picture into stored alerts that were not sent yet, and let them go.
+
+        Not synchronised to the disk, like `delete`: after a power cut an alert may be sent without.
+
+        Returns:
+            False if all of them had been sent already: then an `update` has to bring the picture.
+
+        Raises:
+            OutboxError: nothing was changed; the alerts go out as they are. The reserve is for
+                alerts and is not released for a picture.
+        """
+        with self._lock:
+            try:
+                return self._attempt(lambda c: self._pending.add(c, seqs, url, sha256), False)
+            except (sqlite3.Error, OSError) as error:
+                raise self._error("cannot be written, the evidence was left out", error) from error
+            finally:
+                self._pending.release(seqs)
+
+    def release(self, seqs: Collection[int]) -> None:
+        """Let alerts go without evidence: there will be none."""
+        with self._lock:
+            self._pending.release(seqs)
+
+    # -- what the publisher uses ----------------------------------------------------------------
+
     def next_batch(self, count: int, after_seq: int = 0) -> list[StoredAlert]:
-        """Return up to `count` alerts with the lowest numbers above `after_seq`."""
-        query = "SELECT seq, session, camera, body FROM alerts WHERE seq > ? ORDER BY seq LIMIT ?"
-        rows = self._read(lambda c: c.execute(query, (after_seq, count)).fetchall())
-        return [StoredAlert(*row) for row in rows]
+        """Return up to `count` alerts with the lowest numbers above `after_seq`.
+
+        Ends before the first alert that waits for its evidence: nothing overtakes.
+        """
+        query = (
+            "SELECT seq, session, camera, body FROM alerts WHERE seq > ? AND seq < ?"
+            " ORDER BY seq LIMIT ?"
+        )
+
+        def work(connection: sqlite3.Connection) -> list[StoredAlert]:
+            held = self._pending.first()
+            before = self._next_seq if held is None else held
+            rows = connection.execute(query, (after_seq, before, count)).fetchall()
+            batch = [StoredAlert(*row) for row in rows]
+            self._pending.sent([alert.seq for alert in batch])
+            return batch
+
+        return self._read(work)
+
+    def wait_s(self, at_most_s: float) -> float:
+        """Return how long it takes until an alert that waits for its evidence goes without."""
+        with self._lock:
+            return self._pending.wait_s(at_most_s)
 
     def delete(self, *seqs: int) -> None:
         """Forget alerts that the broker has acknowledged as accepted.
@@ -156,6 +215,7 @@ class Outbox:
 
         def work(connection: sqlite3.Connection) -> None:
             rows = [(seq,) for seq in seqs]
+            connection.executemany("DELETE FROM pending_evidence WHERE seq = ?", rows)
             self._depth -= connection.executemany("DELETE FROM alerts WHERE seq = ?", rows).rowcount
 
         self._write(work, is_durable=False)
@@ -256,6 +316,7 @@ class Outbox:
                 return work(connection)
         except BaseException:
             self._next_seq, self._depth, self._counted_only = before
+            self._pending.undo_from(self._next_seq)
             raise
 
     def _make_writable(self, error: Exception) -> None:
@@ -303,6 +364,9 @@ class Outbox:
     def _store_start(self, connection: sqlite3.Connection) -> None:
         write_meta(connection, "session", self._session)
         write_meta(connection, "next_seq", self._next_seq)
+        without = clear_pending(connection)
+        if without:
+            _log.warning("%d stored alerts go out without evidence: the app was stopped", without)
 
     def _count(self) -> None:
         connection = self._connection
@@ -317,6 +381,7 @@ class Outbox:
         try:
             self._start_afresh(error)
             self._count()
+            self._pending.undo_from(0)
             with transaction(self._connection) as connection:
                 self._store_start(connection)
         except (sqlite3.Error, OSError) as second:

@@ -27,6 +27,7 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS finished (camera TEXT PRIMARY KEY, number INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS overflow (camera TEXT PRIMARY KEY, first_number INTEGER,"
     " last_number INTEGER, count INTEGER NOT NULL, body TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS pending_evidence (seq INTEGER PRIMARY KEY)",
 )
 
 

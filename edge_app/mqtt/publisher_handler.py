@@ -124,7 +124,7 @@ class PublisherHandler:
         self._deliver(delivery)
         self._update_status(delivery)
         is_done = delivery.is_idle or delivery.refusal is not None
-        return None if is_done else TICK_S
+        return None if is_done else delivery.wait_s(TICK_S)
 
     def disconnected(self, reason: Disconnection) -> float:
         """Record the reason; return the wait before the next attempt in seconds."""

@@ -10,11 +10,11 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edge_app.imaging.overlay import PlacedMap, carry_maps
 from edge_app.page.counters import LineCounters
-from edge_app.records import AlarmEvent, Evidence, FrameReport, JsonObject, PartVerdict
+from edge_app.records import AlarmEvent, FrameReport, JsonObject, PartVerdict
 
 MAX_ALERTS = 20
 
@@ -52,7 +52,7 @@ class AlertCard:
     Attributes:
         event: the latest.
         at_ns: when the first came.
-        pictured: the latest event that brought a picture: its verdict says where the part is in it.
+        pictured: the latest event whose picture is kept: its verdict says where the part is in it.
     """
 
     event: AlarmEvent
@@ -89,6 +89,7 @@ class PageState:
         self._lock = threading.Lock()
         self._cameras: dict[str, CameraView] = {}
         self._alerts: OrderedDict[str, AlertCard] = OrderedDict()
+        self._early: OrderedDict[str, AlarmEvent] = OrderedDict()
         self._facts = Facts()
 
     def show(self, report: FrameReport) -> None:
@@ -110,10 +111,16 @@ class PageState:
             for event in report.events:
                 self._take_event(event, now_ns)
 
-    def show_event(self, event: AlarmEvent) -> None:
-        """Take over an event that came without a frame, such as a gap found at start."""
+    def add_picture(self, event: AlarmEvent) -> None:
+        """Take over an event whose picture is kept by now; it may come before its report does."""
         with self._lock:
-            self._take_event(event, self.now_ns())
+            card = self._alerts.get(event.alarm_id)
+            if card is not None:
+                self._alerts[event.alarm_id] = replace(card, pictured=event)
+                return
+            self._early[event.alarm_id] = event
+            while len(self._early) > MAX_ALERTS:
+                self._early.popitem(last=False)
 
     def set_broker(self, text: str, is_good: bool | None = None) -> None:
         """Say in plain words how the broker is, e.g. "connected"; None: neither good nor bad."""
@@ -180,10 +187,10 @@ class PageState:
 
     def _take_event(self, event: AlarmEvent, now_ns: int) -> None:
         before = self._alerts.get(event.alarm_id)
+        early = self._early.pop(event.alarm_id, None)
+        event = replace(event, frame=None)  # twenty frames would be hundreds of megabytes
+        pictured = before.pictured if before and early is None else early
         at_ns = before.at_ns if before else now_ns
-        pictured = event if event.evidence else None
-        if before and (pictured is None or event.evidence == _evidence_of(before)):
-            pictured = before.pictured
         self._alerts[event.alarm_id] = AlertCard(event, at_ns, pictured)
         while len(self._alerts) > MAX_ALERTS:
             self._alerts.popitem(last=False)
@@ -198,10 +205,6 @@ def _keep_maps(maps: dict[str, PlacedMap], report: FrameReport) -> None:
         if part_id in boxes:
             crop_xy = report.crop_corners_xy.get(part_id, ())
             maps[part_id] = PlacedMap(anomaly, crop_xy, boxes[part_id])
-
-
-def _evidence_of(card: AlertCard) -> Evidence | None:
-    return card.pictured.evidence if card.pictured else None
 
 
 def _last_verdict(report: FrameReport) -> PartVerdict | None:

@@ -139,7 +139,6 @@ class StatusReport:
             self._publisher.publish_health(health)
         figures = health.model_dump(mode="json")
         if self._evidence:
-            self._evidence.prune()
             figures["evidence"] = asdict(self._evidence.stats())
         self._screen.set_health(figures)
 

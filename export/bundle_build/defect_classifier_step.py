@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle.manifest import ClassifierSpec, GoldenRegions
-from edge_app.inspection.defect_classifier import KindClassifier
+from edge_app.inspection.defect_classifier import DefectClassifier
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import JsonObject, U8Array
 from export.defect_classifier.graph import write_classifier
@@ -142,7 +142,7 @@ def _golden_regions(trained: TrainedClassifier, folder: Path) -> list[str]:
     """
     threshold, kinds = trained.threshold, trained.spec.kinds
     runner = OnnxRunner(folder / "classifier.onnx", threads=1)
-    namer = KindClassifier(runner, trained.spec.to_spec(), kinds, (1 + threshold) / 2)
+    namer = DefectClassifier(runner, trained.spec.to_spec(), kinds, (1 + threshold) / 2)
     guesses = [namer.guess(region[None])[0] for region in trained.regions]
     chosen: list[tuple[str, U8Array]] = []
     for kind in kinds:

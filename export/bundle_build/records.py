@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_app.bundle.manifest import DetectorSpec
-from edge_app.inspection.line import ProductFinder
+from edge_app.inspection.stages import ProductFinder
 from edge_app.records import U8Array
 from export.auto_method.select import MethodChoice
 from export.data.crops import FoundPart, PartsFound

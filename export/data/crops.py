@@ -10,8 +10,8 @@ import numpy as np
 
 from edge_app.imaging.oriented_box import touches_border
 from edge_app.imaging.upright_crop import CropSpec, crop_to_frame, upright_crop
-from edge_app.inspection.line import ProductFinder
 from edge_app.inspection.pose import PoseFinder
+from edge_app.inspection.stages import ProductFinder
 from edge_app.inspection.tracker import BORDER_MARGIN_PX, is_inside
 from edge_app.records import BoxCxcywhr, U8Array
 from export.data.dataset import Picture

@@ -12,7 +12,7 @@ from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle.manifest import DetectorSpec
 from edge_app.errors import DataError
 from edge_app.inspection.detector import Detector
-from edge_app.inspection.line import ProductFinder, WholeFrame
+from edge_app.inspection.stages import ProductFinder, WholeFrame
 from export.data.crops import PartsFound, find_parts
 from export.data.dataset import MIN_PICTURES, Picture, digests_of
 from export.detector.confidence import LEAST_SEEN, choose_min_confidence

@@ -13,9 +13,9 @@ import numpy as np
 from edge_app.bundle.manifest import AlignmentSpec, CropModel, OrientationSpec
 from edge_app.imaging.upright_crop import CropSpec
 from edge_app.inspection.alignment import aligner_from_template
-from edge_app.inspection.line import ProductFinder
 from edge_app.inspection.orientation import cue_from_template, turned
 from edge_app.inspection.pose import PoseFinder
+from edge_app.inspection.stages import ProductFinder
 from edge_app.records import BoxCxcywhr, U8Array
 from export.data.crops import FoundPart, crop_spec_for, cut_crops
 from export.data.dataset import Picture

@@ -40,13 +40,7 @@ def loaded(folder: Path, serial: int, threshold: float = 150.0) -> LoadedModel:
 
 def camera_line(info: CameraInfo) -> CameraLine:
     numbers = itertools.count(1)
-    return CameraLine(
-        "cam", "main", info, "p", (50.0, 0.0), lambda: f"alarm-{next(numbers)}", _none
-    )
-
-
-def _none(*_: object) -> None:
-    return None
+    return CameraLine("cam", "main", info, "p", (50.0, 0.0), lambda: f"alarm-{next(numbers)}")
 
 
 class Parts:

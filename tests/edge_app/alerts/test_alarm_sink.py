@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_app.alerts.alarm_sink import AlarmLevel, AlarmSink
+from edge_app.alerts.alert_drafts import AlertDrafts
 from edge_app.errors import OutboxError
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.topics import DeviceName
@@ -71,7 +72,7 @@ def test_a_part_that_was_not_inspected_lights_no_lamp() -> None:
 
 def make_sink(tmp_path: Path) -> tuple[AlarmSink, Outbox]:
     outbox = Outbox(tmp_path / "outbox.sqlite", reserve_bytes=0)
-    return AlarmSink(WHO, outbox, None, lambda: True, {"cam": 1.0}), outbox
+    return AlarmSink(AlertDrafts(WHO, lambda: True), outbox, None, {"cam": 1.0}), outbox
 
 
 def test_events_are_numbered_and_stored_with_the_progress(tmp_path: Path) -> None:

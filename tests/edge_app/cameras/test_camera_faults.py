@@ -308,7 +308,7 @@ def test_no_part_is_ok_on_a_stale_or_empty_picture(
     camera = PlayedCamera(clock, mode, story)
     model = load_model(read_bundle(write_bright_bundle(tmp_path / "a.bundle")), 1)
     tracker = make_tracker(camera.describe(), "cam1", model.fills_frame)
-    line = make_line(model, "cam1", tracker, lambda: "alarm", lambda *_: None)
+    line = make_line(model, "cam1", tracker, lambda: "alarm")
     reports = []
     for item in Watched(camera, clock).items:
         if isinstance(item, Unjudged):

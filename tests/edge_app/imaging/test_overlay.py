@@ -16,7 +16,6 @@ from edge_app.imaging.overlay import (
     blend_map,
     contact_sheet,
     draw_report,
-    draw_verdict,
 )
 from edge_app.records import (
     Anomaly,
@@ -142,14 +141,6 @@ def test_a_defect_travels_with_its_part(flip_rad: float) -> None:
     middle_y, middle_x = (white.min(axis=0) + white.max(axis=0)) / 2
     assert middle_x == pytest.approx(175, abs=2)
     assert middle_y == pytest.approx(110, abs=2)
-
-
-def test_an_evidence_picture_shows_its_part() -> None:
-    """The deciding view's box is drawn on a copy; without corners nothing is."""
-    part = verdict(VerdictState.NG)
-    assert has_colour(draw_verdict(grey(), part), STATE_BGR[VerdictState.NG])
-    bare = replace(part, product_corners_xy=())
-    assert (draw_verdict(grey(), bare) == grey()).all()
 
 
 def test_the_map_colours_are_absolute() -> None:

@@ -26,7 +26,7 @@ from edge_app.cameras.folder import FolderCamera
 from edge_app.cameras.grabber import Grabber
 from edge_app.errors import BundleError, ModelError
 from edge_app.imaging.defect_region import UNKNOWN, RegionSpec, region_of
-from edge_app.inspection.defect_classifier import KindClassifier, guess_kinds
+from edge_app.inspection.defect_classifier import DefectClassifier, guess_classes
 from edge_app.inspection.line import InspectionLine
 from edge_app.model.golden_check import check_golden
 from edge_app.model.loaded_model import load_model
@@ -107,8 +107,8 @@ def test_nan_logits_are_unknown_and_counted(tmp_path: Path) -> None:
 def test_a_classifier_that_fails_leaves_the_verdict_alone() -> None:
     """A graph that breaks its contract leaves every defect unknown, counts them, raises nothing."""
     runner = OnnxRunner(GRAPHS / "colour_classifier.onnx")
-    classifier = KindClassifier(runner, SPEC.to_spec(), ("too", "few"), 0.5)
-    with pytest.raises(ModelError, match="2 kinds"):
+    classifier = DefectClassifier(runner, SPEC.to_spec(), ("too", "few"), 0.5)
+    with pytest.raises(ModelError, match="2 classes"):
         classifier.guess(np.zeros((1, 16, 24, 3), np.uint8))
     runner.close()
     frame = shot(BLUE)
@@ -131,13 +131,13 @@ def test_a_bundle_without_a_classifier_names_nothing(tmp_path: Path) -> None:
 def test_softmax_threshold_sends_the_unsure_to_unknown() -> None:
     """A kind needs a probability above the threshold; a row that is not finite has none."""
     rows = np.array([[2.0, 0.0, 0.0], [0.0, 0.0, 0.0], [np.nan, 9.0, 0.0]], np.float32)
-    sure, unsure, broken = guess_kinds(rows, COLOURS, 0.78)
+    sure, unsure, broken = guess_classes(rows, COLOURS, 0.78)
     assert (sure.kind, unsure.kind, broken.kind) == ("blue", UNKNOWN, UNKNOWN)
     assert sure.probability == pytest.approx(math.exp(2) / (math.exp(2) + 2))
     assert unsure.probability == pytest.approx(1 / 3)
     assert math.isnan(broken.probability)
-    assert guess_kinds(rows[:1], COLOURS, 0.79)[0].kind == UNKNOWN
-    assert guess_kinds(np.zeros((0, 3), np.float32), COLOURS, 0.5) == []
+    assert guess_classes(rows[:1], COLOURS, 0.79)[0].kind == UNKNOWN
+    assert guess_classes(np.zeros((0, 3), np.float32), COLOURS, 0.5) == []
 
 
 def test_a_region_follows_the_products_axes() -> None:

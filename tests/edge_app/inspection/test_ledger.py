@@ -30,7 +30,7 @@ class Story:
         state = VerdictState.NG if score >= 3.0 else VerdictState.OK
         kind = self.ledger.record(ViewResult(part, state, "", score, (), ()), FRAME)
         if kind:
-            self.events.append(self.ledger.publish(part, kind, None))
+            self.events.append(self.ledger.publish(part, kind, FRAME))
         return self
 
     def fails(self, reason: str, part: str = "p", frame: Frame = NEXT_FRAME) -> Story:

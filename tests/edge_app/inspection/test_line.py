@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,27 +16,21 @@ from edge_app.errors import ModelError
 from edge_app.inspection.line import InspectionLine
 from edge_app.inspection.tracker import BeltTracker, OnePartPerFrame, Tracker
 from edge_app.model.loaded_model import load_model, make_line
-from edge_app.records import Anomaly, Detection, EventKind, Evidence, Frame, PartView, VerdictState
+from edge_app.records import Anomaly, Detection, EventKind, Frame, VerdictState
 
 
-def make(tmp_path: Path, graph: str = "bright_inspector", tracker: Tracker | None = None):  # type: ignore[no-untyped-def]
-    """Return a line over the brightness bundle and the list of evidence it kept."""
+def make(
+    tmp_path: Path, graph: str = "bright_inspector", tracker: Tracker | None = None
+) -> InspectionLine:
+    """Return a line over the brightness bundle."""
     model = load_model(read_bundle(write_bright_bundle(tmp_path / "a.bundle", graph)))
-    kept: list[PartView] = []
-
-    def keep(_frame: Frame, view: PartView, _anomaly: Anomaly) -> Evidence:
-        kept.append(view)
-        return Evidence(f"http://x/{len(kept)}", "0" * 64)
-
     numbers = itertools.count(1)
-    line = make_line(
+    return make_line(
         model,
         "cam",
         tracker or OnePartPerFrame("p", whole_frame=True),
         lambda: f"alarm-{next(numbers)}",
-        keep,
     )
-    return line, kept
 
 
 def shot(number: int = 1, spot: bool = False, hw: tuple[int, int] = (64, 128)) -> Frame:
@@ -44,20 +39,20 @@ def shot(number: int = 1, spot: bool = False, hw: tuple[int, int] = (64, 128)) -
 
 
 def test_a_good_part_is_ok_and_silent(tmp_path: Path) -> None:
-    """A good part gets a verdict and causes no event and no evidence."""
-    line, kept = make(tmp_path)
+    """A good part gets a verdict and causes no event."""
+    line = make(tmp_path)
     report = line.inspect(shot())
     (verdict,) = report.finished
     assert verdict.state is VerdictState.OK
     assert (verdict.trigger_id, verdict.source_number) == ("T1", 1)
     assert report.events == ()
-    assert kept == []
 
 
 def test_a_bad_part_is_announced_and_ended_with_one_alarm_id(tmp_path: Path) -> None:
     """An NG part causes `new` and, as it is over with its frame, `end`, both with its defect."""
-    line, kept = make(tmp_path)
-    report = line.inspect(shot(spot=True))
+    line = make(tmp_path)
+    frame = shot(spot=True)
+    report = line.inspect(frame)
     new, end = report.events
     assert (new.kind, end.kind) == (EventKind.NEW, EventKind.END)
     assert new.alarm_id == end.alarm_id
@@ -66,13 +61,13 @@ def test_a_bad_part_is_announced_and_ended_with_one_alarm_id(tmp_path: Path) -> 
     (defect,) = new.verdict.defects
     x0, y0, x1, y1 = defect.box_xyxy  # the spot lies at x 32..64, y 32..48 of 128 × 64
     assert (x0, y0, x1, y1) == pytest.approx((32, 32, 64, 48), abs=4)
-    assert len(kept) == 1
-    assert new.evidence == end.evidence == Evidence("http://x/1", "0" * 64)
+    assert new.frame is frame, "the picture is made of it, once the alert is safe"
+    assert (new.evidence, end.evidence, end.frame) == (None, None, None)
 
 
 def test_the_map_is_placed_in_the_frame(tmp_path: Path) -> None:
     """The report says where the crop lay, so that the page can draw the map over it."""
-    line, _ = make(tmp_path)
+    line = make(tmp_path)
     report = line.inspect(shot(spot=True))
     ((_, corners),) = report.crop_corners_xy.items()
     assert np.allclose(corners, [(-0.5, -0.5), (127.5, -0.5), (127.5, 63.5), (-0.5, 63.5)])
@@ -80,7 +75,7 @@ def test_the_map_is_placed_in_the_frame(tmp_path: Path) -> None:
 
 def test_a_nan_is_not_inspected_and_published(tmp_path: Path) -> None:
     """A graph that returns NaN never makes a part good: NOT_INSPECTED, with an event."""
-    line, _ = make(tmp_path, "nan_inspector")
+    line = make(tmp_path, "nan_inspector")
     report = line.inspect(shot(spot=True))
     (verdict,) = report.finished
     assert verdict.state is VerdictState.NOT_INSPECTED
@@ -106,8 +101,8 @@ def test_no_product_where_one_was_triggered(
     tmp_path: Path, fails: bool, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A trigger without a product, or with a failing detector, is NOT_INSPECTED and says why."""
-    line, _ = make(tmp_path)
-    line._finder = NoFinder(fails)
+    line = make(tmp_path)
+    line._stages = replace(line._stages, finder=NoFinder(fails))
     caplog.set_level(logging.CRITICAL)
     (verdict,) = line.inspect(shot()).finished
     assert (verdict.state, verdict.reason) == (VerdictState.NOT_INSPECTED, reason)
@@ -120,17 +115,18 @@ class FailingScorer:
 
 def test_a_failing_inspector_ends_no_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """When the inspector graph fails the part is NOT_INSPECTED and the next one is judged."""
-    line, _ = make(tmp_path)
+    line = make(tmp_path)
     caplog.set_level(logging.CRITICAL)
-    good, line._inspector = line._inspector, FailingScorer()
+    good = line._stages
+    line._stages = replace(good, inspector=FailingScorer())
     assert line.inspect(shot(1)).finished[0].state is VerdictState.NOT_INSPECTED
-    line._inspector = good
+    line._stages = good
     assert line.inspect(shot(2)).finished[0].state is VerdictState.OK
 
 
 def test_a_missed_part_gets_its_verdict(tmp_path: Path) -> None:
     """A part nobody could look at still comes out: NOT_INSPECTED, with its trigger's id."""
-    line, _ = make(tmp_path)
+    line = make(tmp_path)
     unseen = Frame("cam", 0, np.zeros((0, 0, 0), np.uint8), 5, "T9", 9)
     report = line.miss(unseen, "overload")
     (verdict,) = report.finished
@@ -149,8 +145,8 @@ class OneBox:
 
 
 def belt_line(tmp_path: Path, *calls: list[float]) -> InspectionLine:
-    line, _ = make(tmp_path, tracker=BeltTracker("b", (500.0, 0.0)))
-    line._finder = OneBox(*calls)
+    line = make(tmp_path, tracker=BeltTracker("b", (500.0, 0.0)))
+    line._stages = replace(line._stages, finder=OneBox(*calls))
     return line
 
 

@@ -71,7 +71,7 @@ def test_a_glance_tells_the_direction(model: LoadedModel, views: list[View]) -> 
     cue = model.pose.cue
     assert cue is not None
     for pixels, box in views:
-        assert cue.glanced_at(pixels, box) == cue.directed(pixels, box)
+        assert cue.resolve_direction_coarse(pixels, box) == cue.directed(pixels, box)
 
 
 def test_a_crop_of_another_spec_is_cut_anew(model: LoadedModel, views: list[View]) -> None:

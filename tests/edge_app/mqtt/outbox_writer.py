@@ -2,7 +2,8 @@
 
 Usage: outbox_writer.py FILE STATEMENTS
 One process after the other opens the outbox and goes on after the last finished part; the n-th
-sends itself SIGKILL at the n-th SQL statement of its appends. Prints each part that was stored.
+sends itself SIGKILL at the n-th SQL statement of storing parts and adding their evidence. Prints
+each part that was stored.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from edge_app.mqtt.outbox_file import open_file
 
 
 def append_until_killed(path: Path, kill_at: int) -> None:
-    """Append two alerts per part; die at the given statement."""
+    """Append two alerts per part and then their picture; die at the given statement."""
     count = [-1]
 
     def die_in_time(_statement: str) -> None:
@@ -40,7 +41,9 @@ def append_until_killed(path: Path, kill_at: int) -> None:
     number = 0 if last is None else last + 1
     count[0] = 0
     while True:
-        outbox.append([draft(number), draft(number)], "cam1", number)
+        alerts = [draft(number), draft(number)]
+        seqs = outbox.append(alerts, "cam1", number, [a.message_id for a in alerts])
+        outbox.add_evidence(seqs, "http://x/a.jpg", "00" * 32)
         print(number, flush=True)
         number += 1
 

@@ -12,8 +12,8 @@ from support.child_processes import SCRIPT_ENVIRONMENT
 from edge_app.mqtt.outbox import Outbox
 
 WRITER = Path(__file__).with_name("outbox_writer.py")
-STATEMENTS = 24
-"""More than two appends have, so that every place between two statements is hit."""
+STATEMENTS = 44
+"""More than two parts take, so that every place between two statements is hit."""
 
 
 def test_a_kill_between_statements_loses_and_repeats_nothing(tmp_path: Path) -> None:
@@ -37,4 +37,9 @@ def test_a_kill_between_statements_loses_and_repeats_nothing(tmp_path: Path) -> 
     assert [alert.seq for alert in stored] == list(range(1, len(stored) + 1))
     assert set(reported) <= set(parts)
     assert outbox.session == STATEMENTS + 1
+    assert [alert.seq for alert in outbox.next_batch(10_000)] == [alert.seq for alert in stored]
+    evidence = [json.loads(alert.body)["evidence"] for alert in stored]
+    assert evidence[::2] == evidence[1::2], "both alerts of a part have the picture, or neither"
+    assert None in evidence
+    assert any(evidence)
     outbox.close()

@@ -46,7 +46,8 @@ def test_a_person_sees_verdict_alert_and_connections(
     state.set_camera("belt-1", "capturing")
     state.set_broker("connected", is_good=True)
     state.set_bundle({"Product": "tapered", "Serial": "3"})
-    state.show(make_report(seen=(bad,), events=(make_event(EventKind.NEW, bad, evidence),)))
+    state.show(make_report(seen=(bad,), events=(make_event(EventKind.NEW, bad),)))
+    state.add_picture(make_event(EventKind.NEW, bad, evidence))
     dom = seen_by_a_person(page.url, tmp_path / "profile")
     assert 'data-verdict="NG"' in dom
     assert text_of(dom, "verdict") == "NG"

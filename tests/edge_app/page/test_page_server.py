@@ -62,8 +62,8 @@ def test_state_alerts_and_health_are_json(
     """A bad part appears in the state and as an alert whose picture can be fetched here."""
     bad = make_verdict(VerdictState.NG)
     evidence = store.save(bad.part_id, np.full((200, 320, 3), 90, np.uint8))
-    event = make_event(EventKind.NEW, bad, evidence)
-    state.show(make_report(seen=(bad,), events=(event,)))
+    state.show(make_report(seen=(bad,), events=(make_event(EventKind.NEW, bad),)))
+    state.add_picture(make_event(EventKind.NEW, bad, evidence))
     state.set_broker("connected", is_good=True)
     shown = client.get("/api/state").json()
     assert shown["cameras"][0]["verdict"]["state"] == "NG"

@@ -123,17 +123,37 @@ def test_an_unreadable_picture_keeps_the_last_one(state: PageState) -> None:
 
 def test_one_alarm_is_one_card(state: PageState) -> None:
     """new, update and end of one part become one card that keeps the last picture."""
-    first, second = Evidence("http://x:1/evidence/2026-01-01/a.jpg", ""), None
+    kept = Evidence("http://x:1/evidence/2026-01-01/a.jpg", "")
     bad = make_verdict(NG)
     worse = replace(bad, score=15.0, product_corners_xy=((0, 0), (9, 0), (9, 9), (0, 9)))
-    state.show(make_report(events=(make_event(EventKind.NEW, bad, first),)))
-    state.show(make_report(events=(make_event(EventKind.UPDATE, worse, second),)))
-    state.show(make_report(events=(make_event(EventKind.END, worse, first),)))
+    state.show(make_report(events=(make_event(EventKind.NEW, bad),)))
+    state.add_picture(make_event(EventKind.NEW, bad, kept))
+    state.show(make_report(events=(make_event(EventKind.UPDATE, worse),)))
+    state.show(make_report(events=(make_event(EventKind.END, worse),)))
     (card,) = alerts_json(state)["alerts"]
     assert (card["kind"], card["is_over"]) == ("end", True)
     assert card["verdict"]["score"] == 15.0
     assert card["evidence"] == "/evidence/2026-01-01/a.jpg"
     assert card["part_xyxy"][0] > 9, "the picture is the first view's, so is the part's place in it"
+
+
+def test_a_picture_may_be_kept_before_its_report_is_shown(state: PageState) -> None:
+    """The worker is sometimes faster than the line: the card has its picture all the same."""
+    kept = Evidence("http://x:1/evidence/2026-01-01/a.jpg", "")
+    bad = make_verdict(NG)
+    state.add_picture(make_event(EventKind.NEW, bad, kept))
+    assert alerts_json(state)["alerts"] == []
+    state.show(make_report(events=(make_event(EventKind.NEW, bad), make_event(EventKind.END, bad))))
+    (card,) = alerts_json(state)["alerts"]
+    assert (card["is_over"], card["evidence"]) == (True, "/evidence/2026-01-01/a.jpg")
+
+
+def test_cards_keep_no_frame(state: PageState) -> None:
+    """Twenty cards must not keep twenty frames alive."""
+    report = make_report()
+    event = replace(make_event(EventKind.NEW, make_verdict(NG)), frame=report.frame)
+    state.show(replace(report, events=(event,)))
+    assert state.alerts()[0].event.frame is None
 
 
 def test_only_the_last_alarms_are_kept_newest_first(state: PageState) -> None:
@@ -148,7 +168,8 @@ def test_only_the_last_alarms_are_kept_newest_first(state: PageState) -> None:
 def test_a_gap_is_told_in_words(state: PageState) -> None:
     """Parts lost while nobody looked have a card that says how many and why."""
     gap = Gap("belt-1", 118, 131, "restart")
-    state.show_event(AlarmEvent(EventKind.GAP, "belt-1", "gap-1", gap=gap))
+    event = AlarmEvent(EventKind.GAP, "belt-1", "gap-1", gap=gap)
+    state.show(make_report(events=(event,)))
     (card,) = alerts_json(state)["alerts"]
     assert card["text"] == (
         "14 parts passed unjudged (numbers 118 to 131): the inspection was restarted"

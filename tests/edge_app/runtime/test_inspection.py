@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -66,7 +67,7 @@ def run_folder(
     model = load_model(read_bundle(write_bright_bundle(tmp_path / "a.bundle")))
     camera = FolderCamera(folder, "cam")
     tracker = make_tracker(camera.describe(), "cam-1", model.fills_frame)
-    line = make_line(model, "cam", tracker, lambda: "alarm", lambda *_: None)
+    line = make_line(model, "cam", tracker, lambda: "alarm")
     grabber = Grabber(camera, "cam", resume_after=last)
     sink, reports = Sink(), list[FrameReport]()
     post = Post("cam", grabber, line, GapWatch(last), can_resume=True)
@@ -135,8 +136,7 @@ def test_a_stop_gives_open_alarms_their_end(tmp_path: Path) -> None:
     model = load_model(read_bundle(write_bright_bundle(tmp_path / "a.bundle")))
     camera = FolderCamera(write_pictures(tmp_path / "in", 1, {1}), "cam", loop=True, interval_s=5.0)
     tracker = BeltTracker("b")
-    line = make_line(model, "cam", tracker, lambda: "alarm", lambda *_: None)
-    line._finder = StandingPart()
+    line = make_line(replace(model, finder=StandingPart()), "cam", tracker, lambda: "alarm")
     grabber = Grabber(camera, "cam")
     sink, reports = Sink(), list[FrameReport]()
     thread = InspectionThread([Post("cam", grabber, line, GapWatch(None))], sink, reports.append)

@@ -90,7 +90,7 @@ def run_all(
     posts, judged = [], Counter[str]()
     for camera in cameras:
         tracker = make_tracker(camera.describe(), camera.name, model.fills_frame)
-        line = make_line(model, camera.name, tracker, lambda: "alarm", lambda *_: None)
+        line = make_line(model, camera.name, tracker, lambda: "alarm")
         grabber = Grabber(camera, camera.name, health=PictureHealth())
         posts.append(Post(camera.name, grabber, line, GapWatch(None)))
 
@@ -158,7 +158,7 @@ def test_a_silent_camera_delays_no_other(model: LoadedModel) -> None:
     posts = []
     for camera in cameras:
         tracker = make_tracker(camera.describe(), camera.name, model.fills_frame)
-        line = make_line(model, camera.name, tracker, lambda: "a", lambda *_: None)
+        line = make_line(model, camera.name, tracker, lambda: "a")
         posts.append(Post(camera.name, Grabber(camera, camera.name), line, GapWatch(None)))
     thread = InspectionThread(
         posts, Nowhere(), lambda r: waits_ms.extend(v.latency_ms for v in r.finished)
@@ -177,7 +177,5 @@ def test_a_silent_camera_delays_no_other(model: LoadedModel) -> None:
 def test_the_model_is_loaded_once(model: LoadedModel, tmp_path: Path) -> None:
     """Two cameras of one slot judge with the same graph objects."""
     info = NoisyCamera("a", 1).describe()
-    lines = [
-        make_line(model, n, make_tracker(info, n, True), lambda: "x", lambda *_: None) for n in "ab"
-    ]
-    assert lines[0]._inspector is lines[1]._inspector
+    lines = [make_line(model, n, make_tracker(info, n, True), lambda: "x") for n in "ab"]
+    assert lines[0]._stages.inspector is lines[1]._stages.inspector

@@ -72,7 +72,7 @@ def real_line(
     folder = write_pictures(tmp_path / "in", pictures, set())
     camera = FolderCamera(folder, "cam", loop=loop, interval_s=0.01)
     tracker = make_tracker(camera.describe(), "cam-1", model.fills_frame)
-    line = make_line(model, "cam", tracker, lambda: "alarm", lambda *_: None)
+    line = make_line(model, "cam", tracker, lambda: "alarm")
     post = Post("cam", Grabber(camera, "cam"), line, GapWatch(None))
     thread = InspectionThread([post], sink, lambda _report: None)
     post.grabber.start()

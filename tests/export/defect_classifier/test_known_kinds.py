@@ -16,7 +16,7 @@ from calibration.graphs.operators import problems_for_tensorrt
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.tensorrt_build import EngineOptions, build_engine
 from edge_app.imaging.defect_region import UNKNOWN, region_of
-from edge_app.inspection.defect_classifier import KindClassifier
+from edge_app.inspection.defect_classifier import DefectClassifier
 from export.defect_classifier.graph import write_classifier
 from export.defect_classifier.regions import cut_views, spec_for, turned_ways
 from export.defect_classifier.softmax_head import (
@@ -48,7 +48,7 @@ def test_new_defects_are_named(trained: TrainedClassifier, graph: Path) -> None:
     """Of thirty drawn defects that nobody trained on, at least 27 get their own kind."""
     spec = trained.spec.to_spec()
     regions = [region_of(d.read(), d.polygon_xy, 0.0, spec) for d in shapes(10, 100)]
-    namer = KindClassifier(OnnxRunner(graph, 1), spec, trained.spec.kinds, 0.0)
+    namer = DefectClassifier(OnnxRunner(graph, 1), spec, trained.spec.kinds, 0.0)
     named = [guess.kind for guess in namer.guess(np.stack(regions))]
     right = sum(n == d.kind for n, d in zip(named, shapes(10, 100), strict=True))
     assert right >= 27
@@ -78,7 +78,7 @@ def test_the_graph_compiles_ahead_of_time(graph: Path) -> None:
 
 def test_the_threshold_turns_few_examples_away(trained: TrainedClassifier, graph: Path) -> None:
     """With the softmax threshold nearly all examples keep their name; some are never certain."""
-    namer = KindClassifier(
+    namer = DefectClassifier(
         OnnxRunner(graph, 1), trained.spec.to_spec(), trained.spec.kinds, trained.threshold
     )
     named = [guess.kind for guess in namer.guess(trained.regions)]

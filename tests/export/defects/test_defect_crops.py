@@ -11,8 +11,8 @@ from support.method_parts import CROP_HW, damaged, parts
 
 from edge_app.errors import DataError
 from edge_app.imaging.upright_crop import CropSpec
-from edge_app.inspection.line import WholeFrame
 from edge_app.inspection.pose import PoseFinder
+from edge_app.inspection.stages import WholeFrame
 from edge_app.records import Detection
 from export.bundle_build.pipeline import BuildOptions, learnt_defects
 from export.defects.crops import DefectCrops, defect_crops

@@ -13,9 +13,9 @@ import pytest
 from edge_app.imaging.oriented_box import axis_difference_rad
 from edge_app.imaging.upright_crop import CropSpec
 from edge_app.inspection.alignment import Aligner, aligner_from_template, small_spec
-from edge_app.inspection.line import WholeFrame
 from edge_app.inspection.orientation import cue_from_template, turned
 from edge_app.inspection.pose import PoseFinder
+from edge_app.inspection.stages import WholeFrame
 from edge_app.records import BoxCxcywhr, U8Array
 from export.pose.orientation import choose_kind, learn_orientation
 from export.pose.step import Cutting, models_of

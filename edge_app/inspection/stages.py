@@ -1,0 +1,71 @@
+"""The stages that a picture meets wherever it is judged, on the line or from disk:
+
+picture → product boxes → poses and upright crops → scores + maps
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge_app.imaging.upright_crop import CropSpec, whole_frame_box
+from edge_app.inspection.pose import PoseFinder
+from edge_app.records import Anomaly, BoxCxcywhr, Detection, U8Array
+
+
+class ProductFinder(Protocol):
+    """Finds the products in a frame: a detector, or the whole frame."""
+
+    def find(self, pixels_hwc: U8Array) -> list[Detection]: ...
+
+
+class CropScorer(Protocol):
+    """Scores upright crops: an inspector graph."""
+
+    def score(self, crops: Sequence[U8Array]) -> list[Anomaly]: ...
+
+
+class WholeFrame:
+    """The finder for products that fill the picture."""
+
+    def find(self, pixels_hwc: U8Array) -> list[Detection]:
+        h, w = pixels_hwc.shape[:2]
+        return [Detection(whole_frame_box((h, w)), 1.0)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stages:
+    """One model's way from a picture to scores. Its graphs belong to one thread at a time.
+
+    Attributes:
+        finder: finds products.
+        pose: turns them into their own direction and puts the box exactly on them.
+        spec: how they are cut out.
+        inspector: scores the crops.
+    """
+
+    finder: ProductFinder
+    pose: PoseFinder
+    spec: CropSpec
+    inspector: CropScorer
+
+    def find(self, pixels_hwc: U8Array) -> list[Detection]:
+        """Return the products in a picture, as the detector sees them.
+
+        Raises:
+            ModelError: the detector failed.
+        """
+        return self.finder.find(pixels_hwc)
+
+    def cut(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> tuple[BoxCxcywhr, U8Array]:
+        """Return a product's pose and its upright crop, uint8 (crop_h, crop_w, 3)."""
+        return self.pose.cut(pixels_hwc, box_cxcywhr, self.spec)
+
+    def score(self, crops: Sequence[U8Array]) -> list[Anomaly]:
+        """Return one anomaly per crop, in order.
+
+        Raises:
+            ModelError: the inspector failed.
+        """
+        return self.inspector.score(crops)

@@ -28,7 +28,7 @@ from edge_app.cameras.registry import open_camera
 from edge_app.errors import FrameTimeout
 from edge_app.model.loaded_model import LoadedModel, load_model, make_line, make_tracker
 from edge_app.records import AlarmEvent, Frame, FrameReport, U8Array
-from edge_app.runtime.inspection_thread import GapWatch, InspectionThread, Post
+from edge_app.runtime.inspection_thread import CameraPipeline, GapWatch, InspectionThread
 
 PICTURES = 48
 """Rendered once: at 5 pictures apart each of eight cameras shows another part of the same belt."""
@@ -149,35 +149,35 @@ def measure(count: int, fps: float, seconds: float, threads: int) -> Outcome:
     model = load_model(read_bundle(bundle), threads)
     runners = _timed(model)
     belts = {f"cam{n}": PlayedBelt(f"cam{n}", pictures, fps, APART * n) for n in range(count)}
-    posts = [_post(name, belt, model) for name, belt in belts.items()]
+    pipelines = [_pipeline(name, belt, model) for name, belt in belts.items()]
     outcome, judged = Outcome(), Counter[str]()
 
     def show(report: FrameReport) -> None:
         judged[report.frame.camera] += bool(report.timings_ms)
         outcome.parts.update(v.state.value for v in report.finished)
 
-    thread = InspectionThread(posts, Nowhere(), show)
+    thread = InspectionThread(pipelines, Nowhere(), show)
     process_s, began_s = time.process_time(), time.monotonic()
-    for post in posts:
-        post.grabber.start()
+    for pipeline in pipelines:
+        pipeline.grabber.start()
     thread.start()
     time.sleep(seconds)
     python_s = {t.name: _cpu_s(t) for t in threading.enumerate()}
     used_s, in_graphs_s = time.process_time() - process_s, sum(r.cpu_s for r in runners)
     outcome.seconds = time.monotonic() - began_s
-    for post in posts:
-        post.grabber.stop()
-    while any(post.grabber.queue_length() for post in posts):
+    for pipeline in pipelines:
+        pipeline.grabber.stop()
+    while any(pipeline.grabber.queue_length() for pipeline in pipelines):
         time.sleep(0.05)
     time.sleep(0.5)  # the last one is in the line
     thread.stop()
     _add_cpu(outcome, python_s, used_s, in_graphs_s)
-    for post in posts:
-        counts = post.grabber.counts()
-        ids = belts[post.name].ids
-        outcome.cameras[post.name] = {
+    for pipeline in pipelines:
+        counts = pipeline.grabber.counts()
+        ids = belts[pipeline.name].ids
+        outcome.cameras[pipeline.name] = {
             "taken": ids[-1] - ids[0] + 1,
-            "judged": judged[post.name],
+            "judged": judged[pipeline.name],
             **{name: getattr(counts, name) for name in COUNTED},
         }
     return outcome
@@ -199,10 +199,10 @@ def _timed(model: LoadedModel) -> list[TimedRunner]:
     return timed
 
 
-def _post(name: str, belt: PlayedBelt, model: LoadedModel) -> Post:
+def _pipeline(name: str, belt: PlayedBelt, model: LoadedModel) -> CameraPipeline:
     tracker = make_tracker(belt.describe(), name, model.fills_frame)
     line = make_line(model, name, tracker, lambda: "alarm")
-    return Post(name, Grabber(belt, name, health=PictureHealth()), line, GapWatch(None))
+    return CameraPipeline(name, Grabber(belt, name, health=PictureHealth()), line, GapWatch(None))
 
 
 def _cpu_s(thread: threading.Thread) -> float:

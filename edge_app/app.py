@@ -45,7 +45,7 @@ from edge_app.runtime.camera_assembly import (
     open_configured,
 )
 from edge_app.runtime.device_info import device_info
-from edge_app.runtime.inspection_thread import GapWatch, InspectionThread, Post
+from edge_app.runtime.inspection_thread import CameraPipeline, GapWatch, InspectionThread
 from edge_app.runtime.service import Service, loops_of
 from edge_app.runtime.status_report import StatusReport
 
@@ -106,10 +106,10 @@ class EdgeApp:
             geometries,
             self._evidence,
         )
-        self._posts = [self._make_post(c, sources[c.name]) for c in config.cameras]
+        self._pipelines = [self._make_pipeline(c, sources[c.name]) for c in config.cameras]
         ports = (make_trigger_port(c, sources[c.name]) for c in config.cameras)
         self._trigger_ports = [port for port in ports if port is not None]
-        self._status.watch(self._posts)
+        self._status.watch(self._pipelines)
         self._sink = AlarmSink(
             AlertDrafts(self._who, lambda: bool(clock_is_synchronised()), geometries),
             self.outbox,
@@ -118,7 +118,7 @@ class EdgeApp:
             self._pictures,
             self.page_state.add_picture,
         )
-        self._thread = InspectionThread(self._posts, self._sink, self._show)
+        self._thread = InspectionThread(self._pipelines, self._sink, self._show)
         self._products = {slot: _product_of(ready) for slot, ready in self._slots.ready.items()}
         self._slots.join(self._thread, self._model_changed)
         self._page = self._make_page()
@@ -155,8 +155,8 @@ class EdgeApp:
         if self._pictures:
             self._pictures.start()
         self._start_page()
-        for post in self._posts:
-            post.grabber.start()
+        for pipeline in self._pipelines:
+            pipeline.grabber.start()
         self._thread.start()
         self._slots.start()
         for port in self._trigger_ports:
@@ -214,8 +214,8 @@ class EdgeApp:
         for port in self._trigger_ports:
             port.stop()
         self._slots.stop(is_planned=self._thread.failure is None)
-        for post in self._posts:
-            post.grabber.stop()
+        for pipeline in self._pipelines:
+            pipeline.grabber.stop()
         self._thread.stop()
         if self._pictures:
             self._pictures.stop()
@@ -236,7 +236,7 @@ class EdgeApp:
     def _make_service(self, notifier: ServiceNotifier) -> Service:
         publisher, deadlines = self._publisher, self._config.watchdog
         loops = loops_of(
-            self._posts,
+            self._pipelines,
             self._thread,
             publisher,
             inspection_deadline_s=deadlines.inspection_deadline_s,
@@ -248,7 +248,7 @@ class EdgeApp:
         model = self._slots.model
         return self._status.line(None if model is None else model.identity)
 
-    def _make_post(self, config: CameraConfig, camera: Camera) -> Post:
+    def _make_pipeline(self, config: CameraConfig, camera: Camera) -> CameraPipeline:
         info = camera.describe()
         last = self.outbox.last_finished(config.name) if info.is_numbered else None
         grabber = make_grabber(
@@ -260,7 +260,7 @@ class EdgeApp:
         prefix = f"{config.name}-{self.outbox.session}"
         camera_line = self._slots.camera_line(config, info, prefix, _new_alarm_id)
         line = camera_line.line_for(self._slots.model_for(config.slot))
-        return Post(config.name, grabber, line, GapWatch(last), info.can_resume)
+        return CameraPipeline(config.name, grabber, line, GapWatch(last), info.can_resume)
 
     def _make_publisher(self) -> Publisher | None:
         if not self._config.mqtt.enabled:
@@ -279,9 +279,9 @@ class EdgeApp:
         if product != self._products.get(slot):
             self._products[slot] = product
             names = {c.name for c in self._config.cameras if c.slot == slot}
-            for post in self._posts:
-                if post.name in names:
-                    post.grabber.learn_anew()
+            for pipeline in self._pipelines:
+                if pipeline.name in names:
+                    pipeline.grabber.learn_anew()
         self._status.set_slots(self._info_with_models())
         self._status.set_shortfall(slot, degraded_text(slot, ready))
         self._show_model_on_page()

@@ -12,7 +12,7 @@ from edge_app.mqtt.messages import CameraHealth, Health
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.timestamps import rfc3339
 from edge_app.records import FrameReport, VerdictState
-from edge_app.runtime.inspection_thread import Post
+from edge_app.runtime.inspection_thread import CameraPipeline
 
 KEPT_LATENCIES = 500
 """Latest parts the percentiles are taken over."""
@@ -41,15 +41,15 @@ class CameraCounter:
             if verdict.views_judged:
                 self._latencies_ms.append(verdict.latency_ms)
 
-    def read(self, post: Post) -> CameraHealth:
+    def read(self, pipeline: CameraPipeline) -> CameraHealth:
         """Return the figures; the frame rate is over the time since the last call."""
         now_s = self._now_s()
         period_s = max(now_s - self._period_start_s, 1e-3)
         rate = (self._frames - self._period_frames) / period_s
         self._period_frames, self._period_start_s = self._frames, now_s
-        ordered, counts = sorted(self._latencies_ms), post.grabber.counts()
+        ordered, counts = sorted(self._latencies_ms), pipeline.grabber.counts()
         return CameraHealth(
-            camera=post.name,
+            camera=pipeline.name,
             frames_per_second=round(rate, 2),
             latency_ms_p50=_quantile(ordered, 0.5),
             latency_ms_p95=_quantile(ordered, 0.95),
@@ -65,7 +65,7 @@ class CameraCounter:
             parts_ng=self._ng,
             parts_not_inspected=self._not_inspected,
             defects_unclassified=self._unclassified,
-            queue_depth=post.grabber.queue_length(),
+            queue_depth=pipeline.grabber.queue_length(),
         )
 
 
@@ -76,7 +76,7 @@ def _quantile(ordered: Sequence[float], share: float) -> float | None:
 
 
 def read_health(
-    posts: Sequence[Post],
+    pipelines: Sequence[CameraPipeline],
     counters: dict[str, CameraCounter],
     outbox: Outbox,
     state_dir: Path,
@@ -89,7 +89,7 @@ def read_health(
         session=outbox.session,
         at=rfc3339(clock_ns()),
         uptime_s=round(time.monotonic() - started_s, 1),
-        cameras=tuple(counters[p.name].read(p) for p in posts),
+        cameras=tuple(counters[p.name].read(p) for p in pipelines),
         outbox=outbox.health(),
         results_dropped=messages_dropped,
         temperature_c=_temperature_c(),

@@ -80,8 +80,8 @@ class GapWatch:
 
 
 @dataclass(slots=True)
-class Post:
-    """One camera's place at the line."""
+class CameraPipeline:
+    """One camera's way from its grabber to its line, and what is remembered between frames."""
 
     name: str
     grabber: Grabber
@@ -93,29 +93,29 @@ class Post:
 
 
 class InspectionThread:
-    """Runs every post's line until all sources have ended or `stop` is called.
+    """Runs every pipeline's line until all sources have ended or `stop` is called.
 
     Args:
-        posts: the cameras.
+        pipelines: the cameras.
         sink: where events become safe.
         show: gets every frame's report, after its events are safe; must return at once.
     """
 
     def __init__(
         self,
-        posts: Sequence[Post],
+        pipelines: Sequence[CameraPipeline],
         sink: EventSink,
         show: Callable[[FrameReport], None],
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._posts = posts
+        self._pipelines = pipelines
         self._sink = sink
         self._show = show
         self._monotonic_ns = monotonic_ns
         self._stop = threading.Event()
         self._wake_up = threading.Event()
-        for post in posts:
-            post.grabber.wake(self._wake_up)
+        for pipeline in pipelines:
+            pipeline.grabber.wake(self._wake_up)
         self._heartbeat_ns = monotonic_ns()
         self._failure: BaseException | None = None
         self._deferred: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -150,15 +150,15 @@ class InspectionThread:
 
     def exchange(self, name: str, hand_over: LineHandOver) -> None:
         """Exchange a camera's line; from a deferred task only. No waiting frame is touched."""
-        for post in self._posts:
-            if post.name == name and not post.is_closed:
-                post.line, report = hand_over(post.line, post.latest)
+        for pipeline in self._pipelines:
+            if pipeline.name == name and not pipeline.is_closed:
+                pipeline.line, report = hand_over(pipeline.line, pipeline.latest)
                 if report is not None:
-                    self._hand_on(post, report, None)
+                    self._hand_on(pipeline, report, None)
 
     def is_caught_up(self) -> bool:
         """Tell whether no frame waits anywhere."""
-        return all(post.grabber.queue_length() == 0 for post in self._posts)
+        return all(pipeline.grabber.queue_length() == 0 for pipeline in self._pipelines)
 
     def _run_deferred(self) -> None:
         while not self._deferred.empty():
@@ -169,79 +169,79 @@ class InspectionThread:
 
     def _run(self) -> None:
         try:
-            while not self._stop.is_set() and not all(p.is_closed for p in self._posts):
+            while not self._stop.is_set() and not all(p.is_closed for p in self._pipelines):
                 self._heartbeat_ns = self._monotonic_ns()
                 self._run_deferred()
                 self._wake_up.clear()
-                turns = [self._turn(post) for post in self._posts]
+                turns = [self._turn(pipeline) for pipeline in self._pipelines]
                 if not any(turns):
                     self._wake_up.wait(IDLE_POLL_S)
-            for post in self._posts:
-                self._close(post)
+            for pipeline in self._pipelines:
+                self._close(pipeline)
         except Exception as error:
             self._failure = error
             _log.exception("inspection ended by an unexpected error")
 
-    def _turn(self, post: Post) -> bool:
+    def _turn(self, pipeline: CameraPipeline) -> bool:
         """Give one camera its turn, at most one frame; tell whether it had one.
 
         Under overload every camera gets the same number of turns, whatever the others deliver.
         """
-        if post.is_closed:
+        if pipeline.is_closed:
             return False
-        item = post.grabber.next(0.0)
+        item = pipeline.grabber.next(0.0)
         if item is not None:
-            self._take(post, item)
+            self._take(pipeline, item)
             return True
-        if post.grabber.is_finished():
-            self._close(post)
-            if post.grabber.state() is CameraState.ENDED:
-                self._sink.forget_progress(post.name)
+        if pipeline.grabber.is_finished():
+            self._close(pipeline)
+            if pipeline.grabber.state() is CameraState.ENDED:
+                self._sink.forget_progress(pipeline.name)
         return False
 
-    def _close(self, post: Post) -> None:
+    def _close(self, pipeline: CameraPipeline) -> None:
         """Give every part still in the picture, or waiting for us, its verdict; once."""
-        if post.is_closed:
+        if pipeline.is_closed:
             return
-        post.is_closed = True
-        while (item := post.grabber.next(0.0)) is not None:
-            if post.can_resume:
+        pipeline.is_closed = True
+        while (item := pipeline.grabber.next(0.0)) is not None:
+            if pipeline.can_resume:
                 break  # the source shows these again at the next start
-            self._take(post, item if isinstance(item, Unjudged) else _stopped(item))
-        if post.latest is not None:
-            self._hand_on(post, post.line.finish(post.latest), None)
+            self._take(pipeline, item if isinstance(item, Unjudged) else _stopped(item))
+        if pipeline.latest is not None:
+            self._hand_on(pipeline, pipeline.line.finish(pipeline.latest), None)
 
-    def _take(self, post: Post, item: Frame | Unjudged) -> None:
-        if post.gaps.last_finished is None and item.source_number is not None:
+    def _take(self, pipeline: CameraPipeline, item: Frame | Unjudged) -> None:
+        if pipeline.gaps.last_finished is None and item.source_number is not None:
             # The very first part: from here on a kill leaves a gap that can be told.
-            self._sink.deliver(post.name, [], item.source_number - 1)
-        missing = post.gaps.before(item.source_number)
+            self._sink.deliver(pipeline.name, [], item.source_number - 1)
+        missing = pipeline.gaps.before(item.source_number)
         if isinstance(item, Unjudged):
-            _log.warning("%s: part not inspected: %s %s", post.name, item.reason, item.message)
-            report = post.line.miss(_unseen(item), item.reason)
+            _log.warning("%s: part not inspected: %s %s", pipeline.name, item.reason, item.message)
+            report = pipeline.line.miss(_unseen(item), item.reason)
         else:
-            post.latest = item
-            report = self._inspect(post, item)
+            pipeline.latest = item
+            report = self._inspect(pipeline, item)
         if missing:
-            report = replace(report, events=(post.line.gap(*missing), *report.events))
-        self._hand_on(post, report, item.source_number)
+            report = replace(report, events=(pipeline.line.gap(*missing), *report.events))
+        self._hand_on(pipeline, report, item.source_number)
 
-    def _inspect(self, post: Post, frame: Frame) -> FrameReport:
+    def _inspect(self, pipeline: CameraPipeline, frame: Frame) -> FrameReport:
         try:
-            return post.line.inspect(frame)
+            return pipeline.line.inspect(frame)
         except EdgeError as error:
-            _log.error("%s: frame %d not inspected: %s", post.name, frame.frame_id, error)
+            _log.error("%s: frame %d not inspected: %s", pipeline.name, frame.frame_id, error)
         except Exception:  # one odd frame must not end inspection for all that follow
-            _log.exception("%s: frame %d not inspected", post.name, frame.frame_id)
-        return post.line.miss(frame, "internal_error")
+            _log.exception("%s: frame %d not inspected", pipeline.name, frame.frame_id)
+        return pipeline.line.miss(frame, "internal_error")
 
-    def _hand_on(self, post: Post, report: FrameReport, number: int | None) -> None:
+    def _hand_on(self, pipeline: CameraPipeline, report: FrameReport, number: int | None) -> None:
         if report.events or number is not None:
-            self._sink.deliver(post.name, report.events, number)
+            self._sink.deliver(pipeline.name, report.events, number)
         try:
             self._show(report)
         except Exception:  # the page is no reason to stop inspecting
-            _log.exception("%s: showing frame %d failed", post.name, report.frame.frame_id)
+            _log.exception("%s: showing frame %d failed", pipeline.name, report.frame.frame_id)
 
 
 def _stopped(frame: Frame) -> Unjudged:

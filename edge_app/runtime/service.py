@@ -11,7 +11,7 @@ from edge_app.host.sd_notify import ServiceNotifier
 from edge_app.host.watchdog import Loop, Watchdog
 from edge_app.mqtt.publisher import Publisher
 from edge_app.records import ModelIdentity
-from edge_app.runtime.inspection_thread import InspectionThread, Post
+from edge_app.runtime.inspection_thread import CameraPipeline, InspectionThread
 
 READY_AFTER_S = 20.0
 """Ready at the latest, whatever the broker does: longer than a dial's own time-outs (5 s for TCP
@@ -76,7 +76,7 @@ class Service:
 
 
 def loops_of(
-    posts: Sequence[Post],
+    pipelines: Sequence[CameraPipeline],
     inspection: InspectionThread,
     publisher: Publisher | None,
     *,
@@ -87,7 +87,7 @@ def loops_of(
 
     A camera's loop that has ended without its source's end counts as standing still.
     """
-    cameras = [_camera_loop(post.grabber, camera_deadline_s) for post in posts]
+    cameras = [_camera_loop(pipeline.grabber, camera_deadline_s) for pipeline in pipelines]
     inspecting = Loop(
         "inspection", inspection_deadline_s, inspection.heartbeat_ns, inspection.is_alive
     )
@@ -107,9 +107,14 @@ def _camera_loop(grabber: Grabber, deadline_s: float) -> Loop:
 
 
 def status_line(
-    posts: Sequence[Post], model: ModelIdentity | None, broker: str, alerts_waiting: int
+    pipelines: Sequence[CameraPipeline],
+    model: ModelIdentity | None,
+    broker: str,
+    alerts_waiting: int,
 ) -> str:
     """Return how it stands, for `systemctl status`."""
-    cameras = ", ".join(f"{post.name} {post.grabber.state().value}" for post in posts)
+    cameras = ", ".join(
+        f"{pipeline.name} {pipeline.grabber.state().value}" for pipeline in pipelines
+    )
     judging = f"judging {model.product} {model.serial}" if model else "no model yet"
     return f"{cameras}; {judging}; broker {broker}; {alerts_waiting} alerts wait"

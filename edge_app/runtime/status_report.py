@@ -18,7 +18,7 @@ from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.topics import DeviceName
 from edge_app.records import FrameReport, JsonObject, ModelIdentity
 from edge_app.runtime.health import CameraCounter, read_health
-from edge_app.runtime.inspection_thread import Post
+from edge_app.runtime.inspection_thread import CameraPipeline
 from edge_app.runtime.service import status_line
 
 _log = logging.getLogger(__name__)
@@ -62,13 +62,13 @@ class StatusReport:
         self._geometries, self._evidence = geometries, evidence
         self._started_s = time.monotonic()
         self._next_health_s = 0.0
-        self._posts: Sequence[Post] = ()
+        self._pipelines: Sequence[CameraPipeline] = ()
         self._counters = {c.name: CameraCounter() for c in config.cameras}
         self._troubled: set[str] = set()
 
-    def watch(self, posts: Sequence[Post]) -> None:
+    def watch(self, pipelines: Sequence[CameraPipeline]) -> None:
         """Take the cameras whose figures are read from now on; before any of them is started."""
-        self._posts = posts
+        self._pipelines = pipelines
 
     def camera_changed(self, name: str, state: str, why: str) -> None:
         """Pass on a camera's state; called from its grabber's thread."""
@@ -105,7 +105,7 @@ class StatusReport:
     def line(self, model: ModelIdentity | None) -> str:
         """Return the one line of `systemctl status`."""
         broker = self._publisher.state if self._publisher else "not used"
-        return status_line(self._posts, model, broker, self._outbox.depth())
+        return status_line(self._pipelines, model, broker, self._outbox.depth())
 
     def _publish_results(self, publisher: Publisher, report: FrameReport) -> None:
         for verdict in report.finished:
@@ -144,7 +144,7 @@ class StatusReport:
 
     def _read_health(self) -> Health:
         return read_health(
-            self._posts,
+            self._pipelines,
             self._counters,
             self._outbox,
             self._config.device.state_dir,

@@ -38,7 +38,7 @@ def test_a_failing_detector_on_a_belt_is_degraded_until_it_works_again(
     listener = Listener(mosquitto.port, f"{ROOT}/#")
     app = EdgeApp(load_config(config))
     finder = FailingNow()
-    line = app._posts[0].line
+    line = app._pipelines[0].line
     line._stages = replace(line._stages, finder=finder)  # type: ignore[attr-defined]
     thread = threading.Thread(target=app.run)
     thread.start()

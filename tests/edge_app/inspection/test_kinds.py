@@ -33,7 +33,7 @@ from edge_app.model.loaded_model import load_model
 from edge_app.model.offline import offline_line
 from edge_app.records import Defect, Frame, U8Array, VerdictState
 from edge_app.runtime.health import CameraCounter
-from edge_app.runtime.inspection_thread import GapWatch, Post
+from edge_app.runtime.inspection_thread import CameraPipeline, GapWatch
 
 COLOURS = ("blue", "green", "red")
 SPEC = ClassifierSpec(kinds=COLOURS, region_hw=(16, 24), window_px=24.0, margin=0.0)
@@ -100,8 +100,8 @@ def test_nan_logits_are_unknown_and_counted(tmp_path: Path) -> None:
     counter.count(report)
     counter.count(report)
     camera = FolderCamera(write_pictures(tmp_path / "pictures", 1, set()), "cam")
-    post = Post("cam", Grabber(camera, "cam"), line, GapWatch(None))
-    assert counter.read(post).defects_unclassified == 4
+    pipeline = CameraPipeline("cam", Grabber(camera, "cam"), line, GapWatch(None))
+    assert counter.read(pipeline).defects_unclassified == 4
 
 
 def test_a_classifier_that_fails_leaves_the_verdict_alone() -> None:

@@ -19,7 +19,7 @@ from edge_app.cameras.grabber import Grabber
 from edge_app.inspection.tracker import BeltTracker
 from edge_app.model.loaded_model import load_model, make_line, make_tracker
 from edge_app.records import AlarmEvent, Detection, EventKind, FrameReport
-from edge_app.runtime.inspection_thread import GapWatch, InspectionThread, Post
+from edge_app.runtime.inspection_thread import CameraPipeline, GapWatch, InspectionThread
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,8 @@ def run_folder(
     line = make_line(model, "cam", tracker, lambda: "alarm")
     grabber = Grabber(camera, "cam", resume_after=last)
     sink, reports = Sink(), list[FrameReport]()
-    post = Post("cam", grabber, line, GapWatch(last), can_resume=True)
-    thread = InspectionThread([post], sink, show or reports.append)
+    pipeline = CameraPipeline("cam", grabber, line, GapWatch(last), can_resume=True)
+    thread = InspectionThread([pipeline], sink, show or reports.append)
     grabber.start()
     thread.start()
     thread._thread.join(20)
@@ -139,7 +139,9 @@ def test_a_stop_gives_open_alarms_their_end(tmp_path: Path) -> None:
     line = make_line(replace(model, finder=StandingPart()), "cam", tracker, lambda: "alarm")
     grabber = Grabber(camera, "cam")
     sink, reports = Sink(), list[FrameReport]()
-    thread = InspectionThread([Post("cam", grabber, line, GapWatch(None))], sink, reports.append)
+    thread = InspectionThread(
+        [CameraPipeline("cam", grabber, line, GapWatch(None))], sink, reports.append
+    )
     grabber.start()
     thread.start()
     wait_until(lambda: any(r.events for r in reports))

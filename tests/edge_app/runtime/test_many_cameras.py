@@ -19,7 +19,7 @@ from edge_app.cameras.protocol import CameraInfo
 from edge_app.errors import CameraUnavailable, EndOfStream, FrameTimeout
 from edge_app.model.loaded_model import LoadedModel, load_model, make_line, make_tracker
 from edge_app.records import AlarmEvent, Frame, FrameReport
-from edge_app.runtime.inspection_thread import GapWatch, InspectionThread, Post
+from edge_app.runtime.inspection_thread import CameraPipeline, GapWatch, InspectionThread
 
 LAST_S = 1.5
 FAULT_AT_S = 0.5
@@ -87,20 +87,20 @@ def run_all(
     cameras: list[NoisyCamera], model: LoadedModel, line_s: float
 ) -> tuple[Counter[str], dict[str, Grabber]]:
     """Judge with a line that takes `line_s` a frame; return the frames judged per camera."""
-    posts, judged = [], Counter[str]()
+    pipelines, judged = [], Counter[str]()
     for camera in cameras:
         tracker = make_tracker(camera.describe(), camera.name, model.fills_frame)
         line = make_line(model, camera.name, tracker, lambda: "alarm")
         grabber = Grabber(camera, camera.name, health=PictureHealth())
-        posts.append(Post(camera.name, grabber, line, GapWatch(None)))
+        pipelines.append(CameraPipeline(camera.name, grabber, line, GapWatch(None)))
 
     def show(report: FrameReport) -> None:
         judged[report.frame.camera] += bool(report.timings_ms)
         time.sleep(line_s)
 
-    thread = InspectionThread(posts, Nowhere(), show)
-    for post in posts:
-        post.grabber.start()
+    thread = InspectionThread(pipelines, Nowhere(), show)
+    for pipeline in pipelines:
+        pipeline.grabber.start()
     thread.start()
     time.sleep(LAST_S + 0.3)
     for camera in cameras:
@@ -108,7 +108,7 @@ def run_all(
     thread._thread.join(10)
     assert not thread.is_alive()
     assert thread.failure is None
-    return judged, {post.name: post.grabber for post in posts}
+    return judged, {pipeline.name: pipeline.grabber for pipeline in pipelines}
 
 
 def eight(fps: float, **faults: str) -> list[NoisyCamera]:
@@ -155,20 +155,22 @@ def test_a_silent_camera_delays_no_other(model: LoadedModel) -> None:
     """Seven cameras that deliver nothing cost the eighth no time: verdicts within a few ms."""
     cameras = [NoisyCamera("busy", 20), *(NoisyCamera(f"off{n}", 0.1) for n in range(7))]
     waits_ms: list[float] = []
-    posts = []
+    pipelines = []
     for camera in cameras:
         tracker = make_tracker(camera.describe(), camera.name, model.fills_frame)
         line = make_line(model, camera.name, tracker, lambda: "a")
-        posts.append(Post(camera.name, Grabber(camera, camera.name), line, GapWatch(None)))
+        pipelines.append(
+            CameraPipeline(camera.name, Grabber(camera, camera.name), line, GapWatch(None))
+        )
     thread = InspectionThread(
-        posts, Nowhere(), lambda r: waits_ms.extend(v.latency_ms for v in r.finished)
+        pipelines, Nowhere(), lambda r: waits_ms.extend(v.latency_ms for v in r.finished)
     )
-    for post in posts:
-        post.grabber.start()
+    for pipeline in pipelines:
+        pipeline.grabber.start()
     thread.start()
     time.sleep(LAST_S)
-    for post in posts:
-        post.grabber.stop()
+    for pipeline in pipelines:
+        pipeline.grabber.stop()
     thread.stop()
     assert len(waits_ms) > 10
     assert np.median(waits_ms) < 60  # asked in turn, 10 ms each, it took 70

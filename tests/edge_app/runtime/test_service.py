@@ -16,7 +16,7 @@ from edge_app.cameras.grabber import Grabber
 from edge_app.host.sd_notify import ServiceNotifier
 from edge_app.host.watchdog import Loop, Watchdog
 from edge_app.model.loaded_model import load_model, make_line, make_tracker
-from edge_app.runtime.inspection_thread import GapWatch, InspectionThread, Post
+from edge_app.runtime.inspection_thread import CameraPipeline, GapWatch, InspectionThread
 from edge_app.runtime.service import READY_AFTER_S, Service, loops_of
 
 
@@ -66,18 +66,18 @@ def test_a_name_server_that_hangs_does_not_hold_up_ready(tmp_path: Path) -> None
 
 def real_line(
     tmp_path: Path, pictures: int, loop: bool, sink: SlowDisk
-) -> tuple[Post, InspectionThread]:
+) -> tuple[CameraPipeline, InspectionThread]:
     """Return a folder camera and its inspection thread, both started."""
     model = load_model(read_bundle(write_bright_bundle(tmp_path / "a.bundle")))
     folder = write_pictures(tmp_path / "in", pictures, set())
     camera = FolderCamera(folder, "cam", loop=loop, interval_s=0.01)
     tracker = make_tracker(camera.describe(), "cam-1", model.fills_frame)
     line = make_line(model, "cam", tracker, lambda: "alarm")
-    post = Post("cam", Grabber(camera, "cam"), line, GapWatch(None))
-    thread = InspectionThread([post], sink, lambda _report: None)
-    post.grabber.start()
+    pipeline = CameraPipeline("cam", Grabber(camera, "cam"), line, GapWatch(None))
+    thread = InspectionThread([pipeline], sink, lambda _report: None)
+    pipeline.grabber.start()
     thread.start()
-    return post, thread
+    return pipeline, thread
 
 
 class SlowDisk:
@@ -93,16 +93,16 @@ class SlowDisk:
     def forget_progress(self, camera: str) -> None: ...
 
 
-def loops(post: Post, thread: InspectionThread) -> tuple[Loop, ...]:
-    return loops_of([post], thread, None, inspection_deadline_s=0.5, camera_deadline_s=1.2)
+def loops(pipeline: CameraPipeline, thread: InspectionThread) -> tuple[Loop, ...]:
+    return loops_of([pipeline], thread, None, inspection_deadline_s=0.5, camera_deadline_s=1.2)
 
 
 def test_a_line_at_work_moves_and_a_held_one_does_not(tmp_path: Path) -> None:
     """Real loops keep within their deadlines; the inspection thread held up is named alone."""
     disk = SlowDisk()
-    post, thread = real_line(tmp_path, 3, loop=True, sink=disk)
-    watchdog = Watchdog(loops(post, thread), lambda: None, 1.0)
-    wait_until(lambda: post.grabber.counts().frames > 10)
+    pipeline, thread = real_line(tmp_path, 3, loop=True, sink=disk)
+    watchdog = Watchdog(loops(pipeline, thread), lambda: None, 1.0)
+    wait_until(lambda: pipeline.grabber.counts().frames > 10)
     assert watchdog.standing_still() == ()
     disk.is_open.clear()
     wait_until(lambda: watchdog.standing_still() != ())
@@ -110,13 +110,13 @@ def test_a_line_at_work_moves_and_a_held_one_does_not(tmp_path: Path) -> None:
     assert [loop.name for loop in watchdog.standing_still()] == ["inspection"]
     disk.is_open.set()
     wait_until(lambda: watchdog.standing_still() == ())
-    post.grabber.stop()
+    pipeline.grabber.stop()
     thread.stop()
 
 
 def test_a_folder_shown_to_its_end_stands_still_lawfully(tmp_path: Path) -> None:
     """After the last picture neither loop has to beat any more."""
-    post, thread = real_line(tmp_path, 2, loop=False, sink=SlowDisk())
+    pipeline, thread = real_line(tmp_path, 2, loop=False, sink=SlowDisk())
     wait_until(lambda: not thread.is_alive())
-    assert [loop.is_running() for loop in loops(post, thread)] == [False, False]
-    post.grabber.stop()
+    assert [loop.is_running() for loop in loops(pipeline, thread)] == [False, False]
+    pipeline.grabber.stop()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.brokers import wait_until
 from support.deploy_pointers import PAYLOAD, pointer
 
 from deploy.bundles.byte_range import UnsatisfiableRange, parse_range
@@ -59,7 +60,7 @@ def get(folder: Path) -> Iterator[Get]:
         yield ask
         server.shutdown()
         thread.join()
-    assert said
+    wait_until(lambda: bool(said), what="the request is told")
 
 
 def test_a_bundle_is_served_whole(get: Get) -> None:

@@ -1,8 +1,8 @@
 """The inspection process' side of a new model: prepare, compare, switch between two parts, watch.
 
-The agent asks (agent/protocol.py), this answers. One thread does what is asked, in order; loading
-and the golden set run in the loader's, the comparison in its own, the exchange itself in the
-inspection thread. Whatever fails, the model that judges goes on judging.
+The agent asks (edge_app/ipc/protocol.py), this answers. One thread does what is asked, in order;
+loading and the golden set run in the loader's, the comparison in its own, the exchange itself in
+the inspection thread. Whatever fails, the model that judges goes on judging.
 """
 
 from __future__ import annotations

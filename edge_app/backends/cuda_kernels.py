@@ -1,8 +1,8 @@
 """The two CUDA kernels of preprocessing, as text: pycuda compiles them on the device.
 
-They sample what `crop.py` samples with OpenCV, pixel centres at whole numbers. The tests compile
-this very text as C++ and hold it against OpenCV, and compile it for Orin with NVIDIA's own
-compiler: its arithmetic and its syntax are proven where no GPU is.
+They sample what `edge_app/imaging/upright_crop.py` samples with OpenCV; pixel centres lie at whole
+numbers. The tests compile this text as C++, compare its results with OpenCV's, and compile it for
+Orin with NVIDIA's own compiler, so arithmetic and syntax are checked without a GPU.
 """
 
 SOURCE = r"""

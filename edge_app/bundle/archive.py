@@ -1,6 +1,6 @@
 """Read and write a model bundle: one deterministic tar whose every byte is accounted for.
 
-docs/bundle_format.md has the bytes, bundle_verify.py the order of the checks.
+docs/bundle_format.md has the bytes, verify.py the order of the checks.
 """
 
 from __future__ import annotations

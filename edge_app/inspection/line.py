@@ -2,9 +2,9 @@
 
     camera → frame → product boxes → parts → upright crops → scores + maps → verdicts → alarm events
 
-`InspectionLine.inspect` is that path; `inspection.py` feeds it from a grabber and hands its events
-to the outbox. Everything a stage needs is passed in, so the same line judges live frames, files,
-golden pictures and calibration parts.
+`InspectionLine.inspect` is that path; `edge_app/runtime/inspection_thread.py` feeds it from a
+grabber and hands its events to the outbox. Everything a stage needs is passed in, so the same line
+judges live frames, files, golden pictures and calibration parts.
 """
 
 from __future__ import annotations

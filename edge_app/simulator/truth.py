@@ -20,10 +20,10 @@ SEEDS = {"training": 11, "calibration": 22, "golden": 33, "test": 44}
 """One seed per role, so that no picture is ever used for two purposes."""
 
 AREA_LIMITS = (0.001, 0.03)
-"""Smallest and largest defect area as a fraction of the product's area (frozen, issue A)."""
+"""Least and greatest defect area, share of the product's area (frozen: docs/decisions/0004)."""
 
 CONTRAST_LIMITS = (6.0, 40.0)
-"""Smallest and largest mean local contrast of a defect in grey levels (frozen, issue A)."""
+"""Least and greatest mean local contrast, grey levels (frozen: docs/decisions/0004)."""
 
 SIZE_BINS = (("0.1-0.3%", 0.003), ("0.3-1%", 0.01), ("1-3%", float("inf")))
 """Name and upper limit (fraction of the product's area, exclusive) of each size bin."""

@@ -21,8 +21,8 @@ Phase = Literal["switching", "probation", "committing", "rolling_back"]
 IntentKind = Literal["install", "select"]
 
 MAX_CRASHES = 3
-"""So many ends of the inspection process without a goodbye, while a new bundle is not committed,
-bring the previous one back (DESIGN.md, "Threads, time, watchdog")."""
+"""After this many crashes of the inspection process (ends without `bye`) while a new bundle is not
+yet committed, the previous bundle is restored."""
 
 
 class Figures(BaseModel):

@@ -41,7 +41,7 @@ extern "C" void run_crops(const unsigned char* s, int sh, int sw, unsigned char*
 
 
 class KernelsOnCpu:
-    """Both kernels behind the functions of `crop.py`."""
+    """Both kernels behind the functions of `edge_app/imaging/upright_crop.py`."""
 
     def __init__(self, folder: Path) -> None:
         source, library = folder / "kernels.cpp", folder / "kernels.so"

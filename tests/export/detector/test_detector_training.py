@@ -223,7 +223,7 @@ def test_a_pickle_is_not_opened_as_weights(tmp_path: Path) -> None:
 
 
 def test_small_data_sets_get_more_epochs() -> None:
-    """At least 320 optimiser steps: with fewer the detector finds nothing (FIELD.md)."""
+    """At least 320 optimiser steps: with fewer the detector was measured to find nothing."""
     assert epochs_for(160) == 32
     assert epochs_for(20) == 160
     assert epochs_for(5000) == 30

@@ -20,7 +20,7 @@ F32Array = NDArray[np.float32]
 F64Array = NDArray[np.float64]
 
 BoxCxcywhr = tuple[float, float, float, float, float]
-"""cx, cy, w, h in pixels, angle in radians; the convention stands in `obb.py`."""
+"""cx, cy, w, h in pixels, angle in radians: see `edge_app/imaging/oriented_box.py`."""
 
 PointXy = tuple[float, float]
 

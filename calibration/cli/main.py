@@ -1,4 +1,4 @@
-"""`edge-calibrate`: thresholds of a bundle, and further precisions of its graphs."""
+"""`edge-calibrate`: set a bundle's thresholds, and add fp16 and int8 variants to it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pathlib import Path
 
 from edge_app.errors import EdgeError
 from edge_app.host.extras import sentence_for
+
+SOURCE = "stream of good parts only: folder:PATH, video:PATH or sim:..."
+OUT = "the bundle to write (default: replace the input)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,40 +30,48 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edge-calibrate", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     thresholds = commands.add_parser(
-        "thresholds", help="set a bundle's thresholds from good parts that pass the whole line"
+        "thresholds",
+        help="set a bundle's thresholds from good parts judged by the whole line",
+        description="Set a bundle's thresholds from good parts judged by the whole line.",
     )
-    thresholds.add_argument("bundle", type=Path)
+    thresholds.add_argument("bundle", type=Path, help="the bundle to calibrate")
+    thresholds.add_argument("--source", required=True, help=SOURCE)
     thresholds.add_argument(
-        "--source", required=True, help="good parts only: folder:PATH, video:PATH or sim:..."
+        "--false-alarm-rate",
+        type=float,
+        default=0.005,
+        help="budget: share of good parts that may be alarmed (default: 0.005)",
     )
-    thresholds.add_argument(
-        "--false-alarm-rate", type=float, default=0.005, help="budget, share of good parts"
-    )
-    thresholds.add_argument("--out", type=Path, help="default: rewrite the bundle in place")
+    thresholds.add_argument("--out", type=Path, help=OUT)
     thresholds.set_defaults(work=_thresholds)
     for precision, how in (
-        ("fp16", "half precision, densities and boxes in single"),
-        ("int8", "int8 convolutions, the fragile ones in half precision"),
+        ("fp16", "half precision, densities and boxes in single precision"),
+        ("int8", "int8 convolutions, the most sensitive ones in half precision"),
     ):
-        variant = commands.add_parser(precision, help=f"add a variant to a bundle: {how}")
+        text = f"add a variant to a bundle: {how}"
+        variant = commands.add_parser(
+            precision, help=text, description=f"{text[0].upper()}{text[1:]}."
+        )
         _add_variant_arguments(variant)
         variant.set_defaults(work=_variant, precision=precision)
     return parser
 
 
 def _add_variant_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path)
+    parser.add_argument("bundle", type=Path, help="the bundle to add the variant to")
+    parser.add_argument("--source", required=True, help=SOURCE)
     parser.add_argument(
-        "--source", required=True, help="good parts only: folder:PATH, video:PATH or sim:..."
+        "--held-out",
+        metavar="SOURCE",
+        help="further parts, good or bad, on which verdicts that differ from fp32 are counted",
     )
     parser.add_argument(
-        "--held-out", metavar="SOURCE", help="further parts, good or bad, to count flips on"
+        "--prefer", action="store_true", help="make it the variant that devices use first"
     )
     parser.add_argument(
-        "--prefer", action="store_true", help="devices take this variant first from now on"
+        "--threads", type=int, default=0, help="threads per graph, 0: one per core (default: 0)"
     )
-    parser.add_argument("--threads", type=int, default=0, help="per graph; 0: one per core")
-    parser.add_argument("--out", type=Path, help="default: rewrite the bundle in place")
+    parser.add_argument("--out", type=Path, help=OUT)
 
 
 def _thresholds(args: argparse.Namespace) -> int:
@@ -79,13 +90,13 @@ def _thresholds(args: argparse.Namespace) -> int:
     if not choice.is_guaranteed:
         print(
             f"warning: {choice.budget_rate:.3%} is {choice.promise}: {choice.good_count} parts can "
-            f"guarantee {choice.smallest_rate:.3%} at best; {choice.needed_count} would do",
+            f"guarantee {choice.smallest_rate:.3%} at best; {choice.needed_count} are needed",
             file=sys.stderr,
         )
     if done.dropped:
         print(
-            f"warning: {', '.join(done.dropped)} removed, their thresholds followed the old one; "
-            f"make them again: edge-calibrate {done.dropped[0]} ...",
+            f"warning: {', '.join(done.dropped)} removed, their thresholds were based on the old "
+            f"one; make them again: edge-calibrate {done.dropped[0]} ...",
             file=sys.stderr,
         )
     if done.not_inspected:
@@ -121,10 +132,10 @@ def _is_signed(bundle: Path) -> bool:
 
 
 def _warn_unsigned(was_signed: bool, out: Path) -> None:
-    """Say that a changed bundle has lost its signature: it vouched for what was there before."""
+    """Warn that a changed bundle has lost its signature, which covered the old content."""
     if was_signed:
         print(
-            f"warning: {out} is no longer signed: it is not what was signed before, and no agent "
+            f"warning: {out} is no longer signed, because its content has changed, and no agent "
             f"installs it. Sign it again: edge-deploy sign {out} --key FILE.key --out {out}",
             file=sys.stderr,
         )

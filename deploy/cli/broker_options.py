@@ -11,22 +11,35 @@ if TYPE_CHECKING:
 
 PLAIN_PORT = 1883
 TLS_PORT = 8883
+FILES = {
+    "password": "file whose first line is the password",
+    "ca": "certificate authorities to trust, PEM (default: those of the system)",
+    "cert": "client certificate, PEM; needs --key-file",
+    "key": "private key of the client certificate, PEM",
+}
 
 
 def add_broker_options(parser: argparse.ArgumentParser) -> None:
     """Add --broker, the login and the certificates."""
-    parser.add_argument("--broker", required=True, metavar="HOST[:PORT]")
-    parser.add_argument("--username")
-    parser.add_argument("--tls", action="store_true", help="encrypt (implied by the three files)")
-    for name in ("password", "ca", "cert", "key"):
-        parser.add_argument(f"--{name}-file", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--broker",
+        required=True,
+        metavar="HOST[:PORT]",
+        help=f"the MQTT broker (default port: {PLAIN_PORT}, with TLS {TLS_PORT})",
+    )
+    parser.add_argument("--username", help="login name at the broker (default: none)")
+    parser.add_argument(
+        "--tls", action="store_true", help="use TLS; implied by --ca-file, --cert-file, --key-file"
+    )
+    for name, about in FILES.items():
+        parser.add_argument(f"--{name}-file", type=Path, metavar="FILE", help=about)
 
 
 def broker_settings(arguments: argparse.Namespace) -> MqttSettings:
     """Return what the options say.
 
     Raises:
-        ConfigError: the port is no port.
+        ConfigError: the port is not valid.
     """
     from edge_app.mqtt.settings import MqttSettings
 
@@ -48,7 +61,7 @@ def parse_address(text: str, default_port: int) -> tuple[str, int]:
     """Return host and port of HOST, HOST:PORT, [V6] or [V6]:PORT.
 
     Raises:
-        ConfigError: the port is no number from 1 to 65535.
+        ConfigError: the port is not a number from 1 to 65535.
     """
     from edge_app.errors import ConfigError
 

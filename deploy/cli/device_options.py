@@ -16,12 +16,17 @@ DEFAULT_SLOT = "main"
 
 def add_devices(parser: argparse.ArgumentParser) -> None:
     """Add --slot, --device, --group and --groups."""
-    parser.add_argument("--slot", default=DEFAULT_SLOT)
+    parser.add_argument("--slot", default=DEFAULT_SLOT, help="slot of the devices (default: main)")
     parser.add_argument(
-        "--device", action="append", metavar="SITE/LINE/DEVICE", help="may be given again"
+        "--device",
+        action="append",
+        metavar="SITE/LINE/DEVICE",
+        help="a device; can be repeated",
     )
     parser.add_argument("--group", help="a group of devices; needs --groups")
-    parser.add_argument("--groups", type=Path, metavar="FILE.toml")
+    parser.add_argument(
+        "--groups", type=Path, metavar="FILE.toml", help="file that lists the groups' devices"
+    )
 
 
 def chosen_devices(arguments: argparse.Namespace) -> tuple[DeviceName, ...]:

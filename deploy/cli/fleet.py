@@ -29,33 +29,55 @@ def add_fleet_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
 
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    serve = commands.add_parser("serve", help="offer a folder's bundles to devices over HTTPS")
-    serve.add_argument("folder", type=Path, metavar="FOLDER")
-    serve.add_argument("--host", default="0.0.0.0", help="address to listen on; default: all")
-    serve.add_argument("--port", type=int, default=8443)
-    serve.add_argument("--cert", type=Path, metavar="FILE", help="the server's certificate, PEM")
-    serve.add_argument("--key", type=Path, metavar="FILE", help="its key, if not in the same file")
+    serve = commands.add_parser(
+        "serve",
+        help="serve a folder's bundles to devices over HTTPS",
+        description="Serve a folder's bundles to devices over HTTPS.",
+    )
+    serve.add_argument("folder", type=Path, metavar="FOLDER", help="folder with *.bundle files")
+    serve.add_argument(
+        "--host", default="0.0.0.0", help="address to listen on (default: 0.0.0.0, all)"
+    )
+    serve.add_argument("--port", type=int, default=8443, help="port to listen on (default: 8443)")
+    serve.add_argument(
+        "--cert",
+        type=Path,
+        metavar="FILE",
+        help="the server's certificate, PEM (default: plain HTTP, on loopback only)",
+    )
+    serve.add_argument(
+        "--key",
+        type=Path,
+        metavar="FILE",
+        help="the certificate's private key, PEM (default: in the certificate's file)",
+    )
     serve.add_argument(
         "--new-cert",
         metavar="NAME[,NAME]",
-        help="make --cert and --key first, for these host names and addresses",
+        help="first create --cert and --key for these host names and addresses",
     )
     serve.set_defaults(work=_serve)
 
 
 def _add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    status = commands.add_parser("status", help="show the fleet and its updates as a live table")
+    status = commands.add_parser(
+        "status",
+        help="show devices and their updates as a live table",
+        description="Show devices and their updates as a live table.",
+    )
     add_broker_options(status)
-    status.add_argument("--device", metavar="SITE/LINE/DEVICE", help="only this one")
-    status.add_argument("--once", action="store_true", help="print the table and end")
-    status.add_argument("--json", action="store_true", help="print it as JSON and end")
+    status.add_argument(
+        "--device", metavar="SITE/LINE/DEVICE", help="only this device (default: all)"
+    )
+    status.add_argument("--once", action="store_true", help="print the table once and exit")
+    status.add_argument("--json", action="store_true", help="print the table as JSON and exit")
     status.set_defaults(work=_status)
 
 
 def connect(
     arguments: argparse.Namespace, device: DeviceName | None = None
 ) -> tuple[FleetMqttClient, Fleet]:
-    """Return a connection to the broker of the options, and what it hears filled in.
+    """Return a connection to the broker of the options, and the fleet state that it fills.
 
     SIGTERM ends the command as Ctrl-C does from here on.
 

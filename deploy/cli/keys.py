@@ -14,31 +14,63 @@ if TYPE_CHECKING:
 
 def add_trust_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the three commands to `edge-deploy`."""
-    keygen = commands.add_parser("keygen", help="make a key pair that signs bundles")
-    keygen.add_argument("--out", type=Path, required=True, metavar="DIR")
-    keygen.add_argument("--name", default="bundle-signing", help="of the two files")
-    keygen.add_argument("--expires", metavar="DATE", help="e.g. 2028-01-31; default: never")
+    keygen = commands.add_parser(
+        "keygen",
+        help="create a key pair for signing bundles or commands",
+        description="Create a key pair for signing bundles or commands.",
+    )
+    keygen.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for the two files"
+    )
+    keygen.add_argument(
+        "--name",
+        default="bundle-signing",
+        help="name of the two files, NAME.key and NAME.pub (default: bundle-signing)",
+    )
+    keygen.add_argument(
+        "--expires",
+        metavar="DATE",
+        help="date from which the key is not accepted, e.g. 2028-01-31 (default: never)",
+    )
     _add_passphrase(keygen)
     keygen.set_defaults(work=_keygen)
 
-    sign = commands.add_parser("sign", help="sign a bundle for the devices that trust the key")
-    sign.add_argument("bundle", type=Path, metavar="BUNDLE")
-    sign.add_argument("--key", type=Path, required=True, metavar="FILE.key")
-    sign.add_argument("--out", type=Path, required=True, metavar="SIGNED")
+    sign = commands.add_parser(
+        "sign",
+        help="sign a bundle for devices that trust the key",
+        description="Sign a bundle for devices that trust the key.",
+    )
+    sign.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle to sign")
+    sign.add_argument("--key", type=Path, required=True, metavar="FILE.key", help="the private key")
     sign.add_argument(
-        "--expires", metavar="DATE", help="no device installs it from then on; default: never"
+        "--out", type=Path, required=True, metavar="SIGNED", help="the signed bundle to write"
     )
     sign.add_argument(
-        "--allow-back", action="store_true", help="devices may go back to it from a newer serial"
+        "--expires",
+        metavar="DATE",
+        help="date from which no device installs it, e.g. 2027-06-01 (default: never)",
+    )
+    sign.add_argument(
+        "--allow-back",
+        action="store_true",
+        help="allow devices to return to it from a newer serial",
     )
     _add_passphrase(sign)
     sign.set_defaults(work=_sign)
 
-    verify = commands.add_parser("verify", help="check a bundle as a device does")
-    verify.add_argument("bundle", type=Path, metavar="BUNDLE")
-    verify.add_argument("--keys", type=Path, required=True, metavar="DIR")
+    verify = commands.add_parser(
+        "verify",
+        help="check a bundle's signature as a device does",
+        description="Check a bundle's signature as a device does.",
+    )
+    verify.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle to check")
     verify.add_argument(
-        "--device", metavar="SITE/LINE/DEVICE", help="also check that it is meant for this one"
+        "--keys", type=Path, required=True, metavar="DIR", help="folder of trusted public keys"
+    )
+    verify.add_argument(
+        "--device",
+        metavar="SITE/LINE/DEVICE",
+        help="also check that the bundle is meant for this device",
     )
     verify.set_defaults(work=_verify)
 
@@ -48,7 +80,8 @@ def _add_passphrase(parser: argparse.ArgumentParser) -> None:
         "--passphrase-file",
         type=Path,
         metavar="FILE",
-        help="its first line; default: the variable CROPLIQ_KEY_PASSPHRASE, else none",
+        help="file whose first line is the key's passphrase (default: the environment variable "
+        "CROPLIQ_KEY_PASSPHRASE, else none)",
     )
 
 
@@ -67,10 +100,10 @@ def _keygen(arguments: argparse.Namespace) -> int:
     base = arguments.out / arguments.name
     print(f"key id   {key.key_id}")
     print(f"private  {base}{PRIVATE_SUFFIX}   keep it off the devices")
-    print(f"public   {base}{KEY_SUFFIX}   goes into every device's bundle.trusted_keys_dir,")
-    print("         or, for a person who changes products, into its agent.operator_keys_dir")
+    print(f"public   {base}{KEY_SUFFIX}   copy it to every device's bundle.trusted_keys_dir,")
+    print("         or, for an operator who changes products, to its agent.operator_keys_dir")
     if passphrase is None:
-        print(f"The private key is not encrypted; {PASSPHRASE_VARIABLE} would do that.")
+        print(f"The private key is not encrypted; set {PASSPHRASE_VARIABLE} to encrypt it.")
     return 0
 
 
@@ -111,7 +144,7 @@ def _print_verified(verified: VerifiedBundle) -> None:
     if expiry is not None:
         print(f"expires  {expiry.at:%Y-%m-%d %H:%M} UTC ({expiry.of})")
     if verified.allow_back:
-        print("allows   going back from a newer serial")
+        print("allows   returning to it from a newer serial")
 
 
 def _future(text: str | None) -> datetime | None:

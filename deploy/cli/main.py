@@ -1,4 +1,4 @@
-"""`edge-deploy`: what a person at a workstation does with devices in the field.
+"""`edge-deploy`: sign, serve and push bundles, and watch devices, from a workstation.
 
 Everything heavy is imported by the command that needs it: `--help` answers at once.
 """
@@ -38,15 +38,28 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edge-deploy", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    watch = commands.add_parser("watch", help="show alerts as they arrive at the broker")
+    watch = commands.add_parser(
+        "watch",
+        help="show alerts as they arrive at the broker",
+        description="Show alerts as they arrive at the broker, each once and in order.",
+    )
     add_broker_options(watch)
     for name in ("site", "line", "device"):
-        watch.add_argument(f"--{name}", default="+", help=f"only this {name}; default: all")
-    watch.add_argument("--json", action="store_true", help="one JSON object per line")
-    watch.add_argument("--evidence", type=Path, metavar="DIR", help="fetch pictures into DIR")
-    watch.add_argument("--client-id", help="name of the session that the broker keeps for you")
-    watch.add_argument("--count", type=int, metavar="N", help="end after N alerts")
-    watch.add_argument("--timeout-s", type=float, metavar="S", help="end after S seconds")
+        watch.add_argument(f"--{name}", default="+", help=f"only this {name} (default: all)")
+    watch.add_argument("--json", action="store_true", help="print one JSON object per line")
+    watch.add_argument(
+        "--evidence", type=Path, metavar="DIR", help="download each alert's picture into DIR"
+    )
+    watch.add_argument(
+        "--client-id",
+        help="MQTT client id of the persistent session (default: edge-watch-HOSTNAME)",
+    )
+    watch.add_argument(
+        "--count", type=int, metavar="N", help="stop after N alerts (default: no limit)"
+    )
+    watch.add_argument(
+        "--timeout-s", type=float, metavar="S", help="stop after S seconds (default: no limit)"
+    )
     watch.set_defaults(work=_watch)
     add_trust_commands(commands)
     add_package_command(commands)

@@ -14,21 +14,46 @@ MACHINES = ("aarch64", "x86_64")
 
 def add_package_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to `edge-deploy`."""
-    package = commands.add_parser("package", help="write one archive that installs a device")
-    package.add_argument("--out", type=Path, required=True, metavar="FILE.tar")
-    package.add_argument(
-        "--keys", type=Path, metavar="DIR", help="whose bundles devices take: public keys, *.pub"
+    package = commands.add_parser(
+        "package",
+        help="write an archive that installs a device",
+        description="Write an archive that installs a device.",
     )
     package.add_argument(
-        "--operator-keys", type=Path, metavar="DIR", help="whose commands: public keys, *.pub"
+        "--out", type=Path, required=True, metavar="FILE.tar", help="the archive to write"
     )
     package.add_argument(
-        "--offline", action="store_true", help="with all wheels: the device needs no network"
+        "--keys",
+        type=Path,
+        metavar="DIR",
+        help="public keys, *.pub, for bundles: devices accept bundles signed with them",
     )
-    package.add_argument("--python", metavar="X.Y", help="the device's; needs --offline")
-    package.add_argument("--platform", choices=MACHINES, help="the device's; needs --offline")
     package.add_argument(
-        "--constraints", type=Path, metavar="FILE", help="versions to install; default: the tested"
+        "--operator-keys",
+        type=Path,
+        metavar="DIR",
+        help="operators' public keys, *.pub: devices accept commands signed with them",
+    )
+    package.add_argument(
+        "--offline",
+        action="store_true",
+        help="include all wheels, so that the device needs no network",
+    )
+    package.add_argument(
+        "--python",
+        metavar="X.Y",
+        help="the device's Python version; needs --offline (default: this machine's)",
+    )
+    package.add_argument(
+        "--platform",
+        choices=MACHINES,
+        help="the device's processor; needs --offline (default: this machine's)",
+    )
+    package.add_argument(
+        "--constraints",
+        type=Path,
+        metavar="FILE",
+        help="versions to install (default: the tested ones, constraints.txt)",
     )
     package.set_defaults(work=_package)
 
@@ -39,8 +64,8 @@ def _package(arguments: argparse.Namespace) -> int:
 
     if not arguments.offline and (arguments.python or arguments.platform):
         raise ConfigError(
-            "--python and --platform choose the wheels of --offline; without it the device "
-            "fetches its own."
+            "--python and --platform select the wheels of --offline; without it the device "
+            "downloads its own."
         )
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     target = Target(arguments.python or here, arguments.platform or platform.machine())
@@ -49,8 +74,8 @@ def _package(arguments: argparse.Namespace) -> int:
     operators = arguments.operator_keys
     write_package(PackageOptions(arguments.out, arguments.keys, operators, offline, constraints))
     size_mb = arguments.out.stat().st_size / 2**20
-    how = f"with all wheels for {target}" if offline else "the device fetches its dependencies"
+    how = f"with all wheels for {target}" if offline else "the device downloads its dependencies"
     print(f"{arguments.out}: {size_mb:.1f} MB, {how}")
     if arguments.keys is None:
-        print("No trusted keys inside: the agent takes no bundle until the device has some.")
+        print("No trusted keys included: the agent accepts no bundle until the device has some.")
     return 0

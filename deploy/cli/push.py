@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edge_app.mqtt.topics import DeviceName
 
 EXIT_INTERRUPTED = 130
+TIMEOUT = "time limit per device, in seconds (default: %(default)g)"
 
 
 def add_push_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,48 +27,78 @@ def add_push_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
 
 
 def _add_push(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    push = commands.add_parser("push", help="ask devices to fetch and use a bundle")
-    push.add_argument("bundle", type=Path, nargs="?", metavar="BUNDLE")
+    push = commands.add_parser(
+        "push",
+        help="ask devices to download and use a bundle",
+        description="Ask devices to download and use a bundle.",
+    )
+    push.add_argument("bundle", type=Path, nargs="?", metavar="BUNDLE", help="the signed bundle")
     _add_target(push)
     push.add_argument(
-        "--wait", action="store_true", help="until every device has committed it, or refused"
+        "--wait", action="store_true", help="wait until every device has committed or refused it"
     )
-    push.add_argument("--timeout-s", type=float, default=4 * 3600.0, help="per device, with --wait")
+    push.add_argument("--timeout-s", type=float, default=4 * 3600.0, help=f"{TIMEOUT}; for --wait")
     push.add_argument(
-        "--withdraw", action="store_true", help="take the wish back; without BUNDLE and --url"
+        "--withdraw",
+        action="store_true",
+        help="withdraw the deployment; without BUNDLE and --url",
     )
     push.set_defaults(work=_push)
 
 
 def _add_rollout(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    rollout = commands.add_parser("rollout", help="push to a few first, then to the others")
-    rollout.add_argument("bundle", type=Path, metavar="BUNDLE")
+    rollout = commands.add_parser(
+        "rollout",
+        help="push to a few devices first, then to the others",
+        description="Push to a few devices first, then to the others, and stop at failures.",
+    )
+    rollout.add_argument("bundle", type=Path, metavar="BUNDLE", help="the signed bundle")
     _add_target(rollout)
-    rollout.add_argument("--canary", type=int, default=1, metavar="N", help="devices that go first")
     rollout.add_argument(
-        "--then", default="all", metavar="all|N|P%", help="devices at a time afterwards"
+        "--canary", type=int, default=1, metavar="N", help="devices that go first (default: 1)"
+    )
+    rollout.add_argument(
+        "--then",
+        default="all",
+        metavar="all|N|P%",
+        help="devices per wave afterwards (default: all)",
     )
     rollout.add_argument(
         "--wait",
         default="committed",
         choices=("switching", "probation", "committed"),
-        help="the state that a wave has to reach before the next one begins",
+        help="state that a wave must reach before the next one starts (default: committed)",
     )
     rollout.add_argument(
-        "--max-failures", type=int, default=0, metavar="N", help="borne behind the canary"
+        "--max-failures",
+        type=int,
+        default=0,
+        metavar="N",
+        help="failures tolerated after the canary (default: 0)",
     )
-    rollout.add_argument("--timeout-s", type=float, default=4 * 3600.0, help="per device")
-    rollout.add_argument("--state", type=Path, metavar="FILE", help="default: beside the bundle")
-    rollout.add_argument("--restart", action="store_true", help="forget how far it had come")
-    rollout.add_argument("--abort", action="store_true", help="end it and take pointers back")
+    rollout.add_argument("--timeout-s", type=float, default=4 * 3600.0, help=TIMEOUT)
+    rollout.add_argument(
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="file that records the progress (default: beside the bundle)",
+    )
+    rollout.add_argument(
+        "--restart", action="store_true", help="ignore earlier progress and start over"
+    )
+    rollout.add_argument(
+        "--abort", action="store_true", help="end the roll-out and withdraw its pointers"
+    )
     rollout.set_defaults(work=_rollout)
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
     add_broker_options(parser)
-    parser.add_argument("--url", help="of the bundle, or with a / at the end of its folder")
+    parser.add_argument("--url", help="address of the bundle, or of its folder if it ends with /")
     add_devices(parser)
-    parser.add_argument("--keys", type=Path, metavar="DIR", help="verify with these keys first")
+    parser.add_argument(
+        "--keys", type=Path, metavar="DIR", help="first verify the bundle with these public keys"
+    )
 
 
 # -- push ------------------------------------------------------------------------------------------
@@ -106,12 +137,12 @@ def _withdraw(arguments: argparse.Namespace, devices: tuple[DeviceName, ...]) ->
     from edge_app.mqtt.topics import Topics
 
     if arguments.bundle is not None or arguments.url is not None:
-        raise ConfigError("--withdraw takes no BUNDLE and no --url: it takes any wish back.")
+        raise ConfigError("--withdraw takes no BUNDLE and no --url: it withdraws any deployment.")
     client, _ = connect(arguments)
     for device in devices:
         client.publish(Topics(device).desired(arguments.slot), b"")
     client.close()
-    _say(f"withdrawn from {len(devices)} devices; what is being installed goes on")
+    _say(f"withdrawn from {len(devices)} devices; running installations continue")
     return 0
 
 
@@ -119,7 +150,7 @@ def _offer(arguments: argparse.Namespace, devices: tuple[DeviceName, ...]) -> Of
     from deploy.fleet.pointer import make_offer
 
     if arguments.bundle is None or arguments.url is None:
-        raise ConfigError("give the BUNDLE and the --url under which devices fetch it.")
+        raise ConfigError("give the BUNDLE and the --url from which devices download it.")
     return make_offer(arguments.bundle, arguments.url, devices, arguments.keys)
 
 
@@ -143,14 +174,14 @@ def _rollout(arguments: argparse.Namespace) -> int:
             return 0
         return 0 if rollout.run() == "done" else 1
     except KeyboardInterrupt:
-        _say(f"interrupted: {rollout.summary}. The same command goes on, --abort ends it.")
+        _say(f"interrupted: {rollout.summary}. The same command resumes, --abort ends it.")
         return EXIT_INTERRUPTED
     finally:
         client.close()
 
 
 def _rollout_state(arguments: argparse.Namespace, file: Path) -> RolloutState:
-    """Return where an earlier run of the same roll-out stopped, or the begin of a new one."""
+    """Return where an earlier run of the same roll-out stopped, or the start of a new one."""
     from deploy.fleet.rollout_rules import make_waves
     from deploy.fleet.rollout_state import load_state, new_state
 
@@ -162,7 +193,7 @@ def _rollout_state(arguments: argparse.Namespace, file: Path) -> RolloutState:
         return earlier
     if earlier is not None:
         raise ConfigError(
-            f"this roll-out has ended ({earlier.outcome}), see {file}; --restart begins it anew."
+            f"this roll-out has ended ({earlier.outcome}), see {file}; --restart starts it over."
         )
     devices = chosen_devices(arguments)
     offer = _offer(arguments, devices)

@@ -1,4 +1,4 @@
-"""`edge-deploy select`: change devices over to another installed product, and say what they did."""
+"""`edge-deploy select`: change devices over to another installed product, print the results."""
 
 from __future__ import annotations
 
@@ -27,18 +27,30 @@ EXIT_INTERRUPTED = 130
 
 def add_select_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `select` to `edge-deploy`."""
-    select = commands.add_parser("select", help="judge another installed product from now on")
-    select.add_argument("product", metavar="PRODUCT")
+    select = commands.add_parser(
+        "select",
+        help="change devices over to another installed product",
+        description="Change devices over to another installed product.",
+    )
+    select.add_argument("product", metavar="PRODUCT", help="name of the installed product")
     add_broker_options(select)
     add_devices(select)
-    select.add_argument("--key", type=Path, required=True, metavar="FILE.key", help="an operator's")
-    select.add_argument("--passphrase-file", type=Path, metavar="FILE", help="of the key")
+    select.add_argument(
+        "--key", type=Path, required=True, metavar="FILE.key", help="an operator's private key"
+    )
+    select.add_argument(
+        "--passphrase-file",
+        type=Path,
+        metavar="FILE",
+        help="file whose first line is the key's passphrase (default: the environment variable "
+        "CROPLIQ_KEY_PASSPHRASE, else none)",
+    )
     select.add_argument(
         "--timeout-s",
         type=float,
         default=DEFAULT_TIMEOUT_S,
         metavar="S",
-        help="the command's life: later no device carries it out; default: %(default)g",
+        help="time after which the command expires, in seconds (default: %(default)g)",
     )
     select.set_defaults(work=_select)
 
@@ -109,7 +121,7 @@ class Answers:
         """Name the devices that did not answer; return the exit code."""
         for device in self._asked.values():
             _say(
-                f"{device}: no answer. Is it there (edge-deploy status), does its [agent] name "
+                f"{device}: no answer. Is it online (edge-deploy status), does its [agent] name "
                 "operator_keys_dir, and does the broker's ACL let its agent read cmd/+ and write "
                 "agent/answer?"
             )

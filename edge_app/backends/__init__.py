@@ -1,1 +1,1 @@
-"""What runs a graph: ONNX Runtime here, TensorRT beside it."""
+"""What runs a graph: ONNX Runtime on the CPU, or TensorRT on an NVIDIA GPU."""

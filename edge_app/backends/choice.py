@@ -1,4 +1,4 @@
-"""Which engine runs a graph: TensorRT where there is an engine for it, ONNX Runtime otherwise."""
+"""Which backend runs a graph: TensorRT if there is an engine for it, otherwise ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class BackendChoice:
     """What a person can choose.
 
     Attributes:
-        backend: "tensorrt" refuses to start without engines; "auto" takes them where they fit.
-        threads: of ONNX Runtime, per graph; 0 leaves it to it.
+        backend: "tensorrt" refuses to start without engines; "auto" uses those that match.
+        threads: of ONNX Runtime, per graph; 0: its own default.
         engine_dir: the engine cache; None means there is none.
         max_batch: most crops in one call of an engine.
         use_cuda_graphs: record repeating shapes.
@@ -41,11 +41,12 @@ class BackendChoice:
 
 
 class GraphOpener:
-    """Opens a bundle's graphs as chosen, and says which engine was taken and why.
+    """Opens a bundle's graphs as chosen, and records which backend was used and why.
 
     Attributes:
         providers: graph name → what runs it, of the graphs opened last.
-        without_engine: graph name → why it runs on ONNX Runtime here, where TensorRT is and
+        without_engine: graph name → why it runs on ONNX Runtime here, where TensorRT is available
+        and
             could run it; of the graphs opened last.
     """
 
@@ -58,7 +59,7 @@ class GraphOpener:
         """Return a runner.
 
         Raises:
-            ModelError: the graph cannot be loaded, or TensorRT is demanded and has no engine.
+            ModelError: the graph cannot be loaded, or TensorRT is required and has no engine.
         """
         self.without_engine.pop(name, None)
         runner = self._open(model, name, precision)
@@ -66,7 +67,7 @@ class GraphOpener:
         return runner
 
     def do_without_engines(self) -> bool:
-        """Open on ONNX Runtime from now on; False where TensorRT is demanded, or no engine ran."""
+        """Open on ONNX Runtime from now on; False if TensorRT is required, or no engine ran."""
         if self._choice.backend != "auto" or set(self.providers.values()) <= {PROVIDER}:
             return False
         self._choice = replace(self._choice, backend="onnxruntime")
@@ -98,7 +99,7 @@ class GraphOpener:
             _log.exception("%s: its engine cannot be opened", name)
             raise ModelError(
                 f"{name}: its engine cannot be opened: {type(error).__name__}: {error}. Please "
-                "send us the log's lines round this one, with the output of `edge-app doctor`."
+                "send us the log around this line, with the output of `edge-app doctor`."
             ) from error
 
     def _plan(self, model: bytes, name: str, precision: str) -> bytes:
@@ -109,7 +110,7 @@ class GraphOpener:
 
 
 def has_tensorrt() -> bool:
-    """Tell whether an engine could run here; a GPU alone, as in many a laptop, is no promise."""
+    """Tell whether an engine could run here; a GPU alone, as in many laptops, is not enough."""
     try:
         load_tensorrt()
     except ModelError:
@@ -118,7 +119,7 @@ def has_tensorrt() -> bool:
 
 
 def batch_of(graph: str, max_batch: int) -> int:
-    """Return the largest batch a graph's engine has to take: a part's defects come all at once."""
+    """Return the largest batch of a graph's engine: a part's defects come all at once."""
     return max(max_batch, MAX_DEFECTS) if graph == CLASSIFIER else max_batch
 
 

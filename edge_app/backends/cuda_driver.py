@@ -1,7 +1,7 @@
 """The little that is needed of NVIDIA's driver library directly: which GPU, and CUDA graphs.
 
 pycuda wraps neither before a context exists nor graphs at all. libcuda comes with the driver, so
-nothing has to be installed; without a driver every question here has the answer "no GPU".
+nothing has to be installed; without a driver everything here reports "no GPU".
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _driver() -> ctypes.CDLL:
     """Return the driver's library, every function's arguments declared.
 
     Raises:
-        ModelError: there is none, or it is older than CUDA 11.4.
+        ModelError: it is missing, or older than CUDA 11.4.
     """
     try:
         cuda = ctypes.CDLL(DRIVER)
@@ -169,7 +169,7 @@ def _check(code: int, what: str) -> None:
 
 
 def _name_of(code: int) -> str:
-    """Return a CUresult as people look it up, e.g. "CUDA_ERROR_INVALID_HANDLE (400)"."""
+    """Return a CUresult with its name and number, e.g. "CUDA_ERROR_INVALID_HANDLE (400)"."""
     name = ctypes.c_char_p()
     if _driver().cuGetErrorName(code, ctypes.byref(name)) or name.value is None:
         return f"error {code}"

@@ -1,6 +1,6 @@
 """CUDA through pycuda: one primary context, pinned buffers, no allocation once a graph is loaded.
 
-pycuda is compiled on the device (extra `jetson`) and imported here only, when first needed.
+pycuda is compiled on the device (extra `jetson`) and imported only here, when first needed.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class Cuda:
         """Make the context current for this thread.
 
         Args:
-            what: is done meanwhile, for messages.
+            what: the work in progress, for messages.
 
         Raises:
-            ModelError: whatever the driver refused in between.
+            ModelError: anything the driver refused in between.
         """
         try:
             self.context.push()
@@ -106,7 +106,7 @@ def _opened() -> Cuda:
             f"CUDA cannot be started: {error}. `edge-app doctor` shows the driver; was pycuda "
             "compiled before CUDA was updated? pip install --force-reinstall --no-cache-dir pycuda"
         ) from error
-    # Left to itself pycuda releases a primary context as if it had made it, and complains.
+    # By default pycuda releases a primary context as if it had made it, and complains.
     atexit.register(context.detach)
     return Cuda(driver, context, gpu.is_integrated)
 
@@ -130,7 +130,7 @@ class Buffer:
         try:
             self.address = self._on_gpu(cuda)
         except cuda.driver.Error:
-            self.close()  # half a buffer would be dropped where the context is not current
+            self.close()  # else half a buffer would be released where the context is not current
             raise
 
     def _on_gpu(self, cuda: Cuda) -> int:
@@ -144,12 +144,12 @@ class Buffer:
         np.copyto(self._host[: array.size], array.reshape(-1))
 
     def upload(self, count: int, stream: Any) -> None:
-        """Queue the first `count` values' way to the GPU."""
+        """Queue the copy of the first `count` values to the GPU."""
         if self._device is not None:
             self._driver.memcpy_htod_async(self._device, self._host[:count], stream)
 
     def download(self, count: int, stream: Any) -> None:
-        """Queue the first `count` values' way back."""
+        """Queue the copy of the first `count` values back to the host."""
         if self._device is not None:
             self._driver.memcpy_dtoh_async(self._host[:count], self._device, stream)
 

@@ -1,7 +1,7 @@
 """Building engines beside a running inspection: in a child process of low priority.
 
-A builder that crashes, hangs or takes all memory takes the child with it, never inspection.
-`python -m edge_app.backends.engine_build` is that child; it is not for people.
+A builder that crashes, hangs or exhausts memory ends the child, never inspection.
+`python -m edge_app.backends.engine_build` is that child, not a command for users.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NICENESS = 15
 """Of the child: inspection's threads always go first."""
 
 OOM_SCORE = 500
-"""Of the child, -1000 to 1000: short of memory the kernel ends it first, not what inspects."""
+"""Of the child, -1000 to 1000: when memory is short the kernel kills it before inspection."""
 
 NOT_BY_DEFAULT = {("tensorrt_rtx", "7.5"), ("tensorrt_rtx_bindings", "7.5")}
 """TensorRT-RTX's engines run on Ampere and later; Turing has to be named (its "CPU-Only AOT")."""
@@ -33,7 +33,7 @@ NOT_BY_DEFAULT = {("tensorrt_rtx", "7.5"), ("tensorrt_rtx_bindings", "7.5")}
 PROGRESS_EVERY_S = 0.5
 
 BUILD_TIMEOUT_S = 1800.0
-"""A peer reports 9.5 minutes for a first build on a Jetson; three times that."""
+"""Three times the 9.5 minutes reported elsewhere for a first build on a Jetson."""
 
 
 def build_into(
@@ -111,19 +111,19 @@ def _run_child(folder: Path, graph: str, progress: Progress, timeout_s: float) -
 
 
 def _listen(child: subprocess.Popen[str], progress: Progress) -> str:
-    """Pass the child's progress on until it ends; return its error message, if it told one."""
+    """Pass the child's progress on until it ends; return its error message, if any."""
     failure = ""
     assert child.stdout is not None  # a pipe, by the call above
     with child.stdout as lines:
         for line in lines:
             try:
-                told = json.loads(line)
+                message = json.loads(line)
             except ValueError:
-                continue  # a library's own chatter
-            if "error" in told:
-                failure = str(told["error"])
-            elif "phase" in told:
-                progress(told["phase"], told["share"])
+                continue  # a library's own output
+            if "error" in message:
+                failure = str(message["error"])
+            elif "phase" in message:
+                progress(message["phase"], message["share"])
     return failure
 
 
@@ -141,10 +141,10 @@ class _Reporter:
 
 
 def child_main(folder: Path) -> int:
-    """Build what lies in `folder`; return the exit code."""
+    """Build the graph in `folder`; return the exit code."""
     with suppress(OSError):  # a sandbox may forbid it: a slower line is better than no engine
         os.nice(NICENESS)
-    with suppress(OSError):  # a container may not let it
+    with suppress(OSError):  # a container may forbid it
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
     options = EngineOptions(**json.loads((folder / "options.json").read_text(encoding="utf-8")))
     timing = folder / "timing"

@@ -1,7 +1,7 @@
 """Engines kept on disk, so that TensorRT builds each of them once.
 
 An engine fits one GPU, one TensorRT and one graph only. All of that is its key, kept beside it as
-JSON, so that a system update makes it unused rather than a crash, and the reason can be told.
+JSON, so that after a system update it is ignored instead of crashing, and the reason is known.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from edge_app.host.file_ownership import give_to_owner, make_folder
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
-"""Of the JSON file beside an engine; another number is not read."""
+"""Of the JSON file beside an engine; other versions are not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class EngineKey:
     max_batch: int
 
     def digest(self) -> str:
-        """Return 16 hexadecimal digits that stand for the whole key."""
+        """Return 16 hexadecimal digits that identify the whole key."""
         text = json.dumps([FORMAT, asdict(self)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -80,7 +80,7 @@ def engine_key(
 
 
 class EngineCache:
-    """A folder of engines. One process writes; readers see whole files only.
+    """A folder of engines. One process writes; readers see complete files only.
 
     Args:
         folder: made when the first engine is stored.
@@ -112,7 +112,7 @@ class EngineCache:
         return plan
 
     def has(self, key: EngineKey) -> bool:
-        """Tell whether the engine for `key` is there, its bytes unharmed."""
+        """Tell whether the engine for `key` is there, its bytes undamaged."""
         try:
             self.load(key)
         except ModelError:
@@ -130,7 +130,7 @@ class EngineCache:
         try:
             make_folder(self.folder)
             _write_whole(self._plan(key), plan)
-            _write_whole(self._about(key), about)  # last: without it the engine does not count
+            _write_whole(self._about(key), about)  # last: without it the engine is ignored
         except OSError as error:
             raise ModelError(
                 f"The engine cache {self.folder} cannot be written ({error.strerror}): the engine "
@@ -161,7 +161,7 @@ class EngineCache:
         return self.folder / f"{hashlib.sha256(names.encode()).hexdigest()[:16]}.timing"
 
     def store_timings(self, key: EngineKey, timings: bytes) -> None:
-        """Keep the builder's timings whole or not at all; without them builds are only slower."""
+        """Store the builder's timings completely or not at all; without them builds are slower."""
         try:
             _write_whole(self.timing_cache_file(key), timings)
         except OSError as error:
@@ -174,7 +174,7 @@ class EngineCache:
         return self.folder / f"{key.digest()}.json"
 
     def _entry(self, file: Path) -> Entry | None:
-        """Return what a JSON file says, or None if it is missing, foreign or half written."""
+        """Return the entry of a JSON file; None if it is missing, foreign or half written."""
         try:
             content = json.loads(file.read_bytes())
             if content.pop("format") != FORMAT or not file.with_suffix(".plan").is_file():
@@ -189,8 +189,8 @@ class EngineCache:
         if not others:
             return f"No engine was built for this graph yet. {BUILD}"
         nearest = min(others, key=lambda other: len(differences(other, key)))
-        told = ", ".join(f"{n}: {a}, now {b}" for n, a, b in differences(nearest, key))
-        return f"The engine on disk was built for another machine state ({told}). {BUILD}"
+        changes = ", ".join(f"{n}: {a}, now {b}" for n, a, b in differences(nearest, key))
+        return f"The engine on disk was built for another machine state ({changes}). {BUILD}"
 
 
 BUILD = "Build it: edge-app engine build --config FILE."

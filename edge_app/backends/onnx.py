@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-# ONNX Runtime 1.31 for Linux reports to its maker and writes a device id into the home directory
+# ONNX Runtime 1.31 for Linux sends telemetry and writes a device id into the home directory
 # unless this is set when it is imported (its `disable_telemetry_events()` comes too late).
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime as ort
@@ -23,7 +23,7 @@ from edge_app.backends.protocol import (
 from edge_app.errors import ModelError
 
 ERRORS_ONLY = 3
-"""ONNX Runtime's log level: its warnings about graph clean-up mean nothing on the line."""
+"""ONNX Runtime's log level: its warnings about graph clean-up are irrelevant on the line."""
 
 PROVIDER = "CPUExecutionProvider"
 

@@ -1,6 +1,6 @@
-"""What runs a graph: one Protocol for ONNX Runtime and TensorRT, checked once at the border.
+"""What runs a graph: one Protocol for ONNX Runtime and TensorRT, checked once at the boundary.
 
-The rest of the product sees names, dtypes and shapes only; no caller knows the engine behind.
+The rest of the product sees names, dtypes and shapes only; no caller knows the backend.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ AnyArray = NDArray[Any]
 
 
 CLASSIFIER = "classifier"
-"""The graph of known defect kinds; its batch is one part's defects."""
+"""The graph of the defect classifier; its batch is one part's defects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,12 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True)
 class GraphInfo:
-    """What a loaded graph takes and gives, and which engine runs it.
+    """What a loaded graph takes and gives, and which backend runs it.
 
     Attributes:
         inputs: in the graph's order.
         outputs: in the graph's order.
-        provider: the engine, e.g. "CPUExecutionProvider".
+        provider: the backend, e.g. "CPUExecutionProvider".
     """
 
     inputs: tuple[TensorInfo, ...]
@@ -62,14 +62,14 @@ class GraphRunner(Protocol):
         """Return every output by name.
 
         Raises:
-            ModelError: the inputs break the contract, or the engine failed.
+            ModelError: the inputs break the contract, or the backend failed.
         """
 
     def describe(self) -> GraphInfo:
         """Return what the graph takes and gives."""
 
     def close(self) -> None:
-        """Release the engine; may be called twice."""
+        """Release the graph; may be called twice."""
 
 
 OpenGraph = Callable[[bytes, str, str], GraphRunner]
@@ -96,7 +96,7 @@ def check_contract(info: GraphInfo, inputs: tuple[str, ...], outputs: tuple[str,
     """Raise unless the graph has exactly these inputs and at least these outputs.
 
     Raises:
-        ModelError: it is another kind of graph; lists what it has.
+        ModelError: it is another sort of graph; the message lists its tensors.
     """
     has_inputs = {tensor.name for tensor in info.inputs}
     has_outputs = {tensor.name for tensor in info.outputs}

@@ -32,8 +32,8 @@ class _Held:
     """What a runner has on the GPU.
 
     pycuda releases memory in the thread that opened the GPU or while the context is current;
-    elsewhere it warns and leaks. A model is dropped by whichever thread exchanged it, so all of it
-    is released here and nothing else keeps a reference.
+    elsewhere it warns and leaks. A model may be released by any thread, so all of it is released
+    here and nothing else keeps a reference.
     """
 
     cuda: Cuda
@@ -51,7 +51,7 @@ class _Held:
         self.graph = None
 
     def release(self) -> None:
-        """Release everything; what the driver refuses meanwhile is logged."""
+        """Release everything; errors of the driver are logged."""
         try:
             with self.cuda.current(f"{self.name}: releasing it"):
                 if self.stream is not None:
@@ -68,7 +68,7 @@ class _Held:
 class TensorRtRunner:
     """A deserialised engine with one execution context and one stream. Not thread-safe.
 
-    Dropped without `close` it releases its memory all the same, in whichever thread that is.
+    Without `close` it releases its memory when it is garbage collected, in any thread.
 
     Args:
         plan: the engine's bytes, built on this GPU with this TensorRT.
@@ -86,7 +86,9 @@ class TensorRtRunner:
         self._repeats = 0
         self._held = _Held(self._cuda, name)
         self._release = weakref.finalize(self, self._held.release)
-        self._release.atexit = False  # the process' end frees all; a thread may still be running
+        self._release.atexit = (
+            False  # the end of the process frees all; a thread may still be running
+        )
         with self._cuda.current(f"{name}: loading its engine"):
             self._held.engine = _deserialise(trt, plan, name)
             self._use_graphs = use_cuda_graphs and not _records_itself(trt)
@@ -96,7 +98,7 @@ class TensorRtRunner:
             self._held.stream = self._cuda.new_stream()
             self._info, self._largest = _describe(trt, self._held.engine)
             self._allocate()
-            # Weights may still be on their way on the default stream, which ours does not wait for.
+            # Weights may still be in transfer on the default stream, which ours does not wait for.
             self._cuda.driver.Context.synchronize()
 
     def run(self, inputs: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
@@ -149,7 +151,9 @@ class TensorRtRunner:
             buffer = Buffer(self._cuda, shape, tensor.dtype)
             self._held.buffers[tensor.name] = buffer
             if not self._held.context.set_tensor_address(tensor.name, buffer.address):
-                raise ModelError(f"{self._name}: TensorRT refused the memory for {tensor}. {TOLD}")
+                raise ModelError(
+                    f"{self._name}: TensorRT refused the memory for {tensor}. {SEE_LOG}"
+                )
 
     def _check_batch(self, inputs: Mapping[str, AnyArray]) -> None:
         for name, array in inputs.items():
@@ -172,7 +176,7 @@ class TensorRtRunner:
 
     def _set_shape(self, tensor: TensorInfo, shape: tuple[int, ...]) -> None:
         if not self._held.context.set_input_shape(tensor.name, shape):
-            raise ModelError(f"{self._name}: TensorRT refused {shape} for {tensor}. {TOLD}")
+            raise ModelError(f"{self._name}: TensorRT refused {shape} for {tensor}. {SEE_LOG}")
 
     def _execute(self) -> None:
         """Queue copies and the engine, recorded or one by one."""
@@ -185,7 +189,7 @@ class TensorRtRunner:
             self._enqueue()
 
     def _recorded(self) -> CudaGraph | None:
-        """Return the present shape's work as a graph; None, for good, where that fails."""
+        """Return the work for the current shape as a graph; None from now on if that fails."""
         graph = CudaGraph(self._held.stream.handle)
         try:
             graph.begin()
@@ -203,7 +207,7 @@ class TensorRtRunner:
         for tensor, shape in zip(self._info.inputs, self._shapes, strict=True):
             held.buffers[tensor.name].upload(int(np.prod(shape)), held.stream)
         if not held.context.execute_async_v3(held.stream.handle):
-            raise ModelError(f"{self._name}: TensorRT refused to run it. {TOLD}")
+            raise ModelError(f"{self._name}: TensorRT refused to run it. {SEE_LOG}")
         for tensor in self._info.outputs:
             count = int(np.prod(self._shape(tensor)))
             held.buffers[tensor.name].download(count, held.stream)
@@ -212,7 +216,7 @@ class TensorRtRunner:
         return tuple(self._held.context.get_tensor_shape(tensor.name))
 
 
-TOLD = "Its reason stands in a line with [TRT] in this output, or in the service's log."
+SEE_LOG = "The reason is in a line with [TRT] in this output, or in the service's log."
 """TensorRT's own logger writes there; one written in Python could wait for a lock for ever."""
 
 
@@ -221,7 +225,7 @@ def _deserialise(trt: TensorRt, plan: bytes, name: str) -> Any:
     if engine is None:
         raise ModelError(
             f"{name}: {trt.name} {trt.version} cannot load this engine: it was built by another "
-            f"version or for another GPU, or the GPU's memory is full. {TOLD} Build it again: "
+            f"version or for another GPU, or the GPU's memory is full. {SEE_LOG} Build it again: "
             "edge-app engine build --again --config FILE."
         )
     return engine
@@ -230,7 +234,7 @@ def _deserialise(trt: TensorRt, plan: bytes, name: str) -> Any:
 def _records_itself(trt: TensorRt) -> bool:
     """Tell whether TensorRT makes CUDA graphs on its own: TensorRT-RTX does from 1.2 on.
 
-    It compiles kernels for a shape behind the first runs, so only it knows when to record.
+    It compiles kernels for a shape during the first runs, so only it knows when to record.
     """
     return hasattr(trt.module, "CudaGraphStrategy")
 
@@ -247,8 +251,8 @@ def _make_context(held: _Held, name: str) -> Any:
     context = held.engine.create_execution_context(*config)
     if context is None:
         raise ModelError(
-            f"{name}: no execution context, mostly because the GPU's memory is full. {TOLD} Stop "
-            "what else uses the GPU, or lower runtime.max_batch and build the engines again."
+            f"{name}: no execution context, usually because the GPU's memory is full. {SEE_LOG} "
+            "Stop what else uses the GPU, or lower runtime.max_batch and build the engines again."
         )
     return context
 

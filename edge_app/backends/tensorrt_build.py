@@ -1,8 +1,7 @@
 """ONNX → TensorRT engine, on the machine that will run it, or ahead of time for a named GPU.
 
-Networks are strongly typed: the precision stands in the graph (fp16 casts, Q/DQ), because
-TensorRT 11 has no builder flags for it any more while 10.3, JetPack 6's, has both.
-"""
+Networks are strongly typed: precision is baked into the ONNX (fp16 casts, Q/DQ), because TensorRT
+11 no longer has builder flags for it, while 10.3 (JetPack 6) supports both."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ Progress = Callable[[str, float], None]
 """Called with (phase, share of that phase done, 0..1)."""
 
 OPTIMAL_BATCH = 2
-"""Crops per call the engine is tuned for: the demo's belt has one or two parts due in a frame."""
+"""Crops per call the engine is tuned for: the demo's belt has one or two due parts in a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class EngineOptions:
             it is the reference and the last resort.
         compute_capability: e.g. "SM86": build for that GPU without having it (TensorRT-RTX only);
             None builds for the GPU of this machine.
-        workspace_mb: most scratch memory a layer may use; None leaves it to TensorRT.
+        workspace_mb: most scratch memory a layer may use; None: TensorRT's default.
     """
 
     max_batch: int = 8
@@ -46,7 +45,7 @@ class BuiltEngine:
 
     Attributes:
         plan: the serialised engine.
-        timing_cache: what the builder learnt of this GPU; makes the next build faster. Empty for
+        timing_cache: the builder's measurements on this GPU; makes the next build faster. Empty for
             TensorRT-RTX, which does not time kernels when it builds.
         layers: of the network, before fusion.
     """
@@ -97,19 +96,19 @@ def build_engine(
 def _parse(trt: TensorRt, network: Any, log: Any, model: bytes) -> None:
     parser = trt.module.OnnxParser(network, log)
     if parser.parse(model):
-        if network.num_outputs == 0:  # what is no ONNX at all is "parsed" to an empty network
+        if network.num_outputs == 0:  # a file that is not ONNX is "parsed" to an empty network
             raise ModelError(
-                "TensorRT found no graph in the file: it is no ONNX model, or has no outputs. "
+                "TensorRT found no graph in the file: it is not an ONNX model, or has no outputs. "
                 "Compare its sha256 with the manifest."
             )
         return
-    told = []
+    causes = []
     for index in range(parser.num_errors):
         error = parser.get_error(index)
         node = f"{error.node_operator()} node `{error.node_name()}`: " if error.node_name() else ""
-        told.append(f"{node}{error.desc()}")
+        causes.append(f"{node}{error.desc()}")
     raise ModelError(
-        f"TensorRT {trt.version} cannot read this graph: {'; '.join(told) or 'no reason given'}. "
+        f"TensorRT {trt.version} cannot read this graph: {'; '.join(causes) or 'no reason given'}. "
         "Export it again with operators of docs/tensorrt.md's list, or run it on ONNX Runtime."
     )
 
@@ -145,7 +144,7 @@ def _configure(
 
 
 def _aim(trt: TensorRt, config: Any, compute_capability: str) -> None:
-    """Have the engine built for a GPU that need not be here."""
+    """Configure the build for a GPU that need not be present."""
     known = getattr(trt.module, "ComputeCapability", None)
     target = getattr(known, compute_capability, None)
     if target is None:
@@ -158,7 +157,7 @@ def _aim(trt: TensorRt, config: Any, compute_capability: str) -> None:
 
 
 def _timing_cache(trt: TensorRt, config: Any, content: bytes) -> Any | None:
-    """Return the cache the builder fills; a damaged or foreign one is started afresh."""
+    """Return the cache the builder fills; a damaged or foreign one is replaced by an empty one."""
     if trt.is_rtx:
         return None
     cache = config.create_timing_cache(content)
@@ -172,24 +171,24 @@ MEMORY_WORDS = re.compile(r"out ?of ?memory|insufficient (memory|workspace)|erro
 """How TensorRT 8 to 11 put it: "OutOfMemory", "Cuda Runtime (out of memory)", "User allocator error
 allocating" (NVIDIA/TensorRT #2643, #4258)."""
 
-MOST_TOLD = 3
+MOST_REASONS = 3
 """Errors in a message: the last ones name the node and the step; all of them fill a page."""
 
 
 def _why_not_built(trt: TensorRt, problems: list[str]) -> str:
-    """Return why, from what the builder logged; the words for memory may stand far up."""
-    told = problems[-MOST_TOLD:]
+    """Return the reason from the builder's log; the line about memory may be far up."""
+    causes = problems[-MOST_REASONS:]
     memory = [p for p in problems if MEMORY_WORDS.search(p)]
-    if memory and not any(p in told for p in memory):
-        told = [memory[-1], *told]
+    if memory and not any(p in causes for p in memory):
+        causes = [memory[-1], *causes]
     if memory:
         advice = (
             "Too little memory: stop what else uses the GPU, lower runtime.max_batch, or set "
             "--workspace-mb."
         )
     else:
-        advice = "Inspection goes on with ONNX Runtime; send this message with the bundle's name."
-    reason = "; ".join(told) or "no reason given"
+        advice = "Inspection continues on ONNX Runtime; send this message with the bundle's name."
+    reason = "; ".join(causes) or "no reason given"
     return f"TensorRT {trt.version} could not build the engine: {reason}. {advice}"
 
 

@@ -1,6 +1,6 @@
 """Which TensorRT this machine has: JetPack's `tensorrt`, or TensorRT-RTX under either of its names.
 
-All three have the same Python interface. Nothing is imported before it is asked for.
+All three have the same Python interface. Nothing is imported before it is needed.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from typing import Any
 from edge_app.errors import ModelError
 
 MODULES = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
-"""In the order of preference; the first that can be imported is taken."""
+"""In order of preference; the first that can be imported is used."""
 
 FIRST_VERSION = 10
 """Of `tensorrt`: the first whose networks are strongly typed, with progress and named nodes.
 JetPack 6.1 brings 10.3; JetPack 6.0 and 5 bring 8."""
 
 RTX_LIBRARY_PACKAGE = "onnxruntime_ep_nv_tensorrt_rtx"
-"""Carries the libraries that `tensorrt_rtx_bindings` needs, in a folder no loader looks into."""
+"""Carries the libraries that `tensorrt_rtx_bindings` needs, in a folder that no loader searches."""
 
 RTX_LIBRARIES = ("libcudart.so.*", "libtensorrt_rtx.so.*", "libtensorrt_onnxparser_rtx.so.*")
-"""Loaded in this order, each finds what it depends on already in the process."""
+"""Loaded in this order, each finds its dependencies already in the process."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,16 +96,16 @@ def make_runtime(trt: TensorRt) -> Any:
 
 
 def cannot_start(trt: TensorRt, error: TypeError) -> ModelError:
-    """Return what to raise where TensorRT gave no builder or runtime, its Python's TypeError."""
+    """Return the error for a TypeError of TensorRT's Python: no builder or runtime was created."""
     return ModelError(
-        f"{trt.name} {trt.version} cannot use the GPU ({error}). Mostly the driver is older than "
+        f"{trt.name} {trt.version} cannot use the GPU ({error}). Usually the driver is older than "
         "the CUDA that this TensorRT was made for, or the GPU's memory is full: compare "
         "`nvidia-smi` with the CUDA in TensorRT's package name, or update JetPack as a whole."
     )
 
 
 def _load_rtx_libraries() -> None:
-    """Bring TensorRT-RTX's libraries into the process, where the package with them is installed."""
+    """Load TensorRT-RTX's libraries into the process, if their package is installed."""
     spec = find_spec(RTX_LIBRARY_PACKAGE)
     folders = list(spec.submodule_search_locations or ()) if spec else []
     for folder in folders:

@@ -1,4 +1,4 @@
-"""May this device activate that bundle? Pure rules: no files, no clock, no network."""
+"""May this device install that bundle? Pure rules: no files, no clock, no network."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ EVERYONE = "*"
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """The end of a signature's or a key's life.
+    """When a signature or a key expires.
 
     Attributes:
-        at: the first moment that is too late, UTC.
-        of: what ends then, e.g. "its signature" or "the key line1".
+        at: expired from this moment on, UTC.
+        of: what expires, e.g. "its signature" or "the key line1".
     """
 
     at: datetime
@@ -38,18 +38,18 @@ def check_admissible(
 ) -> None:
     """Return if a verified bundle may be installed on this device now.
 
-    Changing a slot between products that are installed already is no installation: do not ask.
+    A changeover between products that are already installed needs no check.
 
     Args:
         installed_high_water: the largest serial of this product ever installed here; None: none.
         allow_back: an older serial is permitted: `VerifiedBundle.allow_back`.
         now: with a time zone.
         expiry: `VerifiedBundle.expiry`.
-        product: what was asked for; None: whatever comes.
+        product: what was asked for; None: any product.
 
     Raises:
-        BundleError: it is another product, meant for others, expired, or older than what was
-            installed.
+        BundleError: it is another product, meant for other devices, expired, or older than what
+            was installed.
     """
     what = f"Bundle {manifest.product} {manifest.serial} refused"
     if product is not None and product != manifest.product:
@@ -76,7 +76,7 @@ def check_target(manifest: Manifest, device: DeviceName) -> None:
     raise BundleError(
         f"Bundle {manifest.product} {manifest.serial} refused: it is for "
         f"{', '.join(manifest.targets) or 'nobody'}, this device is {'/'.join(name)}. "
-        "Push the one that is meant for it."
+        "Push the bundle that is meant for it."
     )
 
 
@@ -84,7 +84,7 @@ def check_not_expired(manifest: Manifest, expiry: Expiry | None, now: datetime) 
     """Return if the bundle may still be installed.
 
     Raises:
-        BundleError: its signature's or its key's time is over.
+        BundleError: its signature or its key has expired.
     """
     if expiry is None or now < expiry.at:
         return
@@ -96,6 +96,6 @@ def check_not_expired(manifest: Manifest, expiry: Expiry | None, now: datetime) 
 
 
 def _matches(pattern: str, name: tuple[str, str, str]) -> bool:
-    """Compare level by level: a wildcard never reaches over a slash."""
+    """Compare level by level: a wildcard never matches a slash."""
     levels = pattern.split("/")
     return pattern == EVERYONE or (len(levels) == 3 and all(map(fnmatchcase, name, levels)))

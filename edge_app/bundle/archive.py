@@ -1,6 +1,6 @@
 """Read and write a model bundle: one deterministic tar whose every byte is accounted for.
 
-docs/bundle_format.md has the bytes, bundle_verify.py the order of the checks.
+docs/bundle_format.md has the bytes, verify.py the order of the checks.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Bundle:
     Attributes:
         sha256: of the whole tar file.
         files: member name → bytes, without manifest.json and bundle.sig.
-        is_signed: a bundle.sig member is present; whether it was verified tells `verified`.
+        is_signed: a bundle.sig member is present; `verified` says whether it was verified.
         verified: what a trusted key vouches for; None if it was read without trust.
     """
 
@@ -76,7 +76,7 @@ def read_bundle(
 
     Args:
         trust: with it an unsigned bundle, or one signed by nobody trusted, is refused before
-            anything in it is parsed. None: a signature is not looked at.
+            anything in it is parsed. None: signatures are ignored.
         may_be_unsigned: accept a bundle without a signature in spite of `trust`.
 
     Raises:
@@ -98,12 +98,12 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
         The tar file's sha256.
 
     Raises:
-        BundleError: a name is not allowed, or the manifest refers to a file that is not there.
+        BundleError: a name is not allowed, or the manifest refers to a missing file.
     """
     for name in files:
         check_name(name, path.name)
         if name in (MANIFEST, SIGNATURE):
-            raise BundleError(f"Bundle {path.name}: {name} is made, not given.")
+            raise BundleError(f"Bundle {path.name}: {name} is generated and cannot be passed in.")
     members = {
         name: Member(sha256=hashlib.sha256(data).hexdigest(), length=len(data))
         for name, data in sorted(files.items(), key=lambda item: _order(item[0]))

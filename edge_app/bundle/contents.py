@@ -1,4 +1,4 @@
-"""What a bundle's members must be to one another. Pure rules over names, digests and bytes."""
+"""Consistency rules for a bundle's members. Pure: names, digests and bytes only."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _NAME = re.compile(r"(golden/)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True, slots=True)
 class BundleLimits:
-    """What a device is willing to read, from its own configuration, never from the bundle."""
+    """Limits on what a device reads: from its own configuration, never from the bundle."""
 
     max_bytes: int = 512 * 1024 * 1024
     max_members: int = 200
 
 
 def check_name(member: str, label: str) -> None:
-    """Return if a member may be called that: a plain name, in no folder but `golden`.
+    """Return if a member name is allowed: a plain name, in no folder but `golden`.
 
     Raises:
         BundleError: it may not.
@@ -56,14 +56,14 @@ def check_digests(
     missing = sorted(set(expected) - set(seen))
     extra = sorted(set(seen) - set(expected))
     changed = sorted(n for n, m in seen.items() if n in expected and m.sha256 != expected[n])
-    told = [
+    problems = [
         f"{what}: {', '.join(names)}"
         for what, names in (("missing", missing), ("not listed", extra), ("changed", changed))
         if names
     ]
-    if told:
+    if problems:
         raise BundleError(
-            f"Bundle {label} refused: its files do not match {by} ({'; '.join(told)}). "
+            f"Bundle {label} refused: its files do not match {by} ({'; '.join(problems)}). "
             "Copy or build it again."
         )
 
@@ -79,7 +79,7 @@ def check_against_manifest(manifest: Manifest, seen: Mapping[str, Member], label
     wrong = sorted(n for n, m in manifest.members.items() if m.length != seen[n].length)
     if wrong:
         raise BundleError(
-            f"Bundle {label} refused: the manifest tells other lengths of {', '.join(wrong)}."
+            f"Bundle {label} refused: the manifest has other lengths for {', '.join(wrong)}."
         )
     check_references(manifest, seen, label)
 
@@ -88,7 +88,8 @@ def check_references(manifest: Manifest, names: Iterable[str], label: str) -> No
     """Return if every file that the manifest refers to is among `names`.
 
     Raises:
-        BundleError: one is missing, a graph is no `.onnx` file, or manifest and variant disagree
+        BundleError: one is missing, a graph is not an `.onnx` file, or manifest and variant
+        disagree
             about the detector or the classifier.
     """
     wanted = [manifest.orientation.cue]
@@ -103,7 +104,7 @@ def check_references(manifest: Manifest, names: Iterable[str], label: str) -> No
         _check_agreement(manifest, variant, label)
         odd = [g for g in graphs if not g.endswith(GRAPH_SUFFIX)]
         if odd:
-            raise BundleError(f"Bundle {label} refused: the graph {odd[0]} is no .onnx file.")
+            raise BundleError(f"Bundle {label} refused: the graph {odd[0]} is not an .onnx file.")
     absent = sorted({w for w in wanted if w is not None} - set(names))
     if absent:
         raise BundleError(f"Bundle {label} refused: it lacks {', '.join(absent)}.")
@@ -122,7 +123,7 @@ def _check_agreement(manifest: Manifest, variant: Variant, label: str) -> None:
 
 
 def parse_manifest(text: bytes, label: str) -> Manifest:
-    """Return the manifest, or say in one line each what is wrong with it.
+    """Return the manifest.
 
     Raises:
         BundleError: it is not JSON, too large or breaks the format.

@@ -1,4 +1,4 @@
-"""What a bundle says about itself: `manifest.json` as models. docs/bundle_format.md is the spec."""
+"""`manifest.json` as typed models. docs/bundle_format.md is the specification."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class DetectorSpec(_Strict):
 
     Attributes:
         input_hw: letterbox size in pixels.
-        min_confidence: products below it are not products, 0..1.
-        max_iou: rotated NMS drops a box overlapping a better one by more.
+        min_confidence: detections below it are dropped, 0..1.
+        max_iou: rotated NMS drops a box that overlaps a better one by more.
         product_classes: names by class index.
-        shrink: how frames were made smaller when it was trained, `area` or `pyramid`.
+        shrink: how frames were downscaled in its training, `area` or `pyramid`.
     """
 
     input_hw: Hw
@@ -57,7 +57,7 @@ class ClassifierSpec(_Strict):
     """How to use classifier.onnx; see `edge_app/inspection/defect_classifier.py`.
 
     Attributes:
-        kinds: names of the known defect kinds, in the order of the logits.
+        kinds: the known defect classes, in the order of the logits.
         region_hw: the graph's input size in pixels.
         window_px: least extent of what a region shows, in frame pixels.
         margin: share of a defect's extent added on each side.
@@ -80,13 +80,13 @@ class ClassifierSpec(_Strict):
 
 
 class OrientationSpec(_Strict):
-    """How a crop is turned the right way round.
+    """How a crop's direction is resolved.
 
     fixed: as the camera sees it. two_way: the long axis is known, the cue tells 0° from 180°.
     four_way: a square part, the cue chooses among four. free: no axis, the crop is not turned.
 
     Attributes:
-        cue: member name of the cue's template picture; None where turning does not matter.
+        cue: member name of the cue's template picture; None if the direction does not matter.
     """
 
     kind: Literal["fixed", "two_way", "four_way", "free"]
@@ -94,14 +94,14 @@ class OrientationSpec(_Strict):
 
 
 class AlignmentSpec(_Strict):
-    """How a box is put exactly onto the product; see `edge_app/inspection/alignment.py`.
+    """How a box is registered to the product; see `edge_app/inspection/alignment.py`.
 
     Attributes:
         template: member name of the mean good part, a small grey picture.
         product_wh: the product's box (w, h) inside a crop, in crop pixels.
-        size_px: the usual product's (w, h) in frame pixels.
-        size_tolerance: how far good parts depart from it, as a share; 0: all are of one size.
-        registration: the way the crops were cut with; "ecc" in bundles that do not say.
+        size_px: the typical product's (w, h) in frame pixels.
+        size_tolerance: how far good parts deviate from it, as a share; 0: all have the same size.
+        registration: method used for the training crops; "ecc" where the key is missing.
     """
 
     template: str
@@ -140,21 +140,21 @@ class Normalisation(_Strict):
 
 
 Promise = Literal["guaranteed", "extrapolated, not guaranteed"]
-"""What stands behind a false-alarm budget: enough good parts for 95 % confidence, or a tail fit."""
+"""How a false-alarm budget is backed: enough good parts for 95 % confidence, or a tail fit."""
 
 
 class Thresholds(_Strict):
-    """Where OK ends. Data, not graph: adjustable on the device, with an audit trail.
+    """The thresholds. Not part of the graph: adjustable on the device, with an audit trail.
 
     Attributes:
         score_threshold: a part with `score >= score_threshold` is NG.
         map_threshold: areas of the map above it become defect polygons.
         threshold_id: names this set in every alert, e.g. "calibrated-1".
         false_alarm_rate: the budget, as a fraction of good parts.
-        calibration_scores: one per held-back good part, ascending.
-        defects_from: what stood for defects at calibration ("pseudo-anomalies", "3 real defects").
-        promise: what stands behind the budget.
-        softmax_threshold: a defect kind below it is "unknown".
+        calibration_scores: one per hold-out good part, ascending.
+        defects_from: the defects used in calibration ("pseudo-anomalies", "3 real defects").
+        promise: how the budget is backed.
+        softmax_threshold: a defect class below it is "unknown".
     """
 
     score_threshold: Finite
@@ -178,7 +178,7 @@ class Thresholds(_Strict):
 
 
 class GoldenPart(_Strict):
-    """What one part in a golden picture must come out as.
+    """The expected outcome of one part in a golden picture.
 
     Attributes:
         box_cxcywhr: in frame pixels and radians, direction included.
@@ -195,7 +195,7 @@ class GoldenPicture(_Strict):
 
 
 class GoldenRegions(_Strict):
-    """Regions of known defects and what they must be called.
+    """Regions of known defects and their expected classes.
 
     Attributes:
         file: a picture of them, one below the other.
@@ -207,13 +207,13 @@ class GoldenRegions(_Strict):
 
 
 class Tolerances(_Strict):
-    """How far a device may be from the golden expectations without failing its self-check.
+    """How far a device may differ from the golden expectations in its self-check.
 
     Attributes:
         score_relative: |score − expected| over the larger of |expected| and |score_threshold|.
         box_min_iou: rotated intersection over union with the expected box.
-        latency_ms: most the median golden picture may take on a device; None where only the
-            device's own budget counts.
+        latency_ms: limit for the median golden picture on a device; None: only the device's own
+            limit applies.
     """
 
     score_relative: Finite = 0.02
@@ -222,15 +222,15 @@ class Tolerances(_Strict):
 
 
 class ParityFigures(_Strict):
-    """One variant beside the fp32 one, part by part, through the whole line.
+    """One variant compared with fp32, part by part, through the whole line.
 
     Attributes:
         source: the parts' source, without paths.
         parts: judged by both.
         flips: parts with another verdict, each variant under its own threshold.
         unmatched: parts that only one of the two judged.
-        score_difference_median: of |variant − fp32| after the thresholds are laid together, in
-            units of the fp32 threshold.
+        score_difference_median: of |variant − fp32| after the thresholds are aligned, in units of
+            the fp32 threshold.
         score_difference_largest: likewise, the largest.
     """
 
@@ -243,14 +243,14 @@ class ParityFigures(_Strict):
 
 
 class Parity(_Strict):
-    """How a variant was made and how near it stays to the fp32 one.
+    """How a variant was made and how closely it follows fp32.
 
     Attributes:
-        ranges: rule the int8 ranges were drawn by, per graph; empty for fp16.
+        ranges: rule that set the int8 ranges, per graph; empty for fp16.
         int8_nodes, fp16_nodes: nodes computed so, per graph; everything else stays fp32.
         weight_share: bytes of those nodes' weights as a share of fp32, per precision.
         calibration: on the parts that set the variant's thresholds.
-        held_out: on parts that set nothing; None where no source was given.
+        held_out: on parts not used for calibration; None without such a source.
     """
 
     ranges: dict[str, str] = {}
@@ -265,8 +265,8 @@ class Variant(_Strict):
     """One precision of the same model: its files, thresholds and golden expectations.
 
     Attributes:
-        classifier: names known defect kinds; fp32 in every variant.
-        golden_regions: what it must call known defects; None without it.
+        classifier: the defect classifier; fp32 in every variant.
+        golden_regions: its expected outcome; None without a classifier.
         parity: against the fp32 variant; None for fp32 itself.
     """
 
@@ -285,8 +285,8 @@ class Provenance(_Strict):
     """Where the bundle comes from. Holds no times and no paths: the same inputs, the same bytes.
 
     Attributes:
-        training_sha256: digest of every picture that trained anything.
-        calibration_sha256: digest of every picture that set a threshold.
+        training_sha256: digest of every picture used for training.
+        calibration_sha256: digest of every picture used for thresholds.
     """
 
     method: str
@@ -305,7 +305,7 @@ class Manifest(_Strict):
     Attributes:
         serial: only grows, per product.
         targets: SITE/LINE/DEVICE patterns that may use it, `*` and `?` within a level; "*" alone
-            is everyone.
+            matches every device.
         variants: preferred first.
         members: every file but manifest.json and bundle.sig.
     """
@@ -335,10 +335,10 @@ def checked_target(pattern: str) -> str:
     """Return a pattern of devices.
 
     Raises:
-        ValueError: it has not three levels and can match nobody.
+        ValueError: it does not have three levels and can match no device.
     """
     if pattern != "*" and len(pattern.split("/")) != 3:
-        raise ValueError(f"{pattern!r} reaches no device: expected SITE/LINE/DEVICE or *")
+        raise ValueError(f"{pattern!r} matches no device: expected SITE/LINE/DEVICE or *")
     return pattern
 
 

@@ -1,8 +1,8 @@
-"""Does an ONNX file point at other files? Found without the onnx package, by walking its protobuf.
+"""Whether an ONNX file refers to other files; checked without the onnx package.
 
 ONNX Runtime and TensorRT open such paths relative to wherever they run: a signed graph could read
 any file of the device. Field numbers are those of onnx.proto3 (IR version 10). Where a lenient
-parser and this one could read different things, this one refuses.
+parser could read something else, this one refuses.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ORT_FORMAT = b"ORTM"
 """At offset 4: ONNX Runtime would read the bytes as its own format instead of as protobuf."""
 
 _MAX_DEPTH = 64
-"""Levels of graphs in graphs times three; protobuf itself stops at 100."""
+"""Three times the nesting of graphs in graphs; protobuf itself stops at 100."""
 
 
 def check_self_contained(data: bytes, name: str, label: str) -> None:
@@ -44,14 +44,16 @@ def check_self_contained(data: bytes, name: str, label: str) -> None:
         label: names the bundle in messages.
 
     Raises:
-        BundleError: it names another file, or is no ONNX file.
+        BundleError: it names another file, or is not an ONNX file.
     """
     if data[4:8] == _ORT_FORMAT:
         raise BundleError(f"Bundle {label} refused: {name} is in ORT format; expected ONNX.")
     try:
         is_external = _names_files(memoryview(data), "model", 0)
     except _Malformed as error:
-        raise BundleError(f"Bundle {label} refused: {name} is no ONNX file: {error}.") from error
+        raise BundleError(
+            f"Bundle {label} refused: {name} is not an ONNX file: {error}."
+        ) from error
     if is_external:
         raise BundleError(
             f"Bundle {label} refused: {name} keeps tensors in other files (external data). "
@@ -60,7 +62,7 @@ def check_self_contained(data: bytes, name: str, label: str) -> None:
 
 
 class _Malformed(ValueError):
-    """The bytes are not the protobuf they should be."""
+    """The bytes are not valid protobuf."""
 
 
 def _names_files(message: memoryview, kind: Kind, depth: int) -> bool:

@@ -60,10 +60,10 @@ class _SigstoreBundle(_Json):
 
 
 class SigningTerms(BaseModel):
-    """What the signer adds to the digests; other readers of model signing ignore it.
+    """The signer's terms, added to the digests; other verifiers of model signing ignore them.
 
     Attributes:
-        expires_at: nothing is installed with this signature from then on.
+        expires_at: from then on nothing is installed with this signature.
         allow_back: it may replace a newer serial of its product.
     """
 
@@ -124,7 +124,7 @@ class _Statement(_Json):
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What a trusted key vouches for.
+    """What a trusted key has signed.
 
     Attributes:
         digests: member name → sha256, every member but bundle.sig.
@@ -180,7 +180,7 @@ def pae(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
 
 
 def verify_signature(text: bytes, trust: TrustPolicy, label: str) -> Signed:
-    """Return what the signature vouches for, if a trusted key made it.
+    """Return what the signature covers, if a trusted key made it.
 
     The statement inside is parsed only after the signature over it has been checked.
 
@@ -209,9 +209,9 @@ def _checked_statement(payload: bytes, label: str) -> _Statement:
     if len(digests) != len(names):
         raise BundleError(f"Bundle {label} refused: its signature lists a file twice.")
     if statement.subject[0].digest.sha256 != _root(digests, names):
-        raise BundleError(f"Bundle {label} refused: its signature's digests do not add up.")
+        raise BundleError(f"Bundle {label} refused: its signature's digests are inconsistent.")
     if expires_at is not None and expires_at.tzinfo is None:
-        raise BundleError(f"Bundle {label} refused: its expiry {expires_at} names no time zone.")
+        raise BundleError(f"Bundle {label} refused: its expiry {expires_at} has no time zone.")
     return statement
 
 

@@ -1,6 +1,6 @@
 """Which keys this device trusts: a folder with public keys and a list of revoked ones.
 
-The folder belongs to root. Rotation is two keys side by side; docs/configuration.md tells how.
+The folder belongs to root. To rotate, keep two keys side by side; see docs/configuration.md.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class TrustedKey:
     Attributes:
         key_id: see `key_id_of`.
         name: its file's name without `.pub`.
-        expires_at: the first moment at which it vouches for nothing new; None: never.
+        expires_at: from then on nothing signed with it is installed; None: never.
     """
 
     key_id: str
@@ -55,7 +55,7 @@ class TrustedKey:
 
 @dataclass(frozen=True, slots=True)
 class TrustPolicy:
-    """The keys this device trusts, and those it trusts no more.
+    """The keys this device trusts, and the revoked ones.
 
     Attributes:
         keys: key id → key; may still hold revoked ones.
@@ -74,7 +74,7 @@ class TrustPolicy:
             label: names the bundle in messages.
 
         Raises:
-            BundleError: the key is revoked, or not one of ours.
+            BundleError: the key is revoked, or not in the folder.
         """
         if key_id in self.revoked:
             raise BundleError(
@@ -118,11 +118,11 @@ def load_trust(folder: Path) -> TrustPolicy:
 def parse_public_key(name: str, text: str, origin: str) -> TrustedKey:
     """Return the one key of a PEM text.
 
-    Before the PEM may stand `expires: DATE`, `key-id: ID` and lines that begin with `#`.
+    `expires: DATE`, `key-id: ID` and lines that begin with `#` may precede the PEM.
 
     Raises:
         ConfigError: it is not exactly one ECDSA P-256 public key, or a line before it is unknown,
-            twice there or wrong: a misspelt `expires` must not make a key last for ever.
+            repeated or wrong: a misspelt `expires` must not make a key valid for ever.
     """
     try:
         key = serialization.load_pem_public_key(text.encode())
@@ -144,7 +144,7 @@ def parse_revoked(text: str, origin: str) -> frozenset[str]:
     """Return the key ids of a `revoked.txt`: one per line, `#` begins a comment.
 
     Raises:
-        ConfigError: a line is no key id. A misread list would trust what it should not.
+        ConfigError: a line is not a key id; ignoring it could trust a revoked key.
     """
     lines = [line.partition("#")[0].strip() for line in text.splitlines()]
     for number, line in enumerate(lines, 1):
@@ -202,5 +202,5 @@ def _text_of(path: Path) -> str:
     with path.open("rb") as file:
         data = file.read(_MAX_FILE_BYTES + 1)
     if len(data) > _MAX_FILE_BYTES:
-        raise ConfigError(f"{path} is larger than {_MAX_FILE_BYTES} bytes: it is no key file.")
+        raise ConfigError(f"{path} is larger than {_MAX_FILE_BYTES} bytes: it is not a key file.")
     return data.decode("utf-8", "replace")

@@ -1,8 +1,8 @@
-"""The one kind of tar a bundle is: plain files, one form of header, zeros at the end.
+"""The tar format of a bundle: plain files, one form of header, zeros at the end.
 
 Python's tarfile reads links, devices, sparse files and three dialects of long names. A bundle has
-none of them, so what reads it here knows none of them: a header is accepted only if it is, byte
-for byte, the one `header` makes of its name and its length.
+none of them, so this reader supports none of them: a header is accepted only if it is, byte for
+byte, the one that `header` makes of its name and its length.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Entry:
 
 
 def header(name: str, length: int) -> bytes:
-    """Return the 512 bytes that stand before a member: mode 0644, zero time and owners.
+    """Return the 512 bytes before a member: mode 0644, zero time and owners.
 
     Args:
         name: ASCII, at most 100 characters.
@@ -55,7 +55,7 @@ def header(name: str, length: int) -> bytes:
 
 
 def entry_bytes(name: str, data: bytes) -> bytes:
-    """Return a member as it stands in the file: header, content, zeros up to a full block."""
+    """Return a member as stored in the file: header, content, zeros up to a full block."""
     return header(name, len(data)) + data + b"\0" * (-len(data) % BLOCK)
 
 
@@ -93,8 +93,8 @@ class UstarReader:
         """Return the next member, or None at the end. Its content must be read before the next.
 
         Raises:
-            BundleError: the file is cut off, goes on after its end, or has a header that no
-                bundle has (a link, a device, a long or encoded name, another dialect).
+            BundleError: the file is cut off, continues after its end, or has a header that is
+                not allowed (a link, a device, a long or encoded name, another dialect).
         """
         block = self._take(BLOCK, "before its end")
         if not any(block):
@@ -107,8 +107,8 @@ class UstarReader:
         length = int(size[:11], 8) if _OCTAL.fullmatch(size) else -1
         if length < 0 or not name.isascii() or block != header(name, length):
             raise BundleError(
-                f"Bundle {self._label} is no readable tar file of the bundle format: the header of "
-                f"{name!r} is damaged or of another kind. Copy or build it again."
+                f"Bundle {self._label} is not a readable tar of the bundle format: the header of "
+                f"{name!r} is damaged or of another type. Copy or build it again."
             )
         if length > self._left:
             raise BundleError(

@@ -1,4 +1,4 @@
-"""Read a bundle's tar once, in the order that lets nothing unverified meet a parser.
+"""Read a bundle's tar once, in an order in which nothing unverified is parsed.
 
 signature → every member streamed and hashed → all digests match → manifest → graphs' outer form.
 Nothing is extracted: a verified bundle stays the one file it is (decision 0006).
@@ -37,14 +37,14 @@ from edge_app.errors import BundleError
 
 @dataclass(frozen=True, slots=True)
 class VerifiedBundle:
-    """A bundle that a trusted key vouches for, byte for byte.
+    """A bundle signed with a trusted key, verified byte for byte.
 
     Attributes:
         sha256: of the whole file.
         key_id: of the key that signed it.
-        expiry: when it may no longer be installed: the earlier end of its signature's and of its
-            key's life. What is installed keeps judging.
-        allow_back: its signer permits going back to it from a newer serial.
+        expiry: when it may no longer be installed: the earlier expiry of its signature and its
+            key. An installed bundle keeps judging.
+        allow_back: its signer permits returning to it from a newer serial.
     """
 
     sha256: str
@@ -64,7 +64,7 @@ class Contents:
         digests: member name → sha256, without bundle.sig.
         has_signature: a bundle.sig is there.
         body_offset: where in the file the unsigned bundle begins, in bytes.
-        verified: what it proves; None when no trust was given.
+        verified: the verified bundle; None without trusted keys.
     """
 
     sha256: str
@@ -79,10 +79,10 @@ class Contents:
 def verify_bundle(
     path: Path, trust: TrustPolicy, limits: BundleLimits | None = None
 ) -> VerifiedBundle:
-    """Return what a trusted key vouches for, after hashing every byte of the file.
+    """Return the verified bundle, after hashing every byte of the file.
 
-    At most one graph set is in memory; nothing is written. Whether *this device* may use it *now*
-    is `trust_rules.check_admissible`'s question.
+    At most one graph set is in memory; nothing is written. `check_admissible` in
+    `admission_rules.py` decides whether *this device* may use it *now*.
 
     Raises:
         BundleError: unsigned, signed by no trusted key, altered, incomplete or not a bundle.
@@ -102,8 +102,8 @@ def read_contents(
     """Return a bundle's members, checked against its signature (with `trust`) and its manifest.
 
     Args:
-        trust: without it a signature is left unread.
-        keeps_all: keep every member's bytes, not the graphs' alone.
+        trust: without it a signature is not read.
+        keeps_all: keep every member's bytes, not only the graphs'.
         may_be_unsigned: a bundle without a signature is accepted in spite of `trust`.
 
     Raises:
@@ -138,7 +138,7 @@ def read_contents(
 
 
 class _Members:
-    """The members met so far: all hashed, some kept."""
+    """The members read so far: all hashed, some kept."""
 
     def __init__(
         self, reader: UstarReader, limits: BundleLimits, label: str, keeps_all: bool
@@ -177,9 +177,9 @@ class _Members:
         self.seen[name] = Member(sha256=digest.hexdigest(), length=entry.length)
 
     def checked_manifest(self) -> Manifest:
-        """Take the manifest out of the members, once it has been found to describe them."""
+        """Take the manifest out of the members, after checking that it describes them."""
         if MANIFEST not in self.files:
-            raise BundleError(f"Bundle {self._label} has no {MANIFEST}: it is no bundle.")
+            raise BundleError(f"Bundle {self._label} has no {MANIFEST}: it is not a bundle.")
         manifest = parse_manifest(self.files.pop(MANIFEST), self._label)
         others = {n: m for n, m in self.seen.items() if n != MANIFEST}
         check_against_manifest(manifest, others, self._label)
@@ -190,7 +190,7 @@ def _signed(text: bytes | None, trust: TrustPolicy, label: str) -> Signed:
     if text is None:
         raise BundleError(
             f"Bundle {label} refused: it is not signed (its first member is not {SIGNATURE}), so "
-            "nothing vouches for it. Sign it: edge-deploy sign BUNDLE --key KEY --out SIGNED."
+            "nothing proves its origin. Sign it: edge-deploy sign BUNDLE --key KEY --out SIGNED."
         )
     return verify_signature(text, trust, label)
 

@@ -1,1 +1,1 @@
-"""Setting a camera up: finding, trying, focusing, recording and calibrating it."""
+"""Setting a camera up: find, test, focus, record and calibrate it."""

@@ -1,7 +1,7 @@
-"""A camera's lens and its millimetres, from pictures of a flat checkerboard.
+"""Lens distortion and millimetres of a camera, from pictures of a flat checkerboard.
 
-The first view defines the plane: the board lies where the products lie. Further views, the board
-held at all angles and in all corners of the picture, show how the lens bends lines.
+The first view defines the plane: the board lies where the products lie. Further views, with the
+board at all angles and in all corners of the picture, give the lens distortion.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from edge_app.records import F32Array, F64Array, U8Array
 READ_SLICE_S = 0.5
 
 MIN_LENS_VIEWS = 5
-"""Three are the least for Zhang's method; five leave something to average the noise out."""
+"""Zhang's method needs three; five average out some of the noise."""
 
 MIN_MOVE_SHARE = 0.05
-"""A view counts as another one when the board has moved by this share of the picture's width: the
-same view twice teaches nothing."""
+"""A view counts as new when the board has moved by this share of the picture's width: the same view
+twice adds no information."""
 
 MAX_PLANE_RMS_SHARE = 0.05
-"""Corners that lie further off than this share of a square, root mean square, are no flat board or
-no straight picture: the camera needs its lens calibrated, or the views are wrong."""
+"""If corners deviate by more than this share of a square (root mean square), the board is not flat
+or the picture is distorted: the camera needs its lens calibrated, or the views are wrong."""
 
 
 def find_corners(pixels_hwc: U8Array, corners: tuple[int, int]) -> F32Array | None:
@@ -50,7 +50,7 @@ def geometry_of(
     """Return the calibration that fits the views.
 
     Args:
-        views: (n, 2) corners each; one gives millimetres alone, MIN_LENS_VIEWS the lens as well.
+        views: (n, 2) corners each; one gives millimetres only, MIN_LENS_VIEWS the lens as well.
 
     Raises:
         ConfigError: too few views for the lens, or the board does not fit a plane.
@@ -67,7 +67,7 @@ def geometry_of(
     straight = _straight(views[0], lens)
     to_mm, _ = cv2.findHomography(straight, board_mm)
     if to_mm is None:
-        raise ConfigError("The board's corners fit no plane. Take the first view again.")
+        raise ConfigError("The board's corners do not fit a plane. Take the first view again.")
     fitted = cv2.perspectiveTransform(straight.reshape(-1, 1, 2), to_mm).reshape(-1, 2)
     plane_rms_mm = float(np.sqrt(((fitted - board_mm) ** 2).sum(axis=1).mean()))
     if plane_rms_mm > MAX_PLANE_RMS_SHARE * square_mm:

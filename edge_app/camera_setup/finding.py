@@ -1,4 +1,4 @@
-"""Which cameras hang on this machine, one finder per stack; a stack that is not there says so."""
+"""The cameras connected to this machine, one finder per stack; a missing stack is reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 V4L2_CLASS = Path("/sys/class/video4linux")
 ARV_TOOL = "arv-tool-0.8"
 ARV_TIMEOUT_S = 15.0
-"""Aravis asks the network for GigE cameras and waits a second or two for their answers."""
+"""Aravis searches the network for GigE cameras and waits one or two seconds for answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Stack:
     """One family of cameras as found.
 
     Attributes:
-        name: what people call it.
+        name: for people.
         found: (address for `url`, what it is) of every camera.
         note: why nothing can be found; "" if the stack works.
     """
@@ -33,7 +33,7 @@ class Stack:
 
 
 def find_cameras() -> list[Stack]:
-    """Return what every stack finds; takes a few seconds and opens no camera."""
+    """Return the cameras of every stack; takes a few seconds and opens no camera."""
     finders: tuple[Callable[[], Stack], ...] = (find_v4l2, find_basler, find_aravis)
     return [find() for find in finders]
 
@@ -42,7 +42,7 @@ def find_v4l2(sys_class: Path = V4L2_CLASS) -> Stack:
     """Return the V4L2 capture devices; a camera's further nodes (metadata) are left out."""
     name = "V4L2 (USB, built-in)"
     if not sys_class.is_dir():
-        return Stack(name, (), f"this kernel shows no video devices ({sys_class} is not there)")
+        return Stack(name, (), f"this kernel shows no video devices ({sys_class} does not exist)")
     found = []
     for entry in sorted(sys_class.glob("video*"), key=lambda e: int(e.name[5:])):
         if _first_line(entry / "index") in ("0", ""):
@@ -58,7 +58,7 @@ def find_basler() -> Stack:
         return Stack("Basler (pylon)", (), "pypylon is not installed: pip install pypylon")
     try:
         devices = pylon.TlFactory.GetInstance().EnumerateDevices()
-    except Exception as error:  # pypylon's own classes; whatever fails here is not our camera
+    except Exception as error:  # pypylon's own exception classes
         return Stack("Basler (pylon)", (), f"pylon failed: {error}")
     return Stack(
         "Basler (pylon)",
@@ -71,7 +71,7 @@ def find_aravis() -> Stack:
     name = "GigE Vision and USB3 Vision (Aravis)"
     tool = shutil.which(ARV_TOOL)
     if tool is None:
-        return Stack(name, (), f"{ARV_TOOL} is not here: apt-get install aravis-tools-cli")
+        return Stack(name, (), f"{ARV_TOOL} is not installed: apt-get install aravis-tools-cli")
     try:
         done = subprocess.run(
             [tool],

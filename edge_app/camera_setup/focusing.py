@@ -1,4 +1,4 @@
-"""A camera's latest picture and its figures, for turning lens, light and exposure while looking."""
+"""A camera's latest picture and its figures, for adjusting lens, light and exposure."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class FocusFigures:
 
 
 class FocusWatch:
-    """Looks at one camera until stopped, in an own thread; reopens it as the line would.
+    """Reads one camera in a thread of its own until stopped; reopens it as the line would.
 
     Args:
         camera: a frame source, not yet opened.
@@ -78,7 +78,7 @@ class FocusWatch:
         self._thread = threading.Thread(target=self._run, name=f"focus-{name}", daemon=True)
 
     def start(self) -> None:
-        """Open the camera and begin to look."""
+        """Open the camera and start reading."""
         self._grabber.start()
         self._thread.start()
 
@@ -89,11 +89,11 @@ class FocusWatch:
             self._thread.join()
 
     def is_finished(self) -> bool:
-        """A finite source has shown everything."""
+        """A finite source has ended."""
         return self._thread.ident is not None and not self._thread.is_alive()
 
     def forget_best(self) -> None:
-        """Let the best figure begin anew: another scene, another light."""
+        """Reset the best figure, after a change of scene or light."""
         with self._lock:
             self._best = 0.0
 
@@ -111,15 +111,15 @@ class FocusWatch:
         """Return what the page shows."""
         with self._lock:
             figures, pixels = self._figures, self._pixels
-            told: JsonObject = {
+            state: JsonObject = {
                 "state": self._state.value,
                 "why": self._why,
                 "sequence": self._sequence,
             }
         if figures is None or pixels is None:
-            return told
+            return state
         return {
-            **told,
+            **state,
             "width": pixels.shape[1],
             "height": pixels.shape[0],
             "focus": figures.focus,

@@ -1,4 +1,4 @@
-"""Which pictures show a part that was not recorded yet, by a bundle's own detector and tracker."""
+"""Which pictures show a new part, by a bundle's own detector and tracker."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from edge_app.records import Frame
 
 
 class NewWholeParts:
-    """Keeps a picture when a whole part is in it that no kept picture has shown. See `Choice`.
+    """Keeps a picture if it shows a whole part that no kept picture has shown. See `Choice`.
 
     Args:
         model: of the bundle; its detector finds the products.
-        info: says whether one picture is one part, or parts are followed along a belt.
+        info: says whether one picture is one part, or parts are tracked along a belt.
     """
 
     def __init__(self, model: LoadedModel, info: CameraInfo) -> None:

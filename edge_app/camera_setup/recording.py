@@ -1,8 +1,7 @@
 """Good parts from a camera straight into the training layout: DIR/train/good/NAME-000001.png.
 
-With a bundle only pictures are kept in which its detector sees a whole product, each part of a belt
-once; without one, a picture every so often. PNG: nothing of the picture is lost.
-"""
+With a bundle, only pictures in which its detector finds a whole product are kept, each part of a
+belt once; without one, a picture at regular intervals. PNG is lossless."""
 
 from __future__ import annotations
 
@@ -33,7 +32,7 @@ class Choice(Protocol):
 
 
 class EverySoOften:
-    """Keeps a picture when so much time has passed since the last one."""
+    """Keeps a picture when enough time has passed since the last one."""
 
     def __init__(self, interval_s: float) -> None:
         self._interval_ns = round(interval_s * 1e9)
@@ -62,7 +61,7 @@ class Recording:
 
 
 def good_folder(data: Path) -> Path:
-    """Return DATA/train/good, made if it is not there.
+    """Return DATA/train/good, created if missing.
 
     Raises:
         ConfigError: the name says that nothing in it is trained on, or it cannot be made.
@@ -70,7 +69,7 @@ def good_folder(data: Path) -> Path:
     for part in data.parts:
         if part in NEVER_TRAINED_ON:
             raise ConfigError(
-                f"Nothing below a folder named {part!r} is trained on, so nothing good is recorded "
+                f"Nothing below a folder named {part!r} is used for training, so none is recorded "
                 f"into {data}. Name the data set's folder."
             )
     folder = data / "train" / "good"
@@ -140,7 +139,7 @@ def snapshot(camera: Camera, file: Path, timeout_s: float = 10.0) -> tuple[int, 
         ConfigError: the file cannot be written, or is no PNG by its name.
     """
     if file.suffix.lower() != ".png":
-        raise ConfigError(f"{file} must end in .png: a picture is saved without loss.")
+        raise ConfigError(f"{file} must end in .png: pictures are saved losslessly.")
     camera.open()
     try:
         frame = camera.read(timeout_s)
@@ -158,7 +157,7 @@ def _last_number(folder: Path, name: str) -> int:
 
 
 def _write(file: Path, pixels_hwc: U8Array) -> None:
-    """Write beside its place and rename: a picture is there whole or not at all."""
+    """Write to a temporary name and rename: a picture is there completely or not at all."""
     ok, encoded = cv2.imencode(".png", pixels_hwc)
     if not ok:
         raise ConfigError(f"OpenCV cannot write {file.name} as PNG; its size is {pixels_hwc.shape}")

@@ -1,4 +1,4 @@
-"""Is this camera ready for the line? Reads it for a while and says what was seen."""
+"""`edge-app camera test`: reads a camera for some seconds and reports what it found."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ READ_SLICE_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What some seconds with a camera have shown.
+    """The result of a camera test.
 
     Attributes:
         opened_ms: how long opening took.
@@ -49,21 +49,21 @@ class Trial:
 
     @property
     def problems(self) -> list[str]:
-        """One sentence per reason not to go on; empty when the camera is ready."""
-        told = []
+        """One sentence per problem; empty when the camera is ready."""
+        problems = []
         if self.frames == 0:
-            told.append("no picture came; a triggered camera needs its trigger during the trial")
+            problems.append("no picture came; a triggered camera needs its trigger during the test")
         for fault, count in self.faults.items():
-            told.append(f"{count} of {self.frames} pictures: {fault.replace('_', ' ')}")
+            problems.append(f"{count} of {self.frames} pictures: {fault.replace('_', ' ')}")
         if self.missed:
-            told.append(f"{self.missed} pictures were lost between camera and device")
+            problems.append(f"{self.missed} pictures were lost between camera and device")
         if self.corrupt:
-            told.append(f"{self.corrupt} pictures could not be read")
-        return told
+            problems.append(f"{self.corrupt} pictures could not be read")
+        return problems
 
 
 class _Seen:
-    """Adds up what comes."""
+    """Adds up the frames."""
 
     def __init__(self) -> None:
         self.arrived_s: list[float] = []
@@ -86,7 +86,7 @@ class _Seen:
 def try_camera(
     camera: Camera, seconds: float, monotonic_s: Callable[[], float] = time.monotonic
 ) -> Trial:
-    """Open a camera, read it for so long, close it.
+    """Open a camera, read it for some seconds, close it.
 
     Raises:
         CameraUnavailable: it cannot be opened, or goes away meanwhile.

@@ -1,4 +1,4 @@
-"""What people say to the agent on the device: `edge-app install` and `edge-app slots ...`."""
+"""The agent's commands on the device: `edge-app install` and `edge-app slots ...`."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def socket_of(config: Path | None) -> Path:
 
 
 def install(socket_path: Path, file: Path, slot: str) -> int:
-    """Have a file installed and print every state; return 0 when it is committed, 1 when not.
+    """Install a file and print every state; return 0 when it is committed, 1 when not.
 
     Raises:
-        ConfigError: the agent is not there, or ended in the middle.
+        ConfigError: the agent does not answer, or ended in between.
     """
     command = InstallCommand(path=str(file.absolute()), slot=slot)
     for line in replies(socket_path, command):
@@ -50,7 +50,7 @@ def install(socket_path: Path, file: Path, slot: str) -> int:
 
 
 def select(socket_path: Path, slot: str, product: str) -> int:
-    """Change a slot over to an installed product; return 0 when it judges, 1 when it does not.
+    """Change a slot over to an installed product; return 0 when it is active, 1 when not.
 
     Raises:
         ConfigError: see `install`.
@@ -59,7 +59,7 @@ def select(socket_path: Path, slot: str, product: str) -> int:
 
 
 def decide(socket_path: Path, slot: str, promote: bool) -> int:
-    """Let a compared candidate in, or turn it down; return 0 when that was done.
+    """Accept or refuse a candidate after its shadow run; return 0 when that was done.
 
     Raises:
         ConfigError: see `install`.
@@ -68,7 +68,7 @@ def decide(socket_path: Path, slot: str, promote: bool) -> int:
 
 
 def list_slots(socket_path: Path) -> int:
-    """Print what every slot has.
+    """Print the bundles of every slot.
 
     Raises:
         ConfigError: see `install`.
@@ -86,13 +86,13 @@ def _ask(socket_path: Path, command: PeerMessage) -> int:
 
 def _entry(entry: SlotEntry) -> Iterator[str]:
     yield f"slot {entry.slot}"
-    yield f"  judges     {_release(entry.active)}"
+    yield f"  active     {_release(entry.active)}"
     if entry.previous is not None:
-        yield f"  before it  {_release(entry.previous)}"
+        yield f"  previous   {_release(entry.previous)}"
     for release in entry.installed:
         yield f"  installed  {_release(release)}"
     if entry.state:
-        yield f"  last order {entry.state} {entry.reason}".rstrip()
+        yield f"  last state {entry.state} {entry.reason}".rstrip()
 
 
 def _release(release: Release | None) -> str:

@@ -1,6 +1,6 @@
-"""`edge-app camera`: finding, trying, focusing, recording and calibrating a camera.
+"""`edge-app camera`: find, test, focus, record and calibrate a camera.
 
-A camera is named by its address, or by `--config FILE` and its name there.
+A camera is given by its address, or by `--config FILE` and its name there.
 """
 
 from __future__ import annotations
@@ -30,47 +30,99 @@ def add_camera_commands(commands: Any) -> None:
     """Add `camera` and its sub-commands to edge-app's commands."""
     camera = commands.add_parser(
         "camera",
-        help="set a camera up: find, try, focus, record, calibrate",
+        help="set a camera up: find, test, focus, record, calibrate",
+        description="Set a camera up: find, test, focus, record, calibrate.",
         formatter_class=_Help,
         epilog=ADDRESSES,
     )
     steps = camera.add_subparsers(dest="step", required=True, metavar="STEP")
 
-    steps.add_parser("list", help="cameras on this machine").set_defaults(work=_list)
+    found = "list the cameras found on this machine"
+    steps.add_parser("list", help=found, description=_sentence(found)).set_defaults(work=_list)
 
-    test = _step(steps, "test", "read a camera for a while and say whether it is ready", _test)
-    test.add_argument("--seconds", type=_positive, default=5.0, metavar="S")
-    test.add_argument("--json", action="store_true")
+    test = _step(steps, "test", "read a camera for some seconds and report problems", _test)
+    test.add_argument(
+        "--seconds", type=_positive, default=5.0, metavar="S", help="how long (default: 5)"
+    )
+    test.add_argument("--json", action="store_true", help="print the result as JSON")
 
-    focus = _step(steps, "focus", "live picture with focus figure and histogram", _focus)
-    focus.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the page; 0: any")
-    focus.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    focus.add_argument("--token-file", type=Path, metavar="FILE", help="needed beyond loopback")
-    focus.add_argument("--seconds", type=_positive, metavar="S", help="stop after this long")
+    focus = _step(steps, "focus", "serve a page with live picture, focus and histogram", _focus)
+    focus.add_argument(
+        "--port",
+        type=int,
+        default=DEFAULT_PORT,
+        help="port of the page, 0: any free one (default: %(default)s)",
+    )
+    focus.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"
+    )
+    focus.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="file with the page's token; required unless --host is loopback",
+    )
+    focus.add_argument(
+        "--seconds", type=_positive, metavar="S", help="stop after S seconds (default: no limit)"
+    )
 
     snapshot = _step(steps, "snapshot", "save one picture", _snapshot)
-    snapshot.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+    snapshot.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.png", help="the file to write"
+    )
 
     record = _step(steps, "record", "record good parts into DIR/train/good", _record)
-    record.add_argument("--out", type=Path, required=True, metavar="DIR")
-    record.add_argument("--count", type=int, default=100, metavar="N", help="pictures to keep")
     record.add_argument(
-        "--interval-s", type=float, default=0.5, metavar="S", help="least time between pictures"
+        "--out", type=Path, required=True, metavar="DIR", help="folder of the data set"
     )
     record.add_argument(
-        "--bundle", type=Path, metavar="FILE", help="keep only pictures of new whole products"
+        "--count", type=int, default=100, metavar="N", help="pictures to keep (default: 100)"
+    )
+    record.add_argument(
+        "--interval-s",
+        type=float,
+        default=0.5,
+        metavar="S",
+        help="minimum time between pictures, without --bundle (default: 0.5)",
+    )
+    record.add_argument(
+        "--bundle",
+        type=Path,
+        metavar="FILE",
+        help="keep a picture only if this bundle's detector finds a whole, new part in it",
     )
 
-    calibrate = _step(steps, "calibrate", "lens and millimetres from a checkerboard", _calibrate)
-    calibrate.add_argument("--out", type=Path, required=True, metavar="FILE.json")
-    calibrate.add_argument("--corners", type=_corners, required=True, metavar="COLSxROWS",
-                           help="inner corners of the board, e.g. 9x6")  # fmt: skip
-    calibrate.add_argument("--square-mm", type=_positive, required=True, metavar="MM")
-    calibrate.add_argument("--views", type=int, default=10, metavar="N")
+    calibrate = _step(
+        steps, "calibrate", "measure lens and millimetres with a checkerboard", _calibrate
+    )
+    calibrate.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.json", help="the file to write"
+    )
+    calibrate.add_argument(
+        "--corners",
+        type=_corners,
+        required=True,
+        metavar="COLSxROWS",
+        help="inner corners of the board, e.g. 9x6",
+    )
+    calibrate.add_argument(
+        "--square-mm",
+        type=_positive,
+        required=True,
+        metavar="MM",
+        help="side of one square in millimetres",
+    )
+    calibrate.add_argument(
+        "--views",
+        type=int,
+        default=10,
+        metavar="N",
+        help="pictures of the board; 1 skips the lens (default: 10)",
+    )
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Puts the list of addresses in, made when somebody asks: importing it costs time."""
+    """Adds the list of addresses only when --help is printed: importing it takes time."""
 
     def add_text(self, text: str | None) -> None:
         if text == ADDRESSES:
@@ -83,11 +135,17 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 def _step(
     steps: Any, name: str, text: str, work: Callable[[argparse.Namespace], int]
 ) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = steps.add_parser(name, help=text)
-    parser.add_argument("camera", help="its address, or its name in --config")
-    parser.add_argument("--config", type=Path, metavar="FILE")
+    parser: argparse.ArgumentParser = steps.add_parser(name, help=text, description=_sentence(text))
+    parser.add_argument("camera", help="the camera's address, or its name in --config")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="configuration with a camera of that name"
+    )
     parser.set_defaults(work=work)
     return parser
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _positive(text: str) -> float:
@@ -210,7 +268,7 @@ def _record(args: argparse.Namespace) -> int:
     try:
         recording = record(camera, name, args.out, args.count, choice, show)
     except KeyboardInterrupt:
-        print("\nstopped; what was recorded is kept")
+        print("\nstopped; the pictures recorded so far are kept")
         return 0
     print(f"\r{recording.kept} pictures in {recording.folder}")
     for why, count in recording.left_out.most_common():

@@ -22,35 +22,63 @@ EXIT_NOT_ALL = 1
 
 def add_engine_commands(commands: Any) -> None:
     """Add `engine` and its sub-commands to edge-app's commands."""
-    engine = commands.add_parser("engine", help="build, list and prune TensorRT engines")
+    about = "build, list and prune the TensorRT engines of a bundle"
+    engine = commands.add_parser("engine", help=about, description=_sentence(about))
     steps = engine.add_subparsers(dest="step", required=True, metavar="STEP")
-    build = _step(steps, "build", "build the engines of a bundle, each once", _build)
-    build.add_argument("--precision", choices=("fp32", "fp16", "int8"), help="default: all")
+    build = _step(steps, "build", "build the engines of a bundle that are missing", _build)
     build.add_argument(
-        "--timeout-s", type=float, default=BUILD_TIMEOUT_S, metavar="S", help="for one engine"
+        "--precision", choices=("fp32", "fp16", "int8"), help="only this variant (default: all)"
     )
     build.add_argument(
-        "--again", action="store_true", help="also those that are there: they cannot be loaded"
+        "--timeout-s",
+        type=float,
+        default=BUILD_TIMEOUT_S,
+        metavar="S",
+        help="time limit for one engine, in seconds (default: %(default)g)",
     )
-    build.add_argument("--workspace-mb", type=int, metavar="MB", help="most scratch memory")
     build.add_argument(
-        "--for", dest="target", metavar="SM", help="another GPU, e.g. SM86 (TensorRT-RTX only)"
+        "--again",
+        action="store_true",
+        help="rebuild existing engines too, e.g. if TensorRT cannot load them",
     )
-    _step(steps, "list", "what is built, for what, and whether it fits here", _list)
+    build.add_argument(
+        "--workspace-mb",
+        type=int,
+        metavar="MB",
+        help="limit on the builder's scratch memory (default: TensorRT's own)",
+    )
+    build.add_argument(
+        "--for",
+        dest="target",
+        metavar="SM",
+        help="build for another GPU, e.g. SM86; TensorRT-RTX only (default: this GPU)",
+    )
+    _step(steps, "list", "list the engines, and whether this machine can use them", _list)
     prune = _step(steps, "prune", "remove engines that this machine cannot use", _prune)
     prune.add_argument("--all", action="store_true", help="remove every engine")
 
 
 def _step(steps: Any, name: str, about: str, work: Any) -> Any:
-    parser = steps.add_parser(name, help=about)
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--bundle", type=Path, metavar="FILE", help="default: [bundle] path")
+    parser = steps.add_parser(name, help=about, description=_sentence(about))
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML"
+    )
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        metavar="FILE",
+        help="the bundle (default: [bundle] path of the configuration)",
+    )
     parser.set_defaults(work=work)
     return parser
 
 
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def _build(args: argparse.Namespace) -> int:
-    """Build what is missing; a failed engine does not keep the others from being built."""
+    """Build missing engines; if one fails, the others are still built."""
     from edge_app.model.engine_jobs import jobs_of
 
     config, cache = _opened(args)
@@ -70,12 +98,12 @@ def _build(args: argparse.Namespace) -> int:
 def _build_one(
     args: argparse.Namespace, cache: EngineCache, key: EngineKey, graph: str, model: bytes
 ) -> bool:
-    """Return whether the engine is there afterwards."""
+    """Return whether the engine exists afterwards."""
     from edge_app.backends.engine_build import build_into
 
     name = f"{key.precision} {graph}"
     if cache.has(key) and not args.again:
-        print(f"{name}: is there already")
+        print(f"{name}: exists already")
         return True
 
     def show(phase: str, share: float) -> None:
@@ -100,10 +128,10 @@ def _build_one(
 
 
 def _certify(bundle: Bundle, config: AppConfig) -> bool:
-    """Have the new engines reproduce the golden set at once, and print the certificates.
+    """Check that the new engines reproduce the golden set, and print the certificates.
 
     Returns:
-        Whether engines will judge.
+        Whether engines will be used.
     """
     from edge_app.backends.choice import GraphOpener
     from edge_app.model.load_for_device import backend_choice
@@ -146,8 +174,8 @@ def _prune(args: argparse.Namespace) -> int:
     here = None if args.all else _machine()
     if here is None and not args.all:
         raise ModelError(
-            "No GPU or no TensorRT here, so every engine would count as another machine's. Remove "
-            "them all with --all, or prune when the driver works again."
+            "No GPU or no TensorRT found, so no engine can be recognised as usable here. Remove "
+            "all of them with --all, or prune when the driver works again."
         )
     removed = cache.prune(lambda key: not args.all and _state(key) == here)
     print(f"{len(removed)} files removed from {cache.folder}")
@@ -168,7 +196,7 @@ def _bundle(args: argparse.Namespace, config: AppConfig) -> Bundle:
 
     path = args.bundle or config.bundle.path
     if path is None:
-        raise ConfigError("Which bundle? The configuration has no [bundle] path: give --bundle.")
+        raise ConfigError("The configuration has no [bundle] path: give --bundle.")
     return read_bundle(path)
 
 
@@ -196,7 +224,7 @@ def _state(key: EngineKey) -> tuple[str, str, str, str]:
 
 
 def _machine() -> tuple[str, str, str, str] | None:
-    """Return what engines here must have been built for; None without GPU or TensorRT."""
+    """Return what usable engines must have been built for; None without GPU or TensorRT."""
     from edge_app.backends.choice import key_here
 
     try:

@@ -1,5 +1,7 @@
-"""`edge-app`: everything a device does. Heavy imports happen inside the command that needs them,
-so that `--help` answers at once."""
+"""`edge-app`: everything a device does.
+
+Heavy imports happen inside the command that needs them, so that `--help` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -42,82 +44,135 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="edge-app", description="Inspect parts on a line and tell people over MQTT."
+        prog="edge-app",
+        description="Inspect parts on a production line and report bad ones over MQTT.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="inspect, as the configuration says")
-    run.add_argument("--config", type=Path, required=True, metavar="FILE")
+    run = _command(commands, "run", "inspect with the cameras and the broker of a configuration")
+    run.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML"
+    )
     run.set_defaults(work=_run)
 
-    agent = commands.add_parser("agent", help="bring new bundles in, as the configuration says")
-    agent.add_argument("--config", type=Path, required=True, metavar="FILE")
+    agent = _command(commands, "agent", "install new bundles while `edge-app run` inspects")
+    agent.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML"
+    )
     agent.set_defaults(work=_agent)
 
-    install = commands.add_parser("install", help="have the agent install a bundle from a file")
-    install.add_argument("file", type=Path, metavar="FILE")
-    install.add_argument("--slot", default="main", metavar="S", help="default: main")
-    install.add_argument("--config", type=Path, metavar="FILE", help="names the agent's socket")
+    install = _command(commands, "install", "let the agent install a bundle from a file")
+    install.add_argument("file", type=Path, metavar="FILE", help="the signed bundle")
+    install.add_argument("--slot", default="main", metavar="S", help="the slot (default: main)")
+    _add_socket_config(install)
     install.set_defaults(work=_install)
     _add_slots(commands)
 
-    check = commands.add_parser("check-config", help="say all that is wrong with a configuration")
-    check.add_argument("config", type=Path, metavar="FILE")
+    check = _command(commands, "check-config", "report every mistake in a configuration")
+    check.add_argument("config", type=Path, metavar="FILE", help="the configuration, TOML")
     check.set_defaults(work=_check_config)
 
-    example = commands.add_parser("example-config", help="print a commented configuration")
+    example = _command(commands, "example-config", "print an example configuration with comments")
     example.set_defaults(work=_example_config)
 
-    inspect = commands.add_parser("inspect", help="judge pictures on disk, one part each")
+    inspect = _command(commands, "inspect", "judge picture files, one part per picture")
     inspect.add_argument("path", type=Path, help="a picture or a folder of pictures")
-    inspect.add_argument("--bundle", type=Path, required=True, metavar="FILE")
     inspect.add_argument(
-        "--keys", type=Path, metavar="DIR", help="refuse a bundle that no key in DIR has signed"
+        "--bundle", type=Path, required=True, metavar="FILE", help="the bundle to judge with"
     )
-    inspect.add_argument("--json", action="store_true", help="one JSON object per picture")
-    inspect.add_argument("--out", type=Path, metavar="DIR", help="write pictures with map")
+    inspect.add_argument(
+        "--keys",
+        type=Path,
+        metavar="DIR",
+        help="accept only a bundle signed with a public key in DIR (default: no check)",
+    )
+    inspect.add_argument("--json", action="store_true", help="print one JSON object per picture")
+    inspect.add_argument(
+        "--out", type=Path, metavar="DIR", help="save each picture with its anomaly map in DIR"
+    )
     inspect.set_defaults(work=_inspect)
 
-    demo = commands.add_parser("demo", help="the whole product on a simulated line")
-    demo.add_argument("--product", default="tapered", choices=("tapered", "square", "round"))
-    demo.add_argument("--bundle", type=Path, metavar="FILE", help="default: the shipped one")
-    demo.add_argument("--parts", type=_count, metavar="N", help="stop after N parts")
-    demo.add_argument(
-        "--seconds", type=float, default=0.0, metavar="S", help="stop after this long"
+    demo = _command(
+        commands, "demo", "run everything on a simulated line: camera, page, broker, alerts"
     )
     demo.add_argument(
-        "--headless", action="store_true", help="no page, faster than real time (needs --parts)"
+        "--product",
+        default="tapered",
+        choices=("tapered", "square", "round"),
+        help="the simulated product (default: tapered)",
     )
-    demo.add_argument("--json", action="store_true", help="last line is one JSON object")
-    demo.add_argument("--port", type=int, default=8080, help="of the live page")
+    demo.add_argument(
+        "--bundle", type=Path, metavar="FILE", help="the bundle (default: the shipped one)"
+    )
+    demo.add_argument(
+        "--parts", type=_count, metavar="N", help="stop after N parts (default: no limit)"
+    )
+    demo.add_argument(
+        "--seconds",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="stop after S seconds (default: 0, no limit)",
+    )
+    demo.add_argument(
+        "--headless",
+        action="store_true",
+        help="without the page, faster than real time; needs --parts or --seconds",
+    )
+    demo.add_argument(
+        "--json", action="store_true", help="print a JSON object as the last line of output"
+    )
+    demo.add_argument(
+        "--port", type=int, default=8080, help="port of the live page (default: 8080)"
+    )
     demo.set_defaults(work=_demo)
 
     add_camera_commands(commands)
     add_engine_commands(commands)
 
-    doctor = commands.add_parser("doctor", help="what this machine has, and what is missing")
-    doctor.add_argument("--config", type=Path, metavar="FILE")
-    doctor.add_argument("--json", action="store_true")
+    doctor = _command(commands, "doctor", "check what this machine has and what is missing")
+    doctor.add_argument(
+        "--config", type=Path, metavar="FILE", help="also check what this configuration needs"
+    )
+    doctor.add_argument("--json", action="store_true", help="print the checks as JSON")
     doctor.set_defaults(work=_doctor)
 
-    report = commands.add_parser("report", help="take the report out of a bundle")
-    report.add_argument("--bundle", type=Path, required=True, metavar="FILE")
-    report.add_argument("--out", type=Path, required=True, metavar="FILE.html")
+    report = _command(commands, "report", "extract the build report from a bundle")
+    report.add_argument("--bundle", type=Path, required=True, metavar="FILE", help="the bundle")
+    report.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.html", help="the file to write"
+    )
     report.set_defaults(work=_report)
     return parser
 
 
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    """Add a sub-command whose own --help begins with the sentence of the list."""
+    return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+
+
+def _add_socket_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the configuration with the agent's socket (default: the default socket)",
+    )
+
+
 def _add_slots(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    slots = commands.add_parser("slots", help="what judges in each slot; change it over")
-    slots.add_argument("--config", type=Path, metavar="FILE", help="names the agent's socket")
+    slots = _command(commands, "slots", "show each slot's bundles, or change the product of a slot")
+    _add_socket_config(slots)
     slots.set_defaults(work=_slots, verb="list")
     verbs = slots.add_subparsers(dest="verb", metavar="VERB")
-    select = verbs.add_parser("select", help="judge another installed product from now on")
-    select.add_argument("product", metavar="PRODUCT")
-    promote = verbs.add_parser("promote", help="let a compared candidate in")
-    reject = verbs.add_parser("reject", help="turn a compared candidate down")
+    select = _command(verbs, "select", "change a slot over to another installed product")
+    select.add_argument("product", metavar="PRODUCT", help="name of the installed product")
+    promote = _command(verbs, "promote", "accept a candidate after its shadow run")
+    reject = _command(verbs, "reject", "refuse a candidate after its shadow run")
     for verb in (select, promote, reject):
-        verb.add_argument("--slot", default="main", metavar="S", help="default: main")
+        verb.add_argument("--slot", default="main", metavar="S", help="the slot (default: main)")
 
 
 def _count(text: str) -> int:
@@ -173,7 +228,7 @@ def _agent(args: argparse.Namespace) -> int:
 
 
 def _as_service(stop: threading.Event) -> tuple[ServiceNotifier, CrashBackoff]:
-    """Have signals set `stop`; return what joins us to systemd, silent where there is none."""
+    """Let signals set `stop`; return the connection to systemd, silent where there is none."""
     import signal
 
     from edge_app.host.crash_backoff import CrashBackoff
@@ -234,8 +289,8 @@ def _inspect(args: argparse.Namespace) -> int:
 
 def _one_line(result: dict[str, object]) -> str:
     score = result.get("score")
-    told = f"{score:.3f}" if isinstance(score, float) else str(result.get("reason", ""))
-    return f"{result['verdict']:<14}{told:>10}  {result['picture']}"
+    detail = f"{score:.3f}" if isinstance(score, float) else str(result.get("reason", ""))
+    return f"{result['verdict']:<14}{detail:>10}  {result['picture']}"
 
 
 def _demo(args: argparse.Namespace) -> int:

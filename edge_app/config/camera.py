@@ -36,7 +36,7 @@ class CameraConfig(Table):
 
     @property
     def trigger_address(self) -> tuple[str, int] | None:
-        """(host, port) where triggers come in, if they do."""
+        """(host, port) that receives triggers; None if there is none."""
         if self.trigger_listen is None:
             return None
         host, _, port = self.trigger_listen.rpartition(":")
@@ -47,7 +47,7 @@ class CameraConfig(Table):
     def _check_trigger_listen(cls, text: str | None) -> str | None:
         found = text is None or _LISTEN.fullmatch(text)
         if not found or (found is not True and not 0 < int(found[1]) < 65_536):
-            raise ValueError(f"{text!r} is no HOST:PORT; expected e.g. '127.0.0.1:5001'")
+            raise ValueError(f"{text!r} is not HOST:PORT; expected e.g. '127.0.0.1:5001'")
         return text
 
     @field_validator("calibration_file")
@@ -74,11 +74,11 @@ class CameraConfig(Table):
         return url
 
     @model_validator(mode="after")
-    def _triggers_come_in_somewhere(self) -> CameraConfig:
+    def _check_trigger_source(self) -> CameraConfig:
         awaits_fire = open_camera(self.url, "check").describe().awaits_fire
         if awaits_fire and self.trigger_listen is None:
             raise ValueError(
-                "trigger=software waits for triggers that come in nowhere; give "
+                "trigger=software needs a port that receives the triggers; give "
                 "trigger_listen = '127.0.0.1:5001' (docs/cameras.md)"
             )
         if self.trigger_listen is not None and not awaits_fire:

@@ -10,12 +10,11 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 TOPIC_LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-"""Names become levels of an MQTT topic: no slash, no wildcard, no blank; and parts
-of file names."""
+"""Names become levels of an MQTT topic and parts of file names: no slash, wildcard or space."""
 
 CREDENTIALS = Path("credentials")
-"""Secrets in this folder beside the TOML are root's alone. The service finds those that systemd
-hands over (LoadCredential) in $CREDENTIALS_DIRECTORY; at the shell root finds the folder itself."""
+"""Only root can read this folder beside the TOML. systemd passes copies to the service
+(LoadCredential) in $CREDENTIALS_DIRECTORY; in a shell root reads the folder itself."""
 
 
 def _topic_level(name: str) -> str:
@@ -29,16 +28,16 @@ def _topic_level(name: str) -> str:
 
 def _anchored(path: Path, info: ValidationInfo) -> Path:
     folder: Path = (info.context or {}).get("folder", Path())
-    handed_over = os.environ.get("CREDENTIALS_DIRECTORY")
-    if handed_over and path.parent == CREDENTIALS:
-        return Path(handed_over) / path.name
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and path.parent == CREDENTIALS:
+        return Path(credentials) / path.name
     return (folder / path).absolute()
 
 
 def _existing_file(path: Path, info: ValidationInfo) -> Path:
     anchored = _anchored(path, info)
     if not anchored.is_file():
-        kind = "is a folder" if anchored.is_dir() else "is not there"
+        kind = "is a folder" if anchored.is_dir() else "does not exist"
         raise ValueError(f"the file {anchored} {kind}; expected an existing file")
     return anchored
 
@@ -49,6 +48,6 @@ TopicLevel = Annotated[str, AfterValidator(_topic_level)]
 
 
 class Table(BaseModel):
-    """Base: unknown keys are errors, "8883" is no number, and nothing changes after loading."""
+    """Base: unknown keys are errors, "8883" is not a number, values never change after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)

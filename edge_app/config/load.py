@@ -25,10 +25,10 @@ Location = Sequence[str | int]
 def load_config(path: Path | str) -> AppConfig:
     """Return the checked configuration of a TOML file.
 
-    Relative paths inside (files, `folder:` and `video:` cameras) count from the file's folder.
+    Relative paths inside (files, `folder:` and `video:` cameras) are relative to the file's folder.
 
     Raises:
-        ConfigError: the file is not there or is no TOML, or entries are unknown, missing or wrong;
+        ConfigError: the file is missing or not TOML, or entries are unknown, missing or wrong;
             the message lists all of them, an unknown key with the nearest known one.
     """
     path = Path(path)
@@ -45,7 +45,7 @@ def config_of(document: dict[str, Any], folder: Path, origin: str) -> AppConfig:
     """Return the checked configuration of a parsed document.
 
     Args:
-        folder: what relative paths count from.
+        folder: base of relative paths.
         origin: names the document in messages.
 
     Raises:
@@ -67,7 +67,7 @@ def example_config_text() -> str:
 
 
 def _explain(detail: ErrorDetails) -> str:
-    """Return one problem as a sentence that begins with its place in the file."""
+    """Return one problem as a sentence that starts with its place in the file."""
     location, kind = detail["loc"], detail["type"]
     if kind == "extra_forbidden":
         known = _known_keys(location[:-1])

@@ -1,7 +1,7 @@
 """The configuration's tables, one frozen model each; `assets/edge-app.example.toml` explains
-every key with its unit and default, and a test holds the two equal.
+every key with its unit and default, and a test compares the two.
 
-Validation happens with a context `{"folder": Path}`: relative paths count from the TOML's folder.
+Validation takes a context `{"folder": Path}`: relative paths are relative to the TOML's folder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ALLOWED_HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?")
 
 
 class DeviceConfig(Table):
-    """Who this device is: the first levels of every topic, and what bundles may be aimed at."""
+    """This device's name: the first levels of every topic, and what a bundle's targets match."""
 
     site: TopicLevel
     line: TopicLevel
@@ -30,7 +30,7 @@ class DeviceConfig(Table):
 
 
 class BundleConfig(Table):
-    """The model bundle to judge with; `path` may be left out where an agent brings bundles."""
+    """The model bundle; `path` is optional if an agent installs bundles."""
 
     path: ExistingFile | None = None
     trusted_keys_dir: AnchoredPath | None = None
@@ -88,7 +88,7 @@ class OutboxConfig(Table):
 
 
 class EvidenceConfig(Table):
-    """Pictures kept of defective parts."""
+    """Evidence pictures of defective parts."""
 
     enabled: bool = True
     max_age_h: float = Field(168.0, gt=0)
@@ -129,14 +129,14 @@ class RuntimeConfig(Table):
 
 
 class WatchdogConfig(Table):
-    """How long a loop may stand still before systemd is let restart the service."""
+    """How long a loop may make no progress before systemd restarts the service."""
 
     inspection_deadline_s: float = Field(10.0, ge=0.5, le=3600)
     camera_deadline_s: float = Field(30.0, ge=1.0, le=3600)
 
 
 class ThresholdConfig(Table):
-    """The device's own thresholds in place of the bundle's, with the reason for the audit trail."""
+    """Thresholds of this device that replace the bundle's, with the reason for the audit trail."""
 
     score_threshold: float | None = Field(None, allow_inf_nan=False)
     map_threshold: float | None = Field(None, allow_inf_nan=False)
@@ -145,7 +145,7 @@ class ThresholdConfig(Table):
     @model_validator(mode="after")
     def _needs_reason(self) -> ThresholdConfig:
         if self.is_overridden and self.reason is None:
-            raise ValueError("an own threshold needs a reason; it goes into the audit trail")
+            raise ValueError("a threshold here needs a reason; it goes into the audit trail")
         return self
 
     @property
@@ -154,7 +154,7 @@ class ThresholdConfig(Table):
 
 
 class AgentConfig(Table):
-    """Where bundles arrive, and what the agent may use; see docs/activation.md."""
+    """The agent: its store, socket, limits and login; see docs/activation.md."""
 
     enabled: bool = False
     store_dir: AnchoredPath = Path("/var/lib/cropliq-edge-agent")
@@ -181,7 +181,7 @@ class AgentConfig(Table):
 
 
 class DownloadConfig(Table):
-    """Where pushed bundles may be fetched from; `[bundle] max_bundle_mb` caps their length."""
+    """Where pushed bundles may be downloaded from; `[bundle] max_bundle_mb` limits their size."""
 
     allowed_hosts: Annotated[tuple[str, ...], Field(strict=False)] = ()
     ca_file: AnchoredPath | None = None
@@ -194,14 +194,14 @@ class DownloadConfig(Table):
         for host in hosts:
             if not ALLOWED_HOST.fullmatch(host):
                 raise ValueError(
-                    f"{host!r} is no host; expected HOST or HOST:PORT without https:// and path, "
+                    f"{host!r} is not a host; expected HOST or HOST:PORT, no https:// or path, "
                     'e.g. "station.plant" or "10.0.0.5:8443"'
                 )
         return tuple(host.lower() for host in hosts)
 
 
 class SlotConfig(Table):
-    """One slot, `[slot.NAME]`: how a new bundle earns its place there."""
+    """One slot, `[slot.NAME]`: how a new bundle is accepted there."""
 
     shadow_parts: int = Field(200, ge=0, le=1_000_000)
     shadow_max_min: float = Field(60.0, gt=0, le=100_000)
@@ -249,7 +249,7 @@ class AppConfig(Table):
     @model_validator(mode="after")
     def _slots_need_an_agent(self) -> AppConfig:
         if not self.agent.enabled and self.bundle.path is None:
-            raise ValueError("[bundle] path is missing; without [agent] it names the one bundle")
+            raise ValueError("[bundle] path is missing; it is required without [agent]")
         if not self.agent.enabled and len(self.slot_names) > 1:
             raise ValueError(
                 f"the cameras name {len(self.slot_names)} slots ({', '.join(self.slot_names)}), "
@@ -257,8 +257,8 @@ class AppConfig(Table):
             )
         if self.agent.enabled and self.threshold.is_overridden:
             raise ValueError(
-                "[threshold] does not go with [agent]: a threshold belongs to one bundle's scale, "
-                "and the agent brings others. Calibrate the bundle, or leave the agent out"
+                "[threshold] cannot be combined with [agent]: a threshold applies to one bundle's "
+                "scale, and the agent installs others. Calibrate the bundle, or leave out [agent]"
             )
         unused = sorted(set(self.slots) - set(self.slot_names))
         if unused:

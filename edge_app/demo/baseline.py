@@ -1,10 +1,9 @@
-"""What the obvious method would do: compare each upright crop with the mean good crop, pixel by
-pixel, in units of that pixel's own spread over the good parts.
+"""A simple baseline: compare each upright crop with the mean good crop, pixel by pixel, in standard
+deviations of that pixel over the good parts.
 
-It gets our detector, our upright crop and alignment, looks at the product only and, for its
-threshold, is told the test parts' own truth: the threshold that alarms on the stated share of the
-test's good parts. The product has to beat that.
-"""
+It uses our detector, upright crop and registration, and the product's pixels only. Its threshold is
+set with the test parts' ground truth, to the stated false-alarm rate on the test's good parts,
+which favours the baseline."""
 
 from __future__ import annotations
 
@@ -36,7 +35,7 @@ def good_look(
 ) -> tuple[F32Array, F32Array]:
     """Return mean and spread of good training parts' upright crops, each float32 (h, w).
 
-    Outside the product the spread is infinite: the belt is never twice the same.
+    Outside the product the spread is infinite, because the belt differs every time.
     """
     line = good_line(SimulatorConfig(product=product, seed=SEEDS["training"]))
     crops: list[U8Array] = []
@@ -63,7 +62,7 @@ def _grey(crop: U8Array) -> F32Array:
 
 
 class MeanDifference:
-    """Scores the same crops as the line, by their largest difference from the good look."""
+    """Scores the same crops as the line, by their largest difference from the mean good crop."""
 
     def __init__(self, look: tuple[F32Array, F32Array], spec: CropSpec) -> None:
         self._mean, self._spread = look
@@ -81,7 +80,7 @@ class MeanDifference:
             self._scores[view.part_id] = max(score, self._scores.get(view.part_id, 0.0))
 
     def summary(self, board: Scoreboard, false_alarm_rate: float) -> JsonObject:
-        """Return its recall at that share of the test's good parts alarmed."""
+        """Return its recall at that false-alarm rate on the test's good parts."""
         by_part: dict[int, float] = {}
         for part_id, score in self._scores.items():
             number = board.number_of(part_id)
@@ -97,7 +96,7 @@ class MeanDifference:
 
 
 def recall_at(good: Sequence[float], bad: Sequence[float], rate: float) -> float | None:
-    """Return the share of bad scores above the lowest threshold that keeps the rate."""
+    """Return the share of bad scores above the lowest threshold within the rate."""
     if not good or not bad:
         return None
     allowed = int(rate * len(good))

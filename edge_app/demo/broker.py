@@ -1,7 +1,7 @@
 """An MQTT broker inside the process, on loopback: for `edge-app demo` and for trying things out.
 
-amqtt is pure Python and speaks MQTT 3.1.1 only. It keeps nothing on disk: no broker for a factory.
-"""
+amqtt is pure Python and speaks MQTT 3.1.1 only. It keeps nothing on disk: do not use it in a
+factory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class EmbeddedBroker:
     """A broker in its own thread with its own event loop; use it as a context manager.
 
     Args:
-        port: TCP port on 127.0.0.1; 0 takes a free one.
+        port: TCP port on 127.0.0.1; 0: any free one.
 
     Attributes:
         port: the port it listens on.
@@ -78,7 +78,7 @@ class EmbeddedBroker:
     async def _serve(self) -> None:
         from amqtt.broker import Broker
 
-        # amqtt reports every client that leaves as an error of its own
+        # amqtt logs every client that disconnects as an error
         for name in ("amqtt", "transitions"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
@@ -91,7 +91,7 @@ class EmbeddedBroker:
 
 
 def _note(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    """Log what amqtt lets fall: a client that hung up while being refused raises inside it."""
+    """Log exceptions that amqtt does not catch, e.g. when a client disconnects while refused."""
     _log.debug("amqtt: %s", context.get("exception") or context.get("message"))
 
 

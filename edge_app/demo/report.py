@@ -1,4 +1,4 @@
-"""The demo's last words: how the line did against the simulator's ground truth."""
+"""The demo's summary: the line's results against the simulator's ground truth."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edge_app.records import JsonObject
 
 
 def print_summary(summary: JsonObject, console: Console) -> None:
-    """Print the summary as tables a person reads in ten seconds."""
+    """Print the summary as short tables."""
     console.print()
     table = Table(title=f"The {summary['product']} line against its ground truth", min_width=50)
     table.add_column("")
@@ -27,20 +27,20 @@ def _rows(summary: JsonObject) -> list[tuple[str, str]]:
     rows = [
         ("Parts judged", str(summary["parts"])),
         ("Defective, caught", f"{summary['caught']} of {summary['defective']}"),
-        ("Good, alarmed by mistake", f"{summary['false_alarms']} of {good}"),
+        ("False alarms (good parts)", f"{summary['false_alarms']} of {good}"),
         ("Not inspected", str(summary["not_inspected"])),
         ("Alarms received over MQTT", _text(summary["alerts_received"])),
-        ("Defect box meets the true defect", f"{summary['located']} of {summary['caught']}"),
+        ("Defect box overlaps the true one", f"{summary['located']} of {summary['caught']}"),
         ("Frames per second", f"{summary['frames_per_second']:.1f}"),
     ]
     reserved = summary["reserved_kind"]
     if reserved["parts"]:
-        told = f"{reserved['caught']} of {reserved['parts']}"
-        rows.append((f"Kind never seen before ({reserved['kind']})", told))
+        caught = f"{reserved['caught']} of {reserved['parts']}"
+        rows.append((f"Defect class not used in tuning ({reserved['kind']})", caught))
     baseline = summary.get("baseline")
     if baseline and baseline["recall"] is not None:
-        told = f"{baseline['recall']:.0%} at {baseline['false_alarm_rate']:.1%} false alarms"
-        rows.append(("Baseline: mean image difference", told))
+        recall = f"{baseline['recall']:.0%} at {baseline['false_alarm_rate']:.1%} false alarms"
+        rows.append(("Baseline: mean image difference", recall))
     return rows
 
 

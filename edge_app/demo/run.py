@@ -30,13 +30,13 @@ from edge_app.simulator.truth import SEEDS, Product
 
 CAMERA = "line1"
 LIVE_FPS, LIVE_ADVANCE_PX = 10, 120
-"""The belt runs at 1200 px/s: two and a half parts a second, smooth to look at."""
+"""The belt runs at 1200 px/s: two and a half parts per second, smooth on the page."""
 
 SUBSCRIBE_S = 1.5
-"""The subscriber's process needs this long to be there before the first alert."""
+"""The subscriber's process needs this long to connect before the first alert."""
 
 BASELINE_RATE = 0.01
-"""The baseline may alarm on as many good parts as the demo is allowed to."""
+"""The baseline gets the same false-alarm rate as the demo's budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,11 @@ class DemoOptions:
     """What a person can choose.
 
     Attributes:
-        bundle: None takes the shipped one of the product.
+        bundle: None: the shipped one of the product.
         parts: stop after this many; None runs until stopped.
         seconds: stop after this long; 0 runs until stopped.
         headless: no page, no table, faster than real time.
-        port: the page's; another free one is taken if it is in use.
+        port: the page's; another free one if it is in use.
     """
 
     product: Product = "tapered"
@@ -88,12 +88,12 @@ def run_demo(options: DemoOptions, console: Console) -> JsonObject:
         finally:
             received = watch.stop()
         if exit_code == 1:
-            raise ModelError("The demo's inspection ended by an error; the log above says which.")
+            raise ModelError("The demo's inspection ended with an error; see the log above.")
         return _summary(options, board, baseline, received, elapsed_s)
 
 
 def _run(app: EdgeApp, options: DemoOptions) -> int:
-    """Run the app until its parts, its time or the person's patience is at an end."""
+    """Run the app until its parts or its time are over, or it is interrupted."""
 
     def stop(*_: object) -> None:
         app.stop()
@@ -129,7 +129,7 @@ def _summary(
 
 
 def _baseline(app: EdgeApp, options: DemoOptions, console: Console) -> MeanDifference | None:
-    """Return the baseline for a counted run; a live demo has no use for it."""
+    """Return the baseline for a run with counted parts; a live demo does not need it."""
     if options.parts is None:
         return None
     console.print("Preparing the baseline (mean image difference) ...")
@@ -152,7 +152,7 @@ def _config(options: DemoOptions, state: Path, broker_port: int, page_port: int)
 
 
 def camera_url(options: DemoOptions) -> str:
-    """Return the simulated camera's address: live for eyes, as fast as it goes otherwise."""
+    """Return the simulated camera's address: live with a page, otherwise as fast as possible."""
     url = f"sim:{options.product}?seed={options.seed}"
     url += f"&parts={options.parts}" if options.parts else ""
     if options.headless:

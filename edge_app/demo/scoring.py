@@ -1,4 +1,4 @@
-"""What the line said against what the simulator knows: per part, by kind and by size."""
+"""The line's verdicts against the ground truth: per part, by defect class and by size."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from edge_app.simulator.truth import (
 )
 
 MATCH_SHARE = 0.5
-"""A tracked part is the true part whose centre lies within this share of its longer side."""
+"""A tracked part is matched to the true part whose centre is within this share of its longer
+side."""
 
 
 @dataclass(slots=True)
 class _Seen:
-    """One true part as the line met it. A part may have several ids if tracking lost it."""
+    """One true part and the line's verdicts. It may have several ids if tracking lost it."""
 
     defect: DefectTruth | None
     part_ids: set[str] = field(default_factory=set)
@@ -32,12 +33,12 @@ class _Seen:
 
 
 class Scoreboard:
-    """Collects verdicts and compares them with the truth.
+    """Collects verdicts and compares them with the ground truth.
 
     A true part counts as NG if any of its verdicts is NG, as inspected if any is OK or NG.
 
     Args:
-        truth_of: frame id → what is true of that frame.
+        truth_of: frame id → ground truth of that frame.
     """
 
     def __init__(self, truth_of: Callable[[int], FrameTruth]) -> None:
@@ -48,7 +49,7 @@ class Scoreboard:
         self.frames = 0
 
     def take(self, report: FrameReport) -> None:
-        """Take one frame's outcome in; called in the inspection thread."""
+        """Add one frame's outcome; called in the inspection thread."""
         self.frames += 1
         truth = self._truth_of(report.frame.frame_id)
         for part in truth.parts:
@@ -73,7 +74,7 @@ class Scoreboard:
         return self._parts[number].defect
 
     def _note_location(self, part: PartTruth, report: FrameReport) -> None:
-        """Remember whether some reported defect box meets the true one in this frame."""
+        """Remember whether a reported defect box overlaps the true one in this frame."""
         seen = self._parts[part.number]
         if part.defect is None:
             return

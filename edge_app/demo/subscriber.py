@@ -1,4 +1,4 @@
-"""A real subscriber beside the demo: the product's own `edge-deploy watch`, in its own process."""
+"""A real subscriber for the demo: `edge-deploy watch` in a process of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WATCH = Path(sys.executable).with_name("edge-deploy")
 
 
 class WatchProcess:
-    """`edge-deploy watch` on the demo's broker; counts the alarms it was told of.
+    """`edge-deploy watch` on the demo's broker; counts the alarms it received.
 
     Args:
         port: the broker's, on loopback.
@@ -31,11 +31,11 @@ class WatchProcess:
 
     @property
     def is_available(self) -> bool:
-        """A device has edge_app alone: no edge-deploy beside it."""
+        """False on a device, which has edge_app only."""
         return WATCH.is_file()
 
     def start(self) -> None:
-        """Start watching; a machine without edge-deploy goes without."""
+        """Start watching, if edge-deploy is installed."""
         if not self.is_available:
             return
         counting = self._open("--json", "--client-id", "demo-count", piped=True)

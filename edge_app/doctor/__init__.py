@@ -1,1 +1,1 @@
-"""`edge-app doctor`: what this machine has and lacks for its configuration."""
+"""`edge-app doctor`: what this machine has, and what it lacks for its configuration."""

@@ -1,4 +1,4 @@
-"""The doctor's question to the broker: may this device log in and publish?"""
+"""The doctor's broker check: may this device log in and publish?"""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from edge_app.mqtt.connection import MQTT_5, MQTT_311, make_client
 from edge_app.mqtt.topics import DeviceName, Topics
 
 ANSWER_TIMEOUT_S = 1.5
-"""For each of: connection, login, acknowledgement. A broker on a factory network takes 10 ms."""
+"""Limit for each of connection, login and acknowledgement. A broker on a factory network takes 10
+ms."""
 
 NAME = "broker"
 
 
 @dataclass(slots=True)
 class _Answers:
-    """What came back, filled by paho's thread."""
+    """The broker's answers, filled by paho's thread."""
 
     login: ReasonCode | None = None
     publish: ReasonCode | None = None
@@ -37,10 +38,10 @@ class _Answers:
 
 
 def check_broker(config: AppConfig) -> Check:
-    """Return whether the broker takes this device's login and a publish on its probe topic.
+    """Return whether the broker accepts this device's login and a publish on its probe topic.
 
-    MQTT 5 tells a refusal in its acknowledgement. A 3.1.1 broker acknowledges what it drops, so
-    there the probe is subscribed to as well and has to come back.
+    MQTT 5 reports a refusal in its acknowledgement. A 3.1.1 broker acknowledges even what it drops,
+    so there the probe is subscribed to as well and has to come back.
     """
     mqtt = config.mqtt
     if not mqtt.enabled:
@@ -81,7 +82,7 @@ def _probe(mqtt: MqttConfig, topic: str, protocol: MQTTProtocolVersion) -> Check
 
 
 def _client(mqtt: MqttConfig, answers: _Answers, protocol: MQTTProtocolVersion) -> paho.Client:
-    """Return a client under a name of its own, so that a running service is not thrown out."""
+    """Return a client with an id of its own, so that a running service is not disconnected."""
     name = f"edge-doctor-{secrets.token_hex(4)}"
     client = make_client(mqtt.settings(), protocol, name, is_persistent=False)
     client.connect_timeout = ANSWER_TIMEOUT_S
@@ -123,14 +124,16 @@ def _publish_answer(
     where = f"{mqtt.host}:{mqtt.port}"
     allow = f"Allow this user to write {topic.rsplit('/', 1)[0]}/# in the broker's access list."
     if answers.publish is None:
-        return Check(NAME, "fail", f"{where} takes the login, but acknowledges no publish.", allow)
+        return Check(
+            NAME, "fail", f"{where} accepts the login, but acknowledges no publish.", allow
+        )
     if answers.publish.is_failure:
         return Check(NAME, "fail", f"{where} refuses to publish: {answers.publish}.", allow)
     if protocol == MQTT_311 and not answers.echoed:
         detail = f"{where} speaks MQTT 3.1.1 and the probe did not come back; it may be dropped."
         return Check(NAME, "warning", detail, allow)
     version = "5" if protocol == MQTT_5 else "3.1.1"
-    detail = f"{where} takes login and publish (MQTT {version}{', TLS' if mqtt.tls else ''})."
+    detail = f"{where} accepts login and publish (MQTT {version}{', TLS' if mqtt.tls else ''})."
     if mqtt.username is not None and not mqtt.tls and not is_loopback(mqtt.host):
         return Check(
             NAME, "warning", f"{detail[:-1]}, the password unencrypted.", "Set tls = true."

@@ -1,4 +1,4 @@
-"""The doctor's single questions about this machine; each returns one `Check`."""
+"""The doctor's checks of this machine; each function returns one `Check`."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ LOW_DISK_MB = 200
 """Below this an outbox of 100,000 alerts of about 2 kB no longer fits."""
 
 NVIDIA_SMI_TIMEOUT_S = 2.0
-"""It answers in 0.1 to 0.5 s; with a broken driver it hangs."""
+"""nvidia-smi answers in 0.1 to 0.5 s; with a broken driver it hangs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One answer.
+    """The result of one check.
 
     Attributes:
-        name: what was looked at.
+        name: what was checked.
         state: ok; warning: works, but not as it should; fail: will not work; absent: optional
-            and not here.
-        detail: one sentence, what was found.
-        advice: one sentence, what to do; "" when there is nothing to do.
+            and not installed.
+        detail: one sentence: what was found.
+        advice: one sentence: what to do; "" if nothing.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Check:
 
 
 def check_opencv() -> Check:
-    """Which ways into a camera or a video OpenCV was built with."""
+    """Which camera and video backends OpenCV was built with."""
     import cv2
 
     found = {what: _was_built_with(what, cv2.getBuildInformation()) for what in _VIDEO_STACKS}
@@ -107,11 +107,11 @@ def check_aravis() -> Check:
 
 
 def check_onnxruntime() -> Check:
-    """Which ONNX Runtime judges, and on what."""
+    """Which ONNX Runtime is installed, and its providers."""
     try:
         ort = importlib.import_module("onnxruntime")
     except ImportError as error:
-        advice = "Install the package onnxruntime; nothing is judged without it."
+        advice = "Install the package onnxruntime; nothing can be judged without it."
         return Check("ONNX Runtime", "fail", f"It cannot be imported: {error}.", advice)
     providers = ", ".join(ort.get_available_providers())
     return Check("ONNX Runtime", "ok", f"ONNX Runtime {ort.__version__} offers {providers}.")
@@ -125,7 +125,7 @@ def check_tensorrt() -> Check:
     try:
         trt = load_tensorrt()
     except ModelError as error:
-        return Check("TensorRT", "warning", str(error), "docs/tensorrt.md names what is needed.")
+        return Check("TensorRT", "warning", str(error), "docs/tensorrt.md lists what is needed.")
     return Check("TensorRT", "ok", f"{trt.name} {trt.version} works.")
 
 
@@ -138,7 +138,7 @@ def check_cuda(root: Path = Path("/")) -> Check:
     tegra = root / "etc" / "nv_tegra_release"
     devices = sorted(path.name for path in (root / "dev").glob("nvidia[0-9]*"))
     if not devices and not tegra.is_file():
-        advice = "Without a GPU ONNX Runtime judges on the CPU; nothing to do if that is meant."
+        advice = "Without a GPU ONNX Runtime runs on the CPU; nothing to do if that is intended."
         return Check("CUDA", "absent", "No NVIDIA GPU (no /dev/nvidia*, not a Jetson).", advice)
     hardware = f"Jetson ({_first_line(tegra)})" if tegra.is_file() else _ask_nvidia_smi()
     if hardware is None:
@@ -146,7 +146,7 @@ def check_cuda(root: Path = Path("/")) -> Check:
         return Check("CUDA", "fail", detail, "Install or repair the NVIDIA driver, then reboot.")
     try:
         importlib.import_module("pycuda.driver")
-    except Exception as error:  # pycuda raises its own kinds when the driver does not fit
+    except Exception as error:  # pycuda raises its own exceptions when the driver does not match
         advice = "For the TensorRT backend: install the extra `jetson` (pycuda)."
         return Check("CUDA", "warning", f"{hardware}; pycuda is not usable: {error}.", advice)
     return Check("CUDA", "ok", f"{hardware}; pycuda works.")
@@ -173,30 +173,32 @@ def check_clock() -> Check:
     is_synchronised = clock_is_synchronised()
     advice = "Start chrony or systemd-timesyncd; alarms say `clock not synchronised` until then."
     if is_synchronised is None:
-        return Check("clock", "warning", "The kernel does not tell about its clock.", advice)
+        return Check("clock", "warning", "The kernel does not report the clock's status.", advice)
     if not is_synchronised:
         return Check("clock", "warning", "The clock is not synchronised.", advice)
     return Check("clock", "ok", "The clock is synchronised.")
 
 
 def check_state_dir(config: AppConfig) -> Check:
-    """Whether the state folder can be written and has room for what is configured."""
+    """Whether the state folder is writable and has space for what is configured."""
     folder = config.device.state_dir
-    if not folder.exists():  # made by the service: made here it would belong to whoever asks
-        advice = "`edge-app run` makes it; its user needs the right to."
-        return Check("disk", "warning", f"{folder} is not there yet.", advice)
+    if (
+        not folder.exists()
+    ):  # created by the service: created here it would belong to the current user
+        advice = "`edge-app run` creates it; its user needs permission to."
+        return Check("disk", "warning", f"{folder} does not exist yet.", advice)
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as probe:
             probe.write(b"x" * 4096)
             probe.flush()
             os.fsync(probe.fileno())
     except OSError as error:
-        advice = "Give the service's user the right to write there, or name another state_dir."
+        advice = "Give the service's user write permission there, or set another state_dir."
         return Check("disk", "fail", f"{folder} is not writable: {error.strerror}.", advice)
     free_mb = shutil.disk_usage(folder).free // MB
     pictures_mb = config.evidence.max_mb if config.evidence.enabled else 0
     wanted_mb = LOW_DISK_MB + config.outbox.reserve_mb + pictures_mb
-    detail = f"{folder} is writable, {free_mb} MB free of the {wanted_mb} MB it may come to need."
+    detail = f"{folder} is writable, {free_mb} MB free, at most {wanted_mb} MB needed."
     if free_mb < wanted_mb:
         state: CheckState = "fail" if free_mb < LOW_DISK_MB else "warning"
         return Check("disk", state, detail, "Free space, or lower [evidence] max_mb.")
@@ -206,7 +208,7 @@ def check_state_dir(config: AppConfig) -> Check:
 def check_bundle(config: AppConfig) -> Check:
     """Whether the bundle can be read and may be used."""
     if config.bundle.path is None:
-        return Check("bundle", "absent", "No [bundle] path: the agent's slots bring bundles.")
+        return Check("bundle", "absent", "No [bundle] path: the agent installs the bundles.")
     device = DeviceName(config.device.site, config.device.line, config.device.device)
     try:
         bundle = open_bundle(config.bundle.path, config.bundle, device)
@@ -226,10 +228,10 @@ def check_bundle(config: AppConfig) -> Check:
 
 
 def check_camera(camera: CameraConfig) -> Check:
-    """Whether a folder or a video can be opened; others are left to the running service."""
+    """Whether a folder or a video can be opened; other cameras are not opened here."""
     name = f"camera {camera.name}"
     if not family_of(camera.url).path_is_file:
-        return Check(name, "ok", f"{camera.url} is a known source; it was not opened.")
+        return Check(name, "ok", f"{camera.url} is a valid address; it was not opened.")
     source = open_camera(camera.url, camera.name)
     try:
         source.open()
@@ -251,4 +253,4 @@ def check_secrets(config: AppConfig) -> Check:
         return Check("secrets", "warning", detail, f"Run: chmod o= {' '.join(loose)}.")
     if not named:
         return Check("secrets", "ok", "No password, key or token file is configured.")
-    return Check("secrets", "ok", f"{len(named)} secret files are closed to others.")
+    return Check("secrets", "ok", f"{len(named)} secret files are not readable by others.")

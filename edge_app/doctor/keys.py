@@ -1,4 +1,4 @@
-"""The doctor's questions about the keys that this device trusts: for bundles, for commands."""
+"""The doctor's checks of the keys that this device trusts: for bundles and for commands."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_keys(config: AppConfig, now: datetime) -> Check:
 
 
 def check_operator_keys(config: AppConfig, now: datetime) -> Check:
-    """Whether a person's command to change the product can be taken, and from whom."""
+    """Whether operators' commands to change the product are accepted, and from whom."""
     folder = config.agent.operator_keys_dir
     if folder is None or not config.agent.enabled or not config.mqtt.enabled:
         detail = "cmd/select_product is off: it needs [agent] operator_keys_dir, and [mqtt]."
@@ -45,8 +45,8 @@ def check_operator_keys(config: AppConfig, now: datetime) -> Check:
         trust = load_trust(folder)
     except ConfigError as error:
         advice = (
-            "The agent does not start like this: put the operators' .pub files there "
-            "(edge-deploy package --operator-keys brings them), or leave operator_keys_dir out."
+            "The agent does not start with this: put the operators' .pub files there "
+            "(edge-deploy package --operator-keys includes them), or leave operator_keys_dir out."
         )
         return Check(OPERATORS, "fail", str(error), advice)
     detail = _detail(trust)
@@ -60,21 +60,21 @@ def check_operator_keys(config: AppConfig, now: datetime) -> Check:
 
 
 def _detail(trust: TrustPolicy) -> str:
-    told = ", ".join(_told(key) for key in _counting(trust))
-    return f"{trust.folder}: {told}; {len(trust.revoked)} revoked."
+    keys = ", ".join(_described(key) for key in _counting(trust))
+    return f"{trust.folder}: {keys}; {len(trust.revoked)} revoked."
 
 
 def _counting(trust: TrustPolicy) -> list[TrustedKey]:
     return [key for key in trust.keys.values() if key.key_id not in trust.revoked]
 
 
-def _told(key: TrustedKey) -> str:
+def _described(key: TrustedKey) -> str:
     until = "" if key.expires_at is None else f", until {key.expires_at:%Y-%m-%d}"
     return f"{key.name} ({key.key_id[:16]}{until})"
 
 
 def _end_before(trust: TrustPolicy, moment: datetime) -> bool:
-    """Tell whether no key lives longer."""
+    """Tell whether all keys have expired by then."""
     return all(key.expires_at is not None and key.expires_at <= moment for key in _counting(trust))
 
 
@@ -83,7 +83,7 @@ def _advice_on_overlap(config: AppConfig, operators: TrustPolicy) -> str:
     folder = config.bundle.trusted_keys_dir
     try:
         trusted = {} if folder is None else load_trust(folder).keys
-    except ConfigError:  # told by `check_keys`
+    except ConfigError:  # reported by `check_keys`
         return ""
     both = [key.name for key in _counting(operators) if key.key_id in trusted]
     if not both:
@@ -92,10 +92,10 @@ def _advice_on_overlap(config: AppConfig, operators: TrustPolicy) -> str:
 
 
 def _advice_on_rights(folder: Path, what: str) -> str:
-    """Name the folder and those of its files with the wrong mode; "" where all is well.
+    """Return advice on files with the wrong mode; "" if all are right.
 
     Args:
-        what: whoever can write there decides it.
+        what: what anyone who can write there can decide.
     """
     found = [folder, *(p for p in sorted(folder.iterdir()) if p.exists())]
     loose = [str(p) for p in found if p.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)]
@@ -104,7 +104,7 @@ def _advice_on_rights(folder: Path, what: str) -> str:
     closed = [str(p) for p in found if _is_needed(p) and _is_roots_alone(p)]
     if closed:
         files = " ".join(closed)
-        return f"Root alone can read there: chgrp cropliq-edge {files}; chmod g+rX {files}."
+        return f"Only root can read there: chgrp cropliq-edge {files}; chmod g+rX {files}."
     return ""
 
 

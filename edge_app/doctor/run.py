@@ -36,7 +36,7 @@ from edge_app.doctor.keys import check_keys, check_operator_keys
 __all__ = ["Check", "CheckState", "format_json", "has_failed", "print_table", "run_doctor"]
 
 DEADLINE_S = 4.5
-"""For all checks together, they run side by side; a hanging name server takes much longer."""
+"""For all checks together, which run in parallel; a name server that hangs takes much longer."""
 
 Question = tuple[str, Callable[[], Check]]
 
@@ -44,10 +44,10 @@ _STYLES = {"ok": "green", "warning": "yellow", "fail": "bold red", "absent": "di
 
 
 def run_doctor(config: AppConfig | None, deadline_s: float = DEADLINE_S) -> list[Check]:
-    """Return every check's answer, in a fixed order, within the deadline. Never raises.
+    """Return every check's result, in a fixed order, within the deadline. Never raises.
 
     Args:
-        config: without it only the machine is looked at, not broker, disk, bundle and cameras.
+        config: without it only the machine is checked, not broker, disk, bundle and cameras.
     """
     questions = _machine_questions() + ([] if config is None else _config_questions(config))
     answers: dict[int, Check] = {}
@@ -108,7 +108,7 @@ def _config_questions(config: AppConfig) -> list[Question]:
 
 
 def _ask(number: int, question: Question, answers: dict[int, Check]) -> threading.Thread:
-    """Start one check in a daemon thread: one that hangs does not keep the command."""
+    """Start one check in a daemon thread, so that one that hangs does not block the command."""
     name, check = question
 
     def answer() -> None:
@@ -116,7 +116,7 @@ def _ask(number: int, question: Question, answers: dict[int, Check]) -> threadin
             answers[number] = check()
         except Exception as error:
             detail = f"The check itself failed: {type(error).__name__}: {error}."
-            answers[number] = Check(name, "fail", detail, "Report this with the whole line.")
+            answers[number] = Check(name, "fail", detail, "Please report this with the whole line.")
 
     thread = threading.Thread(target=answer, name=f"doctor-{name}", daemon=True)
     thread.start()

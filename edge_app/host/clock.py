@@ -1,7 +1,7 @@
 """The machine's two clocks: the wall clock, which is set, and the monotonic one, which is not.
 
-Deadlines, differences and speeds are taken on the monotonic clock only; the wall clock is for
-people. Whether a time source sets it is asked of the kernel, without a subprocess.
+Deadlines, differences and speeds use the monotonic clock only; the wall clock is for people.
+Whether a time source sets it is read from the kernel, without a subprocess.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TIME_ERROR = 5
 
 
 class _Timex(ctypes.Structure):
-    """The head of `struct timex`; the tail is room for what the kernel writes behind it."""
+    """The head of `struct timex`; the tail is space for what the kernel writes after it."""
 
     _fields_ = (
         ("modes", ctypes.c_uint),
@@ -33,11 +33,10 @@ class _Timex(ctypes.Structure):
 
 
 def clock_is_synchronised() -> bool | None:
-    """Tell whether the kernel's clock follows a time source; None where it cannot be asked.
+    """Tell whether the kernel's clock follows a time source; None if unknown.
 
-    Takes microseconds and needs no rights (modes = 0 only reads). It is what `timedatectl` shows
-    as "System clock synchronized", whichever service does it.
-    """
+    Takes microseconds and needs no privileges (modes = 0 only reads). It is what `timedatectl`
+    shows as "System clock synchronized", whichever service does it."""
     if not sys.platform.startswith("linux"):
         return None
     timex = _Timex()
@@ -55,7 +54,7 @@ def wall_at_ns(
     wall_ns: Callable[[], int] = time.time_ns,
     now_ns: Callable[[], int] = time.monotonic_ns,
 ) -> int:
-    """Return what the wall clock, as it is set now, says of a moment of the monotonic clock.
+    """Return the wall-clock time, by its current setting, of a moment of the monotonic clock.
 
     Returns:
         ns since the epoch, UTC. A moment before a clock was corrected gets its corrected time.

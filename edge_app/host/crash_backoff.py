@@ -1,5 +1,5 @@
-"""Waiting longer and longer between crashes in a row, so that a service that cannot start does not
-fill the journal and take the cores from its neighbours, and still never gives up.
+"""Increasing waits between crashes in a row, so that a service that cannot start neither fills the
+journal nor uses the cores, and still never gives up.
 
 systemd has RestartSteps for this since version 254; Ubuntu 22.04 and JetPack 6 have 249.
 """
@@ -15,12 +15,12 @@ from pathlib import Path
 _log = logging.getLogger(__name__)
 
 FREE_CRASHES = 3
-"""So many in a row come back at once: a new bundle that crashes is taken back after three."""
+"""This many restarts are immediate: a new bundle that crashes is rolled back after three."""
 FIRST_WAIT_S = 1.0
 MAX_WAIT_S = 60.0
-"""A person who has repaired the cause waits at most this long, or restarts the service."""
+"""After repairing the cause, people wait at most this long, or restart the service."""
 SETTLED_S = 60.0
-"""A start that has lasted so long is not part of a series of crashes any more."""
+"""A start that has lasted this long ends a series of crashes."""
 
 
 class CrashBackoff:
@@ -35,7 +35,7 @@ class CrashBackoff:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> CrashBackoff:
-        """Return the one of the service systemd has started, with its count in StateDirectory."""
+        """Return the instance for a systemd service, with its count in StateDirectory."""
         folder = environment.get("STATE_DIRECTORY", "")
         is_service = bool(folder and environment.get("NOTIFY_SOCKET"))
         return cls(Path(folder.split(":")[0]) / "starts" if is_service else None)
@@ -57,26 +57,26 @@ class CrashBackoff:
         return not stop.wait(wait_s)
 
     def settle_later(self) -> None:
-        """Have this start count as one that lasted, once it has."""
+        """Reset the count once this start has lasted."""
         timer = threading.Timer(SETTLED_S, self.clear)
         timer.daemon = True
         timer.start()
 
     def clear(self) -> None:
-        """This start has lasted, or was stopped: the next crash is the first."""
+        """Reset the count: this start has lasted, or was stopped."""
         self._write(0)
 
     def _read(self) -> int:
         try:
             return int(self._file.read_text()) if self._file else 0
-        except (OSError, ValueError):  # none yet, or cut off by a power failure
+        except (OSError, ValueError):  # none yet, or truncated by a power cut
             return 0
 
     def _write(self, count: int) -> None:
         try:
             if self._file:
                 self._file.write_text(f"{count}\n")
-        except OSError as error:  # a full disk is no reason not to start
+        except OSError as error:  # a full disk must not prevent the start
             _log.warning("starts are not counted: %s", error)
 
 

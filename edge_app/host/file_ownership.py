@@ -1,4 +1,4 @@
-"""What root writes for the service belongs to the service, or it could never change it again."""
+"""Files that root writes for the service get the service's owner, so that it can change them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 def give_to_owner(path: Path) -> None:
-    """Let a new file or folder belong to whom the folder around it belongs; only root can.
+    """Give a new file or folder the owner of its parent folder; only root can.
 
-    People run commands such as `edge-app engine build` with sudo, because the state folder is the
-    service's. A symbolic link is given away itself, never what it points to.
+    People run commands such as `edge-app engine build` with sudo, because the state folder belongs
+    to the service. Of a symbolic link the owner changes, never that of its target.
     """
     if os.geteuid() == 0:
         around = path.parent.stat()
@@ -18,7 +18,7 @@ def give_to_owner(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, its parents too, where it is missing; see `give_to_owner`."""
+    """Create a folder and its parents if missing; see `give_to_owner`."""
     if folder.is_dir():
         return
     make_folder(folder.parent)

@@ -1,9 +1,8 @@
 """Where log lines go: a terminal gets text, systemd's journal gets fields.
 
-In the journal a line keeps its level, so `journalctl -u edge-app -p warning` shows what went wrong,
-and `journalctl LOGGER=edge_app.mqtt.publisher` or `THREAD=grab-cam1` what one part of the app said.
-Protocol: https://systemd.io/JOURNAL_NATIVE_PROTOCOL, one datagram per line, no library.
-"""
+In the journal an entry keeps its level: `journalctl -u edge-app -p warning` shows what went wrong,
+and `journalctl LOGGER=edge_app.mqtt.publisher` or `THREAD=grab-cam1` the log of one part of the
+app. Protocol: https://systemd.io/JOURNAL_NATIVE_PROTOCOL, one datagram per line, no library."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ from pathlib import Path
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 JOURNAL_STREAM = "JOURNAL_STREAM"
 MAX_MESSAGE_CHARS = 32_000
-"""A datagram may hold about 200 kB (net.core.wmem_default); a longer line is nobody's to read."""
+"""A datagram may hold about 200 kB (net.core.wmem_default); longer lines are cut."""
 
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 """syslog(3): 3 error, 4 warning, 6 informational; below INFO it is 7, debug."""
@@ -29,7 +28,7 @@ def start_logging(level: str) -> None:
     """Send every log line to the journal if stderr goes there, else to stderr as text.
 
     A crash, and the SIGABRT by which systemd's watchdog ends the service, write the Python stack
-    of every thread to stderr: the journal then says where a loop stood still.
+    of every thread to stderr, so that the journal shows where a loop was stuck.
     """
     faulthandler.enable()
     text = logging.Formatter("%(levelname)s %(name)s: %(message)s")
@@ -50,7 +49,7 @@ def stderr_is_journal(environment: Mapping[str, str] = os.environ, stderr_fd: in
 
 
 class JournalHandler(logging.Handler):
-    """Writes log records into the journal; what it does not take goes to stderr.
+    """Writes log records into the journal; what it does not accept goes to stderr.
 
     Args:
         address: the journal's socket.
@@ -80,7 +79,7 @@ class JournalHandler(logging.Handler):
             print(f"<{priority_of(record.levelno)}>{record.name}: {text}", file=sys.stderr)
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         self._socket.close()
         super().close()
 

@@ -1,4 +1,4 @@
-"""Telling systemd how the service stands: sd_notify(3), one datagram per message, no library.
+"""Reporting the service's state to systemd: sd_notify(3), one datagram per message, no library.
 
 Without systemd (`NOTIFY_SOCKET` unset) every call does nothing, so the caller needs no `if`.
 """
@@ -21,12 +21,12 @@ _log = logging.getLogger(__name__)
 
 
 class ServiceNotifier:
-    """The service's voice towards its service manager. May be used from any thread.
+    """Sends messages to the service manager. May be used from any thread.
 
     Args:
-        address: `NOTIFY_SOCKET`'s value: a path, or "@name" for the abstract name space; None says
-            nothing to nobody.
-        watchdog_s: within how many seconds systemd expects the next `alive`; None: it does not.
+        address: `NOTIFY_SOCKET`'s value: a path, or "@name" for the abstract name space; None sends
+            nothing.
+        watchdog_s: within how many seconds systemd expects the next `alive`; None: no watchdog.
     """
 
     def __init__(self, address: str | None = None, watchdog_s: float | None = None) -> None:
@@ -44,19 +44,19 @@ class ServiceNotifier:
 
     @property
     def is_heard(self) -> bool:
-        """There is a service manager that listens."""
+        """Whether there is a service manager to send to."""
         return self._address is not None
 
     def ready(self) -> None:
-        """The service runs; `systemctl start` returns."""
+        """Report that the service runs; `systemctl start` returns."""
         self._send("READY=1")
 
     def stopping(self) -> None:
-        """The service is on its way out; its watchdog no longer counts."""
+        """Report that the service is stopping; its watchdog is no longer checked."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:
-        """Every loop goes round: systemd's watchdog starts counting anew."""
+        """Report that every loop makes progress: systemd's watchdog restarts its timer."""
         self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
@@ -79,7 +79,7 @@ class ServiceNotifier:
         self.stopping()
 
     def _send(self, message: str) -> None:
-        """Send one message; a service manager that does not listen is no reason to end."""
+        """Send one message; a service manager that does not listen is not an error."""
         if self._address is None:
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
@@ -88,4 +88,4 @@ class ServiceNotifier:
                 sender.settimeout(1.0)
                 sender.sendto(message.encode(), address)
         except OSError as error:
-            _log.warning("systemd could not be told %r: %s", message, error)
+            _log.warning("cannot send %r to systemd: %s", message, error)

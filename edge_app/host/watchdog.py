@@ -1,7 +1,7 @@
-"""The watchdog's rule: systemd is fed only while every loop goes round within its own deadline.
+"""The watchdog: systemd is fed only while every loop makes progress within its own deadline.
 
-Waiting for a trigger, an absent broker and a camera being opened again are progress: those loops
-keep beating. A loop that stands still ends the feeding, and systemd restarts the service.
+Waiting for a trigger, for the broker, or for a camera to be reopened counts as progress: those
+loops keep sending heartbeats. If a loop hangs, the feeding stops, and systemd restarts the service.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """One loop that has to go round.
+    """One loop that has to make progress.
 
     Attributes:
         name: for the journal, e.g. "camera cam1".
-        deadline_s: longest time between two beats while all is well.
-        heartbeat_ns: when it last went round, on the monotonic clock.
-        is_running: False once it has ended as it should: then it needs no beat.
+        deadline_s: longest time between two heartbeats.
+        heartbeat_ns: its last heartbeat, on the monotonic clock.
+        is_running: False once it has ended normally: then it needs no heartbeat.
     """
 
     name: str
@@ -34,12 +34,12 @@ class Loop:
 
 
 class Watchdog:
-    """Feeds systemd's watchdog for as long as no loop stands still.
+    """Feeds systemd's watchdog as long as no loop hangs.
 
     Args:
-        loops: what has to go round.
-        feed: tells systemd that all is well.
-        period_s: systemd's `WatchdogSec`; None: nobody waits to be fed.
+        loops: the loops to watch.
+        feed: sends the watchdog message to systemd.
+        period_s: systemd's `WatchdogSec`; None: no watchdog.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Watchdog:
         self._told: tuple[str, ...] = ()
 
     def tend(self) -> None:
-        """Feed if it is time and all loops go round; call a few times a second."""
+        """Feed if it is time and all loops make progress; call a few times per second."""
         if self._every_s is None or self._now_ns() < self._next_ns:
             return
         still = self.standing_still()

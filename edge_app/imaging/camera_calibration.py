@@ -1,8 +1,8 @@
-"""From a camera's pixels to straight pixels and to millimetres on the plane the products lie on.
+"""From camera pixels to undistorted pixels, and to millimetres on the plane of the products.
 
-The lens (Brown's model, as OpenCV has it) makes lines straight; a homography of the plane makes
-millimetres. Both come from a checkerboard, see `camera_setup/calibrating.py`. Millimetres are true
-for what lies on the plane: what stands 1 % of the camera's distance above it looks 1 % larger.
+The lens model (Brown's, as in OpenCV) removes distortion; a homography of the plane gives
+millimetres. Both come from a checkerboard, see `edge_app/camera_setup/calibrating.py`. Millimetres
+are correct on the plane: something 1 % of the camera's distance above it appears 1 % larger.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FORMAT = "cropliq-edge-geometry-1"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lens:
-    """How the lens bends lines.
+    """The distortion of the lens.
 
     Attributes:
         matrix: (3, 3) float64, focal lengths and centre in pixels.
@@ -40,9 +40,9 @@ class Geometry:
 
     Attributes:
         frame_hw: (height, width) the calibration was made with; others are refused.
-        lens: None where the lens is taken for straight.
-        to_mm: (3, 3) float64 homography from straight pixels to millimetres on the plane.
-        about: what it was made from and how well it fits, for people.
+        lens: None if distortion is neglected.
+        to_mm: (3, 3) float64 homography from undistorted pixels to millimetres on the plane.
+        about: its source and its residual error, for people.
     """
 
     frame_hw: tuple[int, int]
@@ -51,7 +51,7 @@ class Geometry:
     about: JsonObject
 
     def points_mm(self, points_xy: Sequence[PointXy]) -> F64Array:
-        """Return points of a straight picture on the plane, (n, 2) in mm."""
+        """Return points of an undistorted picture on the plane, (n, 2) in mm."""
         pixels = np.asarray(points_xy, np.float64).reshape(-1, 1, 2)
         return np.asarray(cv2.perspectiveTransform(pixels, self.to_mm), np.float64).reshape(-1, 2)
 
@@ -62,7 +62,7 @@ class ExtentMm:
 
     Attributes:
         centre_mm: (x, y) from the checkerboard's first inner corner, along its rows and columns.
-        size_mm: (length, width) of the smallest rectangle round it, longer side first.
+        size_mm: (length, width) of the smallest enclosing rectangle, longer side first.
         area_mm2: inside the outline.
     """
 
@@ -72,9 +72,9 @@ class ExtentMm:
 
 
 def extent_mm(defect: Defect, geometry: Geometry) -> ExtentMm | None:
-    """Return a defect's extent on the plane; None for an outline that is no finite area."""
+    """Return a defect's extent on the plane; None for an outline without a finite area."""
     if len(defect.polygon_xy) < 3 or not np.isfinite(defect.polygon_xy).all():
-        return None  # OpenCV would map what is no number to 0
+        return None  # OpenCV would map NaN to 0
     outline = geometry.points_mm(defect.polygon_xy)
     points = outline.astype(np.float32)
     (cx, cy), sides, _ = cv2.minAreaRect(points)
@@ -84,7 +84,7 @@ def extent_mm(defect: Defect, geometry: Geometry) -> ExtentMm | None:
 
 
 class Straightener:
-    """Takes the lens's bending out of a camera's pictures.
+    """Removes the lens distortion from a camera's pictures.
 
     Args:
         geometry: with a lens.
@@ -99,7 +99,7 @@ class Straightener:
         )
 
     def __call__(self, pixels_hwc: U8Array) -> U8Array:
-        """Return the straight picture, the same size.
+        """Return the undistorted picture, of the same size.
 
         Raises:
             FrameCorrupt: the picture has another size than the calibration.
@@ -139,7 +139,7 @@ def load_geometry(file: Path) -> Geometry:
     """Return a calibration from its file.
 
     Raises:
-        ConfigError: the file is not there, or is not one that `edge-app camera calibrate` wrote.
+        ConfigError: the file is missing, or is not one that `edge-app camera calibrate` wrote.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The region round a defect that the defect classifier looks at: its size and how it is cut."""
+"""The region around a defect that the defect classifier gets: its size and how it is cut."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from edge_app.imaging.upright_crop import CropSpec, upright_crop
 from edge_app.records import F64Array, PointXy, U8Array
 
 UNKNOWN = "unknown"
-"""What a defect is called that no kind fits; no kind may have this name."""
+"""Name of a defect that fits no defect class; no class may have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegionSpec:
-    """How the region round a defect is cut.
+    """How the region around a defect is cut.
 
     Attributes:
         region_hw: (height, width) of the classifier's input, in pixels.
@@ -37,7 +37,7 @@ def region_of(
     angle_rad: float,
     spec: RegionSpec,
 ) -> U8Array:
-    """Return the pixels round a defect, along the product's own axes.
+    """Return the pixels around a defect, along the product's own axes.
 
     Args:
         pixels_hwc: uint8 (h, w, 3), the frame: at full resolution, however small the crop was.

@@ -1,4 +1,4 @@
-"""Strokes and words on a picture, in place: what overlay.py draws with."""
+"""Lines and text drawn in place; used by overlay.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INK: Bgr = (20, 17, 14)
 PAPER: Bgr = (245, 245, 245)
 
 MIN_LABEL_WIDTH_PX = 64
-"""A frame narrower than this has no room for a readable word."""
+"""A narrower frame has no space for readable text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def _dashes(start: PointXy, end: PointXy, dash_px: int) -> list[tuple[PointXy, P
 
 
 def _pixel(point_xy: PointXy) -> tuple[int, int]:
-    """Return the nearest pixel; far-off points are held within what cv2 can draw."""
+    """Return the nearest pixel; distant points are clipped to what cv2 can draw."""
     x, y = (int(min(30_000, max(-30_000, round(v)))) for v in point_xy)
     return x, y
 
@@ -61,7 +61,7 @@ def _pixel(point_xy: PointXy) -> tuple[int, int]:
 def draw_label(
     picture: U8Array, corners_xy: Sequence[PointXy], lines: list[str], colour: Bgr, pen: Pen
 ) -> None:
-    """Write lines on a plate above the outline's top, held inside the picture."""
+    """Write lines on a label above the outline's top, kept inside the picture."""
     h, w = picture.shape[:2]
     if w < MIN_LABEL_WIDTH_PX:
         return

@@ -1,8 +1,8 @@
-"""Oriented boxes: the one place that states what an angle means.
+"""Oriented boxes: the definition of what an angle means.
 
 Convention. Image axes: x to the right, y down. A box is (cx, cy, w, h, angle_rad): `w` runs along
 the direction (cos angle, sin angle), `h` along (−sin angle, cos angle), so a positive angle turns
-the box clockwise as a person sees it. This is the convention of Ultralytics' OBB head and, with
+the box clockwise on the screen. This is the convention of Ultralytics' OBB head and, with
 degrees for radians, of cv2.RotatedRect. A box alone knows its axis, not its direction: angles
 that differ by π are the same box. Once `orientation.py` has found the direction, the angle is the
 direction of the product's own +x axis, in (−π, π].

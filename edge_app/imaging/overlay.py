@@ -36,7 +36,8 @@ STATE_BGR: dict[VerdictState, Bgr] = {
     VerdictState.NG: (64, 64, 255),
     VerdictState.NOT_INSPECTED: (0, 176, 255),
 }
-"""Green with blue in it, red, amber: far apart for red-green-blind eyes in lightness as well."""
+"""Green with blue in it, red, amber: they differ in lightness too, for red-green colour
+blindness."""
 
 MAP_MAX_ALPHA = 0.65
 MAP_CLEAR_BELOW = 0.25
@@ -56,7 +57,7 @@ def draw_report(report: FrameReport, map_threshold: float | None = None) -> U8Ar
     """Return a copy of the frame with every part's box, verdict, id and defects on it.
 
     Args:
-        report: what one frame led to. Parts that only just enter are outlined in grey.
+        report: the result of one frame. Parts that are entering are outlined in grey.
         map_threshold: the bundle's; when given, the anomaly maps are blended in below the boxes.
 
     Returns:
@@ -119,13 +120,13 @@ def blend_map(
 
 
 def contact_sheet(tiles: Sequence[U8Array], columns: int, gap_px: int = 8) -> U8Array:
-    """Return the pictures in rows of `columns`, each fitted unsqueezed into cells of one size.
+    """Return the pictures in rows of `columns`, each fitted into a cell, aspect preserved.
 
     Raises:
-        ShapeError: there are no tiles, fewer than one column, or a tile is no picture.
+        ShapeError: there are no tiles, fewer than one column, or a tile is not a picture.
     """
     if not tiles or columns < 1:
-        raise ShapeError(f"a sheet wants tiles and columns >= 1, got {len(tiles)} and {columns}")
+        raise ShapeError(f"a sheet needs tiles and columns >= 1, got {len(tiles)} and {columns}")
     pictures = [as_bgr(tile) for tile in tiles]
     cell_h, cell_w = (max(p.shape[axis] for p in pictures) for axis in (0, 1))
     rows, cols = math.ceil(len(pictures) / columns), min(columns, len(pictures))
@@ -220,7 +221,7 @@ def _move(points_xy: Sequence[PointXy], matrix: F64Array) -> tuple[PointXy, ...]
 
 
 def _is_pending(verdict: PartVerdict, report: FrameReport) -> bool:
-    """Return whether nothing has been tried yet: the part is still entering the picture."""
+    """Return whether the part is still entering the picture and has not been judged."""
     return (
         verdict.state is VerdictState.NOT_INSPECTED
         and verdict.views_judged == 0
@@ -270,7 +271,7 @@ def _turn(old_xy: F64Array, new_xy: F64Array) -> float:
 
 
 def _draw_defect(picture: U8Array, defect: Defect, moved: F64Array, pen: Pen) -> None:
-    """Outline the area, and put brackets round it with air between, so a scratch stays visible."""
+    """Outline the area, with brackets at some distance around it, so a scratch stays visible."""
     if len(defect.polygon_xy) < 3:
         return
     outline_xy = np.array(_move(defect.polygon_xy, moved))  # (n, 2)

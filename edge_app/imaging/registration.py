@@ -1,16 +1,16 @@
 """Fitting a picture of a part to the mean good part: shift, turn and scale by least squares.
 
-The template's gradients say how it would look if it were moved a little. Against them, itself and
-a constant the picture is fitted: that gives a small motion, a gain and an offset in one product
-with a matrix that is computed once. The motion is undone and the fit made again, coarse and blurred
-first, until a step moves nothing any more. That is measured in pixels, not in correlation: near the
-best place correlation hardly changes while parts unlike the mean still move by a pixel or two a
-step, and a hundredth of a pixel at the start then decided whether that step was made.
+The picture is fitted with the template, its gradients (how it changes when moved a little) and a
+constant: one product with a matrix that is computed once gives a small motion, a gain and an
+offset. The motion is undone and the fit repeated, coarse and blurred first, until a step moves
+nothing. This is measured in pixels, not in correlation: near the optimum correlation hardly changes
+while parts unlike the mean still move by one or two pixels per step, and a hundredth of a pixel at
+the start would decide whether that step is made.
 
 Source: Baker and Matthews, IJCV 56, 2004 (inverse compositional; gain and offset as in part 3).
 Deviation: steps are limited; pixels beyond the picture's border do not count.
-Measured on 632 views of a full simulated belt beside OpenCV's ECC: angle within 0.08° (median) and
-0.17° (95 %) where that has 0.13° and 0.31°, in three quarters of the time.
+Measured on 632 views of a full simulated belt: angle within 0.08° (median) and 0.17° (95 %), with
+OpenCV's ECC 0.13° and 0.31°, in three quarters of the time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from edge_app.records import F32Array, F64Array, U8Array
 
 MAX_STEPS = 40
-"""At each size. Both together take 7 on the average from a detector's box, 12 from far."""
+"""At each size. Both together need 7 on average from a detector's box, 12 from far away."""
 
 STILL_PX = 0.01
 """Of the part's ends, in pixels of the small crop: a smaller step is the last, so that one
@@ -34,12 +34,12 @@ step more or less changes less than this."""
 
 FINE_BLUR_PX = 5
 COARSE_BLUR_PX = 17
-"""Coarse first, at half the size: with the fine blur alone 8 of 1,171 simulated views slid to a
-false optimum a seventh too large (correlation 0.7 instead of 0.99) and alarmed; with the coarse one
-first none did. The coarse step sees the whole crop (inside the mask alone the length of a plain
-part is not to be seen), the fine one the product only (a neighbour in the corner turned it by up
-to 1°). Half the size costs the result nothing (356 views: centres within 0.11 px, angles within
-0.06° of the full-size coarse step's) and saves 1.6 of 5.6 ms."""
+"""Coarse first, at half the size: with the fine blur alone 8 of 1,171 simulated views converged
+to a false optimum a seventh too large (correlation 0.7 instead of 0.99) and alarmed; with the
+coarse one first none did. The coarse step uses the whole crop (inside the mask alone the length of
+a plain part cannot be seen), the fine one the product only (a neighbour in the corner turned it by
+up to 1°). Half the size does not change the result (356 views: centres within 0.11 px, angles
+within 0.06° of the full-size coarse step's) and saves 1.6 of 5.6 ms."""
 
 STALE_PX = 2.0
 """Pixels enter and leave the picture as the template moves: they are looked up again after this."""
@@ -48,16 +48,16 @@ MAX_STEP = 0.2
 """Of turn (radians) and of scale (its logarithm) at once; a first step from far may overshoot."""
 
 LEAST_GAIN = 1e-3
-"""Of the picture's contrast over the template's: below it the picture shows nothing of the part."""
+"""Of the picture's contrast over the template's: below it the picture does not show the part."""
 
 RIDGE = 1e-6
-"""Added to each column's own weight: what no gradient tells of is left as it is."""
+"""Added to each column's own weight (ridge): motions without gradients are left unchanged."""
 
 Registration = Literal["ecc", "inverse_compositional"]
-"""How a part is registered. A bundle keeps the way its crops were cut with."""
+"""How a part is registered. A bundle keeps the method its crops were cut with."""
 
 Freedom = Literal["shift", "scale", "turn", "similarity"]
-"""What is looked for besides the shift: nothing, the scale, the turn, or both."""
+"""What is fitted besides the shift: nothing, the scale, the turn, or both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class _Level:
         return _blurred(picture, self.blur_px)
 
     def fitted(self, picture: F32Array, motion: Motion) -> Motion | None:
-        """Return the motion that nothing improves; None where the picture shows no such part."""
+        """Return the motion that nothing improves; None if the picture does not show the part."""
         solved_at, solve = motion, self._solve_at(motion)
         for _ in range(MAX_STEPS):
             if self._apart_px(motion, solved_at) > STALE_PX:

@@ -1,7 +1,7 @@
 """Greedy rotated NMS: of overlapping boxes the most confident stays.
 
 Overlaps are computed many at once, and only of boxes whose axis-aligned bounds share enough. 300
-boxes in 30 heaps take 0.5 ms, nearly all apart 0.5 ms; one pair at a time they took 9 and 63 ms.
+boxes in 30 clusters take 0.5 ms, mostly separate ones 0.5 ms; one pair at a time took 9 and 63 ms.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from edge_app.records import F64Array
 FIRST_BLOCK = 16
 BLOCK = 64
 MANY_PAIRS = 600
-"""Boxes decided at a time: a few first, because round one product they drop most of the others;
-then all that are left, or BLOCK of them where more than MANY_PAIRS pairs lie near each other and
-many boxes will be gone before their turn. 300 boxes on one core, fastest of 60, in 1, 30, 100 and
-300 heaps: 0.25, 0.48, 0.62, 0.52 ms (at 300 pairs 0.25, 0.50, 0.84, 0.95, at 900 pairs 0.26, 0.65,
-0.64, 0.54; blocks of 96 and 128 are no faster)."""
+"""Boxes decided at a time: a few first, because around one product they drop most of the others;
+then all that are left, or BLOCK of them if more than MANY_PAIRS pairs are near each other and many
+boxes will be dropped before their turn. 300 boxes on one core, fastest of 60, in 1, 30, 100 and
+300 clusters: 0.25, 0.48, 0.62, 0.52 ms (at 300 pairs 0.25, 0.50, 0.84, 0.95, at 900 pairs 0.26,
+0.65, 0.64, 0.54; blocks of 96 and 128 are no faster)."""
 
 AHEAD = 512
-"""Boxes looked at for near pairs at a time: bounds the memory whatever a graph puts out."""
+"""Boxes searched for nearby pairs at a time: limits the memory whatever a graph returns."""
 
 _TOUCH = 1e-9
 """Edges of one box shrink by this share against the other, so that shared edges count once."""
@@ -44,7 +44,7 @@ def rotated_nms(
         boxes_cxcywhr: (n, 5) float64.
         scores: (n,) float64, 0..1.
         min_score: boxes below it are dropped first.
-        max_iou: a box overlapping a better one by more is dropped.
+        max_iou: a box that overlaps a better one by more is dropped.
 
     Raises:
         ShapeError: the arrays do not belong together.

@@ -1,1 +1,1 @@
-"""The live page: reads copies, never stands in the inspection path."""
+"""The live page: reads copies and is never in the inspection path."""

@@ -2,7 +2,7 @@
 
 With a token every request needs it: `Authorization: Bearer TOKEN`, or a cookie that the page sets
 once it was opened as `/?token=TOKEN`. Without a token the page is bound to loopback and answers
-only to loopback names, so that no web site can reach it through a forged DNS answer.
+only to loopback names, so that no web site can reach it through DNS rebinding.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Access:
     """ASGI layer: lets a request in or answers it, and puts the security headers on every answer.
 
     Args:
-        app: what is protected.
+        app: the protected application.
         token: the secret, or None on a page bound to loopback.
     """
 
@@ -80,7 +80,7 @@ class Access:
         return _refuse(REFUSED, 401)
 
     def _remember(self, path: str, query: list[tuple[str, str]]) -> Response:
-        """Set the cookie and lead on to the same address without the token in it."""
+        """Set the cookie and redirect to the same address without the token."""
         rest = urlencode([(key, value) for key, value in query if key != "token"])
         target = "/" + path.lstrip("/\\") + (f"?{rest}" if rest else "")
         answer = RedirectResponse(target, 303)
@@ -90,12 +90,12 @@ class Access:
 
 
 def cookie_value(token: str) -> str:
-    """Return what the browser keeps: proves the token without being it."""
+    """Return the cookie's value: derived from the token, so that it does not reveal it."""
     return hmac.new(token.encode(), b"cropliq page cookie 1", hashlib.sha256).hexdigest()
 
 
 def _same(given: str, expected: str) -> bool:
-    """Compare in a time that tells nothing about where two texts differ."""
+    """Compare in constant time."""
     return hmac.compare_digest(given.encode(), expected.encode())
 
 

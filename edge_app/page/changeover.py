@@ -1,4 +1,4 @@
-"""Changing products from the page: the agent is asked over its socket; no line is ever touched."""
+"""Changing products from the page: asks the agent over its socket; never touches a line."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from edge_app.ipc.protocol import Answer, Release, SelectCommand, SlotEntry, Slo
 from edge_app.records import JsonObject
 
 LIST_S = 5.0
-"""The list is read from the store's links; an agent that takes longer hangs."""
+"""The list is read from the store's links; if it takes longer, the agent hangs."""
 
 SELECT_S = 60.0
-"""A product that is kept loaded takes well under a second, one that has to be loaded a minute."""
+"""A product in warm standby takes well under a second, one that has to be loaded a minute."""
 
 
 class Changeover:
-    """Asks the agent. Its calls wait, so they belong into a thread of the page's own.
+    """Asks the agent. Its calls block, so call them in a thread of the page.
 
     Args:
         agent_socket: where the agent listens.
@@ -32,19 +32,19 @@ class Changeover:
         """Return every slot with the products it can be changed over to, for the page.
 
         Raises:
-            EdgeError: the agent cannot be asked; in words.
+            EdgeError: the agent does not answer; the message says why.
         """
         answer = self._ask(SlotsCommand(), LIST_S)
         return {"slots": [_slot_json(entry) for entry in answer.slots]}
 
     def select(self, slot: str, product: str) -> tuple[bool, str]:
-        """Change a slot over; return whether it judges that product now, and the agent's words.
+        """Change a slot over; return whether that product is active now, and the agent's answer.
 
         Raises:
-            EdgeError: the agent cannot be asked, or somebody else's changeover is under way.
+            EdgeError: the agent cannot be asked, or another changeover is running.
         """
         if not self._one_at_a_time.acquire(blocking=False):
-            raise EdgeError("Another changeover is under way. Wait for it, then try again.")
+            raise EdgeError("Another changeover is running. Wait for it, then try again.")
         try:
             answer = self._ask(SelectCommand(slot=slot, product=product), SELECT_S)
         finally:
@@ -57,7 +57,7 @@ class Changeover:
         except TimeoutError as error:
             raise EdgeError(
                 f"The agent has not answered within {timeout_s:g} s; it may still do what was "
-                "asked. The product at the top of the page says what judges."
+                "asked. The top of the page shows the active product."
             ) from error
         except OSError as error:
             raise EdgeError(f"The agent cannot be asked: {error}. See its journal.") from error

@@ -1,4 +1,4 @@
-"""The only addresses of the live page that change anything: products, where the agent is asked."""
+"""The only addresses of the live page that change anything: the product, through the agent."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ class ChangeoverRoutes:
         ]
 
     async def slots(self, _request: Request) -> Response:
-        """Answer with every slot, what it judges and what is installed there; 503 with the reason
-        where the agent cannot be asked."""
+        """Answer with every slot, its active product and what is installed; 503 with the reason if
+        the agent does not answer."""
         try:
             return JSONResponse(await run_in_threadpool(self._changeover.slots_json))
         except EdgeError as error:
             return _told(503, False, str(error))
 
     async def select(self, request: Request) -> Response:
-        """Change a slot over: 200 done, 409 not done, 503 nobody knows; each with a sentence."""
+        """Change a slot over: 200 done, 409 not done, 503 unknown; each with a sentence."""
         if not _is_own_script(request):
             return _told(403, False, "Only this page's own script may change products.")
         body = await _body(request)
@@ -63,8 +63,8 @@ class ChangeoverRoutes:
 
 
 def _is_own_script(request: Request) -> bool:
-    """Tell whether no other web site sent this: its browser would have had to ask first for JSON
-    (CORS), which is never granted here, or says where the request comes from."""
+    """Tell whether this is not a cross-site request: for JSON the browser would need a CORS
+    preflight, which is never granted here, or it states the origin of the request."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     site = request.headers.get("sec-fetch-site", "same-origin")
     return kind == "application/json" and site == "same-origin"

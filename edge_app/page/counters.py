@@ -10,7 +10,7 @@ from edge_app.records import PartVerdict, VerdictState
 RATE_WINDOW_S = 5.0
 RATE_MAX_FRAMES = 1000
 LATENCY_PARTS = 50
-"""The middle of the last 50 parts' latencies: one slow part does not jump on the screen."""
+"""The median of the last 50 parts' latencies: one slow part does not change the display."""
 
 
 class LineCounters:

@@ -1,4 +1,4 @@
-"""The latest frame as JPEG, drawn when somebody asks and once per frame for all who ask."""
+"""The latest frame as JPEG, drawn on request, once per frame for all clients."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PictureCache:
 
 
 def fit_screen(pixels_hwc: U8Array) -> U8Array:
-    """Return the picture no larger than a screen needs; a phone line is slow."""
+    """Return the picture no larger than a screen needs; mobile connections are slow."""
     h, w = pixels_hwc.shape[:2]
     scale = MAX_SIDE_PX / max(h, w)
     if scale >= 1:

@@ -29,9 +29,9 @@ from edge_app.page.state import PageState
 STATIC = Path(__file__).parent / "static"
 BOUNDARY = "cropliq-frame"
 POLL_S = 0.04
-"""How often a stream looks for a newer picture: 25 times a second is a fluent picture."""
+"""How often a stream checks for a newer picture: 25 times per second looks smooth."""
 MAX_STREAMS = 8
-"""Endless answers at once; the ninth client gets 503 instead of everyone a slow page."""
+"""Streams at once; the ninth client gets 503, so that the page does not get slow for all."""
 
 
 class Pages:
@@ -39,9 +39,9 @@ class Pages:
 
     Args:
         state: the latest copies.
-        evidence: the kept pictures, or None when none are kept.
-        is_stopping: tells endless answers to end.
-        changeover: changes products, or None where the page only shows.
+        evidence: the evidence pictures, or None if none are kept.
+        is_stopping: tells streams to end.
+        changeover: changes products, or None if the page is read-only.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Pages:
         return StreamingResponse(self._parts(camera, request), media_type=kind)
 
     async def evidence(self, request: Request) -> Response:
-        """Answer with a kept picture."""
+        """Answer with an evidence picture."""
         path = self._evidence.path_of(request.path_params["path"]) if self._evidence else None
         if path is None:
             return _not_found("This picture is not kept on the device, or no longer.")

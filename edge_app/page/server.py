@@ -1,6 +1,6 @@
 """The live page as a service in its own thread: started and stopped by the line, never in its way.
 
-The inspection's settings and state come in; HTTP goes out. A fault of the page is the page's.
+Settings and state come in; HTTP goes out. A fault of the page never affects inspection.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ STOP_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class PageSettings:
-    """Where the page is served and who may see it.
+    """The page's address and who may open it.
 
     Attributes:
         host: address to bind to; anything but loopback needs a token.
-        port: 0 takes any free one.
+        port: 0: any free one.
         token: at least 16 characters, or None: this machine only.
     """
 
@@ -58,12 +58,12 @@ class PageSettings:
 
 
 class PageServer:
-    """Serves an application from `start` to `stop`, to whom the settings let in.
+    """Serves an application from `start` to `stop`, to those the settings allow.
 
     Args:
         settings: where, and for whom.
         app: answers the requests.
-        stopping: set by `stop`, so that endless answers end.
+        stopping: set by `stop`, so that streams end.
     """
 
     def __init__(self, settings: PageSettings, app: ASGIApp, stopping: threading.Event) -> None:
@@ -105,7 +105,7 @@ class PageServer:
         self._wait_until_served()
 
     def stop(self) -> None:
-        """End all answers and free the port; a hung client is cut off. May be called twice."""
+        """End all responses and free the port; hanging clients are disconnected. Idempotent."""
         self._stopping.set()
         self._server.should_exit = True
         if self._thread is not None:
@@ -117,7 +117,7 @@ class PageServer:
         try:
             self._server.run(sockets=[self._socket] if self._socket else None)
         except Exception:
-            LOG.exception("The page has stopped after a fault of its own; inspection goes on.")
+            LOG.exception("The page has stopped after an internal error; inspection continues.")
 
     def _wait_until_served(self) -> None:
         waited = threading.Event()
@@ -134,7 +134,7 @@ class LivePage(PageServer):
         settings: where, and for whom.
         state: the latest copies; the line updates it.
         evidence: the store whose pictures the alerts point to, if any are kept.
-        changeover: changes products, or None where the page only shows.
+        changeover: changes products, or None if the page is read-only.
     """
 
     def __init__(

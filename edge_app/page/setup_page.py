@@ -20,7 +20,7 @@ from edge_app.page.server import PageServer, PageSettings
 
 
 class SetupPage(PageServer):
-    """Shows one camera while a person turns its lens.
+    """Shows one camera while a person adjusts its lens.
 
     Args:
         settings: where, and for whom.

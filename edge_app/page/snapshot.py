@@ -1,4 +1,4 @@
-"""The JSON that the page reads: what is known, in figures and in plain words."""
+"""The JSON that the page reads: figures, and states in plain words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edge_app.page.words import (
 from edge_app.records import AlarmEvent, EventKind, JsonObject, PartVerdict, VerdictState
 
 FEW_WAITING = 5
-"""So many alerts on their way to a reachable broker are no news."""
+"""Up to this many alerts may be in transit to a reachable broker without a notice."""
 
 
 def state_json(state: PageState) -> JsonObject:
@@ -88,7 +88,7 @@ def _figures(view: CameraView, facts: Facts, now_s: float) -> JsonObject:
 
 
 def _skipped(health: JsonObject, camera: str) -> int | None:
-    """Return how many frames the grabber passed over; None while nobody said."""
+    """Return how many frames the grabber skipped; None if unknown."""
     for entry in health.get("cameras", ()):
         if entry.get("camera") == camera:
             return int(entry.get("frames_skipped", 0))
@@ -96,9 +96,9 @@ def _skipped(health: JsonObject, camera: str) -> int | None:
 
 
 def _notes(facts: Facts) -> list[str]:
-    """Return what people should know of the device, worst first; empty when all is well.
+    """Return notices about the device, worst first; empty if all is well.
 
-    That alerts wait is said by the broker's own line while it is away.
+    While the broker is not reachable, its own line says that alerts are waiting.
     """
     outbox: dict[str, Any] = facts.health.get("outbox") or {}
     evidence: dict[str, Any] = facts.health.get("evidence") or {}
@@ -145,7 +145,7 @@ def _card_text(event: AlarmEvent) -> str:
     if event.gap is not None:
         gap = event.gap
         return (
-            f"{gap.count} parts passed unjudged (numbers {gap.first_number} to "
+            f"{gap.count} parts passed without being judged (numbers {gap.first_number} to "
             f"{gap.last_number}): {reason_words(gap.reason)}"
         )
     if event.verdict is None:

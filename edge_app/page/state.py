@@ -1,4 +1,4 @@
-"""The latest copies of what the line did: all that the page ever sees of it.
+"""The latest copies of the line's results: all that the page sees of it.
 
 The line writes, the page's threads read. Writing stores references under a lock that is never
 held while a picture is drawn or a client is served, so no reader can slow the line.
@@ -26,12 +26,12 @@ class CameraView:
     """One camera as the page sees it.
 
     Attributes:
-        report: the latest frame that has a picture, and what it led to.
+        report: the result of the latest frame that has a picture.
         sequence: grows by one with every new picture.
-        shown_at_s: when it came, on the state's monotonic clock.
+        shown_at_s: when it arrived, on the state's monotonic clock.
         verdict: of the last part; an NG part still in the picture comes first.
         maps: by part id, the latest map of every part still in the picture.
-        state, detail: what the grabber says of the camera.
+        state, detail: the camera's state from the grabber.
     """
 
     name: str
@@ -51,7 +51,7 @@ class AlertCard:
 
     Attributes:
         event: the latest.
-        at_ns: when the first came.
+        at_ns: time of the first.
         pictured: the latest event whose picture is kept: its verdict says where the part is in it.
     """
 
@@ -62,7 +62,7 @@ class AlertCard:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What does not come with a frame: broker, bundle and health."""
+    """Facts that do not belong to a frame: broker, bundle and health."""
 
     broker: str = ""
     is_broker_good: bool | None = None
@@ -93,7 +93,7 @@ class PageState:
         self._facts = Facts()
 
     def show(self, report: FrameReport) -> None:
-        """Take over what one frame led to; costs microseconds and copies no pixel.
+        """Store the result of one frame; takes microseconds and copies no pixel.
 
         A report without a picture (an unreadable or skipped frame) keeps the last picture.
         """
@@ -123,21 +123,21 @@ class PageState:
                 self._early.popitem(last=False)
 
     def set_broker(self, text: str, is_good: bool | None = None) -> None:
-        """Say in plain words how the broker is, e.g. "connected"; None: neither good nor bad."""
+        """Set the broker's state in plain words, e.g. "connected"; None: neither good nor bad."""
         self._replace(broker=text, is_broker_good=is_good)
 
     def set_camera(self, camera: str, state: str, detail: str = "") -> None:
-        """Say what a camera does: capturing, waiting_for_trigger, stalled, reconnecting, ended."""
+        """Set a camera's state: capturing, waiting_for_trigger, stalled, reconnecting, ended."""
         with self._lock:
             view = self._camera(camera)
             view.state, view.detail = state, detail
 
     def set_health(self, health: JsonObject) -> None:
-        """Take over the figures of the MQTT message `health` (as JSON object)."""
+        """Store the figures of the MQTT message `health` (as JSON object)."""
         self._replace(health=dict(health))
 
     def set_bundle(self, texts: Mapping[str, str]) -> None:
-        """Say which bundle judges: label → text, shown in this order."""
+        """Set the active bundle: label → text, shown in this order."""
         self._replace(bundle=tuple((str(k), str(v)) for k, v in texts.items()))
 
     def set_map_threshold(self, map_threshold: float | None) -> None:
@@ -145,7 +145,7 @@ class PageState:
         self._replace(map_threshold=map_threshold)
 
     def facts(self) -> Facts:
-        """Return what does not come with a frame."""
+        """Return the facts that do not belong to a frame."""
         with self._lock:
             return self._facts
 
@@ -158,7 +158,7 @@ class PageState:
     def picture(self, camera: str) -> tuple[int, FrameReport] | None:
         """Return the latest picture's number and report, or None while there is none.
 
-        Parts that were judged earlier keep their map, carried along to where they are now.
+        Parts that were judged earlier keep their map, moved to their present place.
         """
         with self._lock:
             view = self._cameras.get(camera)

@@ -27,7 +27,7 @@ _REASONS = {
     "no_model": "no model is loaded",
     "stalled": "the camera stood still",
     "corrupt_picture": "the picture could not be read",
-    "repeated_picture": "the camera gave the picture before once more",
+    "repeated_picture": "the camera repeated the previous picture",
     "black_picture": "the picture is black",
     "white_picture": "the picture is white",
     "lost": "the pictures were lost before they were inspected",
@@ -36,7 +36,7 @@ _REASONS = {
 
 _CAMERA_STATES = {
     "capturing": "capturing",
-    "impaired": "pictures are not as they were",
+    "impaired": "pictures have changed",
     "blind": "no usable picture",
     "waiting_for_trigger": "waiting for the next trigger",
     "stalled": "stalled",
@@ -50,7 +50,7 @@ BLIND_CAMERA_STATES = ("blind", "stalled", "reconnecting")
 
 
 def reason_words(reason: str) -> str:
-    """Return why a part was not inspected; an unknown code is shown with blanks, never hidden."""
+    """Return why a part was not inspected; an unknown code is shown with spaces, never hidden."""
     return _REASONS.get(reason, reason.replace("_", " "))
 
 

@@ -1,4 +1,4 @@
-"""What a simulated line can be told, checked once when it is made."""
+"""The settings of a simulated line, checked once at construction."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class SimulatorConfig:
 
     Attributes:
         product: which of PRODUCTS is on the belt.
-        seed: everything random follows from it; see SEEDS for the roles.
+        seed: of everything random; see SEEDS for the roles.
         defect_rate: share of defective parts, 0..1.
-        parts: how many parts come; None for no end.
+        parts: number of parts; None for no limit.
         frame_hw: picture size (height, width) in pixels.
-        kinds: defect kinds to plant; None means all KINDS, and the reserved one in the test stream.
+        kinds: defect classes to use; None means all KINDS, and the reserved one in the test stream.
         advance_px: how far the belt moves between two free-run frames.
         pitch_px: mean distance of neighbouring parts along the belt.
-        jitter_px: a part lies at most this far from its place in that row.
+        jitter_px: maximum deviation of a part from that spacing.
 
     Raises:
         ConfigError: a value is unknown or out of range.
@@ -57,7 +57,7 @@ class SimulatorConfig:
 
     @property
     def allowed_kinds(self) -> tuple[str, ...]:
-        """Return the defect kinds this line draws from."""
+        """Return the defect classes this line draws from."""
         if self.kinds is not None:
             return self.kinds
         return (*KINDS, RESERVED_KIND) if self.seed == SEEDS["test"] else KINDS

@@ -1,6 +1,6 @@
-"""How each defect kind looks: one painter per kind, from an area and a strength to a change.
+"""The appearance of each defect class: one function per class, from area and strength to a change.
 
-Painters know nothing of limits or visibility: `defects.py` measures and redraws.
+These functions ignore limits and visibility: `defects.py` measures and redraws.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ INK_TINT = (0.85, 1.02, 1.02)  # luminance 1; a bluish black
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Paint:
-    """What a defect does to a part's look.
+class DefectLayer:
+    """How a defect changes a part's appearance.
 
     Attributes:
         change: float32 (h, w), grey levels to add (signed).
@@ -37,17 +37,17 @@ class Paint:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Site:
-    """Where a defect goes: the part, and a point on its surface from the layer's middle."""
+    """Where a defect is drawn: the part, and a point on its surface from the layer's middle."""
 
     look: Look
     pen: Pen
     at_xy: tuple[float, float]
 
 
-Painter = Callable[[np.random.Generator, Site, float, float], Paint]
+Shape = Callable[[np.random.Generator, Site, float, float], DefectLayer]
 
 
-def scratch(rng: np.random.Generator, site: Site, area_px: float, strength: float) -> Paint:
+def scratch(rng: np.random.Generator, site: Site, area_px: float, strength: float) -> DefectLayer:
     """Return one to three nearly parallel bright lines with a dark flank, slightly bent."""
     strands = 1 if area_px < 250 else int(rng.integers(1, 4))
     angle, bend = rng.uniform(0, np.pi), rng.normal(0, 0.25)
@@ -61,10 +61,10 @@ def scratch(rng: np.random.Generator, site: Site, area_px: float, strength: floa
         bright = np.maximum(bright, site.pen.line(line, width))
         dark = np.maximum(dark, site.pen.line(line + np.array((0.6, 1.3)), width))
     sign = 1.0 if rng.random() < 0.75 else -1.0
-    return Paint(f32(sign * strength * (bright - 0.5 * np.clip(dark - bright, 0, 1))))
+    return DefectLayer(f32(sign * strength * (bright - 0.5 * np.clip(dark - bright, 0, 1))))
 
 
-def pit(rng: np.random.Generator, site: Site, area_px: float, strength: float) -> Paint:
+def pit(rng: np.random.Generator, site: Site, area_px: float, strength: float) -> DefectLayer:
     """Return one to four blowholes: dark, ragged, with a lit far rim."""
     count = int(rng.integers(1, 5)) if area_px > 120 else int(rng.integers(1, 3))
     shares = rng.dirichlet(np.full(count, 2.0))
@@ -76,19 +76,19 @@ def pit(rng: np.random.Generator, site: Site, area_px: float, strength: float) -
         outline = _ragged(rng, radius, 0.22) * (1, rng.uniform(0.6, 1.0))
         hole = np.maximum(hole, site.pen.polygon(outline + np.array(site.at_xy) + offset))
     rim = np.clip(blurred(hole, 1.4) - hole, 0, 1)
-    return Paint(f32(strength * (-hole * (0.8 + 0.2 * blurred(hole, 2.0)) + 0.9 * rim)))
+    return DefectLayer(f32(strength * (-hole * (0.8 + 0.2 * blurred(hole, 2.0)) + 0.9 * rim)))
 
 
-def stain(rng: np.random.Generator, site: Site, area_px: float, strength: float) -> Paint:
+def stain(rng: np.random.Generator, site: Site, area_px: float, strength: float) -> DefectLayer:
     """Return a cloudy discoloured patch with a darker drying edge."""
     blob = _cloud(rng, site, area_px, softness=0.35)
     edge = np.clip(4 * blob * (1 - blob), 0, 1)
     sign = -1.0 if rng.random() < 0.8 else 0.8
     tint = RUST_TINT if sign < 0 and rng.random() < 0.6 else GREY_TINT
-    return Paint(f32(sign * strength * (0.85 * blob + 0.25 * edge)), tint)
+    return DefectLayer(f32(sign * strength * (0.85 * blob + 0.25 * edge)), tint)
 
 
-def crack(rng: np.random.Generator, site: Site, area_px: float, strength: float) -> Paint:
+def crack(rng: np.random.Generator, site: Site, area_px: float, strength: float) -> DefectLayer:
     """Return a thin, jagged dark line that may fork once, thinning towards its ends."""
     width = float(np.clip(1.2 * (area_px / 120) ** 0.3, 1.0, 3.4))
     length = min(area_px / (width + 1.2), 0.9 * max(site.pen.hw))
@@ -99,10 +99,10 @@ def crack(rng: np.random.Generator, site: Site, area_px: float, strength: float)
     line = np.maximum(line, site.pen.line(path[half : 2 * half + 1], width))
     if rng.random() < 0.6:
         line = np.maximum(line, 0.8 * site.pen.line(fork, width * 0.7))
-    return Paint(f32(-strength * line))
+    return DefectLayer(f32(-strength * line))
 
 
-def chip(rng: np.random.Generator, site: Site, area_px: float, strength: float) -> Paint:
+def chip(rng: np.random.Generator, site: Site, area_px: float, strength: float) -> DefectLayer:
     """Return a corner broken out of the outline: some material gone, a rough face left."""
     edge = _nearest_edge(site)
     radius = np.sqrt(area_px * 2.0 / np.pi)
@@ -110,12 +110,12 @@ def chip(rng: np.random.Generator, site: Site, area_px: float, strength: float) 
     outer = site.pen.polygon(_ragged(rng, radius * rng.uniform(0.3, 0.5), 0.3) + edge)
     rough = 0.75 + 0.25 * smooth_noise(rng, site.pen.hw, 3.0)
     sign = -1.0 if rng.random() < 0.6 else 1.0
-    return Paint(
+    return DefectLayer(
         f32(sign * strength * bite * rough), GREY_TINT, f32(outer * min(1.0, strength / 40))
     )
 
 
-def scuff(rng: np.random.Generator, site: Site, area_px: float, strength: float) -> Paint:
+def scuff(rng: np.random.Generator, site: Site, area_px: float, strength: float) -> DefectLayer:
     """Return a rubbed patch: the surface's texture is smeared out and new streaks lie on it."""
     patch = _cloud(rng, site, area_px, softness=0.5, stretch=rng.uniform(1.2, 2.4))
     grey = f32(site.look.colour.mean(axis=2))
@@ -123,10 +123,10 @@ def scuff(rng: np.random.Generator, site: Site, area_px: float, strength: float)
     streaks = blurred(smooth_noise(rng, site.pen.hw, 2.0), 5.0, 0.6)
     sign = 1.0 if rng.random() < 0.6 else -1.0
     rubbed = 0.8 * np.clip(smeared, -10, 10) + sign * strength + 0.7 * strength * streaks
-    return Paint(f32(patch * rubbed))
+    return DefectLayer(f32(patch * rubbed))
 
 
-def misprint(rng: np.random.Generator, site: Site, area_px: float, strength: float) -> Paint:
+def misprint(rng: np.random.Generator, site: Site, area_px: float, strength: float) -> DefectLayer:
     """Return a stray or doubled mark: characters printed where none belong, perhaps overturned."""
     text = "".join(rng.choice(list("CEHKLNTZ3789"), int(rng.integers(2, 5))))
     height = np.sqrt(area_px / (0.26 * len(text)))  # strokes cover about a quarter of the glyphs
@@ -135,10 +135,12 @@ def misprint(rng: np.random.Generator, site: Site, area_px: float, strength: flo
     if overturned:
         x, y = -x, -y  # the whole layer is turned round, the place must stay
     ink = site.pen.text(text, x, y, max(float(height), 4.0), overturned)
-    return Paint(f32(-strength * ink), INK_TINT)
+    return DefectLayer(f32(-strength * ink), INK_TINT)
 
 
-def foreign_fibre(rng: np.random.Generator, site: Site, area_px: float, strength: float) -> Paint:
+def foreign_fibre(
+    rng: np.random.Generator, site: Site, area_px: float, strength: float
+) -> DefectLayer:
     """Return a curly thread lying on the part, with its narrow shadow."""
     width = float(np.clip(1.4 * (area_px / 150) ** 0.3, 1.2, 4.0))
     length = area_px / (width + 1.6)
@@ -150,12 +152,12 @@ def foreign_fibre(rng: np.random.Generator, site: Site, area_px: float, strength
     line = site.pen.line(thread, width)
     shade = np.clip(site.pen.line(thread + np.array((1.4, 1.8)), width) - line, 0, 1)
     sign, tint = (1.0, GREY_TINT) if rng.random() < 0.5 else (-1.0, (0.3, 1.1, 1.05))
-    return Paint(f32(strength * (sign * line - 0.4 * shade)), tint)
+    return DefectLayer(f32(strength * (sign * line - 0.4 * shade)), tint)
 
 
-PAINTERS: dict[str, Painter] = {
-    painter.__name__: painter
-    for painter in (scratch, pit, stain, crack, chip, scuff, misprint, foreign_fibre)
+SHAPES: dict[str, Shape] = {
+    shape.__name__: shape
+    for shape in (scratch, pit, stain, crack, chip, scuff, misprint, foreign_fibre)
 }
 
 

@@ -1,4 +1,4 @@
-"""Planting one defect: draw, measure on rendered pixels, correct once, accept or redraw.
+"""Adding one defect: draw, measure on rendered pixels, correct, accept or redraw.
 
 Frozen rules (docs/decisions/0004): area 0.1 to 3 % of the product, contrast 6 to 40 grey levels,
 visible by at least 4 standard errors. What is measured is the part under nominal optics with the
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge_app.errors import EdgeError
 from edge_app.records import F32Array, F64Array
 from edge_app.simulator.belt import BELT_GREY
-from edge_app.simulator.defect_shapes import PAINTERS, Paint, Site
+from edge_app.simulator.defect_shapes import SHAPES, DefectLayer, Site
 from edge_app.simulator.look import GREY_OF_BGR, Look, altered, composed
 from edge_app.simulator.optics import NOISE_SIGMA_ON_PARTS, NOMINAL_BLUR_PX
 from edge_app.simulator.texture import Pen, blurred, f32
@@ -25,7 +25,7 @@ from edge_app.simulator.truth import AREA_LIMITS, CONTRAST_LIMITS
 MIN_STANDARD_ERRORS = 4.0
 MAX_TRIES = 300
 TRIES_PER_AREA = 12
-"""After so many refusals of one drawn area another one is drawn."""
+"""After this many rejected draws with one area, another area is drawn."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +50,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Redraw:
-    """One refused draw: whose, what, and what it measured."""
+    """One rejected draw: part, defect class, and its measured values."""
 
     number: int
     kind: str
@@ -62,10 +62,10 @@ class Redraw:
 def plant(
     look: Look, rng: np.random.Generator, kind: str, number: int
 ) -> tuple[Look, Mark, list[Redraw]]:
-    """Return the look with one visible defect of a kind, its measure, and the refused draws.
+    """Return the look with one visible defect of a kind, its measure, and the rejected draws.
 
     Raises:
-        EdgeError: no draw was acceptable in MAX_TRIES, so the rules contradict the product.
+        EdgeError: no draw was acceptable in MAX_TRIES, so the limits are too tight for the product.
     """
     refused: list[Redraw] = []
     product_px = float(look.mask.sum())
@@ -88,8 +88,8 @@ def _draw(
     site = Site(look, Pen((look.mask.shape[0], look.mask.shape[1])), _surface_point(look, rng))
     drawn_area, drawn_strength = area_px, contrast
     for _ in range(3):
-        paint = PAINTERS[kind](np.random.default_rng(shape_seed), site, drawn_area, drawn_strength)
-        defective = _painted(look, paint)
+        layer = SHAPES[kind](np.random.default_rng(shape_seed), site, drawn_area, drawn_strength)
+        defective = _with_defect(look, layer)
         mark = measure(kind, look, defective)
         if mark is None:
             return look, None
@@ -121,9 +121,9 @@ def measure(kind: str, good: Look, defective: Look) -> Mark | None:
     return Mark(kind, _outline(seen), area_px, fraction, contrast, contrast / error)
 
 
-def _painted(look: Look, paint: Paint) -> Look:
-    change = paint.change[..., None] * np.array(paint.tint_bgr, np.float32)
-    cut = np.zeros_like(look.mask) if paint.cut is None else paint.cut
+def _with_defect(look: Look, layer: DefectLayer) -> Look:
+    change = layer.change[..., None] * np.array(layer.tint_bgr, np.float32)
+    cut = np.zeros_like(look.mask) if layer.cut is None else layer.cut
     return altered(look, f32(change), cut)
 
 
@@ -138,7 +138,7 @@ def _local_sigma(before: F32Array, seen: NDArray[np.bool_],
                  mask: F32Array) -> float:  # fmt: skip
     """Return the deviation of the good surface round the defect, sensor noise included.
 
-    A slow slope (shading) is taken off: the eye and the model see against their surroundings.
+    Slow shading is subtracted: what counts is the contrast to the surroundings.
     """
     near = cv2.dilate(seen.astype(np.uint8), np.ones((11, 11), np.uint8)) > 0
     surface = near & (mask > 0.98)

@@ -1,4 +1,4 @@
-"""Lamp, lens and sensor: what happens to a perfect scene on its way to uint8 pixels."""
+"""Lamp, lens and sensor: from an ideal scene to uint8 pixels."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _gain_map(frame_hw: tuple[int, int]) -> U8Array:
 
 @lru_cache(maxsize=2)
 def _noise_bank() -> NDArray[np.int8]:
-    """Return int8 (h, w, 3) noise, deviation 32, correlated as after a colour filter's repair."""
+    """Return int8 (h, w, 3) noise, deviation 32, correlated as after demosaicing."""
     rng = np.random.default_rng(7)
     shape = (_BANK_HW[0] + _BANK_MARGIN_PX, _BANK_HW[1] + _BANK_MARGIN_PX, 3)
     noise = rng.standard_normal(shape, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""One individual part: its look, its pose, its defect; and the shop that makes parts by number."""
+"""One part: its appearance, pose and defect; and the factory that makes parts by number."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class PartShop:
     """Makes parts by number; the last few are kept because neighbouring frames share them.
 
     Attributes:
-        redraw_log: every refused defect draw, once per part however often it is made again.
+        redraw_log: every rejected defect draw, once per part even if the part is made again.
     """
 
     def __init__(self, config: SimulatorConfig) -> None:

@@ -24,7 +24,7 @@ from edge_app.simulator.part import MAX_HALF_PX, Part, PartShop
 from edge_app.simulator.truth import DefectTruth, FrameTruth, PartTruth
 
 _BELT_STREAM, _FRAME_STREAM, _SINGLE_STREAM, _LAYOUT_STREAM = 901, 902, 903, 904
-"""Told apart from each other and from parts (who have a two-word entropy) by a third word."""
+"""Third word of the entropy: keeps these generators distinct from those of parts (two words)."""
 
 
 class SimulatedLine:
@@ -32,7 +32,7 @@ class SimulatedLine:
 
     Attributes:
         config: as given.
-        redraw_log: every refused defect draw so far, of the parts rendered so far.
+        redraw_log: every rejected defect draw so far, of the parts rendered so far.
     """
 
     def __init__(self, config: SimulatorConfig) -> None:
@@ -41,7 +41,7 @@ class SimulatedLine:
 
     @cached_property
     def _belt(self) -> Belt:
-        # made when the first picture is: a camera that is only described costs nothing
+        # made with the first picture: a camera that is only described costs nothing
         return _belt_of(self.config.seed, self.config.frame_hw)
 
     @cached_property
@@ -54,7 +54,7 @@ class SimulatedLine:
 
     @property
     def redraws(self) -> dict[str, int]:
-        """Return how many defect draws were refused, by kind."""
+        """Return how many defect draws were rejected, by class."""
         return dict(Counter(redraw.kind for redraw in self._shop.redraw_log))
 
     @property

@@ -1,4 +1,4 @@
-"""Ground truth beside every simulated frame: which parts, where, and what is wrong with them."""
+"""Ground truth beside every simulated frame: which parts, where, and their defects."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Product = Literal["tapered", "square", "round"]
 PRODUCTS: tuple[Product, ...] = get_args(Product)
 
 KINDS = ("scratch", "pit", "stain", "crack", "chip", "scuff", "misprint")
-"""Defect kinds that any stream may carry."""
+"""Defect classes of every stream."""
 
 RESERVED_KIND = "foreign_fibre"
-"""Occurs in the test stream only: no tuning, calibration or pseudo-anomaly may know it."""
+"""In the test stream only: never used for tuning, calibration or synthetic anomalies."""
 
 SEEDS = {"training": 11, "calibration": 22, "golden": 33, "test": 44}
-"""One seed per role, so that no picture is ever used for two purposes."""
+"""One seed per role, so that no picture is used for two purposes."""
 
 AREA_LIMITS = (0.001, 0.03)
 """Smallest and largest defect area as a fraction of the product's area (frozen)."""
@@ -36,7 +36,7 @@ def size_bin(area_fraction: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DefectTruth:
-    """One planted defect in frame pixels, as measured on rendered pixels (with minus without).
+    """One defect in frame pixels, as measured on rendered pixels (with minus without).
 
     Attributes:
         kind: one of KINDS, or RESERVED_KIND.

@@ -21,8 +21,8 @@ Phase = Literal["switching", "probation", "committing", "rolling_back"]
 IntentKind = Literal["install", "select"]
 
 MAX_CRASHES = 3
-"""As many ends of the inspection process without `bye`, before a new bundle is committed, roll it
-back."""
+"""After this many crashes of the inspection process (ends without `bye`) while a new bundle is not
+yet committed, the previous bundle is restored."""
 
 
 class Figures(BaseModel):

@@ -26,23 +26,36 @@ PASSED_ON = (
 def add_build_many(commands: Any) -> None:
     """Add the command to `edge-export`'s sub-parsers."""
     parser = commands.add_parser(
-        "build-many", help="a bundle for every product in a folder, several at once"
+        "build-many",
+        help="build a bundle for every product in a folder, several at once",
+        description="Build a bundle for every product in a folder, several at once.",
     )
     parser.add_argument(
-        "folder", type=Path, help="one sub-folder per product, each with train/good or good"
+        "folder", type=Path, help="folder with one sub-folder per product: train/good or good"
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="NAME.bundle, NAME.log"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder for the bundles and their logs, NAME.bundle and NAME.log",
     )
-    parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="builds at once")
+    parser.add_argument(
+        "--jobs",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="number of builds that run at once (default: 1)",
+    )
     parser.add_argument(
         "--engine",
         choices=("processes", "ray"),
         default="processes",
-        help="ray: tasks of the cluster of RAY_ADDRESS, or of one started here",
+        help="processes: on this machine; ray: as tasks of the Ray cluster in RAY_ADDRESS, or of "
+        "one started here (default: processes)",
     )
     for name in PASSED_ON:
-        parser.add_argument(name, help="as for build")
+        parser.add_argument(name, help="passed to every build; see edge-export build --help")
     parser.set_defaults(run=_build_many)
 
 

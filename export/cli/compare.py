@@ -16,40 +16,66 @@ if TYPE_CHECKING:
 def add_compare(commands: Any) -> None:
     """Add the command to `edge-export`'s sub-parsers."""
     parser = commands.add_parser(
-        "compare", help="train several methods on one data set and measure them side by side"
+        "compare",
+        help="train several methods on one data set and compare them",
+        description="Train several methods on one data set and compare them.",
     )
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="train/good, test/good, test/<kind>"
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="data set with train/good, test/good and one folder test/<kind> per defect class",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="report and all kept"
+        "--out", type=Path, required=True, metavar="DIR", help="folder for report and results"
     )
     parser.add_argument(
-        "--methods", default="all", help=f"all, or names with commas: {', '.join(NAMES)}"
+        "--methods",
+        default="all",
+        help=f"all, or names separated by commas: {', '.join(NAMES)} (default: all)",
     )
-    parser.add_argument("--budget", default="30m", help="for everything: 90s, 30m, 2h")
     parser.add_argument(
-        "--latency-ms", type=float, help="most a picture may take, for the recommendation"
+        "--budget", default="30m", help="time for everything: 90s, 30m, 2h (default: 30m)"
+    )
+    parser.add_argument(
+        "--latency-ms",
+        type=float,
+        help="recommend only methods that take at most this long per picture (default: no limit)",
     )
     parser.add_argument(
         "--known-defects",
         type=Path,
         metavar="DIR",
-        help="real defects for the methods that learn from them (bgad), in no test; "
+        help="real defects for methods that learn from them (bgad), never used for testing; "
         "NAME_mask.png beside NAME.png marks the defect",
     )
-    parser.add_argument("--product", help="product name; default: the data folder's name")
-    parser.add_argument("--detector", default="auto", help="auto, none or a FILE")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda:N or auto")
+    parser.add_argument("--product", help="product name (default: the data folder's name)")
     parser.add_argument(
-        "--processes", type=int, default=1, metavar="N", help="that train a method together"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--steps", type=int, default=1000, help="most training steps; the budget may allow fewer"
+        "--detector", default="auto", help="auto, none or a FILE, as for build (default: auto)"
     )
     parser.add_argument(
-        "--false-alarm-rate", type=float, default=0.005, help="budget, share of good parts"
+        "--device", default="cpu", help="where to train: cpu, cuda:N or auto (default: cpu)"
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that train a method together (default: 1)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=1000,
+        help="maximum training steps; the budget may allow fewer (default: 1000)",
+    )
+    parser.add_argument(
+        "--false-alarm-rate",
+        type=float,
+        default=0.005,
+        help="budget: share of good parts that may be alarmed (default: 0.005)",
     )
     parser.set_defaults(run=_compare)
 

@@ -1,4 +1,4 @@
-"""`edge-export`: the training workstation's command."""
+"""`edge-export`: train on pictures of good parts and build bundles, on a workstation."""
 
 from __future__ import annotations
 
@@ -35,103 +35,148 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edge-export", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, run, told in (
-        ("build", _build, "good pictures in, an unsigned bundle out"),
-        ("label", _label, "the build's first step: where the products are"),
-        ("detector", _detector, "the second: a detector trained on those labels"),
-        ("train", _train, "the third: upright crops and the inspector trained on them"),
+    for name, run, text in (
+        ("build", _build, "build an unsigned bundle from pictures of good parts"),
+        ("label", _label, "first step of a build: find the products in the pictures"),
+        ("detector", _detector, "second step: train a detector on these labels"),
+        ("train", _train, "third step: cut upright crops and train the inspector on them"),
     ):
-        step = commands.add_parser(name, help=told)
+        step = commands.add_parser(name, help=text, description=_sentence(text))
         step.set_defaults(run=run)
         _build_options(step)
         if name == "build":
             step.add_argument(
                 "--outcome", type=Path, metavar="FILE", help="write the result there as JSON"
             )
-    check = commands.add_parser("evaluate", help="measure a bundle on pictures it has not seen")
-    check.add_argument("--bundle", type=Path, required=True, metavar="FILE")
+    text = "measure a bundle on pictures it has not seen"
+    check = commands.add_parser("evaluate", help=text, description=_sentence(text))
+    check.add_argument("--bundle", type=Path, required=True, metavar="FILE", help="the bundle")
     check.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="holds test/good and test/<kind>"
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="data set with test/good and one folder test/<kind> per defect class",
     )
     check.add_argument(
-        "--out", type=Path, metavar="DIR", help="default: NAME.evaluation beside the bundle"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for the report (default: NAME.evaluation beside the bundle)",
     )
-    check.add_argument("--json", action="store_true", help="last line is one JSON object")
+    check.add_argument(
+        "--json", action="store_true", help="print a JSON object as the last line of output"
+    )
     check.set_defaults(run=_evaluate)
     add_compare(commands)
     add_build_many(commands)
-    demo = commands.add_parser(
-        "demo-bundle", help="train the demo's bundle from the simulated line's good parts"
+    text = "build the bundle of `edge-app demo` from good parts of the simulated line"
+    demo = commands.add_parser("demo-bundle", help=text, description=_sentence(text))
+    demo.add_argument(
+        "--product",
+        default="tapered",
+        choices=("tapered", "square", "round"),
+        help="the simulated product (default: tapered)",
     )
-    demo.add_argument("--product", default="tapered", choices=("tapered", "square", "round"))
-    demo.add_argument("--out", type=Path, required=True)
-    demo.add_argument("--pictures", type=int, default=400, help="good pictures to train from")
+    demo.add_argument("--out", type=Path, required=True, help="the bundle to write")
+    demo.add_argument(
+        "--pictures", type=int, default=400, help="good pictures to train on (default: 400)"
+    )
     _shared(demo)
     demo.set_defaults(false_alarm_rate=0.01, run=_demo_bundle)
     return parser
 
 
 def _build_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="folder with train/good")
     parser.add_argument(
-        "--out", type=Path, required=True, help="the bundle to write; steps are kept in OUT.work"
+        "--data", type=Path, required=True, help="data set: folder with train/good or good"
     )
-    parser.add_argument("--product", help="product name; default: the data folder's name")
     parser.add_argument(
-        "--detector", default="auto", help="auto, none (the product fills the frame) or a FILE"
+        "--out",
+        type=Path,
+        required=True,
+        help="the bundle to write; the results of the steps are kept in OUT.work",
+    )
+    parser.add_argument("--product", help="product name (default: the data folder's name)")
+    parser.add_argument(
+        "--detector",
+        default="auto",
+        help="auto: train one unless the product fills the frame; none: the product fills the "
+        "frame; FILE: use this detector.onnx (default: auto)",
     )
     parser.add_argument(
         "--method",
         default=DEFAULT,
         metavar="NAME",
-        help=f"{DEFAULT} unless told; {', '.join(PUBLISHED)}; auto compares a few of them",
+        help=f"{DEFAULT}, {', '.join(PUBLISHED)}, or auto: compare a few of them first "
+        f"(default: {DEFAULT})",
     )
     parser.add_argument(
         "--auto-budget",
         type=_duration,
         default="10m",
         metavar="TIME",
-        help="in which --method auto compares: 90s, 30m, 2h",
+        help="time for the comparison of --method auto: 90s, 30m, 2h (default: 10m)",
     )
     parser.add_argument(
         "--known-defects",
         type=Path,
         metavar="DIR",
-        help="real defects, one sub-folder per kind: 10 to 20 each teach the bundle to name them; "
-        "NAME_mask.png beside NAME.png marks the defect",
+        help="real defects, one sub-folder per defect class with 10 to 20 pictures each: the "
+        "bundle learns to name them; NAME_mask.png beside NAME.png marks the defect",
     )
     parser.add_argument(
         "--calibration-defects",
         type=Path,
         metavar="DIR",
-        help="real defects that choose the threshold instead of painted ones",
+        help="real defects used to choose the threshold instead of synthetic anomalies",
     )
     parser.add_argument(
         "--target",
         action="append",
         type=_target,
         metavar="SITE/LINE/DEVICE",
-        help="only for these devices, * and ? within a level; may be repeated; default: all",
+        help="restrict the bundle to these devices; * and ? match within a level; can be "
+        "repeated (default: all devices)",
     )
     parser.add_argument(
         "--processes",
         type=int,
         default=1,
         metavar="N",
-        help="that train the inspector together, started through torchrun; with --device cuda each "
-        "takes a GPU; cropliq, patchcore and padim train in one",
+        help="processes that train the inspector together through torchrun, with --device cuda "
+        "on one GPU each; cropliq, patchcore and padim use one (default: 1)",
     )
     _shared(parser)
 
 
 def _shared(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="cpu", help="cpu or cuda:N")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--serial", type=int, default=1, help="only grows, per product")
-    parser.add_argument("--steps", type=int, default=100, help="training steps; 100 suit cropliq")
     parser.add_argument(
-        "--false-alarm-rate", type=float, default=0.005, help="budget, share of good parts"
+        "--device", default="cpu", help="where to train: cpu, cuda:N or auto (default: cpu)"
     )
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    parser.add_argument(
+        "--serial",
+        type=int,
+        default=1,
+        help="the bundle's serial; must grow for each new bundle of a product (default: 1)",
+    )
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=100,
+        help="training steps of the method; 100 suit cropliq, others need more (default: 100)",
+    )
+    parser.add_argument(
+        "--false-alarm-rate",
+        type=float,
+        default=0.005,
+        help="budget: share of good parts that may be alarmed (default: %(default)g)",
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _options(args: argparse.Namespace) -> BuildOptions:
@@ -254,7 +299,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         done = evaluate(args.bundle, args.data, args.out, progress.show)
     _warn(done.figures["warnings"])
     for name in done.figures["excluded_pictures"]:
-        print(f"left out, the bundle has seen it: {name}", file=sys.stderr)
+        print(f"excluded, used for training or calibration: {name}", file=sys.stderr)
     for what, found in fact_rows(done.figures):
         print(f"{what:<32} {found}")
     print(done.page)

@@ -37,7 +37,7 @@ def evaluate(bundle: Path, data: Path, out: Path | None, on_step: OnStep) -> Eva
     """Judge every test picture, write evaluation.html and evaluation.json into `out`.
 
     Args:
-        data: a data set's folder; see evaluation_data.py.
+        data: a data set's folder; see data.py.
         out: default: NAME.evaluation beside the bundle.
 
     Raises:

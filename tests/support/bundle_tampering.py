@@ -130,7 +130,7 @@ PATHS: dict[str, tuple[Attack, str]] = {
         ("a path split over two fields", prefixed(b"/etc"), "header of '/etc/evil' is damaged"),
         ("a path behind a zero byte", named("a\0/../../evil"), "header of 'a' is damaged"),
         ("a name with a line break", named("evil\n"), "not allowed"),
-        ("a name that is not ASCII", named("évil"), "is damaged or of another kind"),
+        ("a name that is not ASCII", named("évil"), "is damaged or of another type"),
         ("an empty name", named(""), "not allowed"),
     )
 }
@@ -165,11 +165,11 @@ BOMBS: dict[str, tuple[Attack, str]] = {
     ),
     "a size in the binary notation of GNU": (
         lambda v: sized("bundle.sig", b"\x80" + b"\0" * 10 + b"\x01"),
-        "damaged or of another kind",
+        "damaged or of another type",
     ),
     "a negative size": (
         lambda v: sized("bundle.sig", b"-0000000001\0"),
-        "damaged or of another kind",
+        "damaged or of another type",
     ),
     "a manifest of 9 MB": (
         lambda v: v.behind([("manifest.json", b" " * 9_000_000), *v.members[1:]]),

@@ -72,7 +72,7 @@ async function change(slot, product) {
     const answer = await ask("/api/select", options, SELECT_TIMEOUT_MS);
     tell(answer.body.text, answer.isOk ? "good" : "bad");
   } catch {
-    tell("The device did not answer. The product at the top of the page says what judges.", "bad");
+    tell("The device did not answer. The top of the page shows the active product.", "bad");
   }
   isBusy = false;
   panel.classList.remove("is-busy");

@@ -112,7 +112,7 @@ def test_terms_are_part_of_the_signature(desk: Path) -> None:
     """Expiry and the permission to go back are signed and shown."""
     told = done(sign(desk, "--expires", "2100-01-31", "--allow-back"))
     assert "expires  2100-01-31 00:00 UTC (its signature)" in told
-    assert "allows   going back from a newer serial" in told
+    assert "allows   returning to it from a newer serial" in told
     verified = verify_bundle(desk / "s.bundle", load_trust(desk / "keys"))
     assert verified.allow_back
     assert verified.expiry is not None

@@ -317,7 +317,7 @@ def test_an_aborted_rollout_sends_nothing_more(
     first.send_signal(signal.SIGINT)
     out, _ = first.communicate(timeout=20)
     assert first.returncode == 130
-    assert "The same command goes on, --abort ends it." in out
+    assert "The same command resumes, --abort ends it." in out
     other = signed(folder / "b.bundle", serial=2)
     state = str(folder / "a.main.rollout.json")
     mixed = run("rollout", other, *rollout_words(mosquitto, url, groups), "--state", state)

@@ -74,8 +74,8 @@ def test_a_person_changes_a_device_over_from_the_workstation(
         first, second = done.stdout.splitlines()
         assert done.returncode == 1
         assert first.startswith(f"{DEVICE}: slot main stays as it is: slot main has no product")
-        assert second.startswith("graz/l2/d4: no answer. Is it there (edge-deploy status)")
-        assert "judges     alpha 3" in run("edge-app", "slots", "--config", config).stdout
+        assert second.startswith("graz/l2/d4: no answer. Is it online (edge-deploy status)")
+        assert "active     alpha 3" in run("edge-app", "slots", "--config", config).stdout
 
 
 @pytest.mark.parametrize(

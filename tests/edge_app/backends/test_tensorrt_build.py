@@ -268,7 +268,7 @@ def test_other_failure_is_not_taken_for_memory() -> None:
     told = tensorrt_build._why_not_built(trt, OUT_OF_MEMORY_LOG[2:])
     assert "/1/Slice_4" in told
     assert "Too little memory" not in told
-    assert "Inspection goes on with ONNX Runtime" in told
+    assert "Inspection continues on ONNX Runtime" in told
 
 
 @pytest.mark.parametrize("damaged", [b"\x00half a file", b"another GPU's"])

@@ -90,7 +90,7 @@ MANIFESTS: dict[str, tuple[Callable[[Members], bytes], str]] = {
     ),
     "another length in the manifest": (
         lambda ms: with_manifest(ms, lambda m: m["members"]["report.html"].update(length=1)),
-        "tells other lengths of report.html",
+        "has other lengths for report.html",
     ),
     "an unknown key in the manifest": (
         lambda ms: with_manifest(ms, lambda m: m.update(command="reboot")),
@@ -112,7 +112,7 @@ MANIFESTS: dict[str, tuple[Callable[[Members], bytes], str]] = {
     ),
     "a graph in a file of another kind": (
         lambda ms: with_manifest(ms, lambda m: m["variants"][0].update(inspector="report.html")),
-        "the graph report.html is no .onnx file",
+        "the graph report.html is not an .onnx file",
     ),
     "a target that is no pattern": (
         lambda ms: with_manifest(ms, lambda m: m.update(targets=["graz"])),
@@ -129,7 +129,7 @@ STATEMENTS: dict[str, tuple[Callable[[Members], bytes], str]] = {
     ),
     "a root digest that does not add up": (
         lambda ms: with_statement(ms, lambda s: s["subject"][0]["digest"].update(sha256="0" * 64)),
-        "digests do not add up",
+        "digests are inconsistent",
     ),
     "another kind of statement": (
         lambda ms: with_statement(ms, lambda s: s.update(predicateType="https://slsa.dev/v1")),
@@ -151,7 +151,7 @@ STATEMENTS: dict[str, tuple[Callable[[Members], bytes], str]] = {
         lambda ms: with_statement(
             ms, lambda s: predicate(s)["cropliq"].update(expires_at="2030-01-01T00:00:00")
         ),
-        "names no time zone",
+        "has no time zone",
     ),
     "terms from the future": (
         lambda ms: with_statement(ms, lambda s: predicate(s)["cropliq"].update(only_on="Mondays")),
@@ -185,7 +185,7 @@ GRAPHS: dict[str, tuple[Callable[[Members], bytes], str]] = {
     },
     "a graph that is no protobuf": (
         lambda ms: with_graph(ms, b"\xff" * 100),
-        "inspector.onnx is no ONNX file",
+        "inspector.onnx is not an ONNX file",
     ),
     "a graph in ONNX Runtime's own format": (
         lambda ms: with_graph(ms, model()[:4].ljust(4, b"\0") + b"ORTM" + b"\0" * 8),

@@ -57,5 +57,5 @@ for _ in range(200):
 )
 def test_what_is_no_protobuf_is_refused(what: str, data: bytes) -> None:
     """Where a lenient parser could read something else, nothing is accepted."""
-    with pytest.raises(BundleError, match="is no ONNX file"):
+    with pytest.raises(BundleError, match="is not an ONNX file"):
         check(data)

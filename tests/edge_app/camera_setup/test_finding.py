@@ -31,7 +31,7 @@ def test_a_kernel_without_video_says_so(tmp_path: Path) -> None:
     """No class folder: nothing is found, and the sentence names it."""
     stack = finding.find_v4l2(tmp_path / "none")
     assert stack.found == ()
-    assert "is not there" in stack.note
+    assert "does not exist" in stack.note
 
 
 # pylon crashes at import where the warnings about its SWIG types are errors.

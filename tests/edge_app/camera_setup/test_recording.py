@@ -94,7 +94,7 @@ def test_the_pace_is_kept(tmp_path: Path) -> None:
 def test_nothing_is_recorded_where_nothing_is_trained(tmp_path: Path) -> None:
     """A folder below `test` would put test parts into the training; it is refused unmade."""
     camera = ShowsPictures([noise(1)])
-    with pytest.raises(ConfigError, match="trained on"):
+    with pytest.raises(ConfigError, match="used for training"):
         record(camera, "cam", tmp_path / "screws" / "test" / "x", 1, EverySoOften(0))
     assert not (tmp_path / "screws").exists()
 

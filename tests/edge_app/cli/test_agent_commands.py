@@ -65,7 +65,7 @@ def test_install_list_and_change_over(tmp_path: Path) -> None:
         done = edge_app("slots", "--config", config, "select", "alpha")
         assert (done.returncode, "judges alpha" in done.stdout) == (0, True), done.stdout
         listed = edge_app("slots", "--config", config).stdout
-        assert "judges     alpha 3" in listed
+        assert "active     alpha 3" in listed
         assert listed.count("installed  ") == 2
         assert edge_app("slots", "--config", config, "select", "gamma").returncode == 1
         assert edge_app("install", unsigned, "--slot", "x", "--config", config).returncode == 1

@@ -61,7 +61,7 @@ def test_engine_is_built_once_listed_and_pruned(config: Path) -> None:
     assert first.returncode == 0, first.stderr
     assert "fp32 inspector: built in" in first.stdout
     second = _engine("build", "--config", config, "--for", AHEAD_OF_TIME)
-    assert second.stdout == "fp32 inspector: is there already\n"
+    assert second.stdout == "fp32 inspector: exists already\n"
     again = _engine("build", "--config", config, "--for", AHEAD_OF_TIME, "--again")
     assert "fp32 inspector: built in" in again.stdout
     listed = _engine("list", "--config", config).stdout

@@ -192,7 +192,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         "[device] site: 'plant/1' cannot be a level of a topic; expected 1 to 64 letters, digits, "
         '"_", ".", "-", beginning with a letter or digit',
         "[device] device is missing",
-        f"[bundle] path: the file {tmp_path}/missing.tar is not there; expected an existing file",
+        f"[bundle] path: the file {tmp_path}/missing.tar does not exist; expected an existing file",
         "[[camera]] no. 2 url: Camera address 'foldr:pictures': unknown scheme 'foldr' "
         "(did you mean 'folder'?). Known: sim, folder, video, v4l2, watch, basler, aravis, rtsp, "
         "gstreamer, csi.",
@@ -225,7 +225,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         ("[slot.main]\npromote = 'me'", "[slot.main] promote: Input should be 'rule' or 'hand'"),
         (
             "[agent]\nenabled = true\n[threshold]\nscore_threshold = 1.0\nreason = 'trial run'",
-            "[threshold] does not go with [agent]",
+            "[threshold] cannot be combined with [agent]",
         ),
         ("[[camera]]\nname = 'c'\nurl = 'folder:x?lop=1'", "did you mean 'loop'"),
         (
@@ -250,9 +250,7 @@ def test_with_an_agent_slots_bring_the_bundles(tmp_path: Path) -> None:
     )
     assert config.slot_names == ("left", "main")
     assert (config.slot("left").shadow_parts, config.slot("main").shadow_parts) == (3, 200)
-    assert problems(tmp_path, text) == [
-        "[bundle] path is missing; without [agent] it names the one bundle"
-    ]
+    assert problems(tmp_path, text) == ["[bundle] path is missing; it is required without [agent]"]
 
 
 def test_page_beyond_loopback_with_a_token_is_fine(tmp_path: Path) -> None:

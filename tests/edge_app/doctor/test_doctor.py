@@ -316,7 +316,7 @@ def test_broker_that_permits_publishing_is_ok(tmp_path: Path, broker: int) -> No
     check = check_broker(on_port(tmp_path, broker, **login(tmp_path, "edge", "secret")))
     assert (check.state, check.detail) == (
         "ok",
-        f"127.0.0.1:{broker} takes login and publish (MQTT 5).",
+        f"127.0.0.1:{broker} accepts login and publish (MQTT 5).",
     )
 
 
@@ -343,7 +343,7 @@ def test_broker_that_speaks_the_older_mqtt_is_proved_by_echo(tmp_path: Path) -> 
         check = check_broker(on_port(tmp_path, broker.port))
     assert (check.state, check.detail) == (
         "ok",
-        f"127.0.0.1:{broker.port} takes login and publish (MQTT 3.1.1).",
+        f"127.0.0.1:{broker.port} accepts login and publish (MQTT 3.1.1).",
     )
 
 

@@ -175,7 +175,7 @@ def test_an_agent_that_takes_long_is_said_to(
         desk.go_on.set()
         page.stop()
         server.stop()
-    assert texts[0] == "Another changeover is under way. Wait for it, then try again."
+    assert texts[0] == "Another changeover is running. Wait for it, then try again."
     assert texts[1].startswith("The agent has not answered within 1 s; it may still do")
 
 

@@ -172,7 +172,7 @@ def test_a_gap_is_told_in_words(state: PageState) -> None:
     state.show(make_report(events=(event,)))
     (card,) = alerts_json(state)["alerts"]
     assert card["text"] == (
-        "14 parts passed unjudged (numbers 118 to 131): the inspection was restarted"
+        "14 parts passed without being judged (numbers 118 to 131): the inspection was restarted"
     )
     assert (card["verdict"], card["evidence"]) == (None, None)
 

@@ -119,7 +119,7 @@ def test_pictures_the_bundle_has_seen_are_left_out_and_named(
     found = json.loads(told.out.splitlines()[-1])
     assert (found["excluded"], found["good"]) == (2, GOOD - 2)
     assert found["excluded_pictures"] == ["good/001.png", "good/002.png"]
-    assert "left out, the bundle has seen it: good/001.png" in told.err
+    assert "excluded, used for training or calibration: good/001.png" in told.err
     assert "good/002.png" in (tmp_path / "seen.evaluation" / "evaluation.html").read_text()
 
 

@@ -1,3 +1,3 @@
-"""A `pycuda` on the stand-in of NVIDIA's driver; see `pycuda_on_fake.py`."""
+"""A `pycuda` on the stand-in of NVIDIA's driver; see `tests/support/fake_pycuda.py`."""
 
 VERSION_TEXT = "stand-in"

@@ -3,9 +3,9 @@
     camera → frame → product boxes → parts → upright crops → scores + maps → verdicts → alarm events
 
 `InspectionLine.inspect` is that path; `runtime/inspection_thread.py` feeds it from a grabber and
-hands its events to the outbox. Everything a stage needs is passed in, so the same line judges live frames, files,
-golden pictures and calibration parts. Nothing here touches a disk: an event carries its frame, and
-`alerts/` writes the picture once the alert is safe.
+hands its events to the outbox. Everything a stage needs is passed in, so the same line judges live
+frames, files, golden pictures and calibration parts. Nothing here touches a disk: an event carries
+its frame, and `alerts/` writes the picture once the alert is safe.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ test-slow: $(VENV)/.full
 	$(BIN)/python -m pytest $(SHARED) $(PYTEST_ARGS) -m "slow and not gpu and not arm64"
 
 # A device installed in a Debian system that boots its own systemd. As root, on Debian or Ubuntu;
-# the system is built once and kept in ~/.cache/cropliq-edge. A part of test-slow.
+# the system is built once and kept in ~/.cache/cropliq-edge. Part of test-slow.
 SYSTEMD_PACKAGES := debootstrap systemd-container mosquitto
 test-systemd: $(VENV)/.full
 	apt-get install -y -qq --no-install-recommends $(SYSTEMD_PACKAGES) >/dev/null

@@ -9,11 +9,11 @@
     │   ├── CameraUnavailable    cannot be opened (again)
     │   ├── FrameTimeout         no frame before the deadline; the camera may still be alive
     │   ├── FrameCorrupt         one frame could not be read; the next may be fine
-    │   └── EndOfStream          a file source has shown its last frame
+    │   └── EndOfStream          a file source has ended
     ├── OutboxError          the alarm store cannot be read or written
-    ├── DownloadError        a bundle cannot be fetched, for good
-    │   └── DownloadCancelled    somebody wants another one, or the agent stops
-    ├── CommandError         a person's order over MQTT is not carried out
+    ├── DownloadError        a bundle cannot be downloaded, permanently
+    │   └── DownloadCancelled    another bundle was requested, or the agent stops
+    ├── CommandError         an operator's command over MQTT is refused
     ├── BrokerError          the MQTT broker refuses us
     └── DataError            a workstation's pictures or labels are not usable
 
@@ -26,7 +26,7 @@ import difflib
 
 
 class EdgeError(Exception):
-    """Base of every deliberate error; `str(error)` is meant for a person on the line."""
+    """Base of every deliberate error; `str(error)` is a message for people."""
 
 
 class ConfigError(EdgeError):
@@ -74,7 +74,7 @@ class FrameCorrupt(CameraError):
 
 
 class EndOfStream(CameraError):
-    """A finite source has shown its last frame."""
+    """A finite source has ended."""
 
 
 class OutboxError(EdgeError):
@@ -82,15 +82,15 @@ class OutboxError(EdgeError):
 
 
 class DownloadError(EdgeError):
-    """A bundle is not fetched: its address, its server or its bytes are not acceptable."""
+    """A bundle is not downloaded: its address, its server or its bytes are not acceptable."""
 
 
 class DownloadCancelled(DownloadError):
-    """A download ended early on purpose; what has arrived is kept for the next time."""
+    """A download ended early on purpose; the partial file is kept for the next time."""
 
 
 class CommandError(EdgeError):
-    """An order on `cmd/{verb}` is refused; nothing has changed."""
+    """A command on `cmd/{verb}` is refused; nothing has changed."""
 
 
 class BrokerError(EdgeError):

@@ -1,4 +1,4 @@
-"""The nouns of the data path, in the order in which one part meets them.
+"""The records of the data path, in the order in which they are made.
 
 camera → Frame → Detection → PartView → crop → Anomaly → PartVerdict → AlarmEvent → outbox → broker
 
@@ -25,7 +25,7 @@ BoxCxcywhr = tuple[float, float, float, float, float]
 PointXy = tuple[float, float]
 
 MAX_DEFECTS = 20
-"""More outlines than this on one part add nothing for people; the strongest are kept."""
+"""Limit on outlines per part; the strongest are kept."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,13 +36,13 @@ class Frame:
         camera: the camera's name in the configuration.
         frame_id: grows by one per frame the source delivered since it was opened.
         pixels_hwc: uint8 (h, w, 3), BGR.
-        captured_at_ns: when the light fell on the sensor, ns since the epoch, UTC: for people. It
-            jumps when the machine's clock is set, so nothing is computed with it.
+        captured_at_ns: time of exposure, ns since the epoch, UTC: for people. It jumps when the
+            machine's clock is set, so nothing is computed with it.
         trigger_id: who asked for this frame; None on a free-running camera.
         source_number: number of the one part this frame stands for, in a source that numbers
             its parts (files, triggers), growing by one; None where frames are not parts.
         source_name: file name or the like, for people; None if there is none.
-        monotonic_ns: the same moment on this machine's monotonic clock, which nobody sets; the
+        monotonic_ns: the same moment on this machine's monotonic clock, which is never set; the
             grabber fills in the arrival where a source does not say. None on a recording.
     """
 
@@ -57,7 +57,7 @@ class Frame:
 
     @property
     def steady_ns(self) -> int:
-        """Time for differences between this camera's frames, in ns: no set clock moves it.
+        """Time for differences between this camera's frames, in ns; no set clock changes it.
 
         A recording's stamps lie on one scale from its first frame to its last.
         """
@@ -86,11 +86,11 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class PartView:
-    """One sight of one part: the same part has several on a free-running camera.
+    """One view of one part: the same part has several on a free-running camera.
 
     Attributes:
         part_id: unique on this device for ever, e.g. "cam1-18f3a2-000042".
-        view: 0 for the part's first sight, growing by one.
+        view: 0 for the part's first view, growing by one.
         detection: where it is in this frame.
         is_whole: the box does not touch the frame's border, so the view may be judged.
     """
@@ -103,7 +103,7 @@ class PartView:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Anomaly:
-    """What the inspector says of one crop.
+    """The inspector's result for one crop.
 
     Attributes:
         score: larger is more anomalous; the bundle's scale. NaN when the graph failed.
@@ -115,7 +115,7 @@ class Anomaly:
 
 
 class VerdictState(str, Enum):
-    """The only three things that can be said of a part."""
+    """The three possible verdicts on a part."""
 
     OK = "OK"
     NG = "NG"
@@ -128,7 +128,7 @@ class Defect:
 
     Attributes:
         polygon_xy: its outline, at least three points.
-        box_xyxy: the axis-aligned box round the outline: x0, y0, x1, y1.
+        box_xyxy: the axis-aligned box around the outline: x0, y0, x1, y1.
         peak: the map's maximum inside.
         kind: its defect class; "unknown" until the defect classifier names it.
         weak_localisation: nothing passed the map threshold; this is the map's maximum.
@@ -153,7 +153,7 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A picture kept on the device: where it can be fetched and what its bytes hash to."""
+    """A picture kept on the device: its URL and the sha256 of its bytes."""
 
     url: str
     sha256: str
@@ -161,7 +161,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class PartVerdict:
-    """What is known of one part after the latest view.
+    """The verdict on one part after the latest view.
 
     Attributes:
         score: the largest over the judged views; NaN or no view gives None.
@@ -169,7 +169,7 @@ class PartVerdict:
         threshold_id: names the threshold's origin and revision, e.g. "calibrated-1".
         reason: why NOT_INSPECTED ("overload", "no_product", "not_finite", ...); "" otherwise.
         product_corners_xy: (4 points) of the box in the deciding view; empty if there is none.
-        views_judged: how many views went through the inspector.
+        views_judged: how many views the inspector scored.
         latency_ms: capture to verdict.
     """
 
@@ -196,7 +196,7 @@ class PartVerdict:
 class EventKind(str, Enum):
     """`new` when a part is judged bad, `update` when another view changes it, `end` when it left.
 
-    `gap` says that numbered parts passed and nobody judged them.
+    `gap`: numbered parts passed without being judged.
     """
 
     NEW = "new"
@@ -207,7 +207,7 @@ class EventKind(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Numbered source parts that were lost unjudged: first and last number, both included."""
+    """Numbered parts that were not judged: first and last number, both included."""
 
     camera: str
     first_number: int
@@ -243,7 +243,7 @@ class AlarmEvent:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameReport:
-    """All that one frame led to: what the page draws and the demo counts.
+    """The result of one frame: what the page draws and the demo counts.
 
     Attributes:
         views: every part seen in the frame.
@@ -254,7 +254,7 @@ class FrameReport:
         finished: parts that left with this frame, with their final verdict.
         events: alarm events caused by this frame.
         timings_ms: stage name → milliseconds.
-        trouble: why nobody knows which parts the frame shows ("model_error"); "" if all is well.
+        trouble: why the parts in the frame are unknown ("model_error"); "" if all is well.
         unclassified: defects that are "unknown" because the classifier failed on them.
     """
 

@@ -1,4 +1,4 @@
-"""From a camera's address to the camera: the one table of what can be written into `url`."""
+"""From a camera's address to the camera: the table of all address schemes."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ FAMILIES = (
         "watch",
         "edge_app.cameras.watch",
         "watch:/srv/drop?settle_s=0.3&give_up_s=10",
-        "A folder another system drops pictures into; each is one part.",
+        "A folder into which another system writes pictures; each is one part.",
         path_is_file=True,
     ),
     CameraFamily(
         "basler",
         "edge_app.cameras.basler",
         "basler:24411234?exposure_us=5000&pixel_format=Mono8&trigger=Line1",
-        "Basler cameras through pylon; without a number the first one found.",
+        "Basler cameras through pylon; without a serial number the first one found.",
     ),
     CameraFamily(
         "aravis",
@@ -80,13 +80,13 @@ FAMILIES = (
         "rtsp",
         "edge_app.cameras.rtsp",
         "rtsp://user:password@host:554/stream#transport=tcp",
-        "Network cameras; our option stands behind the #.",
+        "Network cameras; our own option comes after the #.",
     ),
     CameraFamily(
         "gstreamer",
         "edge_app.cameras.gstreamer",
         "gstreamer:v4l2src device=/dev/video0 ! video/x-raw,width=1280,height=720",
-        "Any GStreamer pipeline, without its end.",
+        "Any GStreamer pipeline, without its sink.",
     ),
     CameraFamily(
         "csi",

@@ -91,11 +91,6 @@ class SceneReference:
         """Why the camera counts as moved; "" if it does not."""
         return self._moved
 
-    @property
-    def is_learnt(self) -> bool:
-        """The first minutes are over."""
-        return self._looks >= 2 * LOOKS
-
     def _forget(self) -> None:
         """Begin to learn: at the start, and when pictures of another size come."""
         self._looks = 0

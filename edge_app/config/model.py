@@ -257,7 +257,7 @@ class AppConfig(Table):
             )
         if self.agent.enabled and self.threshold.is_overridden:
             raise ValueError(
-                "[threshold] cannot be combined with [agent]: a threshold applies to one bundle's "
+                "[threshold] does not go with [agent]: a threshold applies to one bundle's "
                 "scale, and the agent installs others. Calibrate the bundle, or leave out [agent]"
             )
         unused = sorted(set(self.slots) - set(self.slot_names))

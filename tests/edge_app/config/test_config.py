@@ -225,7 +225,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         ("[slot.main]\npromote = 'me'", "[slot.main] promote: Input should be 'rule' or 'hand'"),
         (
             "[agent]\nenabled = true\n[threshold]\nscore_threshold = 1.0\nreason = 'trial run'",
-            "[threshold] cannot be combined with [agent]",
+            "[threshold] does not go with [agent]",
         ),
         ("[[camera]]\nname = 'c'\nurl = 'folder:x?lop=1'", "did you mean 'loop'"),
         (

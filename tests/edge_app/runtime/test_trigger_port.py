@@ -145,7 +145,12 @@ def test_a_taken_port_is_named(port: int, book: TriggerBook) -> None:
 @pytest.mark.parametrize(
     ("url", "listen", "told"),
     [
-        (FIRED, None, "needs a port that receives the triggers"),
+        pytest.param(
+            FIRED,
+            None,
+            "needs a port that receives the triggers",
+            id=f"{FIRED}-None-triggers that come in nowhere",  # its name before the message changed
+        ),
         ("sim:tapered", "127.0.0.1:5001", "not fired by the device"),
         (FIRED, "5001", "expected e.g. '127.0.0.1:5001'"),
         (FIRED, "127.0.0.1:70000", "expected e.g. '127.0.0.1:5001'"),

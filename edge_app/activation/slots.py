@@ -40,7 +40,7 @@ OnActive = Callable[[str, "Ready | None"], None]
 
 
 class ModelSlots:
-    """Every slot's model. Made before the cameras; the agent is told first which bundle is about
+    """Every slot's model. Made before the cameras; the agent is first told which bundle is about
     to be loaded, so that a bundle that kills the process at its start is counted against it.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a frame source is doing and when to try again: pure rules, told the time."""
+"""What a frame source is doing and when to try again: pure rules; the time is passed in."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ RegionXywh = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class GenicamSettings:
-    """Wishes for one camera; None leaves what the camera has.
+    """What is wanted of one camera; None leaves what the camera has.
 
     Attributes:
         device: serial number, user-defined name, IP address or id; "" for the first one found.

@@ -3,8 +3,8 @@
 repeated_picture  the very same bytes again: no sensor's noise repeats     not judged
 black_picture     nothing brighter than the noise of a covered sensor      not judged
 white_picture     nothing darker than saturation                           not judged
-blurred           edges less steep than in the first good minutes          judged, and told
-moved             what is fixed in the picture is somewhere else           judged, and told
+blurred           edges less steep than in the first good minutes          judged, and reported
+moved             what is fixed in the picture is somewhere else           judged, and reported
 """
 
 from __future__ import annotations

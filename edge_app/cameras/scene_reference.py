@@ -1,8 +1,8 @@
 """What a camera's pictures were like in the first good minutes, and what has changed since.
 
 Products come and go; the belt's rails, the table and the focus stay. A median over a minute keeps
-what stays. Pure, told the time; the figures in the comments were measured on the simulated line
-(three products, 160 pictures each, 1024 x 768).
+what stays. Pure, the time is passed in; the figures in the comments were measured on the simulated
+line (three products, 160 pictures each, 1024 x 768).
 """
 
 from __future__ import annotations

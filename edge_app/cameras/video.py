@@ -125,7 +125,7 @@ class VideoCamera:
         return round((stamp_ms if stamp_ms > 0 else by_number_ms) * 1e6)
 
     def _ending(self) -> EndOfStream | FrameCorrupt:
-        """Return what the end means: damage is told once, then the stream has ended."""
+        """Return what the end means: damage is reported once, then the stream has ended."""
         allowed = max(1, round(self._promised * MISSING_SHARE))
         is_whole = 0 < self._position >= self._promised - allowed
         if self._damage_told or is_whole:

@@ -22,7 +22,7 @@ POLL_S = 0.1
 machine writes into a network share."""
 
 LOOK_SHARE = 0.1
-"""Looking may take this share of the time: a folder of thousands is looked at less often."""
+"""Scanning may take this share of the time: a folder of thousands is scanned less often."""
 
 
 @dataclass(slots=True)

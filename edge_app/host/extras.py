@@ -22,7 +22,7 @@ INSTALLED_BY = {"train": "`make train`, or pip install 'cropliq-edge[train]'"}
 
 
 def sentence_for(error: ModuleNotFoundError, extra: str) -> str:
-    """Return what a person is told whose command lacks a module of an extra.
+    """Return the message for a command that lacks a module of an extra.
 
     Raises:
         ModuleNotFoundError: the error itself, where the extra would not bring the module.

@@ -14,7 +14,7 @@ from edge_app.page.changeover import Changeover
 MAX_BODY_BYTES = 4096
 
 
-class _Wish(BaseModel):
+class _Selection(BaseModel):
     """What the page's script sends."""
 
     model_config = ConfigDict(extra="forbid")
@@ -50,12 +50,12 @@ class ChangeoverRoutes:
             return _told(403, False, "Only this page's own script may change products.")
         body = await _body(request)
         try:
-            wish = _Wish.model_validate_json(body)
+            selection = _Selection.model_validate_json(body)
         except ValidationError:
             return _told(400, False, 'Expected JSON {"slot": NAME, "product": NAME}, got neither.')
         try:
             is_done, text = await run_in_threadpool(
-                self._changeover.select, wish.slot, wish.product
+                self._changeover.select, selection.slot, selection.product
             )
         except EdgeError as error:
             return _told(503, False, str(error))

@@ -62,7 +62,7 @@ def make_grabber(
 
 
 def make_trigger_port(config: CameraConfig, camera: Camera) -> TriggerPort | None:
-    """Return where a camera's triggers come in, if it is told to listen; not yet started.
+    """Return where a camera's triggers come in, if it is configured to listen; not yet started.
 
     Raises:
         ConfigError: the port cannot be opened.

@@ -23,7 +23,7 @@ from edge_app.records import AlarmEvent, Frame, FrameReport
 _log = logging.getLogger(__name__)
 
 IDLE_POLL_S = 0.25
-"""A frame of any camera wakes us; this is only how often a stop request is looked at."""
+"""A frame of any camera wakes us; this is only how often a stop request is checked."""
 
 
 class Line(Protocol):
@@ -213,7 +213,7 @@ class InspectionThread:
 
     def _take(self, pipeline: CameraPipeline, item: Frame | Unjudged) -> None:
         if pipeline.gaps.last_finished is None and item.source_number is not None:
-            # The very first part: from here on a kill leaves a gap that can be told.
+            # The very first part: from here on a kill leaves a gap that can be reported.
             self._sink.deliver(pipeline.name, [], item.source_number - 1)
         missing = pipeline.gaps.before(item.source_number)
         if isinstance(item, Unjudged):

@@ -1,4 +1,4 @@
-"""How the running device stands, told to the broker, to the page and to systemd's status line."""
+"""The state of the running device, reported to the broker, the page and systemd's status line."""
 
 from __future__ import annotations
 

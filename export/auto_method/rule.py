@@ -84,14 +84,14 @@ class Evidence:
 
     def record(self) -> EvidenceRecord:
         """Return what a build step keeps."""
-        painted = {kind: tuple(scores.tolist()) for kind, scores in self.synthetic.items()}
-        return EvidenceRecord(self.method, tuple(self.good.tolist()), painted)
+        synthetic = {kind: tuple(scores.tolist()) for kind, scores in self.synthetic.items()}
+        return EvidenceRecord(self.method, tuple(self.good.tolist()), synthetic)
 
 
 def evidence_from(saved: EvidenceRecord) -> Evidence:
     """Return what `record` was taken of."""
-    painted = {kind: np.array(s, np.float64) for kind, s in saved.painted.items()}
-    return Evidence(saved.method, np.array(saved.good, np.float64), painted)
+    synthetic = {kind: np.array(s, np.float64) for kind, s in saved.painted.items()}
+    return Evidence(saved.method, np.array(saved.good, np.float64), synthetic)
 
 
 def choose(default: str, evidence: Sequence[Evidence]) -> tuple[str, str]:

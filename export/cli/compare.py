@@ -121,7 +121,7 @@ def _tell(found: Comparison) -> None:
             print(f"{row['method']:<18} no result: {row['failed']}")
         else:
             name, auroc, *_, crop_ms, picture_ms, memory_mb = table_row(row)
-            told = f"{crop_ms} ms a crop, {picture_ms} ms a picture, {memory_mb} MB"
-            print(f"{name:<18} image AUROC {auroc}, {told}")
+            cost = f"{crop_ms} ms a crop, {picture_ms} ms a picture, {memory_mb} MB"
+            print(f"{name:<18} image AUROC {auroc}, {cost}")
     print(found.advice.text)
     print(found.page)

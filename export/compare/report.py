@@ -87,7 +87,7 @@ def _how(shared: Shared) -> str:
     taught = f"{known} real defects for the methods that learn from them, " if known else ""
     return (
         f"{len(shared.cut.crops)} good crops of {w} × {h} pixels for training, "
-        f"{len(shared.cut.hold_out_crops)} held back for the thresholds, {taught}{good} good and "
+        f"{len(shared.cut.hold_out_crops)} held out for the thresholds, {taught}{good} good and "
         f"{len(shared.pictures) - good} defective test pictures; seed {shared.options.seed}; "
         f"trained on {shared.options.device}, measured in ONNX Runtime on {os.cpu_count()} "
         "processors. Caught and false alarms are at each bundle's own threshold. Steps are those "

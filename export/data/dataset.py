@@ -17,7 +17,7 @@ from edge_app.errors import CameraError, DataError
 from edge_app.records import U8Array
 
 MIN_PICTURES = 20
-"""Fewer good parts than this cannot both fit a density and be held back for a threshold."""
+"""Fewer good parts than this cannot both fit a density and be held out for a threshold."""
 
 FEW_PICTURES = 100
 """Below this the report warns: the threshold rests on a handful of hold-out parts."""

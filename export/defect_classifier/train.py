@@ -110,7 +110,7 @@ class _Seen:
 
     @property
     def judged(self) -> F32Array:
-        """Return (cuts, n, d), the given way round: what a device may see of an example."""
+        """Return (cuts, n, d), in the given direction: what a device may see of an example."""
         return self.features[:, 0]
 
 

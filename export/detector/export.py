@@ -60,7 +60,7 @@ class DetectorGraph(nn.Module):
 def export_detector(
     weights: Path, out: Path, input_hw: tuple[int, int] | None = None, top_k: int = 100
 ) -> None:
-    """Write detector.onnx (contract in DESIGN, "Graphs").
+    """Write detector.onnx (contract in docs/bundle_format.md).
 
     Args:
         weights: a file that `train_detector` wrote.

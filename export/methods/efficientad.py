@@ -3,10 +3,10 @@
 Source: Batzner et al., EfficientAD: Accurate Visual Anomaly Detection at Millisecond-Level
 Latencies, WACV 2024: hard feature loss (eq. 1 to 3), penalty on foreign pictures (eq. 4),
 autoencoder and second head for logical anomalies (3.3), maps scaled by the 0.9 and 0.995 quantiles
-of good parts that were held back, and averaged (3.4).
+of hold-out good parts, and averaged (3.4).
 Defaults: hardest 0.1 % of the distances, Adam 0.0001, weight decay 0.00001, a tenth of the rate
 after 95 % of the steps, colour changed by up to 20 % for the autoencoder, a tenth of the good parts
-held back.
+held out.
 `efficientad-slim` has a quarter of the student's channels, for the edge.
 Deviations:
 - Networks, above all the teacher: see `efficientad_net.py`.

@@ -28,7 +28,7 @@ BEGIN, END = "<!-- transitions: generated -->", "<!-- transitions: end -->"
 STATES = {
     State.IDLE: "no order is being executed",
     State.VERIFYING: "room, signature, digests, target, serial, expiry",
-    State.SELF_CHECK: "the bundle runs in a throw-away process",
+    State.SELF_CHECK: "the bundle runs in a trial process",
     State.WAITING: "the bundle is among the releases; `edge-app run` is waited for",
     State.PREPARING: "`edge-app run` loads it and judges its golden set",
     State.BUILDING: "`edge-app run` has its engines built",

@@ -106,22 +106,22 @@ class AravisSource:
 
     def _apply(self) -> None:
         """Write the settings into the camera; a refused one is named by `_set`."""
-        wish, camera = self._settings, self._camera
+        wanted, camera = self._settings, self._camera
         if camera.is_gv_device():
             camera.gv_auto_packet_size()
-        if wish.pixel_format is not None:
-            self._set("pixel_format", camera.set_pixel_format_from_string, wish.pixel_format)
-        if wish.region_xywh is not None:
-            self._set("region", camera.set_region, *wish.region_xywh)
-        if wish.exposure_us is not None:
-            self._set("exposure_us", camera.set_exposure_time, wish.exposure_us)
-        if wish.gain is not None:
-            self._set("gain", camera.set_gain, wish.gain)
+        if wanted.pixel_format is not None:
+            self._set("pixel_format", camera.set_pixel_format_from_string, wanted.pixel_format)
+        if wanted.region_xywh is not None:
+            self._set("region", camera.set_region, *wanted.region_xywh)
+        if wanted.exposure_us is not None:
+            self._set("exposure_us", camera.set_exposure_time, wanted.exposure_us)
+        if wanted.gain is not None:
+            self._set("gain", camera.set_gain, wanted.gain)
         camera.clear_triggers()
-        if wish.fps is not None:
-            self._set("fps", camera.set_frame_rate, wish.fps)
-        if wish.trigger != "off":
-            line = "Software" if wish.is_fired else wish.trigger
+        if wanted.fps is not None:
+            self._set("fps", camera.set_frame_rate, wanted.fps)
+        if wanted.trigger != "off":
+            line = "Software" if wanted.is_fired else wanted.trigger
             self._set("trigger", camera.set_trigger, line)
 
     def _set(self, option: str, setter: Any, *values: object) -> None:

@@ -109,27 +109,27 @@ class BaslerSource:
 
     def _apply(self) -> None:
         """Write the settings into the camera."""
-        wish = self._settings
-        if wish.features_file is not None:
-            self._load_features(wish.features_file)
-        if wish.pixel_format is not None:
-            self._set("pixel_format", self._name_here(wish.pixel_format), "PixelFormat")
-        if wish.region_xywh is not None:
-            x, y, w, h = wish.region_xywh
+        wanted = self._settings
+        if wanted.features_file is not None:
+            self._load_features(wanted.features_file)
+        if wanted.pixel_format is not None:
+            self._set("pixel_format", self._name_here(wanted.pixel_format), "PixelFormat")
+        if wanted.region_xywh is not None:
+            x, y, w, h = wanted.region_xywh
             pairs = (("OffsetX", 0), ("OffsetY", 0), ("Width", w), ("Height", h), ("OffsetX", x))
             for node, value in (*pairs, ("OffsetY", y)):
                 self._set("region", value, node)
-        if wish.exposure_us is not None:
-            self._set("exposure_us", wish.exposure_us, "ExposureTime", "ExposureTimeAbs")
-        if wish.gain is not None:
-            self._set("gain", wish.gain, "Gain", "GainRaw")
-        if wish.fps is not None:
+        if wanted.exposure_us is not None:
+            self._set("exposure_us", wanted.exposure_us, "ExposureTime", "ExposureTimeAbs")
+        if wanted.gain is not None:
+            self._set("gain", wanted.gain, "Gain", "GainRaw")
+        if wanted.fps is not None:
             self._set("fps", True, "AcquisitionFrameRateEnable")
-            self._set("fps", wish.fps, "AcquisitionFrameRate", "AcquisitionFrameRateAbs")
+            self._set("fps", wanted.fps, "AcquisitionFrameRate", "AcquisitionFrameRateAbs")
         self._set("trigger", "FrameStart", "TriggerSelector")
-        self._set("trigger", "Off" if wish.trigger == "off" else "On", "TriggerMode")
-        if wish.trigger != "off":
-            self._set("trigger", "Software" if wish.is_fired else wish.trigger, "TriggerSource")
+        self._set("trigger", "Off" if wanted.trigger == "off" else "On", "TriggerMode")
+        if wanted.trigger != "off":
+            self._set("trigger", "Software" if wanted.is_fired else wanted.trigger, "TriggerSource")
         ticks = self._camera.GetNodeMap().GetNode("GevTimestampTickFrequency")
         if self._genicam.IsReadable(ticks) and ticks.GetValue():
             self._ns_per_tick = 1e9 / ticks.GetValue()

@@ -19,7 +19,7 @@ the parent would take the silence for a driver that hangs (`isolation.camera.SIL
 FFMPEG_OPTIONS = {
     "fflags": "nobuffer+discardcorrupt",
     "flags": "low_delay",
-    "analyzeduration": "500000",  # microseconds of stream looked at before the first picture
+    "analyzeduration": "500000",  # microseconds of stream analysed before the first picture
     "max_delay": "200000",  # microseconds a UDP packet that came out of order is waited for
 }
 
@@ -68,7 +68,7 @@ class RtspSource:
                 f"{error.strerror}."
             ) from error
         if time.monotonic() - asked_s >= SILENT_S:
-            raise CameraUnavailable(  # FFmpeg lets go what it held back: an old picture
+            raise CameraUnavailable(  # FFmpeg releases what it buffered: an old picture
                 f"{self._shown_url}: nothing came for {SILENT_S:g} s; the stream has frozen."
             )
         if frame is None:

@@ -33,7 +33,7 @@ OPEN_S = 20.0
 under load and a camera that boots its stream may take several times as long."""
 
 SILENCE_S = 4.0
-"""The child is heard of every 0.25 s. Sixteen missed in a row are a hang, and a hang is told
+"""The child is heard of every 0.25 s. Sixteen missed in a row are a hang, and a hang is reported
 before the default `stall_after_s` of 5 s."""
 
 TriggerKind = Literal["free", "fired", "line"]
@@ -143,7 +143,7 @@ class IsolatedCamera:
             try:
                 frame = self._step(until_s)
             except (CameraUnavailable, EndOfStream) as error:
-                self._failure = error  # told after the triggers that were in flight
+                self._failure = error  # reported after the triggers that were in flight
                 self._triggers.lose_fired(str(error))
                 continue
             if frame is not None:

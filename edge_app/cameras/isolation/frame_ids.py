@@ -32,7 +32,7 @@ class FrameIdGaps:
         return self._wraps_after - last + frame_id - 1
 
     def told_as_lost(self) -> None:
-        """A frame came damaged and was told as such: its id is no gap."""
+        """A frame came damaged and was reported as such: its id is no gap."""
         if self._last is not None:
             self._last += 1
 

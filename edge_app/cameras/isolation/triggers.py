@@ -112,7 +112,7 @@ class TriggerBook:
                 self._landed()
 
     def next_lost(self) -> LostTrigger | None:
-        """Return a lost trigger that nobody was told of yet."""
+        """Return a lost trigger that was not reported yet."""
         with self._lock:
             return self._lost.popleft() if self._lost else None
 

@@ -66,7 +66,7 @@ class Wire:
         return json.loads(data), fds[0] if fds else None
 
     def _next(self) -> tuple[bytes, list[int]]:
-        """Take one message; a reset is told before the messages that were sent ahead of it."""
+        """Take one message; a reset is raised before the messages that were sent ahead of it."""
         try:
             return socket.recv_fds(self._end, MAX_BYTES, 1)[:2]
         except ConnectionResetError:  # it left without reading all of ours; its last words are here

@@ -197,8 +197,8 @@ def _even_out(fit: FitContext, inspector: Inspector, crops: U8Array) -> None:
     With r the largest 3×3-mean energy of good crops round a position and m its median over the
     product, the weight is m / max(r, m): equal peaks everywhere. All good crops count, also those
     the density was fitted to: what happens to one part in a hundred, such as a seam of the belt
-    seen through a hole, is hardly ever among the few held back. Measured on the simulated line's
-    calibration stream (647 good, 53 bad), recall at 1 / 0.5 / 0.3 % false alarms: hold-out crops
+    seen through a hole, is hardly ever among the few hold-out crops. Measured on the simulated
+    line's calibration stream (647 good, 53 bad), recall at 1 / 0.5 / 0.3 % false alarms: hold-out crops
     and the square root of it 88.7 / 86.8 / 83.0, all crops and the square root 94.3 / 86.8 / 83.0,
     all crops and the whole of it 94.3 / 92.5 / 86.8.
     """
@@ -235,7 +235,7 @@ def _settle(fit: FitContext, inspector: Inspector, hold_out: U8Array) -> JsonObj
 
 
 def _fit_to_all(fit: FitContext, inspector: Inspector, crops: U8Array) -> None:
-    """Fit the statistics, and the regions where there are any, to all crops, those held back too.
+    """Fit the statistics, and the regions where there are any, to all crops, hold-out ones too.
 
     Their hundreds of dimensions want every crop there is. On magnetic tiles (three draws, frozen)
     statistics of 457 crops give an image AUROC of 96.1, of 571 97.1 and of 761 97.7. The scales

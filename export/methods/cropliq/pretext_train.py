@@ -80,7 +80,7 @@ def train_inspector(
 ) -> TrainedInspector:
     """Return an inspector fitted to crops of good parts.
 
-    A stated share of the crops is held back: it fixes the scales and chooses the map. The trained
+    A stated share of the crops is held out: it fixes the scales and chooses the map. The trained
     backbone is kept in `out_dir` under a key of all inputs, so a stopped build takes it from there.
 
     Args:

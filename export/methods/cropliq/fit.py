@@ -199,8 +199,8 @@ def _even_out(fit: FitContext, inspector: Inspector, crops: U8Array) -> None:
     the density was fitted to: what happens to one part in a hundred, such as a seam of the belt
     seen through a hole, is hardly ever among the few hold-out crops. Measured on the simulated
     line's calibration stream (647 good, 53 bad), recall at 1 / 0.5 / 0.3 % false alarms: hold-out
-    crops and the square root of it 88.7 / 86.8 / 83.0, all crops and the square root 94.3 / 86.8 / 83.0,
-    all crops and the whole of it 94.3 / 92.5 / 86.8.
+    crops and the square root of it 88.7 / 86.8 / 83.0, all crops and the square root 94.3 / 86.8 /
+    83.0, all crops and the whole of it 94.3 / 92.5 / 86.8.
     """
     for term in (inspector.detail, inspector.context):
         energies = []

@@ -9,8 +9,20 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
-from export.bundle_build.records import BuildResult
+
+class Built(Protocol):
+    """A bundle that a build has written."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+
+Result = TypeVar("Result", bound=Built)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +40,7 @@ class BuildOutcome:
     error: str | None = None
 
 
-def recorded(file: Path, build: Callable[[], BuildResult]) -> BuildResult:
+def recorded(file: Path, build: Callable[[], Result]) -> Result:
     """Return what `build` returns, and write its outcome into `file`, also where it raises.
 
     A process that is killed leaves no file: an earlier run's is removed first.

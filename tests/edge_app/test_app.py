@@ -115,7 +115,11 @@ def test_parts_that_passed_while_the_app_was_down_are_a_gap(
     ("change", "told"),
     [
         (("allow_unsigned", "alow_unsigned"), "allow_unsigned"),
-        (('path = "a.bundle"', 'path = "b.bundle"'), "b.bundle is not there"),
+        pytest.param(
+            ('path = "a.bundle"', 'path = "b.bundle"'),
+            "b.bundle does not exist",
+            id="change1-b.bundle is not there",
+        ),
         (("allow_unsigned = true", "allow_unsigned = false"), "vouches"),
         (("folder:in", "foldr:in"), "folder"),
     ],

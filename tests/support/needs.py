@@ -132,17 +132,18 @@ def _debian(arch: str) -> Callable[[], str]:
     return lacking
 
 
+ROOT = Path(edge_app.__file__).parents[1]
 RELEASE_COMMIT = "f7f7a26"
 """Release 0.1.0, which runs in the field; the tests of upgrades take its code from the history."""
 
 
 def _history() -> bool:
-    command = ["git", "-C", str(Path(edge_app.__file__).parents[1]), "cat-file", "-e"]
+    command = ["git", "-C", str(ROOT), "cat-file", "-e"]
     done = subprocess.run([*command, f"{RELEASE_COMMIT}^{{commit}}"], capture_output=True)
     return done.returncode == 0
 
 
-DATASETS = Path(edge_app.__file__).parents[2] / "shared" / "datasets"
+DATASETS = ROOT.parent / "shared" / "datasets"
 
 NEEDS: dict[str, Need] = {
     "mosquitto": _programs("mosquitto", "mosquitto", "mosquitto_passwd"),

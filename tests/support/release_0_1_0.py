@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 from support.child_processes import SCRIPT_ENVIRONMENT
-from support.needs import RELEASE_0_1_0, ROOT
+from support.needs import RELEASE_COMMIT, ROOT
 
 
 def unpack_release(folder: Path) -> Path:
     """Put its `edge_app` into a folder and return that; tests need "the code of 0.1.0"."""
     folder.mkdir(parents=True, exist_ok=True)
     archive = subprocess.run(
-        ["git", "-C", str(ROOT), "archive", RELEASE_0_1_0, "edge_app"],
+        ["git", "-C", str(ROOT), "archive", RELEASE_COMMIT, "edge_app"],
         capture_output=True,
         check=True,
     )

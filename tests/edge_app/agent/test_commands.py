@@ -141,7 +141,7 @@ def test_a_command_that_cannot_be_carried_out_is_answered_with_the_reason(
     tmp_path: Path, mosquitto: Mosquitto, log_in: LogIn
 ) -> None:
     """A product that is not installed, another slot, an unknown verb, broken text, a stranger, a
-    command sent twice, a stale one, and one that stood retained: each is told why, and the line
+    command sent twice, a stale one, and one that was retained: each is told why, and the line
     judges on with what it had."""
     config = config_of(tmp_path, mosquitto.port)
     retained = command(WHO, "beta")
@@ -149,7 +149,7 @@ def test_a_command_that_cannot_be_carried_out_is_answered_with_the_reason(
     early.send(retained.payload(), retain=True)
     with running(config) as (agent, line):
         why = early.answer_to(retained.payload())
-        assert (why["is_done"], "stood retained" in why["text"]) == (False, True)
+        assert (why["is_done"], "was retained" in why["text"]) == (False, True)
         early.send(b"", retain=True)
         install(agent, tmp_path, "beta", "alpha")
         person = log_in(mosquitto.port)

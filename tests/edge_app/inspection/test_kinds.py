@@ -218,7 +218,7 @@ def test_a_bundle_that_disagrees_about_its_classifier_is_refused(tmp_path: Path)
     with pytest.raises(BundleError, match="disagree on whether there is a classifier"):
         write_bundle(tmp_path / "a.bundle", without, bright_files())
     odd = manifest_with_kinds(classifier="classifier.bin")
-    with pytest.raises(BundleError, match=r"classifier\.bin is no \.onnx file"):
+    with pytest.raises(BundleError, match=r"classifier\.bin is not an \.onnx file"):
         write_bundle(tmp_path / "a.bundle", odd, {**bright_files(), "classifier.bin": b""})
     regions = GoldenRegions(file="golden/r.png", kinds=("blue",))
     with pytest.raises(BundleError, match=r"lacks golden/r\.png"):

@@ -29,7 +29,7 @@ class Hidden(MetaPathFinder):
 sys.meta_path.insert(0, Hidden())
 """
 
-TRAIN = r"(torch|onnx) is not installed; it comes with the extra `train`: `make train`, or pip install .*"
+TRAIN = r"(torch|onnx) is not installed; it comes with the extra `train`: `make train`, or pip .*"
 CALIBRATE = r"onnx is not installed; it comes with the extra `calibrate`: pip install 'cropliq-.*"
 
 COMMANDS = {

@@ -38,6 +38,8 @@ class _View:
         seqs: the stored alerts that the picture belongs to.
         is_settled: the picture is written, or there will be none.
         is_superseded: a later view of the same part has a picture of its own.
+        before: the part's view before this one, while its picture may have to stand in.
+        instead: that view, once this one has no picture.
     """
 
     event: AlarmEvent
@@ -46,6 +48,12 @@ class _View:
     evidence: Evidence | None = None
     is_settled: bool = False
     is_superseded: bool = False
+    before: _View | None = None
+    instead: _View | None = None
+
+    def shown(self) -> _View:
+        """Return the view whose picture is shown: this one, or an earlier one in its place."""
+        return self if self.instead is None else self.instead.shown()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,10 +148,10 @@ class AlarmSink:
             return self._views.pop(event.alarm_id, None)
         if event.frame is None or self._pictures is None:
             return None
-        view = _View(replace(event, frame=None), draft)
         before = self._views.get(event.alarm_id)
+        view = _View(replace(event, frame=None), draft, before=before)
         if before is not None:
-            before.is_superseded = True
+            before.is_superseded = before.shown().is_superseded = True
         self._views[event.alarm_id] = view
         return view
 
@@ -159,11 +167,19 @@ class AlarmSink:
         """Bring a view's picture to its alerts, or let them go without."""
         with self._lock:
             view.is_settled, view.evidence = True, evidence
+            before, view.before = view.before, None
+            shown = view
+            if evidence is None and before is not None:
+                shown = view.instead = before.shown()
+                if not shown.is_settled:  # its picture serves this view's alerts too
+                    shown.seqs += view.seqs
+                    shown.draft, shown.is_superseded = view.draft, view.is_superseded
+                    return
             seqs = tuple(view.seqs)  # what is still in memory takes it along when it is stored
-        if evidence is None:
+        if shown.evidence is None:
             self._outbox.release(seqs)
-        elif seqs and not self._is_added(seqs, evidence) and not view.is_superseded:
-            update = self._drafts.update_with(view.draft, evidence)
+        elif seqs and not self._is_added(seqs, shown.evidence) and not view.is_superseded:
+            update = self._drafts.update_with(view.draft, shown.evidence)
             with self._lock:
                 self._hold(_Batch(view.event.camera, [(update, None)]))
                 self._flush()
@@ -207,13 +223,14 @@ class AlarmSink:
             self._publisher.wake()
 
     def _store(self, batch: _Batch) -> None:
+        alerts = [(draft, view and view.shown()) for draft, view in batch.alerts]
         drafts = [
             with_evidence(draft, view.evidence) if view and view.evidence else draft
-            for draft, view in batch.alerts
+            for draft, view in alerts
         ]
-        awaiting = {d.message_id for d, view in batch.alerts if view and not view.is_settled}
+        awaiting = {d.message_id for d, view in alerts if view and not view.is_settled}
         numbers = self._outbox.append(drafts, batch.camera, batch.finished_number, awaiting)
-        for seq, (_, view) in zip(numbers, batch.alerts, strict=False):
+        for seq, (_, view) in zip(numbers, alerts, strict=False):
             if view is not None:
                 view.seqs.append(seq)
 

@@ -31,6 +31,9 @@ from edge_app.mqtt.overflow import count_overflow, overflow_total, take_overflow
 from edge_app.mqtt.pending_evidence import PendingEvidence, clear_pending
 from edge_app.mqtt.reserve import Reserve
 
+MAX_SEQ = 2**63 - 1
+"""SQLite's largest integer: no number lies above it."""
+
 MAX_MESSAGES = 100_000
 """A day of one alert a second; at about 2 kB each some 200 MB."""
 RESERVE_BYTES = 16 << 20
@@ -190,7 +193,7 @@ class Outbox:
 
         def work(connection: sqlite3.Connection) -> list[StoredAlert]:
             held = self._pending.first()
-            before = self._next_seq if held is None else held
+            before = MAX_SEQ if held is None else held
             rows = connection.execute(query, (after_seq, before, count)).fetchall()
             batch = [StoredAlert(*row) for row in rows]
             self._pending.sent([alert.seq for alert in batch])
@@ -391,7 +394,8 @@ class Outbox:
         kept = move_aside(self._path)
         self._connection = open_file(self._path)
         copied = copy_readable(kept, self._connection)
-        self._next_seq = self._mark.seq + 1
+        highest = self._connection.execute("SELECT max(seq) FROM alerts").fetchone()[0] or 0
+        self._next_seq = max(self._mark.seq, highest) + 1
         with transaction(self._connection) as connection:
             write_meta(connection, "next_seq", self._next_seq)
         self.note = (

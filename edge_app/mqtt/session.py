@@ -126,6 +126,7 @@ class Session:
         self._is_awake = False
         self._next_work_s: float | None = 0.0
         self._has_ended = False
+        self._was_stopping = False
         self._heartbeat_ns = time.monotonic_ns()
 
     # -- called from any thread -----------------------------------------------------------------
@@ -204,7 +205,7 @@ class Session:
         end_s = self._now_s() + GOODBYE_S
         is_lost = False
         while not (is_lost or self._outgoing.is_acknowledged) and self._now_s() < end_s:
-            is_lost = self._take_events(connection, end_s - self._now_s()) is not None
+            is_lost = self._take_events(connection, max(0.0, end_s - self._now_s())) is not None
         self._connection = None
         connection.close()
 
@@ -221,7 +222,7 @@ class Session:
 
     def _may_end(self) -> bool:
         return self._stopping.is_set() and (
-            self._next_work_s is None or self._now_s() > self._stop_at_s
+            (self._was_stopping and self._next_work_s is None) or self._now_s() > self._stop_at_s
         )
 
     def _connect(self) -> None:
@@ -243,6 +244,9 @@ class Session:
         if lost is not None:
             self._disconnect(lost)
             return
+        self._was_stopping = (
+            self._stopping.is_set()
+        )  # before the work: what came until then is done
         self._next_work_s = self._handler.work()
         self._outgoing.publish(connection)
 

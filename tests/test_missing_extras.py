@@ -29,7 +29,7 @@ class Hidden(MetaPathFinder):
 sys.meta_path.insert(0, Hidden())
 """
 
-TRAIN = r"(torch|onnx) is not installed; it comes with the extra `train`: `make train`, or pip .*"
+TRAIN = r"(torch|onnx) is not installed; it comes with the extra `train`: `make train`, or .*"
 CALIBRATE = r"onnx is not installed; it comes with the extra `calibrate`: pip install 'cropliq-.*"
 
 COMMANDS = {
@@ -40,7 +40,7 @@ COMMANDS = {
     "edge-export compare --data . --out compared": TRAIN,
     "edge-export demo-bundle --out a.bundle": TRAIN,
     "edge-export build-many . --out bundles": TRAIN,
-    "edge-export build-many . --out bundles --engine ray": r".*'cropliq-edge\[ray\]'.*",
+    "edge-export build-many . --out bundles --engine ray": TRAIN,  # then Ray: test_many_products.py
     "edge-calibrate fp16 BUNDLE --source sim:tapered": CALIBRATE,
     "edge-calibrate int8 BUNDLE --source sim:tapered": CALIBRATE,
     "edge-calibrate thresholds BUNDLE --source basler:": r".*'cropliq-edge\[basler\]'.*",

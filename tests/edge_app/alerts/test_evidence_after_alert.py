@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import logging
 import os
 import signal
@@ -24,7 +25,7 @@ from support.child_processes import SCRIPT_ENVIRONMENT
 from edge_app.alerts.alarm_sink import AlarmSink
 from edge_app.alerts.alert_drafts import AlertDrafts
 from edge_app.alerts.evidence import EvidenceStore, write_whole
-from edge_app.alerts.evidence_worker import EvidenceWorker
+from edge_app.alerts.evidence_worker import EvidenceWorker, Picture
 from edge_app.demo.broker import EmbeddedBroker
 from edge_app.errors import OutboxError
 from edge_app.mqtt.delivery import Delivery
@@ -33,7 +34,7 @@ from edge_app.mqtt.part_messages import Alert
 from edge_app.mqtt.pending_evidence import EVIDENCE_WAIT_S
 from edge_app.mqtt.publisher import MqttSettings, Publisher
 from edge_app.mqtt.topics import Topics
-from edge_app.records import AlarmEvent, EventKind, Frame
+from edge_app.records import AlarmEvent, EventKind, Evidence, Frame
 
 FRAME_HW = (48, 64)
 
@@ -385,3 +386,40 @@ def test_over_a_real_broker_the_late_picture_is_an_update(tmp_path: Path) -> Non
     told = [(a["event"], a["seq"], a["evidence"] is not None) for a in listener.alerts]
     assert told == [("new", 1, False), ("end", 2, False), ("update", 3, True)]
     assert EVIDENCE_WAIT_S - 0.02 < waited_s < EVIDENCE_WAIT_S + 1.0
+
+
+class Held:
+    """Takes pictures and writes none: the test says what became of each."""
+
+    def __init__(self) -> None:
+        self.pictures: list[Picture] = []
+
+    def offer(self, picture: Picture) -> None:
+        self.pictures.append(picture)
+
+
+@pytest.mark.parametrize("first", ["before", "after"])
+def test_an_earlier_views_picture_stands_in_for_one_that_was_dropped(
+    tmp_path: Path, first: str
+) -> None:
+    """`new` went out without its picture, the `update`'s is dropped: both later alerts show it."""
+    now_ns = 10**12
+    outbox = Outbox(tmp_path / "o.db", reserve_bytes=0, monotonic_ns=lambda: now_ns)
+    held = Held()
+    sink = AlarmSink(AlertDrafts(WHO, lambda: True), outbox, None, {"cam1": 1.0}, held)
+    kept = Evidence("http://x/evidence/1.jpg", "ab" * 32)
+    sink.deliver("cam1", [event(EventKind.NEW, 1, frame(1))], 1)
+    now_ns += round(EVIDENCE_WAIT_S * 1e9)
+    assert len(outbox.next_batch(10)) == 1
+    sink.deliver("cam1", [event(EventKind.UPDATE, 1, frame(2))], 2)
+    done = [lambda: held.pictures[0].on_done(kept), lambda: held.pictures[1].on_done(None)]
+    for call in done if first == "before" else reversed(done):
+        call()
+    sink.deliver("cam1", [event(EventKind.END, 1)], 3)
+    bodies = [json.loads(alert.body) for alert in outbox.next_batch(10)]
+    assert [(b["event"], b["evidence"] is not None) for b in bodies] == [
+        ("new", False),
+        ("update", True),
+        ("end", True),
+    ]
+    outbox.close()

@@ -224,3 +224,25 @@ def test_an_outbox_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
     with pytest.raises(OutboxError, match="format 99 is newer"):
         Outbox(path, reserve_bytes=0)
     assert not list(tmp_path.glob("*corrupt*"))
+
+
+def test_rescued_alerts_go_out_where_the_high_water_mark_is_lost_too(tmp_path: Path) -> None:
+    """Two faults at once: what could be read is sent, and new alerts come behind it."""
+    path = tmp_path / "o.db"
+    outbox = Outbox(path, reserve_bytes=0)
+    outbox.append([draft(n) for n in range(250)])
+    outbox.delete(*range(1, 201))
+    outbox.close()
+    damaged = bytearray(path.read_bytes())
+    damaged[-4096:-4000] = b"\xff" * 96  # the last page
+    path.write_bytes(damaged)
+    for rest in (".highwater", "-wal", "-shm"):
+        path.with_name(path.name + rest).unlink(missing_ok=True)
+    again = Outbox(path, reserve_bytes=0)
+    assert "alerts taken over" in again.note
+    rescued = [alert.seq for alert in again.next_batch(100)]
+    assert rescued
+    assert rescued == list(range(201, 201 + len(rescued)))
+    assert again.append([draft(300)]) == [rescued[-1] + 1]
+    assert again.next_batch(100)[-1].seq == rescued[-1] + 1
+    again.close()

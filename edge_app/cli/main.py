@@ -75,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
         "--keys", type=Path, metavar="DIR", help="refuse a bundle that no key in DIR has signed"
     )
     inspect.add_argument("--json", action="store_true", help="one JSON object per picture")
-    inspect.add_argument("--out", type=Path, metavar="DIR", help="write pictures with map")
+    inspect.add_argument(
+        "--out", type=Path, metavar="DIR", help="a new folder for pictures with map"
+    )
     inspect.set_defaults(work=_inspect)
 
     demo = commands.add_parser("demo", help="the whole product on a simulated line")
@@ -221,12 +223,15 @@ def _inspect(args: argparse.Namespace) -> int:
     from edge_app.bundle.archive import read_bundle
     from edge_app.bundle.trusted_keys import load_trust
     from edge_app.model.loaded_model import load_model
-    from edge_app.model.offline import inspect_pictures, pictures_at, saved_views
+    from edge_app.model.offline import inspect_pictures, pictures_at
+    from edge_app.model.view_folder import open_view_folder
 
     trust = load_trust(args.keys) if args.keys else None
-    model = load_model(read_bundle(args.bundle, trust=trust))
+    bundle = read_bundle(args.bundle, trust=trust)
     pictures = pictures_at(args.path)
-    show = saved_views(args.out, model.limits.map_threshold) if args.out else None
+    views = open_view_folder(args.out, args.path, dict(pictures)) if args.out else None
+    model = load_model(bundle)
+    show = views.drawer(model.limits.map_threshold) if views else None
     for result in inspect_pictures(model, pictures, show):
         print(json.dumps(result) if args.json else _one_line(result), flush=True)
     return 0
@@ -235,7 +240,8 @@ def _inspect(args: argparse.Namespace) -> int:
 def _one_line(result: dict[str, object]) -> str:
     score = result.get("score")
     told = f"{score:.3f}" if isinstance(score, float) else str(result.get("reason", ""))
-    return f"{result['verdict']:<14}{told:>10}  {result['picture']}"
+    picture = str(result["picture"]).encode(errors="backslashreplace").decode()
+    return f"{result['verdict']:<14}{told:>10}  {picture}"
 
 
 def _demo(args: argparse.Namespace) -> int:

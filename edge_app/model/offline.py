@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-
 from edge_app.cameras.pictures import list_pictures, read_picture
 from edge_app.errors import CameraError
-from edge_app.imaging.overlay import draw_report
 from edge_app.inspection.line import InspectionLine
 from edge_app.inspection.tracker import OnePartPerFrame
 from edge_app.model.loaded_model import LoadedModel, make_line
+from edge_app.model.view_folder import Show
 from edge_app.records import (
     Anomaly,
     BoxCxcywhr,
@@ -23,8 +21,6 @@ from edge_app.records import (
     JsonObject,
     U8Array,
 )
-
-Show = Callable[[FrameReport], None]
 
 
 def offline_line(model: LoadedModel, camera: str = "offline") -> InspectionLine:
@@ -132,17 +128,3 @@ def verdict_json(report: FrameReport) -> JsonObject:
             for d in verdict.defects
         ],
     }
-
-
-def saved_views(folder: Path, map_threshold: float) -> Show:
-    """Return a callback that writes every picture with its boxes and its map into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def save(report: FrameReport) -> None:
-        name = (report.frame.source_name or "picture").replace("/", "_")
-        file = (folder / name).with_suffix(".jpg")
-        ok, encoded = cv2.imencode(".jpg", draw_report(report, map_threshold))
-        if ok:
-            file.write_bytes(encoded.tobytes())
-
-    return save

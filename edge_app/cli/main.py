@@ -228,13 +228,17 @@ def _inspect(args: argparse.Namespace) -> int:
 
     trust = load_trust(args.keys) if args.keys else None
     bundle = read_bundle(args.bundle, trust=trust)
-    pictures = pictures_at(args.path)
+    pictures = pictures_at(args.path, _say_left_out)
     views = open_view_folder(args.out, args.path, dict(pictures)) if args.out else None
     model = load_model(bundle)
     show = views.drawer(model.limits.map_threshold) if views else None
     for result in inspect_pictures(model, pictures, show):
         print(json.dumps(result) if args.json else _one_line(result), flush=True)
     return 0
+
+
+def _say_left_out(what: str) -> None:
+    print(f"left out: {what}", file=sys.stderr)
 
 
 def _one_line(result: dict[str, object]) -> str:

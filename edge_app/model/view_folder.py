@@ -17,15 +17,13 @@ from pathlib import Path
 
 import cv2
 
+from edge_app.cameras.picture_listing import DRAWINGS_MARK
 from edge_app.errors import OutputError
 from edge_app.imaging.overlay import draw_report
 from edge_app.model.view_names import MAX_NAME_BYTES, MAX_PATH_BYTES, view_names
 from edge_app.records import FrameReport
 
 log = logging.getLogger(__name__)
-
-MARK = ".edge-app-inspect"
-"""The file that says whose folder it is."""
 
 _MARK_TEXT = "Drawings by edge-app inspect. They are no pictures of parts.\n"
 
@@ -130,9 +128,9 @@ def _refuse_input(out: Path, looked_at: Path, pictures: Collection[Path]) -> Non
 def _refuse_foreign_folder(out: Path) -> None:
     if os.path.lexists(out) and not out.is_dir():
         raise OutputError(f"--out {out} is no folder: nothing was written. Name a new folder.")
-    if not out.exists() or (out / MARK).is_file():
+    if not out.exists() or (out / DRAWINGS_MARK).is_file():
         return
-    found = sorted(p for p in out.iterdir() if not p.name.startswith(MARK))
+    found = sorted(p for p in out.iterdir() if not p.name.startswith(DRAWINGS_MARK))
     if found:
         raise OutputError(
             f"--out {out} holds files that edge-app inspect did not write ({found[0].name}): "
@@ -166,7 +164,7 @@ def _refuse_foreign_file(file: Path) -> None:
 
 def _make(out: Path, folders: Collection[Path]) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    _write(out, out / MARK, _MARK_TEXT.encode())
+    _write(out, out / DRAWINGS_MARK, _MARK_TEXT.encode())
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -175,7 +173,7 @@ def _make(out: Path, folders: Collection[Path]) -> None:
 
 def _write(folder: Path, file: Path, data: bytes) -> None:
     """Put a whole file there or none; a link of that name is replaced, not followed."""
-    part = folder / f"{MARK}-{os.getpid()}.part"
+    part = folder / f"{DRAWINGS_MARK}-{os.getpid()}.part"
     try:
         part.unlink(missing_ok=True)
         with part.open("xb") as opened:

@@ -136,6 +136,8 @@ def finish(
         golden, more_warnings = [], (*more_warnings, str(error))
     warnings = (
         *labelled.good.warnings,
+        *known.warnings,
+        *real.warnings,
         *labelled.labels.warnings,
         *found.parts.warnings,
         *two_products(cut.crops),

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.cameras.pictures import list_pictures, read_picture
+from edge_app.cameras.picture_listing import LeftOut, scan_folder, told_left_out
+from edge_app.cameras.pictures import read_picture
 from edge_app.errors import CameraError, DataError
 from edge_app.records import U8Array
 
@@ -100,7 +101,8 @@ def scan_good_pictures(data: Path, min_pictures: int = MIN_PICTURES) -> GoodPict
     grey: set[str] = set()
     unreadable: list[str] = []
     copies = 0
-    for path in list_pictures(folder):
+    listing = scan_folder(folder)
+    for path in listing.pictures:
         name = path.relative_to(folder).as_posix()
         if any(part in FORBIDDEN_FOLDERS for part in Path(name).parts[:-1]):
             continue
@@ -121,7 +123,14 @@ def scan_good_pictures(data: Path, min_pictures: int = MIN_PICTURES) -> GoodPict
             f"{folder} holds {len(pictures)} different readable pictures, at least {min_pictures} "
             "are needed (a few hundred are better): take more pictures of good parts."
         )
-    return GoodPictures(folder, pictures, _warnings(pictures, unreadable, copies, len(grey)))
+    warnings = _warnings(pictures, unreadable, copies, len(grey))
+    return GoodPictures(folder, pictures, (*_left_out(listing.left_out), *warnings))
+
+
+def _left_out(items: Sequence[LeftOut]) -> tuple[str, ...]:
+    """Return a warning about what is no picture; `.txt` files may be a person's labels."""
+    told = told_left_out([item for item in items if not item.name.lower().endswith(".txt")])
+    return (f"left out: {told}",) if told else ()
 
 
 def _warnings(

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.cameras.pictures import list_pictures, read_picture
+from edge_app.cameras.picture_listing import scan_folder, told_left_out
+from edge_app.cameras.pictures import read_picture
 from edge_app.errors import CameraError, DataError
 from edge_app.records import U8Array
 from export.data.crops import FoundPart, find_parts
@@ -30,10 +31,12 @@ class DefectPictures:
     Attributes:
         pictures: sorted by name.
         classes: per picture, the first sub-folder of its name; "" right inside the folder.
+        warnings: what the folder holds besides, counted and named.
     """
 
     pictures: tuple[Picture, ...] = ()
     classes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -52,12 +55,15 @@ def scan_defects(folder: Path | None) -> DefectPictures:
     if folder is None:
         return DefectPictures()
     try:
-        paths = [p for p in list_pictures(folder) if not p.stem.endswith(MASK_SUFFIX)]
+        listing = scan_folder(folder)
+        paths = [p for p in listing.pictures if not p.stem.endswith(MASK_SUFFIX)]
         pictures = tuple(_picture(path, folder) for path in paths)
     except CameraError as error:
         raise DataError(f"Real defects: {error}") from error
     classes = tuple(_kind(picture.name) for picture in pictures)
-    return DefectPictures(pictures, classes)
+    told = told_left_out(listing.left_out)
+    warnings = (f"left out of the real defects in {folder.name}/: {told}",) if told else ()
+    return DefectPictures(pictures, classes, warnings)
 
 
 def cut_defects(defects: DefectPictures, cutting: Cutting) -> list[U8Array]:

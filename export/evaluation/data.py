@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.cameras.pictures import list_pictures
+from edge_app.cameras.picture_listing import scan_folder, told_left_out, why_folder_is_left_out
 from edge_app.errors import CameraUnavailable, DataError
 
 GOOD = "good"
@@ -51,6 +51,7 @@ class TestPictures:
 
     kept: tuple[TestPicture, ...]
     excluded: tuple[TestPicture, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def scan_test_pictures(data: Path, seen_sha256: Collection[str]) -> TestPictures:
@@ -64,7 +65,12 @@ def scan_test_pictures(data: Path, seen_sha256: Collection[str]) -> TestPictures
     """
     root, masks = _folders(data)
     kinds = sorted(p.name for p in root.iterdir() if p.is_dir() and not _is_passed_over(p.name))
-    found = [p for kind in [GOOD, *(k for k in kinds if k != GOOD)] for p in _of(root, kind, masks)]
+    left_out: list[str] = []
+    found = [
+        p
+        for kind in [GOOD, *(k for k in kinds if k != GOOD)]
+        for p in _of(root, kind, masks, left_out)
+    ]
     kept = tuple(p for p in found if p.sha256 not in seen_sha256)
     excluded = tuple(p for p in found if p.sha256 in seen_sha256)
     good = sum(p.is_good for p in kept)
@@ -74,7 +80,7 @@ def scan_test_pictures(data: Path, seen_sha256: Collection[str]) -> TestPictures
             f"of each is needed; {len(excluded)} were left out because the bundle was trained or "
             f"calibrated on them{_named(excluded)}. Add pictures that the bundle has not seen."
         )
-    return TestPictures(kept, excluded)
+    return TestPictures(kept, excluded, tuple(left_out))
 
 
 def _folders(data: Path) -> tuple[Path, Path]:
@@ -97,14 +103,16 @@ def _content(data: Path) -> str:
 
 
 def _is_passed_over(name: str) -> bool:
-    return name.startswith(".") or name in NO_KINDS
+    return name in NO_KINDS or why_folder_is_left_out(name) is not None
 
 
-def _of(root: Path, kind: str, masks: Path) -> list[TestPicture]:
+def _of(root: Path, kind: str, masks: Path, left_out: list[str]) -> list[TestPicture]:
     try:
-        paths = list_pictures(root / kind)
+        listing = scan_folder(root / kind)
     except CameraUnavailable:  # a folder without pictures is no kind
         return []
+    if listing.left_out:
+        left_out.append(f"left out of {kind}/: {told_left_out(listing.left_out)}")
     return [
         TestPicture(
             path,
@@ -113,7 +121,7 @@ def _of(root: Path, kind: str, masks: Path) -> list[TestPicture]:
             hashlib.sha256(path.read_bytes()).hexdigest(),
             None if kind == GOOD else _mask_of(masks / path.relative_to(root)),
         )
-        for path in paths
+        for path in listing.pictures
     ]
 
 

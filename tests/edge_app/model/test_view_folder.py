@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from support.small_bundles import write_bright_bundle, write_pictures
 
+from edge_app.cameras.picture_listing import DRAWINGS_MARK
 from edge_app.cli.main import main
 from edge_app.errors import OutputError
-from edge_app.model.view_folder import MARK, is_own_drawing, open_view_folder, own_drawing
+from edge_app.model.view_folder import is_own_drawing, open_view_folder, own_drawing
 
 
 def everything(folder: Path) -> dict[str, str]:
@@ -176,7 +177,7 @@ def test_a_link_as_sub_folder_leads_nowhere(tmp_path: Path) -> None:
     folder = pictures_of(tmp_path)
     out = tmp_path / "out"
     out.mkdir()
-    (out / MARK).touch()
+    (out / DRAWINGS_MARK).touch()
     (out / "sub").symlink_to(folder)
     before = everything(tmp_path)
     assert inspect(folder, out) == 2
@@ -218,7 +219,7 @@ def test_a_full_disk_ends_in_words(tmp_path: Path) -> None:
     """What cannot be written later is an OutputError too; here the folder has gone meanwhile."""
     folder = write_pictures(tmp_path / "pics", 1, {1})
     opened = open_view_folder(tmp_path / "out", folder, {"0001.png": folder / "0001.png"})
-    (tmp_path / "out" / MARK).unlink()
+    (tmp_path / "out" / DRAWINGS_MARK).unlink()
     (tmp_path / "out").rmdir()
     from edge_app.bundle.archive import read_bundle
     from edge_app.model.loaded_model import load_model

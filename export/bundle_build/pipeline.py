@@ -180,6 +180,8 @@ def label_pictures(options: BuildOptions, on_step: OnStep) -> Labelled:
     space = Workspace(options.out.with_name(options.out.name + ".work"), on_step)
     on_step("pictures", "reading", 0.0)
     good = scan_good_pictures(options.data)
+    elsewhere = f"; not taken: {good.elsewhere}" if good.elsewhere else ""
+    on_step("pictures", f"{len(good.pictures)} good parts from {good.folder}{elsewhere}", 1.0)
     training, hold_out = split(good.pictures)
     return Labelled(
         space, good, training, hold_out, label_step(space, good, training, options.detector)

@@ -59,11 +59,11 @@ def test_copies_corrupt_files_and_sizes_are_told(tmp_path: Path) -> None:
     write(tmp_path, 20)
     write(tmp_path, 3, hw=(40, 40), start=50)
     (tmp_path / "copy.png").write_bytes((tmp_path / "000.png").read_bytes())
-    (tmp_path / "bad.png").write_bytes(b"not a picture")
+    (tmp_path / "torn.png").write_bytes(b"not a picture")
     good = scan_good_pictures(tmp_path)
     assert len(good.pictures) == 23
     told = " | ".join(good.warnings)
-    assert "bad.png" in told
+    assert "torn.png" in told
     assert "1 pictures are byte-identical copies" in told
     assert "2 different sizes" in told
     assert "only 23 good pictures" in told

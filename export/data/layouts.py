@@ -20,6 +20,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import cv2
+import numpy as np
+
 from edge_app.cameras.picture_listing import list_pictures, why_folder_is_left_out
 from edge_app.cameras.pictures import read_picture
 from edge_app.errors import CameraError, DataError
@@ -76,7 +79,7 @@ def find_good_folder(data: Path) -> Path:
 
 def has_good_folder(data: Path) -> bool:
     """Tell whether a folder inside `data` says that it holds good parts."""
-    return any(_good_children(base) for base in _places(data))
+    return any(good_children(base) for base in _places(data))
 
 
 def choose_good(folder: Path, listed: Iterable[Path]) -> Chosen:
@@ -130,13 +133,14 @@ def told_counts(counts: Counter[str]) -> str:
 
 def _places(data: Path) -> list[Path]:
     """Return the folders in which a folder of good parts may lie, best first."""
-    train, images = _child(data, "train"), _child(data, "images")
-    visa = _child(data, "data")
-    visa_images = _child(visa, "images") if visa else None
+    train, images = child_named(data, "train"), child_named(data, "images")
+    visa = child_named(data, "data")
+    visa_images = child_named(visa, "images") if visa else None
     return [place for place in (train, data, visa_images, images) if place]
 
 
-def _child(folder: Path, name: str) -> Path | None:
+def child_named(folder: Path, name: str) -> Path | None:
+    """Return the sub-folder of that name, in any case; the exact one first."""
     if (folder / name).is_dir():
         return folder / name
     return next((p for p in _sub_folders(folder) if p.name.lower() == name), None)
@@ -156,7 +160,7 @@ def _named_good(data: Path) -> Path | None:
         if exact.is_dir():
             return exact
     for place in _places(data):
-        found = _good_children(place)
+        found = good_children(place)
         if len(found) > 1:
             names = ", ".join(p.name for p in found)
             raise DataError(
@@ -168,7 +172,8 @@ def _named_good(data: Path) -> Path | None:
     return None
 
 
-def _good_children(place: Path) -> list[Path]:
+def good_children(place: Path) -> list[Path]:
+    """Return the sub-folders whose names mean good parts; one that is not `good` has pictures."""
     named = [p for p in _sub_folders(place) if means_good(p.name)]
     return [p for p in named if p.name == "good" or _holds_pictures(p)]
 
@@ -233,13 +238,16 @@ def _masks_of(paths: Sequence[Path]) -> dict[Path, list[Path]]:
 
 
 def _marks_something(mask: Path) -> bool:
+    """Tell whether a value is not zero, in the file's own depth: 16-bit masks hold 0 and 1 too."""
     try:
-        return bool(read_picture(mask).any())
-    except CameraError as error:
+        read_picture(mask)  # refuses what is torn
+        pixels = cv2.imdecode(np.fromfile(mask, np.uint8), cv2.IMREAD_UNCHANGED)
+    except (CameraError, OSError) as error:
         raise DataError(
             f"The mask {mask} cannot be read, so nobody knows whether its picture shows a good "
             f"part: {error}"
         ) from error
+    return bool(np.any(pixels))
 
 
 def _place(name: PurePosixPath) -> str:

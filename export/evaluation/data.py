@@ -1,7 +1,8 @@
 """The pictures of an evaluation: found, hashed, and freed of what the bundle has already seen.
 
 `DIR/test/good`, `DIR/test/<kind>` and `DIR/ground_truth/<kind>/<stem>_mask.png` (MVTec AD), or the
-folders `good` and `<kind>` right inside DIR.
+folders `good` and `<kind>` right inside DIR; also VisA's `DIR/Data/Images` and `DIR/Data/Masks`. A
+folder OK, normal, gut or i.O., in any case, holds good parts too; folders of masks are no kinds.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from pathlib import Path
 
 from edge_app.cameras.picture_listing import scan_folder, told_left_out, why_folder_is_left_out
 from edge_app.errors import CameraUnavailable, DataError
+from export.data.layouts import child_named, good_children
+from export.data.name_meanings import MASK_FOLDERS, means_good
 
 GOOD = "good"
-NO_KINDS = ("ground_truth", "train")
-"""Folders beside `good` that hold no kind of defect."""
+NO_KINDS = ("train", *MASK_FOLDERS)
+"""Folders beside the good parts that hold no kind of defect, in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class TestPicture:
 
     Attributes:
         name: relative to the folder of kinds, e.g. "scratch/001.png".
-        kind: the folder's name; GOOD for good parts.
+        kind: the folder's name; GOOD for good parts, whatever their folder is called.
         sha256: of the file's bytes.
         mask: the file that marks the defect's pixels, if there is one.
     """
@@ -68,7 +71,7 @@ def scan_test_pictures(data: Path, seen_sha256: Collection[str]) -> TestPictures
     left_out: list[str] = []
     found = [
         p
-        for kind in [GOOD, *(k for k in kinds if k != GOOD)]
+        for kind in sorted(kinds, key=lambda name: (not means_good(name), name != GOOD))
         for p in _of(root, kind, masks, left_out)
     ]
     kept = tuple(p for p in found if p.sha256 not in seen_sha256)
@@ -85,13 +88,18 @@ def scan_test_pictures(data: Path, seen_sha256: Collection[str]) -> TestPictures
 
 def _folders(data: Path) -> tuple[Path, Path]:
     """Return the folder that holds `good` and the kinds, and the folder of masks."""
-    for root in (data / "test", data):
-        if (root / GOOD).is_dir():
-            above = root.parent if root.name == "test" else root
-            return root, above / "ground_truth"
+    inside_visa = child_named(data, "data")
+    visa = child_named(inside_visa, "images") if inside_visa else None
+    for root, above, masks in (
+        (child_named(data, "test"), data, "ground_truth"),
+        (data, data.parent if data.name.lower() == "test" else data, "ground_truth"),
+        (visa, inside_visa, "masks"),
+    ):
+        if root and above and good_children(root):
+            return root, child_named(above, masks) or above / masks
     raise DataError(
         f"{data} holds no test pictures: expected DIR/test/good and DIR/test/<kind>, or DIR/good "
-        f"and DIR/<kind>, got {_content(data)}."
+        f"(OK, normal) and DIR/<kind>, got {_content(data)}."
     )
 
 
@@ -103,7 +111,7 @@ def _content(data: Path) -> str:
 
 
 def _is_passed_over(name: str) -> bool:
-    return name in NO_KINDS or why_folder_is_left_out(name) is not None
+    return name.lower() in NO_KINDS or why_folder_is_left_out(name) is not None
 
 
 def _of(root: Path, kind: str, masks: Path, left_out: list[str]) -> list[TestPicture]:
@@ -117,9 +125,9 @@ def _of(root: Path, kind: str, masks: Path, left_out: list[str]) -> list[TestPic
         TestPicture(
             path,
             path.relative_to(root).as_posix(),
-            kind,
+            GOOD if means_good(kind) else kind,
             hashlib.sha256(path.read_bytes()).hexdigest(),
-            None if kind == GOOD else _mask_of(masks / path.relative_to(root)),
+            None if means_good(kind) else _mask_of(masks / path.relative_to(root)),
         )
         for path in listing.pictures
     ]

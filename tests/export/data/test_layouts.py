@@ -128,6 +128,18 @@ def test_masks_beside_pictures_tell_good_from_bad(tmp_path: Path, suffix: str) -
     assert "pictures with a marked mask beside them (3 pictures)" in told
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_mask_of_ones_marks(tmp_path: Path, dtype: type) -> None:
+    """0/1 masks, of 16 bits too, are masks: one pixel of value 1 and the picture is left out."""
+    write(tmp_path, GOOD + 1)
+    mask = np.zeros((6, 7), dtype)
+    mask[5, 6] = 1
+    cv2.imwrite(str(tmp_path / "003_mask.png"), mask)
+    found = scan_good_pictures(tmp_path)
+    assert len(found.pictures) == GOOD
+    assert "003.png" not in [p.name for p in found.pictures]
+
+
 def test_a_mask_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     """Its picture may show a bad part."""
     write(tmp_path)

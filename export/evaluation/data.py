@@ -8,7 +8,7 @@ folder OK, normal, gut or i.O., in any case, holds good parts too; folders of ma
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,8 +67,9 @@ def scan_test_pictures(data: Path, seen_sha256: Collection[str]) -> TestPictures
         DataError: no such folders, or fewer than one good and one bad picture remain.
     """
     root, masks = _folders(data)
-    kinds = sorted(p.name for p in root.iterdir() if p.is_dir() and not _is_passed_over(p.name))
-    left_out: list[str] = []
+    folders = sorted(p.name for p in root.iterdir() if p.is_dir())
+    kinds = [name for name in folders if not _is_passed_over(name)]
+    left_out = _no_kinds(folders)
     found = [
         p
         for kind in sorted(kinds, key=lambda name: (not means_good(name), name != GOOD))
@@ -108,6 +109,14 @@ def _content(data: Path) -> str:
         return "no folder of that name"
     names = sorted(p.name for p in data.iterdir())
     return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "") if names else "an empty folder"
+
+
+def _no_kinds(folders: Sequence[str]) -> list[str]:
+    """Return a sentence about folders that are no kinds; `train` and `ground_truth` are usual."""
+    named = [
+        n for n in folders if _is_passed_over(n) and n.lower() not in ("train", "ground_truth")
+    ]
+    return [f"no kinds of defect, left out: {', '.join(f'{n}/' for n in named)}"] if named else []
 
 
 def _is_passed_over(name: str) -> bool:

@@ -81,6 +81,10 @@ def test_evaluation_understands_the_same_layouts(
     write(tmp_path / good, 3)
     write(tmp_path / bad, 2, start=50)
     write(tmp_path / masks, 2, start=50)
-    found = scan_test_pictures(tmp_path, ()).kept
+    (tmp_path / good).parent.joinpath("@eaDir").mkdir()
+    scanned = scan_test_pictures(tmp_path, ())
+    found = scanned.kept
     assert [p.kind for p in found] == ["good"] * 3 + [bad.rpartition("/")[2]] * 2
     assert [p.mask is not None for p in found] == [False] * 3 + [masks != "masks"] * 2
+    beside = "@eaDir/, masks/" if masks == "masks" else "@eaDir/"
+    assert scanned.warnings == (f"no kinds of defect, left out: {beside}",)

@@ -112,7 +112,10 @@ demo-bundle: $(VENV)/.full
 schemas: $(VENV)/.full
 	$(BIN)/python -m edge_app.mqtt.schema docs
 
+# What a fresh Debian lacks, in one sentence instead of a traceback later.
+SYSTEM := python3-venv libgl1 libglib2.0-0
 $(UV):
+	@$(PYTHON) tools/system_ready.py || { echo "Install what is missing: apt-get install $(SYSTEM)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 

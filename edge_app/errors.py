@@ -15,6 +15,7 @@
     │   └── DownloadCancelled    another bundle was requested, or the agent stops
     ├── CommandError         an operator's command over MQTT is refused
     ├── BrokerError          the MQTT broker refuses us
+    ├── OutputError          what a command writes for a person has no place to go
     └── DataError            a workstation's pictures or labels are not usable
 
 A message says what happened, what was expected, what was got and what to do.
@@ -99,6 +100,10 @@ class BrokerError(EdgeError):
 
 class DataError(EdgeError):
     """Training or evaluation pictures are missing, too few or inconsistent."""
+
+
+class OutputError(EdgeError):
+    """A folder or file that a command was told to write cannot be, or must not be, written."""
 
 
 def nearest_of(word: str, known: tuple[str, ...]) -> str:

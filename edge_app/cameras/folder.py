@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_app.cameras.pictures import list_pictures, read_picture
+from edge_app.cameras.picture_listing import list_pictures
+from edge_app.cameras.pictures import read_picture
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.cameras.source_url import parse_source_url
 from edge_app.errors import CameraUnavailable, ConfigError, EndOfStream, FrameCorrupt, FrameTimeout

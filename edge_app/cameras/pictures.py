@@ -10,19 +10,13 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import re
-from collections import Counter
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from edge_app.errors import CameraUnavailable, FrameCorrupt
+from edge_app.errors import FrameCorrupt
 from edge_app.records import U8Array
-
-log = logging.getLogger(__name__)
 
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 """Compared in lower case."""
@@ -57,33 +51,6 @@ def read_picture(path: Path | str) -> U8Array:
     if decoded is None:
         raise _corrupt(path, f"{encoded.size} bytes are no complete jpg, png, bmp or tif")
     return _to_bgr(_to_8_bit(np.asarray(decoded), path))
-
-
-def list_pictures(folder: Path | str, recursive: bool = True) -> list[Path]:
-    """Return a folder's picture files in natural order (`part2` before `part10`), never empty.
-
-    Hidden files (a leading dot) are passed over, links to folders are not followed. What is left
-    out is logged by ending.
-
-    Raises:
-        CameraUnavailable: no such folder, not readable, or no picture in it; the message names
-            the endings found instead.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        kind = "a file" if folder.exists() else "not there"
-        raise CameraUnavailable(f"Picture folder {folder} is {kind}. Name an existing folder.")
-    files = _visible_files(folder, recursive)
-    pictures = [file for file in files if file.suffix.lower() in PICTURE_ENDINGS]
-    others = _count_endings([file for file in files if file not in set(pictures)])
-    if not pictures:
-        raise CameraUnavailable(
-            f"Picture folder {folder} holds no picture. Expected {', '.join(PICTURE_ENDINGS)}; "
-            f"found {others or 'no file at all'}. Put pictures in or name another folder."
-        )
-    if others:
-        log.info("%s: left out %s", folder, others)
-    return sorted(pictures, key=lambda file: _natural_key(file.relative_to(folder)))
 
 
 def _read_bytes(path: Path) -> U8Array:
@@ -134,36 +101,3 @@ def _to_bgr(decoded: U8Array) -> U8Array:
 
 def _corrupt(path: Path, why: str) -> FrameCorrupt:
     return FrameCorrupt(f"Picture {path} cannot be used: {why}. Replace or remove the file.")
-
-
-def _visible_files(folder: Path, recursive: bool) -> list[Path]:
-    """Return every file without a leading dot; an unreadable folder is an error, not a gap."""
-    found: list[Path] = []
-    try:
-        for parent, folders, names in os.walk(folder, onerror=_raise):
-            folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-            found += [Path(parent, name) for name in names if not name.startswith(".")]
-    except OSError as error:
-        raise CameraUnavailable(
-            f"Picture folder {error.filename} cannot be listed: {error.strerror}. Check its rights."
-        ) from error
-    return found
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _count_endings(files: list[Path]) -> str:
-    """Return e.g. `.heic (3), .txt (1)`."""
-    counts = Counter(file.suffix.lower() or "no ending" for file in files)
-    return ", ".join(f"{ending} ({count})" for ending, count in sorted(counts.items()))
-
-
-def _natural_key(relative: Path) -> tuple[tuple[tuple[str | int, ...], ...], str]:
-    """Return a sort key in which runs of digits count as numbers; the plain text breaks ties."""
-    parts = tuple(
-        tuple(int(run) if run.isdecimal() else run.lower() for run in re.split(r"(\d+)", part))
-        for part in relative.parts
-    )
-    return parts, str(relative)

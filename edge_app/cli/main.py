@@ -88,7 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     inspect.add_argument("--json", action="store_true", help="print one JSON object per picture")
     inspect.add_argument(
-        "--out", type=Path, metavar="DIR", help="save each picture with its anomaly map in DIR"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="save each picture with its anomaly map in DIR, a new folder or an earlier inspect's",
     )
     inspect.set_defaults(work=_inspect)
 
@@ -276,21 +279,29 @@ def _inspect(args: argparse.Namespace) -> int:
     from edge_app.bundle.archive import read_bundle
     from edge_app.bundle.trusted_keys import load_trust
     from edge_app.model.loaded_model import load_model
-    from edge_app.model.offline import inspect_pictures, pictures_at, saved_views
+    from edge_app.model.offline import inspect_pictures, pictures_at
+    from edge_app.model.view_folder import open_view_folder
 
     trust = load_trust(args.keys) if args.keys else None
-    model = load_model(read_bundle(args.bundle, trust=trust))
-    pictures = pictures_at(args.path)
-    show = saved_views(args.out, model.limits.map_threshold) if args.out else None
+    bundle = read_bundle(args.bundle, trust=trust)
+    pictures = pictures_at(args.path, _say_left_out)
+    views = open_view_folder(args.out, args.path, dict(pictures)) if args.out else None
+    model = load_model(bundle)
+    show = views.drawer(model.limits.map_threshold) if views else None
     for result in inspect_pictures(model, pictures, show):
         print(json.dumps(result) if args.json else _one_line(result), flush=True)
     return 0
 
 
+def _say_left_out(what: str) -> None:
+    print(f"left out: {what}", file=sys.stderr)
+
+
 def _one_line(result: dict[str, object]) -> str:
     score = result.get("score")
     detail = f"{score:.3f}" if isinstance(score, float) else str(result.get("reason", ""))
-    return f"{result['verdict']:<14}{detail:>10}  {result['picture']}"
+    picture = str(result["picture"]).encode(errors="backslashreplace").decode()
+    return f"{result['verdict']:<14}{detail:>10}  {picture}"
 
 
 def _demo(args: argparse.Namespace) -> int:

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-
-from edge_app.cameras.pictures import list_pictures, read_picture
+from edge_app.cameras.picture_listing import scan_folder, told_left_out
+from edge_app.cameras.pictures import read_picture
 from edge_app.errors import CameraError
-from edge_app.imaging.overlay import draw_report
 from edge_app.inspection.line import InspectionLine
 from edge_app.inspection.tracker import OnePartPerFrame
 from edge_app.model.loaded_model import LoadedModel, make_line
+from edge_app.model.view_folder import Show
 from edge_app.records import (
     Anomaly,
     BoxCxcywhr,
@@ -23,8 +22,6 @@ from edge_app.records import (
     JsonObject,
     U8Array,
 )
-
-Show = Callable[[FrameReport], None]
 
 
 def offline_line(model: LoadedModel, camera: str = "offline") -> InspectionLine:
@@ -38,17 +35,25 @@ def offline_line(model: LoadedModel, camera: str = "offline") -> InspectionLine:
     )
 
 
-def pictures_at(path: Path) -> list[tuple[str, Path]]:
+def pictures_at(
+    path: Path, tell_left_out: Callable[[str], None] | None = None
+) -> list[tuple[str, Path]]:
     """Return (name, path) of a folder's pictures, sub-folders included, or of the one picture.
 
     A name is relative to the folder, as the folder camera gives it in `source_name`.
+
+    Args:
+        tell_left_out: gets one phrase about what the folder holds besides, if anything.
 
     Raises:
         CameraUnavailable: the path does not exist, or the folder holds no picture.
     """
     if path.is_file():
         return [(path.name, path)]
-    return [(p.relative_to(path).as_posix(), p) for p in list_pictures(path)]
+    found = scan_folder(path)
+    if found.left_out and tell_left_out is not None:
+        tell_left_out(told_left_out(found.left_out))
+    return [(p.relative_to(path).as_posix(), p) for p in found.pictures]
 
 
 def inspect_pictures(
@@ -132,17 +137,3 @@ def verdict_json(report: FrameReport) -> JsonObject:
             for d in verdict.defects
         ],
     }
-
-
-def saved_views(folder: Path, map_threshold: float) -> Show:
-    """Return a callback that writes every picture with its boxes and its map into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def save(report: FrameReport) -> None:
-        name = (report.frame.source_name or "picture").replace("/", "_")
-        file = (folder / name).with_suffix(".jpg")
-        ok, encoded = cv2.imencode(".jpg", draw_report(report, map_threshold))
-        if ok:
-            file.write_bytes(encoded.tobytes())
-
-    return save

@@ -20,7 +20,7 @@ from typing import Literal
 from edge_app.errors import DataError
 from edge_app.records import JsonObject
 from export.build_many.outcome import BuildOutcome, read_outcome
-from export.data.dataset import find_good_folder
+from export.data.layouts import has_good_folder
 from export.workspace import OnStep
 
 Engine = Literal["processes", "ray"]
@@ -76,20 +76,13 @@ def product_folders(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder. Expected one sub-folder per product.")
-    found = [p for p in sorted(folder.iterdir()) if p.is_dir() and _has_good(p)]
+    found = [p for p in sorted(folder.iterdir()) if p.is_dir() and has_good_folder(p)]
     if not found:
         raise DataError(
             f"{folder} holds no products: expected sub-folders with train/good or good in them "
             "(for a single product: edge-export build --data)."
         )
     return found
-
-
-def _has_good(folder: Path) -> bool:
-    try:
-        return find_good_folder(folder) != folder
-    except DataError:
-        return False
 
 
 def orders_for(

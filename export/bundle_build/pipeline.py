@@ -42,7 +42,7 @@ from export.data.crops import FoundPart
 from export.data.dataset import scan_good_pictures
 from export.data.split import split
 from export.defects.crops import DefectCrops, defect_crops
-from export.defects.pictures import DefectPictures, cut_defects, scan_defects
+from export.defects.pictures import DefectPictures, cut_defects, refuse_good_as_defect, scan_defects
 from export.detector.step import detector_step, open_finder, parts_step
 from export.labels.step import label_step
 from export.methods.multi_process.launcher import check_processes
@@ -136,6 +136,8 @@ def finish(
         golden, more_warnings = [], (*more_warnings, str(error))
     warnings = (
         *labelled.good.warnings,
+        *known.warnings,
+        *real.warnings,
         *labelled.labels.warnings,
         *found.parts.warnings,
         *two_products(cut.crops),
@@ -178,6 +180,13 @@ def label_pictures(options: BuildOptions, on_step: OnStep) -> Labelled:
     space = Workspace(options.out.with_name(options.out.name + ".work"), on_step)
     on_step("pictures", "reading", 0.0)
     good = scan_good_pictures(options.data)
+    refuse_good_as_defect(
+        good.pictures,
+        scan_defects(options.known_defects),
+        scan_defects(options.calibration_defects),
+    )
+    elsewhere = f"; not taken: {good.elsewhere}" if good.elsewhere else ""
+    on_step("pictures", f"{len(good.pictures)} good parts from {good.folder}{elsewhere}", 1.0)
     training, hold_out = split(good.pictures)
     return Labelled(
         space, good, training, hold_out, label_step(space, good, training, options.detector)

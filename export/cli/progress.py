@@ -9,7 +9,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 
 class ConsoleProgress:
-    """Shows steps as they come; use as a context manager."""
+    """Shows steps as they come; use as a context manager.
+
+    Texts hold names of people's folders: `[...]` in them is no markup.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
@@ -18,7 +21,7 @@ class ConsoleProgress:
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeRemainingColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             console=self._console,
             disable=not self._console.is_terminal,
         )
@@ -47,4 +50,6 @@ class ConsoleProgress:
         tenth = int(share * 10)
         if self._tenths.get(step) != tenth:
             self._tenths[step] = tenth
-            self._console.print(f"{step:<12} {share:>4.0%} {text}", highlight=False)
+            self._console.print(
+                f"{step:<12} {share:>4.0%} {text}", highlight=False, markup=False, soft_wrap=True
+            )

@@ -1,7 +1,6 @@
 """The pictures of good parts a person brings: found, read, hashed, and nothing else touched.
 
-`DIR/train/good`, `DIR/good` or `DIR` itself holds them. Nothing under a folder named `test` or
-`ground_truth` is ever opened.
+`layouts.py` says where they lie. Nothing under a folder named `test` or `ground_truth` is opened.
 """
 
 from __future__ import annotations
@@ -12,17 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.cameras.pictures import list_pictures, read_picture
+from edge_app.cameras.picture_listing import LeftOut, scan_folder, told_left_out
+from edge_app.cameras.pictures import read_picture
 from edge_app.errors import CameraError, DataError
 from edge_app.records import U8Array
+from export.data.layouts import choose_good, find_good_folder, pictures_elsewhere, told_counts
+from export.data.name_meanings import NEVER_TRAINED
 
 MIN_PICTURES = 20
 """Fewer good parts than this cannot both fit a density and be held out for a threshold."""
 
 FEW_PICTURES = 100
 """Below this the report warns: the threshold rests on a handful of hold-out parts."""
-
-FORBIDDEN_FOLDERS = ("test", "ground_truth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,56 +54,32 @@ class GoodPictures:
         folder: where they were found.
         pictures: sorted by name; duplicates (same bytes) are in it once.
         warnings: sentences for the terminal and the report.
+        elsewhere: what else the data set holds, counted by folder; empty for nothing.
     """
 
     folder: Path
     pictures: tuple[Picture, ...]
     warnings: tuple[str, ...]
-
-
-def find_good_folder(data: Path) -> Path:
-    """Return the folder of good pictures below `data`.
-
-    Raises:
-        DataError: there is none, or it is a folder that must not be trained on.
-    """
-    if data.name in FORBIDDEN_FOLDERS:
-        raise DataError(
-            f"{data} is a {'/'.join(FORBIDDEN_FOLDERS)} folder: nothing there is trained on. "
-            "Name the data set's folder, the one that holds train/good."
-        )
-    for candidate in (data / "train" / "good", data / "good", data):
-        if candidate.is_dir():
-            _refuse_kind_of_defect(candidate)
-            return candidate
-    raise DataError(f"{data} is no folder. Expected DIR/train/good with pictures of good parts.")
-
-
-def _refuse_kind_of_defect(folder: Path) -> None:
-    """Refuse `test/crack`, and `crack` beside a folder `good`: those are defects."""
-    beside = folder.absolute().parent
-    if folder.name != "good" and (beside.name in FORBIDDEN_FOLDERS or (beside / "good").is_dir()):
-        raise DataError(
-            f"{folder} looks like a folder of defects (it lies in {beside.name}/, beside good "
-            "parts). Name the folder of good parts, or the data set's folder above it."
-        )
+    elsewhere: str = ""
 
 
 def scan_good_pictures(data: Path, min_pictures: int = MIN_PICTURES) -> GoodPictures:
     """Read every good picture once and return what is usable.
 
     Raises:
-        DataError: the folder is missing, or fewer than `min_pictures` are readable.
+        DataError: the folder is missing, a name in it means bad parts (before anything is read),
+            or fewer than `min_pictures` are readable.
     """
     folder = find_good_folder(data)
     seen: dict[str, Picture] = {}
     grey: set[str] = set()
     unreadable: list[str] = []
     copies = 0
-    for path in list_pictures(folder):
+    listing = scan_folder(folder)
+    chosen = choose_good(folder, listing.pictures)
+    elsewhere = pictures_elsewhere(data, folder)
+    for path in chosen.paths:
         name = path.relative_to(folder).as_posix()
-        if any(part in FORBIDDEN_FOLDERS for part in Path(name).parts[:-1]):
-            continue
         try:
             pixels = read_picture(path)
         except CameraError:
@@ -119,9 +95,29 @@ def scan_good_pictures(data: Path, min_pictures: int = MIN_PICTURES) -> GoodPict
     if len(pictures) < min_pictures:
         raise DataError(
             f"{folder} holds {len(pictures)} different readable pictures, at least {min_pictures} "
-            "are needed (a few hundred are better): take more pictures of good parts."
+            f"are needed (a few hundred are better){_besides(chosen.passed_over)}: take more "
+            "pictures of good parts."
         )
-    return GoodPictures(folder, pictures, _warnings(pictures, unreadable, copies, len(grey)))
+    warnings = _warnings(pictures, unreadable, copies, len(grey))
+    left_out = (*_left_out(listing.left_out), *_not_taken(chosen.passed_over, elsewhere))
+    return GoodPictures(folder, pictures, (*left_out, *warnings), told_counts(elsewhere))
+
+
+def _besides(passed_over: Counter[str]) -> str:
+    return f"; not taken: {told_counts(passed_over)}" if passed_over else ""
+
+
+def _not_taken(passed_over: Counter[str], elsewhere: Counter[str]) -> tuple[str, ...]:
+    """Return a warning about pictures that are not trained on, where that is not the usual."""
+    usual = [name for name in elsewhere if name.split("/")[0].lower() in NEVER_TRAINED]
+    counts = passed_over + Counter({n: c for n, c in elsewhere.items() if n not in usual})
+    return (f"not taken for good parts: {told_counts(counts)}",) if counts else ()
+
+
+def _left_out(items: Sequence[LeftOut]) -> tuple[str, ...]:
+    """Return a warning about what is no picture; `.txt` files may be a person's labels."""
+    told = told_left_out([item for item in items if not item.name.lower().endswith(".txt")])
+    return (f"left out: {told}",) if told else ()
 
 
 def _warnings(

@@ -1,7 +1,8 @@
 """Pictures of real defects that a person copied out: one sub-folder per kind, or plain files.
 
 They are never part of a data set's `test/`: whoever wants them used names their folder, and
-their digests go into the bundle, so that no evaluation counts them.
+their digests go into the bundle, so that no evaluation counts them. Folders of good parts and of
+masks in it are left out and named; a picture that is also among the good parts is refused.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.cameras.pictures import list_pictures, read_picture
+from edge_app.cameras.picture_listing import scan_folder, told_left_out
+from edge_app.cameras.pictures import read_picture
 from edge_app.errors import CameraError, DataError
 from edge_app.records import U8Array
 from export.data.crops import FoundPart, find_parts
 from export.data.dataset import Picture
+from export.data.layouts import told_counts
+from export.data.name_meanings import MASK_FOLDERS, means_good
 from export.pose.step import Cutting, cut_all
 
 MASK_SUFFIX = "_mask"
@@ -30,10 +34,12 @@ class DefectPictures:
     Attributes:
         pictures: sorted by name.
         classes: per picture, the first sub-folder of its name; "" right inside the folder.
+        warnings: what the folder holds besides, counted and named.
     """
 
     pictures: tuple[Picture, ...] = ()
     classes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -52,12 +58,69 @@ def scan_defects(folder: Path | None) -> DefectPictures:
     if folder is None:
         return DefectPictures()
     try:
-        paths = [p for p in list_pictures(folder) if not p.stem.endswith(MASK_SUFFIX)]
+        listing = scan_folder(folder)
+        paths, not_taken = _of_defects(folder, listing.pictures)
         pictures = tuple(_picture(path, folder) for path in paths)
     except CameraError as error:
         raise DataError(f"Real defects: {error}") from error
     classes = tuple(_kind(picture.name) for picture in pictures)
-    return DefectPictures(pictures, classes)
+    told = [told_left_out(listing.left_out), told_counts(not_taken)]
+    warnings = [f"left out of the real defects in {folder.name}/: {what}" for what in told if what]
+    return DefectPictures(pictures, classes, tuple(warnings))
+
+
+def refuse_good_as_defect(good: Sequence[Picture], *defects: DefectPictures) -> None:
+    """Refuse pictures that are among the good parts and among the real defects.
+
+    Raises:
+        DataError: with both names of each.
+    """
+    good_names = {picture.sha256: picture.name for picture in good}
+    both = {
+        (good_names[picture.sha256], picture.name)
+        for found in defects
+        for picture in found.pictures
+        if picture.sha256 in good_names
+    }
+    if both:
+        named = ", ".join(f"{one} is {other}" for one, other in sorted(both)[:5])
+        rest = f" and {len(both) - 5} more" if len(both) > 5 else ""
+        raise DataError(
+            f"{len(both)} pictures are given as good parts and as real defects (the same bytes; "
+            f"good is defect): {named}{rest}. Remove each from the side where it does not belong."
+        )
+
+
+def _of_defects(folder: Path, listed: Sequence[Path]) -> tuple[list[Path], Counter[str]]:
+    """Return the pictures of defective parts, and how many of good parts and masks lie there.
+
+    Raises:
+        DataError: there is none.
+    """
+    if means_good(folder.resolve().name):
+        raise DataError(
+            f"Real defects: {folder} looks like a folder of good parts. Name the folder of the "
+            "defective ones, with one sub-folder per kind."
+        )
+    not_taken: Counter[str] = Counter()
+    paths = []
+    for path in listed:
+        folders = path.relative_to(folder).parts[:-1]
+        other = [n for n, name in enumerate(folders, 1) if _holds_no_defects(name)]
+        if other:
+            not_taken["/".join(folders[: other[0]]) + "/"] += 1
+        elif not path.stem.endswith(MASK_SUFFIX):
+            paths.append(path)
+    if not paths:
+        raise DataError(
+            f"Real defects: {folder} holds no picture of a defective part; not taken: "
+            f"{told_counts(not_taken) or 'masks'}. Expected one sub-folder per kind of defect."
+        )
+    return paths, not_taken
+
+
+def _holds_no_defects(folder_name: str) -> bool:
+    return means_good(folder_name) or folder_name.lower() in MASK_FOLDERS
 
 
 def cut_defects(defects: DefectPictures, cutting: Cutting) -> list[U8Array]:

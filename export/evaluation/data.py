@@ -1,22 +1,25 @@
 """The pictures of an evaluation: found, hashed, and freed of what the bundle has already seen.
 
 `DIR/test/good`, `DIR/test/<kind>` and `DIR/ground_truth/<kind>/<stem>_mask.png` (MVTec AD), or the
-folders `good` and `<kind>` right inside DIR.
+folders `good` and `<kind>` right inside DIR; also VisA's `DIR/Data/Images` and `DIR/Data/Masks`. A
+folder OK, normal, gut or i.O., in any case, holds good parts too; folders of masks are no kinds.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.cameras.pictures import list_pictures
+from edge_app.cameras.picture_listing import scan_folder, told_left_out, why_folder_is_left_out
 from edge_app.errors import CameraUnavailable, DataError
+from export.data.layouts import child_named, good_children
+from export.data.name_meanings import MASK_FOLDERS, means_good
 
 GOOD = "good"
-NO_KINDS = ("ground_truth", "train")
-"""Folders beside `good` that hold no kind of defect."""
+NO_KINDS = ("train", *MASK_FOLDERS)
+"""Folders beside the good parts that hold no kind of defect, in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class TestPicture:
 
     Attributes:
         name: relative to the folder of kinds, e.g. "scratch/001.png".
-        kind: the folder's name; GOOD for good parts.
+        kind: the folder's name; GOOD for good parts, whatever their folder is called.
         sha256: of the file's bytes.
         mask: the file that marks the defect's pixels, if there is one.
     """
@@ -51,6 +54,7 @@ class TestPictures:
 
     kept: tuple[TestPicture, ...]
     excluded: tuple[TestPicture, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def scan_test_pictures(data: Path, seen_sha256: Collection[str]) -> TestPictures:
@@ -63,8 +67,14 @@ def scan_test_pictures(data: Path, seen_sha256: Collection[str]) -> TestPictures
         DataError: no such folders, or fewer than one good and one bad picture remain.
     """
     root, masks = _folders(data)
-    kinds = sorted(p.name for p in root.iterdir() if p.is_dir() and not _is_passed_over(p.name))
-    found = [p for kind in [GOOD, *(k for k in kinds if k != GOOD)] for p in _of(root, kind, masks)]
+    folders = sorted(p.name for p in root.iterdir() if p.is_dir())
+    kinds = [name for name in folders if not _is_passed_over(name)]
+    left_out = _no_kinds(folders)
+    found = [
+        p
+        for kind in sorted(kinds, key=lambda name: (not means_good(name), name != GOOD))
+        for p in _of(root, kind, masks, left_out)
+    ]
     kept = tuple(p for p in found if p.sha256 not in seen_sha256)
     excluded = tuple(p for p in found if p.sha256 in seen_sha256)
     good = sum(p.is_good for p in kept)
@@ -74,18 +84,23 @@ def scan_test_pictures(data: Path, seen_sha256: Collection[str]) -> TestPictures
             f"of each is needed; {len(excluded)} were left out because the bundle was trained or "
             f"calibrated on them{_named(excluded)}. Add pictures that the bundle has not seen."
         )
-    return TestPictures(kept, excluded)
+    return TestPictures(kept, excluded, tuple(left_out))
 
 
 def _folders(data: Path) -> tuple[Path, Path]:
     """Return the folder that holds `good` and the kinds, and the folder of masks."""
-    for root in (data / "test", data):
-        if (root / GOOD).is_dir():
-            above = root.parent if root.name == "test" else root
-            return root, above / "ground_truth"
+    inside_visa = child_named(data, "data")
+    visa = child_named(inside_visa, "images") if inside_visa else None
+    for root, above, masks in (
+        (child_named(data, "test"), data, "ground_truth"),
+        (data, data.parent if data.name.lower() == "test" else data, "ground_truth"),
+        (visa, inside_visa, "masks"),
+    ):
+        if root and above and good_children(root):
+            return root, child_named(above, masks) or above / masks
     raise DataError(
         f"{data} holds no test pictures: expected DIR/test/good and DIR/test/<kind>, or DIR/good "
-        f"and DIR/<kind>, got {_content(data)}."
+        f"(OK, normal) and DIR/<kind>, got {_content(data)}."
     )
 
 
@@ -96,24 +111,34 @@ def _content(data: Path) -> str:
     return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "") if names else "an empty folder"
 
 
+def _no_kinds(folders: Sequence[str]) -> list[str]:
+    """Return a sentence about folders that are no kinds; `train` and `ground_truth` are usual."""
+    named = [
+        n for n in folders if _is_passed_over(n) and n.lower() not in ("train", "ground_truth")
+    ]
+    return [f"no kinds of defect, left out: {', '.join(f'{n}/' for n in named)}"] if named else []
+
+
 def _is_passed_over(name: str) -> bool:
-    return name.startswith(".") or name in NO_KINDS
+    return name.lower() in NO_KINDS or why_folder_is_left_out(name) is not None
 
 
-def _of(root: Path, kind: str, masks: Path) -> list[TestPicture]:
+def _of(root: Path, kind: str, masks: Path, left_out: list[str]) -> list[TestPicture]:
     try:
-        paths = list_pictures(root / kind)
+        listing = scan_folder(root / kind)
     except CameraUnavailable:  # a folder without pictures is no kind
         return []
+    if listing.left_out:
+        left_out.append(f"left out of {kind}/: {told_left_out(listing.left_out)}")
     return [
         TestPicture(
             path,
             path.relative_to(root).as_posix(),
-            kind,
+            GOOD if means_good(kind) else kind,
             hashlib.sha256(path.read_bytes()).hexdigest(),
-            None if kind == GOOD else _mask_of(masks / path.relative_to(root)),
+            None if means_good(kind) else _mask_of(masks / path.relative_to(root)),
         )
-        for path in paths
+        for path in listing.pictures
     ]
 
 

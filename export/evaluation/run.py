@@ -52,7 +52,7 @@ def evaluate(bundle: Path, data: Path, out: Path | None, on_step: OnStep) -> Eva
     pictures = scan_test_pictures(data, seen)
     on_step("pictures", f"{len(pictures.kept)} to judge", 1.0)
     judged, pixels, warnings = _judge_all(model, pictures, on_step)
-    figures = figures_of(model, pictures, judged, pixels, warnings)
+    figures = figures_of(model, pictures, judged, pixels, [*pictures.warnings, *warnings])
     out = out or bundle.with_name(bundle.stem + ".evaluation")
     out.mkdir(parents=True, exist_ok=True)
     on_step("report", "", 0.0)

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge_app.cameras.pictures import list_pictures
+from edge_app.cameras.picture_listing import list_pictures
 from export.methods.draem_anomalies import add_texture
 from export.methods.draem_net import DraemNet
 from export.methods.loop import TrainingObjective, ends_of, learn, two_drops

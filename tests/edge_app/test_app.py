@@ -157,7 +157,7 @@ def test_inspect_of_a_corrupt_picture(tmp_path: Path) -> None:
     first, second = (json.loads(line) for line in done.stdout.splitlines())
     assert (first["verdict"], first["reason"]) == ("NOT_INSPECTED", "corrupt_picture")
     assert second["verdict"] == "NG"
-    assert [p.name for p in out.iterdir()] == ["0002.jpg"]
+    assert [p.name for p in out.glob("*.jpg")] == ["0002.jpg"]
 
 
 def test_an_altered_bundle_is_named(tmp_path: Path) -> None:

@@ -97,8 +97,10 @@ def rendered() -> str:
             "Generated from [transitions.py](../edge_app/agent/install/transitions.py), which is "
             "what the agent runs; change it there, then "
             "`python -m edge_app.agent.install.transition_docs docs`. A working state is reported "
-            "before disk and message, a final one after both; a disk step that fails leaves the "
-            "state as it was. Disk steps are durable before the message is sent.",
+            "before disk and message, a final one after both. Disk steps are durable before the "
+            "message is sent, and one that fails leaves the state as it was; only *record: "
+            "rolling_back* and *no record* are best effort: where the disk refuses them the order "
+            "goes on, and the record that is there names both bundles.",
             "",
             *_table(("State", "Meaning", "Record on disk"), _states()),
             "",

@@ -14,7 +14,8 @@ from edge_app.bundle.archive import read_bundle
 from edge_app.camera_setup.new_parts import NewWholeParts
 from edge_app.camera_setup.recording import EverySoOften, record, snapshot
 from edge_app.cameras.folder import FolderCamera
-from edge_app.cameras.pictures import list_pictures, read_picture
+from edge_app.cameras.picture_listing import list_pictures
+from edge_app.cameras.pictures import read_picture
 from edge_app.cameras.protocol import CameraInfo, CameraMode
 from edge_app.cameras.registry import open_camera
 from edge_app.errors import ConfigError, EndOfStream, FrameCorrupt

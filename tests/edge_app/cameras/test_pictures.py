@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_app.cameras.pictures import list_pictures, read_picture
+from edge_app.cameras.picture_listing import list_pictures
+from edge_app.cameras.pictures import read_picture
 from edge_app.errors import CameraUnavailable, FrameCorrupt
 
 HW = (6, 9)

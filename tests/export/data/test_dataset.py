@@ -59,11 +59,11 @@ def test_copies_corrupt_files_and_sizes_are_told(tmp_path: Path) -> None:
     write(tmp_path, 20)
     write(tmp_path, 3, hw=(40, 40), start=50)
     (tmp_path / "copy.png").write_bytes((tmp_path / "000.png").read_bytes())
-    (tmp_path / "bad.png").write_bytes(b"not a picture")
+    (tmp_path / "torn.png").write_bytes(b"not a picture")
     good = scan_good_pictures(tmp_path)
     assert len(good.pictures) == 23
     told = " | ".join(good.warnings)
-    assert "bad.png" in told
+    assert "torn.png" in told
     assert "1 pictures are byte-identical copies" in told
     assert "2 different sizes" in told
     assert "only 23 good pictures" in told
@@ -93,3 +93,15 @@ def test_no_folder_at_all(tmp_path: Path) -> None:
     """A path that is not there says which layout was expected."""
     with pytest.raises(DataError, match="Expected DIR/train/good"):
         scan_good_pictures(tmp_path / "nowhere")
+
+
+def test_what_is_left_out_is_told(tmp_path: Path) -> None:
+    """Thumbnails and other formats are not trained on and are named; own labels are no matter."""
+    write(tmp_path / "good", 22)
+    write(tmp_path / "good" / "@eaDir", 3, start=50)
+    (tmp_path / "good" / "a.heic").touch()
+    (tmp_path / "good" / "labels").mkdir()
+    (tmp_path / "good" / "labels" / "000.txt").touch()
+    good = scan_good_pictures(tmp_path)
+    assert len(good.pictures) == 22
+    assert good.warnings[0] == "left out: .heic (1); of another system: @eaDir/ (1)"

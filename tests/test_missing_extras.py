@@ -40,7 +40,7 @@ COMMANDS = {
     "edge-export compare --data . --out compared": TRAIN,
     "edge-export demo-bundle --out a.bundle": TRAIN,
     "edge-export build-many . --out bundles": TRAIN,
-    "edge-export build-many . --out bundles --engine ray": r".*'cropliq-edge\[ray\]'.*",  # then Ray: test_many_products.py
+    "edge-export build-many . --out bundles --engine ray": r".*'cropliq-edge\[ray\]'.*",
     "edge-calibrate fp16 BUNDLE --source sim:tapered": CALIBRATE,
     "edge-calibrate int8 BUNDLE --source sim:tapered": CALIBRATE,
     "edge-calibrate thresholds BUNDLE --source basler:": r".*'cropliq-edge\[basler\]'.*",

@@ -46,7 +46,7 @@ from edge_app.store.bundle_store import Store
 from edge_app.store.durable_write import Step, perform
 from edge_app.store.intent import Intent, Phase
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 INSTALL = ROOT / "edge_app" / "agent" / "install"
 OLD, NEW = "a" * 64, "b" * 64
 

@@ -22,7 +22,7 @@ from edge_app.store.bundle_store import Store
 from edge_app.store.durable_write import Step, perform
 from edge_app.store.intent import Intent
 
-SCRIPT = Path(__file__).parents[2] / "support" / "power_cut.py"
+SCRIPT = Path(__file__).parents[3] / "support" / "power_cut.py"
 
 
 def cuts(folder: Path, side: str, stride: int, timeout_s: float = 200.0) -> list[dict[str, object]]:

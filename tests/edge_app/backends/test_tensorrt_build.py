@@ -128,7 +128,7 @@ def test_child_that_fails_tells_why(tmp_path: Path) -> None:
     trt = tensorrt_rtx()
     cache = EngineCache(tmp_path / "engines")
     key = engine_key(b"xx", trt.name, trt.version, Gpu("Orin", "8.6", True), "fp32", 4)
-    with pytest.raises(ModelError, match="no ONNX model"):
+    with pytest.raises(ModelError, match="not an ONNX model"):
         build_into(cache, key, "inspector", b"xx", progress=lambda *_: None, timeout_s=120)
     assert cache.entries() == []
 

@@ -349,5 +349,5 @@ def test_a_rollout_outlives_a_broker_restart(
         mosquitto.start()
         out, notes = process.communicate(timeout=60)
     assert process.returncode == 0, notes
-    assert "connecting anew" in notes
+    assert "connecting again" in notes
     assert out.splitlines()[-1] == "done: 4 of 4 committed, 0 failed, 0 under way"

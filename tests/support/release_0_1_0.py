@@ -11,7 +11,7 @@ from support.needs import RELEASE_COMMIT, ROOT
 
 
 def unpack_release(folder: Path) -> Path:
-    """Put its `edge_app` into a folder and return that; tests need "the code of 0.1.0"."""
+    """Put its `edge_app` into a folder and return that; tests need "the repository's history"."""
     folder.mkdir(parents=True, exist_ok=True)
     archive = subprocess.run(
         ["git", "-C", str(ROOT), "archive", RELEASE_COMMIT, "edge_app"],

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from field_device import ENTRY, RELEASE_COMMIT, RELEASE_ENTRY, Code
+from field_device import ENTRY, RELEASE_ENTRY, Code
 from goes_on import REPOSITORY, Brokers
 from support.needs import needing
+from support.release_0_1_0 import unpack_release
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +32,7 @@ def today(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Code]:
 @needing("the repository's history")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Code]:
     """The code of release 0.1.0, out of the repository's history."""
-    packed = subprocess.run(
-        ["git", "-C", str(REPOSITORY), "archive", RELEASE_COMMIT, "edge_app"],
-        capture_output=True,
-        check=True,
-    )
-    root = tmp_path_factory.mktemp("release")
-    subprocess.run(["tar", "-x", "-C", str(root)], input=packed.stdout, check=True)
+    root = unpack_release(tmp_path_factory.mktemp("release"))
     with Code(root, RELEASE_ENTRY, tmp_path_factory.mktemp("of-release")) as code:
         assert Path(code.file).is_relative_to(root)
         yield code

@@ -1,7 +1,10 @@
 """The names of all methods, for commands that must not wait for torch to be imported."""
 
-DEFAULT = "cropliq"
-"""The product's own method: what a build trains unless another one is asked for."""
+DEFAULT = "ensemble"
+"""What a build trains unless another one is asked for (docs/decisions/0016)."""
+
+CROPLIQ = "cropliq"
+"""Pretext training on the product's own synthetic anomalies: Le and Kim's, with our densities."""
 
 PUBLISHED: tuple[str, ...] = (
     "patchcore",
@@ -24,7 +27,7 @@ PUBLISHED: tuple[str, ...] = (
 )
 """Methods of the literature."""
 
-NAMES: tuple[str, ...] = (DEFAULT, *PUBLISHED)
+NAMES: tuple[str, ...] = (DEFAULT, CROPLIQ, *PUBLISHED)
 """What `export/methods/registry.py` knows."""
 
 AUTO = "auto"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ import torch
 from edge_app.errors import DataError, ShapeError
 from edge_app.records import JsonObject, U8Array
 from export.defects.crops import DefectCrops
+from export.methods.evidence import CrossFitted, Evidence
 from export.workspace import OnProgress
 
 MIN_CROPS = 4
@@ -30,6 +31,7 @@ class TrainingSet:
         crops: uint8 (n, h, w, 3) BGR.
         mask: uint8 (h, w), > 0 on the product's silhouette, or None when it fills the crop.
         defects: for the methods that learn from them; the others never look at them.
+        evidence: what its limit and its choices rest on; None: a part is held back for them.
 
     Raises:
         DataError: fewer than MIN_CROPS crops.
@@ -40,6 +42,7 @@ class TrainingSet:
     crops: U8Array
     mask: U8Array | None
     defects: DefectCrops | None = None
+    evidence: Evidence | None = None
 
     def __post_init__(self) -> None:
         shape, step = self.crops.shape, SIDE_STEP_PX
@@ -97,12 +100,15 @@ class Trained:
             fp16; `onnx_file.write_graph` turns them into node names.
         fp16_nodes: where it names scopes, only their nodes may become fp16 and `fp32_nodes` is
             empty: for graphs of which little but the backbone tolerates fp16.
+        cross_fitted: how models that had not seen them judged the crops; None where that was not
+            asked for or would take too long.
     """
 
     graph: torch.nn.Module
     about: JsonObject
     fp32_nodes: tuple[str, ...] = ()
     fp16_nodes: tuple[str, ...] = ()
+    cross_fitted: CrossFitted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +120,18 @@ class Traits:
         max_steps: more do harm; None for no limit.
         shares_batches: several processes can train it together, each on its part of every batch.
         learns_from_defects: it is given the real defects there are.
+        cross_fits: "refitted": it is quick enough to be trained once a fold; "itself": it judges by
+            folds while it trains; "no": good parts are held back for its limit.
     """
 
     takes_steps: bool = True
     max_steps: int | None = None
     shares_batches: bool = True
     learns_from_defects: bool = False
+    cross_fits: Literal["no", "refitted", "itself"] = "no"
 
 
-FITTED_ONLY = Traits(takes_steps=False, shares_batches=False)
+FITTED_ONLY = Traits(takes_steps=False, shares_batches=False, cross_fits="refitted")
 """Of methods that fit a memory or densities: there is nothing for several processes to share."""
 
 

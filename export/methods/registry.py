@@ -15,6 +15,7 @@ from export.methods.cutpaste import CutPaste
 from export.methods.cutpaste_patch import PatchCutPaste
 from export.methods.draem import Draem
 from export.methods.efficientad import EfficientAd
+from export.methods.ensemble.method import Ensemble
 from export.methods.fanogan import FAnoGan
 from export.methods.names import NAMES
 from export.methods.padim import PaDiM
@@ -23,6 +24,7 @@ from export.methods.protocol import Method
 from export.methods.simplenet import SimpleNet
 
 _MAKERS: dict[str, Callable[[], Method]] = {
+    "ensemble": Ensemble,
     "cropliq": CropLiq,
     "patchcore": PatchCore,
     "padim": PaDiM,

@@ -24,23 +24,23 @@ from export.methods.cropliq.graph import (
     MapKind,
     TrainedInspector,
 )
-from export.methods.cropliq.regional_term import (
+from export.methods.cropliq.term_selection import MAP_KINDS, choose_map, choose_weights
+from export.networks.density import fit_global, fit_positions
+from export.networks.feature_grid import grid_weight, smoothed
+from export.networks.position_term import PositionTerm
+from export.networks.regional_term import (
     RegionalEmbedding,
     RegionalTerm,
     fit_regional,
     fitted_again,
 )
-from export.methods.cropliq.term_selection import MAP_KINDS, choose_map, choose_weights
-from export.methods.cropliq.terms import (
+from export.networks.terms import (
     LocalGaussian,
     PatchEmbedding,
     StatisticsTerm,
     semi_orthogonal,
     statistics_embedding,
 )
-from export.networks.density import fit_global, fit_positions
-from export.networks.feature_grid import grid_weight, smoothed
-from export.networks.position_term import PositionTerm
 
 SCALE_CROPS = 64
 """Crops the channels' standard deviations come from; they only balance the projection."""

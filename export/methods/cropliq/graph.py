@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from edge_app.errors import ShapeError
 from edge_app.records import JsonObject
 from export.backbones.efficientnet_lite import EfficientNetLite0, normalise_pixels
-from export.methods.cropliq.regional_term import RegionalTerm
-from export.methods.cropliq.terms import LocalGaussian, StatisticsTerm, peak_score
 from export.methods.protocol import Trained
 from export.networks.anomaly_map import enlarged
 from export.networks.density import DISTANCE_FLOOR
 from export.networks.feature_grid import resized
 from export.networks.gradcam import logit_cam
+from export.networks.regional_term import RegionalTerm
+from export.networks.terms import LocalGaussian, StatisticsTerm, peak_score
 
 BACKBONE_SCOPES = ("/backbone/",)
 """Densities and distances need fp32."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from edge_app.errors import ShapeError
 from edge_app.records import F32Array
-from export.methods.cropliq.terms import semi_orthogonal
+from export.networks.terms import semi_orthogonal
 from export.networks.density import DISTANCE_FLOOR, PositionGaussian, fit_positions
 from export.networks.feature_grid import resized, shrunk
 from export.networks.position_term import PositionTerm

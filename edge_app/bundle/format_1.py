@@ -10,7 +10,7 @@ from edge_app.errors import DataError
 def as_format_1(manifest: Manifest) -> tuple[Manifest, tuple[str, ...]]:
     """Return the manifest in format 1, and a sentence for everything that is left out.
 
-    Limits and verdicts by score stay as they are.
+    Thresholds, and so the verdicts, stay as they are.
 
     Raises:
         DataError: 0.1.0 would judge other parts or other pixels, and nobody would notice.
@@ -48,9 +48,9 @@ def _plain(variant: Variant) -> Variant:
 
 def _left_out(manifest: Manifest) -> tuple[str, ...]:
     sentences = {
-        "cross_fitted_limits": "the limit stays, but its promise is stated as extrapolated, not "
+        "cross_fitted_limits": "the threshold stays, but its promise is stated as extrapolated, not "
         "guaranteed, and how it was found is left out",
         "missing_product": "a station without its product is NOT_INSPECTED instead of NG",
-        "suspect_limit": "the lower limit is left out: no part is marked suspect",
+        "suspect_limit": "the suspect threshold is left out: no part is marked suspect",
     }
     return tuple(f"format 1: {s}" for f, s in sentences.items() if f in manifest.requires)

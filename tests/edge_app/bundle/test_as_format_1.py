@@ -30,10 +30,10 @@ def test_everything_that_can_be_left_out_is_left_out_and_named(tmp_path: Path) -
     plain, left_out = as_format_1(rich())
     assert plain == bright_manifest()
     assert left_out == (
-        "format 1: the limit stays, but its promise is stated as extrapolated, not guaranteed, and "
-        "how it was found is left out",
+        "format 1: the threshold stays, but its promise is stated as extrapolated, not guaranteed, "
+        "and how it was found is left out",
         "format 1: a station without its product is NOT_INSPECTED instead of NG",
-        "format 1: the lower limit is left out: no part is marked suspect",
+        "format 1: the suspect threshold is left out: no part is marked suspect",
     )
     write_bundle(tmp_path / "a.bundle", plain, bright_files())
     assert read_bundle(tmp_path / "a.bundle").manifest.format == FORMAT_1

@@ -183,7 +183,7 @@ def label_pictures(options: BuildOptions, on_step: OnStep) -> Labelled:
     on_step("pictures", "reading", 0.0)
     good = scan_good_pictures(options.data)
     refuse_good_as_defect(
-        good.pictures,
+        good,
         scan_defects(options.known_defects),
         scan_defects(options.calibration_defects),
     )

@@ -18,9 +18,10 @@ from edge_app.cameras.pictures import read_picture
 from edge_app.errors import CameraError, DataError
 from edge_app.records import U8Array
 from export.data.crops import FoundPart, find_parts
-from export.data.dataset import Picture
+from export.data.dataset import GoodPictures, Picture
 from export.data.layouts import told_counts
 from export.data.name_meanings import MASK_FOLDERS, means_good
+from export.data.same_picture import copies_among
 from export.pose.step import Cutting, cut_all
 
 MASK_SUFFIX = "_mask"
@@ -69,25 +70,27 @@ def scan_defects(folder: Path | None) -> DefectPictures:
     return DefectPictures(pictures, classes, tuple(warnings))
 
 
-def refuse_good_as_defect(good: Sequence[Picture], *defects: DefectPictures) -> None:
+def refuse_good_as_defect(good: GoodPictures, *defects: DefectPictures) -> None:
     """Refuse pictures that are among the good parts and among the real defects.
+
+    The same bytes, or the same photograph saved again (export/data/same_picture.py).
 
     Raises:
         DataError: with both names of each.
     """
-    good_names = {picture.sha256: picture.name for picture in good}
-    both = {
-        (good_names[picture.sha256], picture.name)
-        for found in defects
-        for picture in found.pictures
-        if picture.sha256 in good_names
-    }
+    bad = [picture for found in defects for picture in found.pictures]
+    names = {picture.sha256: picture.name for picture in good.pictures}
+    both = {(names[p.sha256], p.name) for p in bad if p.sha256 in names}
+    others = [p for p in bad if p.sha256 not in names]
+    copies = copies_among(good.thumbs, lambda i: good.pictures[i].read(), [p.read for p in others])
+    both |= {(good.pictures[i].name, others[j].name) for i, j in copies}
     if both:
         named = ", ".join(f"{one} is {other}" for one, other in sorted(both)[:5])
         rest = f" and {len(both) - 5} more" if len(both) > 5 else ""
         raise DataError(
-            f"{len(both)} pictures are given as good parts and as real defects (the same bytes; "
-            f"good is defect): {named}{rest}. Remove each from the side where it does not belong."
+            f"{len(both)} pictures are given as good parts and as real defects (the same file, or "
+            f"saved again; good is defect): {named}{rest}. Remove each from the side where it does "
+            "not belong."
         )
 
 

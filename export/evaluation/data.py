@@ -16,6 +16,7 @@ from edge_app.cameras.picture_listing import scan_folder, told_left_out, why_fol
 from edge_app.errors import CameraUnavailable, DataError
 from export.data.layouts import child_named, good_children
 from export.data.name_meanings import MASK_FOLDERS, means_good
+from export.evaluation.near_training import near_duplicates
 
 GOOD = "good"
 NO_KINDS = ("train", *MASK_FOLDERS)
@@ -48,13 +49,18 @@ class TestPicture:
 
 @dataclass(frozen=True, slots=True)
 class TestPictures:
-    """What is to be judged, and what was left out because the bundle rests on it."""
+    """What is to be judged, and what was left out because the bundle rests on it.
+
+    Attributes:
+        near_training: those of `kept` that show a good part nearly as the bundle has seen it.
+    """
 
     __test__ = False
 
     kept: tuple[TestPicture, ...]
     excluded: tuple[TestPicture, ...]
     warnings: tuple[str, ...] = ()
+    near_training: tuple[TestPicture, ...] = ()
 
 
 def scan_test_pictures(data: Path, seen_sha256: Collection[str]) -> TestPictures:
@@ -84,7 +90,10 @@ def scan_test_pictures(data: Path, seen_sha256: Collection[str]) -> TestPictures
             f"of each is needed; {len(excluded)} were left out because the bundle was trained or "
             f"calibrated on them{_named(excluded)}. Add pictures that the bundle has not seen."
         )
-    return TestPictures(kept, excluded, tuple(left_out))
+    judged_good = [p for p in kept if p.is_good]
+    near = near_duplicates([p.path for p in judged_good], data, seen_sha256)
+    seen_nearly = tuple(judged_good[index] for index in sorted(near))
+    return TestPictures(kept, excluded, tuple(left_out), seen_nearly)
 
 
 def _folders(data: Path) -> tuple[Path, Path]:

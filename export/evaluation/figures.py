@@ -50,6 +50,7 @@ def figures_of(
         "bad": len(bad),
         "excluded": len(pictures.excluded),
         "excluded_pictures": [p.name for p in pictures.excluded],
+        **_near_training(pictures, good),
         "kinds": [_kind_figures(good, bad, kind, pixels) for kind in _kinds(bad)],
         "picture_ms": _times(judged),
         "product": model.identity.product,
@@ -57,6 +58,21 @@ def figures_of(
         "bundle_sha256": model.identity.bundle_sha256,
         "precision": model.identity.precision,
         "warnings": list(warnings),
+    }
+
+
+def _near_training(pictures: TestPictures, good: Sequence[Judged]) -> JsonObject:
+    """Return the near-duplicates of training pictures, and the false alarms without them."""
+    near = set(pictures.near_training)
+    apart = [j for j in good if j.picture not in near]
+    return {
+        "near_training": len(near),
+        "near_training_pictures": [p.name for p in pictures.near_training],
+        "apart_from_training": {
+            "good": len(apart),
+            "inspected": _inspected(apart),
+            "false_alarms": sum(j.is_ng for j in apart),
+        },
     }
 
 

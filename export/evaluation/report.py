@@ -47,6 +47,8 @@ def write_page(
         *_rows(model, _spread(hits), f"{len(hits)} of {len(bad)} defective pictures caught"),
         "<h2>Not inspected</h2>",
         _listed([f"{j.picture.name}: {j.reason}" for j in blind], "every picture was inspected"),
+        "<h2>Near-duplicates of training pictures (judged and counted)</h2>",
+        _listed(figures["near_training_pictures"], "none found"),
         "<h2>Left out: the bundle was trained or calibrated on them</h2>",
         _listed([p.name for p in pictures.excluded], "none"),
     ]
@@ -75,6 +77,15 @@ def fact_rows(figures: JsonObject) -> list[list[str]]:
             ),
         ],
     ]
+    if figures["near_training"]:
+        apart = figures["apart_from_training"]
+        rows.append(
+            [
+                "Near-duplicates of training pictures",
+                f"{figures['near_training']} of the good ones; without them "
+                f"{apart['false_alarms']} false alarms of {apart['inspected']}",
+            ]
+        )
     if "pixel_auroc" in figures:
         rows += [
             ["Pixel AUROC", f"{figures['pixel_auroc']:.4f} ({figures['masked']} masks)"],

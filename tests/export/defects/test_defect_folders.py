@@ -61,7 +61,35 @@ def test_the_same_picture_as_good_and_as_defect_is_refused(tmp_path: Path, optio
     with pytest.raises(DataError, match=r"1 pictures are .*: 007\.png is crack/copy\.png\. Remove"):
         label_pictures(options, lambda *_: None)
     (tmp_path / "real" / "crack" / "copy.png").unlink()
-    refuse_good_as_defect(scan_good_pictures(tmp_path).pictures, scan_defects(tmp_path / "real"))
+    refuse_good_as_defect(scan_good_pictures(tmp_path), scan_defects(tmp_path / "real"))
+
+
+@pytest.mark.parametrize("change", ["bmp", "jpg", "brighter", "scratched", "noisy"])
+def test_a_picture_saved_again_as_a_defect_is_refused(tmp_path: Path, change: str) -> None:
+    """Another format, a grey level more; a scratched part, or one more photograph, is none."""
+    rng = np.random.default_rng(1)
+    coarse = rng.integers(40, 200, (20, 6, 8, 3)).astype(np.uint8)
+    looks = [cv2.resize(c, (200, 150), interpolation=cv2.INTER_CUBIC) for c in coarse]
+    (tmp_path / "good").mkdir()
+    for number, look in enumerate(looks):
+        cv2.imwrite(str(tmp_path / "good" / f"{number:03d}.png"), look)
+    again = looks[7].copy()
+    if change == "brighter":
+        again = cv2.add(again, (1, 1, 1, 0))
+    if change == "scratched":
+        again[70:72, 60:90] = 255
+    if change == "noisy":
+        again = np.clip(again + rng.normal(0, 9, again.shape), 0, 255).astype(np.uint8)
+    ending = {"bmp": "bmp", "jpg": "jpg"}.get(change, "png")
+    (tmp_path / "real" / "dent").mkdir(parents=True)
+    file = str(tmp_path / "real" / "dent" / f"x.{ending}")
+    cv2.imwrite(file, again, [cv2.IMWRITE_JPEG_QUALITY, 97] if ending == "jpg" else [])
+    good, real = scan_good_pictures(tmp_path), scan_defects(tmp_path / "real")
+    if change in ("scratched", "noisy"):
+        refuse_good_as_defect(good, real)
+    else:
+        with pytest.raises(DataError, match=rf"007\.png is dent/x\.{ending}"):
+            refuse_good_as_defect(good, real)
 
 
 LAYOUTS = {

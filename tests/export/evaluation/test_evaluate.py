@@ -237,3 +237,35 @@ def write_seen_bundle(path: Path, training: list[str], calibration: list[str]) -
         update={"training_sha256": tuple(training), "calibration_sha256": tuple(calibration)}
     )
     write_bundle(path, manifest.model_copy(update={"provenance": provenance}), bright_files())
+
+
+def test_near_duplicates_of_training_pictures_are_named_and_counted_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Re-encoded copies of training pictures: no bytes in common, the same parts."""
+    rng = np.random.default_rng(0)
+    root, looks = tmp_path / "data", []
+    for _ in range(12):
+        coarse = rng.integers(60, 120, (6, 8, 3)).astype(np.uint8)
+        looks.append(cv2.resize(coarse, (200, 150), interpolation=cv2.INTER_CUBIC))
+    for folder in ("train/good", "test/good", "test/spot"):
+        (root / folder).mkdir(parents=True)
+    for number, look in enumerate(looks[:8]):
+        cv2.imwrite(str(root / "train/good" / f"{number}.png"), look)
+    for number, look in enumerate(looks[6:]):  # the first two are those of training
+        cv2.imwrite(str(root / "test/good" / f"{number}.jpg"), look, [cv2.IMWRITE_JPEG_QUALITY, 97])
+    copy = cv2.add(looks[0], (1, 1, 1, 0))
+    cv2.imwrite(str(root / "test/spot" / "0.png"), copy)  # a defect is never taken for good
+    manifest = bright_manifest()
+    digests = [
+        hashlib.sha256((root / "train/good" / f"{n}.png").read_bytes()).hexdigest()
+        for n in range(8)
+    ]
+    trained = manifest.provenance.model_copy(update={"training_sha256": tuple(digests)})
+    bundle = tmp_path / "a.bundle"
+    write_bundle(bundle, manifest.model_copy(update={"provenance": trained}), bright_files())
+    found = run(capsys, "--bundle", bundle, "--data", root)
+    assert (found["good"], found["near_training"]) == (6, 2)
+    assert found["near_training_pictures"] == ["good/0.jpg", "good/1.jpg"]
+    assert found["apart_from_training"]["good"] == 4
+    assert "good/1.jpg" in Path(found["report"]).read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from calibration.thresholds.threshold import nominal_rank
 from edge_app.records import F64Array
 
 SUSPECT_RATE = 0.05
@@ -19,6 +20,6 @@ def suspect_limit(good_scores: F64Array, score_threshold: float) -> float:
     Args:
         good_scores: (n,) scores of good parts, n >= 1.
     """
-    rank = max(1, round(SUSPECT_RATE * (len(good_scores) + 1)))
+    rank = nominal_rank(len(good_scores), SUSPECT_RATE)
     largest_first = np.sort(good_scores)[::-1]
     return min(float(largest_first[rank - 1]), score_threshold)

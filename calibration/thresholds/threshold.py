@@ -13,6 +13,7 @@ import numpy as np
 
 from calibration.thresholds.tail import fit_tail
 from edge_app.bundle.manifest import Normalisation, Promise, normalise
+from edge_app.bundle.thresholds import CROSS_FITTED
 from edge_app.errors import DataError
 from edge_app.records import F64Array
 
@@ -38,7 +39,9 @@ class ThresholdChoice:
         is_guaranteed: `rate_bound` is within the budget. False: too few parts, see `needed_count`.
         needed_count: good parts with which the budget could be guaranteed.
         smallest_rate: the smallest rate that so many parts could guarantee.
-        promise: GUARANTEED or EXTRAPOLATED; goes into manifest and report.
+        is_cross_fitted: the scores are by models that had not seen the part, not by the one that is
+            shipped.
+        promise: GUARANTEED, EXTRAPOLATED or CROSS_FITTED; goes into manifest and report.
     """
 
     threshold: float
@@ -49,9 +52,17 @@ class ThresholdChoice:
     is_guaranteed: bool
     needed_count: int
     smallest_rate: float
+    is_cross_fitted: bool = False
+
+    @property
+    def expected_rate(self) -> float:
+        """Share of further good parts to expect at or above the threshold: k / (n + 1)."""
+        return max(1, self.false_alarms) / (self.good_count + 1)
 
     @property
     def promise(self) -> Promise:
+        if self.is_cross_fitted:
+            return CROSS_FITTED
         return GUARANTEED if self.is_guaranteed else EXTRAPOLATED
 
 
@@ -106,6 +117,39 @@ def choose_threshold(good_scores: F64Array, budget_rate: float) -> ThresholdChoi
     else:
         threshold = _extrapolated(scores, budget_rate)
     return _choice(scores, budget_rate, threshold, alarms >= 0)
+
+
+def nominal_rank(count: int, rate: float) -> int:
+    """Return k = max(1, round(rate · (count + 1))): the k-th largest score is the limit.
+
+    A further good part reaches it with probability k / (count + 1); k − 1 odd parts are forgiven.
+    """
+    return min(count, max(1, round(rate * (count + 1))))
+
+
+def nominal_threshold(
+    good_scores: F64Array, nominal_rate: float, is_cross_fitted: bool
+) -> ThresholdChoice:
+    """Return the threshold at a nominal rate: the k-th largest score, see `nominal_rank`.
+
+    So many parts carry it, whatever the shape of their scores' tail: nothing is extrapolated, and
+    nothing raises it because the defects it is tried on are easy to see.
+
+    Args:
+        good_scores: (n,) one score per independent good part.
+        nominal_rate: share of good parts that may be alarmed, in expectation.
+
+    Raises:
+        DataError: no scores, a NaN among them, or a rate outside 0..1.
+    """
+    scores = _checked(good_scores, "good parts")
+    if not 0.0 < nominal_rate < 1.0:
+        raise DataError(f"A false-alarm rate lies between 0 and 1, got {nominal_rate}.")
+    threshold = float(np.sort(scores)[::-1][nominal_rank(len(scores), nominal_rate) - 1])
+    alarms = int(np.count_nonzero(scores >= threshold))
+    is_guaranteed = not is_cross_fitted and rate_bound(alarms, len(scores)) <= nominal_rate
+    choice = _choice(scores, nominal_rate, threshold, is_guaranteed)
+    return replace(choice, is_cross_fitted=is_cross_fitted)
 
 
 def _extrapolated(scores: F64Array, budget_rate: float) -> float:

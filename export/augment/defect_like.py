@@ -40,6 +40,10 @@ MIN_EXTENT_PX = 5.0
 VISIBLE_GREY = 18.0
 """Smallest 75th percentile of |change| inside the region, grey levels: a person sees it."""
 
+ABSENT_GROWN, ABSENT_PX = 0.12, 96
+"""The mask is grown by this share of the product's extent, for its shadow; the tones beside it are
+spread at this many pixels."""
+
 OPAQUE = 0.3
 """A pixel with more of the defect than this belongs to its region."""
 
@@ -259,7 +263,10 @@ DEFECTS: dict[str, Draw] = {
     "pasted": pasted,
 }
 
-DEFECT_KINDS: tuple[str, ...] = tuple(DEFECTS)
+ABSENT = "absent"
+"""The product is not there: its place is filled from its surroundings; needs a mask."""
+
+DEFECT_KINDS: tuple[str, ...] = (*DEFECTS, ABSENT)
 SIZES: tuple[Size, ...] = ("small", "medium", "large")
 
 
@@ -281,6 +288,8 @@ def synthetic_defect(
     Raises:
         DataError: the kind is unknown, the mask does not fit, or nothing visible can be drawn.
     """
+    if kind == ABSENT and mask_hw is not None:
+        return _absent(rng, pixels_hwc, mask_hw)
     if kind not in DEFECTS:
         raise DataError(f"Unknown synthetic defect {kind!r}: one of {', '.join(DEFECT_KINDS)}.")
     box = product_box(mask_hw, (pixels_hwc.shape[0], pixels_hwc.shape[1]))
@@ -316,6 +325,26 @@ def synthetic_defect(
     return best[1]
 
 
+def _absent(rng: np.random.Generator, pixels_hwc: U8Array, mask_hw: U8Array) -> SyntheticDefect:
+    """Return the picture without its product: every place gets the tone of what lies beside it."""
+    reach = max(3, round(ABSENT_GROWN * math.sqrt(float(np.count_nonzero(mask_hw))))) | 1
+    grown = cv2.dilate(mask_hw, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    beside = np.asarray(grown == 0, np.float32)
+    h, w = mask_hw.shape
+    scale = min(1.0, ABSENT_PX / max(h, w))
+    small = (max(2, round(w * scale)), max(2, round(h * scale)))
+    weight = cv2.resize(beside, small, interpolation=cv2.INTER_AREA)
+    tone = cv2.resize(pixels_hwc * beside[:, :, None], small, interpolation=cv2.INTER_AREA)
+    sigma = ABSENT_PX / 6
+    spread = cv2.GaussianBlur(weight, (0, 0), sigma)[:, :, None] + 1e-3
+    filled = cv2.resize(cv2.GaussianBlur(tone, (0, 0), sigma) / spread, (w, h))
+    noisy = filled + rng.normal(0, 2, (h, w, 1))
+    opacity = cv2.GaussianBlur(1 - beside, (0, 0), 1.5)[:, :, None]
+    mixed = pixels_hwc + opacity * (noisy - pixels_hwc)
+    pixels = np.asarray(np.clip(np.round(mixed), 0, 255), np.uint8)
+    return SyntheticDefect(pixels, np.where(grown > 0, 255, 0).astype(np.uint8), ABSENT, "large")
+
+
 def _window(
     middle_xy: tuple[float, float], extent_px: float, hw: tuple[int, int]
 ) -> tuple[slice, slice]:
@@ -326,10 +355,12 @@ def _window(
     return rows, slice(max(0, x - reach), min(hw[1], x + reach + 1))
 
 
-def defect_series(count: int) -> list[tuple[str, Size]]:
-    """Return `count` kinds and sizes, every kind in every size as often as the others."""
+def defect_series(rounds: int, has_mask: bool) -> list[tuple[str, Size]]:
+    """Return kinds and sizes: each kind in each size once a round, ABSENT once where it can be."""
     pairs = [(kind, SIZES[(i + turn) % 3]) for turn in range(3) for i, kind in enumerate(DEFECTS)]
-    return [pairs[i % len(pairs)] for i in range(count)]
+    if has_mask:
+        pairs.append((ABSENT, "large"))
+    return pairs * rounds
 
 
 def _mixed(before_hwc: U8Array, changed: F32Array, opacity: F32Array) -> tuple[U8Array, float]:

@@ -5,18 +5,16 @@ pictures → labels → detector → parts → orientation → crops → inspect
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
-
-import numpy as np
 
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle.archive import write_bundle
 from edge_app.bundle.format_1 import at_most_format
+from edge_app.errors import DataError
 from edge_app.inspection.inspector import Inspector
-from edge_app.inspection.judge import Limits
-from edge_app.model.loaded_model import LoadedModel
-from edge_app.records import ModelIdentity, U8Array
+from edge_app.model.loaded_model import LoadedModel, limits_of
+from edge_app.records import ModelIdentity
 from export.auto_method.report_section import choice_section
 from export.auto_method.select import AutoOptions, choose_method
 from export.bundle_build.defect_classifier_step import defect_classifier_step
@@ -27,6 +25,7 @@ from export.bundle_build.manifest import (
     warnings_of,
     write_build_record,
 )
+from export.bundle_build.odd_parts import calibrated_parts
 from export.bundle_build.records import (
     BuildOptions,
     BuildResult,
@@ -37,22 +36,29 @@ from export.bundle_build.records import (
     Trained,
 )
 from export.bundle_build.report import write_report
+from export.bundle_build.view_choice import choose_view, find_with_detector, measuring_step
 from export.calibrate.golden_set import HardlyTellsError, make_golden_set
-from export.calibrate.thresholds import Calibration, add_anomalies, calibrate, score_crops
-from export.data.crops import FoundPart
-from export.data.dataset import scan_good_pictures
+from export.calibrate.thresholds import (
+    SYNTHETIC,
+    Calibration,
+    Defects,
+    add_anomalies,
+    calibrate,
+    calibrate_cross_fitted,
+    score_crops,
+)
+from export.data.dataset import GoodPictures, Picture, scan_good_pictures
+from export.data.label_files import has_labels
 from export.data.split import split
 from export.defects.crops import DefectCrops, defect_crops
 from export.defects.pictures import DefectPictures, cut_defects, refuse_good_as_defect, scan_defects
-from export.detector.step import detector_step, open_finder, parts_step
-from export.labels.step import label_step
+from export.labels.step import Labels, label_step
 from export.methods.multi_process.launcher import check_processes
-from export.methods.names import AUTO
+from export.methods.names import AUTO, DEFAULT
 from export.methods.registry import method_of
-from export.methods.train import check_method, inspector_step
+from export.methods.train import check_method, cross_fits, cross_fitted_beside, inspector_step
 from export.pose.crop_checks import two_products
-from export.pose.silhouette import product_silhouette
-from export.pose.step import Cutting, cut_all, orientation_step
+from export.pose.step import Cutting
 from export.workspace import OnStep, Workspace
 
 __all__ = [
@@ -63,7 +69,7 @@ __all__ = [
     "Labelled",
     "Trained",
     "build",
-    "cut_parts",
+    "choose_view",
     "finish",
     "label_pictures",
     "train_detector",
@@ -80,9 +86,8 @@ def build(options: BuildOptions, on_step: OnStep) -> BuildResult:
     check_defects(options)
     check_processes(options.processes, options.device)
     labelled = label_pictures(options, on_step)
-    found = train_detector(options, labelled)
-    cut = cut_parts(labelled, found, on_step)
-    trained = train_inspector(options, labelled.space, cut)
+    found, cut = choose_view(options, labelled, on_step)
+    trained = train_inspector(options, cut)
     return finish(options, labelled, found, trained, on_step)
 
 
@@ -120,13 +125,13 @@ def finish(
     real = scan_defects(options.calibration_defects)
     cut = trained.cut
     inspector = Inspector(OnnxRunner(trained.graph), cut.cutting.spec.crop_hw)
-    calibration = _calibrate(inspector, cut, real, options, on_step)
+    calibration = _calibrate(inspector, trained, real, options, on_step)
     model = _loaded(cut.cutting, inspector, calibration, options)
     taught = DefectPictures() if for_comparison else known
     classifier, more_warnings = defect_classifier_step(labelled.space, taught, model, options.seed)
     chosen_by = f"auto: {trained.choice.reason}" if trained.choice else None
     facts = InspectorFacts(trained.inspector, chosen_by, classifier.summary if classifier else None)
-    readers = [p.read for p in labelled.hold_out]
+    readers = [p.read for p in (labelled.hold_out or labelled.training)]
     try:
         golden = make_golden_set(
             model, readers, cut.mask, options.seed, lambda s: on_step("golden", "", s)
@@ -142,7 +147,8 @@ def finish(
         *labelled.labels.warnings,
         *found.parts.warnings,
         *two_products(cut.crops),
-        *warnings_of(calibration, [labelled.hold_out[p.picture].name for p in cut.hold_out_parts]),
+        *cut.warnings,
+        *warnings_of(calibration, calibrated_parts(labelled, cut).names),
         *more_warnings,
     )
     report = write_report(
@@ -166,7 +172,7 @@ def finish(
     )
     files = files_of(assembly)
     seen = [*labelled.training, *known.pictures]
-    judged = [*labelled.hold_out, *real.pictures]
+    judged = [*(labelled.hold_out or labelled.training), *real.pictures]
     manifest = manifest_of(options, found.spec, assembly, calibration, facts, (seen, judged))
     manifest, left_out = at_most_format(options.format, manifest)
     digest = write_bundle(options.out, manifest, files)
@@ -176,8 +182,12 @@ def finish(
     return BuildResult(options.out, digest, (*warnings, *left_out), measured)
 
 
-def label_pictures(options: BuildOptions, on_step: OnStep) -> Labelled:
-    """Read the pictures and find out where the products are (`edge-export label`)."""
+def label_pictures(options: BuildOptions, on_step: OnStep, holds_back: bool = False) -> Labelled:
+    """Read the pictures and find out where the products are (`edge-export label`).
+
+    Args:
+        holds_back: a part of them sets the thresholds, whatever the method.
+    """
     check_method(options.method)
     space = Workspace(options.out.with_name(options.out.name + ".work"), on_step)
     on_step("pictures", "reading", 0.0)
@@ -189,51 +199,42 @@ def label_pictures(options: BuildOptions, on_step: OnStep) -> Labelled:
     )
     elsewhere = f"; not taken: {good.elsewhere}" if good.elsewhere else ""
     on_step("pictures", f"{len(good.pictures)} good parts from {good.folder}{elsewhere}", 1.0)
-    training, hold_out = split(good.pictures)
-    return Labelled(
-        space, good, training, hold_out, label_step(space, good, training, options.detector)
-    )
+    training, hold_out = list(good.pictures), list[Picture]()
+    if holds_back or not cross_fits(options.method):
+        training, hold_out = split(good.pictures)
+    return Labelled(space, good, training, hold_out, _labels(options, space, good, training))
+
+
+def _labels(
+    options: BuildOptions, space: Workspace, good: GoodPictures, training: Sequence[Picture]
+) -> Labels:
+    """Return where the products are; nowhere in particular if that cannot be told."""
+    try:
+        return label_step(space, good, training, options.detector)
+    except DataError as error:
+        if options.detector != "auto" or has_labels(good.folder):
+            raise
+        note = f"the whole picture is inspected, because the part could not be found: {error}"
+        return Labels(True, [], None, "the part could not be told from its background", (note,))
 
 
 def train_detector(options: BuildOptions, labelled: Labelled) -> Found:
     """Train the detector and find every product with it (`edge-export detector`)."""
-    space, labels = labelled.space, labelled.labels
-    file, spec = detector_step(
-        space, labels, labelled.training, options.detector, options.seed, options.device
-    )
-    finder = open_finder(file, spec, labels.has_axis)
-    everything = [*labelled.training, *labelled.hold_out]
-    sha256 = hashlib.sha256(file.read_bytes()).hexdigest() if file else ""
-    parts = parts_step(space, finder, sha256, everything, labels.fills_frame)
-    return Found(file, spec, finder, parts)
+    return find_with_detector(options, labelled)
 
 
-def cut_parts(labelled: Labelled, found: Found, on_step: OnStep) -> CutParts:
-    """Find the parts' orientation, and cut every one of them upright."""
-    training, hold_out = labelled.training, labelled.hold_out
-    parts = [p for p in found.parts.parts if p.picture < len(training)]
-    hold_out_parts = [
-        FoundPart(p.picture - len(training), p.box_cxcywhr)
-        for p in found.parts.parts
-        if p.picture >= len(training)
-    ]
-    cutting = orientation_step(labelled.space, found.finder, labelled.labels, training, parts)
-    crops, _ = cut_all(cutting, training, parts, lambda s: on_step("crops", "", s))
-    hold_out_crops, _ = cut_all(
-        cutting, hold_out, hold_out_parts, lambda s: on_step("crops", "", s)
-    )
-    return CutParts(cutting, crops, hold_out_parts, hold_out_crops, _product_region(cutting, crops))
-
-
-def train_inspector(options: BuildOptions, space: Workspace, cut: CutParts) -> Trained:
+def train_inspector(options: BuildOptions, cut: CutParts) -> Trained:
     """Train what judges the crops (`edge-export train`); choose its method first if asked to."""
     method, choice = options.method, None
     if method == AUTO:
         asked = AutoOptions(options.seed, options.steps, options.device, options.auto_budget_s)
-        choice = choose_method(space, cut.crops, cut.mask, asked)
+        choice = choose_method(cut.space, cut.crops, cut.mask, asked)
         method = choice.method
+    if method == DEFAULT:
+        graph, inspector = measuring_step(options, cut)
+        return Trained(cut, method, graph, inspector, choice)
     graph, inspector = inspector_step(
-        space,
+        cut.space,
         cut.crops,
         cut.mask,
         method=method,
@@ -242,6 +243,7 @@ def train_inspector(options: BuildOptions, space: Workspace, cut: CutParts) -> T
         device=options.device,
         defects=learnt_defects(options, method, cut.cutting),
         processes=options.processes,
+        evidence=cut.evidence if cross_fits(method) else None,
     )
     return Trained(cut, method, graph, inspector, choice)
 
@@ -253,48 +255,42 @@ def learnt_defects(options: BuildOptions, method: str, cutting: Cutting) -> Defe
     return defect_crops(scan_defects(options.known_defects), cutting)
 
 
-def _product_region(cutting: Cutting, crops: list[U8Array]) -> U8Array | None:
-    """Return where in a crop the product is, uint8 (h, w); None where it fills the frame."""
-    if cutting.pose.aligner is None:
-        return None
-    h, w = cutting.spec.crop_hw
-    product_w, product_h = cutting.pose.aligner.product_wh
-    box = np.zeros((h, w), np.uint8)
-    top, left = max(0, round((h - product_h) / 2)), max(0, round((w - product_w) / 2))
-    box[top : h - top, left : w - left] = 255
-    return product_silhouette(np.stack(crops), box)
-
-
 def _calibrate(
     inspector: Inspector,
-    cut: CutParts,
+    trained: Trained,
     real: DefectPictures,
     options: BuildOptions,
     on_step: OnStep,
 ) -> Calibration:
+    """Set the limits: by folds where all good parts were trained on, else on those held out."""
+    cut = trained.cut
+
     def on_share(share: float) -> None:
         on_step("thresholds", "", share)
 
-    good = score_crops(inspector, cut.hold_out_crops, on_share)
+    defects = None
     if real.pictures:
-        defects, source = cut_defects(real, cut.cutting), real.summary
-    else:
-        defects = add_anomalies(cut.hold_out_crops, cut.mask, options.seed)
-        source = "pseudo-anomalies"
-    bad = score_crops(inspector, defects, on_share)
-    return calibrate(good, bad, options.false_alarm_rate, source)
+        scores = score_crops(inspector, cut_defects(real, cut.cutting), on_share)
+        defects = Defects(scores, real.summary, are_real=True)
+    judged = cross_fitted_beside(trained.graph)
+    if judged is not None and not cut.hold_out_parts:
+        return calibrate_cross_fitted(judged, defects, options.false_alarm_rate)
+    good = score_crops(inspector, cut.hold_out_crops, on_share)
+    if defects is None:
+        drawn = add_anomalies(cut.hold_out_crops, cut.mask, options.seed)
+        defects = Defects(score_crops(inspector, drawn, on_share), SYNTHETIC, are_real=False)
+    return calibrate(good, defects, options.false_alarm_rate)
 
 
 def _loaded(
     cutting: Cutting, inspector: Inspector, found: Calibration, options: BuildOptions
 ) -> LoadedModel:
-    t = found.thresholds
     return LoadedModel(
         identity=ModelIdentity(options.product, options.serial, "0" * 64, "fp32"),
         finder=cutting.finder,
         inspector=inspector,
         pose=cutting.pose,
         spec=cutting.spec,
-        limits=Limits(t.score_threshold, t.map_threshold, t.threshold_id),
+        limits=limits_of(found.thresholds),
         max_views=options.max_views,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from edge_app.bundle.manifest import DetectorSpec
 from edge_app.inspection.stages import ProductFinder
@@ -11,11 +12,15 @@ from edge_app.records import U8Array
 from export.auto_method.select import MethodChoice
 from export.data.crops import FoundPart, PartsFound
 from export.data.dataset import GoodPictures, Picture
+from export.defects.evidence import Evidence
 from export.labels.step import Labels
 from export.methods.inspector_record import InspectorRecord
 from export.methods.names import DEFAULT
 from export.pose.step import Cutting
 from export.workspace import Workspace
+
+View = Literal["whole", "upright"]
+"""Ways to the crop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class BuildOptions:
         auto_budget_s: time in which "auto" compares its candidates.
         steps: optimiser steps of the inspector's pretext training.
         processes: that train the inspector together, on "cuda" one per GPU.
-        false_alarm_rate: budget, as a fraction of good parts.
+        false_alarm_rate: nominal, as a fraction of good parts; see `calibrate`.
         max_views: how many views of a part are judged on a free-running camera.
         known_defects: one sub-folder per kind of real defects; kept out of every evaluation.
         calibration_defects: real defects that choose the threshold in place of synthetic ones.
@@ -49,7 +54,7 @@ class BuildOptions:
     targets: tuple[str, ...] = ("*",)
     steps: int = 100
     processes: int = 1
-    false_alarm_rate: float = 0.005
+    false_alarm_rate: float = 0.02
     max_views: int = 1
     known_defects: Path | None = None
     calibration_defects: Path | None = None
@@ -93,6 +98,12 @@ class CutParts:
 
     Attributes:
         crops: of the training pictures; nothing is fitted to those of `hold_out_parts`.
+        parts: where each of `crops` was found.
+        space: where what is learnt from the crops is kept.
+        view: "whole" (the picture, or a part of it) or "upright" (found and turned).
+        evidence: what cross-fitting needs; None where good parts are held back instead.
+        reason: why this way to the crop, in one sentence.
+        warnings: what a person should know of the choice.
         mask: uint8 (h, w), where in a crop the product is; None where it fills the frame.
     """
 
@@ -101,6 +112,12 @@ class CutParts:
     hold_out_parts: list[FoundPart]
     hold_out_crops: list[U8Array]
     mask: U8Array | None
+    parts: list[FoundPart]
+    space: Workspace
+    view: View = "upright"
+    evidence: Evidence | None = None
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import U8Array
 from export import charts
 from export.augment import pseudo_anomaly
+from export.bundle_build.odd_parts import calibrated_parts
 from export.bundle_build.records import CutParts, InspectorFacts, Labelled
 from export.calibrate.thresholds import Calibration
 from export.pose.step import Cutting
@@ -63,7 +64,8 @@ def write_report(
         ),
         "<h2>The hold-out good parts with the highest scores: are they good?</h2>",
         charts.picture(
-            _highest_scoring(cut.hold_out_crops, found, model), "crop above, the map over it below"
+            _highest_scoring(calibrated_parts(labelled, cut).crops, found, model),
+            "crop above, the map over it below",
         ),
         "<h2>What the map shows on synthetic anomalies</h2>",
         charts.picture(

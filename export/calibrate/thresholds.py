@@ -8,20 +8,34 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.thresholds.recalibrate import MAP_QUANTILE
+from calibration.thresholds.suspect import suspect_limit
 from calibration.thresholds.threshold import (
     GridSearch,
     ThresholdChoice,
-    choose_threshold,
-    fit_normalisation,
     grid_search,
+    nominal_rank,
+    nominal_threshold,
     prefer_grid,
 )
-from edge_app.bundle.manifest import Thresholds
+from edge_app.bundle.thresholds import (
+    LimitOrigin,
+    Normalisation,
+    OperatingPoint,
+    Sensitivity,
+    Thresholds,
+)
 from edge_app.inspection.inspector import Inspector
 from edge_app.records import F64Array, U8Array
-from export.augment import pseudo_anomaly
+from export.augment.defect_like import DEFECT_KINDS, SIZES, synthetic_defect
+from export.defects.evidence import CrossFitted, I64Array
 
 BATCH = 16
+
+SYNTHETIC = "synthetic defects"
+"""What the manifest calls the defects that a limit was tried on where no real ones were given."""
+
+POINT_RATES = (0.005, 0.01, 0.02, 0.05)
+"""Nominal false-alarm rates whose limits stand in the manifest and the report beside the chosen."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +48,14 @@ class Scored:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """What calibration found, for the manifest and the report."""
+    """What calibration found, for the manifest and the report.
+
+    Attributes:
+        good: one score per independent good part.
+        bad: of the defects the limit was tried on.
+        recall: share of them at or above it.
+        sensitivity: the same by kind and size, for cross-fitted limits.
+    """
 
     thresholds: Thresholds
     choice: ThresholdChoice
@@ -42,6 +63,7 @@ class Calibration:
     good: Scored
     bad: Scored
     recall: float
+    sensitivity: tuple[Sensitivity, ...] = ()
 
 
 def score_crops(
@@ -59,42 +81,160 @@ def score_crops(
 
 
 def add_anomalies(crops: Sequence[U8Array], mask: U8Array | None, seed: int) -> list[U8Array]:
-    """Return each crop with one pseudo-anomaly; seeded apart from training."""
+    """Return each crop with one synthetic defect; seeded apart from training."""
     rng = np.random.default_rng([seed, 1])
-    return [pseudo_anomaly(rng, crop, mask).crop_hwc for crop in crops]
+    kinds = DEFECT_KINDS[:-1]  # a crop without its product is no crop
+    return [
+        synthetic_defect(rng, crop, mask, kinds[i % len(kinds)], SIZES[i % 3]).pixels_hwc
+        for i, crop in enumerate(crops)
+    ]
 
 
-def calibrate(good: Scored, bad: Scored, false_alarm_rate: float, defects_from: str) -> Calibration:
-    """Choose the thresholds from good parts' scores and from defects.
+@dataclass(frozen=True, slots=True, eq=False)
+class Defects:
+    """What the limit is tried on.
 
-    The paper's grid search on the normalised score chooses, within the false-alarm budget; where
-    the budget's own threshold lies between two points of the grid and finds more, that one is
-    taken (`prefer_grid`).
+    Attributes:
+        scores: of defects.
+        source: for the manifest and the report.
+        are_real: only real ones may raise the limit, where that costs no detection.
+    """
 
-    Args:
-        defects_from: where `bad` comes from, for the manifest and the report.
+    scores: Scored
+    source: str
+    are_real: bool
+
+
+def calibrate(good: Scored, defects: Defects, false_alarm_rate: float) -> Calibration:
+    """Choose the thresholds from hold-out good parts' scores.
 
     Raises:
-        DataError: scores are missing or not finite, or defects score no higher than good parts.
+        DataError: scores are missing or not finite.
     """
-    normalisation = fit_normalisation(good.scores, bad.scores)
-    budget = choose_threshold(good.scores, false_alarm_rate)
+    choice = nominal_threshold(good.scores, false_alarm_rate, is_cross_fitted=False)
+    return _calibration(choice, good, defects, None, ())
+
+
+def calibrate_cross_fitted(
+    found: CrossFitted, defects: Defects | None, false_alarm_rate: float
+) -> Calibration:
+    """Choose the thresholds from how models that had not seen them judged all good parts.
+
+    Near-duplicates count once, with their largest score.
+
+    Args:
+        defects: real ones, scored by the shipped model; None: the folds' synthetic ones.
+
+    Raises:
+        DataError: scores are missing or not finite.
+    """
+    good = Scored(*(per_group(v, found.groups) for v in (found.good, found.good_peaks)))
+    choice = nominal_threshold(good.scores, false_alarm_rate, is_cross_fitted=True)
+    count = choice.good_count
+    points = tuple(
+        OperatingPoint(
+            nominal_rate=rate,
+            rank=nominal_rank(count, rate),
+            threshold=limit,
+            synthetic_recall=_share_at(found.defects, limit),
+        )
+        for rate in POINT_RATES
+        for limit in (nominal_threshold(good.scores, rate, is_cross_fitted=True).threshold,)
+    )
+    sensitivity = sensitivity_of(found, choice.threshold)
+    origin = LimitOrigin(
+        good_parts=count,
+        groups=count,
+        folds=found.folds,
+        rank=nominal_rank(count, false_alarm_rate),
+        nominal_rate=false_alarm_rate,
+        expected_rate=nominal_rank(count, false_alarm_rate) / (count + 1),
+        rate_bound=choice.rate_bound,
+        operating_points=points,
+        sensitivity=sensitivity,
+    )
+    if defects is None:
+        scores = Scored(found.defects, np.zeros(len(found.defects)))
+        defects = Defects(scores, SYNTHETIC, are_real=False)
+    return _calibration(choice, good, defects, origin, sensitivity)
+
+
+def sensitivity_of(found: CrossFitted, limit: float) -> tuple[Sensitivity, ...]:
+    """Return the share of synthetic defects at or above the limit, by kind and size."""
+    rows: dict[tuple[str, str], list[float]] = {}
+    for label, score in zip(found.labels, found.defects.tolist(), strict=True):
+        rows.setdefault(label, []).append(score)
+    return tuple(
+        Sensitivity.model_validate(
+            {
+                "kind": kind,
+                "size": size,
+                "count": len(scores),
+                "recall": sum(score >= limit for score in scores) / len(scores),
+            }
+        )
+        for (kind, size), scores in sorted(rows.items())
+    )
+
+
+def clear_recall(sensitivity: Sequence[Sensitivity]) -> float | None:
+    """Return the share caught of the synthetic defects that nobody could overlook: the large ones.
+
+    None without any.
+    """
+    large = [row for row in sensitivity if row.size == "large"]
+    count = sum(row.count for row in large)
+    return sum(row.recall * row.count for row in large) / count if count else None
+
+
+def per_group(values: F64Array, groups: I64Array) -> F64Array:
+    """Return one value per group, its largest, in the order of the groups' numbers."""
+    numbers, inverse = np.unique(groups, return_inverse=True)
+    largest = np.full(len(numbers), -np.inf)
+    np.maximum.at(largest, inverse, values)
+    return largest
+
+
+def _calibration(
+    choice: ThresholdChoice,
+    good: Scored,
+    defects: Defects,
+    origin: LimitOrigin | None,
+    sensitivity: tuple[Sensitivity, ...],
+) -> Calibration:
+    bad = defects.scores
+    normalisation = _normalisation(good.scores, bad.scores, choice.threshold)
     grid = grid_search(
         [np.array([s]) for s in good.scores],
         [np.array([s]) for s in bad.scores],
         normalisation,
-        false_alarm_rate,
+        choice.budget_rate,
     )
-    choice = prefer_grid(budget, grid, good.scores, bad.scores)
+    if defects.are_real:
+        choice = prefer_grid(choice, grid, good.scores, bad.scores)
     thresholds = Thresholds(
         score_threshold=choice.threshold,
         map_threshold=float(np.quantile(good.map_peaks, MAP_QUANTILE)),
         threshold_id="calibrated-1",
         normalisation=normalisation,
-        false_alarm_rate=false_alarm_rate,
+        false_alarm_rate=choice.budget_rate,
         calibration_scores=tuple(sorted(float(s) for s in good.scores)),
-        defects_from=defects_from,
+        defects_from=defects.source,
         promise=choice.promise,
+        suspect_threshold=suspect_limit(good.scores, choice.threshold),
+        origin=origin,
     )
-    recall = float((bad.scores >= choice.threshold).mean())
-    return Calibration(thresholds, choice, grid, good, bad, recall)
+    recall = _share_at(bad.scores, choice.threshold)
+    return Calibration(thresholds, choice, grid, good, bad, recall, sensitivity)
+
+
+def _normalisation(good: F64Array, bad: F64Array, limit: float) -> Normalisation:
+    """Return the line from the good median (0) to what most defects reach (1), above the limit."""
+    low = float(np.median(good))
+    seen = bad[np.isfinite(bad)]
+    high = float(np.quantile(seen, 0.9)) if len(seen) else limit
+    return Normalisation(low=low, high=max(high, limit, low + 1e-6))
+
+
+def _share_at(scores: F64Array, limit: float) -> float:
+    return float((scores >= limit).mean()) if len(scores) else 0.0

@@ -276,19 +276,14 @@ def _detector(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from export.bundle_build.pipeline import (
-        cut_parts,
-        label_pictures,
-        train_detector,
-        train_inspector,
-    )
+    from export.bundle_build.pipeline import choose_view, label_pictures, train_inspector
     from export.cli.progress import ConsoleProgress
 
     options = _options(args)
     with ConsoleProgress() as progress:
         labelled = label_pictures(options, progress.show)
-        cut = cut_parts(labelled, train_detector(options, labelled), progress.show)
-        done = train_inspector(options, labelled.space, cut)
+        _, cut = choose_view(options, labelled, progress.show)
+        done = train_inspector(options, cut)
     print(f"{len(cut.crops)} crops, orientation {cut.cutting.kind}: {cut.cutting.reason}")
     print(done.graph)
     return 0

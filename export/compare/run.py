@@ -17,9 +17,8 @@ from edge_app.records import JsonObject
 from export.bundle_build.pipeline import (
     BuildOptions,
     check_defects,
-    cut_parts,
+    choose_view,
     label_pictures,
-    train_detector,
 )
 from export.compare.advice import Advice, advise
 from export.compare.one_method import Shared, contender_of, measure_method, unseen_pictures
@@ -124,10 +123,9 @@ def compare(options: CompareOptions, on_step: OnStep, now: Now = time.monotonic)
     budget = Budget(options.budget_s, now)
     check_defects(options.build)
     build = replace(options.build, out=options.out / "shared")
-    labelled = label_pictures(build, on_step)
+    labelled = label_pictures(build, on_step, holds_back=True)
     pictures = unseen_pictures(build, labelled)
-    found = train_detector(build, labelled)
-    cut = cut_parts(labelled, found, on_step)
+    found, cut = choose_view(build, labelled, on_step)
     shared = Shared(build, options.budget_s, labelled, found, cut, pictures, now)
     rows: list[JsonObject] = []
     for number, name in enumerate(options.methods):

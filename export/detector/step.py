@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +140,11 @@ def parts_step(
             "the middle."
         )
     return found
+
+
+def file_digest(file: Path | None) -> str:
+    """Return a file's sha256 in hex; "" for none."""
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file else ""
 
 
 def open_finder(file: Path | None, spec: DetectorSpec | None, has_axis: bool) -> ProductFinder:

@@ -13,7 +13,7 @@ import torch
 from edge_app.errors import DataError, ShapeError
 from edge_app.records import JsonObject, U8Array
 from export.defects.crops import DefectCrops
-from export.methods.evidence import CrossFitted, Evidence
+from export.defects.evidence import CrossFitted, Evidence
 from export.workspace import OnProgress
 
 MIN_CROPS = 4

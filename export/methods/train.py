@@ -10,6 +10,8 @@ import numpy as np
 
 from edge_app.records import JsonObject, U8Array
 from export.defects.crops import DefectCrops
+from export.defects.evidence import CrossFitted, Evidence, load_cross_fitted
+from export.methods.cross_fit import cross_fitted
 from export.methods.inspector_record import InspectorRecord
 from export.methods.multi_process.launcher import train_in_processes
 from export.methods.names import AUTO, NAMES
@@ -18,6 +20,9 @@ from export.methods.protocol import TrainingSet, TrainSettings
 from export.methods.reconstruction import write_reconstruction
 from export.methods.registry import method_of, unknown_method
 from export.workspace import OnProgress, Workspace
+
+CROSS_FITTED_FILE = "cross_fitted.npz"
+"""Beside the graph: how models that had not seen them judged the good crops."""
 
 
 def check_method(name: str) -> None:
@@ -29,6 +34,17 @@ def check_method(name: str) -> None:
     known = (*NAMES, AUTO)
     if name not in known:
         raise unknown_method(name, known)
+
+
+def cross_fits(name: str) -> bool:
+    """Return whether a method (or AUTO, whose candidates all do) is judged by folds."""
+    return name == AUTO or method_of(name).traits.cross_fits != "no"
+
+
+def cross_fitted_beside(graph: Path) -> CrossFitted | None:
+    """Return how folds judged the crops that a graph was trained on; None where they did not."""
+    file = graph.with_name(CROSS_FITTED_FILE)
+    return load_cross_fitted(file) if file.is_file() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +65,11 @@ def inspector_step(
     device: str,
     defects: DefectCrops | None = None,
     processes: int = 1,
+    evidence: Evidence | None = None,
 ) -> tuple[Path, InspectorRecord]:
     """Train the inspector on the training crops and export its graph.
+
+    With evidence a method that can leaves `cross_fitted.npz` beside the graph.
 
     Args:
         method: a name of `export/methods/names.py`.
@@ -60,12 +79,14 @@ def inspector_step(
 
     def work(folder: Path, report: OnProgress) -> InspectorStepRecord:
         settings = TrainSettings(seed, steps, device, folder)
-        trained = train_method(method, crops, mask, settings, report, defects, processes)
+        trained = train_method(method, crops, mask, settings, report, defects, processes, evidence)
         return InspectorStepRecord(trained.as_json())
 
     settings: JsonObject = {"method": method, "seed": seed, "steps": steps}
     if defects is not None:
         settings["defects"] = defects.sha256
+    if evidence is not None:
+        settings["evidence"] = evidence.sha256
     folder, kept = space.step("inspector", settings, InspectorStepRecord, work)
     return folder / "inspector.onnx", InspectorRecord.from_json(kept.measured)
 
@@ -78,6 +99,7 @@ def train_method(
     report: OnProgress,
     defects: DefectCrops | None = None,
     processes: int = 1,
+    evidence: Evidence | None = None,
 ) -> InspectorRecord:
     """Train one method and write `inspector.onnx` into `settings.work`; return what is known of it.
 
@@ -88,10 +110,15 @@ def train_method(
         defects: real ones, for a method that learns from them.
         processes: that share every batch; methods that share none train in one.
     """
-    data = TrainingSet(np.stack(crops), mask, defects)
+    data = TrainingSet(np.stack(crops), mask, defects, evidence)
     chosen = method_of(method)
     if processes > 1 and chosen.traits.shares_batches:
         return train_in_processes(method, data, settings, processes, report)
     fitted = chosen.train(data, settings, report)
+    judged = fitted.cross_fitted
+    if evidence is not None and chosen.traits.cross_fits == "refitted":
+        judged = cross_fitted(chosen, data, evidence, settings, report)
+    if evidence is not None and judged is not None:
+        judged.save(settings.work / CROSS_FITTED_FILE)
     write_reconstruction(fitted.graph, data.crop_hw, settings.work / "reconstruction.onnx")
     return write_graph(fitted, data.crop_hw, settings.work / "inspector.onnx")

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from edge_app.errors import ShapeError
 from edge_app.records import F32Array
-from export.networks.terms import semi_orthogonal
 from export.networks.density import DISTANCE_FLOOR, PositionGaussian, fit_positions
 from export.networks.feature_grid import resized, shrunk
 from export.networks.position_term import PositionTerm
+from export.networks.terms import semi_orthogonal
 
 REGIONAL_STRIDE = 16
 """Input pixels per step of the grid that windows are cut from."""

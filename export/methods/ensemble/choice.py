@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_app.records import F64Array
-from export.methods.evidence import recall_at
+from export.defects.evidence import recall_at
 
 POWER, SHIFT = 3.0, 3.0
 """The mean of (z + SHIFT)^POWER over the terms, its root less SHIFT. On good parts and synthetic

@@ -20,6 +20,14 @@ from torch import nn
 from edge_app.errors import DataError
 from edge_app.records import F64Array, U8Array
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0, normalise_pixels
+from export.defects.evidence import (
+    CrossFitted,
+    Evidence,
+    I64Array,
+    folds_of,
+    folds_of_defects,
+    per_defect,
+)
 from export.methods.ensemble.choice import TermChoice, choose_terms, scale_of
 from export.methods.ensemble.graph import BACKBONE_SCOPES, EnsembleGraph
 from export.methods.ensemble.terms import (
@@ -29,14 +37,6 @@ from export.methods.ensemble.terms import (
     fit_memory,
     fit_regions,
     fit_statistics,
-)
-from export.methods.evidence import (
-    CrossFitted,
-    Evidence,
-    I64Array,
-    folds_of,
-    folds_of_defects,
-    per_defect,
 )
 from export.methods.protocol import Trained, TrainingSet, TrainSettings, Traits
 from export.workspace import OnProgress

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.thresholds.threshold import nominal_rank
 from edge_app.errors import ShapeError
 from edge_app.records import F64Array, U8Array
 
@@ -143,18 +144,9 @@ def per_defect(scores: F64Array, defect_of: I64Array, count: int) -> F64Array:
     return found
 
 
-def rank_of(count: int, rate: float) -> int:
-    """Return k: the k-th largest of `count` good scores is the limit at a nominal rate.
-
-    In expectation a share k / (count + 1) of further good parts reaches it.
-    """
-    return min(count, max(1, round(rate * (count + 1))))
-
-
 def recall_at(good: F64Array, defects: F64Array, rate: float) -> float:
     """Return the share of defects at or above the limit of a nominal rate (PB2 for 0.02)."""
     if len(defects) == 0:
         return 0.0
-    limit = np.sort(good)[::-1][rank_of(len(good), rate) - 1]
+    limit = np.sort(good)[::-1][nominal_rank(len(good), rate) - 1]
     return float((defects >= limit).mean())
-

@@ -1,0 +1,227 @@
+"""The way to the crop, measured: the whole picture, or a detector and the upright crop.
+
+At a fixed station the whole picture is the plainest and safest crop: no detector can lose the part
+or turn it wrongly. For parts at any place and angle the upright crop sees far more. Both ways are
+judged by the default method on the same synthetic defects, drawn into the pictures, every good
+picture by a model that has not seen it. The whole picture stays unless the other way catches
+clearly more; a part that the detector loses counts as missed.
+
+The detector is one for all folds, and so are direction and template: they are learnt from labels
+and average pictures, not from what is anomalous. What that costs is measured in
+`benchmarks/cross_fit.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edge_app.errors import DataError
+from edge_app.inspection.stages import WholeFrame
+from edge_app.records import U8Array
+from export.bundle_build.records import BuildOptions, CutParts, Found, Labelled, View
+from export.calibrate.thresholds import per_group
+from export.data.crops import FoundPart
+from export.data.dataset import Picture
+from export.defects.evidence import CrossFitted, Evidence, recall_at
+from export.defects.synthetic import cut_drawn, drawn_pictures
+from export.detector.step import detector_step, file_digest, open_finder, parts_step
+from export.labels.step import Labels
+from export.methods.inspector_record import InspectorRecord
+from export.methods.names import DEFAULT
+from export.methods.train import cross_fitted_beside, inspector_step
+from export.pose.silhouette import product_silhouette
+from export.pose.step import Cutting, cut_all, orientation_step
+from export.workspace import OnStep, Workspace
+
+CHOICE_RATE = 0.02
+"""False alarms at which the ways are compared."""
+
+ENOUGH = 0.95
+"""A whole picture that catches so much leaves nothing for a detector to gain."""
+
+CLEAR_GAIN = 0.05
+"""Of all synthetic defects: with 217 of them two standard errors of a paired difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class WayFound:
+    """One way to the crop and what it catches.
+
+    Attributes:
+        recall: share of the synthetic defects above the limit of CHOICE_RATE, cross-fitted.
+        lost: share of the good pictures in which it finds no whole part.
+    """
+
+    found: Found
+    cut: CutParts
+    recall: float
+    lost: float
+
+
+def choose_view(
+    options: BuildOptions, labelled: Labelled, on_step: OnStep
+) -> tuple[Found, CutParts]:
+    """Return the way to the crop and what it cuts.
+
+    `--detector none` and a given detector leave no choice; the way is measured all the same.
+
+    Raises:
+        DataError: a way that was asked for cannot be gone.
+    """
+    labels = labelled.labels
+    if options.detector not in ("auto", "none"):
+        return _as_asked(_upright(options, labelled, on_step), "a detector was given")
+    whole = _whole(options, labelled, on_step)
+    if labels.fills_frame or whole.recall >= ENOUGH:
+        why = labels.reason if labels.fills_frame else _enough(whole)
+        return _as_asked(whole, why)
+    try:
+        upright = _upright(options, labelled, on_step)
+    except DataError as error:
+        kept = _as_asked(whole, "no detector that can be trusted")
+        note = f"the whole picture is inspected, because the part cannot be cut out: {error}"
+        return kept[0], replace(kept[1], warnings=(note,))
+    return _better(whole, upright)
+
+
+def _as_asked(way: WayFound, reason: str) -> tuple[Found, CutParts]:
+    return way.found, replace(way.cut, reason=reason)
+
+
+def _enough(whole: WayFound) -> str:
+    return f"the whole picture shows {whole.recall:.0%} of the synthetic defects"
+
+
+def _better(whole: WayFound, upright: WayFound) -> tuple[Found, CutParts]:
+    gain = upright.recall - upright.lost - whole.recall
+    chosen = upright if gain >= CLEAR_GAIN else whole
+    lost = f" and loses {upright.lost:.0%} of the good parts" if upright.lost else ""
+    reason = (
+        f"at {CHOICE_RATE:.0%} false alarms the whole picture catches {whole.recall:.0%} of the "
+        f"synthetic defects, the upright crop {upright.recall:.0%}{lost}"
+    )
+    return _as_asked(chosen, reason)
+
+
+def _whole(options: BuildOptions, labelled: Labelled, on_step: OnStep) -> WayFound:
+    space = labelled.space.branch("whole")
+    finder = WholeFrame()
+    labels = replace(labelled.labels, fills_frame=True)
+    parts = parts_step(space, finder, "", _all_pictures(labelled), fills_frame=True)
+    found = Found(None, None, finder, parts)
+    return _measured(options, labelled, labels, found, ("whole", space), on_step)
+
+
+def _upright(options: BuildOptions, labelled: Labelled, on_step: OnStep) -> WayFound:
+    space = labelled.space
+    found = find_with_detector(options, labelled)
+    return _measured(
+        options, labelled, labelled.labels, found, ("upright", space.branch("upright")), on_step
+    )
+
+
+def find_with_detector(options: BuildOptions, labelled: Labelled) -> Found:
+    """Train the detector and find every product with it."""
+    space, labels = labelled.space, labelled.labels
+    file, spec = detector_step(
+        space, labels, labelled.training, options.detector, options.seed, options.device
+    )
+    finder = open_finder(file, spec, labels.has_axis)
+    everything = _all_pictures(labelled)
+    parts = parts_step(space, finder, file_digest(file), everything, labels.fills_frame)
+    return Found(file, spec, finder, parts)
+
+
+def _measured(
+    options: BuildOptions,
+    labelled: Labelled,
+    labels: Labels,
+    found: Found,
+    way: tuple[View, Workspace],
+    on_step: OnStep,
+) -> WayFound:
+    """Cut the parts this way and let the default method judge them by folds."""
+    cut = _cut(options, labelled, labels, found, way, on_step)
+    graph, _ = measuring_step(options, cut)
+    judged = cross_fitted_beside(graph)
+    pictures = len(found.parts.empty) + len(found.parts.cut)
+    lost = pictures / max(1, len(_all_pictures(labelled)))
+    return WayFound(found, cut, 0.0 if judged is None else recall_of(judged), lost)
+
+
+def measuring_step(options: BuildOptions, cut: CutParts) -> tuple[Path, InspectorRecord]:
+    """Fit the default method to the crops; a build with it takes the result as it is."""
+    return inspector_step(
+        cut.space.branch("measured"),
+        cut.crops,
+        cut.mask,
+        method=DEFAULT,
+        seed=options.seed,
+        steps=options.steps,
+        device=options.device,
+        evidence=cut.evidence,
+    )
+
+
+def recall_of(judged: CrossFitted) -> float:
+    """Return the share of synthetic defects above the limit of CHOICE_RATE."""
+    return recall_at(per_group(judged.good, judged.groups), judged.defects, CHOICE_RATE)
+
+
+def _cut(
+    options: BuildOptions,
+    labelled: Labelled,
+    labels: Labels,
+    found: Found,
+    way: tuple[View, Workspace],
+    on_step: OnStep,
+) -> CutParts:
+    """Find the parts' orientation, and cut every one of them."""
+    view, space = way
+    training, hold_out = labelled.training, labelled.hold_out
+    parts = [p for p in found.parts.parts if p.picture < len(training)]
+    hold_out_parts = [
+        FoundPart(p.picture - len(training), p.box_cxcywhr)
+        for p in found.parts.parts
+        if p.picture >= len(training)
+    ]
+
+    def on_share(text: str, first: float, last: float) -> Callable[[float], None]:
+        return lambda share: on_step(f"{view} crops", text, first + (last - first) * share)
+
+    cutting = orientation_step(space, found.finder, labels, training, parts)
+    crops, _ = cut_all(cutting, training, parts, on_share("good parts", 0.0, 0.4))
+    held, _ = cut_all(cutting, hold_out, hold_out_parts, on_share("hold-out", 0.4, 0.5))
+    has_mask = not labelled.labels.fills_frame
+    drawn = drawn_pictures(training, has_mask, options.seed)
+    defects = cut_drawn(drawn, cutting, on_share("synthetic defects", 0.5, 1.0))
+    number = {part: i for i, part in enumerate(sorted({p.part for p in training}))}
+    evidence = Evidence(
+        np.array([number[training[p.picture].part] for p in parts], np.int64),
+        defects.crops,
+        defects.defect_of,
+        np.array([number[p.part] for p in drawn], np.int64),
+        tuple((p.kind, p.size) for p in drawn),
+    )
+    mask = product_region(cutting, crops)
+    return CutParts(cutting, crops, hold_out_parts, held, mask, parts, space, view, evidence)
+
+
+def product_region(cutting: Cutting, crops: list[U8Array]) -> U8Array | None:
+    """Return where in a crop the product is, uint8 (h, w); None where it fills the frame."""
+    if cutting.pose.aligner is None:
+        return None
+    h, w = cutting.spec.crop_hw
+    product_w, product_h = cutting.pose.aligner.product_wh
+    box = np.zeros((h, w), np.uint8)
+    top, left = max(0, round((h - product_h) / 2)), max(0, round((w - product_w) / 2))
+    box[top : h - top, left : w - left] = 255
+    return product_silhouette(np.stack(crops), box)
+
+
+def _all_pictures(labelled: Labelled) -> list[Picture]:
+    return [*labelled.training, *labelled.hold_out]

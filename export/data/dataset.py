@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge_app.cameras.picture_listing import LeftOut, scan_folder, told_left_out
-from edge_app.cameras.pictures import read_picture
+from edge_app.cameras.pictures import load_picture, read_picture
 from edge_app.errors import CameraError, DataError
 from edge_app.records import F32Array, U8Array
 from export.data.groups import groups_of, thumbnail
@@ -89,6 +89,7 @@ def scan_good_pictures(data: Path, min_pictures: int = MIN_PICTURES) -> GoodPict
     seen: dict[str, Picture] = {}
     thumbs: dict[str, F32Array] = {}
     grey: set[str] = set()
+    notes: Counter[str] = Counter()
     unreadable: list[str] = []
     copies = 0
     listing = scan_folder(folder)
@@ -97,12 +98,14 @@ def scan_good_pictures(data: Path, min_pictures: int = MIN_PICTURES) -> GoodPict
     for path in chosen.paths:
         name = path.relative_to(folder).as_posix()
         try:
-            pixels = read_picture(path)
+            loaded = load_picture(path)
         except CameraError:
             unreadable.append(name)
             continue
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         copies += digest in seen
+        pixels = loaded.pixels_hwc
+        notes.update(loaded.notes)
         hw = (int(pixels.shape[0]), int(pixels.shape[1]))
         seen.setdefault(digest, Picture(path, name, digest, hw))
         thumbs.setdefault(digest, thumbnail(pixels))
@@ -122,6 +125,7 @@ def scan_good_pictures(data: Path, min_pictures: int = MIN_PICTURES) -> GoodPict
         warnings=(
             *_left_out(listing.left_out),
             *_not_taken(chosen.passed_over, elsewhere),
+            *(f"{count} pictures have {note}" for note, count in sorted(notes.items())),
             *_warnings(good, unreadable, copies, len(grey)),
         ),
     )

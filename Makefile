@@ -71,7 +71,7 @@ test-device: | $(UV)
 		if [ -z "$$python" ]; then echo "Python $$v is not here: not tested on it"; continue; fi; \
 		$(UV) venv --quiet --clear --python $$python $(VENV)-$$v || exit 1; \
 		$(UV) pip install --quiet --python $(VENV)-$$v/bin/python --constraint constraints.txt \
-			--editable ".[basler,demo,device-test,rtsp]" || exit 1; \
+			--editable ".[basler,demo,device-test,heic,rtsp]" || exit 1; \
 		echo "== the device's tests on Python $$v"; \
 		$(VENV)-$$v/bin/python -m pytest $(SHARED) tests/edge_app tests/deploy tests/calibration || exit 1; \
 	done
@@ -131,7 +131,7 @@ $(VENV)/.train: pyproject.toml constraints.txt | $(UV)
 
 $(VENV)/.full: pyproject.toml constraints.txt | $(UV)
 	@echo "Installing the training environment and the test tools (once; several GB) ..."
-	$(INSTALL) --editable ".[basler,demo,dev,rtsp,train]"
+	$(INSTALL) --editable ".[basler,demo,dev,heic,rtsp,train]"
 	@touch $@ $(VENV)/.demo $(VENV)/.train
 
 clean:

@@ -145,11 +145,12 @@ def nominal_threshold(
     scores = _checked(good_scores, "good parts")
     if not 0.0 < nominal_rate < 1.0:
         raise DataError(f"A false-alarm rate lies between 0 and 1, got {nominal_rate}.")
-    threshold = float(np.sort(scores)[::-1][nominal_rank(len(scores), nominal_rate) - 1])
-    alarms = int(np.count_nonzero(scores >= threshold))
-    is_guaranteed = not is_cross_fitted and rate_bound(alarms, len(scores)) <= nominal_rate
+    rank = nominal_rank(len(scores), nominal_rate)
+    threshold = float(np.sort(scores)[::-1][rank - 1])
+    bound = rate_bound(rank - 1, len(scores))  # of Beta(k, n + 1 − k), the law of the true rate
+    is_guaranteed = not is_cross_fitted and bound <= nominal_rate
     choice = _choice(scores, nominal_rate, threshold, is_guaranteed)
-    return replace(choice, is_cross_fitted=is_cross_fitted)
+    return replace(choice, rate_bound=bound, is_cross_fitted=is_cross_fitted)
 
 
 def _extrapolated(scores: F64Array, budget_rate: float) -> float:

@@ -12,10 +12,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from edge_app.bundle.archive import Bundle
 from edge_app.errors import BundleError, EdgeError
+from edge_app.host.memory import available_mb
 from edge_app.model.engine_jobs import BuildGivenUp, EngineBuilder, Percent
 from edge_app.model.golden_check import check_golden
 from edge_app.model.loaded_model import LoadedModel
@@ -28,9 +28,6 @@ GIVE_WAY_S = 0.5
 
 MEMORY_RESERVE_MB = 256
 """Left for the line's own frames: a full queue of eight 10-megapixel colour pictures is 240 MB."""
-
-_MEMINFO = Path("/proc/meminfo")
-_CGROUP = Path("/sys/fs/cgroup")
 
 ReadBundle = Callable[[str], Bundle]
 """Returns a release by its digest, verified with this process' own keys; or raises BundleError."""
@@ -51,23 +48,6 @@ class Ready:
     signed: str
     pictures: int = 0
     latency_ms: float | None = None
-
-
-def available_mb(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> int | None:
-    """Return the memory this process may still allocate, in MB; None where it is unknown."""
-    found = []
-    try:
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                found.append(int(line.split()[1]) >> 10)
-    except (OSError, ValueError):
-        pass
-    try:
-        limit = int((cgroup / "memory.max").read_text())
-        found.append((limit - int((cgroup / "memory.current").read_text())) >> 20)
-    except (OSError, ValueError):
-        pass  # "max": no limit
-    return min(found, default=None)
 
 
 class Loader:

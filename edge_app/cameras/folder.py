@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_app.cameras.picture_listing import list_pictures
-from edge_app.cameras.pictures import read_picture
+from edge_app.cameras.pictures import NotesTold, load_picture
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.cameras.source_url import parse_source_url
 from edge_app.errors import CameraUnavailable, ConfigError, EndOfStream, FrameCorrupt, FrameTimeout
@@ -51,6 +51,7 @@ class FolderCamera:
         self._last_number = 0
         self._frame_id = 0
         self._due_s = 0.0
+        self._notes = NotesTold(f"camera {name}")
 
     def open(self, resume_after: int | None = None) -> None:
         self._pictures = list_pictures(self._folder, self._recursive)
@@ -63,18 +64,19 @@ class FolderCamera:
         self._wait_until_due(timeout_s)
         number, source_name = self._last_number + 1, path.relative_to(self._folder).as_posix()
         try:
-            pixels_hwc = read_picture(path)
+            loaded = load_picture(path)
         except FrameCorrupt as error:
             if not self._folder.is_dir():
                 raise CameraUnavailable(f"Picture folder {self._folder} has gone.") from error
             self._last_number = number
             raise FrameCorrupt(str(error), number, source_name) from error
+        self._notes.tell(loaded.notes)
         self._last_number = number
         self._frame_id += 1
         return Frame(
             camera=self._name,
             frame_id=self._frame_id,
-            pixels_hwc=pixels_hwc,
+            pixels_hwc=loaded.pixels_hwc,
             captured_at_ns=self._wall_ns(),
             source_number=number,
             source_name=source_name,

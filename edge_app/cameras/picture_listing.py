@@ -6,7 +6,7 @@
 | folders of storage and systems | `@*` (`@eaDir`), `$*` (`$RECYCLE.BIN`), `#recycle` |
 | our own outputs | folders `*.work` and `*.evaluation`; what `inspect --out` drew (marked) |
 | links to folders | they may lead in circles, or out of what a person named |
-| other endings | what is no jpg, png, bmp or tif |
+| other endings | what is no jpg, png, bmp, tif or webp; heic without pillow-heif |
 
 The folder that a person names is looked into whatever it is called; only one of drawings is
 refused. Everything left out is counted and named.
@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.cameras.pictures import PICTURE_ENDINGS
+from edge_app.cameras.pictures import HEIC_ENDINGS, HOW_TO_READ_HEIC, PICTURE_ENDINGS
 from edge_app.errors import CameraUnavailable
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,8 @@ def told_left_out(left_out: Sequence[LeftOut]) -> str:
 
 def _label(item: LeftOut) -> str:
     if item.why == OTHER:
-        return Path(item.name).suffix.lower() or "no ending"
+        ending = Path(item.name).suffix.lower()
+        return f"{ending} — {HOW_TO_READ_HEIC}" if ending in HEIC_ENDINGS else ending or "no ending"
     if item.why in (HIDDEN, SYSTEM):  # one in each sub-folder, as a rule
         return item.name.rstrip("/").rpartition("/")[2] + ("/" if item.name.endswith("/") else "")
     return item.name

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.cameras.pictures import PICTURE_ENDINGS, read_picture
+from edge_app.cameras.pictures import PICTURE_ENDINGS, NotesTold, load_picture, read_picture
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.cameras.source_url import parse_source_url
 from edge_app.cameras.watch_journal import FileVersion, WatchJournal
@@ -64,6 +64,7 @@ class WatchCamera:
         self._wall_ns, self._monotonic, self._sleep = wall_ns, monotonic, sleep
         self._journal: WatchJournal | None = None
         self._arriving: dict[str, Arriving] = {}
+        self._notes = NotesTold(f"camera {name}")
         self._next_look_s = 0.0
         self._frame_id = 0
 
@@ -115,7 +116,7 @@ class WatchCamera:
                 continue
             name = item.version.name
             try:
-                pixels_hwc = read_picture(self._folder / name)
+                loaded = load_picture(self._folder / name)
             except FrameCorrupt as error:
                 if still_s < self._give_up_s:
                     continue
@@ -124,7 +125,8 @@ class WatchCamera:
                 raise FrameCorrupt(str(error), number, name) from error
             number = journal.add(item.version)
             del self._arriving[name]
-            return self._frame(number, name, pixels_hwc)
+            self._notes.tell(loaded.notes)
+            return self._frame(number, name, loaded.pixels_hwc)
         return None
 
     def _look(self, journal: WatchJournal) -> None:

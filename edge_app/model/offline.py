@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_app.cameras.picture_listing import scan_folder, told_left_out
-from edge_app.cameras.pictures import read_picture
+from edge_app.cameras.pictures import load_picture
 from edge_app.errors import CameraError
 from edge_app.inspection.line import InspectionLine
 from edge_app.inspection.tracker import OnePartPerFrame
@@ -61,7 +61,8 @@ def inspect_pictures(
 ) -> Iterator[JsonObject]:
     """Yield one result per picture, in order.
 
-    A picture that cannot be read is NOT_INSPECTED with the reader's message.
+    A picture that cannot be read is NOT_INSPECTED with the reader's message; `notes` say how one
+    was read that is not plain 8 bit (12 bits in 16, turned by EXIF, ...).
 
     Args:
         show: gets each report as well, to draw it.
@@ -75,14 +76,15 @@ def _inspect_one(
     line: InspectionLine, number: int, path: Path, name: str, show: Show | None
 ) -> JsonObject:
     try:
-        pixels = read_picture(path)
+        loaded = load_picture(path)
     except CameraError as error:
         return {"verdict": "NOT_INSPECTED", "reason": "corrupt_picture", "message": str(error)}
+    pixels = loaded.pixels_hwc
     frame = Frame("offline", number, pixels, 0, source_number=number, source_name=name)
     report = line.inspect(frame)
     if show is not None:
         show(report)
-    return verdict_json(report)
+    return {**verdict_json(report), **({"notes": list(loaded.notes)} if loaded.notes else {})}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -197,8 +197,7 @@ def label_pictures(options: BuildOptions, on_step: OnStep, holds_back: bool = Fa
         scan_defects(options.known_defects),
         scan_defects(options.calibration_defects),
     )
-    elsewhere = f"; not taken: {good.elsewhere}" if good.elsewhere else ""
-    on_step("pictures", f"{len(good.pictures)} good parts from {good.folder}{elsewhere}", 1.0)
+    on_step("pictures", good.summary, 1.0)
     training, hold_out = list(good.pictures), list[Picture]()
     if holds_back or not cross_fits(options.method):
         training, hold_out = split(good.pictures)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from edge_app.errors import EdgeError
 from edge_app.host.extras import sentence_for
 from export.cli.build_many import add_build_many
+from export.cli.check_data import add_check_data
 from export.cli.compare import add_compare
 from export.methods.names import DEFAULT, PUBLISHED
 
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print a JSON object as the last line of output"
     )
     check.set_defaults(run=_evaluate)
+    add_check_data(commands)
     add_compare(commands)
     add_build_many(commands)
     text = "build the bundle of `edge-app demo` from good parts of the simulated line"

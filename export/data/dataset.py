@@ -5,19 +5,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_app.cameras.picture_listing import LeftOut, scan_folder, told_left_out
-from edge_app.cameras.pictures import read_picture
-from edge_app.errors import CameraError, DataError
-from edge_app.records import F32Array, U8Array
-from export.data.groups import groups_of, thumbnail
-from export.data.layouts import choose_good, find_good_folder, pictures_elsewhere, told_counts
+from edge_app.cameras.picture_listing import LeftOut, told_left_out
+from edge_app.errors import DataError
+from edge_app.records import F32Array
+from export.data.layouts import told_counts
 from export.data.name_meanings import NEVER_TRAINED
+from export.data.picture import Picture
+from export.data.survey import Survey, survey_good
+
+__all__ = ["GoodPictures", "Picture", "digests_of", "good_pictures", "scan_good_pictures"]
 
 MIN_PICTURES = 20
 """Fewer good parts than this cannot both fit a density and be held out for a threshold."""
@@ -25,33 +26,7 @@ MIN_PICTURES = 20
 FEW_PICTURES = 100
 """Below this the report warns: the threshold rests on a handful of hold-out parts."""
 
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One readable picture of good parts.
-
-    Attributes:
-        path: where it lies.
-        name: relative to the folder of good pictures; what reports print.
-        sha256: of the file's bytes.
-        hw: (height, width) in pixels.
-        group: the smallest digest among its near-duplicates in the set; "" for its own.
-    """
-
-    path: Path
-    name: str
-    sha256: str
-    hw: tuple[int, int]
-    group: str = ""
-
-    @property
-    def part(self) -> str:
-        """What near-duplicates (export/data/groups.py) have in common, whatever their names."""
-        return self.group or self.sha256
-
-    def read(self) -> U8Array:
-        """Return the pixels, uint8 (h, w, 3) BGR."""
-        return read_picture(self.path)
+_MAX_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,92 +52,79 @@ class GoodPictures:
         """How many different parts there are, near-duplicates counted once."""
         return len({p.part for p in self.pictures})
 
+    @property
+    def summary(self) -> str:
+        """Return e.g. `400 good parts from DIR (380 different ones), 640×480; not taken: ...`."""
+        few = f" ({self.parts} different ones)" if self.parts < len(self.pictures) else ""
+        sizes = told_sizes(Counter(p.hw for p in self.pictures))
+        elsewhere = f"; not taken: {self.elsewhere}" if self.elsewhere else ""
+        return f"{len(self.pictures)} good parts from {self.folder}{few}, {sizes}{elsewhere}"
+
 
 def scan_good_pictures(data: Path, min_pictures: int = MIN_PICTURES) -> GoodPictures:
     """Read every good picture once and return what is usable.
 
     Raises:
         DataError: the folder is missing, a name in it means bad parts (before anything is read),
-            or fewer than `min_pictures` are readable.
+            or fewer than `min_pictures` are readable, or show different parts.
     """
-    folder = find_good_folder(data)
-    seen: dict[str, Picture] = {}
-    thumbs: dict[str, F32Array] = {}
-    grey: set[str] = set()
-    unreadable: list[str] = []
-    copies = 0
-    listing = scan_folder(folder)
-    chosen = choose_good(folder, listing.pictures)
-    elsewhere = pictures_elsewhere(data, folder)
-    for path in chosen.paths:
-        name = path.relative_to(folder).as_posix()
-        try:
-            pixels = read_picture(path)
-        except CameraError:
-            unreadable.append(name)
-            continue
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        copies += digest in seen
-        hw = (int(pixels.shape[0]), int(pixels.shape[1]))
-        seen.setdefault(digest, Picture(path, name, digest, hw))
-        thumbs.setdefault(digest, thumbnail(pixels))
-        if (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all():
-            grey.add(digest)
-    pictures = _grouped(sorted(seen.values(), key=lambda p: p.name), thumbs)
+    return good_pictures(survey_good(data), min_pictures)
+
+
+def good_pictures(seen: Survey, min_pictures: int = MIN_PICTURES) -> GoodPictures:
+    """Return what is usable of what was seen.
+
+    Raises:
+        DataError: fewer than `min_pictures` are readable, or show different parts.
+    """
+    warnings = (
+        *_left_out(seen.left_out),
+        *_not_taken(seen.passed_over, seen.elsewhere),
+        *(f"{count} pictures have {note}" for note, count in sorted(seen.looks.notes.items())),
+        *_warnings(seen),
+    )
     good = GoodPictures(
-        folder,
-        pictures,
-        (),
-        told_counts(elsewhere),
-        tuple(thumbs[p.sha256] for p in pictures),
+        seen.folder, seen.pictures, warnings, told_counts(seen.elsewhere), seen.thumbs
     )
-    _refuse_too_few(good, min_pictures, chosen.passed_over)
-    return replace(
-        good,
-        warnings=(
-            *_left_out(listing.left_out),
-            *_not_taken(chosen.passed_over, elsewhere),
-            *_warnings(good, unreadable, copies, len(grey)),
-        ),
-    )
-
-
-def _grouped(pictures: list[Picture], thumbs: dict[str, F32Array]) -> tuple[Picture, ...]:
-    """Return the pictures, each with the smallest digest among its near-duplicates."""
-    numbers = groups_of([thumbs[p.sha256] for p in pictures], lambda i: pictures[i].read())
-    smallest: dict[int, str] = {}
-    for picture, number in zip(pictures, numbers, strict=True):
-        smallest[number] = min(smallest.get(number, picture.sha256), picture.sha256)
-    return tuple(replace(p, group=smallest[n]) for p, n in zip(pictures, numbers, strict=True))
-
-
-def _refuse_too_few(good: GoodPictures, needed: int, passed_over: Counter[str]) -> None:
-    if len(good.pictures) < needed:
+    if len(good.pictures) < min_pictures:
+        besides = f"; not taken: {told_counts(seen.passed_over)}" if seen.passed_over else ""
         raise DataError(
             f"{good.folder} holds {len(good.pictures)} different readable pictures, at least "
-            f"{needed} are needed (a few hundred are better){_besides(passed_over)}: take more "
+            f"{min_pictures} are needed (a few hundred are better){besides}: take more "
             "pictures of good parts."
         )
-    if good.parts < needed:
+    if good.parts < min_pictures:
         raise DataError(
             f"{good.folder} holds {len(good.pictures)} pictures, but they show only {good.parts} "
-            f"different parts or moments, at least {needed} are needed: frames of a video and "
-            f"re-saved copies count once{_alike(good.pictures)}. Take pictures of more parts."
+            f"different parts or moments, at least {min_pictures} are needed: frames of a video "
+            f"and re-saved copies count once{told_alike(seen)}. Take pictures of more parts."
         )
+    return good
 
 
-def _alike(pictures: Sequence[Picture]) -> str:
-    """Return e.g. ` (a.png, b.png and c.png are one)`: the largest group."""
-    by_part: dict[str, list[str]] = {}
-    for picture in pictures:
-        by_part.setdefault(picture.part, []).append(picture.name)
-    largest = max(by_part.values(), key=len)
-    *most, last = largest[:3] if len(largest) <= 3 else [*largest[:3], f"{len(largest) - 3} more"]
-    return f" ({', '.join(most)} and {last} are one)" if most else ""
+def told_alike(seen: Survey) -> str:
+    """Return e.g. ` (a.png, b.png and c.png are one)`: the largest group; "" without any."""
+    if not seen.groups:
+        return ""
+    names = seen.groups[0]
+    *most, last = names if len(names) <= 3 else (*names[:3], f"{len(names) - 3} more")
+    return f" ({', '.join(most)} and {last} are one)"
 
 
-def _besides(passed_over: Counter[str]) -> str:
-    return f"; not taken: {told_counts(passed_over)}" if passed_over else ""
+def told_sizes(sizes: Counter[tuple[int, int]]) -> str:
+    """Return e.g. `640×480 (398), 320×240 (2)`; one size alone without its number."""
+    if len(sizes) == 1:
+        ((h, w),) = sizes
+        return f"{w}×{h}"
+    told = [f"{w}×{h} ({n})" for (h, w), n in sizes.most_common(3)]
+    return ", ".join(told) + (f", {len(sizes) - 3} more sizes" if len(sizes) > 3 else "")
+
+
+def told_names(names: Iterable[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    listed = list(names)
+    more = [f"{len(listed) - _MAX_NAMED} more"] if len(listed) > _MAX_NAMED else []
+    return ", ".join(listed[:_MAX_NAMED] + more)
 
 
 def _not_taken(passed_over: Counter[str], elsewhere: Counter[str]) -> tuple[str, ...]:
@@ -178,30 +140,36 @@ def _left_out(items: Sequence[LeftOut]) -> tuple[str, ...]:
     return (f"left out: {told}",) if told else ()
 
 
-def _warnings(good: GoodPictures, unreadable: list[str], copies: int, grey: int) -> tuple[str, ...]:
-    pictures, warnings = good.pictures, []
-    if 0 < grey < len(pictures):
+def _warnings(seen: Survey) -> tuple[str, ...]:
+    pictures, looks, warnings = seen.pictures, seen.looks, []
+    parts = len({p.part for p in pictures})
+    if 0 < len(looks.grey) < len(pictures):
         warnings.append(
-            f"{grey} of {len(pictures)} pictures are grey, the others in colour: take all of them "
-            "the way the line's camera will"
+            f"{len(looks.grey)} of {len(pictures)} pictures are grey, the others in colour: take "
+            "all of them the way the line's camera will"
         )
-    if unreadable:
-        warnings.append(f"{len(unreadable)} pictures cannot be read: {', '.join(unreadable[:5])}")
-    if copies:
-        warnings.append(f"{copies} pictures are byte-identical copies of others and count once")
-    if good.parts < len(pictures):
+    if looks.unreadable:
         warnings.append(
-            f"{len(pictures)} pictures show {good.parts} different parts or moments: near-"
-            f"duplicates{_alike(pictures)} stay on one side of the hold-out split"
+            f"{len(looks.unreadable)} pictures cannot be read: {told_names(looks.unreadable)}"
         )
-    if good.parts < FEW_PICTURES:
+    for why in sorted(set(looks.blank.values())):
+        names = [name for name, found in looks.blank.items() if found == why]
+        warnings.append(f"{len(names)} pictures are {why}, no part is seen: {told_names(names)}")
+    if looks.copies:
         warnings.append(
-            f"only {good.parts} good pictures: the threshold rests on few hold-out parts"
+            f"{len(looks.copies)} pictures are byte-identical copies of others and count once"
         )
-    sizes = Counter(p.hw for p in pictures)
-    if len(sizes) > 1:
-        common = ", ".join(f"{w}×{h} ({n})" for (h, w), n in sizes.most_common(3))
-        warnings.append(f"pictures have {len(sizes)} different sizes: {common}")
+    if parts < len(pictures):
+        warnings.append(
+            f"{len(pictures)} pictures show {parts} different parts or moments: near-"
+            f"duplicates{told_alike(seen)} stay on one side of the hold-out split"
+        )
+    if parts < FEW_PICTURES:
+        warnings.append(f"only {parts} good pictures: the threshold rests on few hold-out parts")
+    if len(seen.sizes) > 1:
+        warnings.append(
+            f"pictures have {len(seen.sizes)} different sizes: {told_sizes(seen.sizes)}"
+        )
     return tuple(warnings)
 
 

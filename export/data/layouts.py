@@ -20,11 +20,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
 
 from edge_app.cameras.picture_listing import list_pictures, why_folder_is_left_out
-from edge_app.cameras.pictures import read_picture
+from edge_app.cameras.pictures import read_values
 from edge_app.errors import CameraError, DataError
 from export.data.name_meanings import (
     NEVER_TRAINED,
@@ -240,14 +239,14 @@ def _masks_of(paths: Sequence[Path]) -> dict[Path, list[Path]]:
 def _marks_something(mask: Path) -> bool:
     """Tell whether a value is not zero, in the file's own depth: 16-bit masks hold 0 and 1 too."""
     try:
-        read_picture(mask)  # refuses what is torn
-        pixels = cv2.imdecode(np.fromfile(mask, np.uint8), cv2.IMREAD_UNCHANGED)
-    except (CameraError, OSError) as error:
+        values = read_values(mask)
+    except CameraError as error:
         raise DataError(
             f"The mask {mask} cannot be read, so nobody knows whether its picture shows a good "
             f"part: {error}"
         ) from error
-    return bool(np.any(pixels))
+    has_alpha = values.ndim == 3 and values.shape[2] in (2, 4)
+    return bool(np.any(values[..., :-1] if has_alpha else values))
 
 
 def _place(name: PurePosixPath) -> str:

@@ -14,14 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_app.errors import DataError
+from edge_app.cameras.pictures import PICTURE_ENDINGS, read_picture
+from edge_app.errors import CameraError, DataError
 from edge_app.imaging.oriented_box import as_box, corners_of
 from edge_app.imaging.upright_crop import LETTERBOX_GREY
 from edge_app.records import F32Array, F64Array, U8Array
 
 I64Array = NDArray[np.int64]
-
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 VALUES_PER_LINE = 9
 """A class and four corners."""
@@ -65,15 +64,15 @@ class LabelledPicture:
 
 
 def read_bgr(path: Path) -> U8Array:
-    """Return a picture file as uint8 (h, w, 3), BGR; grey and 16-bit files are converted.
+    """Return a picture file as uint8 (h, w, 3), BGR, as `edge_app.cameras.pictures` reads it.
 
     Raises:
         DataError: the file cannot be decoded.
     """
-    decoded = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-    if decoded is None:
-        raise DataError(f"{path.name} cannot be decoded as a picture. Remove it or save it again.")
-    return np.asarray(decoded, np.uint8)
+    try:
+        return read_picture(path)
+    except CameraError as error:
+        raise DataError(str(error)) from error
 
 
 def read_dataset(folder: Path) -> list[LabelledPicture]:
@@ -106,7 +105,7 @@ def _pictures_in(folder: Path) -> list[Path]:
     root = folder / "images" if (folder / "images").is_dir() else folder
     if not root.is_dir():
         raise DataError(f"{folder.name} is not a folder. Name the folder with images/ and labels/.")
-    return sorted(p for p in root.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+    return sorted(p for p in root.iterdir() if p.suffix.lower() in PICTURE_ENDINGS)
 
 
 def _label_of(picture: Path, folder: Path) -> Path | None:

@@ -170,6 +170,7 @@ NEEDS: dict[str, Need] = {
     ),
     "Debian's python3": _fact(Path(SYSTEM_PYTHON).exists, "apt-get install python3"),
     "TensorRT-RTX": Need(_tensorrt_rtx, is_installed_by_ci=True),
+    "the extra heic": _extra("heic", "pillow_heif"),
     "the extra basler": _extra("basler", "pypylon"),
     "the extra calibrate": _extra("calibrate", "onnx"),
     "the extra demo": _extra("demo", "amqtt"),

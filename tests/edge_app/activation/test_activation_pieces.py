@@ -11,7 +11,7 @@ from support.activation_bundles import manifest_of, write_release
 from support.small_bundles import grey_picture
 
 from edge_app.activation.camera_line import CameraLine
-from edge_app.activation.model_loader import Loader, available_mb
+from edge_app.activation.model_loader import Loader
 from edge_app.activation.probation import (
     MIN_LATENCIES,
     PartCounter,
@@ -23,6 +23,7 @@ from edge_app.bundle.archive import read_bundle
 from edge_app.bundle.manifest import Tolerances
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.errors import BundleError
+from edge_app.host.memory import available_mb
 from edge_app.inspection.line import InspectionLine
 from edge_app.model.golden_check import check_golden
 from edge_app.model.loaded_model import LoadedModel, load_model

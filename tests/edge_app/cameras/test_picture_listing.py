@@ -35,7 +35,7 @@ NO_PICTURES_OF_PARTS = [
     ".Trash-1000/1.png",
     "._1.png",
     "notes.txt",
-    "shot.HEIC",
+    "shot.GIF",
     f"drawn/{DRAWINGS_MARK}",
     "drawn/1.jpg",
 ]
@@ -53,7 +53,7 @@ def test_what_is_no_picture_of_a_part_is_left_out_and_told(tmp_path: Path) -> No
     found = scan_folder(folder)
     assert sorted(p.relative_to(folder).as_posix() for p in found.pictures) == PICTURES
     assert told_left_out(found.left_out) == (
-        ".heic (1), .txt (1); drawings of edge-app inspect: drawn/ (1); "
+        ".gif (1), .txt (1); drawings of edge-app inspect: drawn/ (1); "
         "hidden: .Trash-1000/ (1), ._1.png (1); links to folders: linked/ (1); "
         "of another system: #Recycle/ (1), #recycle/ (1), $RECYCLE.BIN/ (1), @eaDir/ (2); "
         "outputs of edge-export: product.bundle.work/ (1), product.evaluation/ (1)"
@@ -104,9 +104,9 @@ def test_the_folder_camera_shows_what_is_listed(tmp_path: Path) -> None:
 def test_inspect_tells_what_it_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On stderr: the results on stdout stay as they are."""
     folder = write_pictures(tmp_path / "pics", 1, set())
-    touch(folder, "@eaDir/1.jpg", "x.heic")
+    touch(folder, "@eaDir/1.jpg", "x.gif")
     bundle = write_bright_bundle(tmp_path / "a.bundle")
     assert main(["inspect", str(folder), "--bundle", str(bundle), "--json"]) == 0
     told = capsys.readouterr()
-    assert told.err == "left out: .heic (1); of another system: @eaDir/ (1)\n"
+    assert told.err == "left out: .gif (1); of another system: @eaDir/ (1)\n"
     assert told.out.count("\n") == 1

@@ -99,9 +99,9 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     """Thumbnails and other formats are not trained on and are named; own labels are no matter."""
     write(tmp_path / "good", 22)
     write(tmp_path / "good" / "@eaDir", 3, start=50)
-    (tmp_path / "good" / "a.heic").touch()
+    (tmp_path / "good" / "a.gif").touch()
     (tmp_path / "good" / "labels").mkdir()
     (tmp_path / "good" / "labels" / "000.txt").touch()
     good = scan_good_pictures(tmp_path)
     assert len(good.pictures) == 22
-    assert good.warnings[0] == "left out: .heic (1); of another system: @eaDir/ (1)"
+    assert good.warnings[0] == "left out: .gif (1); of another system: @eaDir/ (1)"

@@ -2,7 +2,7 @@
 
 Counting is the device's: a defective picture that was not inspected is not caught, a good one that
 was not inspected is no false alarm and is counted apart. Scores hold NaN where a picture was not
-inspected.
+inspected, and +inf where it is NG whatever the limit.
 
 Source of PB2: Baitieva et al., "Beyond Academic Benchmarks" (VIAD), arXiv 2503.23451; computed as
 anomalib's PBn: the limit is the interpolated quantile of the good scores, caught is what lies above
@@ -24,6 +24,9 @@ from export.evaluation.pixel_metrics import BoolArray
 PB_RATE = 0.02
 """False-alarm rate at which PB2 reads the recall off."""
 
+_HUGE = 1e300
+"""Stands for +inf where numbers are interpolated."""
+
 LEAST_BEST_VALUE = 0.2
 """Below it no limit separates the pictures, and efficiency is not defined."""
 
@@ -33,7 +36,7 @@ class Verdicts:
     """What was said of the good, or of the defective, pictures.
 
     Attributes:
-        scores: (n,) float64; NaN where a picture was not inspected.
+        scores: (n,) float64; NaN where a picture was not inspected, +inf for NG without a score.
         is_ng: (n,) bool; never True where the score is NaN.
     """
 
@@ -51,10 +54,28 @@ class Verdicts:
         return len(self.scores) - len(self.inspected)
 
 
+@dataclass(frozen=True, slots=True)
+class BestLimit:
+    """The limit with the largest (recall - false-alarm rate), Youden's J.
+
+    Attributes:
+        value: that difference, 0..1; 0 where no limit is better than none.
+        caught: defective pictures at or above it.
+        alarms: inspected good pictures at or above it.
+    """
+
+    value: float
+    caught: int
+    alarms: int
+
+
 def verdicts_from(rows: Sequence[JsonObject]) -> Verdicts:
     """Return the verdicts of rows as evaluation.json has them under `pictures`."""
-    scores = [np.nan if row["score"] is None else row["score"] for row in rows]
     is_ng = [row["verdict"] == VerdictState.NG.value for row in rows]
+    unscored = [np.inf if ng else np.nan for ng in is_ng]
+    scores = [
+        s if row["score"] is None else row["score"] for row, s in zip(rows, unscored, strict=True)
+    ]
     return Verdicts(np.array(scores, np.float64), np.array(is_ng, np.bool_))
 
 
@@ -72,11 +93,15 @@ def pb2(good: F64Array, bad: F64Array) -> float:
     """
     if not len(good) or not len(bad):
         raise DataError(f"PB2 needs both kinds, got {len(good)} good, {len(bad)} defective scores.")
-    return float((bad > np.quantile(good, 1 - PB_RATE)).mean())
+    return float((bad > _pb_limit(good)).mean())
 
 
-def best_value(good: Verdicts, bad: Verdicts) -> float:
-    """Return the largest (recall - false-alarm rate) over all limits (Youden's J), 0..1.
+def _pb_limit(good: F64Array) -> float:
+    return float(np.quantile(np.minimum(good, _HUGE), 1 - PB_RATE))
+
+
+def best_limit(good: Verdicts, bad: Verdicts) -> BestLimit:
+    """Return what the best of all limits would do.
 
     Chosen on the pictures it is measured on: an upper limit, not a forecast.
 
@@ -84,10 +109,15 @@ def best_value(good: Verdicts, bad: Verdicts) -> float:
         DataError: no good picture was inspected.
     """
     if not len(bad.inspected):
-        return 0.0
+        return BestLimit(0.0, 0, 0)
     curve = score_curve(good.inspected, bad.inspected)
-    recall = curve.recall * len(bad.inspected) / len(bad.scores)
-    return max(0.0, float((recall - curve.false_alarms).max()))
+    caught = np.rint(curve.recall * len(bad.inspected)).astype(int)
+    alarms = np.rint(curve.false_alarms * len(good.inspected)).astype(int)
+    values = caught / len(bad.scores) - alarms / len(good.inspected)
+    best = int(values.argmax())
+    if values[best] <= 0:
+        return BestLimit(0.0, 0, 0)
+    return BestLimit(float(values[best]), int(caught[best]), int(alarms[best]))
 
 
 def efficiency(value: float, best: float) -> float | None:
@@ -95,7 +125,7 @@ def efficiency(value: float, best: float) -> float | None:
 
     Args:
         value: recall - false-alarm rate at the bundle's limit, -1..1.
-        best: from `best_value`; below LEAST_BEST_VALUE nothing is returned.
+        best: value of `best_limit`; below LEAST_BEST_VALUE nothing is returned.
     """
     return None if best < LEAST_BEST_VALUE else value / best
 
@@ -134,11 +164,11 @@ def _separation_figures(good: Verdicts, bad: Verdicts, recall: float) -> JsonObj
         keys = ("pb2", "pb2_interval", "pb2_threshold", "value", "best_value", "efficiency")
         return dict.fromkeys(keys)
     value = recall - float(good.is_ng.sum()) / len(scores)
-    best = best_value(good, bad)
+    best = best_limit(good, bad).value
     return {
         "pb2": pb2(scores, bad.scores),
         "pb2_interval": list(bootstrap_interval(pb2, scores, bad.scores)),
-        "pb2_threshold": float(np.quantile(scores, 1 - PB_RATE)),
+        "pb2_threshold": _pb_limit(scores),
         "value": value,
         "best_value": best,
         "efficiency": efficiency(value, best),

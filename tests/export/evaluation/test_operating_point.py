@@ -11,8 +11,9 @@ from edge_app.errors import DataError
 from export.evaluation.answer import answer
 from export.evaluation.image_metrics import bootstrap_interval, mean_interval
 from export.evaluation.operating_point import (
+    BestLimit,
     Verdicts,
-    best_value,
+    best_limit,
     efficiency,
     operating_figures,
     pb2,
@@ -58,19 +59,21 @@ def test_pb2_of_nothing_is_refused(good: list[float], bad: list[float]) -> None:
 def test_the_best_value_by_hand() -> None:
     """Limit 3: 3 of 4 caught, 1 of 5 alarmed = 0.55; limit 5: 2 of 4, none = 0.5; limit 2: 0.35."""
     good, bad = verdicts([0, 1, 1, 2, 4], 99), verdicts([3, 5, 6, 0], 99)
-    assert best_value(good, bad) == pytest.approx(0.55)
+    found = best_limit(good, bad)
+    assert found.value == pytest.approx(0.55)
+    assert (found.caught, found.alarms) == (3, 1)
 
 
 def test_what_was_not_inspected_lowers_the_best_recall_and_leaves_the_alarms() -> None:
     """One defect in two unseen: at most half is caught; unseen good pictures are no alarms."""
     good, bad = verdicts([0, 1, NAN, NAN], 99), verdicts([5, NAN], 99)
-    assert best_value(good, bad) == 0.5
-    assert best_value(good, verdicts([NAN], 99)) == 0.0
+    assert best_limit(good, bad) == BestLimit(0.5, 1, 0)
+    assert best_limit(good, verdicts([NAN], 99)) == BestLimit(0.0, 0, 0)
 
 
 def test_scores_the_wrong_way_round_have_the_best_value_of_no_alarm() -> None:
     """A limit above everything catches nothing and alarms on nothing: 0, never less."""
-    assert best_value(verdicts([5, 6], 99), verdicts([1, 2], 99)) == 0.0
+    assert best_limit(verdicts([5, 6], 99), verdicts([1, 2], 99)) == BestLimit(0.0, 0, 0)
 
 
 def test_efficiency_by_hand() -> None:
@@ -118,6 +121,18 @@ def test_rows_of_a_record_are_read() -> None:
     assert found.is_ng.tolist() == [True, False, False]
     assert found.inspected.tolist() == [3.0, 1.0]
     assert found.not_inspected == 1
+
+
+def test_a_picture_that_is_ng_without_a_score_is_above_every_limit() -> None:
+    """A missing product: caught among the defects, else a false alarm at any limit."""
+    rows = [{"score": None, "verdict": "NG"}, {"score": 1.0, "verdict": "OK"}]
+    bad, good = verdicts_from(rows), verdicts_from([*rows, *[rows[1]] * 2])
+    assert bad.not_inspected == 0
+    assert operating_figures(good, bad)["caught"] == 1
+    assert pb2(np.array([0.0, 0.5]), bad.scores) == 1.0
+    assert pb2(good.scores, bad.scores) == 0.5  # 1.0 is below what has no score
+    assert best_limit(verdicts([0, 0.5], 9), bad) == BestLimit(1.0, 2, 0)
+    assert best_limit(good, bad).value == pytest.approx(0.5 - 0.25)
 
 
 def test_the_answer_comes_first_in_words() -> None:

@@ -79,7 +79,7 @@ class Plan:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make what is missing, write the table; return 0, or 1 where the budget ended first."""
+    """Make what is missing, write the table; return 0, or 1 where cells are still missing."""
     options = _options(argv)
     try:
         return _run(options)
@@ -176,10 +176,14 @@ def _plans(options: argparse.Namespace, arms: Mapping[str, Arm], trial: str) -> 
 
 
 def make_missing(plans: Sequence[Plan], results: Path, work: Path, budget_s: float) -> bool:
-    """Make the cells that are not there; return whether all are there at the end."""
+    """Make the cells that are not there; return whether all are there at the end.
+
+    One that comes to no result is told and left empty; the others are still made.
+    """
     until = time.monotonic() + budget_s
     missing = [p for p in plans if not is_done(p.key, p.digest, results)]
     print(f"{len(plans) - len(missing)} of {len(plans)} cells are there", flush=True)
+    is_whole = True
     for number, plan in enumerate(missing):
         left = time_left(missing[number:], read_cells(results, plan.key.trial))
         place = f"[{number + 1} of {len(missing)}] {plan.key}"
@@ -189,9 +193,13 @@ def make_missing(plans: Sequence[Plan], results: Path, work: Path, budget_s: flo
         except OutOfTimeError:
             print("The budget is used up: the same command goes on from here.", flush=True)
             return False
+        except EdgeError as error:
+            print(f"  no result: {error}", flush=True)
+            is_whole = False
+            continue
         write_cell(cell, plan.key.file(results))
         print(f"  {told(cell)}", flush=True)
-    return True
+    return is_whole
 
 
 def make_cell(plan: Plan, work: Path, until: float, place: str) -> JsonObject:

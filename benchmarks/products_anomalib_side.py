@@ -1,10 +1,11 @@
 """anomalib's half of the arm `anomalib-patchcore`: runs in the interpreter that has anomalib.
 
 anomalib's own PatchCore, engine, pre-processing (256 × 256, ImageNet's mean and deviation), coreset
-(10 %) and adaptive threshold: the best F1 on validation pictures of which half carry anomalib's
-own synthetic anomalies, made from a quarter of the good training pictures, held out. Its default
-backbone's weights would have to be downloaded when it runs; EfficientNet-Lite0's, which our methods
-use too, take their place. Scores are not normalised: clipping them to 0..1 would tie the highest.
+(10 %) and adaptive threshold: above it is NG, and it has the best F1 on validation pictures, half
+of which carry anomalib's own synthetic anomalies; they are a quarter of the good training pictures,
+held out. Its default backbone's weights would have to be downloaded when it runs;
+EfficientNet-Lite0's, which our methods use too, take their place. Scores are not normalised:
+clipping them to 0..1 would tie the highest.
 It imports nothing of this project.
 """
 
@@ -107,10 +108,11 @@ def _renamed(state: dict[str, torch.Tensor], net: nn.Module) -> dict[str, torch.
 
 
 def _judged(model: Patchcore, name: str, kind: str, path: str) -> dict[str, object]:
+    """Return one picture's row; anomalib's own label, above the threshold, wants normalisation."""
     with torch.no_grad():
-        found = model(read_image(path, as_tensor=True)[None])
-    verdict = "NG" if bool(found.pred_label) else "OK"
-    return {"picture": name, "kind": kind, "score": float(found.pred_score), "verdict": verdict}
+        score = float(model(read_image(path, as_tensor=True)[None]).pred_score)
+    verdict = "NG" if score > float(model.post_processor.image_threshold) else "OK"
+    return {"picture": name, "kind": kind, "score": score, "verdict": verdict}
 
 
 if __name__ == "__main__":

@@ -93,6 +93,7 @@ class Arm(Protocol):
 
         Raises:
             OutOfTimeError: the job's time ended.
+            DataError: it came to no result; one that refuses to build is a result.
         """
         ...
 
@@ -166,10 +167,12 @@ class BundleArm:
     def run(self, job: Job, on_wait: OnWait) -> Outcome:
         """See Arm."""
         bundle = job.work / "product.bundle"
-        if not bundle.is_file():
+        built = job.work / "built"  # a build that was ended may leave a piece of a bundle
+        if not built.is_file():
             failed = self._build(job, bundle, on_wait)
             if failed:
                 return Outcome(failed, "", None, (), 0, _spent(job.work, "build"), 0.0)
+            built.touch()
         out = job.work / "evaluation"
         if not (out / "evaluation.json").is_file():
             failed = self._evaluate(job, bundle, out, on_wait)
@@ -217,6 +220,7 @@ def run_timed(
 
     Raises:
         OutOfTimeError: the job's time ended; the process was ended.
+        DataError: somebody else ended it.
     """
     job.work.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -231,6 +235,8 @@ def run_timed(
         finally:
             _add_spent(job.work, step, time.monotonic() - started)
     text = log.read_text(encoding="utf-8", errors="replace")
+    if code < 0:  # out of memory, or by hand: says nothing about the product
+        raise DataError(f"{step} was ended by signal {-code}; what it said is in {log}.")
     return ("" if code == 0 else _last_line(text)), text
 
 

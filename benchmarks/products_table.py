@@ -308,6 +308,9 @@ def paired_texts(ours: Sequence[JsonObject], theirs: Sequence[JsonObject]) -> li
     Below is: more than one picture fewer and the whole interval below 0.
     """
     mine, other = caught_shares(ours), caught_shares(theirs)
+    if not mine and not other:
+        return [EMPTY, EMPTY, "neither has a bundle", EMPTY]
+    mine, other = mine or dict.fromkeys(other, 0.0), other or dict.fromkeys(mine, 0.0)
     shared = sorted(set(mine) & set(other))
     if not shared:
         return [EMPTY, EMPTY, "no picture in common", EMPTY]
@@ -322,7 +325,7 @@ def paired_texts(ours: Sequence[JsonObject], theirs: Sequence[JsonObject]) -> li
 def caught_shares(seeds: Sequence[JsonObject]) -> dict[str, float]:
     """Return defective picture → share of seeds that caught it; a seed without a bundle: none.
 
-    A set of which no seed has a bundle has no list of pictures, and nothing is returned.
+    Where no seed has a bundle there is no list of pictures, and nothing is returned.
     """
     names = sorted({row[0] for c in seeds for row in c["pictures"] if row[1] != "good"})
     caught = [{row[0] for row in c["pictures"] if row[3] == "NG"} for c in seeds]

@@ -38,9 +38,9 @@ def _blind(good: int, bad: int) -> str:
 
 def _bounds(figures: JsonObject) -> str:
     low, bounds = figures["recall_bounds"][0], figures["false_alarm_rate_bounds"]
-    said = f"From so many pictures one can be 95 % sure of {low:.0%} caught or more"
+    said = f"So many pictures prove, at 95 % confidence: at least {low:.0%} of such defects caught"
     return (
-        f"{said}." if bounds is None else f"{said}, and of {bounds[1]:.1%} false alarms or fewer."
+        f"{said}." if bounds is None else f"{said}, at most {bounds[1]:.1%} of good parts alarmed."
     )
 
 
@@ -57,7 +57,7 @@ def _limit(figures: JsonObject) -> str:
     share = figures["efficiency"]
     said = (
         f"The limit makes {share:.0%} of what these scores allow (efficiency {share:.2f}); at "
-        f"{PB_RATE:.0%} false alarms {figures['pb2']:.0%} of the defects would be caught"
+        f"{100 * PB_RATE:.0f} % false alarms {figures['pb2']:.0%} of the defects would be caught"
     )
     if share >= WORTH_MOVING:
         return f"{said}."

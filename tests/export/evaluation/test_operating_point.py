@@ -142,8 +142,8 @@ def test_the_answer_comes_first_in_words() -> None:
         "Catches 46 of 48 defects; alarms on 1 of 20 good parts; "
         "1 picture was not inspected (1 good; 0 defective, counted as missed)."
     )
-    assert "95 % sure of 87% caught or more" in bounds  # Clopper-Pearson of 46 in 48
-    assert "of 21.6% false alarms or fewer" in bounds  # and of 1 in 20
+    assert "at least 87% of such defects caught" in bounds  # Clopper-Pearson of 46 in 48
+    assert "at most 21.6% of good parts alarmed" in bounds  # and of 1 in 20
     assert "efficiency" in limit
 
 

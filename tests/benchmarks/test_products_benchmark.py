@@ -149,6 +149,25 @@ def test_a_look_of_another_release_is_written_down(
     assert rows[1].endswith(",benchmarks.products old seed 3")
 
 
+def test_this_codes_evaluate_writes_its_look_itself(
+    fake: BundleArm,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    calls: Callable[[], list[list[object]]],
+) -> None:
+    """It is told what to call the look; on training goods there is none to write."""
+    monkeypatch.setattr(products_arms, "ROOT", fake.code.root)
+    for name, look in (("a", "benchmarks.products ours seed 3"), ("b", "")):
+        one = job(tmp_path, name)
+        fake.run(Job(one.data, 3, one.work, one.until, look), silent)
+    options = [given for command, given in calls() if command == "evaluate"]
+    assert [isinstance(o, dict) and o.get("--log-look") for o in options] == [
+        "benchmarks.products ours seed 3",
+        None,
+    ]
+    assert not (fake.code.root / "benchmarks").exists()
+
+
 def test_another_releases_code_is_not_run_by_mistake(fake: BundleArm, tmp_path: Path) -> None:
     """Where its folder has no `export`, the installed one must not answer in its name."""
     empty = Code(tmp_path / "nowhere", "export.cli.main", "0" * 64)

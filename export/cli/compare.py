@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_app.errors import DataError
+from export.cli.log_look import add_log_look, look_of
 from export.methods.names import NAMES
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def add_compare(commands: Any) -> None:
         default=0.005,
         help="budget: share of good parts that may be alarmed (default: 0.005)",
     )
+    add_log_look(parser, "compare")
     parser.set_defaults(run=_compare)
 
 
@@ -108,20 +110,22 @@ def _compare(args: argparse.Namespace) -> int:
     check_processes(build.processes, build.device)
     with ConsoleProgress() as progress:
         options = CompareOptions(build, args.out, names, budget_s, args.latency_ms)
-        found = compare(options, progress.show)
+        found = compare(options, progress.show, on_look=look_of(args, "compare"))
     _tell(found)
     return 0 if found.advice.method is not None else 1
 
 
 def _tell(found: Comparison) -> None:
-    from export.compare.report import table_row
+    from export.compare.report import figures_at_limit, table_row
+    from export.evaluation.answer import answer
 
     for row in found.rows:
         if "failed" in row:
             print(f"{row['method']:<18} no result: {row['failed']}")
         else:
-            name, auroc, *_, crop_ms, picture_ms, memory_mb = table_row(row)
+            name, auroc, pb2, *_, crop_ms, picture_ms, memory_mb = table_row(row)
             cost = f"{crop_ms} ms a crop, {picture_ms} ms a picture, {memory_mb} MB"
-            print(f"{name:<18} image AUROC {auroc}, {cost}")
+            print(f"{name:<18} {answer(figures_at_limit(row))[0]}")
+            print(f"{'':<18} image AUROC {auroc}, PB2 {pb2}, {cost}")
     print(found.advice.text)
     print(found.page)

@@ -14,6 +14,7 @@ from edge_app.host.extras import sentence_for
 from export.cli.build_many import add_build_many
 from export.cli.check_data import add_check_data
 from export.cli.compare import add_compare
+from export.cli.log_look import add_log_look
 from export.methods.names import DEFAULT, PUBLISHED
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--json", action="store_true", help="print a JSON object as the last line of output"
     )
+    add_log_look(check, "evaluate")
     check.set_defaults(run=_evaluate)
     add_check_data(commands)
     add_compare(commands)
@@ -297,15 +299,20 @@ def _warn(warnings: Sequence[str]) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
+    from export.cli.log_look import look_of
     from export.cli.progress import ConsoleProgress
+    from export.evaluation.answer import answer
     from export.evaluation.report import fact_rows
     from export.evaluation.run import evaluate
 
     with ConsoleProgress() as progress:
-        done = evaluate(args.bundle, args.data, args.out, progress.show)
+        look = look_of(args, "evaluate")
+        done = evaluate(args.bundle, args.data, args.out, progress.show, look)
     _warn(done.figures["warnings"])
     for name in done.figures["excluded_pictures"]:
         print(f"excluded, used for training or calibration: {name}", file=sys.stderr)
+    for sentence in answer(done.figures):
+        print(sentence)
     for what, found in fact_rows(done.figures):
         print(f"{what:<32} {found}")
     print(done.page)

@@ -28,7 +28,7 @@ from export.compare.cost import cost_of
 from export.compare.sheets import pictures_shown, write_rows
 from export.defects.pictures import scan_defects
 from export.evaluation.data import GOOD, TestPicture, scan_test_pictures
-from export.evaluation.run import evaluate
+from export.evaluation.run import OnLook, evaluate
 from export.methods.inspector_record import InspectorRecord
 from export.methods.protocol import TrainSettings
 from export.methods.registry import method_of
@@ -46,6 +46,7 @@ class Shared:
         budget_s: of the whole comparison; another budget trains again.
         pictures: the test pictures that are left to judge.
         now: the clock that shares of the budget are taken from.
+        on_look: called before test pictures are judged; finished work looks no more.
     """
 
     options: BuildOptions
@@ -55,6 +56,7 @@ class Shared:
     cut: CutParts
     pictures: tuple[TestPicture, ...]
     now: Now
+    on_look: OnLook
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ def measure_method(
     reconstruction = picked if picked.is_file() else None
 
     def work(folder: Path, report: OnProgress) -> MeasuredRecord:
-        done = evaluate(bundle, options.data, folder, lambda s, _t, d: report(s, d))
+        done = evaluate(bundle, options.data, folder, lambda s, _t, d: report(s, d), shared.on_look)
         crop_hw = shared.cut.cutting.spec.crop_hw
         rows = write_rows(bundle, pictures_shown(shared.pictures), reconstruction, folder / "rows")
         judged = json.loads((folder / "evaluation.json").read_text())["pictures"]

@@ -14,11 +14,14 @@ from export.compare.advice import Advice
 from export.compare.chart import Point, speed_chart
 from export.compare.one_method import Shared, contender_of, picture_ms
 from export.defects.pictures import scan_defects
+from export.evaluation.answer import answer
 from export.evaluation.data import GOOD
+from export.evaluation.operating_point import operating_figures, verdicts_from
 
 HEADER = [
-    "Method", "Image AUROC (95 %)", "AUPR", "F1 max", "Pixel AUROC", "PRO", "Caught",
-    "False alarms", "Training s (steps)", "MB", "ms a crop (fastest)", "ms a picture", "Memory MB",
+    "Method", "Image AUROC (95 %)", "PB2 (95 %)", "Caught (at least)", "False alarms (at most)",
+    "Efficiency", "Not inspected: good, defective", "AUPR", "F1 max", "Pixel AUROC", "PRO",
+    "Training s (steps)", "MB", "ms a crop (fastest)", "ms a picture", "Memory MB",
 ]  # fmt: skip
 
 """Columns of the page's table and of table.md."""
@@ -60,24 +63,43 @@ def write_comparison(
 
 def table_row(row: JsonObject) -> list[str]:
     """Return one measured method's texts, in the order of HEADER."""
-    f, cost = row["figures"], row["cost"]
+    f, cost = figures_at_limit(row), row["cost"]
     low, high = f["image_auroc_interval"]
-    alarms = f["false_alarm_rate"]
     return [
         row["method"],
         f"{f['image_auroc']:.4f} ({low:.4f} to {high:.4f})",
+        "–"
+        if f["pb2"] is None
+        else "{:.1%} ({:.1%} to {:.1%})".format(f["pb2"], *f["pb2_interval"]),
+        f"{f['recall']:.1%} ({f['recall_bounds'][0]:.1%})",
+        _alarms(f),
+        "–" if f["efficiency"] is None else f"{f['efficiency']:.2f}",
+        f"{f['not_inspected']['good']}, {f['not_inspected']['bad']}",
         f"{f['aupr']:.4f}",
         f"{f['f1_max']:.4f}",
         f"{f['pixel_auroc']:.4f}" if "pixel_auroc" in f else "no masks",
         f"{f['pro']:.4f}" if "pro" in f else "no masks",
-        f"{f['recall']:.1%}",
-        "–" if alarms is None else f"{alarms:.1%}",
         f"{row['train_s']:.0f} ({row['steps'] or 'none'})",
         f"{row['graph_bytes'] / 1e6:.1f}",
         f"{cost['crop_ms']:.1f} ({cost['crop_ms_fastest']:.1f})",
         f"{picture_ms(row):.1f}",
         "–" if cost["memory_mb"] is None else f"{cost['memory_mb']:.0f}",
     ]
+
+
+def figures_at_limit(row: JsonObject) -> JsonObject:
+    """Return a measured row's figures; an earlier comparison's lack some, its scores give them."""
+    if "efficiency" in row["figures"]:
+        return dict(row["figures"])
+    good = verdicts_from([r for r in row["scores"] if r["kind"] == GOOD])
+    bad = verdicts_from([r for r in row["scores"] if r["kind"] != GOOD])
+    return {**row["figures"], **operating_figures(good, bad)}
+
+
+def _alarms(figures: JsonObject) -> str:
+    if figures["false_alarm_rate"] is None:
+        return "–"
+    return f"{figures['false_alarm_rate']:.1%} ({figures['false_alarm_rate_bounds'][1]:.1%})"
 
 
 def _how(shared: Shared) -> str:
@@ -90,7 +112,10 @@ def _how(shared: Shared) -> str:
         f"{len(shared.cut.hold_out_crops)} held out for the thresholds, {taught}{good} good and "
         f"{len(shared.pictures) - good} defective test pictures; seed {shared.options.seed}; "
         f"trained on {shared.options.device}, measured in ONNX Runtime on {os.cpu_count()} "
-        "processors. Caught and false alarms are at each bundle's own threshold. Steps are those "
+        "processors. Caught, false alarms and efficiency are at each bundle's own threshold; what "
+        "was not inspected counts as missed; bounds are at 95 %. PB2 is the recall at 2 % false "
+        "alarms; efficiency the share that the threshold makes of the best recall - false-alarm "
+        "rate at any, none where that is below 0.2. Steps are those "
         "that fitted into the method's share of the budget; densities take none. Memory is what "
         "opening the graph and judging single crops adds to a process."
     )
@@ -118,6 +143,7 @@ def _section(row: JsonObject) -> list[str]:
     link = "/".join(folder.parts[-4:]) + "/evaluation.html"
     return [
         f"<h2>{html.escape(row['method'])}</h2>",
+        f"<p>{html.escape(' '.join(answer(figures_at_limit(row))))}</p>",
         *(f'<p class="warning">{html.escape(w)}</p>' for w in row["build_warnings"]),
         f'<p><a href="{html.escape(link)}">its whole evaluation</a></p>',
         charts.histogram(groups, [("threshold", row["figures"]["threshold"])]),

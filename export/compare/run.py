@@ -26,6 +26,7 @@ from export.compare.report import write_comparison
 from export.compare.table import write_table
 from export.defects.pictures import scan_defects
 from export.evaluation.data import GOOD
+from export.evaluation.run import OnLook
 from export.methods.names import AUTO, NAMES
 from export.methods.registry import unknown_method
 from export.methods.time_budget import Now, duration_text
@@ -111,11 +112,19 @@ class Budget:
         self._after_s.append(seconds)
 
 
-def compare(options: CompareOptions, on_step: OnStep, now: Now = time.monotonic) -> Comparison:
+def compare(
+    options: CompareOptions,
+    on_step: OnStep,
+    now: Now = time.monotonic,
+    on_look: OnLook = lambda: None,
+) -> Comparison:
     """Train and measure every method; write report.html, compare.json and table.md.
 
     A method that fails stands in the report with its reason; the next run tries it again and takes
     what is done as it is.
+
+    Args:
+        on_look: called before each method's bundle judges the test pictures.
 
     Raises:
         DataError: the pictures are not enough, or there is nothing to test on.
@@ -126,7 +135,7 @@ def compare(options: CompareOptions, on_step: OnStep, now: Now = time.monotonic)
     labelled = label_pictures(build, on_step, holds_back=True)
     pictures = unseen_pictures(build, labelled)
     found, cut = choose_view(build, labelled, on_step)
-    shared = Shared(build, options.budget_s, labelled, found, cut, pictures, now)
+    shared = Shared(build, options.budget_s, labelled, found, cut, pictures, now, on_look)
     rows: list[JsonObject] = []
     for number, name in enumerate(options.methods):
         place = f"{number + 1} of {len(options.methods)}"

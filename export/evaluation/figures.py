@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge_app.model.loaded_model import LoadedModel
-from edge_app.records import F64Array, JsonObject
+from edge_app.records import F64Array, JsonObject, VerdictState
 from export.evaluation.data import TestPictures
 from export.evaluation.image_metrics import (
     auroc,
@@ -19,6 +19,7 @@ from export.evaluation.image_metrics import (
     score_curve,
 )
 from export.evaluation.judge import Judged
+from export.evaluation.operating_point import Verdicts, operating_figures
 from export.evaluation.pixel_metrics import PixelCounts
 
 
@@ -89,25 +90,20 @@ def _score_figures(good: Sequence[Judged], bad: Sequence[Judged]) -> JsonObject:
     }
 
 
+def verdicts_of(judged: Sequence[Judged]) -> Verdicts:
+    """Return what the bundle said of some pictures."""
+    scores = [math.nan if j.score is None else j.score for j in judged]
+    is_ng = [j.verdict is VerdictState.NG for j in judged]
+    return Verdicts(np.array(scores, np.float64), np.array(is_ng, np.bool_))
+
+
 def _threshold_figures(
     model: LoadedModel, good: Sequence[Judged], bad: Sequence[Judged]
 ) -> JsonObject:
-    """A bad picture that was not inspected is not caught; a good one is no false alarm."""
-    alarms, judged_good = sum(j.is_ng for j in good), _inspected(good)
-    caught = sum(j.is_ng for j in bad)
-    rate = alarms / judged_good if judged_good else None
     return {
         "threshold": model.limits.score_threshold,
         "threshold_id": model.limits.threshold_id,
-        "caught": caught,
-        "recall": caught / len(bad),
-        "recall_bounds": list(rate_interval(caught, len(bad))),
-        "false_alarms": alarms,
-        "false_alarm_rate": rate,
-        "false_alarm_rate_bounds": list(rate_interval(alarms, judged_good))
-        if judged_good
-        else None,
-        "not_inspected": {"good": len(good) - judged_good, "bad": len(bad) - _inspected(bad)},
+        **operating_figures(verdicts_of(good), verdicts_of(bad)),
     }
 
 
@@ -138,7 +134,7 @@ def _kind_figures(
 ) -> JsonObject:
     """One kind against all good pictures."""
     own = [j for j in bad if j.picture.kind == kind]
-    caught = sum(j.is_ng for j in own)
+    caught = sum(j.verdict is VerdictState.NG for j in own)
     return {
         "kind": kind,
         "pictures": len(own),

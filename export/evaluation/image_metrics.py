@@ -6,6 +6,7 @@ with the same score are a tie, and a tie counts half.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,12 +70,43 @@ def auroc_interval(good: F64Array, bad: F64Array, seed: int = 0) -> tuple[float,
 
     Good and bad pictures are drawn again apart from each other, so both counts stay as they are.
     """
-    good, bad = _checked(good, "good"), _checked(bad, "defective")
+    return bootstrap_interval(auroc, _checked(good, "good"), _checked(bad, "defective"), seed)
+
+
+def bootstrap_interval(
+    figure: Callable[[F64Array, F64Array], float], good: F64Array, bad: F64Array, seed: int = 0
+) -> tuple[float, float]:
+    """Return the bootstrap 95 % interval of a figure of good (n,) and bad (m,) scores.
+
+    Percentiles over redrawn pictures, seeded; good and bad ones are drawn apart from each other.
+    """
     rng = np.random.default_rng(seed)
-    drawn = [
-        auroc(good[rng.integers(0, len(good), len(good))], bad[rng.integers(0, len(bad), len(bad))])
-        for _ in range(BOOTSTRAP_ROUNDS)
-    ]
+    n, m = len(good), len(bad)
+    return _middle(
+        [
+            figure(good[rng.integers(0, n, n)], bad[rng.integers(0, m, m)])
+            for _ in range(BOOTSTRAP_ROUNDS)
+        ]
+    )
+
+
+def mean_interval(values: F64Array, seed: int = 0) -> tuple[float, float]:
+    """Return the bootstrap 95 % interval of the mean of (n,) values, n >= 1.
+
+    For paired differences: one value a picture.
+
+    Raises:
+        DataError: there are no values, or one is NaN.
+    """
+    values = _checked(values, "paired")
+    rng = np.random.default_rng(seed)
+    count = len(values)
+    return _middle(
+        [float(values[rng.integers(0, count, count)].mean()) for _ in range(BOOTSTRAP_ROUNDS)]
+    )
+
+
+def _middle(drawn: Sequence[float]) -> tuple[float, float]:
     tail = (1 - BOOTSTRAP_SHARE) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return float(low), float(high)
@@ -105,9 +137,7 @@ def auroc_difference_interval(
         drawn.append(
             auroc(ours[0][at[0]], ours[1][at[1]]) - auroc(theirs[0][at[0]], theirs[1][at[1]])
         )
-    tail = (1 - BOOTSTRAP_SHARE) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return float(low), float(high)
+    return _middle(drawn)
 
 
 def average_precision(curve: Curve) -> float:

@@ -12,6 +12,7 @@ from edge_app.errors import CameraError
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import JsonObject
 from export import charts
+from export.evaluation.answer import answer
 from export.evaluation.data import TestPictures
 from export.evaluation.figures import good_and_bad, scores_of
 from export.evaluation.image_metrics import score_curve
@@ -32,7 +33,9 @@ def write_page(
     alarms = sorted((j for j in good if j.is_ng), key=lambda j: -j.rank_score)
     hits = sorted((j for j in bad if j.is_ng), key=lambda j: j.rank_score)
     blind = [j for j in judged if j.score is None]
+    first, *more = answer(figures)
     body = [
+        f"<p><b>{html.escape(first)}</b> {html.escape(' '.join(more))}</p>",
         *(f'<p class="warning">{html.escape(w)}</p>' for w in figures["warnings"]),
         charts.table(["What", "Measured"], fact_rows(figures)),
         "<h2>By kind</h2>",
@@ -62,7 +65,7 @@ def fact_rows(figures: JsonObject) -> list[list[str]]:
     rows = [
         ["Pictures", f"{figures['good']} good, {figures['bad']} defective"],
         ["Left out (seen in training)", str(figures["excluded"])],
-        ["Not inspected", f"{blind['good']} good, {blind['bad']} defective"],
+        ["Not inspected", f"{blind['good']} good, {blind['bad']} defective (count as missed)"],
         ["Image AUROC", f"{figures['image_auroc']:.4f} (95 %: {low:.4f} to {high:.4f})"],
         ["AUPR", f"{figures['aupr']:.4f}"],
         ["Best F1", f"{figures['f1_max']:.4f}"],
@@ -76,6 +79,8 @@ def fact_rows(figures: JsonObject) -> list[list[str]]:
                 figures["false_alarm_rate_bounds"],
             ),
         ],
+        ["PB2: recall at 2 % false alarms", pb2_text(figures)],
+        ["Efficiency of the threshold", efficiency_text(figures)],
     ]
     if figures["near_training"]:
         apart = figures["apart_from_training"]
@@ -103,6 +108,24 @@ def fact_rows(figures: JsonObject) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def pb2_text(figures: JsonObject) -> str:
+    """Return PB2 with its interval."""
+    if figures["pb2"] is None:
+        return "no good picture was inspected"
+    low, high = figures["pb2_interval"]
+    return f"{figures['pb2']:.1%} (95 %: {low:.1%} to {high:.1%})"
+
+
+def efficiency_text(figures: JsonObject) -> str:
+    """Return the efficiency with what it is a share of, or why there is none."""
+    best = figures["best_value"]
+    if best is None:
+        return "no good picture was inspected"
+    if figures["efficiency"] is None:
+        return f"not defined: the best value at any threshold is only {best:.2f}"
+    return f"{figures['efficiency']:.2f} ({figures['value']:.2f} of {best:.2f})"
 
 
 def _rate(count: int, rate: float | None, bounds: Sequence[float] | None) -> str:

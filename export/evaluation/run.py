@@ -6,6 +6,7 @@ pictures → product boxes → poses → upright crops → scores + maps → fig
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +34,23 @@ class Evaluation:
     page: Path
 
 
-def evaluate(bundle: Path, data: Path, out: Path | None, on_step: OnStep) -> Evaluation:
+OnLook = Callable[[], object]
+"""Called once before the first test picture is judged; `export/evaluation/looks.py` writes it."""
+
+
+def evaluate(
+    bundle: Path,
+    data: Path,
+    out: Path | None,
+    on_step: OnStep,
+    on_look: OnLook = lambda: None,
+) -> Evaluation:
     """Judge every test picture, write evaluation.html and evaluation.json into `out`.
 
     Args:
         data: a data set's folder; see data.py.
         out: default: NAME.evaluation beside the bundle.
+        on_look: the commands write the look into the log, where there is one.
 
     Raises:
         BundleError, ModelError: the bundle cannot be used.
@@ -51,6 +63,7 @@ def evaluate(bundle: Path, data: Path, out: Path | None, on_step: OnStep) -> Eva
     seen = {*provenance.training_sha256, *provenance.calibration_sha256}
     pictures = scan_test_pictures(data, seen)
     on_step("pictures", f"{len(pictures.kept)} to judge", 1.0)
+    on_look()
     judged, pixels, warnings = _judge_all(model, pictures, on_step)
     figures = figures_of(model, pictures, judged, pixels, [*pictures.warnings, *warnings])
     out = out or bundle.with_name(bundle.stem + ".evaluation")

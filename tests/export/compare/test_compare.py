@@ -16,6 +16,7 @@ from edge_app.model.loaded_model import load_model
 from edge_app.records import JsonObject
 from export.bundle_build.pipeline import BuildOptions
 from export.cli.main import main
+from export.compare.report import HEADER, table_row
 from export.compare.run import NAMES, Budget, CompareOptions, Comparison, compare, method_names
 
 pytestmark = pytest.mark.needs("the extra train")
@@ -128,6 +129,26 @@ def test_a_method_that_hardly_tells_is_measured_but_no_device_takes_it(
     assert "no golden pictures" in checked.reason
 
 
+def test_an_earlier_comparisons_table_has_the_new_figures_from_its_scores(
+    compared: Comparison,
+) -> None:
+    """compare.json of a release before PB2: every picture's score and verdict give it."""
+    row = record_of(compared)["methods"][0]
+    whole = table_row(row)
+    for key in ("pb2", "pb2_interval", "pb2_threshold", "value", "best_value", "efficiency"):
+        del row["figures"][key]
+    assert table_row(row) == whole
+    assert len(whole) == len(HEADER)
+    assert "%" in whole[HEADER.index("PB2 (95 %)")]
+
+
+def test_the_page_says_of_every_method_what_to_expect(compared: Comparison) -> None:
+    """In words, above its pictures."""
+    text = compared.page.read_text()
+    measured = [row for row in compared.rows if "failed" not in row]
+    assert text.count("<p>Catches ") == len(measured) > 0
+
+
 def test_progress_tells_the_time_that_is_left(compared: Comparison, clock: Clock) -> None:
     """Which of how many methods, what it does, and how long it may still take at most."""
     assert any(line.startswith("padim-slim: 2 of 3, ") for line in clock.seen)
@@ -146,7 +167,8 @@ def test_the_next_run_takes_what_is_done(
     assert main(["compare", *map(str, [*arguments, *named])]) == 0
     assert kept.stat().st_mtime_ns == written
     told = capsys.readouterr().out
-    assert "patchcore          image AUROC 1.0000" in told
+    assert "patchcore          Catches " in told
+    assert "image AUROC 1.0000 (1.0000 to 1.0000), PB2 " in told
     row = json.loads((out / "compare.json").read_text())["methods"][2]
     assert row["method"] == "autoencoder-l2"
     if "failed" in row:  # three steps may teach it nothing: then thresholds refuse it, and say so

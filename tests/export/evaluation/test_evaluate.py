@@ -217,6 +217,7 @@ def test_the_page_shows_what_went_wrong(data: Path, bundle: Path) -> None:
     page = evaluate(bundle, data, None, lambda *_: None).page
     assert page.parent.name == "bright.evaluation"
     text = page.read_text()
+    assert text.index("Catches 4 of 6 defects; alarms on 1 of 7 good parts") < text.index("<table")
     assert "faint/000.png: OK, score 130, threshold 150" in text
     assert "good/bright.png: NG" in text
     assert "spot/003.png: NG" in text

@@ -19,7 +19,7 @@ from edge_app.bundle.contents import (
     check_references,
     parse_manifest,
 )
-from edge_app.bundle.manifest import Manifest, Member, Variant
+from edge_app.bundle.manifest import Manifest, Member, Variant, stamped
 from edge_app.bundle.trusted_keys import TrustPolicy
 from edge_app.bundle.ustar import end_bytes, entry_bytes
 from edge_app.bundle.verify import VerifiedBundle, read_contents
@@ -91,7 +91,7 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
     """Write an unsigned bundle; the same manifest and files always give the same bytes.
 
     Args:
-        manifest: its `members` are filled in here.
+        manifest: its `members`, `format` and `requires` are filled in here.
         files: member name → bytes.
 
     Returns:
@@ -108,7 +108,7 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
         name: Member(sha256=hashlib.sha256(data).hexdigest(), length=len(data))
         for name, data in sorted(files.items(), key=lambda item: _order(item[0]))
     }
-    complete = manifest.model_copy(update={"members": members})
+    complete = stamped(manifest.model_copy(update={"members": members}))
     check_references(complete, files, path.name)
     text = complete.model_dump_json(indent=1).encode()
     data = entry_bytes(MANIFEST, text) + b"".join(entry_bytes(n, files[n]) for n in members)

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
-from edge_app.bundle.manifest import Manifest, Member, Variant
+from edge_app import __version__
+from edge_app.bundle.manifest import FEATURES, FORMAT_1, FORMATS, Manifest, Member, Variant
 from edge_app.bundle.ustar import MAX_NAME
 from edge_app.errors import BundleError
 
@@ -126,14 +128,42 @@ def parse_manifest(text: bytes, label: str) -> Manifest:
     """Return the manifest.
 
     Raises:
-        BundleError: it is not JSON, too large or breaks the format.
+        BundleError: it is not JSON, too large, of a later release or breaks the format.
     """
     if len(text) > MAX_MANIFEST_BYTES:
         raise BundleError(f"Bundle {label}: {MANIFEST} is larger than {MAX_MANIFEST_BYTES} bytes.")
+    _check_known(text, label)
     try:
-        return Manifest.model_validate_json(text)
+        manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()
         )
         raise BundleError(f"Bundle {label} refused: {MANIFEST} is wrong: {problems}") from error
+    if manifest.format != FORMAT_1 and "format" not in manifest.model_fields_set:
+        raise BundleError(f"Bundle {label} refused: {MANIFEST} is wrong: format: is missing")
+    return manifest
+
+
+def _check_known(text: bytes, label: str) -> None:
+    """Return if this release knows the format and every feature that the manifest names.
+
+    What a later release wrote has keys that this one cannot explain, so this comes before them.
+    """
+    try:
+        content = from_json(text)
+    except ValueError:
+        return  # the schema's own message says where
+    if not isinstance(content, dict):
+        return
+    needs = content.get("requires", [])
+    named = needs if isinstance(needs, list) else [needs]
+    said = content.get("format", FORMAT_1)
+    unknown = [] if said in FORMATS else [said]
+    unknown += [feature for feature in named if feature not in FEATURES]
+    if unknown:
+        words = " and ".join(f"{str(u)[:64]!r}" for u in unknown[:3])
+        raise BundleError(
+            f"Bundle {label} refused: it needs {words}, which this release ({__version__}) does "
+            "not know: update the device first, or build it with --format 1."
+        )

@@ -2,37 +2,92 @@
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from edge_app.bundle.strict import Finite, GrownModel, LowHigh, Sha256, Share, StrictModel
+from edge_app.bundle.thresholds import CROSS_FITTED, Normalisation, Promise, Thresholds, normalise
+from edge_app.bundle.variant import (
+    GoldenPart,
+    GoldenPicture,
+    GoldenRegions,
+    Parity,
+    ParityFigures,
+    Tolerances,
+    Variant,
+)
 from edge_app.imaging.defect_region import UNKNOWN, RegionSpec
 from edge_app.imaging.registration import Registration
-from edge_app.imaging.upright_crop import CropSpec, Shrink
+from edge_app.imaging.upright_crop import CropSpec, FrameRegion, Shrink
 
-FORMAT: Literal["cropliq-bundle/1"] = "cropliq-bundle/1"
+__all__ = [
+    "ANGLE_CONVENTION",
+    "FEATURES",
+    "FORMATS",
+    "FORMAT_1",
+    "FORMAT_2",
+    "AlignmentSpec",
+    "ClassifierSpec",
+    "CropModel",
+    "DetectorSpec",
+    "Feature",
+    "GoldenPart",
+    "GoldenPicture",
+    "GoldenRegions",
+    "Manifest",
+    "Member",
+    "Normalisation",
+    "OrientationSpec",
+    "Parity",
+    "ParityFigures",
+    "Promise",
+    "Provenance",
+    "RegionOfFrame",
+    "StationSpec",
+    "Thresholds",
+    "Tolerances",
+    "Variant",
+    "ViewRule",
+    "checked_target",
+    "normalise",
+    "required_features",
+    "stamped",
+]
+
+Format = Literal["cropliq-bundle/1", "cropliq-bundle/2"]
+FORMAT_1: Literal["cropliq-bundle/1"] = "cropliq-bundle/1"
+"""All that release 0.1.0 knows."""
+FORMAT_2: Literal["cropliq-bundle/2"] = "cropliq-bundle/2"
+"""Format 1 and the features named in `requires`, at least one."""
+FORMATS: tuple[Format, ...] = (FORMAT_1, FORMAT_2)
+
+Feature = Literal[
+    "cross_fitted_limits", "fixed_region", "missing_product", "outline_whole", "suspect_limit"
+]
+FEATURES: tuple[Feature, ...] = (
+    "cross_fitted_limits",
+    "fixed_region",
+    "missing_product",
+    "outline_whole",
+    "suspect_limit",
+)
+"""Every feature that this release knows, sorted. docs/bundle_format.md says what each means."""
 
 ANGLE_CONVENTION = "radians, clockwise on screen (x right, y down), w along (cos, sin)"
 """Repeated in every manifest; `edge_app/imaging/oriented_box.py` is the definition."""
 
 Hw = tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Member(_Strict):
+class Member(StrictModel):
     """One file of the bundle: its digest and its length in bytes."""
 
     sha256: Sha256
     length: Annotated[int, Field(ge=0)]
 
 
-class DetectorSpec(_Strict):
+class DetectorSpec(StrictModel):
     """How to use detector.onnx.
 
     Attributes:
@@ -53,7 +108,7 @@ class DetectorSpec(_Strict):
 KindName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}$")]
 
 
-class ClassifierSpec(_Strict):
+class ClassifierSpec(StrictModel):
     """How to use classifier.onnx; see `edge_app/inspection/defect_classifier.py`.
 
     Attributes:
@@ -79,7 +134,7 @@ class ClassifierSpec(_Strict):
         return RegionSpec(self.region_hw, self.window_px, self.margin)
 
 
-class OrientationSpec(_Strict):
+class OrientationSpec(StrictModel):
     """How a crop's direction is resolved.
 
     fixed: as the camera sees it. two_way: the long axis is known, the cue tells 0° from 180°.
@@ -93,7 +148,7 @@ class OrientationSpec(_Strict):
     cue: str | None = None
 
 
-class AlignmentSpec(_Strict):
+class AlignmentSpec(StrictModel):
     """How a box is registered to the product; see `edge_app/inspection/alignment.py`.
 
     Attributes:
@@ -111,177 +166,33 @@ class AlignmentSpec(_Strict):
     registration: Registration = "ecc"
 
 
-class CropModel(_Strict):
-    """The upright crop; see `edge_app/imaging/upright_crop.py`."""
+class CropModel(GrownModel):
+    """The upright crop; see `edge_app/imaging/upright_crop.py`.
+
+    Attributes:
+        whole: what must be in the frame for a part to be whole: the corners of its oriented `box`,
+            or its `outline` (the silhouette laid into the box).
+    """
+
+    SINCE_2: ClassVar[frozenset[str]] = frozenset({"whole"})
 
     crop_hw: Hw
-    margin: Annotated[float, Field(ge=0, le=1)]
+    margin: Share
     stretch: bool = False
+    whole: Literal["box", "outline"] = "box"
 
     def to_spec(self) -> CropSpec:
         return CropSpec(self.crop_hw, self.margin, self.stretch)
 
 
-class ViewRule(_Strict):
+class ViewRule(StrictModel):
     """A part seen several times: its score is the largest over at most `max_views` views."""
 
     rule: Literal["max"] = "max"
     max_views: Annotated[int, Field(ge=1, le=100)] = 3
 
 
-class Normalisation(_Strict):
-    """The monotone map from scores to the 0..1 axis of the threshold grid, fixed at calibration.
-
-    `normalised = (score - low) / (high - low)`, clipped to 0..1.
-    """
-
-    low: Finite
-    high: Finite
-
-
-Promise = Literal["guaranteed", "extrapolated, not guaranteed"]
-"""How a false-alarm budget is backed: enough good parts for 95 % confidence, or a tail fit."""
-
-
-class Thresholds(_Strict):
-    """The thresholds. Not part of the graph: adjustable on the device, with an audit trail.
-
-    Attributes:
-        score_threshold: a part with `score >= score_threshold` is NG.
-        map_threshold: areas of the map above it become defect polygons.
-        threshold_id: names this set in every alert, e.g. "calibrated-1".
-        false_alarm_rate: the budget, as a fraction of good parts.
-        calibration_scores: one per hold-out good part, ascending.
-        defects_from: the defects used in calibration ("pseudo-anomalies", "3 real defects").
-        promise: how the budget is backed.
-        softmax_threshold: a defect class below it is "unknown".
-    """
-
-    score_threshold: Finite
-    map_threshold: Finite
-    threshold_id: str
-    normalisation: Normalisation
-    false_alarm_rate: Annotated[float, Field(gt=0, lt=1)]
-    calibration_scores: tuple[Finite, ...]
-    defects_from: str
-    promise: Promise = "extrapolated, not guaranteed"
-    softmax_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
-
-    @field_validator("calibration_scores")
-    @classmethod
-    def _is_calibrated(cls, scores: tuple[float, ...]) -> tuple[float, ...]:
-        if not scores:
-            raise ValueError("is empty: an uncalibrated bundle is refused; run edge-calibrate")
-        if list(scores) != sorted(scores):
-            raise ValueError("must be ascending")
-        return scores
-
-
-class GoldenPart(_Strict):
-    """The expected outcome of one part in a golden picture.
-
-    Attributes:
-        box_cxcywhr: in frame pixels and radians, direction included.
-    """
-
-    box_cxcywhr: tuple[Finite, Finite, Finite, Finite, Finite]
-    score: Finite
-    verdict: Literal["OK", "NG"]
-
-
-class GoldenPicture(_Strict):
-    file: str
-    parts: tuple[GoldenPart, ...]
-
-
-class GoldenRegions(_Strict):
-    """Regions of known defects and their expected classes.
-
-    Attributes:
-        file: a picture of them, one below the other.
-        kinds: per region, from the top.
-    """
-
-    file: str
-    kinds: Annotated[tuple[str, ...], Field(min_length=1)]
-
-
-class Tolerances(_Strict):
-    """How far a device may differ from the golden expectations in its self-check.
-
-    Attributes:
-        score_relative: |score − expected| over the larger of |expected| and |score_threshold|.
-        box_min_iou: rotated intersection over union with the expected box.
-        latency_ms: limit for the median golden picture on a device; None: only the device's own
-            limit applies.
-    """
-
-    score_relative: Finite = 0.02
-    box_min_iou: Finite = 0.9
-    latency_ms: Finite | None = None
-
-
-class ParityFigures(_Strict):
-    """One variant compared with fp32, part by part, through the whole line.
-
-    Attributes:
-        source: the parts' source, without paths.
-        parts: judged by both.
-        flips: parts with another verdict, each variant under its own threshold.
-        unmatched: parts that only one of the two judged.
-        score_difference_median: of |variant − fp32| after the thresholds are aligned, in units of
-            the fp32 threshold.
-        score_difference_largest: likewise, the largest.
-    """
-
-    source: str
-    parts: Annotated[int, Field(ge=1)]
-    flips: Annotated[int, Field(ge=0)]
-    unmatched: Annotated[int, Field(ge=0)]
-    score_difference_median: Finite
-    score_difference_largest: Finite
-
-
-class Parity(_Strict):
-    """How a variant was made and how closely it follows fp32.
-
-    Attributes:
-        ranges: rule that set the int8 ranges, per graph; empty for fp16.
-        int8_nodes, fp16_nodes: nodes computed so, per graph; everything else stays fp32.
-        weight_share: bytes of those nodes' weights as a share of fp32, per precision.
-        calibration: on the parts that set the variant's thresholds.
-        held_out: on parts not used for calibration; None without such a source.
-    """
-
-    ranges: dict[str, str] = {}
-    int8_nodes: dict[str, tuple[str, ...]] = {}
-    fp16_nodes: dict[str, tuple[str, ...]] = {}
-    weight_share: dict[str, Finite] = {}
-    calibration: ParityFigures
-    held_out: ParityFigures | None = None
-
-
-class Variant(_Strict):
-    """One precision of the same model: its files, thresholds and golden expectations.
-
-    Attributes:
-        classifier: the defect classifier; fp32 in every variant.
-        golden_regions: its expected outcome; None without a classifier.
-        parity: against the fp32 variant; None for fp32 itself.
-    """
-
-    precision: Literal["fp32", "fp16", "int8"]
-    detector: str | None
-    inspector: str
-    thresholds: Thresholds
-    golden: tuple[GoldenPicture, ...]
-    tolerances: Tolerances = Tolerances()
-    classifier: str | None = None
-    golden_regions: GoldenRegions | None = None
-    parity: Parity | None = None
-
-
-class Provenance(_Strict):
+class Provenance(StrictModel):
     """Where the bundle comes from. Holds no times and no paths: the same inputs, the same bytes.
 
     Attributes:
@@ -292,25 +203,74 @@ class Provenance(_Strict):
     method: str
     data: str
     seed: int
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
     training_sha256: tuple[Sha256, ...] = ()
     calibration_sha256: tuple[Sha256, ...] = ()
-    measured: dict[str, float] = {}
+    measured: dict[str, float] = Field(default_factory=dict)
 
 
-class Manifest(_Strict):
-    """The whole of manifest.json.
+class RegionOfFrame(StrictModel):
+    """A rectangle of the frame, as shares of its width and height from the top left.
+
+    Without a detector the product is this rectangle instead of the whole frame.
+    """
+
+    x: Annotated[float, Field(ge=0, lt=1)]
+    y: Annotated[float, Field(ge=0, lt=1)]
+    w: Annotated[float, Field(gt=0, le=1)]
+    h: Annotated[float, Field(gt=0, le=1)]
+
+    @model_validator(mode="after")
+    def _is_in_the_frame(self) -> RegionOfFrame:
+        if max(self.x + self.w, self.y + self.h) > 1 + 1e-9:
+            raise ValueError(f"must lie in the frame (x + w <= 1, y + h <= 1), got {self}")
+        return self
+
+    def to_region(self) -> FrameRegion:
+        return FrameRegion(self.x, self.y, self.w, self.h)
+
+
+class StationSpec(StrictModel):
+    """A station where every picture shows the product, and how pictures looked in training.
+
+    Each range is (low, high) over the training pictures: a picture outside is not sound, so that
+    nothing can be said of a missing product.
 
     Attributes:
+        missing_is_ng: a sound picture without the product is NG, class `missing`.
+        grey_mean: of the whole frame's mean grey level, 0..255.
+        grey_std: of its standard deviation, grey levels.
+        sharpness: of the variance of the Laplacian of the grey picture shrunk to 160 px width.
+    """
+
+    missing_is_ng: bool
+    grey_mean: LowHigh
+    grey_std: LowHigh
+    sharpness: LowHigh
+
+
+class Manifest(GrownModel):
+    """The whole of manifest.json.
+
+    `format` and `requires` follow from the rest: left out, they are filled in; given, they must
+    agree with it. A copy (`model_copy`) goes through `stamped` before it is written.
+
+    Attributes:
+        requires: what a device must know beyond format 1 to judge as meant, sorted.
         serial: only grows, per product.
         targets: SITE/LINE/DEVICE patterns that may use it, `*` and `?` within a level; "*" alone
             matches every device.
         variants: preferred first.
         members: every file but manifest.json and bundle.sig.
+        station: a fixed or triggered station; None: a picture without a product says nothing.
+        region: the part of the frame that the product fills; None: all of it, or a detector.
     """
 
-    format: Literal["cropliq-bundle/1"] = FORMAT
+    SINCE_2: ClassVar[frozenset[str]] = frozenset({"requires", "station", "region"})
+
+    format: Format = FORMAT_1
+    requires: tuple[Feature, ...] = ()
     product: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
     serial: Annotated[int, Field(ge=0)]
     targets: tuple[str, ...] = ("*",)
@@ -323,12 +283,54 @@ class Manifest(_Strict):
     views: ViewRule = ViewRule()
     variants: Annotated[tuple[Variant, ...], Field(min_length=1)]
     provenance: Provenance
-    members: dict[str, Member] = {}
+    members: dict[str, Member] = Field(default_factory=dict)
+    station: StationSpec | None = None
+    region: RegionOfFrame | None = None
 
     @field_validator("targets")
     @classmethod
     def _are_patterns(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(checked_target(pattern) for pattern in targets)
+
+    @model_validator(mode="after")
+    def _says_what_it_needs(self) -> Manifest:
+        if self.region is not None and self.detector is not None:
+            raise ValueError("region: a bundle with a detector finds the product itself")
+        needs = required_features(self)
+        if not {"format", "requires"} & self.model_fields_set:
+            object.__setattr__(self, "format", _format_for(needs))
+            object.__setattr__(self, "requires", needs)
+        if (self.format, self.requires) != (_format_for(needs), needs):
+            raise ValueError(
+                f"its content needs {_format_for(needs)} with requires {list(needs)}, "
+                f"got {self.format} with {list(self.requires)}"
+            )
+        return self
+
+
+def required_features(manifest: Manifest) -> tuple[Feature, ...]:
+    """Return the features that a device must know to judge as this content means, sorted."""
+    limits = [v.thresholds for v in manifest.variants]
+    used: dict[Feature, bool] = {
+        "cross_fitted_limits": any(
+            t.promise == CROSS_FITTED or t.origin is not None for t in limits
+        ),
+        "fixed_region": manifest.region is not None,
+        "missing_product": manifest.station is not None,
+        "outline_whole": manifest.crop.whole != "box",
+        "suspect_limit": any(t.suspect_threshold is not None for t in limits),
+    }
+    return tuple(feature for feature in FEATURES if used[feature])
+
+
+def stamped(manifest: Manifest) -> Manifest:
+    """Return the manifest with the format and the features that its content needs."""
+    needs = required_features(manifest)
+    return manifest.model_copy(update={"format": _format_for(needs), "requires": needs})
+
+
+def _format_for(needs: tuple[Feature, ...]) -> Format:
+    return FORMAT_2 if needs else FORMAT_1
 
 
 def checked_target(pattern: str) -> str:
@@ -340,13 +342,3 @@ def checked_target(pattern: str) -> str:
     if pattern != "*" and len(pattern.split("/")) != 3:
         raise ValueError(f"{pattern!r} matches no device: expected SITE/LINE/DEVICE or *")
     return pattern
-
-
-def normalise(score: float, normalisation: Normalisation) -> float:
-    """Return a score on the 0..1 axis of the threshold grid; NaN stays NaN."""
-    if math.isnan(score):
-        return score
-    span = normalisation.high - normalisation.low
-    if span <= 0:
-        return float(score >= normalisation.high)
-    return min(1.0, max(0.0, (score - normalisation.low) / span))

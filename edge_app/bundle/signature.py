@@ -18,7 +18,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from edge_app.bundle.manifest import Sha256
+from edge_app.bundle.strict import Sha256
 from edge_app.bundle.trusted_keys import TrustedKey, TrustPolicy
 from edge_app.errors import BundleError
 

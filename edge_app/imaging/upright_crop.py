@@ -220,6 +220,23 @@ def whole_frame_box(frame_hw: tuple[int, int]) -> BoxCxcywhr:
     return (w - 1) / 2, (h - 1) / 2, float(w), float(h), 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class FrameRegion:
+    """A rectangle of the frame as shares of its size, from the top left; x + w and y + h <= 1."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+
+def region_box(region: FrameRegion, frame_hw: tuple[int, int]) -> BoxCxcywhr:
+    """Return the upright box of a product that fills a region of the frame, in frame pixels."""
+    h, w = frame_hw
+    cx, cy = (region.x + region.w / 2) * w - 0.5, (region.y + region.h / 2) * h - 0.5
+    return cx, cy, region.w * w, region.h * h, 0.0
+
+
 def _check_picture(pixels_hwc: U8Array) -> None:
     shape, dtype = pixels_hwc.shape, pixels_hwc.dtype
     if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:

@@ -98,7 +98,7 @@ MANIFESTS: dict[str, tuple[Callable[[Members], bytes], str]] = {
     ),
     "a manifest of another format": (
         lambda ms: with_manifest(ms, lambda m: m.update(format="cropliq-bundle/9")),
-        "manifest.json is wrong: format",
+        "it needs 'cropliq-bundle/9', which this release",
     ),
     "a threshold that is not a number": (
         lambda ms: with_manifest(

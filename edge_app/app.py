@@ -229,6 +229,8 @@ class EdgeApp:
 
     def _show(self, report: FrameReport) -> None:
         self._status.frame_judged(report)
+        if self._pictures:
+            self._pictures.offer_suspects(report)
         self._slots.observe(report)
         for observer in self._observers:
             observer(report)

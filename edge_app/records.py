@@ -171,6 +171,8 @@ class PartVerdict:
         product_corners_xy: (4 points) of the box in the deciding view; empty if there is none.
         views_judged: how many views the inspector scored.
         latency_ms: capture to verdict.
+        is_suspect: OK, with a score at or above the suspect threshold: worth a person's look, no
+            alarm.
     """
 
     camera: str
@@ -191,6 +193,7 @@ class PartVerdict:
     source_number: int | None = None
     source_name: str | None = None
     latency_ms: float = 0.0
+    is_suspect: bool = False
 
 
 class EventKind(str, Enum):
@@ -242,6 +245,14 @@ class AlarmEvent:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SuspectPart:
+    """A part that left OK but suspect, and the frame of the view that says so."""
+
+    verdict: PartVerdict
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FrameReport:
     """The result of one frame: what the page draws and the demo counts.
 
@@ -256,6 +267,7 @@ class FrameReport:
         timings_ms: stage name → milliseconds.
         trouble: why the parts in the frame are unknown ("model_error"); "" if all is well.
         unclassified: defects that are "unknown" because the classifier failed on them.
+        suspects: those of `finished` that are suspect, for a picture of each.
     """
 
     frame: Frame
@@ -268,6 +280,7 @@ class FrameReport:
     timings_ms: dict[str, float] = field(default_factory=dict)
     trouble: str = ""
     unclassified: int = 0
+    suspects: tuple[SuspectPart, ...] = ()
 
 
 JsonObject = dict[str, Any]

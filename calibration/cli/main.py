@@ -87,6 +87,8 @@ def _thresholds(args: argparse.Namespace) -> int:
         f"threshold {choice.threshold:.4f}: {choice.false_alarms} of {choice.good_count} good "
         f"parts alarmed; the true rate is at most {choice.rate_bound:.3%} (95 % confidence)"
     )
+    if done.suspect_threshold is not None:
+        print(f"suspect from {done.suspect_threshold:.4f}: about one good part in 20, no alarm")
     if not choice.is_guaranteed:
         print(
             f"warning: {choice.budget_rate:.3%} is {choice.promise}: {choice.good_count} parts can "

@@ -33,9 +33,9 @@ from edge_app.bundle.manifest import (
 from edge_app.cameras.protocol import Camera
 from edge_app.errors import DataError
 from edge_app.imaging.oriented_box import rotated_iou
-from edge_app.inspection.judge import Limits
-from edge_app.model.loaded_model import LoadedModel, load_model
+from edge_app.model.loaded_model import LoadedModel, limits_of, load_model
 from edge_app.model.offline import Look, look_at
+from edge_app.records import F64Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,11 +93,9 @@ def add_variant(
             "are needed: give a longer source of good parts."
         )
     looks = golden_looks(model, draft)
-    shift = _shift(reference, pairs, looks)
-    thresholds = _thresholds(bundle.variant(REFERENCE).thresholds, pairs, shift, precision)
-    model = model.with_limits(
-        Limits(thresholds.score_threshold, thresholds.map_threshold, thresholds.threshold_id)
-    )
+    both = _both_scores(pairs, looks)
+    thresholds = _thresholds(bundle.variant(REFERENCE).thresholds, pairs, both, precision)
+    model = model.with_limits(limits_of(thresholds))
     old, new = reference.limits.score_threshold, thresholds.score_threshold
     held = None
     if held_out is not None:
@@ -183,22 +181,35 @@ def _golden_part(
     return GoldenPart(box_cxcywhr=look.box_cxcywhr, score=look.anomaly.score, verdict=verdict)
 
 
-def _shift(reference: LoadedModel, pairs: PartPairs, seen: GoldenLooks) -> float:
-    """Return by how much scores move at the threshold; golden pictures are those that reach it.
+def _both_scores(pairs: PartPairs, seen: GoldenLooks) -> F64Array:
+    """Return (n, 2) finite scores in fp32 and in the variant, of good parts and golden pictures.
 
     Good parts alone lie on one side of the threshold, most of them far from it.
     """
     golden = [(p.score, _same_part(p, looks).anomaly.score) for g, looks in seen for p in g.parts]
     both = np.array([*zip(pairs.reference, pairs.variant, strict=True), *golden], np.float64)
-    both = both[np.isfinite(both).all(axis=1)]  # (n, 2)
-    return movement_near(both[:, 0], both[:, 1], reference.limits.score_threshold).shift
+    return np.asarray(both[np.isfinite(both).all(axis=1)], np.float64)
 
 
-def _thresholds(old: Thresholds, pairs: PartPairs, shift: float, precision: str) -> Thresholds:
-    """Return the fp32 variant's thresholds moved by what this precision moves scores."""
+def _shift(both: F64Array, threshold: float) -> float:
+    """Return by how much this precision moves scores at a threshold of fp32."""
+    return movement_near(both[:, 0], both[:, 1], threshold).shift
+
+
+def _thresholds(old: Thresholds, pairs: PartPairs, both: F64Array, precision: str) -> Thresholds:
+    """Return the fp32 variant's thresholds moved by what this precision moves scores there.
+
+    `origin` stays: it says how the fp32 limit was found, on the scale of fp32.
+    """
+    shift = _shift(both, old.score_threshold)
+    score_threshold = old.score_threshold + shift
+    suspect = old.suspect_threshold
+    if suspect is not None:
+        suspect = min(suspect + _shift(both, suspect), score_threshold)
     return old.model_copy(
         update={
-            "score_threshold": old.score_threshold + shift,
+            "score_threshold": score_threshold,
+            "suspect_threshold": suspect,
             "map_threshold": map_threshold(pairs, old.map_threshold),
             "threshold_id": f"{old.threshold_id}-{precision}",
             "normalisation": old.normalisation.model_copy(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from calibration.thresholds.suspect import suspect_limit
 from calibration.thresholds.threshold import ThresholdChoice, choose_threshold
 from edge_app.bundle.archive import Bundle, read_bundle, write_bundle
 from edge_app.bundle.manifest import GoldenPicture, Thresholds, Variant
@@ -53,12 +54,14 @@ class Recalibrated:
 
     Attributes:
         dropped: precisions that are no longer in it: their thresholds followed the old one.
+        suspect_threshold: the new one; None where the bundle has none.
     """
 
     sha256: str
     choice: ThresholdChoice
     not_inspected: int
     dropped: tuple[str, ...]
+    suspect_threshold: float | None = None
 
 
 def recalibrate(
@@ -70,7 +73,9 @@ def recalibrate(
 ) -> Recalibrated:
     """Judge every good part a source shows and set the thresholds from their scores.
 
-    Works on the fp32 variant, from which the others are made; those have to be made again.
+    Works on the fp32 variant, from which the others are made; those have to be made again. A bundle
+    with a suspect limit gets a new one from the same scores. What a cross-fitted limit says of its
+    origin goes: the new limit has another.
 
     Args:
         camera: shows good parts only, and comes to an end.
@@ -91,6 +96,9 @@ def recalibrate(
     choice = choose_threshold(found.scores, false_alarm_rate)
     variant = bundle.variant(REFERENCE)
     old = variant.thresholds
+    suspect = None
+    if old.suspect_threshold is not None:
+        suspect = suspect_limit(found.scores, choice.threshold)
     thresholds = Thresholds(
         score_threshold=choice.threshold,
         map_threshold=float(np.quantile(found.map_peaks, MAP_QUANTILE)),
@@ -101,6 +109,7 @@ def recalibrate(
         defects_from=old.defects_from,
         promise=choice.promise,
         softmax_threshold=old.softmax_threshold,
+        suspect_threshold=suspect,
     )
     changed = variant.model_copy(
         update={"thresholds": thresholds, "golden": _rejudged(variant.golden, choice.threshold)}
@@ -120,7 +129,7 @@ def recalibrate(
     )
     dropped = tuple(v.precision for v in bundle.manifest.variants if v is not variant)
     digest = write_bundle(out or bundle_path, manifest, _files(bundle, changed))
-    return Recalibrated(digest, choice, found.not_inspected, dropped)
+    return Recalibrated(digest, choice, found.not_inspected, dropped, suspect)
 
 
 def _files(bundle: Bundle, variant: Variant) -> dict[str, bytes]:

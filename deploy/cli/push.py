@@ -119,18 +119,19 @@ def _push(arguments: argparse.Namespace) -> int:
     limits = Limits(max_failures=len(names), timeout_s=arguments.timeout_s)
     rollout = Rollout(state, client, fleet, limits, save=lambda _: None, report=_say)
     try:
+        if offer.requires:
+            client.pump(SETTLE_S)  # every device's info says whether it knows them
         if arguments.wait:
             rollout.run()
             return 1 if state.failed else 0
         rollout.send_all()
-        _say(
-            f"{offer.product} {offer.serial} asked of {len(names)} devices; see edge-deploy status"
-        )
+        asked = len(names) - len(state.failed)
+        _say(f"{offer.product} {offer.serial} asked of {asked} devices; see edge-deploy status")
+        return 1 if state.failed else 0
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     finally:
         client.close()
-    return 0
 
 
 def _withdraw(arguments: argparse.Namespace, devices: tuple[DeviceName, ...]) -> int:

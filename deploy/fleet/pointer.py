@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from deploy.bundles.sign import WORKSTATION_LIMITS
 from edge_app.bundle.admission_rules import check_not_expired, check_target
 from edge_app.bundle.archive import read_bundle
-from edge_app.bundle.manifest import Manifest
+from edge_app.bundle.manifest import FORMAT_1, Manifest
 from edge_app.bundle.trusted_keys import load_trust
 from edge_app.bundle.verify import verify_bundle
 from edge_app.config.model import is_loopback
@@ -30,6 +30,7 @@ class Offer:
     Attributes:
         url: of the file itself.
         length: in bytes.
+        format, requires: what a device must know to judge with it.
     """
 
     product: str
@@ -37,6 +38,8 @@ class Offer:
     sha256: str
     length: int
     url: str
+    format: str = FORMAT_1
+    requires: tuple[str, ...] = ()
 
 
 def make_offer(
@@ -61,6 +64,8 @@ def make_offer(
         sha256=sha256,
         length=bundle.stat().st_size,
         url=_file_url(url, bundle.name),
+        format=manifest.format,
+        requires=manifest.requires,
     )
 
 

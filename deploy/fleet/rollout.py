@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from deploy.fleet.format_rules import why_unable
 from deploy.fleet.mqtt_client import FleetMqttClient
 from deploy.fleet.pointer import make_pointer
 from deploy.fleet.rollout_rules import Limits, is_over, next_wave, update_device, why_stop
@@ -53,6 +54,7 @@ class Rollout:
             BrokerError: the broker refuses a pointer.
         """
         self._send_again()
+        self._refuse_unable()
         while self._state.outcome == "running":
             self._send_wave()
             self._client.pump(CHECK_S)
@@ -66,9 +68,21 @@ class Rollout:
         return self._state.outcome
 
     def send_all(self) -> None:
-        """Send every pointer without waiting for answers."""
+        """Send every pointer without waiting for answers; not to devices that cannot judge with the
+        bundle: they have failed."""
+        self._refuse_unable()
         for name in next_wave(self._state):
             self._send(name)
+
+    def _refuse_unable(self) -> None:
+        """Count devices as failed that cannot judge with the bundle, before anything is sent."""
+        for name, turn in self._state.turns.items():
+            info = self._fleet.device(DeviceName.parse(name)).info
+            why = why_unable(self._state.offer, info) if turn.state == "pending" else None
+            if why is not None:
+                turn.state, turn.reason = "failed", why
+                self._report_device(name, turn)
+        self._conclude()
 
     # -- sending --------------------------------------------------------------------------------
 
@@ -108,6 +122,10 @@ class Rollout:
                 self._report_device(name, turn)
         if has_changed:
             self._save(self._state)
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """End the roll-out if it must stop or is done."""
         why = why_stop(self._state, self._limits)
         if why is not None:
             self._end("stopped", why)

@@ -236,9 +236,15 @@ def page_facts(ready: Ready | None) -> dict[str, str]:
         "Precision": identity.precision,
         **({"Engine": short} if short else {}),
         "Threshold": f"{limits.score_threshold:.3f} ({limits.threshold_id})",
+        **_suspect_fact(limits),
         "Signed": ready.signed,
         "SHA-256": ready.sha256[:16],
     }
+
+
+def _suspect_fact(limits: Limits) -> dict[str, str]:
+    suspect = limits.suspect_threshold
+    return {} if suspect is None else {"Suspect from": f"{suspect:.3f}"}
 
 
 def degraded_text(slot: str, ready: Ready | None) -> str | None:
@@ -256,10 +262,13 @@ def with_overrides(model: LoadedModel, config: AppConfig) -> LoadedModel:
     if not own.is_overridden:
         return model
     old = model.limits
+    score = own.score_threshold if own.score_threshold is not None else old.score_threshold
+    suspect = old.suspect_threshold
     limits = Limits(
-        own.score_threshold if own.score_threshold is not None else old.score_threshold,
+        score,
         own.map_threshold if own.map_threshold is not None else old.map_threshold,
         "device-override",
+        None if suspect is None or suspect > score else suspect,
     )
     _log.warning("thresholds overridden: %s instead of %s; reason: %s", limits, old, own.reason)
     return model.with_limits(limits)

@@ -1,5 +1,8 @@
 """Evidence pictures on the device's disk: written whole or not at all, oldest deleted first.
 
+Pictures of suspect parts lie among them, have no alert, and never take more than a share of the
+size: nobody waits for them, and an alert's picture must not go for their sake.
+
 An alert never fails because of its picture: every failure here ends in `None`, a count in `stats()`
 and one warning in the log. Pictures are renamed into place but not flushed to
 the platter: after a power cut the last ones may be missing, and the alert's sha256 tells.
@@ -15,7 +18,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -33,6 +36,13 @@ MAX_NAME_CHARS = 120
 MAX_DELETIONS_PER_SAVE = 64
 """Enough to catch up after an idle night within minutes; bounds one save's time."""
 
+SUSPECT_SHARE = 0.25
+"""Of the store's size, for suspect parts: they are more than bad parts, and matter less."""
+
+_SUSPECT = ".suspect"
+"""Ends such a picture's name; a part's id ends with a number."""
+_SUSPECT_NAME = re.compile(r"\.suspect(-\d+)?\.jpg$")
+
 _SAFE_PATH = re.compile(r"\d{4}-\d{2}-\d{2}/[A-Za-z0-9_][A-Za-z0-9._-]*\.jpg")
 
 
@@ -46,6 +56,8 @@ class EvidenceStats:
         dropped: pictures that could not be kept; their alerts went out without one.
         expired: pictures deleted for age, size or want of disk space.
         problem: the latest failure in plain words, "" when the last save worked.
+        suspects: those of suspect parts among them.
+        suspects_dropped: pictures of suspect parts that were not kept.
     """
 
     count: int
@@ -53,6 +65,8 @@ class EvidenceStats:
     dropped: int
     expired: int
     problem: str
+    suspects: int = 0
+    suspects_dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +140,10 @@ class EvidenceStore:
         self._clock_s = clock_s
         self._write = write
         self._lock = threading.Lock()
-        self._kept: deque[_Kept] = deque()
+        self._kept: deque[_Kept] = deque()  # of alerts, oldest first
+        self._suspects: deque[_Kept] = deque()  # of suspect parts, likewise
         self._bytes = self._dropped = self._expired = 0
+        self._suspect_bytes = self._suspects_dropped = 0
         self._problem = ""
         self._open()
 
@@ -154,9 +170,22 @@ class EvidenceStore:
             return None
         return self._store(name, data)
 
+    def save_suspect(self, name: str, pixels_hwc: U8Array) -> Evidence | None:
+        """Keep the picture of a suspect part, in place of older ones of such parts if need be.
+
+        Args, return value: as `save`.
+        """
+        data = encode_jpeg(pixels_hwc, self._jpeg_quality)
+        if data is None or len(data) > SUSPECT_SHARE * self._max_bytes:
+            self.drop_suspect(f"the picture of {name} is too large, or none that JPEG can hold")
+            return None
+        excess = self._suspect_bytes + len(data) - int(SUSPECT_SHARE * self._max_bytes)
+        self._free(excess, (self._suspects,))
+        return self._store(name, data, is_suspect=True)
+
     def prune(self, at_most: int | None = None) -> int:
         """Delete what is over age or size now, the oldest first; return how many went."""
-        return self._expire(0, len(self._kept) if at_most is None else at_most)
+        return self._expire(0, self._count if at_most is None else at_most)
 
     def drop(self, problem: str) -> None:
         """Count a picture that is not kept, and say why: at first as a warning."""
@@ -166,12 +195,28 @@ class EvidenceStore:
             self._problem = problem
         LOG.log(level, "Evidence not kept, the alert goes out without a picture: %s.", problem)
 
+    def drop_suspect(self, problem: str) -> None:
+        """Count a suspect part's picture that is not kept; nobody waits for it."""
+        with self._lock:
+            self._suspects_dropped += 1
+        LOG.debug("A suspect part's picture is not kept: %s.", problem)
+
     def stats(self) -> EvidenceStats:
         """Return what the store holds and what it lost."""
         with self._lock:
             return EvidenceStats(
-                len(self._kept), self._bytes, self._dropped, self._expired, self._problem
+                self._count,
+                self._bytes,
+                self._dropped,
+                self._expired,
+                self._problem,
+                len(self._suspects),
+                self._suspects_dropped,
             )
+
+    @property
+    def _count(self) -> int:
+        return len(self._kept) + len(self._suspects)
 
     def path_of(self, url_path: str) -> Path | None:
         """Return the file behind "{date}/{name}.jpg", or None if that is no picture kept here.
@@ -197,78 +242,91 @@ class EvidenceStore:
                 f"The evidence folder {self._folder} cannot be used: {error.strerror}. "
                 "Make it writable for the service's user, or name another."
             ) from error
-        self._kept.extend(sorted(kept, key=lambda k: (k.saved_at_s, k.path.name)))
-        self._bytes = sum(k.length for k in kept)
+        for found in sorted(kept, key=lambda k: (k.saved_at_s, k.path.name)):
+            self._take_in(found)
         self._expire(0, limit=len(kept))
 
-    def _store(self, name: str, data: bytes) -> Evidence | None:
+    def _store(self, name: str, data: bytes, is_suspect: bool = False) -> Evidence | None:
         now_s = self._clock_s()
         self._expire(len(data), MAX_DELETIONS_PER_SAVE)
         try:
-            path = self._free_path(name, now_s)
-            self._write_making_room(path, data)
+            path = self._free_path(safe_name(name) + (_SUSPECT if is_suspect else ""), now_s)
+            self._write_making_room(path, data, is_suspect)
         except OSError as error:
-            self.drop(f"the disk refused a picture ({error.strerror or error})")
+            drop = self.drop_suspect if is_suspect else self.drop
+            drop(f"the disk refused a picture ({error.strerror or error})")
             return None
         with suppress(OSError):
             os.utime(path, (now_s, now_s))
-        with self._lock:
-            self._kept.append(_Kept(path, now_s, len(data)))
-            self._bytes += len(data)
+        self._take_in(_Kept(path, now_s, len(data)))
         self._recover()
         url = f"{self._base_url}/evidence/{path.parent.name}/{path.name}"
         return Evidence(url, hashlib.sha256(data).hexdigest())
 
-    def _free_path(self, name: str, now_s: float) -> Path:
+    def _take_in(self, picture: _Kept) -> None:
+        """Put a picture into the index, as its name says."""
+        is_suspect = _SUSPECT_NAME.search(picture.path.name) is not None
+        with self._lock:
+            (self._suspects if is_suspect else self._kept).append(picture)
+            self._bytes += picture.length
+            self._suspect_bytes += picture.length if is_suspect else 0
+
+    def _free_path(self, stem: str, now_s: float) -> Path:
         """Return an unused path in the day's folder, which is made if missing."""
         day = datetime.fromtimestamp(now_s, timezone.utc).strftime("%Y-%m-%d")
-        stem = safe_name(name)
         path, copies = self._folder / day / f"{stem}.jpg", 1
         while path.exists():
             copies += 1
             path = path.with_name(f"{stem}-{copies}.jpg")
         return path
 
-    def _write_making_room(self, path: Path, data: bytes) -> None:
-        """Write; while the disk is full delete the oldest pictures and try again.
+    def _write_making_room(self, path: Path, data: bytes, is_suspect: bool) -> None:
+        """Write; while the disk is full delete the oldest pictures and try again: those of suspect
+        parts first, and for a suspect part no others.
 
         Raises:
             OSError: another fault, or still full with nothing left to delete.
         """
+        queues = (self._suspects,) if is_suspect else (self._suspects, self._kept)
         while True:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 return self._write(path, data)
             except OSError as error:
-                if error.errno not in DISK_FULL or not self._kept:
+                if error.errno not in DISK_FULL or not self._free(len(data), queues):
                     raise
-                self._free(len(data))
 
-    def _free(self, wanted_bytes: int) -> None:
+    def _free(self, wanted_bytes: int, queues: Sequence[deque[_Kept]]) -> int:
+        """Delete that many bytes, the first queue's pictures first; return how many went."""
         freed = 0
-        while self._kept and freed < wanted_bytes:
-            freed += self._delete_oldest()
+        for queue in queues:
+            while queue and freed < wanted_bytes:
+                freed += self._delete_oldest(queue)
+        return freed
 
     def _expire(self, incoming_bytes: int, limit: int) -> int:
         oldest_s = self._clock_s() - self._max_age_s
         for deleted in range(limit):
             is_over = self._bytes + incoming_bytes > self._max_bytes
-            if not self._kept or not (is_over or self._kept[0].saved_at_s < oldest_s):
+            filled = [queue for queue in (self._kept, self._suspects) if queue]
+            oldest = min(filled, key=lambda queue: queue[0].saved_at_s, default=None)
+            if oldest is None or not (is_over or oldest[0].saved_at_s < oldest_s):
                 return deleted
-            self._delete_oldest()
+            self._delete_oldest(oldest)
         return limit
 
-    def _delete_oldest(self) -> int:
-        """Forget the oldest picture, delete its file and its folder once empty."""
+    def _delete_oldest(self, queue: deque[_Kept]) -> int:
+        """Forget a queue's oldest picture, delete its file and its folder once empty."""
         with self._lock:  # never while the disk works
-            oldest = self._kept.popleft()
+            oldest = queue.popleft()
             self._bytes -= oldest.length
+            self._suspect_bytes -= oldest.length if queue is self._suspects else 0
             self._expired += 1
         try:
             oldest.path.unlink(missing_ok=True)
         except OSError as error:
             LOG.warning("Evidence %s cannot be deleted: %s", oldest.path.name, error.strerror)
-        if not self._kept or self._kept[0].path.parent != oldest.path.parent:
+        if not queue or queue[0].path.parent != oldest.path.parent:
             with suppress(OSError):
                 oldest.path.parent.rmdir()
         return oldest.length

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge_app.alerts.evidence import EvidenceStore
-from edge_app.records import Evidence, U8Array
+from edge_app.records import Evidence, FrameReport, U8Array
 
 MAX_WAITING_BYTES = 128 << 20
 """Frames kept alive for their picture: 34 of 1280 × 1024, 8 of 5 megapixels. Encoding takes 5 to
@@ -27,6 +27,9 @@ PRUNE_EVERY_S = 5.0
 PRUNE_STEP = 16
 """Deletions between two looks at the queue: a picture waits for so many at most, 2 to 3 ms on
 ext4."""
+
+MAX_SUSPECT_BYTES = MAX_WAITING_BYTES // 4
+"""Beyond this much waiting, pictures of suspect parts are dropped: alerts' pictures go first."""
 
 STOP_S = 3.0
 """For the pictures that still wait when the app ends; alerts go out before they do."""
@@ -42,11 +45,13 @@ class Picture:
         name: of its part; see `EvidenceStore.save`.
         pixels_hwc: uint8 (h, w, 3) BGR, never written to.
         on_done: called once, with what was kept or None; from another thread, must be quick.
+        is_suspect: of a part that is OK but suspect: no alert waits for it.
     """
 
     name: str
     pixels_hwc: U8Array
     on_done: Callable[[Evidence | None], None]
+    is_suspect: bool = False
 
 
 class PictureTaker(Protocol):
@@ -67,6 +72,7 @@ class EvidenceWorker:
     def __init__(self, store: EvidenceStore, max_waiting_bytes: int = MAX_WAITING_BYTES) -> None:
         self._store = store
         self._max_bytes = max_waiting_bytes
+        self._max_suspect_bytes = min(max_waiting_bytes, MAX_SUSPECT_BYTES)
         self._waiting: deque[tuple[Picture, int]] = deque()
         self._waiting_bytes = 0
         self._is_busy = self._is_stopping = False
@@ -95,15 +101,22 @@ class EvidenceWorker:
 
     def offer(self, picture: Picture) -> None:
         """Take a picture; drop it where too many wait. Its alert is safe either way."""
+        limit = self._max_suspect_bytes if picture.is_suspect else self._max_bytes
         with self._changed:
             cost = self._cost(picture)
-            has_room = not self._waiting or self._waiting_bytes + cost <= self._max_bytes
+            has_room = not self._waiting or self._waiting_bytes + cost <= limit
             if has_room and not self._is_stopping:
                 self._waiting.append((picture, cost))
                 self._waiting_bytes += cost
                 self._changed.notify()
                 return
         self._drop(picture, "bad parts come faster than their pictures can be written")
+
+    def offer_suspects(self, report: FrameReport) -> None:
+        """Take the pictures of the suspect parts that left with a frame."""
+        for suspect in report.suspects:
+            name, pixels = suspect.verdict.part_id, suspect.frame.pixels_hwc
+            self.offer(Picture(name, pixels, lambda _: None, is_suspect=True))
 
     def _cost(self, picture: Picture) -> int:
         """Return the memory a picture keeps: several parts of one frame share theirs."""
@@ -112,8 +125,11 @@ class EvidenceWorker:
         return 0 if is_shared else picture.pixels_hwc.nbytes
 
     def _drop(self, picture: Picture, why: str) -> None:
-        self._store.drop(why)
+        self._drop_of(picture)(why)
         picture.on_done(None)
+
+    def _drop_of(self, picture: Picture) -> Callable[[str], None]:
+        return self._store.drop_suspect if picture.is_suspect else self._store.drop
 
     def _next(self, wait_s: float = 0.0) -> Picture | None:
         """Take the oldest picture, or None if none came in time or it is time to stop."""
@@ -141,10 +157,11 @@ class EvidenceWorker:
     def _write(self, picture: Picture) -> None:
         evidence = None
         try:
-            evidence = self._store.save(picture.name, picture.pixels_hwc)
+            save = self._store.save_suspect if picture.is_suspect else self._store.save
+            evidence = save(picture.name, picture.pixels_hwc)
         except Exception as error:  # the pictures after this one must not be lost to it
             _log.exception("writing the picture of %s failed", picture.name)
-            self._store.drop(str(error))
+            self._drop_of(picture)(str(error))
         try:
             picture.on_done(evidence)
         except Exception:

@@ -35,12 +35,12 @@ def normalise(score: float, normalisation: Normalisation) -> float:
 
 
 class OperatingPoint(StrictModel):
-    """Another limit that the same scores carry.
+    """Another threshold that the same scores carry.
 
     Attributes:
         nominal_rate: the false-alarm rate asked for, as a fraction of good parts.
-        rank: the limit is the rank-th largest score of the good parts.
-        threshold: that limit.
+        rank: the threshold is the rank-th largest score of the good parts.
+        threshold: that score.
         synthetic_recall: share of the synthetic anomalies at or above it.
     """
 
@@ -51,13 +51,13 @@ class OperatingPoint(StrictModel):
 
 
 class Sensitivity(StrictModel):
-    """The share of one kind of synthetic anomalies at or above the limit.
+    """The share of one kind of synthetic anomalies at or above the threshold.
 
     Attributes:
         kind: what they imitate, e.g. "scratch".
         size: "" where the kind has no sizes.
         count: how many were scored.
-        recall: share of them at or above the limit.
+        recall: share of them at or above the threshold.
     """
 
     kind: Annotated[str, Field(min_length=1, max_length=64)]
@@ -67,17 +67,17 @@ class Sensitivity(StrictModel):
 
 
 class LimitOrigin(StrictModel):
-    """How a cross-fitted limit was found: every good part scored by a model that never saw it.
+    """How a cross-fitted threshold was found: every good part scored by a model that never saw it.
 
     Attributes:
         good_parts: n, how many good parts were scored.
         groups: groups of near-duplicates among them; a group is never split between folds.
         folds: models fitted, each without one fold.
-        rank: k, the limit is the k-th largest score; k − 1 good parts are forgiven.
+        rank: k, the threshold is the k-th largest score; k − 1 good parts are forgiven.
         nominal_rate: the false-alarm rate asked for.
         expected_rate: k / (n + 1).
         rate_bound: the false-alarm rate is below it with 95 % confidence.
-        operating_points: other limits on the same scores.
+        operating_points: other thresholds on the same scores.
         sensitivity: recall on synthetic anomalies by kind and size.
         confirmed_defective: parts that a person called defective; they count as no good part.
         confirmed_harmless: parts that a person called good in spite of their score.
@@ -129,7 +129,7 @@ class Thresholds(GrownModel):
         softmax_threshold: a defect class below it is "unknown".
         suspect_threshold: a part with `suspect_threshold <= score < score_threshold` is OK and
             marked suspect; None: no part is.
-        origin: how a cross-fitted limit was found; None for any other.
+        origin: how a cross-fitted threshold was found; None for any other.
     """
 
     SINCE_2: ClassVar[frozenset[str]] = frozenset({"suspect_threshold", "origin"})

@@ -301,7 +301,8 @@ def _one_line(result: dict[str, object]) -> str:
     score = result.get("score")
     detail = f"{score:.3f}" if isinstance(score, float) else str(result.get("reason", ""))
     picture = str(result["picture"]).encode(errors="backslashreplace").decode()
-    return f"{result['verdict']:<14}{detail:>10}  {picture}"
+    verdict = "OK (suspect)" if result.get("is_suspect") else result["verdict"]
+    return f"{verdict:<14}{detail:>10}  {picture}"
 
 
 def _demo(args: argparse.Namespace) -> int:

@@ -33,6 +33,9 @@ def _rows(summary: JsonObject) -> list[tuple[str, str]]:
         ("Defect box overlaps the true one", f"{summary['located']} of {summary['caught']}"),
         ("Frames per second", f"{summary['frames_per_second']:.1f}"),
     ]
+    if summary["suspect"]:
+        text = f"{summary['suspect']}, {summary['suspect_defective']} of them defective"
+        rows.insert(3, ("OK (suspect)", text))
     reserved = summary["reserved_kind"]
     if reserved["parts"]:
         caught = f"{reserved['caught']} of {reserved['parts']}"

@@ -30,6 +30,7 @@ class _Seen:
     part_ids: set[str] = field(default_factory=set)
     states: list[VerdictState] = field(default_factory=list)
     is_located: bool = False
+    is_suspect: bool = False
 
 
 class Scoreboard:
@@ -90,6 +91,7 @@ class Scoreboard:
             self._phantoms += verdict.state is VerdictState.NG
             return
         self._parts[number].states.append(verdict.state)
+        self._parts[number].is_suspect |= verdict.is_suspect
 
     def summary(self) -> JsonObject:
         """Return the counts; parts that never got a verdict (still on the belt) are left out."""
@@ -108,6 +110,8 @@ class Scoreboard:
             "false_alarms": alarmed,
             "false_alarm_rate": _share(alarmed, len(good)),
             "not_inspected": sum(not _is_inspected(p) for p in done),
+            "suspect": sum(p.is_suspect and not _is_ng(p) for p in done),
+            "suspect_defective": sum(p.is_suspect and not _is_ng(p) for p in bad),
             "located": sum(p.is_located for p in caught),
             "recall_by_kind": _recall_by(known, lambda d: d.kind),
             "recall_by_size": _recall_by(

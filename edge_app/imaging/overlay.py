@@ -39,6 +39,9 @@ STATE_BGR: dict[VerdictState, Bgr] = {
 """Green with blue in it, red, amber: they differ in lightness too, for red-green colour
 blindness."""
 
+SUSPECT: Bgr = (74, 210, 255)
+"""A part that is OK but suspect: yellow, a thick dashed line, and its word."""
+
 MAP_MAX_ALPHA = 0.65
 MAP_CLEAR_BELOW = 0.25
 """Of the colour scale, where the threshold is 0.5: below it the frame shows through unchanged."""
@@ -236,10 +239,10 @@ def _draw_part(
     if verdict is None:
         draw_outline(picture, corners_xy, PENDING, pen.width, is_dashed=True)
         return
-    colour = STATE_BGR[verdict.state]
-    is_ng = verdict.state is VerdictState.NG
-    is_dashed = verdict.state is VerdictState.NOT_INSPECTED
-    width = max(3, pen.width * 2) if is_ng else pen.width
+    colour = SUSPECT if verdict.is_suspect else STATE_BGR[verdict.state]
+    is_thick = verdict.state is VerdictState.NG or verdict.is_suspect
+    is_dashed = verdict.state is VerdictState.NOT_INSPECTED or verdict.is_suspect
+    width = max(3, pen.width * 2) if is_thick else pen.width
     draw_outline(picture, corners_xy, colour, width, is_dashed)
     moved = _follow(verdict.product_corners_xy, corners_xy)
     for defect in verdict.defects:
@@ -286,7 +289,7 @@ def _draw_defect(picture: U8Array, defect: Defect, moved: F64Array, pen: Pen) ->
 
 
 def _label_lines(verdict: PartVerdict) -> list[str]:
-    words = verdict.state.value.replace("_", " ")
+    words = "OK (suspect)" if verdict.is_suspect else verdict.state.value.replace("_", " ")
     score = "" if verdict.score is None else f" {verdict.score:.3g}"
     short_id = verdict.part_id.rsplit("-", 1)[-1].lstrip("0") or "0"
     return [words + score, f"part {short_id}"]

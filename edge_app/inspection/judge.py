@@ -32,11 +32,13 @@ class Limits:
         score_threshold: `score >= score_threshold` is NG.
         map_threshold: areas above it are defects.
         threshold_id: names them in every message.
+        suspect_threshold: an OK part with `score >= suspect_threshold` is suspect; None: none is.
     """
 
     score_threshold: float
     map_threshold: float
     threshold_id: str
+    suspect_threshold: float | None = None
 
 
 def judge_score(score: float, limits: Limits) -> tuple[VerdictState, str]:
@@ -46,6 +48,12 @@ def judge_score(score: float, limits: Limits) -> tuple[VerdictState, str]:
     if score >= limits.score_threshold:
         return VerdictState.NG, ""
     return VerdictState.OK, ""
+
+
+def is_suspect(score: float, limits: Limits) -> bool:
+    """Return whether a part with this score is OK and still worth a look. NaN is not OK."""
+    suspect = limits.suspect_threshold
+    return suspect is not None and suspect <= score < limits.score_threshold
 
 
 def find_defects(

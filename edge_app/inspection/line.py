@@ -22,7 +22,7 @@ from edge_app.errors import ModelError
 from edge_app.imaging.oriented_box import corners_of
 from edge_app.imaging.upright_crop import crop_corners
 from edge_app.inspection.defect_classifier import Classified, DefectNamer
-from edge_app.inspection.judge import Limits, find_defects, judge_score
+from edge_app.inspection.judge import Limits, find_defects, is_suspect, judge_score
 from edge_app.inspection.part_ledger import PartLedger, ViewResult
 from edge_app.inspection.stages import Stages
 from edge_app.inspection.tracker import Sighting, Tracker
@@ -35,6 +35,7 @@ from edge_app.records import (
     FrameReport,
     PartVerdict,
     PartView,
+    SuspectPart,
     U8Array,
     VerdictState,
 )
@@ -112,7 +113,7 @@ class InspectionLine:
         shown = _highest_scoring(due, anomalies)
         verdicts = {v.part_id: self._ledger.verdict(v.part_id) for v in views}
         departed = (*sighting.departed, *self._blind_spot(frame, sighting, trouble))
-        finished, last_events = self._close(departed, frame, trouble)
+        finished, last_events, suspects = self._close(departed, frame, trouble)
         clock.mark("judge")
         spec = self._stages.spec
         return FrameReport(
@@ -128,6 +129,7 @@ class InspectionLine:
             timings_ms=clock.timings_ms,
             trouble=trouble,
             unclassified=unclassified,
+            suspects=suspects,
         )
 
     def miss(self, frame: Frame, reason: str) -> FrameReport:
@@ -136,15 +138,15 @@ class InspectionLine:
         Args:
             frame: number, trigger and time of the part; its picture may have no channels (h, w, 0).
         """
-        finished, events = self._close((self._tracker.part_id(frame),), frame, reason)
+        finished, events, _ = self._close((self._tracker.part_id(frame),), frame, reason)
         verdicts = {v.part_id: v for v in finished}
         return FrameReport(frame, (), {}, {}, verdicts, finished, events)
 
     def finish(self, frame: Frame) -> FrameReport:
         """Close every part still in the picture: the source has ended after `frame`."""
-        finished, events = self._close(self._tracker.finish(), frame, "")
+        finished, events, suspects = self._close(self._tracker.finish(), frame, "")
         verdicts = {v.part_id: v for v in finished}
-        return FrameReport(frame, (), {}, {}, verdicts, finished, events)
+        return FrameReport(frame, (), {}, {}, verdicts, finished, events, suspects=suspects)
 
     def gap(self, first_number: int, last_number: int, reason: str) -> AlarmEvent:
         """Return the event for numbered parts that passed without being inspected."""
@@ -194,7 +196,10 @@ class InspectionLine:
         state, reason = judge_score(anomaly.score, self._limits)
         found = self._defects(frame, box, anomaly) if state is VerdictState.NG else Classified(())
         score = anomaly.score if state is not VerdictState.NOT_INSPECTED else None
-        result = ViewResult(view.part_id, state, reason, score, corners_of(box), found.defects)
+        suspect = is_suspect(anomaly.score, self._limits)
+        result = ViewResult(
+            view.part_id, state, reason, score, corners_of(box), found.defects, suspect
+        )
         kind = self._ledger.record(result, frame)
         if kind is None:
             return [], found.failed
@@ -208,13 +213,16 @@ class InspectionLine:
 
     def _close(
         self, part_ids: Sequence[str], frame: Frame, trouble: str
-    ) -> tuple[tuple[PartVerdict, ...], tuple[AlarmEvent, ...]]:
-        finished, events = [], []
+    ) -> tuple[tuple[PartVerdict, ...], tuple[AlarmEvent, ...], tuple[SuspectPart, ...]]:
+        finished, events, suspects = [], [], []
         for part_id in part_ids:
+            deciding = self._ledger.suspect_frame(part_id)
             verdict, last_events = self._ledger.leave(part_id, frame, trouble)
             finished.append(verdict)
             events += last_events
-        return tuple(finished), tuple(events)
+            if deciding is not None and verdict.is_suspect:
+                suspects.append(SuspectPart(verdict, deciding))
+        return tuple(finished), tuple(events), tuple(suspects)
 
 
 def _highest_scoring(

@@ -1,8 +1,8 @@
 """What is known of every part in the picture, and the alarm events that follow from it.
 
 The rule over a part's views: its score is the largest of them, so it is NG as soon as one view is
-NG and stays so. It is OK when it leaves with at least one judged view and none NG. It is
-NOT_INSPECTED when it leaves without one.
+NG and stays so. It is OK when it leaves with at least one judged view and none NG, and then suspect
+when one of them is. It is NOT_INSPECTED when it leaves without one.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class ViewResult:
 
     Attributes:
         reason: why a view that should have been judged was not; "" if it was.
+        is_suspect: OK with a score in the suspect band.
     """
 
     part_id: str
@@ -42,11 +43,13 @@ class ViewResult:
     score: float | None
     product_corners_xy: tuple[PointXy, ...]
     defects: tuple[Defect, ...]
+    is_suspect: bool = False
 
 
 @dataclass(slots=True)
 class _Entry:
     verdict: PartVerdict
+    suspect_frame: Frame | None = None  # of the deciding view, while the part is suspect
     alarm_id: str | None = None
     published_score: float = 0.0
     failed_frame: int | None = None
@@ -135,7 +138,9 @@ class PartLedger:
                 score=score,
                 defects=result.defects,
                 latency_ms=self._latency_ms(frame),
+                is_suspect=result.is_suspect,
             )
+            entry.suspect_frame = frame if result.is_suspect else None
         entry.verdict = replace(entry.verdict, views_judged=before.views_judged + 1)
         return self._called_for(entry)
 
@@ -163,6 +168,11 @@ class PartLedger:
         entry.published_score = entry.verdict.score or 0.0
         return replace(self._event(kind, entry), frame=frame)
 
+    def suspect_frame(self, part_id: str) -> Frame | None:
+        """Return the frame of the view for which a part in the picture is suspect, if it is."""
+        entry = self._entries.get(part_id)
+        return entry.suspect_frame if entry else None
+
     def leave(
         self, part_id: str, frame: Frame, trouble: str = ""
     ) -> tuple[PartVerdict, list[AlarmEvent]]:
@@ -178,7 +188,10 @@ class PartLedger:
         if entry.verdict.state is VerdictState.OK and entry.failed_frame == entry.verdict.frame_id:
             # Two boxes in one picture, one of them not judged: the picture's part is not good.
             entry.verdict = replace(
-                entry.verdict, state=VerdictState.NOT_INSPECTED, reason=entry.failed_reason
+                entry.verdict,
+                state=VerdictState.NOT_INSPECTED,
+                reason=entry.failed_reason,
+                is_suspect=False,
             )
         events = []
         if entry.verdict.state is VerdictState.NOT_INSPECTED:

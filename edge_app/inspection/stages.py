@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge_app.imaging.upright_crop import CropSpec, whole_frame_box
+from edge_app.imaging.upright_crop import CropSpec, FrameRegion, region_box, whole_frame_box
 from edge_app.inspection.pose import PoseFinder
 from edge_app.records import Anomaly, BoxCxcywhr, Detection, U8Array
 
@@ -27,11 +27,20 @@ class CropScorer(Protocol):
 
 
 class WholeFrame:
-    """The finder for products that fill the picture."""
+    """The finder for products that fill the picture, or a fixed region of it.
+
+    Args:
+        region: the product's part of the frame; None: all of it.
+    """
+
+    def __init__(self, region: FrameRegion | None = None) -> None:
+        self._region = region
 
     def find(self, pixels_hwc: U8Array) -> list[Detection]:
         h, w = pixels_hwc.shape[:2]
-        return [Detection(whole_frame_box((h, w)), 1.0)]
+        region = self._region
+        box = whole_frame_box((h, w)) if region is None else region_box(region, (h, w))
+        return [Detection(box, 1.0)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.protocol import CLASSIFIER, OpenGraph, check_contract
 from edge_app.bundle.archive import Bundle
-from edge_app.bundle.manifest import Variant
+from edge_app.bundle.manifest import Thresholds, Variant
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.errors import BundleError
 from edge_app.imaging.upright_crop import CropSpec
@@ -56,12 +56,18 @@ class LoadedModel:
 
     @property
     def fills_frame(self) -> bool:
-        """The whole frame is the product; there is no detector."""
+        """The whole frame, or a fixed region of it, is the product; there is no detector."""
         return isinstance(self.finder, WholeFrame)
 
     def with_limits(self, limits: Limits) -> LoadedModel:
         """Return the same model with other thresholds."""
         return replace(self, limits=limits)
+
+
+def limits_of(thresholds: Thresholds) -> Limits:
+    """Return what the line needs of a variant's thresholds."""
+    t = thresholds
+    return Limits(t.score_threshold, t.map_threshold, t.threshold_id, t.suspect_threshold)
 
 
 def load_model(
@@ -93,9 +99,7 @@ def load_model(
         inspector=inspector,
         pose=PoseFinder(_load_cue(bundle, spec), _load_aligner(bundle, spec)),
         spec=spec,
-        limits=Limits(
-            thresholds.score_threshold, thresholds.map_threshold, thresholds.threshold_id
-        ),
+        limits=limits_of(thresholds),
         max_views=manifest.views.max_views,
         defect_classifier=_load_defect_classifier(bundle, variant, opened),
     )
@@ -104,7 +108,8 @@ def load_model(
 def _load_finder(bundle: Bundle, variant: Variant, open_graph: OpenGraph) -> ProductFinder:
     file, how = variant.detector, bundle.manifest.detector
     if file is None or how is None:
-        return WholeFrame()
+        region = bundle.manifest.region
+        return WholeFrame(None if region is None else region.to_region())
     runner = open_graph(bundle.files[file], "detector", variant.precision)
     return Detector(
         runner,

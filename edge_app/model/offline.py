@@ -123,6 +123,7 @@ def verdict_json(report: FrameReport) -> JsonObject:
     (verdict,) = report.finished
     return {
         "verdict": verdict.state.value,
+        "is_suspect": verdict.is_suspect,
         "reason": verdict.reason,
         "score": verdict.score,
         "threshold": verdict.threshold,

@@ -68,6 +68,12 @@ class DeviceInfo(Message):
     versions: dict[str, str] = Field(default_factory=dict, description="package → version")
     cameras: tuple[CameraDescription, ...] = ()
     slots: tuple[SlotDescription, ...] = ()
+    bundle_formats: tuple[str, ...] = Field(
+        default=(), description="formats it can judge with; missing: cropliq-bundle/1 only"
+    )
+    bundle_features: tuple[str, ...] = Field(
+        default=(), description="features of cropliq-bundle/2 that it knows"
+    )
 
 
 class CameraHealth(Body):
@@ -88,6 +94,7 @@ class CameraHealth(Body):
     parts: Count = 0
     parts_ng: Count = 0
     parts_not_inspected: Count = 0
+    parts_suspect: Count = Field(default=0, description="OK, but close to the threshold")
     defects_unclassified: Count = Field(
         default=0, description="left unknown because the classifier failed on them"
     )

@@ -155,6 +155,7 @@ def result_from_verdict(
         camera=verdict.camera,
         clock_synchronised=clock_synchronised,
         published_at=rfc3339(published_at_ns),
+        is_suspect=verdict.is_suspect,
         **_judgement(verdict, geometry),
     )
 

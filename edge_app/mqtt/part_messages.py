@@ -120,3 +120,6 @@ class PartResult(JudgedPart):
     """`cam/{c}/result`: every part, good or bad. QoS 0 and opt-in."""
 
     published_at: Rfc3339
+    is_suspect: bool = Field(
+        default=False, description="OK, but close to the threshold: worth a person's look"
+    )

@@ -18,6 +18,7 @@ class LineCounters:
 
     def __init__(self) -> None:
         self.parts: dict[VerdictState, int] = dict.fromkeys(VerdictState, 0)
+        self.suspect = 0  # among those that are OK
         self._shown_at_s: deque[float] = deque(maxlen=RATE_MAX_FRAMES)
         self._latency_ms: deque[float] = deque(maxlen=LATENCY_PARTS)
 
@@ -29,6 +30,7 @@ class LineCounters:
     def part(self, verdict: PartVerdict) -> None:
         """Count one part that has left with its final verdict."""
         self.parts[verdict.state] += 1
+        self.suspect += verdict.is_suspect
         if verdict.views_judged > 0:
             self._latency_ms.append(verdict.latency_ms)
 

@@ -12,10 +12,10 @@ from edge_app.page.words import (
     EVENT_WORDS,
     GOOD_CAMERA_STATES,
     IDLE_CAMERA_STATES,
-    VERDICT_WORDS,
     age_words,
     camera_words,
     reason_words,
+    verdict_words,
 )
 from edge_app.records import AlarmEvent, EventKind, JsonObject, PartVerdict, VerdictState
 
@@ -62,7 +62,8 @@ def _camera_json(view: CameraView, facts: Facts, now_s: float) -> JsonObject:
 def _verdict_json(verdict: PartVerdict) -> JsonObject:
     return {
         "state": verdict.state.value,
-        "words": VERDICT_WORDS[verdict.state],
+        "words": verdict_words(verdict),
+        "is_suspect": verdict.is_suspect,
         "reason": reason_words(verdict.reason),
         "part_id": verdict.part_id,
         "source_name": verdict.source_name,
@@ -81,6 +82,7 @@ def _figures(view: CameraView, facts: Facts, now_s: float) -> JsonObject:
         "ng": ng,
         "ng_percent": 100 * ng / total if total else None,
         "not_inspected": parts[VerdictState.NOT_INSPECTED],
+        "suspect": view.counters.suspect,
         "frames_per_second": view.counters.frames_per_second(now_s),
         "latency_ms": view.counters.latency_ms(),
         "skipped": _skipped(facts.health, view.name),

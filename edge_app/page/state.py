@@ -18,7 +18,8 @@ from edge_app.records import AlarmEvent, FrameReport, JsonObject, PartVerdict
 
 MAX_ALERTS = 20
 
-_URGENCY = {"OK": 0, "NOT_INSPECTED": 1, "NG": 2}
+_URGENCY = {"OK": 0, "NOT_INSPECTED": 2, "NG": 3}
+_SUSPECT_URGENCY = 1
 
 
 @dataclass(slots=True)
@@ -101,7 +102,8 @@ class PageState:
         with self._lock:
             camera = self._camera(report.frame.camera)
             if report.frame.pixels_hwc.size > 0:
-                camera.report, camera.shown_at_s = report, now_s
+                # without the suspects' frames: only this one stays in memory
+                camera.report, camera.shown_at_s = replace(report, suspects=()), now_s
                 camera.sequence += 1
                 camera.counters.frame(now_s)
                 _keep_maps(camera.maps, report)
@@ -211,4 +213,8 @@ def _last_verdict(report: FrameReport) -> PartVerdict | None:
     """Return the verdict for the banner: the worst of those reached with this frame, if any."""
     judged = [v for v in report.verdicts.values() if v.views_judged > 0]
     reached = [*report.finished, *(v for v in judged if v.state.value == "NG")]
-    return max(reached, key=lambda v: _URGENCY[v.state.value], default=None)
+    return max(reached, key=_urgency, default=None)
+
+
+def _urgency(verdict: PartVerdict) -> int:
+    return _SUSPECT_URGENCY if verdict.is_suspect else _URGENCY[verdict.state.value]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from edge_app.records import EventKind, VerdictState
+from edge_app.records import EventKind, PartVerdict, VerdictState
 
 VERDICT_WORDS: dict[VerdictState, str] = {
     VerdictState.OK: "OK",
     VerdictState.NG: "NG",
     VerdictState.NOT_INSPECTED: "NOT INSPECTED",
 }
+
+SUSPECT_WORDS = "OK (suspect)"
+"""Amber on the page: below the limit, close enough for a person's look."""
 
 EVENT_WORDS: dict[EventKind, str] = {
     EventKind.NEW: "New",
@@ -47,6 +50,11 @@ _CAMERA_STATES = {
 GOOD_CAMERA_STATES = ("capturing", "waiting_for_trigger")
 IDLE_CAMERA_STATES = ("", "ended")
 BLIND_CAMERA_STATES = ("blind", "stalled", "reconnecting")
+
+
+def verdict_words(verdict: PartVerdict) -> str:
+    """Return a verdict as people read it."""
+    return SUSPECT_WORDS if verdict.is_suspect else VERDICT_WORDS[verdict.state]
 
 
 def reason_words(reason: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
+from edge_app.bundle.manifest import FEATURES, FORMATS
 from edge_app.cameras.protocol import Camera
 from edge_app.config.model import AppConfig
 from edge_app.mqtt.messages import CameraDescription, DeviceInfo
@@ -23,6 +24,8 @@ def device_info(sources: dict[str, Camera], config: AppConfig) -> DeviceInfo:
     return DeviceInfo(
         hardware=f"{platform.system()} {platform.machine()}",
         versions=_versions(),
+        bundle_formats=FORMATS,
+        bundle_features=FEATURES,
         cameras=tuple(
             CameraDescription(name=name, url=i.url, mode=i.mode, slot=slot_of[name])
             for name, i in infos.items()

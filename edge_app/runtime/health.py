@@ -27,7 +27,7 @@ class CameraCounter:
         self._now_s = monotonic_s
         self._latencies_ms: deque[float] = deque(maxlen=KEPT_LATENCIES)
         self._frames = self._parts = self._ng = self._not_inspected = 0
-        self._unclassified = 0
+        self._unclassified = self._suspect = 0
         self._period_frames, self._period_start_s = 0, monotonic_s()
 
     def count(self, report: FrameReport) -> None:
@@ -38,6 +38,7 @@ class CameraCounter:
             self._parts += 1
             self._ng += verdict.state is VerdictState.NG
             self._not_inspected += verdict.state is VerdictState.NOT_INSPECTED
+            self._suspect += verdict.is_suspect
             if verdict.views_judged:
                 self._latencies_ms.append(verdict.latency_ms)
 
@@ -64,6 +65,7 @@ class CameraCounter:
             parts=self._parts,
             parts_ng=self._ng,
             parts_not_inspected=self._not_inspected,
+            parts_suspect=self._suspect,
             defects_unclassified=self._unclassified,
             queue_depth=pipeline.grabber.queue_length(),
         )

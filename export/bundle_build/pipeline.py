@@ -12,6 +12,7 @@ import numpy as np
 
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle.archive import write_bundle
+from edge_app.bundle.format_1 import at_most_format
 from edge_app.inspection.inspector import Inspector
 from edge_app.inspection.judge import Limits
 from edge_app.model.loaded_model import LoadedModel
@@ -167,11 +168,12 @@ def finish(
     seen = [*labelled.training, *known.pictures]
     judged = [*labelled.hold_out, *real.pictures]
     manifest = manifest_of(options, found.spec, assembly, calibration, facts, (seen, judged))
+    manifest, left_out = at_most_format(options.format, manifest)
     digest = write_bundle(options.out, manifest, files)
     write_build_record(options, labelled.space, digest, trained.choice)
     on_step("bundle", f"{options.out.name} {digest[:12]}", 1.0)
     measured = {"recall": calibration.recall}
-    return BuildResult(options.out, digest, warnings, measured)
+    return BuildResult(options.out, digest, (*warnings, *left_out), measured)
 
 
 def label_pictures(options: BuildOptions, on_step: OnStep) -> Labelled:

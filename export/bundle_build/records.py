@@ -34,6 +34,7 @@ class BuildOptions:
         max_views: how many views of a part are judged on a free-running camera.
         known_defects: one sub-folder per kind of real defects; kept out of every evaluation.
         calibration_defects: real defects that choose the threshold in place of synthetic ones.
+        format: 1 leaves out what release 0.1.0 cannot judge; 2 is what the product needs.
     """
 
     data: Path
@@ -52,6 +53,7 @@ class BuildOptions:
     max_views: int = 1
     known_defects: Path | None = None
     calibration_defects: Path | None = None
+    format: int = 2
 
 
 @dataclass(frozen=True, slots=True)

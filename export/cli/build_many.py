@@ -19,6 +19,7 @@ PASSED_ON = (
     "--serial",
     "--steps",
     "--false-alarm-rate",
+    "--format",
 )
 """Options that every product's build gets as they are."""
 

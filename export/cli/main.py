@@ -140,6 +140,14 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "repeated (default: all devices)",
     )
     parser.add_argument(
+        "--format",
+        type=int,
+        choices=(1, 2),
+        default=2,
+        help="bundle format; 1: only what release 0.1.0 can judge, the rest is left out and named; "
+        "2: what the product needs (default: 2)",
+    )
+    parser.add_argument(
         "--processes",
         type=int,
         default=1,
@@ -198,6 +206,7 @@ def _options(args: argparse.Namespace) -> BuildOptions:
         false_alarm_rate=args.false_alarm_rate,
         known_defects=args.known_defects,
         calibration_defects=args.calibration_defects,
+        format=args.format,
     )
 
 

@@ -64,7 +64,7 @@ function cameraCard(name) {
 function showVerdict(camera, verdict) {
   const { card, find } = camera;
   if (!verdict) return;
-  card.dataset.verdict = verdict.state;
+  card.dataset.verdict = verdict.is_suspect ? "SUSPECT" : verdict.state;
   write(find(".verdict"), verdict.words);
   const hasScore = verdict.score != null;
   const limit = `limit ${score(verdict.threshold)}`;
@@ -95,6 +95,7 @@ function showFigures(camera, figures) {
   const percent = figures.ng_percent == null ? "" : number(figures.ng_percent, 1) + " %";
   put("parts", number(figures.parts));
   put("ng", number(figures.ng), percent);
+  put("suspect", number(figures.suspect));
   put("not_inspected", number(figures.not_inspected));
   put("fps", number(figures.frames_per_second, 1), "a second");
   put("latency", number(figures.latency_ms), figures.latency_ms == null ? "" : "ms");

@@ -12,10 +12,11 @@ from support.needs import require
 require("the extra calibrate")
 
 from support.conv_graphs import write_conv_bundle
+from support.format_2 import ORIGIN, with_limits
 from support.small_bundles import grey_picture, write_bright_bundle
 
 from calibration.cli.main import main
-from edge_app.bundle.archive import read_bundle
+from edge_app.bundle.archive import read_bundle, write_bundle
 from edge_app.model.golden_check import check_golden
 from edge_app.model.loaded_model import load_model
 
@@ -60,6 +61,29 @@ def test_variant_is_added_measured_and_works(
     assert check_golden(load_model(bundle, 1, precision), bundle).is_ok
     assert len(variant.golden) == 2
     assert "0 of 30 parts flip" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_variant_has_a_lower_limit_on_its_own_scale(
+    precision: str, tmp_path: Path, sources: list[str]
+) -> None:
+    """Moved by what scores move there; how the limit was found stays as it was."""
+    file = write_conv_bundle(tmp_path / "a.bundle")
+    plain = read_bundle(file)
+    crossed = {"promise": "cross-fitted, measured", "origin": ORIGIN}
+    limit = plain.variant().thresholds.score_threshold
+    manifest = with_limits(plain.manifest, suspect_threshold=0.7 * limit, **crossed)
+    write_bundle(file, manifest, plain.files)
+    assert main([precision, str(file), *sources]) == 0
+    bundle = read_bundle(file)
+    reference, variant = (bundle.variant(p).thresholds for p in ("fp32", precision))
+    assert reference == manifest.variants[0].thresholds
+    assert variant.suspect_threshold == pytest.approx(0.7 * limit, rel=0.05)
+    assert variant.suspect_threshold != reference.suspect_threshold
+    assert variant.suspect_threshold < variant.score_threshold
+    assert (variant.promise, variant.origin) == (reference.promise, ORIGIN)
+    assert load_model(bundle, 1, precision).limits.suspect_threshold == variant.suspect_threshold
+    assert bundle.manifest.requires == ("cross_fitted_limits", "suspect_limit")
 
 
 def test_int8_says_what_it_chose(tmp_path: Path, sources: list[str]) -> None:

@@ -7,12 +7,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.format_2 import ORIGIN, with_limits
 from support.signed_bundles import Signer, write_signed
-from support.small_bundles import grey_picture, write_bright_bundle
+from support.small_bundles import (
+    bright_files,
+    bright_manifest,
+    grey_picture,
+    write_bright_bundle,
+)
 
 from calibration.cli.main import main
 from calibration.thresholds.recalibrate import recalibrate
-from edge_app.bundle.archive import read_bundle
+from calibration.thresholds.suspect import suspect_limit
+from edge_app.bundle.archive import read_bundle, write_bundle
+from edge_app.bundle.manifest import FORMAT_1
 from edge_app.cameras.folder import FolderCamera
 from edge_app.errors import DataError
 
@@ -39,6 +47,41 @@ def test_the_threshold_follows_the_good_parts(tmp_path: Path) -> None:
     assert len(thresholds.calibration_scores) == 200
     assert done.choice.is_guaranteed
     assert seen[-1] == 200
+
+
+def test_a_bundle_with_a_lower_limit_gets_a_new_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The 10th largest of 200 (5 %); what was said of a cross-fitted limit goes."""
+    crossed = {"promise": "cross-fitted, measured", "origin": ORIGIN}
+    manifest = with_limits(bright_manifest(), suspect_threshold=120.0, **crossed)
+    write_bundle(tmp_path / "a.bundle", manifest, bright_files())
+    source = f"folder:{good_folder(tmp_path / 'in', 200)}"
+    args = ["thresholds", str(tmp_path / "a.bundle"), "--source", source]
+    assert main([*args, "--false-alarm-rate", "0.02"]) == 0
+    found = read_bundle(tmp_path / "a.bundle")
+    thresholds = found.variant().thresholds
+    expected = sorted(thresholds.calibration_scores)[-10]
+    assert thresholds.suspect_threshold == expected == pytest.approx(119, abs=1)
+    assert (thresholds.promise, thresholds.origin) == ("guaranteed", None)
+    assert found.manifest.requires == ("suspect_limit",)
+    assert f"suspect from {expected:.4f}" in capsys.readouterr().out
+
+
+def test_a_bundle_without_a_lower_limit_stays_without(tmp_path: Path) -> None:
+    """Nothing new in a bundle that devices of 0.1.0 use."""
+    bundle = write_bright_bundle(tmp_path / "a.bundle")
+    done = recalibrate(bundle, FolderCamera(good_folder(tmp_path / "in", 60), "c"), 0.05, print)
+    assert done.suspect_threshold is None
+    assert read_bundle(bundle).manifest.format == FORMAT_1
+
+
+@pytest.mark.parametrize(("count", "rank"), [(1, 1), (18, 1), (29, 2), (100, 5), (2000, 100)])
+def test_the_lower_limit_is_an_order_statistic(count: int, rank: int) -> None:
+    """k = max(1, round(0.05 (n + 1))), whatever the order of the scores; never above the limit."""
+    scores = np.random.default_rng(count).permutation(np.arange(count, dtype=np.float64))
+    assert suspect_limit(scores, 1e9) == count - rank
+    assert suspect_limit(scores, 0.5) == min(0.5, count - rank)
 
 
 def test_too_short_a_stream_is_refused_and_changes_nothing(tmp_path: Path) -> None:

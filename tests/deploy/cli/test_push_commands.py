@@ -17,6 +17,7 @@ from support.alert_drafts import WHO
 from support.broker_logins import acl_lines
 from support.brokers import HOST, Listener, Mosquitto, wait_until
 from support.child_processes import takes_ctrl_c
+from support.format_2 import suspect_manifest
 from support.signed_bundles import Signer
 from support.small_bundles import bright_files, bright_manifest, write_bright_bundle
 
@@ -26,8 +27,9 @@ from deploy.bundles.sign import sign_bundle
 from deploy.cli.main import main
 from edge_app.agent.pull.download_rules import DownloadRules
 from edge_app.bundle.archive import write_bundle
-from edge_app.bundle.manifest import Manifest
+from edge_app.bundle.manifest import FEATURES, FORMATS, Manifest
 from edge_app.bundle.signature import SigningTerms
+from edge_app.mqtt.messages import DeviceInfo
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.topics import DeviceName, Topics
 
@@ -351,3 +353,91 @@ def test_a_rollout_outlives_a_broker_restart(
     assert process.returncode == 0, notes
     assert "connecting again" in notes
     assert out.splitlines()[-1] == "done: 4 of 4 committed, 0 failed, 0 under way"
+
+
+# -- bundles of format 2 ---------------------------------------------------------------------------
+
+
+def says_of_itself(broker: Mosquitto, infos: dict[DeviceName, DeviceInfo]) -> None:
+    """Retain what the devices' inspections say of themselves."""
+    listener = Listener(broker.port, "inspect/v1/+/+/+/info")
+    for who, info in infos.items():
+        listener.publish(Topics(who).info, info.payload().decode(), retain=True)
+    wait_until(lambda: len(listener.bodies("/info")) == len(infos))
+    listener.close()
+
+
+def mixed_fleet(broker: Mosquitto, old: set[int]) -> None:
+    """Have some presses be of release 0.1.0, the others of this one."""
+    new = DeviceInfo(hardware="x", bundle_formats=FORMATS, bundle_features=FEATURES)
+    before = DeviceInfo(hardware="x", versions={"cropliq-edge-device": "0.1.0"})
+    infos = {who: before if i in old else new for i, who in enumerate(PRESSES)}
+    says_of_itself(broker, infos)
+
+
+OLD = (
+    "release 0.1.0 knows cropliq-bundle/1 only, and this bundle is cropliq-bundle/2 "
+    "(suspect_limit): update the device first, or build it with edge-export build --format 1"
+)
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_push_names_and_passes_over_devices_that_do_not_know_the_format(
+    wait: bool,
+    mosquitto: Mosquitto,
+    served: tuple[Path, str],
+    presses: Callable[..., list[SimulatedDevice]],
+    groups: Path,
+) -> None:
+    """The others get it; the exit code says that not all did."""
+    folder, url = served
+    devices = presses()
+    mixed_fleet(mosquitto, {1, 3})
+    bundle = signed(folder / "a.bundle", variants=suspect_manifest().variants)
+    words = [*("--wait", "--timeout-s", 20)] if wait else []
+    done = run("push", bundle, "--broker", f"{HOST}:{mosquitto.port}", "--url", url,
+               "--group", "presses", "--groups", groups, *words)  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.splitlines()[:2] == [f"{PRESSES[i]}: {OLD}" for i in (1, 3)]
+    wait_until(lambda: [len(device.installs) for device in devices] == [1, 0, 1, 0], 15)
+
+
+@pytest.mark.parametrize(("old", "why"), [(0, "the canary failed: "), (2, "1 failed, 0 allowed: ")])
+def test_a_rollout_stops_before_anything_is_sent(
+    old: int,
+    why: str,
+    mosquitto: Mosquitto,
+    served: tuple[Path, str],
+    presses: Callable[..., list[SimulatedDevice]],
+    groups: Path,
+) -> None:
+    """Its rules hold: a canary that cannot, or more than may fail, and nobody is asked."""
+    folder, url = served
+    devices = presses()
+    mixed_fleet(mosquitto, {old})
+    bundle = signed(folder / "a.bundle", variants=suspect_manifest().variants)
+    done = run("rollout", bundle, *rollout_words(mosquitto, url, groups))
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.splitlines() == [
+        f"{PRESSES[old]}: {OLD}",
+        f"stopped: {why}{PRESSES[old]} ({OLD})",
+    ]
+    assert [device.installs for device in devices] == [[]] * 4
+
+
+def test_a_rollout_goes_on_without_as_many_as_may_fail(
+    mosquitto: Mosquitto,
+    served: tuple[Path, str],
+    presses: Callable[..., list[SimulatedDevice]],
+    groups: Path,
+) -> None:
+    """--max-failures 1: one device is left at its old bundle, and named."""
+    folder, url = served
+    devices = presses()
+    mixed_fleet(mosquitto, {2})
+    bundle = signed(folder / "a.bundle", variants=suspect_manifest().variants)
+    done = run("rollout", bundle, *rollout_words(mosquitto, url, groups), "--max-failures", 1)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == f"{PRESSES[2]}: {OLD}"
+    assert done.stdout.splitlines()[-1] == "done: 3 of 4 committed, 1 failed, 0 under way"
+    assert [len(device.installs) for device in devices] == [1, 1, 0, 1]

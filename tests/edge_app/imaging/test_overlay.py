@@ -12,6 +12,7 @@ from edge_app.errors import ShapeError
 from edge_app.imaging.oriented_box import corners_of
 from edge_app.imaging.overlay import (
     STATE_BGR,
+    SUSPECT,
     as_bgr,
     blend_map,
     contact_sheet,
@@ -90,6 +91,18 @@ def test_verdicts_differ_without_colour_too() -> None:
     lower = {state: int((p[125:] != 100).any(axis=2).sum()) for state, p in drawn.items()}
     assert lower[VerdictState.NG] > 1.15 * lower[VerdictState.OK]
     assert lower[VerdictState.NOT_INSPECTED] < 0.85 * lower[VerdictState.OK]
+
+
+def test_a_suspect_part_differs_in_colour_and_line() -> None:
+    """Its own yellow, none of the verdicts' colours; thick, with gaps."""
+    good = verdict(VerdictState.OK)
+    suspect = draw_report(report(replace(good, is_suspect=True)))
+    assert has_colour(suspect, SUSPECT)
+    assert not any(has_colour(suspect, colour) for colour in STATE_BGR.values())
+    drawn = (suspect[125:] != 100).any(axis=2).sum()
+    lower = {s: (draw_report(report(verdict(s)))[125:] != 100).any(axis=2).sum()
+             for s in VerdictState}  # fmt: skip
+    assert 1.15 * lower[VerdictState.NOT_INSPECTED] < drawn < 0.9 * lower[VerdictState.NG]
 
 
 def test_a_part_that_is_only_entering_has_no_verdict_colour() -> None:

@@ -25,7 +25,11 @@ BOX: BoxCxcywhr = (160.0, 100.0, 150.0, 60.0, 0.3)
 
 
 def make_verdict(
-    state: VerdictState, part_id: str = "belt-1-1-000001", reason: str = "", camera: str = "belt-1"
+    state: VerdictState,
+    part_id: str = "belt-1-1-000001",
+    reason: str = "",
+    camera: str = "belt-1",
+    is_suspect: bool = False,
 ) -> PartVerdict:
     is_judged = state is not VerdictState.NOT_INSPECTED
     scores = {VerdictState.OK: 4.25, VerdictState.NG: 13.5, VerdictState.NOT_INSPECTED: None}
@@ -46,6 +50,7 @@ def make_verdict(
         defects=(defect,) if state is VerdictState.NG else (),
         views_judged=int(is_judged),
         latency_ms=31.0,
+        is_suspect=is_suspect,
     )
 
 

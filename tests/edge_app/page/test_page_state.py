@@ -11,7 +11,15 @@ from edge_app.page.pictures import PictureCache
 from edge_app.page.snapshot import alerts_json, state_json
 from edge_app.page.state import MAX_ALERTS, PageState
 from edge_app.page.words import age_words, camera_words, reason_words
-from edge_app.records import AlarmEvent, EventKind, Evidence, Gap, JsonObject, VerdictState
+from edge_app.records import (
+    AlarmEvent,
+    EventKind,
+    Evidence,
+    Gap,
+    JsonObject,
+    SuspectPart,
+    VerdictState,
+)
 
 OK, NG, NOT_INSPECTED = VerdictState.OK, VerdictState.NG, VerdictState.NOT_INSPECTED
 
@@ -64,6 +72,40 @@ def test_an_entering_part_does_not_change_the_banner(state: PageState) -> None:
     state.show(make_report(finished=(make_verdict(OK),)))
     state.show(make_report(seen=(make_verdict(NOT_INSPECTED, "part-2", "never_whole"),)))
     assert camera(state)["verdict"]["words"] == "OK"
+
+
+def test_a_suspect_part_is_ok_in_other_words_and_counted(state: PageState) -> None:
+    """Good, but worth a look: said on the banner, counted among the good ones."""
+    state.show(make_report(finished=(make_verdict(OK, is_suspect=True),)))
+    shown = camera(state)["verdict"]
+    assert (shown["state"], shown["is_suspect"], shown["words"]) == ("OK", True, "OK (suspect)")
+    state.show(make_report(finished=(make_verdict(OK, "part-2"),)))
+    assert (camera(state)["verdict"]["words"], camera(state)["verdict"]["is_suspect"]) == (
+        "OK",
+        False,
+    )
+    figures = camera(state)["figures"]
+    assert (figures["parts"], figures["suspect"], figures["ng"]) == (2, 1, 0)
+
+
+def test_the_banner_prefers_what_is_worse(state: PageState) -> None:
+    """Of several parts that leave at once: NG, then not inspected, then suspect, then OK."""
+    good, odd = make_verdict(OK, "a"), make_verdict(OK, "b", is_suspect=True)
+    lost, bad = make_verdict(NOT_INSPECTED, "c", "overload"), make_verdict(NG, "d")
+    everyone = (good, odd, lost, bad)
+    for worst in range(4):
+        state.show(make_report(finished=everyone[: worst + 1]))
+        assert camera(state)["verdict"]["part_id"] == everyone[worst].part_id
+
+
+def test_the_frame_of_a_suspect_part_is_not_held(state: PageState) -> None:
+    """Only the shown picture stays in memory."""
+    report = make_report(finished=(make_verdict(OK, is_suspect=True),))
+    suspect = SuspectPart(report.finished[0], report.frame)
+    state.show(replace(report, suspects=(suspect,)))
+    held = state.picture("belt-1")
+    assert held is not None
+    assert held[1].suspects == ()
 
 
 def test_figures_count_each_part_once(state: PageState, clock: Clock) -> None:

@@ -297,4 +297,5 @@ def _loaded(
         spec=cutting.spec,
         limits=Limits(t.score_threshold, t.map_threshold, t.threshold_id),
         max_views=options.max_views,
+        outline=cutting.outline,
     )

@@ -169,7 +169,7 @@ class InspectionLine:
         return (self._tracker.part_id(frame),) if is_new and not sighting.departed else ()
 
     def _is_due(self, view: PartView) -> bool:
-        if not view.is_whole or not self._ledger.is_open(view.part_id):
+        if not self._ledger.is_open(view.part_id):
             return False
         return self._ledger.views_judged(view.part_id) < self._max_views
 
@@ -177,9 +177,12 @@ class InspectionLine:
         """Return a view that is due with its pose and its crop; any other as it is, with None."""
         if not self._is_due(view):
             return view, None
-        found = view.detection
-        box, crop = self._stages.cut(frame.pixels_hwc, found.box_cxcywhr)
-        return replace(view, detection=replace(found, box_cxcywhr=box)), crop
+        cut = self._stages.cut_whole(frame.pixels_hwc, view, self._tracker.border_margin_px)
+        if cut is None:
+            return view, None
+        box, crop = cut
+        posed = replace(view.detection, box_cxcywhr=box)
+        return replace(view, detection=posed, is_whole=True), crop
 
     def _score(self, crops: list[U8Array]) -> list[Anomaly]:
         try:

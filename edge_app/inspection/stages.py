@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge_app.imaging.upright_crop import CropSpec, FrameRegion, region_box, whole_frame_box
+from edge_app.inspection.outline import ProductOutline
 from edge_app.inspection.pose import PoseFinder
-from edge_app.records import Anomaly, BoxCxcywhr, Detection, U8Array
+from edge_app.records import Anomaly, BoxCxcywhr, Detection, PartView, U8Array
 
 
 class ProductFinder(Protocol):
@@ -52,12 +53,14 @@ class Stages:
         pose: turns them into their own direction and puts the box exactly on them.
         spec: how they are cut out.
         inspector: scores the crops.
+        outline: decides whether a part whose box reaches over the border is whole; None: it is not.
     """
 
     finder: ProductFinder
     pose: PoseFinder
     spec: CropSpec
     inspector: CropScorer
+    outline: ProductOutline | None = None
 
     def find(self, pixels_hwc: U8Array) -> list[Detection]:
         """Return the products in a picture, as the detector sees them.
@@ -70,6 +73,24 @@ class Stages:
     def cut(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> tuple[BoxCxcywhr, U8Array]:
         """Return a product's pose and its upright crop, uint8 (crop_h, crop_w, 3)."""
         return self.pose.cut(pixels_hwc, box_cxcywhr, self.spec)
+
+    def cut_whole(
+        self, pixels_hwc: U8Array, view: PartView, margin_px: float
+    ) -> tuple[BoxCxcywhr, U8Array] | None:
+        """Return pose and crop as `cut` does of a view that shows all of its part, else None.
+
+        Args:
+            view: whole by its box, or by the product's outline where the bundle has one.
+            margin_px: as in `ProductOutline.is_inside`.
+        """
+        hw = (pixels_hwc.shape[0], pixels_hwc.shape[1])
+        found = view.detection.box_cxcywhr
+        if view.is_whole:
+            return self.cut(pixels_hwc, found)
+        if self.outline is None or not self.outline.may_be_inside(found, hw):
+            return None
+        box, crop = self.cut(pixels_hwc, found)
+        return (box, crop) if self.outline.is_inside(box, hw, margin_px) else None
 
     def score(self, crops: Sequence[U8Array]) -> list[Anomaly]:
         """Return one anomaly per crop, in order.

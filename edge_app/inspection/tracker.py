@@ -51,6 +51,10 @@ class Sighting:
 class Tracker(Protocol):
     """Gives detections identities."""
 
+    @property
+    def border_margin_px(self) -> float:
+        """How far from the frame's border a part must keep to be whole; 0: it may reach it."""
+
     def follow(self, frame: Frame, detections: Sequence[Detection]) -> Sighting:
         """Return the parts in this frame and the ids of those that left since the last one."""
 
@@ -68,6 +72,8 @@ class OnePartPerFrame:
         prefix: starts every part id; unique per camera and session.
         whole_frame: the product fills the picture, so every view is whole.
     """
+
+    border_margin_px = 0.0
 
     def __init__(self, prefix: str, whole_frame: bool) -> None:
         self._prefix = prefix
@@ -112,6 +118,8 @@ class BeltTracker:
         speed_hint_px_per_s: (vx, vy) if the line's speed is known, right to within a half. Needed
             where parts lie evenly in line and move more than half their spacing per frame.
     """
+
+    border_margin_px = BORDER_MARGIN_PX
 
     def __init__(self, prefix: str, speed_hint_px_per_s: tuple[float, float] | None = None) -> None:
         self._prefix = prefix

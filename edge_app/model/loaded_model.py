@@ -15,13 +15,14 @@ from edge_app.bundle.manifest import Thresholds, Variant
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.errors import BundleError
 from edge_app.imaging.upright_crop import CropSpec
-from edge_app.inspection.alignment import Aligner, aligner_from_template
+from edge_app.inspection.alignment import Aligner, aligner_from_template, small_spec
 from edge_app.inspection.defect_classifier import DefectClassifier
 from edge_app.inspection.detector import Detector
 from edge_app.inspection.inspector import Inspector
 from edge_app.inspection.judge import Limits
 from edge_app.inspection.line import InspectionLine
 from edge_app.inspection.orientation import TURNS, DirectionCue, cue_from_template
+from edge_app.inspection.outline import ProductOutline, outline_from_silhouette
 from edge_app.inspection.part_ledger import PartLedger
 from edge_app.inspection.pose import PoseFinder
 from edge_app.inspection.stages import ProductFinder, Stages, WholeFrame
@@ -37,6 +38,7 @@ class LoadedModel:
         defect_classifier: names known defects; None where the bundle has no classifier.
         shortfall: what this device was meant to run it with and cannot, for people: an engine that
             is missing, a variant that fails its golden set; "" where all is as wanted.
+        outline: tells whole parts whose box reaches over the border; None: they are cut.
     """
 
     identity: ModelIdentity
@@ -48,11 +50,12 @@ class LoadedModel:
     max_views: int
     defect_classifier: DefectClassifier | None = None
     shortfall: str = ""
+    outline: ProductOutline | None = None
 
     @property
     def stages(self) -> Stages:
         """The way from a picture to scores, for the line and for pictures on disk."""
-        return Stages(self.finder, self.pose, self.spec, self.inspector)
+        return Stages(self.finder, self.pose, self.spec, self.inspector, self.outline)
 
     @property
     def fills_frame(self) -> bool:
@@ -102,6 +105,7 @@ def load_model(
         limits=limits_of(thresholds),
         max_views=manifest.views.max_views,
         defect_classifier=_load_defect_classifier(bundle, variant, opened),
+        outline=_load_outline(bundle, spec),
     )
 
 
@@ -148,6 +152,8 @@ def _load_aligner(bundle: Bundle, spec: CropSpec) -> Aligner | None:
     if alignment is None:
         return None
     template = _grey_picture(bundle.files[alignment.template], alignment.template)
+    if bundle.manifest.crop.whole == "outline":
+        template = template[: 2 * small_spec(spec).crop_hw[0]]
     is_round = bundle.manifest.orientation.kind == "free"
     return aligner_from_template(
         template,
@@ -158,6 +164,21 @@ def _load_aligner(bundle: Bundle, spec: CropSpec) -> Aligner | None:
         alignment.size_tolerance,
         alignment.registration,
     )
+
+
+def _load_outline(bundle: Bundle, spec: CropSpec) -> ProductOutline | None:
+    """Return the silhouette that lies below template and mask, where parts are whole by it."""
+    alignment = bundle.manifest.alignment
+    if bundle.manifest.crop.whole != "outline":
+        return None
+    if alignment is None:
+        raise BundleError(
+            "The bundle says that parts are whole by their outline and has no template that "
+            "holds one. Build the bundle again."
+        )
+    picture = _grey_picture(bundle.files[alignment.template], alignment.template)
+    silhouette = picture[2 * small_spec(spec).crop_hw[0] :]
+    return outline_from_silhouette(silhouette, spec, alignment.size_px)
 
 
 def _grey_picture(data: bytes, name: str) -> U8Array:

@@ -117,7 +117,8 @@ def whole_products(model: LoadedModel, pixels_hwc: U8Array) -> list[tuple[BoxCxc
     stages, tracker = model.stages, OnePartPerFrame("offline", model.fills_frame)
     frame = Frame("offline", 1, pixels_hwc, 0)
     views = tracker.follow(frame, stages.find(pixels_hwc)).views
-    return [stages.cut(pixels_hwc, v.detection.box_cxcywhr) for v in views if v.is_whole]
+    cut = [stages.cut_whole(pixels_hwc, view, tracker.border_margin_px) for view in views]
+    return [found for found in cut if found is not None]
 
 
 def verdict_json(report: FrameReport) -> JsonObject:

@@ -292,4 +292,5 @@ def _loaded(
         spec=cutting.spec,
         limits=limits_of(found.thresholds),
         max_views=options.max_views,
+        outline=cutting.outline,
     )

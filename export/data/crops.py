@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from edge_app.imaging.oriented_box import touches_border
+from edge_app.errors import DataError
+from edge_app.imaging.oriented_box import share_outside, touches_border
 from edge_app.imaging.upright_crop import CropSpec, crop_to_frame, upright_crop
+from edge_app.inspection.outline import MAX_REACH, SHORT_SHARE
 from edge_app.inspection.pose import PoseFinder
 from edge_app.inspection.stages import ProductFinder
 from edge_app.inspection.tracker import BORDER_MARGIN_PX, is_inside
@@ -27,8 +29,16 @@ SIDE_STEP_PX = 32
 
 MIN_SIDE_PX = 64
 
-SHORT_SHARE = 0.93
-"""At the border a box shorter than this share of the usual length is a part's visible rest."""
+OutlineInside = Callable[[U8Array, BoxCxcywhr], bool]
+"""Returns whether the outline of the product in a box lies inside the picture; False where none
+can be told from the background."""
+
+
+class NoUprightViewError(DataError):
+    """The pictures give no trustworthy labels, detector or whole parts: no upright crops.
+
+    The whole picture can still be judged.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +48,12 @@ class FoundPart:
     Attributes:
         picture: index into the list of pictures.
         box_cxcywhr: frame pixels; direction not known yet.
+        by_outline: its box reaches over the border, its outline does not.
     """
 
     picture: int
     box_cxcywhr: BoxCxcywhr
+    by_outline: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,8 +93,13 @@ def find_parts(
     pictures: Sequence[Picture],
     fills_frame: bool,
     progress: Callable[[float], None],
+    outline_inside: OutlineInside | None = None,
 ) -> PartsFound:
-    """Return every whole product, and which pictures show none."""
+    """Return every whole product, and which pictures show none.
+
+    Args:
+        outline_inside: asked where a box reaches over the border; None: such a part is cut.
+    """
     seen = []
     for number, picture in enumerate(pictures, 1):
         seen.append([d.box_cxcywhr for d in finder.find(picture.read())])
@@ -92,8 +109,8 @@ def find_parts(
     usual_px = float(np.median([box[2] for boxes in seen for box in boxes] or [0.0]))
     found = PartsFound([])
     for index, (picture, boxes) in enumerate(zip(pictures, seen, strict=True)):
-        whole = [box for box in boxes if not _is_cut(box, picture.hw, usual_px)]
-        found.parts.extend(FoundPart(index, box) for box in whole)
+        whole = [box for box in boxes if _is_whole(picture, box, usual_px, outline_inside)]
+        found.parts.extend(FoundPart(index, box, not is_inside(box, picture.hw)) for box in whole)
         if not boxes:
             found.empty.append(picture.name)
         elif not whole:
@@ -101,12 +118,21 @@ def find_parts(
     return found
 
 
-def _is_cut(box: BoxCxcywhr, frame_hw: tuple[int, int], usual_px: float) -> bool:
-    """Return whether the border cuts a part off: over it, or at it and shorter than usual."""
+def _is_whole(
+    picture: Picture, box: BoxCxcywhr, usual_px: float, outline_inside: OutlineInside | None
+) -> bool:
+    """Return whether a picture shows all of a part: its box, or else its outline, is inside.
+
+    At the border a part shorter than usual is a part's visible rest.
+    """
     is_short = min(box[2], usual_px) < SHORT_SHARE * usual_px
-    return not is_inside(box, frame_hw) or (
-        is_short and touches_border(box, frame_hw, BORDER_MARGIN_PX)
-    )
+    if is_short and touches_border(box, picture.hw, BORDER_MARGIN_PX):
+        return False
+    if is_inside(box, picture.hw):
+        return True
+    if outline_inside is None or share_outside(box, picture.hw) > MAX_REACH:
+        return False
+    return outline_inside(picture.read(), box)
 
 
 def crop_spec_for(boxes_cxcywhr: Sequence[BoxCxcywhr], fills_frame: bool) -> CropSpec:

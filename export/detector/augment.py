@@ -21,6 +21,10 @@ SHIFT = 0.1
 SCALE = (0.75, 1.3)
 """Smallest and largest zoom."""
 
+VIEW_SCALE, VIEW_SHIFT = (0.8, 1.0), 0.03
+WHOLE_SHARE = 0.99
+"""Of views that a training is stopped by: what is cut off says nothing about a pose."""
+
 GAIN = (0.7, 1.35)
 OFFSET = 20.0
 COLOUR = 0.06
@@ -49,25 +53,48 @@ class Scene:
 
 def augmented(scene: Scene, rng: np.random.Generator) -> Scene:
     """Return the scene turned, shifted, zoomed, flipped and relit; boxes follow."""
-    h, w = scene.pixels_hwc.shape[:2]
-    matrix = random_affine((h, w), rng)
+    return _under(scene, random_affine(_hw(scene), rng), VISIBLE_SHARE, rng)
+
+
+def turned_view(scene: Scene, rng: np.random.Generator) -> Scene:
+    """Return the scene turned and relit, and so little shifted and zoomed that parts stay in it.
+
+    Parts that do not are none of its boxes.
+    """
+    matrix = random_affine(_hw(scene), rng, 1.0, VIEW_SCALE, VIEW_SHIFT)
+    return _under(scene, matrix, WHOLE_SHARE, rng)
+
+
+def _hw(scene: Scene) -> tuple[int, int]:
+    return scene.pixels_hwc.shape[0], scene.pixels_hwc.shape[1]
+
+
+def _under(scene: Scene, matrix: F64Array, least: float, rng: np.random.Generator) -> Scene:
+    """Return the scene under a map; boxes visible by less than a share are left out."""
+    h, w = _hw(scene)
     moved = np.array([moved_box(box, matrix) for box in scene.boxes_cxcywhr]).reshape(-1, 5)
-    visible = [i for i, box in enumerate(moved) if visible_share(box, (h, w)) >= VISIBLE_SHARE]
+    visible = [i for i, box in enumerate(moved) if visible_share(box, (h, w)) >= least]
     pixels = relit(warped(scene.pixels_hwc, matrix), rng)
     return Scene(pixels, moved[visible], scene.class_ids[visible])
 
 
-def random_affine(frame_hw: tuple[int, int], rng: np.random.Generator) -> F64Array:
+def random_affine(
+    frame_hw: tuple[int, int],
+    rng: np.random.Generator,
+    turn_share: float = TURN_SHARE,
+    scale: tuple[float, float] = SCALE,
+    shift: float = SHIFT,
+) -> F64Array:
     """Return a (2, 3) float64 map of edge-counted pixels: flip, turn, zoom and shift."""
     h, w = frame_hw
-    angle_rad = rng.uniform(-math.pi, math.pi) if rng.random() < TURN_SHARE else 0.0
-    zoom = math.exp(rng.uniform(math.log(SCALE[0]), math.log(SCALE[1])))
+    angle_rad = rng.uniform(-math.pi, math.pi) if rng.random() < turn_share else 0.0
+    zoom = math.exp(rng.uniform(math.log(scale[0]), math.log(scale[1])))
     cos, sin = zoom * math.cos(angle_rad), zoom * math.sin(angle_rad)
     flip = np.diag(rng.choice([-1.0, 1.0], 2))
     linear = np.array([[cos, -sin], [sin, cos]]) @ flip
     middle = np.array([w / 2, h / 2])
-    shift = rng.uniform(-SHIFT, SHIFT, 2) * (w, h)
-    return np.column_stack([linear, middle + shift - linear @ middle])
+    moved = middle + rng.uniform(-shift, shift, 2) * (w, h)
+    return np.column_stack([linear, moved - linear @ middle])
 
 
 def moved_box(box_cxcywhr: F64Array, matrix: F64Array) -> F64Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ from torch import nn
 
 from edge_app.errors import DataError
 from export.detector.network import build_network, load_tensors, load_weights, save_tensors
+from export.detector.schedule import Course
 
 LEARNING_RATE = 0.002
-FINAL_RATE_SHARE = 0.01
 WEIGHT_DECAY = 5e-4
 BETAS = (0.937, 0.999)
 
@@ -31,13 +31,15 @@ class TrainState:
     Attributes:
         network: in training mode, on the training device.
         average: its exponential moving average, in evaluation mode: what is kept in the end.
-        epoch: finished epochs.
+        step: finished optimiser steps.
+        course: what the schedule has decided so far.
     """
 
     network: nn.Module
     average: nn.Module
     optimiser: torch.optim.Optimizer
-    epoch: int = 0
+    step: int = 0
+    course: Course = field(default_factory=Course)
 
 
 def fresh_state(class_count: int, seed: int, device: str, start_from: Path | None) -> TrainState:
@@ -50,7 +52,8 @@ def fresh_state(class_count: int, seed: int, device: str, start_from: Path | Non
     network = build_network(class_count)
     if start_from is not None:
         network.load_state_dict(_given(start_from, class_count).state_dict())
-    network = network.to(device).train()
+    # On a CPU the convolutions of a step take a tenth less with the channels last.
+    network = network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     average = copy.deepcopy(network).eval().requires_grad_(False)
     decayed = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]  # biases and BatchNorm
@@ -62,12 +65,10 @@ def fresh_state(class_count: int, seed: int, device: str, start_from: Path | Non
     return TrainState(network, average, optimiser)
 
 
-def set_rate(optimiser: torch.optim.Optimizer, done_epochs: float, epochs: int) -> None:
-    """Set the learning rate: one epoch of linear warm-up, then linear decay."""
-    warm_up = min(1.0, done_epochs)
-    decay = 1 - (1 - FINAL_RATE_SHARE) * done_epochs / epochs
+def set_rate(optimiser: torch.optim.Optimizer, share: float) -> None:
+    """Set the learning rate to a share of LEARNING_RATE, 0..1."""
     for group in optimiser.param_groups:
-        group["lr"] = LEARNING_RATE * warm_up * decay
+        group["lr"] = LEARNING_RATE * share
 
 
 @torch.no_grad()
@@ -84,7 +85,8 @@ def save_state(path: Path, state: TrainState, fingerprint: str) -> None:
     """Write the state; `fingerprint` names the job it belongs to."""
     content = {
         "fingerprint": fingerprint,
-        "epoch": state.epoch,
+        "step": state.step,
+        "course": asdict(state.course),
         "network": state.network.state_dict(),
         "average": state.average.state_dict(),
         "optimiser": state.optimiser.state_dict(),
@@ -107,7 +109,8 @@ def restore_state(path: Path, state: TrainState, fingerprint: str) -> None:
     state.network.load_state_dict(saved["network"])
     state.average.load_state_dict(saved["average"])
     state.optimiser.load_state_dict(saved["optimiser"])
-    state.epoch = saved["epoch"]
+    state.step = saved["step"]
+    state.course = Course(**saved["course"])
 
 
 def _given(path: Path, class_count: int) -> nn.Module:

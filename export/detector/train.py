@@ -2,14 +2,13 @@
 
 The loop is ours because Ultralytics' trainer cannot be stopped and resumed to the same bytes,
 wants square or unshuffled pictures, and looks up fonts and settings. Its recipe is kept: AdamW,
-nominal batch 16 (64 gives too few optimiser steps to learn anything here), one epoch
-of warm-up, linear decay, an exponential moving average, no mosaic.
+nominal batch 16 (64 gives too few optimiser steps to learn anything here), a short warm-up, an
+exponential moving average, no mosaic. How long it trains is ours: `schedule.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from edge_app.errors import DataError
 from edge_app.imaging.upright_crop import Shrink, letterbox
 from edge_app.records import F64Array
 from export.data.yolo_dataset import LabelledPicture, read_dataset
-from export.detector.augment import Scene, augmented
+from export.detector.augment import Scene, augmented, turned_view
 from export.detector.checkpoint import (
     TrainState,
     fresh_state,
@@ -35,23 +34,29 @@ from export.detector.checkpoint import (
     update_average,
 )
 from export.detector.network import STRIDE, save_weights
+from export.detector.pose_errors import PoseErrors, pose_errors
+from export.detector.schedule import BATCH, Schedule, reserved_count, schedule_for
 from export.networks.precision import mixed_precision
 
-BATCH = 16
 CLIP_NORM = 10.0
 GAINS = {"box": 7.5, "cls": 0.5, "dfl": 1.5, "angle": 4.0}
 """Ultralytics' weights of the four losses, the angle's times 4: on the simulated square part the
 worst twentieth of the angles was off by 16° with 1 and by 5° with 4."""
 
-RECIPE = 3
+RECIPE = 4
 """Counts changes of loss, schedule, augmentation and letterbox: a checkpoint of another recipe is
 no use."""
 
 TRAINED_SHRINK: Shrink = "pyramid"
 """How pictures are made smaller here, and by the device for a detector trained here."""
 
-WANTED_STEPS = 320
 CPU_THREADS = 2
+
+RESERVED_VIEWS = 24
+"""Scenes that the training is stopped by: the reserved pictures, turned and relit once and for all.
+"""
+
+_RESERVED_SEED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,31 +64,28 @@ class TrainProgress:
     """Where a training run is.
 
     Attributes:
-        epoch: finished epochs.
-        epochs: how many there will be.
-        loss: the mean over the epoch, all four parts, unitless.
+        step: optimiser steps done.
+        ends: the step with which the cycle ends; another one may follow.
+        loss: the mean over the last round, all four parts, unitless.
+        errors: on the reserved pictures, at the end of a cycle; None before, and where the number
+            of steps was given.
     """
 
-    epoch: int
-    epochs: int
+    step: int
+    ends: int
     loss: float
+    errors: PoseErrors | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
     input_hw: tuple[int, int]
-    epochs: int
+    schedule: Schedule
     device: str
     seed: int
     class_names: tuple[str, ...]
     is_round: bool
-    batch: int
     start_from: Path | None
-
-
-def epochs_for(picture_count: int) -> int:
-    """Return how often to go through the pictures: at least 30 times and 320 optimiser steps."""
-    return max(30, math.ceil(WANTED_STEPS / max(1, math.ceil(picture_count / BATCH))))
 
 
 def train_detector(
@@ -91,7 +93,7 @@ def train_detector(
     out_dir: Path,
     *,
     input_hw: tuple[int, int] = (288, 384),
-    epochs: int | None = None,
+    steps: int | None = None,
     device: str = "cpu",
     seed: int = 0,
     class_names: Sequence[str] = ("part",),
@@ -102,20 +104,22 @@ def train_detector(
 ) -> Path:
     """Train a detector and return its weight file, `out_dir/best.pt`.
 
-    The weights are the moving average after the last epoch. On the CPU (two threads) the same
-    arguments give the same weights, also after a stop and a resume.
+    The weights are the moving average after the last step. On the CPU (two threads) the same
+    pictures and arguments give the same weights, also after a stop and a resume, in whatever order
+    the pictures are given.
 
     Args:
         dataset: a YOLO-OBB folder, or pictures with their boxes.
-        out_dir: made if missing; `last.pt` there is the state after each epoch.
+        out_dir: made if missing; `last.pt` there is the state after each round.
         input_hw: (height, width) of the letterboxed input, multiples of 32.
-        epochs: passes over the pictures; None chooses by `epochs_for`.
+        steps: optimiser steps of 16 scenes; None stops by the pose on a few pictures that are
+            reserved for it.
         device: "cpu" or "cuda:N"; a GPU trains in mixed precision.
         seed: of weights, order and augmentation.
         class_names: one per class id in the labels.
         is_round: the part looks the same at every angle; its boxes are taught angle 0.
         start_from: a weight file to begin with, with as many classes; None: from scratch.
-        progress: called after each epoch.
+        progress: called after each round of steps.
         resume: go on from `last.pt` if it belongs to the same job.
 
     Raises:
@@ -123,11 +127,10 @@ def train_detector(
             a `last.pt` of another job.
     """
     pictures = read_dataset(dataset) if isinstance(dataset, Path) else list(dataset)
-    epochs = epochs_for(len(pictures)) if epochs is None else epochs
-    batch = min(BATCH, max(1, len(pictures)))
-    job = _Job(input_hw, epochs, device, seed, tuple(class_names), is_round, batch, start_from)
+    schedule = schedule_for(len(pictures), steps)
+    job = _Job(input_hw, schedule, device, seed, tuple(class_names), is_round, start_from)
     _check(job, pictures)
-    scenes = [scene_of(picture, input_hw) for picture in pictures]
+    scenes = sorted((scene_of(picture, input_hw) for picture in pictures), key=_digest)
     out_dir.mkdir(parents=True, exist_ok=True)
     with _fixed_threads():
         state = _run(job, scenes, out_dir / "last.pt", progress, resume)
@@ -170,15 +173,43 @@ def _run(
 ) -> TrainState:
     fingerprint = _fingerprint(job, scenes)
     state = fresh_state(len(job.class_names), job.seed, job.device, job.start_from)
+    state.course = job.schedule.begin()
     if resume and last.is_file():
         restore_state(last, state, fingerprint)
     criterion = _criterion(state.network)
-    while state.epoch < job.epochs:
-        loss = _epoch(job, scenes, state, criterion)
+    learnt, reserved = _parted(scenes, job)
+    while not state.course.is_done:
+        loss, errors = _round(job, learnt, state, criterion), None
+        if job.schedule.is_check(state.step, state.course):
+            errors = pose_errors(state.average, reserved, job.device) if reserved else None
+            state.course = job.schedule.after_cycle(state.course, errors)
         save_state(last, state, fingerprint)
         if progress is not None:
-            progress(TrainProgress(state.epoch, job.epochs, loss))
+            progress(TrainProgress(state.step, state.course.ends, loss, errors))
     return state
+
+
+def _parted(scenes: Sequence[Scene], job: _Job) -> tuple[list[Scene], list[Scene]]:
+    """Return the scenes to learn from and the views to stop by, none where steps were given.
+
+    The scenes are in the order of their digests, so the reserved ones are drawn at random, and
+    the same whatever the files are called.
+    """
+    with_parts = [scene for scene in scenes if len(scene.boxes_cxcywhr)]
+    count = 0 if job.schedule.is_fixed else reserved_count(len(with_parts))
+    if count == 0:
+        return list(scenes), []
+    kept = with_parts[:count]
+    rng = np.random.default_rng(_RESERVED_SEED)
+    views = [turned_view(kept[i % count], rng) for i in range(max(RESERVED_VIEWS, count))]
+    if job.is_round:
+        views = [replace(v, boxes_cxcywhr=_unturned(v.boxes_cxcywhr)) for v in views]
+    left = {id(scene) for scene in kept}
+    return [scene for scene in scenes if id(scene) not in left], views
+
+
+def _unturned(boxes_cxcywhr: F64Array) -> F64Array:
+    return np.column_stack([boxes_cxcywhr[:, :4], np.zeros(len(boxes_cxcywhr))])
 
 
 def _criterion(network: nn.Module) -> Any:
@@ -188,24 +219,30 @@ def _criterion(network: nn.Module) -> Any:
     return v8OBBLoss(network)
 
 
-def _epoch(job: _Job, scenes: Sequence[Scene], state: TrainState, criterion: Any) -> float:
-    """Go once through the scenes; order and augmentation depend on seed and epoch alone."""
-    rng = np.random.default_rng((job.seed, state.epoch))
-    order = rng.permutation(len(scenes))
-    starts = range(0, len(order), job.batch)
+def _round(job: _Job, scenes: Sequence[Scene], state: TrainState, criterion: Any) -> float:
+    """Take the steps up to the next check; what is drawn depends on seed and step alone."""
     losses = []
-    for number, start in enumerate(starts):
-        drawn = [augmented(scenes[i], rng) for i in order[start : start + job.batch]]
-        done_epochs = state.epoch + number / len(starts)
-        set_rate(state.optimiser, done_epochs, job.epochs)
+    for step in range(state.step, job.schedule.round_end(state.step, state.course)):
+        rng = np.random.default_rng((job.seed, step))
+        drawn = [augmented(scenes[i], rng) for i in _drawn(len(scenes), job.seed, step)]
+        set_rate(state.optimiser, job.schedule.rate_share(step, state.course))
         losses.append(_step(job, drawn, state, criterion))
-        update_average(state, state.epoch * len(starts) + number + 1)
-    state.epoch += 1
+        update_average(state, step + 1)
+        state.step = step + 1
     return float(np.mean(losses))
+
+
+def _drawn(count: int, seed: int, step: int) -> list[int]:
+    """Return the scenes of a step: one pass through all in random order after the other."""
+    places = range(step * BATCH, (step + 1) * BATCH)
+    passes = {place // count for place in places}
+    orders = {n: np.random.default_rng((seed, n, count)).permutation(count) for n in passes}
+    return [int(orders[place // count][place % count]) for place in places]
 
 
 def _step(job: _Job, scenes: Sequence[Scene], state: TrainState, criterion: Any) -> float:
     images, targets = _tensors(scenes, job)
+    images = images.contiguous(memory_format=torch.channels_last)
     with mixed_precision(job.device):
         predicted = state.network(images)
     loss = criterion.loss(_as_float(predicted), targets)[0].sum()
@@ -241,14 +278,19 @@ def _tensors(scenes: Sequence[Scene], job: _Job) -> tuple[torch.Tensor, dict[str
     }
 
 
+def _digest(scene: Scene) -> str:
+    digest = hashlib.sha256(scene.pixels_hwc.tobytes())
+    digest.update(scene.boxes_cxcywhr.tobytes())
+    digest.update(scene.class_ids.tobytes())
+    return digest.hexdigest()
+
+
 def _fingerprint(job: _Job, scenes: Sequence[Scene]) -> str:
     digest = hashlib.sha256(repr((RECIPE, replace(job, start_from=None))).encode())
     if job.start_from is not None:
         digest.update(job.start_from.read_bytes())
     for scene in scenes:
-        digest.update(scene.pixels_hwc.tobytes())
-        digest.update(scene.boxes_cxcywhr.tobytes())
-        digest.update(scene.class_ids.tobytes())
+        digest.update(_digest(scene).encode())
     return digest.hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,10 +10,11 @@ from edge_app.errors import DataError
 from edge_app.records import F32Array, U8Array
 from export.data.yolo_dataset import read_bgr
 from export.labels.overview_sheet import write_overview
-from export.labels.part_shape import measured
+from export.labels.part_shape import ELONGATED_RATIO, PartShape, measured
 from export.labels.records import WEAK_CONTRAST, AutoLabel, LabelReport, Segmented
 from export.labels.rules import CUT_AT_BORDER, judged, usual_of
 from export.labels.segmentation import (
+    Component,
     background_from_border,
     background_from_stack,
     components,
@@ -34,6 +36,13 @@ STACK_PICTURES = 64
 STACK_MIN_PICTURES = 12
 RETRY_SHARE = 0.3
 """With more doubtful pictures than this, the median picture is tried as the background."""
+
+GRAZING_CHORD = 0.15
+GRAZING_DEPTH_PX = 2.0
+"""What a part may cover of the border and still be whole: so much of the square root of its area
+(less than a hundredth cut off a square's corner; a screw's shaft is 0.2 wide), and where it has no
+long axis as much as a disc of its area that reaches two working pixels over the border, one of them
+blur (1.1 % of a disc of 60 px, 0.2 % of one of 160)."""
 
 FILL_SAMPLE = 32
 FILL_SURE_SHARE = 0.6
@@ -104,10 +113,23 @@ def segment(pixels_hwc: U8Array, background_hwc: F32Array | None = None) -> Segm
     background = background_from_border(lab) if background_hwc is None else background_hwc
     distance = distance_map(lab, background)
     frame_hw = (pixels_hwc.shape[0], pixels_hwc.shape[1])
-    pairs = [(c.touches_border, measured(c, distance, frame_hw)) for c in components(distance)]
+    found = [(c, measured(c, distance, frame_hw)) for c in components(distance)]
+    pairs = [(is_at_border(component, shape), shape) for component, shape in found]
     clear = [(at_border, shape) for at_border, shape in pairs if shape.contrast >= WEAK_CONTRAST]
     whole = tuple(shape for at_border, shape in clear if not at_border)
     return Segmented(frame_hw, whole, tuple(shape for at_border, shape in clear if at_border))
+
+
+def is_at_border(component: Component, shape: PartShape) -> bool:
+    """Return whether an area runs along the picture's border, so that some of it may be outside.
+
+    What only grazes the border is whole.
+    """
+    chord_px = GRAZING_CHORD * math.sqrt(component.area_px)
+    if shape.elongation < ELONGATED_RATIO:
+        radius_px = math.sqrt(component.area_px / math.pi)
+        chord_px = max(chord_px, math.sqrt(8 * radius_px * GRAZING_DEPTH_PX))
+    return component.border_px > chord_px
 
 
 def _label_all(

@@ -46,12 +46,12 @@ class Component:
     Attributes:
         mask_hw: bool (h, w).
         area_px: its area.
-        touches_border: it reaches the picture's border, so some of it may be outside.
+        border_px: length of the picture's border that it covers; 0 where it reaches none.
     """
 
     mask_hw: BoolArray
     area_px: int
-    touches_border: bool
+    border_px: int
 
 
 def work_scale(frame_hw: tuple[int, int]) -> float:
@@ -146,4 +146,4 @@ def _filled(mask_hw: BoolArray) -> Component:
     filled = np.zeros(mask_hw.shape, np.uint8)
     cv2.drawContours(filled, outlines, -1, 1, cv2.FILLED)
     edges = (filled[0], filled[-1], filled[:, 0], filled[:, -1])
-    return Component(filled > 0, int(filled.sum()), any(bool(edge.any()) for edge in edges))
+    return Component(filled > 0, int(filled.sum()), sum(int(edge.sum()) for edge in edges))

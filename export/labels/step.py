@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_app.errors import DataError
+from export.data.crops import NoUprightViewError
 from export.data.dataset import GoodPictures, Picture, digests_of
 from export.data.label_files import (
     SavedLabel,
@@ -30,6 +30,9 @@ from export.workspace import OnProgress, Workspace
 
 MIN_LABELS = 10
 """Fewer labelled pictures than this train no detector."""
+
+LABEL_RECIPE = 2
+"""Grows when the same pictures give other labels."""
 
 MANY_UNSURE = 0.05
 """A larger share of unlabelled pictures gives a warning."""
@@ -78,7 +81,11 @@ class LabelRecord:
 def label_step(
     space: Workspace, good: GoodPictures, training: Sequence[Picture], detector: str
 ) -> Labels:
-    """Find out whether the product fills the frame, and if not, where it is."""
+    """Find out whether the product fills the frame, and if not, where it is.
+
+    Raises:
+        NoUprightViewError: there are separate objects, and hardly any can be labelled.
+    """
 
     def work(folder: Path, report: OnProgress) -> LabelRecord:
         if detector == "none":
@@ -95,6 +102,7 @@ def label_step(
         "detector": detector,
         "pictures": digests_of(training),
         **_label_digest(good.folder),
+        "recipe": LABEL_RECIPE,
     }
     _, found = space.step("labels", settings, LabelRecord, work)
     pictures = labelled_pictures(found.pictures)
@@ -123,7 +131,7 @@ def _own_labels(training: Sequence[Picture], folder: Path, report: OnProgress) -
     write_label_files(folder / "yolo_obb", sure)
     cut = sum(CUT_AT_BORDER in why for why in unsure.values())
     if len(sure) < max(MIN_LABELS, MIN_SURE_SHARE * (len(training) - cut)):
-        raise DataError(
+        raise NoUprightViewError(
             f"Only {len(sure)} of {len(training)} pictures could be labelled with certainty, {cut} "
             f"show the part cut by the border (see {overview}). Photograph the part on a plain "
             "background and wholly inside the picture, put YOLO-OBB labels beside the pictures, "

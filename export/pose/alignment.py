@@ -134,13 +134,36 @@ def _surroundings(
     frames: Sequence[U8Array], boxes: Sequence[BoxCxcywhr], spec: CropSpec
 ) -> U8Array:
     """Return the product's silhouette in the small crop, grown so that its outline is inside."""
+    silhouette = _silhouette(frames, boxes, spec)
+    side = 2 * max(2, round(GROWN_SHARE * min(silhouette.shape))) + 1
+    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return np.asarray(cv2.dilate(silhouette, element), np.uint8)
+
+
+def _silhouette(frames: Sequence[U8Array], boxes: Sequence[BoxCxcywhr], spec: CropSpec) -> U8Array:
+    """Return where in the small crop the product is, uint8 (h, w); everywhere if unsure."""
     crops = [small_crop(f, b, spec).astype(np.uint8) for f, b in zip(frames, boxes, strict=True)]
     everywhere = np.full(crops[0].shape, 255, np.uint8)
     colour = np.repeat(np.stack(crops)[..., None], 3, axis=3)  # (n, h, w, 3)
-    silhouette = product_silhouette(colour, everywhere)
-    side = 2 * max(2, round(GROWN_SHARE * min(everywhere.shape))) + 1
-    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return np.asarray(cv2.dilate(silhouette, element), np.uint8)
+    return product_silhouette(colour, everywhere)
+
+
+def learnt_silhouette(
+    aligner: Aligner,
+    pictures: Sequence[Callable[[], U8Array]],
+    boxes_cxcywhr: Sequence[BoxCxcywhr],
+) -> U8Array | None:
+    """Return the product's silhouette in the small crop, uint8 (h, w); None if it is unsure.
+
+    Args:
+        pictures: reads the frame of each part; one per box.
+        boxes_cxcywhr: with their direction, not registered yet.
+    """
+    step = max(1, len(pictures) // MAX_PARTS)
+    frames = [read() for read in pictures[::step][:MAX_PARTS]]
+    found = [aligner.aligned(f, b) for f, b in zip(frames, boxes_cxcywhr[::step], strict=False)]
+    silhouette = _silhouette(frames, found, aligner.spec)
+    return None if silhouette.all() else silhouette
 
 
 def _in_crop(box: BoxCxcywhr, spec: CropSpec) -> tuple[float, float]:
@@ -149,6 +172,11 @@ def _in_crop(box: BoxCxcywhr, spec: CropSpec) -> tuple[float, float]:
     return box[2] * per_px, box[3] * per_px
 
 
-def template_picture(aligner: Aligner) -> U8Array:
-    """Return the template as the bundle keeps it, uint8 (2 h, w): picture, below it the mask."""
-    return np.vstack([aligner.template.astype(np.uint8), aligner.mask])
+def template_picture(aligner: Aligner, silhouette: U8Array | None = None) -> U8Array:
+    """Return the template as the bundle keeps it: picture, below it the mask and the silhouette.
+
+    Returns:
+        uint8 (2 h, w), or (3 h, w) with a silhouette.
+    """
+    rows = [aligner.template.astype(np.uint8), aligner.mask]
+    return np.vstack(rows if silhouette is None else [*rows, silhouette])

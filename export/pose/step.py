@@ -12,15 +12,21 @@ import numpy as np
 
 from edge_app.bundle.manifest import AlignmentSpec, CropModel, OrientationSpec
 from edge_app.imaging.upright_crop import CropSpec
-from edge_app.inspection.alignment import aligner_from_template
+from edge_app.inspection.alignment import aligner_from_template, small_spec
 from edge_app.inspection.orientation import cue_from_template, turned
+from edge_app.inspection.outline import ProductOutline, outline_from_silhouette
 from edge_app.inspection.pose import PoseFinder
 from edge_app.inspection.stages import ProductFinder
 from edge_app.records import BoxCxcywhr, U8Array
 from export.data.crops import FoundPart, crop_spec_for, cut_crops
 from export.data.dataset import Picture
 from export.labels.step import Labels
-from export.pose.alignment import TRAINED_REGISTRATION, learn_alignment, template_picture
+from export.pose.alignment import (
+    TRAINED_REGISTRATION,
+    learn_alignment,
+    learnt_silhouette,
+    template_picture,
+)
 from export.pose.orientation import learn_orientation
 from export.workspace import OnProgress, Workspace
 
@@ -37,6 +43,7 @@ class Cutting:
     pose: PoseFinder
     spec: CropSpec
     reason: str
+    outline: ProductOutline | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,7 @@ class OrientationRecord:
         size_px: the usual box (w, h) in frame pixels, where parts differ in size.
         size_tolerance: how far a part's size may depart from it, as a logarithm.
         has_cue: there is a cue.png.
+        has_outline: align.png holds the product's silhouette below template and mask.
     """
 
     product_wh: tuple[float, float]
@@ -56,6 +64,7 @@ class OrientationRecord:
     kind: OrientationKind
     has_cue: bool
     reason: str
+    has_outline: bool = False
 
 
 ORIENTATION_RECIPE = 3
@@ -86,7 +95,10 @@ def orientation_step(
         ]
         is_round = learnt.kind == "free"
         aligner = learn_alignment(readers, turned_boxes, spec, is_round, report)
-        cv2.imwrite(str(folder / "align.png"), template_picture(aligner))
+        silhouette = None
+        if any(part.by_outline for part in parts):
+            silhouette = learnt_silhouette(aligner, readers, turned_boxes)
+        cv2.imwrite(str(folder / "align.png"), template_picture(aligner, silhouette))
         return OrientationRecord(
             product_wh=aligner.product_wh,
             size_px=aligner.size_px,
@@ -94,6 +106,7 @@ def orientation_step(
             kind=learnt.kind,
             has_cue=learnt.template is not None,
             reason=learnt.reason,
+            has_outline=silhouette is not None,
         )
 
     key = {"crop_hw": list(spec.crop_hw), "recipe": ORIENTATION_RECIPE}
@@ -103,8 +116,9 @@ def orientation_step(
         template = np.asarray(cv2.imread(str(folder / "cue.png"), cv2.IMREAD_GRAYSCALE), np.uint8)
         cue = cue_from_template(template, learnt.kind, spec)
     template = np.asarray(cv2.imread(str(folder / "align.png"), cv2.IMREAD_GRAYSCALE), np.uint8)
+    rows = 2 * small_spec(spec).crop_hw[0]
     aligner = aligner_from_template(
-        template,
+        template[:rows],
         learnt.product_wh,
         spec,
         learnt.kind == "free",
@@ -113,7 +127,10 @@ def orientation_step(
         TRAINED_REGISTRATION,
     )
     pose = PoseFinder(cue, aligner)
-    return Cutting(finder, False, learnt.kind, pose, spec, learnt.reason)
+    outline = None
+    if learnt.has_outline:
+        outline = outline_from_silhouette(template[rows:], spec, learnt.size_px)
+    return Cutting(finder, False, learnt.kind, pose, spec, learnt.reason, outline)
 
 
 def cut_all(
@@ -130,7 +147,12 @@ def models_of(cutting: Cutting) -> tuple[OrientationSpec, CropModel, AlignmentSp
     """Return the manifest's entries for how crops are made."""
     spec = cutting.spec
     orientation = OrientationSpec(kind=cutting.kind, cue="cue.png" if cutting.pose.cue else None)
-    crop = CropModel(crop_hw=spec.crop_hw, margin=spec.margin, stretch=spec.stretch)
+    crop = CropModel(
+        crop_hw=spec.crop_hw,
+        margin=spec.margin,
+        stretch=spec.stretch,
+        whole="box" if cutting.outline is None else "outline",
+    )
     aligner = cutting.pose.aligner
     alignment = (
         AlignmentSpec(

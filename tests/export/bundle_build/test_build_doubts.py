@@ -10,15 +10,18 @@ import pytest
 
 from calibration.thresholds.threshold import choose_threshold
 from edge_app.errors import DataError
+from edge_app.imaging.oriented_box import wrap_half_turn
+from edge_app.inspection.alignment import small_spec
 from edge_app.records import Detection, F64Array, U8Array
 from export.bundle_build.manifest import warnings_of
 from export.calibrate.thresholds import Calibration, Scored, calibrate
-from export.data.crops import find_parts
+from export.data.crops import NoUprightViewError, find_parts
 from export.data.dataset import Picture, scan_good_pictures
 from export.defects.pictures import scan_defects
 from export.detector.step import parts_step
-from export.labels.step import label_step
+from export.labels.step import Labels, label_step
 from export.pose.crop_checks import two_products
+from export.pose.step import models_of, orientation_step
 from export.workspace import Workspace
 
 HW = (100, 200)
@@ -66,11 +69,106 @@ def test_a_box_whose_corner_holds_background_beyond_the_border_is_whole(tmp_path
     assert len(found.parts) == 20
 
 
+REACHING = (100.0, 50.0, 180.0, 100.0, 0.4)
+"""A box whose corners reach over every border, with an eleventh of its area."""
+
+
+@pytest.mark.parametrize(("inside", "whole"), [(True, 20), (False, 0)])
+def test_the_outline_decides_where_the_box_reaches_over(
+    tmp_path: Path, inside: bool, whole: int
+) -> None:
+    """Its own picture's outline is asked, and the part remembers that it was."""
+    asked: list[object] = []
+
+    def outline(pixels_hwc: U8Array, box: object) -> bool:
+        asked.append((pixels_hwc.shape, box))
+        return inside
+
+    some = pictures(tmp_path, 20)
+    found = find_parts(AlwaysThere([REACHING]), some, False, lambda _: None, outline)
+    assert asked == [((*HW, 3), REACHING)] * 20
+    assert [p.by_outline for p in found.parts] == [True] * whole
+    assert len(found.cut) == 20 - whole
+
+
+def test_the_outline_is_not_asked_about_what_is_clear(tmp_path: Path) -> None:
+    """Wholly inside, a visible rest, and far over the border."""
+
+    def refuse(pixels_hwc: U8Array, box: object) -> bool:
+        raise AssertionError(box)
+
+    far_out = (190.0, 50.0, 80.0, 30.0, 0.0)
+    boxes = [WHOLE, WHOLE, CUT, far_out]
+    found = find_parts(AlwaysThere(boxes), pictures(tmp_path, 20), False, lambda _: None, refuse)
+    assert (len(found.parts), len(found.cut)) == (10, 10)
+    assert not any(p.by_outline for p in found.parts)
+
+
+def lens_scene(seed: int) -> tuple[U8Array, tuple[float, float, float, float, float]]:
+    """Return a lens with a dark end on the diagonal of a picture that it nearly fills."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.normal(60, 4, (160, 160, 3))
+    angle = np.pi / 4 + rng.uniform(-0.05, 0.05) + np.pi * (seed % 2)
+    x, y = 79.5 + rng.uniform(-1, 1, 2)
+    canvas = np.clip(pixels, 0, 255).astype(np.uint8)
+    cv2.ellipse(canvas, ((x, y), (184.0, 76.0), np.degrees(angle)), (200, 200, 200), cv2.FILLED)
+    end = (round(x + 60 * np.cos(angle)), round(y + 60 * np.sin(angle)))
+    cv2.circle(canvas, end, 14, (90, 90, 90), cv2.FILLED)
+    return canvas, (x, y, 184.0, 76.0, wrap_half_turn(float(angle)))
+
+
+class Knows:
+    """A detector that finds the lens where it was drawn."""
+
+    def __init__(self, boxes: list[tuple[float, float, float, float, float]]) -> None:
+        self._boxes = iter(boxes)
+
+    def find(self, pixels_hwc: U8Array) -> list[Detection]:
+        return [Detection(next(self._boxes), 0.9)]
+
+
+def test_parts_that_nearly_fill_their_pictures_make_a_bundle_that_judges_them(
+    tmp_path: Path,
+) -> None:
+    """All 24 are used where their corners threw them away, and the device is told the outline."""
+    (tmp_path / "data").mkdir()
+    scenes = [lens_scene(i) for i in range(24)]
+    for i, (pixels, _) in enumerate(scenes):
+        cv2.imwrite(str(tmp_path / "data" / f"{i:02d}.png"), pixels)
+    some = list(scan_good_pictures(tmp_path / "data").pictures)
+    space = Workspace(tmp_path / "work", lambda *_: None)
+    finder = Knows([box for _, box in scenes])
+    found = parts_step(space, finder, "", some, False)
+    assert len(found.parts) == 24
+    labels = Labels(False, [], "elongated", "")
+    cutting = orientation_step(space, finder, labels, some, found.parts)
+    assert cutting.outline is not None
+    for (pixels, box), part in zip(scenes, found.parts, strict=True):
+        pose = cutting.pose.find(pixels, box)
+        assert part.by_outline
+        assert cutting.outline.is_inside(pose, (160, 160), 0.0)
+        moved = (pose[0] + 25, *pose[1:])
+        assert not cutting.outline.is_inside(moved, (160, 160), 0.0)
+    assert models_of(cutting)[1].whole == "outline"
+    height = cv2.imread(str(tmp_path / "work/orientation/align.png")).shape[0]
+    assert height == 3 * small_spec(cutting.spec).crop_hw[0]
+
+
+def test_a_detector_that_finds_nothing_ends_the_crops_not_the_build(tmp_path: Path) -> None:
+    """With a type of its own, so that the whole picture can be judged instead."""
+    some = pictures(tmp_path / "data", 30)
+    space = Workspace(tmp_path / "work", lambda *_: None)
+    with pytest.raises(NoUprightViewError, match=r"finds no product in 15 of 30 good pictures"):
+        parts_step(space, AlwaysThere([WHOLE, None]), "", some, False)
+
+
 def test_hardly_any_whole_part_ends_the_build(tmp_path: Path) -> None:
     """Half of 30 parts cut leaves 15: refused, with what to do."""
     some = pictures(tmp_path / "data", 30)
     space = Workspace(tmp_path / "work", lambda *_: None)
-    with pytest.raises(DataError, match=r"in 15 of 30 pictures the part touches the border"):
+    with pytest.raises(
+        NoUprightViewError, match="in 15 of 30 pictures the part touches"
+    ):
         parts_step(space, AlwaysThere([WHOLE, CUT]), "", some, False)
 
 

@@ -25,7 +25,7 @@ from export.data.yolo_dataset import LabelledPicture, read_dataset
 from export.detector.export import LICENCE_NOTE, export_detector
 from export.detector.metrics import evaluate_detector
 from export.detector.network import load_weights
-from export.detector.train import TrainProgress, epochs_for, scene_of, train_detector
+from export.detector.train import TrainProgress, scene_of, train_detector
 
 pytestmark = pytest.mark.needs("the extra train")
 
@@ -50,9 +50,9 @@ def scenes() -> list[LabelledPicture]:
 
 @pytest.fixture(scope="module")
 def weights(scenes: list[LabelledPicture], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A detector of 15 steps: it finds nothing yet, but its boxes are no longer random."""
+    """A detector of 30 steps: it finds nothing yet, but its boxes are no longer random."""
     folder = tmp_path_factory.mktemp("detector")
-    return train_detector(scenes[:16], folder, input_hw=INPUT_HW, epochs=15, seed=3)
+    return train_detector(scenes[:16], folder, input_hw=INPUT_HW, steps=30, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -155,20 +155,20 @@ def test_the_export_is_reproducible_and_names_the_licence(weights: Path, exporte
 def test_a_stopped_training_resumes_to_the_same_weights(
     scenes: list[LabelledPicture], tmp_path: Path
 ) -> None:
-    """Stopped after its second epoch and resumed, it ends where an unbroken one ends."""
+    """Stopped after its second round and resumed, it ends where an unbroken one ends."""
 
     class Stopped(Exception):
         pass
 
     def stop(progress: TrainProgress) -> None:
-        if progress.epoch == 2:
+        if progress.step == 80:
             raise Stopped
 
     few = scenes[:4]
-    whole = train_detector(few, tmp_path / "whole", input_hw=INPUT_HW, epochs=4)
+    whole = train_detector(few, tmp_path / "whole", input_hw=INPUT_HW, steps=90)
     with pytest.raises(Stopped):
-        train_detector(few, tmp_path / "cut", input_hw=INPUT_HW, epochs=4, progress=stop)
-    resumed = train_detector(few, tmp_path / "cut", input_hw=INPUT_HW, epochs=4, resume=True)
+        train_detector(few, tmp_path / "cut", input_hw=INPUT_HW, steps=90, progress=stop)
+    resumed = train_detector(few, tmp_path / "cut", input_hw=INPUT_HW, steps=90, resume=True)
     a, b = (load_weights(path).network.state_dict() for path in (whole, resumed))
     assert all(torch.equal(a[name], b[name]) for name in a)
 
@@ -177,9 +177,9 @@ def test_a_state_of_another_job_is_not_resumed(
     scenes: list[LabelledPicture], tmp_path: Path
 ) -> None:
     """Other pictures in the same folder: a clear refusal, not a silent mixture."""
-    train_detector(scenes[:2], tmp_path, input_hw=INPUT_HW, epochs=1)
+    train_detector(scenes[:2], tmp_path, input_hw=INPUT_HW, steps=2)
     with pytest.raises(DataError, match="other pictures or settings"):
-        train_detector(scenes[2:4], tmp_path, input_hw=INPUT_HW, epochs=1, resume=True)
+        train_detector(scenes[2:4], tmp_path, input_hw=INPUT_HW, steps=2, resume=True)
 
 
 @pytest.mark.slow
@@ -193,7 +193,7 @@ def test_training_can_start_from_given_weights(
             scenes[:4],
             tmp_path / str(start is None),
             input_hw=INPUT_HW,
-            epochs=1,
+            steps=4,
             start_from=start,
             progress=lambda p: losses.append(p.loss),
         )
@@ -222,13 +222,6 @@ def test_a_pickle_is_not_opened_as_weights(tmp_path: Path) -> None:
     torch.save({"x": torch.zeros(1)}, tmp_path / "other.pt")
     with pytest.raises(DataError, match="not a cropliq-detector-1"):
         load_weights(tmp_path / "other.pt")
-
-
-def test_small_data_sets_get_more_epochs() -> None:
-    """At least 320 optimiser steps: with fewer the detector finds nothing."""
-    assert epochs_for(160) == 32
-    assert epochs_for(20) == 160
-    assert epochs_for(5000) == 30
 
 
 def write_dataset(folder: Path, pictures: list[LabelledPicture]) -> None:

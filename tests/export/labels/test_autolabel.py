@@ -18,6 +18,7 @@ from edge_app.simulator.scene import good_line
 from edge_app.simulator.truth import SEEDS, Product
 from export.data.yolo_dataset import read_bgr
 from export.labels.autolabel import autolabel, autolabel_folder, product_fills_frame, write_overview
+from export.labels.outline import outline_inside
 
 HW = (240, 320)
 WEDGE = np.array([[-60.0, -16.0], [60.0, -7.0], [60.0, 7.0], [-60.0, 16.0]])
@@ -120,6 +121,30 @@ def test_a_part_cut_by_the_border_is_named_and_not_used(tmp_path: Path) -> None:
     assert path.name == "005.png"
     assert reasons == ("the part touches the picture's border",)
     assert len(report.labelled()) == 5
+
+
+@pytest.mark.parametrize(
+    ("x", "is_whole"), [(60.0, True), (29.5, True), (27.0, False), (15.0, False)]
+)
+def test_a_part_that_grazes_the_border_is_whole(x: float, is_whole: bool) -> None:
+    """A disc of radius 30 that just touches the border is labelled; one that is cut is not."""
+    turns = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    disc = 30.0 * np.column_stack([np.cos(turns), np.sin(turns)])
+    pixels = drawn([((x, 120.0), 0.0)], outline=disc)
+    assert len(autolabel(pixels).boxes) == is_whole
+    assert outline_inside(pixels, (x, 120.0, 60.0, 60.0, 0.0)) == is_whole
+
+
+def test_an_outline_is_looked_for_where_the_box_is() -> None:
+    """A wedge across the frame: its box reaches over, it does not; and nothing where nothing is."""
+    long_wedge = WEDGE * (2.2, 1.5)
+    pixels = drawn([((160.0, 120.0), 0.75)], outline=long_wedge)
+    box = (160.0, 120.0, 264.0, 48.0, 0.75)
+    assert outline_inside(pixels, box)
+    moved = drawn([((160.0, 90.0), 0.75)], outline=long_wedge)
+    assert not outline_inside(moved, (160.0, 90.0, 264.0, 48.0, 0.75))
+    assert not outline_inside(pixels, (280.0, 40.0, 60.0, 40.0, 0.0))
+    assert not outline_inside(drawn([]), box)
 
 
 def test_a_cut_neighbour_is_hidden_from_training(tmp_path: Path) -> None:

@@ -75,8 +75,8 @@ def add_compare(commands: Any) -> None:
     parser.add_argument(
         "--false-alarm-rate",
         type=float,
-        default=0.005,
-        help="budget: share of good parts that may be alarmed (default: 0.005)",
+        default=0.02,
+        help="nominal false-alarm rate, as a share of good parts (default: %(default)g)",
     )
     add_log_look(parser, "compare")
     parser.set_defaults(run=_compare)

@@ -182,8 +182,8 @@ def _shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--false-alarm-rate",
         type=float,
-        default=0.005,
-        help="budget: share of good parts that may be alarmed (default: %(default)g)",
+        default=0.02,
+        help="nominal false-alarm rate, as a share of good parts (default: %(default)g)",
     )
 
 

@@ -177,16 +177,6 @@ def sensitivity_of(found: CrossFitted, limit: float) -> tuple[Sensitivity, ...]:
     )
 
 
-def clear_recall(sensitivity: Sequence[Sensitivity]) -> float | None:
-    """Return the share caught of the synthetic defects that nobody could overlook: the large ones.
-
-    None without any.
-    """
-    large = [row for row in sensitivity if row.size == "large"]
-    count = sum(row.count for row in large)
-    return sum(row.recall * row.count for row in large) / count if count else None
-
-
 def per_group(values: F64Array, groups: I64Array) -> F64Array:
     """Return one value per group, its largest, in the order of the groups' numbers."""
     numbers, inverse = np.unique(groups, return_inverse=True)

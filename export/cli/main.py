@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         "--pictures", type=int, default=400, help="good pictures to train on (default: 400)"
     )
     _shared(demo)
-    demo.set_defaults(false_alarm_rate=0.01, run=_demo_bundle)
+    demo.set_defaults(false_alarm_rate=0.0015, run=_demo_bundle)
     return parser
 
 

@@ -106,9 +106,7 @@ def move_limit(bundle_path: Path, rate: float, out: Path | None = None) -> Moved
     )
 
 
-def _origin(
-    old: LimitOrigin, choice: ThresholdChoice, rank: int, has_moved: bool
-) -> LimitOrigin:
+def _origin(old: LimitOrigin, choice: ThresholdChoice, rank: int, has_moved: bool) -> LimitOrigin:
     """Return the origin of the moved limit; recalls at the old one are not those at the new one."""
     changed = {
         "rank": rank,

@@ -15,6 +15,7 @@ from export.cli.build_many import add_build_many
 from export.cli.check_data import add_check_data
 from export.cli.compare import add_compare
 from export.cli.log_look import add_log_look
+from export.cli.review import add_review
 from export.methods.names import DEFAULT, PUBLISHED
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return 0, or 2 with one clear sentence on stderr."""
+    """Run the command; return 0, 1 where its answer is no, or 2 with a sentence on stderr."""
     args = _parser().parse_args(argv)
     try:
         run: Callable[[argparse.Namespace], int] = args.run
@@ -50,6 +51,12 @@ def _parser() -> argparse.ArgumentParser:
             step.add_argument(
                 "--outcome", type=Path, metavar="FILE", help="write the result there as JSON"
             )
+            step.add_argument(
+                "--accept-weak",
+                action="store_true",
+                help="exit 0 although the bundle misses most clearly visible synthetic defects; it "
+                "is written in any case (default: exit 1)",
+            )
     text = "measure a bundle on pictures it has not seen"
     check = commands.add_parser("evaluate", help=text, description=_sentence(text))
     check.add_argument("--bundle", type=Path, required=True, metavar="FILE", help="the bundle")
@@ -71,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_log_look(check, "evaluate")
     check.set_defaults(run=_evaluate)
+    add_review(commands)
     add_check_data(commands)
     add_compare(commands)
     add_build_many(commands)
@@ -243,10 +251,20 @@ def _build(args: argparse.Namespace) -> int:
             return build(_options(args), progress.show)
 
         result = run() if args.outcome is None else recorded(args.outcome, run)
+    for sentence in result.answer:
+        print(sentence)
+    sys.stdout.flush()
     _warn(result.warnings)
     print(f"{result.path}  sha256 {result.sha256}")
     print("The report is inside (report.html): edge-app report --bundle FILE --out report.html")
-    return 0
+    if result.weakness is None or args.accept_weak:
+        return 0
+    print(
+        "The bundle is written all the same. Exit code 1, because it is weak; --accept-weak "
+        "accepts it.",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _label(args: argparse.Namespace) -> int:

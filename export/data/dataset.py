@@ -74,8 +74,9 @@ def scan_good_pictures(data: Path, min_pictures: int = MIN_PICTURES) -> GoodPict
     Pictures that a person called defective (`data/review.json`) are left out.
 
     Raises:
-        DataError: review.json is not valid, the folder is missing, a name in it means bad parts (before anything is read),
-            or fewer than `min_pictures` are readable, or show different parts.
+        DataError: review.json is not valid, the folder is missing, a name in it means bad parts
+            (before anything is read), or fewer than `min_pictures` are readable, or show different
+            parts.
     """
     decisions = read_decisions(data)
     seen = survey_good(data)

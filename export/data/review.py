@@ -6,7 +6,7 @@
 | Choice | Meaning |
 |---|---|
 | `good` | a good part like the others: it stays, and is not shown as odd again |
-| `harmless` | dirt, dust or the like on a good part, which the line shall not alarm on: it stays too |
+| `harmless` | dirt or dust on a good part, which the line shall let pass: it stays too |
 | `defective` | no good part: it is left out, the only ones that ever are |
 
 A decision belongs to a file's bytes; its name, relative to the folder of good parts, is for people.
@@ -40,7 +40,7 @@ class Decision(StrictModel):
 
     Attributes:
         sha256: of the file's bytes.
-        name: relative to the folder of good parts, when it was decided.
+        name: relative to the folder of good parts, when it was decided; as `told_name` has it.
         choice: see the module's docstring.
     """
 
@@ -101,6 +101,11 @@ def write_decisions(data: Path, decisions: Decisions) -> Path:
             "that folder writable, or copy the data to one that is."
         ) from error
     return file
+
+
+def told_name(name: str) -> str:
+    """Return a file name that can be printed and kept, whatever bytes it holds."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@
 |---|---|
 | `review.html` | crops, maps, scores and choices, for a browser |
 | `review.csv` | one line per odd part; the column `choice` is for a person |
-| `parts.json` | the same for `edge-export review`, with near-duplicates and what the sheet said last |
+| `parts.json` | the same for `edge-export review`, with near-duplicates and the last choices |
 
 A choice counts for the part: for the picture that is shown and its near-duplicates. Decisions are
 kept beside the data (`export/data/review.py`); a line of the sheet counts where it was changed

@@ -50,6 +50,7 @@ from export.calibrate.thresholds import (
 from export.data.dataset import GoodPictures, Picture, scan_good_pictures
 from export.data.label_files import has_labels
 from export.data.split import split
+from export.data.stable_order import in_stable_order
 from export.defects.crops import DefectCrops, defect_crops
 from export.defects.pictures import DefectPictures, cut_defects, refuse_good_as_defect, scan_defects
 from export.labels.step import Labels, label_step
@@ -198,9 +199,9 @@ def label_pictures(options: BuildOptions, on_step: OnStep, holds_back: bool = Fa
         scan_defects(options.calibration_defects),
     )
     on_step("pictures", good.summary, 1.0)
-    training, hold_out = list(good.pictures), list[Picture]()
+    training, hold_out = in_stable_order(good), list[Picture]()
     if holds_back or not cross_fits(options.method):
-        training, hold_out = split(good.pictures)
+        training, hold_out = split(training)
     return Labelled(space, good, training, hold_out, _labels(options, space, good, training))
 
 

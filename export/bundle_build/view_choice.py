@@ -47,6 +47,22 @@ CLEAR_GAIN = 0.05
 """Of all synthetic defects: with 217 of them two standard errors of a paired difference."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Way:
+    """A way to the crop that is tried.
+
+    Attributes:
+        space: where what is learnt this way is kept.
+        labels: whether the frame counts as the product.
+        is_fine: a whole picture at twice as many pixels.
+    """
+
+    view: View
+    space: Workspace
+    labels: Labels
+    is_fine: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class WayFound:
     """One way to the crop and what it catches.
@@ -67,61 +83,62 @@ def choose_view(
 ) -> tuple[Found, CutParts]:
     """Return the way to the crop and what it cuts.
 
-    `--detector none` and a given detector leave no choice; the way is measured all the same.
+    A given detector leaves no choice; `--detector none` only that of the size.
 
     Raises:
         DataError: a way that was asked for cannot be gone.
     """
-    labels = labelled.labels
     if options.detector not in ("auto", "none"):
         return _as_asked(_upright(options, labelled, on_step), "a detector was given")
-    whole = _whole(options, labelled, on_step)
-    if labels.fills_frame or whole.recall >= ENOUGH:
-        why = labels.reason if labels.fills_frame else _enough(whole)
-        return _as_asked(whole, why)
+    whole, reason = _best_whole(options, labelled, on_step)
+    if labelled.labels.fills_frame or whole.recall >= ENOUGH:
+        return _as_asked(whole, reason)
     try:
         upright = _upright(options, labelled, on_step)
     except DataError as error:
-        kept = _as_asked(whole, "no detector that can be trusted")
+        found, cut = _as_asked(whole, reason)
         note = f"the whole picture is inspected, because the part cannot be cut out: {error}"
-        return kept[0], replace(kept[1], warnings=(note,))
-    return _better(whole, upright)
+        return found, replace(cut, warnings=(note,))
+    lost = f", losing {upright.lost:.0%} of the good parts" if upright.lost else ""
+    reason += f"; the part found and turned upright {upright.recall:.0%}{lost}"
+    gain = upright.recall - upright.lost - whole.recall
+    return _as_asked(upright if gain >= CLEAR_GAIN else whole, reason)
 
 
 def _as_asked(way: WayFound, reason: str) -> tuple[Found, CutParts]:
     return way.found, replace(way.cut, reason=reason)
 
 
-def _enough(whole: WayFound) -> str:
-    return f"the whole picture shows {whole.recall:.0%} of the synthetic defects"
-
-
-def _better(whole: WayFound, upright: WayFound) -> tuple[Found, CutParts]:
-    gain = upright.recall - upright.lost - whole.recall
-    chosen = upright if gain >= CLEAR_GAIN else whole
-    lost = f" and loses {upright.lost:.0%} of the good parts" if upright.lost else ""
+def _best_whole(options: BuildOptions, labelled: Labelled, on_step: OnStep) -> tuple[WayFound, str]:
+    """Return the whole picture as it is taken, finer where that catches clearly more, and why."""
+    usual = _whole(options, labelled, False, on_step)
     reason = (
-        f"at {CHOICE_RATE:.0%} false alarms the whole picture catches {whole.recall:.0%} of the "
-        f"synthetic defects, the upright crop {upright.recall:.0%}{lost}"
+        f"at {CHOICE_RATE:.0%} false alarms the whole picture shows {usual.recall:.0%} of the "
+        "synthetic defects"
     )
-    return _as_asked(chosen, reason)
+    if usual.recall >= ENOUGH:
+        return usual, reason
+    fine = _whole(options, labelled, True, on_step)
+    if fine.cut.cutting.spec == usual.cut.cutting.spec:
+        return usual, reason
+    h, w = fine.cut.cutting.spec.crop_hw
+    reason += f", at {w} × {h} pixels {fine.recall:.0%}"
+    return (fine if fine.recall >= usual.recall + CLEAR_GAIN else usual), reason
 
 
-def _whole(options: BuildOptions, labelled: Labelled, on_step: OnStep) -> WayFound:
-    space = labelled.space.branch("whole")
+def _whole(options: BuildOptions, labelled: Labelled, is_fine: bool, on_step: OnStep) -> WayFound:
+    space = labelled.space.branch("whole-fine" if is_fine else "whole")
     finder = WholeFrame()
     labels = replace(labelled.labels, fills_frame=True)
     parts = parts_step(space, finder, "", _all_pictures(labelled), fills_frame=True)
-    found = Found(None, None, finder, parts)
-    return _measured(options, labelled, labels, found, ("whole", space), on_step)
+    way = Way("whole", space, labels, is_fine)
+    return _measured(options, labelled, Found(None, None, finder, parts), way, on_step)
 
 
 def _upright(options: BuildOptions, labelled: Labelled, on_step: OnStep) -> WayFound:
-    space = labelled.space
     found = find_with_detector(options, labelled)
-    return _measured(
-        options, labelled, labelled.labels, found, ("upright", space.branch("upright")), on_step
-    )
+    way = Way("upright", labelled.space.branch("upright"), labelled.labels)
+    return _measured(options, labelled, found, way, on_step)
 
 
 def find_with_detector(options: BuildOptions, labelled: Labelled) -> Found:
@@ -139,13 +156,12 @@ def find_with_detector(options: BuildOptions, labelled: Labelled) -> Found:
 def _measured(
     options: BuildOptions,
     labelled: Labelled,
-    labels: Labels,
     found: Found,
-    way: tuple[View, Workspace],
+    way: Way,
     on_step: OnStep,
 ) -> WayFound:
     """Cut the parts this way and let the default method judge them by folds."""
-    cut = _cut(options, labelled, labels, found, way, on_step)
+    cut = _cut(options, labelled, found, way, on_step)
     graph, _ = measuring_step(options, cut)
     judged = cross_fitted_beside(graph)
     pictures = len(found.parts.empty) + len(found.parts.cut)
@@ -175,13 +191,12 @@ def recall_of(judged: CrossFitted) -> float:
 def _cut(
     options: BuildOptions,
     labelled: Labelled,
-    labels: Labels,
     found: Found,
-    way: tuple[View, Workspace],
+    way: Way,
     on_step: OnStep,
 ) -> CutParts:
     """Find the parts' orientation, and cut every one of them."""
-    view, space = way
+    view, space = way.view, way.space
     training, hold_out = labelled.training, labelled.hold_out
     parts = [p for p in found.parts.parts if p.picture < len(training)]
     hold_out_parts = [
@@ -193,7 +208,7 @@ def _cut(
     def on_share(text: str, first: float, last: float) -> Callable[[float], None]:
         return lambda share: on_step(f"{view} crops", text, first + (last - first) * share)
 
-    cutting = orientation_step(space, found.finder, labels, training, parts)
+    cutting = orientation_step(space, found.finder, way.labels, training, parts, way.is_fine)
     crops, _ = cut_all(cutting, training, parts, on_share("good parts", 0.0, 0.4))
     held, _ = cut_all(cutting, hold_out, hold_out_parts, on_share("hold-out", 0.4, 0.5))
     has_mask = not labelled.labels.fills_frame

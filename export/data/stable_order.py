@@ -13,7 +13,7 @@ from edge_app.records import F32Array
 from export.data.dataset import GoodPictures, Picture
 
 WAVES = 4
-"""Waves along each side that a thumbnail is compared with: coarse ones, which no encoder touches."""
+"""Waves along each side that a thumbnail is compared with: coarse ones that no encoder touches."""
 
 
 def in_stable_order(good: GoodPictures) -> list[Picture]:
@@ -33,10 +33,7 @@ def content_key(thumb: F32Array) -> float:
 def _pattern(side: int) -> F32Array:
     """Return (side, side) float32: a fixed mixture of slow waves."""
     at = np.arange(side) / side
-    rows = sum(
-        (np.cos(np.pi * (k * at + 0.37 * k)) / k for k in range(1, WAVES + 1)), np.zeros(side)
-    )
-    columns = sum(
-        (np.sin(np.pi * (k * at + 0.21 * k)) / k for k in range(1, WAVES + 1)), np.zeros(side)
-    )
+    waves = range(1, WAVES + 1)
+    rows = np.sum([np.cos(np.pi * k * (at + 0.37)) / k for k in waves], axis=0)
+    columns = np.sum([np.sin(np.pi * k * (at + 0.21)) / k for k in waves], axis=0)
     return np.asarray(np.add.outer(rows, columns) + np.outer(rows, columns), np.float32)

@@ -77,10 +77,15 @@ def orientation_step(
     labels: Labels,
     training: Sequence[Picture],
     parts: Sequence[FoundPart],
+    is_fine: bool = False,
 ) -> Cutting:
-    """Learn the crop's size, the kind of orientation and the cue from the training parts."""
+    """Learn the crop's size, the kind of orientation and the cue from the training parts.
+
+    Args:
+        is_fine: a product that fills the frame gets a crop of twice as many pixels.
+    """
     boxes = [p.box_cxcywhr for p in parts]
-    spec = crop_spec_for(boxes, labels.fills_frame)
+    spec = crop_spec_for(boxes, labels.fills_frame, is_fine and labels.fills_frame)
     if labels.fills_frame:
         return Cutting(finder, True, "fixed", PoseFinder(), spec, "the product fills the frame")
 

@@ -154,7 +154,7 @@ def calibrate_cross_fitted(
         sensitivity=sensitivity,
     )
     if defects is None:
-        lost = np.isneginf(found.defects)  # the way to the crop lost the part: missed like any other
+        lost = np.isneginf(found.defects)  # by the way to the crop: missed like any other
         lowest = float(np.min(good.scores))
         scores = Scored(np.where(lost, lowest, found.defects), np.zeros(len(lost)))
         defects = Defects(scores, SYNTHETIC, are_real=False)

@@ -48,8 +48,8 @@ def _plain(variant: Variant) -> Variant:
 
 def _left_out(manifest: Manifest) -> tuple[str, ...]:
     sentences = {
-        "cross_fitted_limits": "the threshold stays, but its promise is stated as extrapolated, not "
-        "guaranteed, and how it was found is left out",
+        "cross_fitted_limits": "the threshold stays, but its promise is stated as "
+        "extrapolated, not guaranteed, and how it was found is left out",
         "missing_product": "a station without its product is NOT_INSPECTED instead of NG",
         "suspect_limit": "the suspect threshold is left out: no part is marked suspect",
     }

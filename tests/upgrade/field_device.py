@@ -96,23 +96,24 @@ class Code:
 
     Attributes:
         file: where the package was imported from.
+        root: as given.
     """
 
     def __init__(self, root: Path, entry: str, logs: Path) -> None:
-        self._root, self._entry, self._logs = root, entry, logs
+        self.root, self._entry, self._logs = root, entry, logs
         self._lock = threading.Lock()
         self._count = 0
         self.file = ""
 
     def __enter__(self) -> Code:
         environment = {k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"}
-        environment |= {"PYTHONPATH": str(self._root), "OMP_NUM_THREADS": "1"}
+        environment |= {"PYTHONPATH": str(self.root), "OMP_NUM_THREADS": "1"}
         self._server = subprocess.Popen(
             [sys.executable, str(SERVER), self._entry],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=self._root,  # the agent's trial process knows no PYTHONPATH
+            cwd=self.root,  # the agent's trial process knows no PYTHONPATH
             env=environment,
         )
         self.file = self._answer()["file"]
@@ -156,7 +157,7 @@ class Code:
     def _answer(self) -> Any:
         assert self._server.stdout is not None
         line = self._server.stdout.readline()
-        assert line, f"no commands of {self._root}"
+        assert line, f"no commands of {self.root}"
         return json.loads(line)
 
 

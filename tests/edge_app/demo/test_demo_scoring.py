@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from edge_app.demo.baseline import recall_at
@@ -70,6 +72,17 @@ def test_the_counts() -> None:
     assert RESERVED_KIND not in s["recall_by_kind"]
     assert s["reserved_kind"] == {"kind": RESERVED_KIND, "parts": 1, "caught": 0}
     assert s["recall_by_size"]["0.1-0.3%"] == {"parts": 1, "caught": 1, "recall": 1.0}
+
+
+def test_suspect_parts_are_counted_apart() -> None:
+    """OK for every figure; how many of them are defective is said beside it."""
+    board = Scoreboard(lambda _: TRUTH)
+    passed = report({100: "OK", 300: "OK", 500: "OK", 700: "OK", 900: "NG"})
+    odd = tuple(replace(v, is_suspect=v.part_id in ("p100", "p300")) for v in passed.finished)
+    board.take(replace(passed, finished=odd))
+    s = board.summary()
+    assert (s["suspect"], s["suspect_defective"]) == (2, 1)
+    assert (s["caught"], s["false_alarms"]) == (1, 0)
 
 
 def test_a_box_beside_the_defect_is_not_located() -> None:

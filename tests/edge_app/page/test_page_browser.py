@@ -76,6 +76,20 @@ def test_a_stalled_camera_never_leaves_ok_standing(
     assert "was OK." in dom
 
 
+def test_a_suspect_part_is_amber_with_its_own_word_and_counted(
+    page: LivePage, state: PageState, tmp_path: Path
+) -> None:
+    """OK (suspect): another colour than OK and than NOT INSPECTED, no alert."""
+    state.set_camera("belt-1", "capturing")
+    state.show(make_report(finished=(make_verdict(VerdictState.OK, is_suspect=True),)))
+    dom = seen_by_a_person(page.url, tmp_path / "profile")
+    assert 'data-verdict="SUSPECT"' in dom
+    assert text_of(dom, "verdict") == "OK (suspect)"
+    assert re.search(r'data-figure="suspect">1<', dom)
+    assert re.search(r'data-figure="ng">0', dom)
+    assert "/evidence/" not in dom
+
+
 def test_names_are_text_never_markup(page: LivePage, state: PageState, tmp_path: Path) -> None:
     """A file named like a script is shown as its name."""
     nasty = "<img src=x onerror=document.title='owned'>.png"

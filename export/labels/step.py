@@ -26,6 +26,7 @@ from export.data.yolo_dataset import LabelledPicture
 from export.labels.autolabel import autolabel_folder, product_fills_frame, write_overview
 from export.labels.part_shape import ELONGATED_ASPECT, Kind
 from export.labels.rules import CUT_AT_BORDER
+from export.labels.symmetry import symmetry_of
 from export.workspace import OnProgress, Workspace
 
 MIN_LABELS = 10
@@ -137,7 +138,11 @@ def _own_labels(training: Sequence[Picture], folder: Path, report: OnProgress) -
             "background and wholly inside the picture, put YOLO-OBB labels beside the pictures, "
             "or use --detector none."
         )
-    reason = f"{len(sure)} pictures labelled by segmentation, {len(unsure)} unsure and left out"
+    symmetry = symmetry_of([s for label in found.labels if not label.unsure for s in label.shapes])
+    reason = (
+        f"{len(sure)} pictures labelled by segmentation, {len(unsure)} unsure and left out; "
+        f"{symmetry.sentence()}"
+    )
     warnings = _label_warnings(unsure, len(training))
     return LabelRecord(False, saved_labels(sure), found.usual.kind, reason, warnings)
 

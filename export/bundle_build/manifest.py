@@ -9,7 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_app.bundle.manifest import DetectorSpec, Manifest, Provenance, Variant, ViewRule
+from edge_app.bundle.manifest import (
+    DetectorSpec,
+    Manifest,
+    Provenance,
+    RegionOfFrame,
+    Variant,
+    ViewRule,
+)
 from edge_app.records import F64Array, JsonObject
 from export.auto_method.select import MethodChoice
 from export.bundle_build.defect_classifier_step import ClassifierFound
@@ -94,6 +101,7 @@ def manifest_of(
         alignment=alignment,
         classifier=classifier.spec if classifier else None,
         views=ViewRule(max_views=options.max_views),
+        region=_region_of(assembly.cutting),
         variants=(variant,),
         provenance=Provenance(
             method=options.method,
@@ -106,6 +114,13 @@ def manifest_of(
             measured={"calibration_recall": round(found.recall, 4)},
         ),
     )
+
+
+def _region_of(cutting: Cutting) -> RegionOfFrame | None:
+    region = cutting.region
+    if region is None:
+        return None
+    return RegionOfFrame(x=region.x, y=region.y, w=region.w, h=region.h)
 
 
 def warnings_of(found: Calibration, hold_out_names: Sequence[str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ training pictures is kept out of the build, and judged as it is and with synthet
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -81,6 +82,7 @@ class Plan:
 def main(argv: Sequence[str] | None = None) -> int:
     """Make what is missing, write the table; return 0, or 1 where cells are still missing."""
     options = _options(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a running build ends too
     try:
         return _run(options)
     except EdgeError as error:

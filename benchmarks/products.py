@@ -82,7 +82,6 @@ class Plan:
 def main(argv: Sequence[str] | None = None) -> int:
     """Make what is missing, write the table; return 0, or 1 where cells are still missing."""
     options = _options(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a running build ends too
     try:
         return _run(options)
     except EdgeError as error:
@@ -306,5 +305,11 @@ def _commit() -> str:
     return done.stdout.strip() or "none"
 
 
+def end_builds_when_terminated() -> None:
+    """Have SIGTERM end this process as an error does: the build that it waits for ends with it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 if __name__ == "__main__":
+    end_builds_when_terminated()
     raise SystemExit(main())

@@ -210,7 +210,7 @@ def _labels(
 ) -> Labels:
     """Return where the products are; nowhere in particular if that cannot be told."""
     try:
-        return label_step(space, good, training, options.detector)
+        return label_step(space, good, training, options.detector_source)
     except DataError as error:
         if options.detector != "auto" or has_labels(good.folder):
             raise

@@ -98,7 +98,7 @@ def choose_view(
         DataError: a way that was asked for cannot be gone.
     """
     if options.detector not in ("auto", "none"):
-        return _as_asked(_upright(options, labelled, on_step), "a detector was given")
+        return _as_asked(_upright(options, labelled, on_step), "a detector, as asked for")
     whole, reason = _best_whole(options, labelled, on_step)
     labels = labelled.labels
     if labels.fills_frame or labels.fixed_box is not None or whole.recall >= ENOUGH:
@@ -178,7 +178,7 @@ def find_with_detector(options: BuildOptions, labelled: Labelled) -> Found:
     """Train the detector and find every product with it."""
     space, labels = labelled.space, labelled.labels
     file, spec = detector_step(
-        space, labels, labelled.training, options.detector, options.seed, options.device
+        space, labels, labelled.training, options.detector_source, options.seed, options.device
     )
     finder = open_finder(file, spec, labels.has_axis)
     everything = _all_pictures(labelled)

@@ -14,6 +14,7 @@ from edge_app.bundle.manifest import (
     Manifest,
     Provenance,
     RegionOfFrame,
+    StationSpec,
     Variant,
     ViewRule,
 )
@@ -42,6 +43,7 @@ class Assembly:
     Attributes:
         work: the workspace's folder; it holds the cue's and the aligner's pictures.
         classifier: the classifier of known defects; None without one.
+        station: how sound pictures look where a missing product is NG; None where it is not.
     """
 
     cutting: Cutting
@@ -51,6 +53,7 @@ class Assembly:
     golden: list[GoldenFile]
     report: str
     classifier: ClassifierFound | None = None
+    station: StationSpec | None = None
 
 
 def files_of(assembly: Assembly) -> dict[str, bytes]:
@@ -102,6 +105,7 @@ def manifest_of(
         classifier=classifier.spec if classifier else None,
         views=ViewRule(max_views=options.max_views),
         region=_region_of(assembly.cutting),
+        station=assembly.station,
         variants=(variant,),
         provenance=Provenance(
             method=options.method,

@@ -112,6 +112,8 @@ def _way(cut: CutParts) -> str:
         "whole": "The whole picture is inspected",
         "upright": "Each part is found, cut out and turned upright",
     }[cut.view]
+    if cut.cutting.region is not None:
+        way = "The part's place in the picture is inspected"
     return f"{way}: {cut.reason}." if cut.reason else f"{way}."
 
 

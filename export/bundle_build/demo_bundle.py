@@ -46,6 +46,7 @@ def build_demo_bundle(
         data=data,
         out=out,
         product=f"demo-{product}",
+        detector="always",
         seed=seed,
         steps=steps,
         serial=serial,

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.bundle.manifest import DetectorSpec, Manifest, Provenance, Variant, ViewRule
+from edge_app.bundle.manifest import (
+    DetectorSpec,
+    Manifest,
+    Provenance,
+    RegionOfFrame,
+    StationSpec,
+    Variant,
+    ViewRule,
+)
 from edge_app.records import JsonObject
 from export.auto_method.select import MethodChoice
 from export.bundle_build.defect_classifier_step import ClassifierFound
@@ -30,6 +38,7 @@ class Assembly:
     Attributes:
         work: the workspace's folder; it holds the cue's and the aligner's pictures.
         classifier: the classifier of known defects; None without one.
+        station: how sound pictures look where a missing product is NG; None where it is not.
     """
 
     cutting: Cutting
@@ -39,6 +48,7 @@ class Assembly:
     golden: list[GoldenFile]
     report: str
     classifier: ClassifierFound | None = None
+    station: StationSpec | None = None
 
 
 def files_of(assembly: Assembly) -> dict[str, bytes]:
@@ -90,6 +100,8 @@ def manifest_of(
         alignment=alignment,
         classifier=classifier.spec if classifier else None,
         views=ViewRule(max_views=options.max_views),
+        region=_region_of(assembly.cutting),
+        station=assembly.station,
         variants=(variant,),
         provenance=Provenance(
             method=options.method,
@@ -102,6 +114,13 @@ def manifest_of(
             measured={"calibration_recall": round(found.recall, 4)},
         ),
     )
+
+
+def _region_of(cutting: Cutting) -> RegionOfFrame | None:
+    region = cutting.region
+    if region is None:
+        return None
+    return RegionOfFrame(x=region.x, y=region.y, w=region.w, h=region.h)
 
 
 def warnings_of(found: Calibration) -> tuple[str, ...]:

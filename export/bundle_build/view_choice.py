@@ -16,10 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from edge_app.errors import DataError
+from edge_app.imaging.upright_crop import FrameRegion
 from edge_app.inspection.stages import WholeFrame
 from edge_app.records import U8Array
 from export.bundle_build.records import BuildOptions, CutParts, Found, Labelled, View
@@ -47,6 +49,29 @@ CLEAR_GAIN = 0.05
 """Of all synthetic defects: with 217 of them two standard errors of a paired difference."""
 
 
+REGION_WORTH = 0.6
+"""A place that fills a larger share of the picture is hardly seen better than the whole of it."""
+
+WholeName = Literal["whole", "whole-fine", "region"]
+"""Ways without a detector; each keeps its work in a folder of that name."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Way:
+    """A way to the crop that is tried.
+
+    Attributes:
+        space: where what is learnt this way is kept.
+        labels: whether the frame counts as the product.
+        is_fine: a whole picture at twice as many pixels.
+    """
+
+    view: View
+    space: Workspace
+    labels: Labels
+    is_fine: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class WayFound:
     """One way to the crop and what it catches.
@@ -67,68 +92,93 @@ def choose_view(
 ) -> tuple[Found, CutParts]:
     """Return the way to the crop and what it cuts.
 
-    `--detector none` and a given detector leave no choice; the way is measured all the same.
+    A given detector leaves no choice; `--detector none` only that of the size.
 
     Raises:
         DataError: a way that was asked for cannot be gone.
     """
-    labels = labelled.labels
     if options.detector not in ("auto", "none"):
-        return _as_asked(_upright(options, labelled, on_step), "a detector was given")
-    whole = _whole(options, labelled, on_step)
-    if labels.fills_frame or whole.recall >= ENOUGH:
-        why = labels.reason if labels.fills_frame else _enough(whole)
-        return _as_asked(whole, why)
+        return _as_asked(_upright(options, labelled, on_step), "a detector, as asked for")
+    whole, reason = _best_whole(options, labelled, on_step)
+    labels = labelled.labels
+    if labels.fills_frame or labels.fixed_box is not None or whole.recall >= ENOUGH:
+        return _as_asked(whole, reason)
     try:
         upright = _upright(options, labelled, on_step)
     except DataError as error:
-        kept = _as_asked(whole, "no detector that can be trusted")
+        found, cut = _as_asked(whole, reason)
         note = f"the whole picture is inspected, because the part cannot be cut out: {error}"
-        return kept[0], replace(kept[1], warnings=(note,))
-    return _better(whole, upright)
+        return found, replace(cut, warnings=(note,))
+    lost = f", losing {upright.lost:.0%} of the good parts" if upright.lost else ""
+    reason += f"; the part found and turned upright {upright.recall:.0%}{lost}"
+    gain = upright.recall - upright.lost - whole.recall
+    return _as_asked(upright if gain >= CLEAR_GAIN else whole, reason)
 
 
 def _as_asked(way: WayFound, reason: str) -> tuple[Found, CutParts]:
     return way.found, replace(way.cut, reason=reason)
 
 
-def _enough(whole: WayFound) -> str:
-    return f"the whole picture shows {whole.recall:.0%} of the synthetic defects"
+def _best_whole(options: BuildOptions, labelled: Labelled, on_step: OnStep) -> tuple[WayFound, str]:
+    """Return the whole picture as it is taken, or what catches clearly more, and why.
 
-
-def _better(whole: WayFound, upright: WayFound) -> tuple[Found, CutParts]:
-    gain = upright.recall - upright.lost - whole.recall
-    chosen = upright if gain >= CLEAR_GAIN else whole
-    lost = f" and loses {upright.lost:.0%} of the good parts" if upright.lost else ""
+    That is the same picture at twice as many pixels, or, where the part always lies at the same
+    place, the part of the picture round it.
+    """
+    best = _whole(options, labelled, "whole", on_step)
     reason = (
-        f"at {CHOICE_RATE:.0%} false alarms the whole picture catches {whole.recall:.0%} of the "
-        f"synthetic defects, the upright crop {upright.recall:.0%}{lost}"
+        f"at {CHOICE_RATE:.0%} false alarms the whole picture shows {best.recall:.0%} of the "
+        "synthetic defects"
     )
-    return _as_asked(chosen, reason)
+    for name, what in _closer(labelled.labels, options.format).items():
+        if best.recall >= ENOUGH:
+            break
+        closer = _whole(options, labelled, name, on_step)
+        if closer.cut.cutting.spec == best.cut.cutting.spec and closer.cut.cutting.region is None:
+            continue
+        h, w = closer.cut.cutting.spec.crop_hw
+        reason += f", {what} at {w} × {h} pixels {closer.recall:.0%}"
+        if closer.recall >= best.recall + CLEAR_GAIN:
+            best = closer
+    if labelled.labels.fixed_box is not None:
+        reason += "; the part always lies at the same place, so no detector is trained"
+    return best, reason
 
 
-def _whole(options: BuildOptions, labelled: Labelled, on_step: OnStep) -> WayFound:
-    space = labelled.space.branch("whole")
-    finder = WholeFrame()
+def _closer(labels: Labels, bundle_format: int) -> dict[WholeName, str]:
+    """Return what is tried besides the whole picture, and how it is called in a sentence.
+
+    Args:
+        bundle_format: 1 knows no part of a picture.
+    """
+    closer: dict[WholeName, str] = {"whole-fine": "the same"}
+    box = labels.fixed_box
+    if box is not None and bundle_format > 1 and box[2] * box[3] < REGION_WORTH:
+        closer["region"] = "the part's place"
+    return closer
+
+
+def _whole(options: BuildOptions, labelled: Labelled, name: WholeName, on_step: OnStep) -> WayFound:
+    space = labelled.space.branch(name)
+    fixed = labelled.labels.fixed_box if name == "region" else None
+    finder = WholeFrame(None if fixed is None else FrameRegion(*fixed))
     labels = replace(labelled.labels, fills_frame=True)
-    parts = parts_step(space, finder, "", _all_pictures(labelled), fills_frame=True)
-    found = Found(None, None, finder, parts)
-    return _measured(options, labelled, labels, found, ("whole", space), on_step)
+    parts = parts_step(space, finder, str(fixed), _all_pictures(labelled), fills_frame=True)
+    way = Way("whole", space, labels, is_fine=name == "whole-fine")
+    return _measured(options, labelled, Found(None, None, finder, parts), way, on_step)
 
 
 def _upright(options: BuildOptions, labelled: Labelled, on_step: OnStep) -> WayFound:
-    space = labelled.space
     found = find_with_detector(options, labelled)
-    return _measured(
-        options, labelled, labelled.labels, found, ("upright", space.branch("upright")), on_step
-    )
+    way = Way("upright", labelled.space.branch("upright"), labelled.labels)
+    return _measured(options, labelled, found, way, on_step)
 
 
 def find_with_detector(options: BuildOptions, labelled: Labelled) -> Found:
     """Train the detector and find every product with it."""
     space, labels = labelled.space, labelled.labels
     file, spec = detector_step(
-        space, labels, labelled.training, options.detector, options.seed, options.device
+        space, labels, labelled.training, options.detector_source, options.seed, options.device
     )
     finder = open_finder(file, spec, labels.has_axis)
     everything = _all_pictures(labelled)
@@ -139,13 +189,12 @@ def find_with_detector(options: BuildOptions, labelled: Labelled) -> Found:
 def _measured(
     options: BuildOptions,
     labelled: Labelled,
-    labels: Labels,
     found: Found,
-    way: tuple[View, Workspace],
+    way: Way,
     on_step: OnStep,
 ) -> WayFound:
     """Cut the parts this way and let the default method judge them by folds."""
-    cut = _cut(options, labelled, labels, found, way, on_step)
+    cut = _cut(options, labelled, found, way, on_step)
     graph, _ = measuring_step(options, cut)
     judged = cross_fitted_beside(graph)
     pictures = len(found.parts.empty) + len(found.parts.cut)
@@ -175,13 +224,12 @@ def recall_of(judged: CrossFitted) -> float:
 def _cut(
     options: BuildOptions,
     labelled: Labelled,
-    labels: Labels,
     found: Found,
-    way: tuple[View, Workspace],
+    way: Way,
     on_step: OnStep,
 ) -> CutParts:
     """Find the parts' orientation, and cut every one of them."""
-    view, space = way
+    view, space = way.view, way.space
     training, hold_out = labelled.training, labelled.hold_out
     parts = [p for p in found.parts.parts if p.picture < len(training)]
     hold_out_parts = [
@@ -193,7 +241,7 @@ def _cut(
     def on_share(text: str, first: float, last: float) -> Callable[[float], None]:
         return lambda share: on_step(f"{view} crops", text, first + (last - first) * share)
 
-    cutting = orientation_step(space, found.finder, labels, training, parts)
+    cutting = orientation_step(space, found.finder, way.labels, training, parts, way.is_fine)
     crops, _ = cut_all(cutting, training, parts, on_share("good parts", 0.0, 0.4))
     held, _ = cut_all(cutting, hold_out, hold_out_parts, on_share("hold-out", 0.4, 0.5))
     has_mask = not labelled.labels.fills_frame

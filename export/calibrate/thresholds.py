@@ -183,7 +183,9 @@ def calibrate_cross_fitted(
         sensitivity=sensitivity,
     )
     if defects is None:
-        scores = Scored(found.defects, np.zeros(len(found.defects)))
+        lost = np.isneginf(found.defects)  # by the way to the crop: missed like any other
+        lowest = float(np.min(good.scores))
+        scores = Scored(np.where(lost, lowest, found.defects), np.zeros(len(lost)))
         defects = Defects(scores, SYNTHETIC, are_real=False)
     return _calibration(choice, good, defects, origin, sensitivity)
 

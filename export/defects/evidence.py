@@ -107,21 +107,18 @@ def load_cross_fitted(file: Path) -> CrossFitted:
         )
 
 
-def folds_of(groups: I64Array, crops: U8Array) -> I64Array:
-    """Return (n,) the fold of each crop: whole groups, evenly filled.
-
-    Decided by the crops' pixels, so that neither order nor names of the files change it.
+def folds_of(groups: I64Array) -> I64Array:
+    """Return (n,) the fold of each crop: whole groups, evenly filled, the largest first.
 
     Args:
-        groups: (n,) int64.
-        crops: uint8 (n, h, w, 3).
+        groups: (n,) int64, in the build's own order (`export/data/stable_order.py`), so that
+            neither order nor names of the files change the folds.
     """
-    names = [hashlib.sha256(np.ascontiguousarray(crop).data).hexdigest() for crop in crops]
     members: dict[int, list[int]] = {}
     for index, group in enumerate(groups.tolist()):
         members.setdefault(group, []).append(index)
-    ordered = sorted(members.values(), key=lambda rows: (-len(rows), min(names[i] for i in rows)))
-    count = min(FOLDS_FEW if len(crops) < MANY_CROPS else FOLDS_MANY, len(ordered))
+    ordered = sorted(members.values(), key=lambda rows: (-len(rows), rows[0]))
+    count = min(FOLDS_FEW if len(groups) < MANY_CROPS else FOLDS_MANY, len(ordered))
     filled = [0] * count
     folds = np.zeros(len(groups), np.int64)
     for rows in ordered:

@@ -71,19 +71,17 @@ def drawn_pictures(
 ) -> list[DrawnPicture]:
     """Return good pictures with one synthetic defect each, every kind in every size.
 
-    Which picture carries which defect is decided by the digests, not by order or names.
-
     Args:
+        pictures: in the build's own order, so that names do not decide which carries what.
         has_mask: the product lies on a background and can be segmented.
     """
-    ordered = sorted(pictures, key=lambda p: p.sha256)
-    order = np.random.default_rng([seed, 7]).permutation(len(ordered))
+    order = np.random.default_rng([seed, 7]).permutation(len(pictures))
     return [
         DrawnPicture(
             p.path, p.name, p.sha256, p.hw, p.group, kind, size, (seed, 8, number), has_mask
         )
         for number, (kind, size) in enumerate(defect_series(rounds, has_mask))
-        for p in (ordered[int(order[number % len(ordered)])],)
+        for p in (pictures[int(order[number % len(pictures)])],)
     ]
 
 

@@ -24,7 +24,11 @@ TOLD_EVERY = 100
 
 
 def greedy_coreset(
-    patches: Tensor, count: int, generator: torch.Generator, done: Callable[[float], None]
+    patches: Tensor,
+    count: int,
+    generator: torch.Generator,
+    done: Callable[[float], None],
+    at_once: int = 1,
 ) -> Tensor:
     """Return the (count,) int64 rows chosen, in order of choice; all rows if there are no more.
 
@@ -32,6 +36,8 @@ def greedy_coreset(
         patches: (p, d) float32.
         count: how many to choose.
         generator: on the CPU; draws the projection and the first patch.
+        at_once: so many are chosen between two looks at all patches, the farthest of every
+            at_once-th one: quicker by about as much, a little less greedy.
 
     Raises:
         DataError: a patch is not finite: no distance could be compared.
@@ -44,23 +50,35 @@ def greedy_coreset(
     if d > PROJECTED:
         matrix = torch.randn(d, PROJECTED, generator=generator) / PROJECTED**0.5
         patches = patches @ matrix.to(patches.device)
-    return _farthest_first(patches, count, generator, done)
+    return _farthest_first(patches, count, generator, done, at_once)
 
 
 def _farthest_first(
-    points: Tensor, count: int, generator: torch.Generator, done: Callable[[float], None]
+    points: Tensor,
+    count: int,
+    generator: torch.Generator,
+    done: Callable[[float], None],
+    at_once: int,
 ) -> Tensor:
     squares = points.square().sum(1)  # (p,)
-    chosen = torch.empty(count, dtype=torch.int64)
-    chosen[0] = torch.randint(len(points), (1,), generator=generator)
+    chosen = [int(torch.randint(len(points), (1,), generator=generator))]
+    latest = chosen[:]
     nearest = torch.full_like(squares, torch.inf)
-    for number in range(1, count):
-        last = int(chosen[number - 1])
-        distance = squares - 2 * (points @ points[last]) + squares[last]
-        nearest = torch.minimum(nearest, distance)
-        nearest[last] = -torch.inf  # rounding must not choose a patch twice
-        chosen[number] = nearest.argmax()
-        if number % TOLD_EVERY == 0:
-            done(number / count)
+    rounds = 0
+    while len(chosen) < count:
+        rows = points[latest]  # (k, d)
+        distance = squares[:, None] - 2 * (points @ rows.T) + squares[latest]  # (p, k)
+        nearest = torch.minimum(nearest, distance.amin(1))
+        nearest[latest] = -torch.inf  # rounding must not choose a patch twice
+        latest = _farthest_of_each(nearest, min(at_once, count - len(chosen)))
+        chosen += latest
+        rounds += 1
+        if rounds % TOLD_EVERY == 0:
+            done(len(chosen) / count)
     done(1.0)
-    return chosen
+    return torch.tensor(chosen, dtype=torch.int64)
+
+
+def _farthest_of_each(nearest: Tensor, parts: int) -> list[int]:
+    """Return the index of the largest value among every parts-th one, from each start."""
+    return [start + parts * int(nearest[start::parts].argmax()) for start in range(parts)]

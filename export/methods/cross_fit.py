@@ -27,7 +27,7 @@ def cross_fitted(
     on_progress: OnProgress,
 ) -> CrossFitted:  # fmt: skip
     """Return how models that had not seen them judge the good crops and the defects."""
-    folds = folds_of(evidence.groups, data.crops)
+    folds = folds_of(evidence.groups)
     defect_folds = folds_of_defects(evidence, folds)[evidence.defect_of]
     count = int(folds.max()) + 1
     good, peaks = np.zeros(len(folds)), np.zeros(len(folds))

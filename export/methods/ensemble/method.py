@@ -71,7 +71,7 @@ class Ensemble:
             if len(evidence.defects)
             else None
         )
-        folds = folds_of(evidence.groups, data.crops)
+        folds = folds_of(evidence.groups)
         judged = _judged_by_folds(features, defects, data, evidence, folds, settings, on_progress)
         chosen = _choice(judged, data)
         scales = [scale_of(judged.good[name]) for name in chosen.terms]

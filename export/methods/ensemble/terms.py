@@ -33,9 +33,15 @@ from export.workspace import OnProgress
 Taps = Mapping[int, Tensor]
 """Block number → (n, c, h, w) features."""
 
-MEMORY_TAPS, MEMORY_STRIDE, MEMORY_PATCHES = (4, 10), 16, 3000
-MEMORY_CANDIDATES = 150_000
-"""As `export/methods/patchcore.py`, whose defaults these are."""
+MEMORY_TAPS, MEMORY_STRIDE = (4, 10), 16
+"""As in `export/methods/patchcore.py`."""
+
+MEMORY_PATCHES, MEMORY_CANDIDATES, MEMORY_AT_ONCE = 2000, 80_000, 8
+"""Fewer than PatchCore's own 3000 of 150,000: the memory is fitted once a fold, and the other terms
+remember what is rare by position."""
+
+MEMORY_FEW = 10_000
+"""Up to so many patches the choice is the plain greedy one."""
 
 CONTEXT_TAPS, CONTEXT_STRIDE, CONTEXT_DIMENSIONS, CONTEXT_CELL = (7, 10, 14), 16, 128, 2
 GLOBAL_TAPS = (4, 7, 10, 14)
@@ -151,7 +157,13 @@ def fit_memory(
         count = max(1, round(share * len(patches)))
         kept.append(patches[torch.randperm(len(patches), generator=generator)[:count]])
     patches = torch.cat(kept)
-    rows = greedy_coreset(patches, MEMORY_PATCHES, generator, lambda d: on_progress("memory", d))
+    rows = greedy_coreset(
+        patches,
+        MEMORY_PATCHES,
+        generator,
+        lambda d: on_progress("memory", d),
+        MEMORY_AT_ONCE if len(patches) > MEMORY_FEW else 1,
+    )
     return MemoryTerm(patches[rows], weight)
 
 

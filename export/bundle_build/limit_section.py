@@ -37,8 +37,8 @@ def sensitivity_section(found: Calibration) -> list[str]:
         "<h2>What it catches of synthetic defects</h2>",
         "<p>Defects drawn on good pictures, judged by a model that had not seen the part. Large: "
         "30 to 50 % of the product's shorter side, medium: 14 to 24 %, small: 7 to 12 %. They "
-        "compare settings of one product and promise nothing about real defects. The kinds it sees least "
-        "come first.</p>",
+        "compare settings of one product and promise nothing about real defects. The kinds it sees "
+        "least come first.</p>",
         charts.table(["Kind", *SIZES_DOWN, "all sizes"], rows),
     ]
 

@@ -40,7 +40,9 @@ def origin(recall_of_large: float) -> LimitOrigin:
     )
 
 
-def crossed_bundle(path: Path, recall_of_large: float = 0.9, golden: tuple[float, ...] = ()) -> Path:
+def crossed_bundle(
+    path: Path, recall_of_large: float = 0.9, golden: tuple[float, ...] = ()
+) -> Path:
     """Write a cross-fitted bundle with a suspect limit and golden pictures of these scores."""
     manifest = with_limits(
         bright_manifest(),

@@ -31,9 +31,7 @@ def add_review(commands: Any) -> None:
     )
     parser.add_argument("bundle", type=Path, help="the bundle that edge-export build wrote")
     for option, _, help_text in OPTIONS:
-        parser.add_argument(
-            f"--{option}", action="append", default=[], metavar="NAME", help=help_text
-        )
+        parser.add_argument(f"--{option}", action="append", metavar="NAME", help=help_text)
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="the data set, where it has moved since the build"
     )
@@ -44,7 +42,7 @@ def add_review(commands: Any) -> None:
 def _review(args: argparse.Namespace) -> int:
     from export.bundle_build.review_sheet import decide, open_sheet, save
 
-    given = [(name, said) for option, said, _ in OPTIONS for name in getattr(args, option)]
+    given = [(name, said) for option, said, _ in OPTIONS for name in getattr(args, option) or ()]
     _refuse_two_choices([name for name, _ in given])
     sheet = decide(open_sheet(args.bundle, args.data), given)
     kept = save(sheet)

@@ -18,7 +18,9 @@ def sensitivity_section(found: Calibration) -> list[str]:
     if not found.sensitivity:
         return []
     kinds = by_kind(found.sensitivity)
-    at = {(row.kind, row.size): row for row in found.sensitivity}
+    at: dict[tuple[str, str], Sensitivity] = {
+        (row.kind, row.size): row for row in found.sensitivity
+    }
     rows = [
         [kind, *(_cell(at.get((kind, size))) for size in SIZES_DOWN), f"{share:.0%}"]
         for kind, share in kinds.items()

@@ -15,7 +15,7 @@ from edge_app.bundle.manifest import StationSpec
 from edge_app.errors import DataError
 from edge_app.inspection.inspector import Inspector
 from edge_app.model.loaded_model import LoadedModel, limits_of
-from edge_app.records import ModelIdentity
+from edge_app.records import ModelIdentity, U8Array
 from export.auto_method.report_section import choice_section
 from export.auto_method.select import AutoOptions, choose_method
 from export.bundle_build.answer import LOOK_BELOW, answer
@@ -28,7 +28,7 @@ from export.bundle_build.manifest import (
     write_build_record,
 )
 from export.bundle_build.odd_page import odd_views
-from export.bundle_build.odd_parts import calibrated_parts, odd_parts
+from export.bundle_build.odd_parts import OddParts, calibrated_parts, odd_parts
 from export.bundle_build.records import (
     BuildOptions,
     BuildResult,
@@ -132,10 +132,10 @@ def finish(
     real = scan_defects(options.calibration_defects)
     cut = trained.cut
     inspector = Inspector(OnnxRunner(trained.graph), cut.cutting.spec.crop_hw)
-    judged = _judged(trained)
-    calibration = _calibrate(inspector, trained, real, judged, options, on_step)
+    by_folds = _by_folds(trained)
+    calibration = _calibrate(inspector, trained, real, by_folds, options, on_step)
     good = labelled.good
-    odd = odd_parts(calibrated_parts(labelled, cut, judged), calibration, good.review.kept)
+    odd = odd_parts(calibrated_parts(labelled, cut, by_folds), calibration, good.review.kept)
     calibration = calibration.with_confirmed(good.confirmed_defective, odd.harmless)
     model = _loaded(cut.cutting, inspector, calibration, options)
     taught = DefectPictures() if for_comparison else known
@@ -185,10 +185,7 @@ def finish(
     digest = write_bundle(options.out, manifest, files)
     write_build_record(options, labelled.space, digest, trained.choice)
     on_step("bundle", f"{options.out.name} {digest[:12]}", 1.0)
-    where = LOOK_BELOW
-    if not for_comparison:
-        page = write_review(options.out, options.data, options.product, odd.shown, views)
-        where = f"in {page}, or with edge-export review {options.out}"
+    where = LOOK_BELOW if for_comparison else _ask(options, odd, views)
     weak = calibration.weakness
     return BuildResult(
         options.out,
@@ -198,6 +195,12 @@ def finish(
         tuple(answer(calibration, odd, cut, facts, where)),
         weak,
     )
+
+
+def _ask(options: BuildOptions, odd: OddParts, views: Sequence[tuple[U8Array, U8Array]]) -> str:
+    """Write the sheet on odd parts beside the bundle and return where a person finds it."""
+    page = write_review(options.out, options.data, options.product, odd.shown, views)
+    return f"in {page}, and decide with edge-export review {options.out}"
 
 
 def _station(options: BuildOptions, labelled: Labelled, found: Found) -> StationSpec | None:
@@ -285,7 +288,7 @@ def learnt_defects(options: BuildOptions, method: str, cutting: Cutting) -> Defe
     return defect_crops(scan_defects(options.known_defects), cutting)
 
 
-def _judged(trained: Trained) -> CrossFitted | None:
+def _by_folds(trained: Trained) -> CrossFitted | None:
     """Return how folds judged the good crops; None where held-out ones set the limit."""
     return None if trained.cut.hold_out_parts else cross_fitted_beside(trained.graph)
 

@@ -203,7 +203,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def page(title: str, body: Sequence[str]) -> str:
     """Return a whole HTML page."""
     style = (
-        "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;"
+        "body{font:15px/1.5 system-ui,sans-serif;overflow-wrap:anywhere;"
+        "max-width:70rem;margin:2rem auto;padding:0 1rem;"
         f"color:{INK}}}h1,h2{{font-weight:600}}img{{max-width:100%}}figure{{margin:1rem 0}}"
         "table{border-collapse:collapse}td,th{border-bottom:1px solid #ccd;padding:.2rem .8rem;"
         "text-align:left;vertical-align:top}.wide{overflow-x:auto}svg{max-width:100%;height:auto}"

@@ -131,13 +131,13 @@ def _judge_stream(args: argparse.Namespace) -> tuple[str, ...]:
 
 def _move(args: argparse.Namespace) -> tuple[str, ...]:
     from calibration.thresholds.move import move_limit
-    from calibration.thresholds.words import ordinal, told_carried, told_forgiven, told_stops
+    from calibration.thresholds.words import told_carried, told_forgiven, told_rank, told_stops
 
     moved = move_limit(args.bundle, args.rate, args.out)
     choice, count = moved.choice, moved.choice.good_count
     print(
-        f"threshold {moved.old_threshold:.4f} → {choice.threshold:.4f}: the {ordinal(moved.rank)} "
-        f"largest score of {count} good parts ({choice.promise})"
+        f"threshold {moved.old_threshold:.4f} → {choice.threshold:.4f}: {told_rank(moved.rank)} "
+        f"of {count} good parts ({choice.promise})"
     )
     print(told_stops(moved.rank / (count + 1), choice.rate_bound))
     print(told_forgiven(moved.rank, count))

@@ -41,7 +41,9 @@ def told_carried(rate: float, rank: int, count: int) -> str | None:
     )
 
 
-def ordinal(number: int) -> str:
-    """Return e.g. "3rd"."""
-    is_teen = 10 <= number % 100 <= 20
-    return f"{number}{'th' if is_teen else _ORDINALS.get(number % 10, 'th')}"
+def told_rank(rank: int) -> str:
+    """Return e.g. "the 3rd largest score"; for 1 "the largest score"."""
+    if rank == 1:
+        return "the largest score"
+    is_teen = 10 <= rank % 100 <= 20
+    return f"the {rank}{'th' if is_teen else _ORDINALS.get(rank % 10, 'th')} largest score"

@@ -7,7 +7,7 @@ import numpy as np
 from edge_app.bundle.thresholds import Sensitivity
 from export import charts
 from export.bundle_build.answer import SIZES_DOWN, by_kind, by_size
-from export.calibrate.thresholds import Calibration, operating_points
+from export.calibrate.thresholds import POINT_RATES, Calibration, operating_points
 
 MOST_ALARMS = 0.1
 """The curve ends here: nobody runs a line that stops one good part in ten."""
@@ -52,11 +52,16 @@ def _cell(row: Sensitivity | None) -> str:
 def points_section(found: Calibration) -> list[str]:
     """Return the table of other limits that the same scores carry."""
     choice = found.choice
-    points = operating_points(found.good.scores, found.bad.scores, choice.is_cross_fitted)
+    points = operating_points(
+        found.good.scores,
+        found.bad.scores,
+        choice.is_cross_fitted,
+        tuple(sorted({*POINT_RATES, choice.budget_rate})),
+    )
     rows = [
         [
             f"{point.nominal_rate:.1%}"
-            + (" (chosen)" if _is_chosen(point.threshold, found) else ""),
+            + (" (chosen)" if point.nominal_rate == choice.budget_rate else ""),
             f"{1000 * point.rank / (choice.good_count + 1):.0f}",
             f"{point.threshold:.4g}",
             f"{point.synthetic_recall:.0%}",
@@ -65,18 +70,14 @@ def points_section(found: Calibration) -> list[str]:
     ]
     return [
         "<h2>Other limits</h2>",
-        "<p>edge-calibrate thresholds BUNDLE --rate 0.01 moves the limit without training. Rates "
-        "below one part among the good ones give the largest score.</p>",
+        "<p>edge-calibrate thresholds BUNDLE --rate 0.01 moves the limit without training. A rate "
+        "below that of a single one of the good parts gives their largest score.</p>",
         charts.table(
             ["Nominal rate", "Stopped of 1,000 good parts", "Limit",
              f"Caught of the {found.thresholds.defects_from}"],
             rows,
         ),
     ]  # fmt: skip
-
-
-def _is_chosen(threshold: float, found: Calibration) -> bool:
-    return threshold == found.choice.threshold
 
 
 def curve_section(found: Calibration) -> list[str]:

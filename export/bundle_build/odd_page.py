@@ -58,15 +58,23 @@ document.addEventListener("change", () => {
 
 
 def odd_views(shown: Sequence[OddPart], model: LoadedModel) -> list[tuple[U8Array, U8Array]]:
-    """Return each part's crop, and the crop with the anomaly map over it; both uint8 (h, w, 3)."""
+    """Return each part's crop, and the crop with the anomaly map over it; both uint8 (h, w, 3).
+
+    The map is that of a model which had not seen the part.
+    """
     if not shown:
         return []
     crops = [odd.part.crop for odd in shown]
     h, w = crops[0].shape[:2]
     corners = ((0.0, 0.0), (float(w), 0.0), (float(w), float(h)), (0.0, float(h)))
+    shipped = [anomaly.map_hw for anomaly in model.inspector.score(crops)]
+    maps = [
+        own if odd.part.map_hw is None else odd.part.map_hw
+        for odd, own in zip(shown, shipped, strict=True)
+    ]
     return [
-        (_shrunk(crop), _shrunk(blend_map(crop, a.map_hw, corners, model.limits.map_threshold)))
-        for crop, a in zip(crops, model.inspector.score(crops), strict=True)
+        (_shrunk(crop), _shrunk(blend_map(crop, seen, corners, model.limits.map_threshold)))
+        for crop, seen in zip(crops, maps, strict=True)
     ]
 
 
@@ -144,7 +152,8 @@ def review_page(
         ask = [
             "<p>These are the pictures of good parts that the bundle finds most unlike the others. "
             "The most unlike comes first. Some of it is chance: of any parts, some are the most "
-            "unlike. Only a person can tell. Say for each:</p><ul>",
+            "unlike. Left the part, right where it is unlike the others: the redder the more. Only "
+            "a person can tell. Say for each:</p><ul>",
             *(f"<li><b>{word}</b>: {html.escape(said)}</li>" for word, said in MEANINGS.values()),
             "</ul><p>Nothing is left out without your word. A part you say nothing of stays.</p>",
             "<p>Choose below, then copy this command into a terminal. Or write your choices into "

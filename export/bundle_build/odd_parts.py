@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.thresholds.threshold import nominal_threshold
-from edge_app.records import F64Array, U8Array
+from edge_app.records import F32Array, F64Array, U8Array
 from export.bundle_build.records import CutParts, Labelled
 from export.calibrate.thresholds import Calibration
 from export.data.picture import Picture
@@ -35,10 +35,12 @@ class CalibratedPart:
     Attributes:
         pictures: those that show it, first the one with the largest score, then near-duplicates.
         crop: uint8 (h, w, 3), from the first of them.
+        map_hw: float32 (mh, mw), by a model that had not seen it; None: the shipped model has not.
     """
 
     pictures: tuple[Picture, ...]
     crop: U8Array
+    map_hw: F32Array | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,15 +122,21 @@ def calibrated_parts(
     members: dict[int, list[int]] = {}
     for index, group in enumerate(judged.groups.tolist()):
         members.setdefault(group, []).append(index)
+    maps = dict(zip(judged.odd.tolist(), judged.odd_maps, strict=True))
     return [
-        _one_part([labelled.training[cut.parts[i].picture] for i in rows], cut.crops[rows[0]])
+        CalibratedPart(
+            _once([labelled.training[cut.parts[i].picture] for i in rows]),
+            cut.crops[rows[0]],
+            maps.get(rows[0]),
+        )
         for group in sorted(members)
         for rows in (sorted(members[group], key=lambda i: -judged.good[i]),)
     ]
 
 
-def _one_part(pictures: Sequence[Picture], crop: U8Array) -> CalibratedPart:
-    return CalibratedPart(tuple({p.sha256: p for p in pictures}.values()), crop)
+def _once(pictures: Sequence[Picture]) -> tuple[Picture, ...]:
+    """Return each picture once: several parts may lie in one."""
+    return tuple({p.sha256: p for p in pictures}.values())
 
 
 def odd_parts(

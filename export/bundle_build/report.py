@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from calibration.thresholds.words import ordinal
+from calibration.thresholds.words import told_rank
 from edge_app.imaging.overlay import blend_map, contact_sheet
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import U8Array
@@ -93,7 +93,7 @@ def _odd(shown: ReportParts) -> list[str]:
         "<h2>The most anomalous good parts: are they good?</h2>",
         "<p>The most anomalous comes first. Only a person can tell whether a part is good, "
         "defective or carries harmless dirt; edge-export review asks for it, and nothing is left "
-        "out without an answer. Left the part, right what is odd about it.</p>",
+        "out without an answer. Left the part, right where it is unlike the others.</p>",
         odd_cards(shown.odd.shown, shown.views),
     ]
 
@@ -170,7 +170,7 @@ def _pictures(labelled: Labelled) -> str:
 
 def _limit(found: Calibration) -> str:
     choice, origin = found.choice, found.thresholds.origin
-    rank = f"the {ordinal(max(1, choice.false_alarms))} largest score of {choice.good_count}"
+    rank = f"{told_rank(max(1, choice.false_alarms))} of {choice.good_count}"
     how = "good parts that were held back"
     if origin is not None:
         how = f"good parts, each scored by a model that had not seen it ({origin.folds} models)"

@@ -191,15 +191,18 @@ def calibrate_cross_fitted(
 
 
 def operating_points(
-    good: F64Array, defects: F64Array, is_cross_fitted: bool
+    good: F64Array,
+    defects: F64Array,
+    is_cross_fitted: bool,
+    rates: Sequence[float] = POINT_RATES,
 ) -> tuple[OperatingPoint, ...]:
-    """Return the limits of POINT_RATES and what each catches of the defects.
+    """Return the limits of nominal rates and what each catches of the defects.
 
     Args:
         good: (n,) one score per independent good part.
         defects: (d,) scores; −inf for one that no crop shows.
     """
-    limits = [nominal_threshold(good, rate, is_cross_fitted).threshold for rate in POINT_RATES]
+    limits = [nominal_threshold(good, rate, is_cross_fitted).threshold for rate in rates]
     return tuple(
         OperatingPoint(
             nominal_rate=rate,
@@ -207,7 +210,7 @@ def operating_points(
             threshold=limit,
             synthetic_recall=_share_at(defects, limit),
         )
-        for rate, limit in zip(POINT_RATES, limits, strict=True)
+        for rate, limit in zip(rates, limits, strict=True)
     )
 
 

@@ -25,7 +25,7 @@ MIN_PICTURES = 20
 """Fewer good parts than this cannot both fit a density and be held out for a threshold."""
 
 FEW_PICTURES = 100
-"""Below this the report warns: the threshold rests on a handful of hold-out parts."""
+"""Below this the report warns: the threshold rests on a handful of parts."""
 
 _MAX_NAMED = 5
 
@@ -211,7 +211,7 @@ def _warnings(seen: Survey) -> tuple[str, ...]:
             f"duplicates{told_alike(seen)} stay on one side of the hold-out split"
         )
     if parts < FEW_PICTURES:
-        warnings.append(f"only {parts} good pictures: the threshold rests on few hold-out parts")
+        warnings.append(f"only {parts} different good parts: the threshold rests on few of them")
     if len(seen.sizes) > 1:
         warnings.append(
             f"pictures have {len(seen.sizes)} different sizes: {told_sizes(seen.sizes)}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_app.records import F64Array
+from export import charts
 from export.bundle_build.answer import answer, by_kind, by_size
 from export.bundle_build.odd_parts import (
     SHOWN,
@@ -22,7 +24,7 @@ from export.bundle_build.report import readable
 from export.calibrate.thresholds import Calibration, Scored, calibrate_cross_fitted
 from export.data.crops import FoundPart
 from export.data.picture import Picture
-from export.defects.evidence import CrossFitted
+from export.defects.evidence import MAPS_KEPT, CrossFitted, OddMaps, load_cross_fitted
 from export.methods.inspector_record import InspectorRecord
 from export.networks.onnx_export import GraphRecord
 
@@ -214,3 +216,49 @@ def test_few_large_defects_say_nothing(tmp_path: Path) -> None:
 )
 def test_values_are_readable(value: object, text: str) -> None:
     assert readable(value) == text
+
+
+def test_the_maps_of_the_oddest_crops_are_kept(tmp_path: Path) -> None:
+    """Fold by fold, however many there are; what is saved is what is read."""
+    count = 5 * MAPS_KEPT
+    order = np.random.default_rng(3).permutation(count)
+    kept = OddMaps(count)
+    for at in np.array_split(np.arange(count), 7):
+        maps = np.stack([np.full((2, 3), order[i], np.float32) for i in at])
+        kept.add(at, order[at].astype(np.float64), maps)
+    numbers, maps = kept.kept()
+    assert order[numbers].tolist() == list(range(count - 1, count - 1 - MAPS_KEPT, -1))
+    assert maps[:, 0, 0].tolist() == order[numbers].tolist()
+    assert (kept.scores == order).all()
+    assert (kept.peaks == order).all()
+    found = CrossFitted(
+        7, np.arange(count), kept.scores, kept.peaks, np.zeros(0), (), numbers, maps
+    )
+    found.save(tmp_path / "a.npz")
+    read = load_cross_fitted(tmp_path / "a.npz")
+    assert (read.odd == numbers).all()
+    assert (read.odd_maps == maps).all()
+
+
+def test_a_part_is_shown_with_the_map_of_a_model_that_had_not_seen_it() -> None:
+    """The shipped model knows the part: its map would be empty."""
+    judged = crossed(np.array([1.0, 2.0, 5.0]))
+    maps = np.full((1, 2, 2), 7, np.float32)
+    judged = replace(judged, odd=np.array([2]), odd_maps=maps)
+    crops = [np.zeros((4, 4, 3), np.uint8)] * 3
+    labelled = Labelled(None, None, [picture(i) for i in range(3)], [], None)  # type: ignore[arg-type]
+    found = [FoundPart(i, (2.0, 2.0, 4.0, 4.0, 0.0)) for i in range(3)]
+    cut = CutParts(None, crops, [], [], None, found, None)  # type: ignore[arg-type]
+    parts = calibrated_parts(labelled, cut, judged)
+    assert [part.map_hw is not None for part in parts] == [False, False, True]
+    assert parts[2].map_hw is not None
+    assert (parts[2].map_hw == 7).all()
+
+
+@pytest.mark.parametrize("mark", [None, (20.0, 0.5)])
+def test_the_curve_shows_every_point_and_the_chosen_one(mark: tuple[float, float] | None) -> None:
+    """Also where there are but two points."""
+    drawn = charts.share_curve([10.0, 20.0], [0.25, 0.5], ("x < 1", "y"), mark)
+    assert drawn.count("<circle") == 2 + (mark is not None)
+    assert ("chosen" in drawn) == (mark is not None)
+    assert "x &lt; 1" in drawn

@@ -171,7 +171,7 @@ def finish(
         cut.cutting,
         found.detector,
         trained.graph,
-        labelled.space.folder,
+        cut.space.folder,
         golden,
         report,
         classifier,

@@ -1,8 +1,8 @@
-"""The default: PatchCore's memory and three Gaussians on one frozen backbone, chosen by evidence.
+"""The default: PatchCore's memory and four Gaussians on one frozen backbone, chosen by evidence.
 
 Sources: Roth et al., PatchCore, CVPR 2022 (memory); Defard et al., PaDiM, ICPR 2021 and Kim et
-al., Semi-orthogonal embedding, 2021 (context); Li et al., CutPaste, CVPR 2021, eq. 3, on several
-levels of a frozen network (statistics); `export/networks/regional_term.py` (regions).
+al., Semi-orthogonal embedding, 2021 (detail, context); Li et al., CutPaste, CVPR 2021, eq. 3, on
+several levels of a frozen network (statistics); `export/networks/regional_term.py` (regions).
 Deviations: those of the files that hold the terms; here none is trained, all are standardised by
 cross-fitted good crops and joined by a power mean.
 """
@@ -35,6 +35,7 @@ from export.methods.ensemble.terms import (
     ALL_TAPS,
     CropFeatures,
     fit_context,
+    fit_detail,
     fit_memory,
     fit_regions,
     fit_statistics,
@@ -48,7 +49,7 @@ BATCH = 8
 MIN_STATISTICS_CROPS = 12
 """Fewer good crops say nothing of 848 dimensions, however much they are shrunk."""
 
-MAP_TERMS = ("memory", "context", "regions")
+MAP_TERMS = ("detail", "memory", "context", "regions")
 """Terms whose maps say where; the statistics' GradCAM only where there is no other."""
 
 Fitted = dict[str, nn.Module]
@@ -174,6 +175,7 @@ def _fit(
 ) -> Fitted:
     """Return the named terms fitted to the crops."""
     makers: dict[str, Callable[[], nn.Module]] = {
+        "detail": lambda: fit_detail(features, mask, seed),
         "memory": lambda: fit_memory(features, mask, seed, on_progress),
         "context": lambda: fit_context(features, mask, seed),
         "statistics": lambda: fit_statistics(features),
@@ -185,7 +187,7 @@ def _fit(
 
 def _usable(data: TrainingSet) -> list[str]:
     """Return the terms that so many crops of such a product can be judged by."""
-    names = ["memory", "context"]
+    names = ["detail", "memory", "context"]
     if len(data.crops) >= MIN_STATISTICS_CROPS:
         names.append("statistics")
         if data.mask is None:

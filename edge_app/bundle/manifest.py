@@ -50,6 +50,9 @@ class DetectorSpec(_Strict):
     shrink: Shrink = "area"
 
 
+PRODUCT_PATTERN = r"^[A-Za-z0-9_.-]{1,64}$"
+"""What a product may be called: a level of topics, part of file names."""
+
 KindName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}$")]
 
 
@@ -311,7 +314,7 @@ class Manifest(_Strict):
     """
 
     format: Literal["cropliq-bundle/1"] = FORMAT
-    product: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+    product: Annotated[str, Field(pattern=PRODUCT_PATTERN)]
     serial: Annotated[int, Field(ge=0)]
     targets: tuple[str, ...] = ("*",)
     angle_convention: str = ANGLE_CONVENTION

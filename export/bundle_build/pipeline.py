@@ -19,6 +19,7 @@ from edge_app.records import ModelIdentity, U8Array
 from export.auto_method.report_section import choice_section
 from export.auto_method.select import AutoOptions, choose_method
 from export.bundle_build.defect_classifier_step import defect_classifier_step
+from export.bundle_build.early_check import check_build, check_defects
 from export.bundle_build.manifest import (
     Assembly,
     files_of,
@@ -48,7 +49,7 @@ from export.labels.step import label_step
 from export.methods.multi_process.launcher import check_processes
 from export.methods.names import AUTO
 from export.methods.registry import method_of
-from export.methods.train import check_method, inspector_step
+from export.methods.train import inspector_step
 from export.pose.crop_checks import two_products
 from export.pose.silhouette import product_silhouette
 from export.pose.step import Cutting, cut_all, orientation_step
@@ -76,6 +77,7 @@ def build(options: BuildOptions, on_step: OnStep) -> BuildResult:
     Raises:
         DataError: the pictures are not enough, or not what the options say.
     """
+    check_build(options)
     check_defects(options)
     check_processes(options.processes, options.device)
     labelled = label_pictures(options, on_step)
@@ -83,16 +85,6 @@ def build(options: BuildOptions, on_step: OnStep) -> BuildResult:
     cut = cut_parts(labelled, found, on_step)
     trained = train_inspector(options, labelled.space, cut)
     return finish(options, labelled, found, trained, on_step)
-
-
-def check_defects(options: BuildOptions) -> None:
-    """Refuse folders of real defects that cannot be read before hours of work, not after.
-
-    Raises:
-        DataError: one is missing, empty or holds an unreadable picture.
-    """
-    scan_defects(options.known_defects)
-    scan_defects(options.calibration_defects)
 
 
 def finish(
@@ -176,7 +168,7 @@ def finish(
 
 def label_pictures(options: BuildOptions, on_step: OnStep) -> Labelled:
     """Read the pictures and find out where the products are (`edge-export label`)."""
-    check_method(options.method)
+    check_build(options)
     space = Workspace(options.out.with_name(options.out.name + ".work"), on_step)
     on_step("pictures", "reading", 0.0)
     good = scan_good_pictures(options.data)

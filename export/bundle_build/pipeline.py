@@ -170,6 +170,7 @@ def label_pictures(options: BuildOptions, on_step: OnStep) -> Labelled:
     """Read the pictures and find out where the products are (`edge-export label`)."""
     check_build(options)
     space = Workspace(options.out.with_name(options.out.name + ".work"), on_step)
+    space.lock()
     on_step("pictures", "reading", 0.0)
     good = scan_good_pictures(options.data)
     refuse_good_as_defect(

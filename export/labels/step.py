@@ -88,7 +88,7 @@ def label_step(
         if has_labels(good.folder):
             given = given_labels(training, good.folder)
             reason = f"labels of {len(given)} pictures were given"
-            return LabelRecord(False, saved_labels(given), None, reason)
+            return LabelRecord(False, saved_labels(given, training), None, reason)
         return _own_labels(training, folder, report)
 
     settings = {
@@ -97,7 +97,7 @@ def label_step(
         **_label_digest(good.folder),
     }
     _, found = space.step("labels", settings, LabelRecord, work)
-    pictures = labelled_pictures(found.pictures)
+    pictures = labelled_pictures(found.pictures, training)
     return Labels(found.fills_frame, pictures, found.shape, found.reason, found.warnings)
 
 
@@ -131,7 +131,7 @@ def _own_labels(training: Sequence[Picture], folder: Path, report: OnProgress) -
         )
     reason = f"{len(sure)} pictures labelled by segmentation, {len(unsure)} unsure and left out"
     warnings = _label_warnings(unsure, len(training))
-    return LabelRecord(False, saved_labels(sure), found.usual.kind, reason, warnings)
+    return LabelRecord(False, saved_labels(sure, training), found.usual.kind, reason, warnings)
 
 
 def _label_warnings(unsure: Mapping[str, Sequence[str]], count: int) -> tuple[str, ...]:

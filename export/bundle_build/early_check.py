@@ -99,7 +99,7 @@ def _wrong_numbers(options: BuildOptions) -> Iterator[str]:
 
 def _wrong_detector(detector: str) -> Iterator[str]:
     if detector not in ("auto", "none") and not Path(detector).is_file():
-        yield f"--detector {detector!r} is neither auto nor none nor a file that exists."
+        yield f"--detector {detector} is not there: expected auto, none or a detector.onnx."
 
 
 def wrong_device(name: str) -> Iterator[str]:

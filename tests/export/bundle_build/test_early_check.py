@@ -45,7 +45,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no rate": ({"false_alarm_rate": 0.0}, "--false-alarm-rate is 0"),
     "rate that is no number": ({"false_alarm_rate": float("nan")}, "--false-alarm-rate is nan"),
     "budget": ({"auto_budget_s": 0.0}, "--auto-budget is 0 s"),
-    "detector": ({"detector": "missing.onnx"}, "neither auto nor none nor a file"),
+    "detector": ({"detector": "missing.onnx"}, "missing.onnx is not there: expected auto"),
     "device": ({"device": "gpu"}, "--device 'gpu' is none"),
     "other device": ({"device": "mps"}, "--device 'mps' is not supported"),
     "no such GPU": ({"device": "cuda:99"}, "--device cuda:99: this machine has"),

@@ -25,8 +25,8 @@ PASSED_ON = (
 """Options that every product's build gets as they are."""
 
 
-Check = Callable[[Sequence[str], bool], None]
-"""Refuses a build's arguments; told whether it will run on this machine."""
+Check = Callable[[Sequence[str]], None]
+"""Refuses a build's arguments."""
 
 
 def add_build_many(commands: Any, check: Check) -> None:
@@ -82,7 +82,8 @@ def _build_many(args: argparse.Namespace) -> int:
     passed = [text for name, value in given if value is not None for text in (name, value)]
     orders = orders_for(product_folders(args.folder), args.out, passed, args.jobs)
     check_out_folder(args.out)
-    args.check(orders[0].arguments, args.engine == "processes")
+    if args.engine == "processes":  # Ray's machines have libraries and GPUs of their own
+        args.check(orders[0].arguments)
     with ConsoleProgress() as progress:
         outcomes = build_many(orders, args.out, args.jobs, args.engine, progress.show)
     failed = [o for o in outcomes if not o.is_built]

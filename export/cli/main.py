@@ -204,7 +204,7 @@ def _options(args: argparse.Namespace) -> BuildOptions:
     )
 
 
-def _check_build_arguments(arguments: Sequence[str], is_here: bool) -> None:
+def _check_build_arguments(arguments: Sequence[str]) -> None:
     """Refuse what `build-many` passes on to every build, once, before the first.
 
     Raises:
@@ -214,10 +214,8 @@ def _check_build_arguments(arguments: Sequence[str], is_here: bool) -> None:
 
     from export.bundle_build.early_check import check_build
 
-    args = _parser().parse_args(arguments)
-    if not is_here:  # Ray's machines have their own GPUs
-        args.device = "cpu"
-    check_build(replace(_options(args), product="product"))  # a bad name is that product's own
+    options = _options(_parser().parse_args(arguments))
+    check_build(replace(options, product="product"))  # a bad name is that product's own
 
 
 def _duration(text: str) -> float:

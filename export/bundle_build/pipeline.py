@@ -19,6 +19,7 @@ from edge_app.records import ModelIdentity
 from export.auto_method.report_section import choice_section
 from export.auto_method.select import AutoOptions, choose_method
 from export.bundle_build.defect_classifier_step import defect_classifier_step
+from export.bundle_build.early_check import check_build, check_defects
 from export.bundle_build.manifest import (
     Assembly,
     files_of,
@@ -59,7 +60,7 @@ from export.labels.step import Labels, label_step
 from export.methods.multi_process.launcher import check_processes
 from export.methods.names import AUTO, DEFAULT
 from export.methods.registry import method_of
-from export.methods.train import check_method, cross_fits, cross_fitted_beside, inspector_step
+from export.methods.train import cross_fits, cross_fitted_beside, inspector_step
 from export.pose.crop_checks import two_products
 from export.pose.step import Cutting
 from export.workspace import OnStep, Workspace
@@ -86,22 +87,13 @@ def build(options: BuildOptions, on_step: OnStep) -> BuildResult:
     Raises:
         DataError: the pictures are not enough, or not what the options say.
     """
+    check_build(options)
     check_defects(options)
     check_processes(options.processes, options.device)
     labelled = label_pictures(options, on_step)
     found, cut = choose_view(options, labelled, on_step)
     trained = train_inspector(options, cut)
     return finish(options, labelled, found, trained, on_step)
-
-
-def check_defects(options: BuildOptions) -> None:
-    """Refuse folders of real defects that cannot be read before hours of work, not after.
-
-    Raises:
-        DataError: one is missing, empty or holds an unreadable picture.
-    """
-    scan_defects(options.known_defects)
-    scan_defects(options.calibration_defects)
 
 
 def finish(
@@ -204,8 +196,9 @@ def label_pictures(options: BuildOptions, on_step: OnStep, holds_back: bool = Fa
     Args:
         holds_back: a part of them sets the thresholds, whatever the method.
     """
-    check_method(options.method)
+    check_build(options)
     space = Workspace(options.out.with_name(options.out.name + ".work"), on_step)
+    space.lock()
     on_step("pictures", "reading", 0.0)
     good = scan_good_pictures(options.data)
     refuse_good_as_defect(

@@ -9,29 +9,30 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_app.errors import EdgeError
-from edge_app.host.extras import sentence_for
+from export.cli.border import told
 from export.cli.build_many import add_build_many
 from export.cli.check_data import add_check_data
 from export.cli.compare import add_compare
 from export.cli.log_look import add_log_look
 from export.methods.names import DEFAULT, PUBLISHED
+from export.output_room import check_out_folder
 
 if TYPE_CHECKING:
     from export.bundle_build.pipeline import BuildOptions, BuildResult
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return 0, or 2 with one clear sentence on stderr."""
+    """Run the command; return 0, 1 for a no, or 2; not 0 with one clear sentence on stderr."""
     args = _parser().parse_args(argv)
     try:
         run: Callable[[argparse.Namespace], int] = args.run
         return run(args)
-    except EdgeError as error:
-        print(f"edge-export: {error}", file=sys.stderr)
-    except ModuleNotFoundError as error:
-        print(f"edge-export: {sentence_for(error, 'train')}", file=sys.stderr)
-    return 2
+    except (Exception, KeyboardInterrupt) as error:
+        sentence = told(error)
+        if sentence is None:
+            raise
+        print(f"edge-export: {sentence[0]}", file=sys.stderr)
+        return sentence[1]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_evaluate)
     add_check_data(commands)
     add_compare(commands)
-    add_build_many(commands)
+    add_build_many(commands, _check_build_arguments)
     text = "build the bundle of `edge-app demo` from good parts of the simulated line"
     demo = commands.add_parser("demo-bundle", help=text, description=_sentence(text))
     demo.add_argument(
@@ -215,6 +216,20 @@ def _options(args: argparse.Namespace) -> BuildOptions:
     )
 
 
+def _check_build_arguments(arguments: Sequence[str]) -> None:
+    """Refuse what `build-many` passes on to every build, once, before the first.
+
+    Raises:
+        DataError: an option's value is of no use.
+    """
+    from dataclasses import replace
+
+    from export.bundle_build.early_check import check_build
+
+    options = _options(_parser().parse_args(arguments))
+    check_build(replace(options, product="product"))  # a bad name is that product's own
+
+
 def _duration(text: str) -> float:
     from export.methods.time_budget import duration_s
 
@@ -306,6 +321,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from export.evaluation.report import fact_rows
     from export.evaluation.run import evaluate
 
+    check_out_folder(args.out or args.bundle.with_name(args.bundle.stem + ".evaluation"))
     with ConsoleProgress() as progress:
         look = look_of(args, "evaluate")
         done = evaluate(args.bundle, args.data, args.out, progress.show, look)

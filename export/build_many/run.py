@@ -52,12 +52,15 @@ class Outcome:
     Attributes:
         is_built: its bundle was written.
         message: the bundle and its digest, or the reason.
+        weakness: the bundle misses most clearly visible defects, in a sentence; None where it does
+            not, or where that was accepted.
     """
 
     product: str
     is_built: bool
     message: str
     seconds: float
+    weakness: str | None = None
 
     def as_json(self) -> JsonObject:
         """Return the object of products.json."""
@@ -66,6 +69,7 @@ class Outcome:
             "is_built": self.is_built,
             "told": self.message,
             "seconds": self.seconds,
+            "weakness": self.weakness,
         }
 
 
@@ -118,9 +122,12 @@ def carry_out(order: Order) -> Outcome:
             check=False,
         )
     found = read_outcome(Path(order.outcome))
-    is_built = done.returncode == 0 and found is not None and found.bundle is not None
+    weak = found.weakness if found is not None and done.returncode != 0 else None
+    is_done = done.returncode == 0 or (done.returncode == 1 and weak is not None)
+    is_built = is_done and found is not None and found.bundle is not None
     message = _message(order, found, done.returncode)
-    return Outcome(order.product, is_built, message, round(time.monotonic() - started, 1))
+    seconds = round(time.monotonic() - started, 1)
+    return Outcome(order.product, is_built, message, seconds, weak)
 
 
 def _message(order: Order, found: BuildOutcome | None, code: int) -> str:
@@ -151,6 +158,7 @@ def build_many(
     for outcome in run(orders, jobs):
         outcomes.append(outcome)
         became = "built" if outcome.is_built else f"failed: {outcome.message}"
+        became = f"built, but weak: {outcome.weakness}" if outcome.weakness else became
         on_step(outcome.product, became, len(outcomes) / len(orders))
         ordered = sorted(outcomes, key=lambda o: o.product)
         text = json.dumps([o.as_json() for o in ordered], indent=1)

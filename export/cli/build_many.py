@@ -63,6 +63,11 @@ def add_build_many(commands: Any, check: Check) -> None:
     )
     for name in PASSED_ON:
         parser.add_argument(name, help="passed to every build; see edge-export build --help")
+    parser.add_argument(
+        "--accept-weak",
+        action="store_true",
+        help="passed to every build: weak bundles do not make the exit code 1",
+    )
     parser.set_defaults(run=_build_many, check=check)
 
 
@@ -81,6 +86,7 @@ def _build_many(args: argparse.Namespace) -> int:
     chosen = vars(args)
     given = [(name, chosen[name.lstrip("-").replace("-", "_")]) for name in PASSED_ON]
     passed = [text for name, value in given if value is not None for text in (name, value)]
+    passed += ["--accept-weak"] if args.accept_weak else []
     orders = orders_for(product_folders(args.folder), args.out, passed, args.jobs)
     check_out_folder(args.out)
     if args.engine == "processes":  # Ray's machines have libraries and GPUs of their own
@@ -90,5 +96,9 @@ def _build_many(args: argparse.Namespace) -> int:
     failed = [o for o in outcomes if not o.is_built]
     for outcome in failed:
         print(f"{outcome.product}: {outcome.message}", file=sys.stderr)
-    print(f"{len(outcomes) - len(failed)} of {len(outcomes)} products built: {args.out}")
-    return 1 if failed else 0
+    weak = [o for o in outcomes if o.weakness]
+    for outcome in weak:
+        print(f"{outcome.product}: {outcome.weakness}", file=sys.stderr)
+    told = f", {len(weak)} of them weak" if weak else ""
+    print(f"{len(outcomes) - len(failed)} of {len(outcomes)} products built{told}: {args.out}")
+    return 1 if failed or weak else 0

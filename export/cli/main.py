@@ -14,6 +14,7 @@ from export.cli.build_many import add_build_many
 from export.cli.check_data import add_check_data
 from export.cli.compare import add_compare
 from export.cli.log_look import add_log_look
+from export.cli.review import add_review
 from export.methods.names import DEFAULT, PUBLISHED
 from export.output_room import check_out_folder
 
@@ -51,6 +52,12 @@ def _parser() -> argparse.ArgumentParser:
             step.add_argument(
                 "--outcome", type=Path, metavar="FILE", help="write the result there as JSON"
             )
+            step.add_argument(
+                "--accept-weak",
+                action="store_true",
+                help="exit 0 although the bundle misses most clearly visible synthetic defects; it "
+                "is written in any case (default: exit 1)",
+            )
     text = "measure a bundle on pictures it has not seen"
     check = commands.add_parser("evaluate", help=text, description=_sentence(text))
     check.add_argument("--bundle", type=Path, required=True, metavar="FILE", help="the bundle")
@@ -72,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_log_look(check, "evaluate")
     check.set_defaults(run=_evaluate)
+    add_review(commands)
     add_check_data(commands)
     add_compare(commands)
     add_build_many(commands, _check_build_arguments)
@@ -88,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         "--pictures", type=int, default=400, help="good pictures to train on (default: 400)"
     )
     _shared(demo)
-    demo.set_defaults(false_alarm_rate=0.01, run=_demo_bundle)
+    demo.set_defaults(false_alarm_rate=0.0015, run=_demo_bundle)
     return parser
 
 
@@ -259,10 +267,20 @@ def _build(args: argparse.Namespace) -> int:
             return build(_options(args), progress.show)
 
         result = run() if args.outcome is None else recorded(args.outcome, run)
+    for sentence in result.answer:
+        print(sentence)
+    sys.stdout.flush()
     _warn(result.warnings)
     print(f"{result.path}  sha256 {result.sha256}")
     print("The report is inside (report.html): edge-app report --bundle FILE --out report.html")
-    return 0
+    if result.weakness is None or args.accept_weak:
+        return 0
+    print(
+        "The bundle is written all the same. Exit code 1, because it is weak; --accept-weak "
+        "accepts it.",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _label(args: argparse.Namespace) -> int:

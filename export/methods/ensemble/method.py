@@ -18,12 +18,13 @@ import torch
 from torch import nn
 
 from edge_app.errors import DataError
-from edge_app.records import F64Array, U8Array
+from edge_app.records import F32Array, F64Array, U8Array
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0, normalise_pixels
 from export.defects.evidence import (
     CrossFitted,
     Evidence,
     I64Array,
+    OddMaps,
     folds_of,
     folds_of_defects,
     per_defect,
@@ -120,17 +121,25 @@ def _cross_fitted(
     folds: I64Array,
 ) -> CrossFitted:
     """Return what each fold's own graph says of the crops it has not seen."""
-    good, peaks = np.zeros(len(folds)), np.zeros(len(folds))
+    good = OddMaps(len(folds))
     bad = np.zeros(len(evidence.defect_of))
     defect_folds = folds_of_defects(evidence, folds)[evidence.defect_of]
     for fold, fitted in enumerate(judged.fitted):
         graph = joined(fitted)
         at, bad_at = np.flatnonzero(folds == fold), np.flatnonzero(defect_folds == fold)
-        good[at], peaks[at] = _scores(graph, features.rows(at))
+        good.add(at, *_scores(graph, features.rows(at)))
         if defects is not None and len(bad_at):
             bad[bad_at], _ = _scores(graph, defects.rows(bad_at))
     found = per_defect(bad, evidence.defect_of, len(evidence.labels))
-    return CrossFitted(len(judged.fitted), evidence.groups, good, peaks, found, evidence.labels)
+    return CrossFitted(
+        len(judged.fitted),
+        evidence.groups,
+        good.scores,
+        good.peaks,
+        found,
+        evidence.labels,
+        *good.kept(),
+    )
 
 
 def _features(
@@ -224,15 +233,15 @@ def _term_scores(term: nn.Module, features: CropFeatures) -> F64Array:
         return np.concatenate([term(taps)[0].double().numpy() for taps in features.chunks()])
 
 
-def _scores(graph: EnsembleGraph, features: CropFeatures) -> tuple[F64Array, F64Array]:
-    """Return (n,) scores and (n,) largest map values."""
-    scores, peaks = [], []
+def _scores(graph: EnsembleGraph, features: CropFeatures) -> tuple[F64Array, F32Array]:
+    """Return (n,) scores and (n, mh, mw) maps."""
+    scores, maps = [], []
     with torch.no_grad():
         for taps in features.chunks():
             score, values = graph.judge(taps, features.crop_hw)
             scores.append(score.double().numpy())
-            peaks.append(values.amax((1, 2)).double().numpy())
-    return np.concatenate(scores), np.concatenate(peaks)
+            maps.append(values.float().numpy())
+    return np.concatenate(scores), np.concatenate(maps)
 
 
 def _choice(judged: _Judged, data: TrainingSet) -> TermChoice:

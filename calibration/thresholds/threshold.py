@@ -241,24 +241,6 @@ def _binomial_tail(alarms: int, count: int, rate: float) -> float:
     return math.fsum(math.exp(term) for term in terms)
 
 
-def fit_normalisation(good_scores: F64Array, bad_scores: F64Array) -> Normalisation:
-    """Return the line from the good median (0) to the bad parts' 90th percentile (1).
-
-    Quantiles, not extremes: one wild calibration part must not squeeze all others together.
-
-    Raises:
-        DataError: empty or NaN scores, or bad parts that do not score above the good median.
-    """
-    low = float(np.median(_checked(good_scores, "good parts")))
-    high = float(np.quantile(_checked(bad_scores, "defects"), 0.9))
-    if high <= low:
-        raise DataError(
-            f"Calibration defects score no higher (90th percentile {high:.4g}) than good parts "
-            f"(median {low:.4g}): the model does not see them. Train again or check the folders."
-        )
-    return Normalisation(low=low, high=high)
-
-
 def grid_search(
     good_region_peaks: Sequence[F64Array],
     bad_region_peaks: Sequence[F64Array],

@@ -15,7 +15,7 @@ from export.cli.build_many import add_build_many
 from export.cli.check_data import add_check_data
 from export.cli.compare import add_compare
 from export.cli.log_look import add_log_look
-from export.methods.names import DEFAULT, PUBLISHED
+from export.methods.names import DEFAULT, NAMES
 
 if TYPE_CHECKING:
     from export.bundle_build.pipeline import BuildOptions, BuildResult
@@ -112,7 +112,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--method",
         default=DEFAULT,
         metavar="NAME",
-        help=f"{DEFAULT}, {', '.join(PUBLISHED)}, or auto: compare a few of them first "
+        help=f"{', '.join(NAMES)}, or auto: compare a few of them first "
         f"(default: {DEFAULT})",
     )
     parser.add_argument(
@@ -157,7 +157,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="processes that train the inspector together through torchrun, with --device cuda "
-        "on one GPU each; cropliq, patchcore and padim use one (default: 1)",
+        "on one GPU each; ensemble, cropliq, patchcore and padim use one (default: 1)",
     )
     _shared(parser)
 
@@ -177,7 +177,8 @@ def _shared(parser: argparse.ArgumentParser) -> None:
         "--steps",
         type=int,
         default=100,
-        help="training steps of the method; 100 suit cropliq, others need more (default: 100)",
+        help="training steps of the method; ensemble, patchcore and padim take none, 100 suit "
+        "cropliq, others need more (default: 100)",
     )
     parser.add_argument(
         "--false-alarm-rate",

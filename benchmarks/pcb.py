@@ -40,10 +40,10 @@ from edge_app.records import F32Array, F64Array, U8Array
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0, normalise_pixels
 from export.evaluation.image_metrics import auroc, auroc_difference_interval, auroc_interval
 from export.methods.coreset import greedy_coreset
-from export.networks.terms import statistics_embedding
 from export.methods.patchcore import NearestPatch
 from export.methods.patches import STD_FLOOR, PatchFeatures
 from export.networks.density import fit_global, squared_distances
+from export.networks.terms import statistics_embedding
 
 FLOOR_TAPS = (4, 7, 10, 14)
 FLOOR_HW = (320, 320)

@@ -12,6 +12,7 @@ training pictures is kept out of the build, and judged as it is and with synthet
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -304,5 +305,11 @@ def _commit() -> str:
     return done.stdout.strip() or "none"
 
 
+def end_builds_when_terminated() -> None:
+    """Have SIGTERM end this process as an error does: the build that it waits for ends with it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 if __name__ == "__main__":
+    end_builds_when_terminated()
     raise SystemExit(main())

@@ -167,7 +167,8 @@ class PartVerdict:
         score: the largest over the judged views; NaN or no view gives None.
         threshold: `score >= threshold` is NG.
         threshold_id: names the threshold's origin and revision, e.g. "calibrated-1".
-        reason: why NOT_INSPECTED ("overload", "no_product", "not_finite", ...); "" otherwise.
+        reason: why NOT_INSPECTED ("overload", "no_product", "not_finite", ...); "missing" of an NG
+            part that is not there, which has no score; "" otherwise.
         product_corners_xy: (4 points) of the box in the deciding view; empty if there is none.
         views_judged: how many views the inspector scored.
         latency_ms: capture to verdict.

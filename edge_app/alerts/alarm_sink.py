@@ -20,7 +20,7 @@ from edge_app.errors import OutboxError
 from edge_app.mqtt.messages import AlertDraft
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.publisher import Publisher
-from edge_app.records import AlarmEvent, EventKind, Evidence
+from edge_app.records import AlarmEvent, EventKind, Evidence, VerdictState
 
 _log = logging.getLogger(__name__)
 
@@ -261,7 +261,7 @@ class AlarmLevel:
 
     def take(self, event: AlarmEvent) -> None:
         """Follow one event. Gaps and parts that were not inspected do not raise the level."""
-        if event.verdict is None or event.verdict.score is None:
+        if event.verdict is None or event.verdict.state is not VerdictState.NG:
             return
         if event.kind is EventKind.END:
             self._open.discard(event.alarm_id)

@@ -25,6 +25,7 @@ from edge_app.inspection.defect_classifier import Classified, DefectNamer
 from edge_app.inspection.judge import Limits, find_defects, is_suspect, judge_score
 from edge_app.inspection.part_ledger import PartLedger, ViewResult
 from edge_app.inspection.stages import Stages
+from edge_app.inspection.station import MISSING, Station
 from edge_app.inspection.tracker import Sighting, Tracker
 from edge_app.records import (
     AlarmEvent,
@@ -53,6 +54,8 @@ class InspectionLine:
         max_views: a part seen more often is judged in its first `max_views` whole views.
         ledger: verdicts and events.
         defect_classifier: names the defects of NG views; None leaves them "unknown".
+        station: where a numbered picture without its product is NG, if it looks like those of
+            training; None: it is NOT_INSPECTED.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class InspectionLine:
         max_views: int,
         ledger: PartLedger,
         defect_classifier: DefectNamer | None = None,
+        station: Station | None = None,
     ) -> None:
         self._stages = stages
         self._tracker = tracker
@@ -71,6 +75,7 @@ class InspectionLine:
         self._max_views = max_views
         self._ledger = ledger
         self._defect_classifier = defect_classifier
+        self._station = station
         self._is_blind = False
 
     @property
@@ -113,7 +118,8 @@ class InspectionLine:
         shown = _highest_scoring(due, anomalies)
         verdicts = {v.part_id: self._ledger.verdict(v.part_id) for v in views}
         departed = (*sighting.departed, *self._blind_spot(frame, sighting, trouble))
-        finished, last_events, suspects = self._close(departed, frame, trouble)
+        unseen = trouble or self._why_unseen(frame, sighting)
+        finished, last_events, suspects = self._close(departed, frame, unseen)
         clock.mark("judge")
         spec = self._stages.spec
         return FrameReport(
@@ -167,6 +173,12 @@ class InspectionLine:
         is_new = bool(trouble) and not self._is_blind
         self._is_blind = bool(trouble)
         return (self._tracker.part_id(frame),) if is_new and not sighting.departed else ()
+
+    def _why_unseen(self, frame: Frame, sighting: Sighting) -> str:
+        """Return "missing" where a sound picture shows that no product is there, else ""."""
+        if self._station is None or sighting.views or not sighting.departed:
+            return ""
+        return MISSING if self._station.is_sound(frame.pixels_hwc) else ""
 
     def _is_due(self, view: PartView) -> bool:
         if not self._ledger.is_open(view.part_id):

@@ -55,9 +55,11 @@ class ProductOutline:
             box_cxcywhr: registered, its angle the product's direction.
             frame_hw: (height, width) of the frame.
             margin_px: with 0 a hundredth of the silhouette may lie outside (a picture taken of one
-                part); with more none of it may be nearer to the border than this.
+                part). With more (a belt) none of it may be nearer to the border than this, and a
+                part shorter than usual is taken for the visible rest of one.
         """
-        if self.size_px is not None and box_cxcywhr[2] < SHORT_SHARE * self.size_px[0]:
+        is_short = self.size_px is not None and box_cxcywhr[2] < SHORT_SHARE * self.size_px[0]
+        if is_short and margin_px > 0:
             return False
         to_frame = crop_to_frame(box_cxcywhr, small_spec(self.spec))
         x, y = (self.points_xy @ to_frame[:, :2].T + to_frame[:, 2]).T

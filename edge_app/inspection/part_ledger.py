@@ -2,7 +2,8 @@
 
 The rule over a part's views: its score is the largest of them, so it is NG as soon as one view is
 NG and stays so. It is OK when it leaves with at least one judged view and none NG, and then suspect
-when one of them is. It is NOT_INSPECTED when it leaves without one.
+when one of them is. It is NOT_INSPECTED when it leaves without one. A numbered part that a sound
+picture does not show is NG, "missing", where the bundle says so.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from edge_app.inspection.station import MISSING, missing_defect
 from edge_app.records import (
     AlarmEvent,
     Defect,
@@ -180,9 +182,12 @@ class PartLedger:
 
         Args:
             frame: the latest frame; the record of a part that was never sighted points to it.
-            trouble: why it was never sighted, if that is known; "no_product" otherwise.
+            trouble: why it was never sighted, if that is known; "no_product" otherwise. Of a part
+                that is "missing" the verdict is NG.
         """
         entry = self._entries.pop(part_id, None)
+        if entry is None and trouble == MISSING:
+            return self._missing(part_id, frame)
         if entry is None:
             entry = _Entry(self._blank(part_id, frame, trouble or "no_product", ()))
         if entry.verdict.state is VerdictState.OK and entry.failed_frame == entry.verdict.frame_id:
@@ -200,6 +205,18 @@ class PartLedger:
         if entry.alarm_id is not None:
             events.append(self._event(EventKind.END, entry))
         return entry.verdict, events
+
+    def _missing(self, part_id: str, frame: Frame) -> tuple[PartVerdict, list[AlarmEvent]]:
+        """Return the verdict and both events of a part that should be in a frame and is not."""
+        verdict = replace(
+            self._blank(part_id, frame, MISSING, ()),
+            state=VerdictState.NG,
+            defects=(missing_defect(frame.hw),),
+            latency_ms=self._latency_ms(frame),
+        )
+        entry = _Entry(verdict, alarm_id=self._new_alarm_id())
+        new = replace(self._event(EventKind.NEW, entry), frame=frame)
+        return verdict, [new, self._event(EventKind.END, entry)]
 
     def gap(self, first_number: int, last_number: int, reason: str) -> AlarmEvent:
         """Return the event for numbered parts that were lost unjudged (both ends included)."""

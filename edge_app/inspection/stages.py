@@ -35,11 +35,11 @@ class WholeFrame:
     """
 
     def __init__(self, region: FrameRegion | None = None) -> None:
-        self._region = region
+        self.region = region
 
     def find(self, pixels_hwc: U8Array) -> list[Detection]:
         h, w = pixels_hwc.shape[:2]
-        region = self._region
+        region = self.region
         box = whole_frame_box((h, w)) if region is None else region_box(region, (h, w))
         return [Detection(box, 1.0)]
 

@@ -11,7 +11,7 @@ import numpy as np
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.protocol import CLASSIFIER, OpenGraph, check_contract
 from edge_app.bundle.archive import Bundle
-from edge_app.bundle.manifest import Thresholds, Variant
+from edge_app.bundle.manifest import Manifest, Thresholds, Variant
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.errors import BundleError
 from edge_app.imaging.upright_crop import CropSpec
@@ -26,6 +26,7 @@ from edge_app.inspection.outline import ProductOutline, outline_from_silhouette
 from edge_app.inspection.part_ledger import PartLedger
 from edge_app.inspection.pose import PoseFinder
 from edge_app.inspection.stages import ProductFinder, Stages, WholeFrame
+from edge_app.inspection.station import Station
 from edge_app.inspection.tracker import BeltTracker, OnePartPerFrame, Tracker
 from edge_app.records import ModelIdentity, U8Array
 
@@ -39,6 +40,7 @@ class LoadedModel:
         shortfall: what this device was meant to run it with and cannot, for people: an engine that
             is missing, a variant that fails its golden set; "" where all is as wanted.
         outline: tells whole parts whose box reaches over the border; None: they are cut.
+        station: of pictures in which a product that is not found is missing; None: of none.
     """
 
     identity: ModelIdentity
@@ -51,6 +53,7 @@ class LoadedModel:
     defect_classifier: DefectClassifier | None = None
     shortfall: str = ""
     outline: ProductOutline | None = None
+    station: Station | None = None
 
     @property
     def stages(self) -> Stages:
@@ -106,6 +109,7 @@ def load_model(
         max_views=manifest.views.max_views,
         defect_classifier=_load_defect_classifier(bundle, variant, opened),
         outline=_load_outline(bundle, spec),
+        station=_station_of(bundle.manifest),
     )
 
 
@@ -181,6 +185,13 @@ def _load_outline(bundle: Bundle, spec: CropSpec) -> ProductOutline | None:
     return outline_from_silhouette(silhouette, spec, alignment.size_px)
 
 
+def _station_of(manifest: Manifest) -> Station | None:
+    spec = manifest.station
+    if spec is None or not spec.missing_is_ng:
+        return None
+    return Station(spec.grey_mean, spec.grey_std, spec.sharpness)
+
+
 def _grey_picture(data: bytes, name: str) -> U8Array:
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     if decoded is None:
@@ -227,4 +238,5 @@ def make_line(
         max_views=model.max_views,
         ledger=ledger,
         defect_classifier=model.defect_classifier,
+        station=model.station,
     )

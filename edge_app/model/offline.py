@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +136,7 @@ def verdict_json(report: FrameReport) -> JsonObject:
             {
                 "kind": d.kind,
                 "box_xyxy": [round(v, 2) for v in d.box_xyxy],
-                "peak": round(d.peak, 4),
+                "peak": round(d.peak, 4) if math.isfinite(d.peak) else None,
                 "weak_localisation": d.weak_localisation,
             }
             for d in verdict.defects

@@ -80,8 +80,12 @@ class JudgedPart(PartReference):
     captured_at: Rfc3339 | None = Field(default=None, description="null for a gap")
     clock_synchronised: bool = Field(description="whether the device's clock was synchronised then")
     verdict: VerdictName | None = Field(default=None, description="null for a gap")
-    reason: str = Field(default="", description="why NOT_INSPECTED")
-    score: float | None = Field(default=None, description="larger is more anomalous")
+    reason: str = Field(
+        default="", description="why NOT_INSPECTED; 'missing': NG, there is no product"
+    )
+    score: float | None = Field(
+        default=None, description="larger is more anomalous; null if nothing was scored"
+    )
     threshold: float | None = Field(default=None, description="score >= threshold is NG")
     threshold_id: str | None = None
     views_judged: Count = 0

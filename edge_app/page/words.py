@@ -24,6 +24,7 @@ _REASONS = {
     "overload": "parts came faster than they can be inspected",
     "deadline": "the part waited too long for its verdict",
     "no_product": "no product was found where one was expected",
+    "missing": "the product is missing",
     "never_whole": "the part was never completely in the picture",
     "not_finite": "the model gave no usable score",
     "model_error": "the model failed on this picture",

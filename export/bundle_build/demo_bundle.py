@@ -42,11 +42,11 @@ def build_demo_bundle(
         data=data,
         out=out,
         product=f"demo-{product}",
+        detector="always",
         seed=seed,
         steps=steps,
         serial=serial,
         device=device,
-        false_alarm_rate=false_alarm_rate,
         max_views=MAX_VIEWS,
     )
     build(options, on_step)

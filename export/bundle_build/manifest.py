@@ -9,7 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_app.bundle.manifest import DetectorSpec, Manifest, Provenance, Variant, ViewRule
+from edge_app.bundle.manifest import (
+    DetectorSpec,
+    Manifest,
+    Provenance,
+    RegionOfFrame,
+    StationSpec,
+    Variant,
+    ViewRule,
+)
 from edge_app.records import F64Array, JsonObject
 from export.auto_method.select import MethodChoice
 from export.bundle_build.defect_classifier_step import ClassifierFound
@@ -35,6 +43,7 @@ class Assembly:
     Attributes:
         work: the workspace's folder; it holds the cue's and the aligner's pictures.
         classifier: the classifier of known defects; None without one.
+        station: how sound pictures look where a missing product is NG; None where it is not.
     """
 
     cutting: Cutting
@@ -44,6 +53,7 @@ class Assembly:
     golden: list[GoldenFile]
     report: str
     classifier: ClassifierFound | None = None
+    station: StationSpec | None = None
 
 
 def files_of(assembly: Assembly) -> dict[str, bytes]:
@@ -94,6 +104,8 @@ def manifest_of(
         alignment=alignment,
         classifier=classifier.spec if classifier else None,
         views=ViewRule(max_views=options.max_views),
+        region=_region_of(assembly.cutting),
+        station=assembly.station,
         variants=(variant,),
         provenance=Provenance(
             method=options.method,
@@ -106,6 +118,13 @@ def manifest_of(
             measured={"calibration_recall": round(found.recall, 4)},
         ),
     )
+
+
+def _region_of(cutting: Cutting) -> RegionOfFrame | None:
+    region = cutting.region
+    if region is None:
+        return None
+    return RegionOfFrame(x=region.x, y=region.y, w=region.w, h=region.h)
 
 
 def warnings_of(found: Calibration, hold_out_names: Sequence[str]) -> tuple[str, ...]:

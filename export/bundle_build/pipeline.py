@@ -11,6 +11,7 @@ from dataclasses import replace
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle.archive import write_bundle
 from edge_app.bundle.format_1 import at_most_format
+from edge_app.bundle.manifest import StationSpec
 from edge_app.errors import DataError
 from edge_app.inspection.inspector import Inspector
 from edge_app.model.loaded_model import LoadedModel, limits_of
@@ -51,6 +52,7 @@ from export.data.dataset import GoodPictures, Picture, scan_good_pictures
 from export.data.label_files import has_labels
 from export.data.split import split
 from export.data.stable_order import in_stable_order
+from export.data.station import station_of
 from export.defects.crops import DefectCrops, defect_crops
 from export.defects.pictures import DefectPictures, cut_defects, refuse_good_as_defect, scan_defects
 from export.labels.step import Labels, label_step
@@ -166,10 +168,11 @@ def finish(
         cut.cutting,
         found.detector,
         trained.graph,
-        labelled.space.folder,
+        cut.space.folder,
         golden,
         report,
         classifier,
+        _station(options, labelled, found),
     )
     files = files_of(assembly)
     seen = [*labelled.training, *known.pictures]
@@ -181,6 +184,18 @@ def finish(
     on_step("bundle", f"{options.out.name} {digest[:12]}", 1.0)
     measured = {"recall": calibration.recall}
     return BuildResult(options.out, digest, (*warnings, *left_out), measured)
+
+
+def _station(options: BuildOptions, labelled: Labelled, found: Found) -> StationSpec | None:
+    """Return when a picture without the product is NG; None where it cannot be told to be.
+
+    Only where a detector found the product in every good picture, and not for a belt, on which
+    frames without a part are nothing odd.
+    """
+    if found.detector is None or options.detector == "always" or options.format == 1:
+        return None
+    station = station_of(labelled.training, found.parts)
+    return station if station.missing_is_ng else None
 
 
 def label_pictures(options: BuildOptions, on_step: OnStep, holds_back: bool = False) -> Labelled:
@@ -210,7 +225,7 @@ def _labels(
 ) -> Labels:
     """Return where the products are; nowhere in particular if that cannot be told."""
     try:
-        return label_step(space, good, training, options.detector)
+        return label_step(space, good, training, options.detector_source)
     except DataError as error:
         if options.detector != "auto" or has_labels(good.folder):
             raise

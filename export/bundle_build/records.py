@@ -30,7 +30,8 @@ class BuildOptions:
     Attributes:
         data: the data set's folder.
         out: the bundle file to write.
-        detector: "auto", "none", or the path of a detector.onnx.
+        detector: "auto", "always" (no whole picture is tried), "none", or the path of a
+            detector.onnx.
         method: "auto", or a name of `export/methods/names.py`.
         auto_budget_s: time in which "auto" compares its candidates.
         steps: optimiser steps of the inspector's pretext training.
@@ -58,6 +59,12 @@ class BuildOptions:
     max_views: int = 1
     known_defects: Path | None = None
     calibration_defects: Path | None = None
+
+    @property
+    def detector_source(self) -> str:
+        """How a detector comes about: "auto" (trained), "none", or a file's path."""
+        return "auto" if self.detector == "always" else self.detector
+
     format: int = 2
 
 

@@ -16,10 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from edge_app.errors import DataError
+from edge_app.imaging.upright_crop import FrameRegion
 from edge_app.inspection.stages import WholeFrame
 from edge_app.records import U8Array
 from export.bundle_build.records import BuildOptions, CutParts, Found, Labelled, View
@@ -45,6 +47,13 @@ ENOUGH = 0.95
 
 CLEAR_GAIN = 0.05
 """Of all synthetic defects: with 217 of them two standard errors of a paired difference."""
+
+
+REGION_WORTH = 0.6
+"""A place that fills a larger share of the picture is hardly seen better than the whole of it."""
+
+WholeName = Literal["whole", "whole-fine", "region"]
+"""Ways without a detector; each keeps its work in a folder of that name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,9 +98,10 @@ def choose_view(
         DataError: a way that was asked for cannot be gone.
     """
     if options.detector not in ("auto", "none"):
-        return _as_asked(_upright(options, labelled, on_step), "a detector was given")
+        return _as_asked(_upright(options, labelled, on_step), "a detector, as asked for")
     whole, reason = _best_whole(options, labelled, on_step)
-    if labelled.labels.fills_frame or whole.recall >= ENOUGH:
+    labels = labelled.labels
+    if labels.fills_frame or labels.fixed_box is not None or whole.recall >= ENOUGH:
         return _as_asked(whole, reason)
     try:
         upright = _upright(options, labelled, on_step)
@@ -110,28 +120,51 @@ def _as_asked(way: WayFound, reason: str) -> tuple[Found, CutParts]:
 
 
 def _best_whole(options: BuildOptions, labelled: Labelled, on_step: OnStep) -> tuple[WayFound, str]:
-    """Return the whole picture as it is taken, finer where that catches clearly more, and why."""
-    usual = _whole(options, labelled, False, on_step)
+    """Return the whole picture as it is taken, or what catches clearly more, and why.
+
+    That is the same picture at twice as many pixels, or, where the part always lies at the same
+    place, the part of the picture round it.
+    """
+    best = _whole(options, labelled, "whole", on_step)
     reason = (
-        f"at {CHOICE_RATE:.0%} false alarms the whole picture shows {usual.recall:.0%} of the "
+        f"at {CHOICE_RATE:.0%} false alarms the whole picture shows {best.recall:.0%} of the "
         "synthetic defects"
     )
-    if usual.recall >= ENOUGH:
-        return usual, reason
-    fine = _whole(options, labelled, True, on_step)
-    if fine.cut.cutting.spec == usual.cut.cutting.spec:
-        return usual, reason
-    h, w = fine.cut.cutting.spec.crop_hw
-    reason += f", at {w} × {h} pixels {fine.recall:.0%}"
-    return (fine if fine.recall >= usual.recall + CLEAR_GAIN else usual), reason
+    for name, what in _closer(labelled.labels, options.format).items():
+        if best.recall >= ENOUGH:
+            break
+        closer = _whole(options, labelled, name, on_step)
+        if closer.cut.cutting.spec == best.cut.cutting.spec and closer.cut.cutting.region is None:
+            continue
+        h, w = closer.cut.cutting.spec.crop_hw
+        reason += f", {what} at {w} × {h} pixels {closer.recall:.0%}"
+        if closer.recall >= best.recall + CLEAR_GAIN:
+            best = closer
+    if labelled.labels.fixed_box is not None:
+        reason += "; the part always lies at the same place, so no detector is trained"
+    return best, reason
 
 
-def _whole(options: BuildOptions, labelled: Labelled, is_fine: bool, on_step: OnStep) -> WayFound:
-    space = labelled.space.branch("whole-fine" if is_fine else "whole")
-    finder = WholeFrame()
+def _closer(labels: Labels, bundle_format: int) -> dict[WholeName, str]:
+    """Return what is tried besides the whole picture, and how it is called in a sentence.
+
+    Args:
+        bundle_format: 1 knows no part of a picture.
+    """
+    closer: dict[WholeName, str] = {"whole-fine": "the same"}
+    box = labels.fixed_box
+    if box is not None and bundle_format > 1 and box[2] * box[3] < REGION_WORTH:
+        closer["region"] = "the part's place"
+    return closer
+
+
+def _whole(options: BuildOptions, labelled: Labelled, name: WholeName, on_step: OnStep) -> WayFound:
+    space = labelled.space.branch(name)
+    fixed = labelled.labels.fixed_box if name == "region" else None
+    finder = WholeFrame(None if fixed is None else FrameRegion(*fixed))
     labels = replace(labelled.labels, fills_frame=True)
-    parts = parts_step(space, finder, "", _all_pictures(labelled), fills_frame=True)
-    way = Way("whole", space, labels, is_fine)
+    parts = parts_step(space, finder, str(fixed), _all_pictures(labelled), fills_frame=True)
+    way = Way("whole", space, labels, is_fine=name == "whole-fine")
     return _measured(options, labelled, Found(None, None, finder, parts), way, on_step)
 
 
@@ -145,7 +178,7 @@ def find_with_detector(options: BuildOptions, labelled: Labelled) -> Found:
     """Train the detector and find every product with it."""
     space, labels = labelled.space, labelled.labels
     file, spec = detector_step(
-        space, labels, labelled.training, options.detector, options.seed, options.device
+        space, labels, labelled.training, options.detector_source, options.seed, options.device
     )
     finder = open_finder(file, spec, labels.has_axis)
     everything = _all_pictures(labelled)

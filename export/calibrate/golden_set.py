@@ -14,10 +14,14 @@ from edge_app.errors import DataError
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.model.offline import look_at
 from edge_app.records import U8Array
-from export.augment import pseudo_anomaly
+from export.augment.defect_like import synthetic_defect
 from export.data.crops import paste_into_frame
 
 GOLDEN_PICTURES = 20
+
+CONSPICUOUS = ("foreign body", "missing piece", "pasted")
+"""Synthetic defects that a model which is not deaf cannot miss: a golden set without an NG would
+not notice one that is."""
 JPEG_QUALITY = 92
 
 
@@ -76,7 +80,8 @@ def _with_defect(
     if not looks:
         return pixels
     look = looks[0]
-    changed = pseudo_anomaly(rng, look.crop, mask).crop_hwc
+    kind = CONSPICUOUS[int(rng.integers(len(CONSPICUOUS)))]
+    changed = synthetic_defect(rng, look.crop, mask, kind, "large").pixels_hwc
     return paste_into_frame(pixels, look.crop, changed, look.box_cxcywhr, model.spec)
 
 

@@ -105,8 +105,9 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detector",
         default="auto",
-        help="auto: train one unless the product fills the frame; none: the product fills the "
-        "frame; FILE: use this detector.onnx (default: auto)",
+        help="auto: train one where it catches clearly more than the whole picture; always: train "
+        "one, for a free-running camera over a belt; none: inspect the whole picture; FILE: use "
+        "this detector.onnx (default: auto)",
     )
     parser.add_argument(
         "--method",

@@ -144,7 +144,8 @@ def _label_all(
             progress(number, len(paths))
     usual = usual_of(segmented)
     labels = tuple(judged(picture, usual) for picture in segmented)
-    return LabelReport(tuple(paths), labels, usual, "border" if background_hwc is None else "stack")
+    background = "border" if background_hwc is None else "stack"
+    return LabelReport(tuple(paths), labels, usual, background, tuple(segmented))
 
 
 def _stack_background(paths: Sequence[Path]) -> F32Array | None:

@@ -83,12 +83,14 @@ class LabelReport:
         labels: one per picture.
         usual: what they agree on.
         background: "border" (fitted to each picture's border) or "stack" (median picture).
+        segmented: what each picture shows, before the rules.
     """
 
     paths: tuple[Path, ...]
     labels: tuple[AutoLabel, ...]
     usual: Usual
     background: str
+    segmented: tuple[Segmented, ...] = ()
 
     @property
     def unsure(self) -> dict[Path, tuple[str, ...]]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from export.labels.part_shape import PartShape, box_of, has_direction, kind_of
 from export.labels.records import AutoLabel, Segmented, Usual
+from export.labels.symmetry import symmetry_of
 
 AREA_RATIO = 1.6
 ELONGATION_RATIO = 1.35
@@ -40,7 +41,10 @@ def usual_of(pictures: Sequence[Segmented]) -> Usual:
     typical = [s for s in largest if _ratio(s.area_px, area_px) <= AREA_RATIO]
     kinds = Counter(kind_of(shape) for shape in typical)
     elongation = float(np.median([shape.elongation for shape in typical]))
-    return Usual(area_px, elongation, max(kinds, key=lambda kind: kinds[kind]))
+    kind = max(kinds, key=lambda kind: kinds[kind])
+    if kind == "compact" and not symmetry_of(typical).has_stable_axis:
+        kind = "round"  # no smallest rectangle that is the same each time
+    return Usual(area_px, elongation, kind)
 
 
 def judged(segmented: Segmented, usual: Usual) -> AutoLabel:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_app.imaging.oriented_box import corners_of
+from edge_app.records import BoxCxcywhr
 from export.data.crops import NoUprightViewError
 from export.data.dataset import GoodPictures, Picture, digests_of
 from export.data.label_files import (
@@ -26,6 +28,8 @@ from export.data.yolo_dataset import LabelledPicture
 from export.labels.autolabel import autolabel_folder, product_fills_frame, write_overview
 from export.labels.part_shape import ELONGATED_ASPECT, Kind
 from export.labels.rules import CUT_AT_BORDER
+from export.labels.station import is_fixed_station
+from export.labels.symmetry import symmetry_of
 from export.workspace import OnProgress, Workspace
 
 MIN_LABELS = 10
@@ -36,6 +40,9 @@ LABEL_RECIPE = 2
 
 MANY_UNSURE = 0.05
 """A larger share of unlabelled pictures gives a warning."""
+
+REGION_GROWN = 0.2
+"""Of a part's longer side, on each side of it: what is bent or out of place still shows."""
 
 MIN_SURE_SHARE = 0.5
 """Fewer labelled pictures than this share: the background defeats segmentation."""
@@ -51,6 +58,8 @@ class Labels:
         shape: what kind of outline the parts have; None where only boxes were given.
         reason: one sentence for the report.
         warnings: what a person should look at; the overview sheet shows it.
+        fixed_box: the upright box that all parts lie in, as shares (x, y, w, h) of the frame from
+            its top left, where they always lie at the same place; otherwise None.
     """
 
     fills_frame: bool
@@ -58,6 +67,7 @@ class Labels:
     shape: Kind | None
     reason: str
     warnings: tuple[str, ...] = ()
+    fixed_box: tuple[float, float, float, float] | None = None
 
     @property
     def has_axis(self) -> bool:
@@ -76,6 +86,7 @@ class LabelRecord:
     shape: Kind | None
     reason: str
     warnings: tuple[str, ...] = ()
+    fixed_box: tuple[float, float, float, float] | None = None
 
 
 def label_step(
@@ -106,7 +117,9 @@ def label_step(
     }
     _, found = space.step("labels", settings, LabelRecord, work)
     pictures = labelled_pictures(found.pictures)
-    return Labels(found.fills_frame, pictures, found.shape, found.reason, found.warnings)
+    return Labels(
+        found.fills_frame, pictures, found.shape, found.reason, found.warnings, found.fixed_box
+    )
 
 
 def _label_digest(folder: Path) -> dict[str, str]:
@@ -137,9 +150,30 @@ def _own_labels(training: Sequence[Picture], folder: Path, report: OnProgress) -
             "background and wholly inside the picture, put YOLO-OBB labels beside the pictures, "
             "or use --detector none."
         )
-    reason = f"{len(sure)} pictures labelled by segmentation, {len(unsure)} unsure and left out"
+    symmetry = symmetry_of([s for label in found.labels if not label.unsure for s in label.shapes])
+    frame_hw = Counter(p.hw for p in training).most_common(1)[0][0]
+    station = is_fixed_station(found.segmented, frame_hw)
+    reason = (
+        f"{len(sure)} pictures labelled by segmentation, {len(unsure)} unsure and left out; "
+        f"{symmetry.sentence()}; {station.reason}"
+    )
+    fixed = _region(station.box_cxcywhr, frame_hw) if station.is_fixed else None
     warnings = _label_warnings(unsure, len(training))
-    return LabelRecord(False, saved_labels(sure), found.usual.kind, reason, warnings)
+    return LabelRecord(False, saved_labels(sure), found.usual.kind, reason, warnings, fixed)
+
+
+def _region(
+    box: BoxCxcywhr | None, frame_hw: tuple[int, int]
+) -> tuple[float, float, float, float] | None:
+    """Return the upright rectangle round a box, grown, as shares of the frame."""
+    if box is None:
+        return None
+    corners = np.array(corners_of(box))
+    room = REGION_GROWN * max(box[2], box[3])
+    w, h = float(frame_hw[1]), float(frame_hw[0])
+    x0, y0 = np.clip((corners.min(axis=0) - room) / (w, h), 0.0, 0.95)
+    x1, y1 = np.clip((corners.max(axis=0) + room) / (w, h), 0.05, 1.0)
+    return float(x0), float(y0), float(x1 - x0), float(y1 - y0)
 
 
 def _label_warnings(unsure: Mapping[str, Sequence[str]], count: int) -> tuple[str, ...]:

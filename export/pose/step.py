@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 
 from edge_app.bundle.manifest import AlignmentSpec, CropModel, OrientationSpec
-from edge_app.imaging.upright_crop import CropSpec
+from edge_app.imaging.upright_crop import CropSpec, FrameRegion
 from edge_app.inspection.alignment import aligner_from_template, small_spec
 from edge_app.inspection.orientation import cue_from_template, turned
 from edge_app.inspection.outline import ProductOutline, outline_from_silhouette
 from edge_app.inspection.pose import PoseFinder
-from edge_app.inspection.stages import ProductFinder
+from edge_app.inspection.stages import ProductFinder, WholeFrame
 from edge_app.records import BoxCxcywhr, U8Array
 from export.data.crops import FoundPart, crop_spec_for, cut_crops
 from export.data.dataset import Picture
@@ -44,6 +44,11 @@ class Cutting:
     spec: CropSpec
     reason: str
     outline: ProductOutline | None = None
+
+    @property
+    def region(self) -> FrameRegion | None:
+        """The part of the frame that is inspected; None for all of it, or a detector's finds."""
+        return self.finder.region if isinstance(self.finder, WholeFrame) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -282,6 +283,29 @@ def test_a_killed_build_is_no_result(tmp_path: Path) -> None:
     killed = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
     with pytest.raises(DataError, match="ended by signal 9"):
         run_timed(killed, job(tmp_path), "build", tmp_path, silent)
+
+
+def test_a_terminated_run_ends_its_build(tmp_path: Path) -> None:
+    """No build goes on unseen after `kill` of the benchmark."""
+    script = f"""
+import sys, time
+from pathlib import Path
+from benchmarks.products import end_builds_when_terminated
+from benchmarks.products_arms import Job, run_timed
+end_builds_when_terminated()
+build = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(60)"
+job = Job(Path("data"), 0, Path({str(tmp_path)!r}), time.monotonic() + 60)
+run_timed([sys.executable, "-c", build], job, "build", job.work, lambda text: None)
+"""
+    side = subprocess.Popen([sys.executable, "-c", script], cwd=products_arms.ROOT)
+    until = time.monotonic() + 60
+    while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < until, "the build did not start"
+        time.sleep(0.1)
+    side.terminate()
+    assert side.wait(30) == 143
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 def test_the_time_left_is_of_the_same_set_else_of_the_arm() -> None:

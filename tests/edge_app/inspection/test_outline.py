@@ -57,11 +57,13 @@ def test_a_hundredth_may_lie_outside_a_picture_of_one_part_but_not_on_a_belt() -
     assert not lens().is_inside(box, (64, 64), 1.0)
 
 
-def test_the_visible_rest_of_a_part_is_not_the_part() -> None:
-    """A box shorter than all good parts at the border holds what the border has left."""
+def test_on_a_belt_a_short_part_is_a_rest_and_alone_in_its_picture_a_broken_one() -> None:
+    """The first must not become good, the second must be judged."""
     box = (28.0, 28.0, 50.0, 25.0, EIGHTH)
-    assert lens().is_inside(box, (57, 57), 0.0)
-    assert not lens((64.0, 32.0)).is_inside(box, (57, 57), 0.0)
+    usual = (64.0, 32.0)
+    assert lens().is_inside(box, (57, 57), 4.0)
+    assert not lens(usual).is_inside(box, (57, 57), 4.0)
+    assert lens(usual).is_inside(box, (57, 57), 0.0)
 
 
 def test_a_silhouette_of_another_size_or_empty_is_refused() -> None:

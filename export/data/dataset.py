@@ -162,10 +162,10 @@ def _warnings(seen: Survey) -> tuple[str, ...]:
     if parts < len(pictures):
         warnings.append(
             f"{len(pictures)} pictures show {parts} different parts or moments: near-"
-            f"duplicates{told_alike(seen)} stay on one side of the hold-out split"
+            f"duplicates{told_alike(seen)} stay together"
         )
     if parts < FEW_PICTURES:
-        warnings.append(f"only {parts} good pictures: the threshold rests on few hold-out parts")
+        warnings.append(f"only {parts} good pictures: the threshold rests on few of them")
     if len(seen.sizes) > 1:
         warnings.append(
             f"pictures have {len(seen.sizes)} different sizes: {told_sizes(seen.sizes)}"

@@ -27,9 +27,6 @@ MANY_CROPS = 150
 """With fewer good crops there are ten folds: what is fitted to nine tenths is nearly what is
 shipped. With more a fifth less hardly matters, and each fold costs time."""
 
-MIN_GROUPS = 4
-"""Fewer independent good crops say nothing about each other."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:

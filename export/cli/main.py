@@ -113,8 +113,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--method",
         default=DEFAULT,
         metavar="NAME",
-        help=f"{', '.join(NAMES)}, or auto: compare a few of them first "
-        f"(default: {DEFAULT})",
+        help=f"{', '.join(NAMES)}, or auto: compare a few of them first (default: {DEFAULT})",
     )
     parser.add_argument(
         "--auto-budget",

@@ -166,9 +166,7 @@ def test_hardly_any_whole_part_ends_the_build(tmp_path: Path) -> None:
     """Half of 30 parts cut leaves 15: refused, with what to do."""
     some = pictures(tmp_path / "data", 30)
     space = Workspace(tmp_path / "work", lambda *_: None)
-    with pytest.raises(
-        NoUprightViewError, match="in 15 of 30 pictures the part touches"
-    ):
+    with pytest.raises(NoUprightViewError, match="in 15 of 30 pictures the part touches"):
         parts_step(space, AlwaysThere([WHOLE, CUT]), "", some, False)
 
 

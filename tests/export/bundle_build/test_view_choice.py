@@ -122,7 +122,9 @@ def test_without_a_detector_only_the_size_is_chosen(choose) -> None:  # type: ig
     """`--detector none`: labels say that the frame is the product."""
     tried: Tried = {"whole": 0.2, "whole-fine": 0.2}
     assert choose(tried, labelled(fills_frame=True), "none")[0] == "whole"
-    assert choose({**tried, "whole-fine": 0.9}, labelled(fills_frame=True), "none")[0] == "whole-fine"
+    assert (
+        choose({**tried, "whole-fine": 0.9}, labelled(fills_frame=True), "none")[0] == "whole-fine"
+    )
 
 
 def test_a_fixed_station_trains_no_detector(choose) -> None:  # type: ignore[no-untyped-def]

@@ -33,7 +33,10 @@ def scored(values: object) -> Scored:
 
 def folds(defects: list[float], groups: np.ndarray | None = None) -> CrossFitted:
     """100 good parts at 0.0 to 9.9, and defects, the first half of them small cracks."""
-    labels = [("crack", "small") if 2 * i < len(defects) else ("stain", "large") for i in range(len(defects))]
+    labels = [
+        ("crack", "small") if 2 * i < len(defects) else ("stain", "large")
+        for i in range(len(defects))
+    ]
     of = np.arange(100) if groups is None else groups
     return CrossFitted(10, of, GOOD, GOOD + 1, np.array(defects), tuple(labels))
 
@@ -85,14 +88,19 @@ def test_near_duplicates_count_once_with_their_largest_score() -> None:
 @pytest.mark.parametrize("height", [10.0, 50.0, 1e6])
 def test_easy_synthetic_defects_do_not_raise_the_limit(height: float) -> None:
     """Between 9.8 and the defects lies room, and it is not used: real defects may lie there."""
-    assert calibrate_cross_fitted(folds([height] * 20), None, 0.02).thresholds.score_threshold == 9.8
+    assert (
+        calibrate_cross_fitted(folds([height] * 20), None, 0.02).thresholds.score_threshold == 9.8
+    )
     assert held_out([height] * 20).thresholds.score_threshold == 9.8
 
 
 def test_real_defects_may_raise_it_where_that_costs_no_detection() -> None:
     """The grid's middle point between the good parts and what a person calls a defect."""
     real = Defects(scored([30.0, 40.0, 50.0]), "3 real defects", are_real=True)
-    for found in (held_out([30.0, 40.0, 50.0], True), calibrate_cross_fitted(folds([]), real, 0.02)):
+    for found in (
+        held_out([30.0, 40.0, 50.0], True),
+        calibrate_cross_fitted(folds([]), real, 0.02),
+    ):
         assert 9.9 < found.thresholds.score_threshold < 30
         assert found.recall == 1.0
         assert found.thresholds.defects_from == "3 real defects"

@@ -27,7 +27,9 @@ def groups(seed: int, count: int, different: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, different, count)
 
 
-@pytest.mark.parametrize(("count", "different"), [(40, 40), (60, 20), (149, 90), (300, 250), (8, 3)])
+@pytest.mark.parametrize(
+    ("count", "different"), [(40, 40), (60, 20), (149, 90), (300, 250), (8, 3)]
+)
 def test_folds_never_split_a_group_and_are_evenly_filled(count: int, different: int) -> None:
     """Each crop is in one fold, a group's crops in the same; no fold is empty or much larger."""
     of = groups(0, count, different)

@@ -22,7 +22,7 @@ from export.methods.protocol import (
     TrainSettings,
     Traits,
 )
-from export.methods.train import CROSS_FITTED_FILE, cross_fitted_beside, cross_fits, train_method
+from export.methods.train import CROSS_FITTED_FILE, cross_fits, cross_fitted_beside, train_method
 from export.workspace import OnProgress
 
 pytestmark = pytest.mark.needs("the extra train")

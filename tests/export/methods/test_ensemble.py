@@ -23,7 +23,13 @@ from support.method_parts import (
 from edge_app.errors import DataError
 from export.defects.evidence import Evidence
 from export.methods.ensemble.choice import TIE, choose_terms, combined, scale_of
-from export.methods.ensemble.method import MIN_STATISTICS_CROPS, Ensemble, _features, _scores, _usable
+from export.methods.ensemble.method import (
+    MIN_STATISTICS_CROPS,
+    Ensemble,
+    _features,
+    _scores,
+    _usable,
+)
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import Trained, TrainingSet
 

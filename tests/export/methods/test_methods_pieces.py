@@ -52,7 +52,9 @@ def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
     """`pachcore` is taken for patchcore; nonsense gets the list."""
     with pytest.raises(DataError, match=r"did you mean 'patchcore'.*simplenet"):
         method_of("pachcore")
-    with pytest.raises(DataError, match=r"no method 'xyz': choose one of ensemble, cropliq, patchcore"):
+    with pytest.raises(
+        DataError, match=r"no method 'xyz': choose one of ensemble, cropliq, patchcore"
+    ):
         method_of("xyz")
 
 

@@ -27,6 +27,9 @@ MANY_CROPS = 150
 """With fewer good crops there are ten folds: what is fitted to nine tenths is nearly what is
 shipped. With more a fifth less hardly matters, and each fold costs time."""
 
+CHOICE_RATE = 0.02
+"""Nominal false-alarm rate at which ways to the crop and terms are compared by their recall."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_app.records import F64Array
-from export.defects.evidence import recall_at
+from export.defects.evidence import CHOICE_RATE, recall_at
 
 POWER, SHIFT = 3.0, 3.0
 """The mean of (z + SHIFT)^POWER over the terms, its root less SHIFT. On good parts and synthetic
 defects of four products PatchCore's term and the context's find 54.5 % together so, 52.9 % by
 their maximum, 54.2 % by their mean, and alone 50.2 and 40.8 % (docs/decisions/0016)."""
 
-CHOICE_RATE = 0.02
 TIE = 0.02
 """Less recall than the best by no more than this is a tie."""
 

@@ -21,8 +21,16 @@ from support.method_parts import (
 )
 
 from edge_app.errors import DataError
+from export.backbones.efficientnet_lite import normalise_pixels
 from export.defects.evidence import Evidence
-from export.methods.ensemble.choice import TIE, choose_terms, combined, scale_of
+from export.methods.ensemble.choice import (
+    TIE,
+    Scale,
+    choose_terms,
+    combined,
+    scale_of,
+    standardised,
+)
 from export.methods.ensemble.method import (
     MIN_STATISTICS_CROPS,
     Ensemble,
@@ -30,6 +38,7 @@ from export.methods.ensemble.method import (
     _scores,
     _usable,
 )
+from export.methods.ensemble.terms import ALL_TAPS
 from export.methods.onnx_file import write_graph
 from export.methods.protocol import Trained, TrainingSet
 
@@ -84,6 +93,18 @@ def test_the_folds_judge_as_the_graph_does(trained: Trained) -> None:
     expected, maps = run_torch(trained, crops)
     np.testing.assert_allclose(scores, expected, rtol=0.01, atol=0.02)
     np.testing.assert_allclose(peaks, maps.max((1, 2)), rtol=0.01)
+
+
+def test_the_graph_joins_the_terms_as_the_choice_does(trained: Trained) -> None:
+    """What was measured to be best is what the device computes."""
+    graph, crops = trained.graph, np.stack([part(300), damaged(301)])
+    with torch.no_grad():
+        blocks = graph.backbone(normalise_pixels(torch.from_numpy(crops)), ALL_TAPS)
+        taps = dict(zip(ALL_TAPS, blocks, strict=True))
+        raw = [graph.terms[name](taps)[0].double().numpy() for name in graph.names]
+    scales = [Scale(float(o), float(s)) for o, s in zip(graph.offset, graph.scale, strict=True)]
+    expected, _ = run_torch(trained, crops)
+    np.testing.assert_allclose(combined(standardised(raw, scales)), expected, rtol=1e-4)
 
 
 def test_good_parts_and_defects_are_judged_by_models_that_had_not_seen_them(

@@ -300,6 +300,7 @@ def _calibrate(
     def on_share(share: float) -> None:
         on_step("thresholds", "", share)
 
+    on_share(0.0)
     defects = None
     if real.pictures:
         scores = score_crops(inspector, cut_defects(real, cut.cutting), on_share)

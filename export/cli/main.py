@@ -15,7 +15,7 @@ from export.cli.check_data import add_check_data
 from export.cli.compare import add_compare
 from export.cli.log_look import add_log_look
 from export.cli.review import add_review
-from export.methods.names import DEFAULT, PUBLISHED
+from export.methods.names import DEFAULT, NAMES
 from export.output_room import check_out_folder
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--method",
         default=DEFAULT,
         metavar="NAME",
-        help=f"{DEFAULT}, {', '.join(PUBLISHED)}, or auto: compare a few of them first "
-        f"(default: {DEFAULT})",
+        help=f"{', '.join(NAMES)}, or auto: compare a few of them first (default: {DEFAULT})",
     )
     parser.add_argument(
         "--auto-budget",
@@ -167,7 +166,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="processes that train the inspector together through torchrun, with --device cuda "
-        "on one GPU each; cropliq, patchcore and padim use one (default: 1)",
+        "on one GPU each; ensemble, cropliq, patchcore and padim use one (default: 1)",
     )
     _shared(parser)
 
@@ -187,7 +186,8 @@ def _shared(parser: argparse.ArgumentParser) -> None:
         "--steps",
         type=int,
         default=100,
-        help="training steps of the method; 100 suit cropliq, others need more (default: 100)",
+        help="training steps of the method; ensemble, patchcore and padim take none, 100 suit "
+        "cropliq, others need more (default: 100)",
     )
     parser.add_argument(
         "--false-alarm-rate",

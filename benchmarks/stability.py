@@ -4,8 +4,8 @@
 
 Every set is built with default options from its own good pictures as they are, as JPEG of quality
 97 and 92, one grey level brighter, as PNG under other names in another order, and as PNG. Shown
-side by side: the way to the crop, the orientation, the terms, the limit and what it catches of synthetic
-defects. No test picture is opened.
+side by side: the way to the crop, the orientation, the terms, the limit and what it catches of
+synthetic defects. No test picture is opened.
 """
 
 from __future__ import annotations

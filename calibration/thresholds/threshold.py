@@ -107,9 +107,7 @@ def choose_threshold(good_scores: F64Array, budget_rate: float) -> ThresholdChoi
     Raises:
         DataError: no scores, a NaN among them, or a budget outside 0..1.
     """
-    scores = _checked(good_scores, "good parts")
-    if not 0.0 < budget_rate < 1.0:
-        raise DataError(f"A false-alarm budget lies between 0 and 1, got {budget_rate}.")
+    scores = _checked_for(budget_rate, good_scores)
     alarms = _allowed_alarms(len(scores), budget_rate)
     ordered = np.sort(scores)[::-1]
     if alarms >= 0:
@@ -142,9 +140,7 @@ def nominal_threshold(
     Raises:
         DataError: no scores, a NaN among them, or a rate outside 0..1.
     """
-    scores = _checked(good_scores, "good parts")
-    if not 0.0 < nominal_rate < 1.0:
-        raise DataError(f"A false-alarm rate lies between 0 and 1, got {nominal_rate}.")
+    scores = _checked_for(nominal_rate, good_scores)
     rank = nominal_rank(len(scores), nominal_rate)
     threshold = float(np.sort(scores)[::-1][rank - 1])
     bound = rate_bound(rank - 1, len(scores))  # of Beta(k, n + 1 − k), the law of the true rate
@@ -241,24 +237,6 @@ def _binomial_tail(alarms: int, count: int, rate: float) -> float:
     return math.fsum(math.exp(term) for term in terms)
 
 
-def fit_normalisation(good_scores: F64Array, bad_scores: F64Array) -> Normalisation:
-    """Return the line from the good median (0) to the bad parts' 90th percentile (1).
-
-    Quantiles, not extremes: one wild calibration part must not squeeze all others together.
-
-    Raises:
-        DataError: empty or NaN scores, or bad parts that do not score above the good median.
-    """
-    low = float(np.median(_checked(good_scores, "good parts")))
-    high = float(np.quantile(_checked(bad_scores, "defects"), 0.9))
-    if high <= low:
-        raise DataError(
-            f"Calibration defects score no higher (90th percentile {high:.4g}) than good parts "
-            f"(median {low:.4g}): the model does not see them. Train again or check the folders."
-        )
-    return Normalisation(low=low, high=high)
-
-
 def grid_search(
     good_region_peaks: Sequence[F64Array],
     bad_region_peaks: Sequence[F64Array],
@@ -306,6 +284,14 @@ def _normalised(scores: F64Array, normalisation: Normalisation) -> F64Array:
 
 def _joined(parts: Sequence[F64Array]) -> F64Array:
     return np.concatenate([np.asarray(p, np.float64) for p in parts]) if parts else np.zeros(0)
+
+
+def _checked_for(rate: float, good_scores: F64Array) -> F64Array:
+    """Return good parts' scores that can give a threshold for a false-alarm rate."""
+    scores = _checked(good_scores, "good parts")
+    if not 0.0 < rate < 1.0:
+        raise DataError(f"A false-alarm rate lies between 0 and 1, got {rate}.")
+    return scores
 
 
 def _checked(scores: F64Array, what: str) -> F64Array:

@@ -51,6 +51,9 @@ WINDOW_EXTENTS, MIN_WINDOW_PX = 4.0, 48
 """A defect is drawn within a window of so many of its extents, so that large pictures cost no more
 than small ones."""
 
+TONE_PIXELS = 256 * 256
+"""So many tell a picture's tones and whether it has colour."""
+
 DRAWS = 30
 """Draws before a place or a crop is called featureless."""
 
@@ -294,7 +297,7 @@ def synthetic_defect(
         raise DataError(f"Unknown synthetic defect {kind!r}: one of {', '.join(DEFECT_KINDS)}.")
     box = product_box(mask_hw, (pixels_hwc.shape[0], pixels_hwc.shape[1]))
     background = _background(pixels_hwc, mask_hw)
-    has_colour = is_coloured(pixels_hwc)
+    has_colour = is_coloured(_thinned(pixels_hwc))
     best: tuple[float, SyntheticDefect] | None = None
     for _ in range(DRAWS):
         share = math.exp(rng.uniform(*np.log(EXTENT_RANGE[size])))
@@ -387,10 +390,18 @@ def _place_on(
 
 def _background(pixels_hwc: U8Array, mask_hw: U8Array | None) -> F32Array:
     """Return (3,) the median tone beside the product; without a mask the 2nd percentile."""
-    if mask_hw is not None and not mask_hw.all():
-        beside = pixels_hwc[mask_hw == 0]
-        return np.asarray(np.median(beside, axis=0), np.float32)
-    return np.asarray(np.quantile(pixels_hwc.reshape(-1, 3), 0.02, axis=0), np.float32)
+    thinned = _thinned(pixels_hwc)
+    if mask_hw is not None:
+        beside = thinned[_thinned(mask_hw) == 0]
+        if len(beside):
+            return np.asarray(np.median(beside, axis=0), np.float32)
+    return np.asarray(np.quantile(thinned.reshape(-1, 3), 0.02, axis=0), np.float32)
+
+
+def _thinned(array_hw: U8Array) -> U8Array:
+    """Return about TONE_PIXELS of the pixels, every so many in both directions."""
+    step = max(1, round(math.sqrt(array_hw.shape[0] * array_hw.shape[1] / TONE_PIXELS)))
+    return array_hw[::step, ::step]
 
 
 def _soft(opacity: F32Array, sigma_px: float) -> F32Array:

@@ -21,6 +21,7 @@ from edge_app.errors import DataError
 from edge_app.records import JsonObject
 from export.build_many.outcome import BuildOutcome, read_outcome
 from export.data.layouts import has_good_folder
+from export.folder_lock import lock_folder
 from export.workspace import OnStep
 
 Engine = Literal["processes", "ray"]
@@ -148,7 +149,7 @@ def build_many(
     Raises:
         DataError: Ray is asked for and not installed, or its cluster cannot be used.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    lock = lock_folder(out)  # two runs would write each other's logs and outcomes
     if engine == "ray":
         from export.build_many.ray_engine import by_ray as run
     else:
@@ -162,6 +163,7 @@ def build_many(
         ordered = sorted(outcomes, key=lambda o: o.product)
         text = json.dumps([o.as_json() for o in ordered], indent=1)
         (out / "products.json").write_text(text + "\n", encoding="utf-8")
+    del lock
     return sorted(outcomes, key=lambda o: o.product)
 
 

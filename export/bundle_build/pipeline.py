@@ -20,6 +20,7 @@ from export.auto_method.report_section import choice_section
 from export.auto_method.select import AutoOptions, choose_method
 from export.bundle_build.answer import LOOK_BELOW, answer
 from export.bundle_build.defect_classifier_step import defect_classifier_step
+from export.bundle_build.early_check import check_build, check_defects
 from export.bundle_build.manifest import (
     Assembly,
     files_of,
@@ -63,7 +64,7 @@ from export.labels.step import Labels, label_step
 from export.methods.multi_process.launcher import check_processes
 from export.methods.names import AUTO, DEFAULT
 from export.methods.registry import method_of
-from export.methods.train import check_method, cross_fits, cross_fitted_beside, inspector_step
+from export.methods.train import cross_fits, cross_fitted_beside, inspector_step
 from export.pose.crop_checks import two_products
 from export.pose.step import Cutting
 from export.workspace import OnStep, Workspace
@@ -90,22 +91,13 @@ def build(options: BuildOptions, on_step: OnStep) -> BuildResult:
     Raises:
         DataError: the pictures are not enough, or not what the options say.
     """
+    check_build(options)
     check_defects(options)
     check_processes(options.processes, options.device)
     labelled = label_pictures(options, on_step)
     found, cut = choose_view(options, labelled, on_step)
     trained = train_inspector(options, cut)
     return finish(options, labelled, found, trained, on_step)
-
-
-def check_defects(options: BuildOptions) -> None:
-    """Refuse folders of real defects that cannot be read before hours of work, not after.
-
-    Raises:
-        DataError: one is missing, empty or holds an unreadable picture.
-    """
-    scan_defects(options.known_defects)
-    scan_defects(options.calibration_defects)
 
 
 def finish(
@@ -221,8 +213,9 @@ def label_pictures(options: BuildOptions, on_step: OnStep, holds_back: bool = Fa
     Args:
         holds_back: a part of them sets the thresholds, whatever the method.
     """
-    check_method(options.method)
+    check_build(options)
     space = Workspace(options.out.with_name(options.out.name + ".work"), on_step)
+    space.lock()
     take_over(options.out, options.data)
     on_step("pictures", "reading", 0.0)
     good = scan_good_pictures(options.data)
@@ -307,6 +300,7 @@ def _calibrate(
     def on_share(share: float) -> None:
         on_step("thresholds", "", share)
 
+    on_share(0.0)
     defects = None
     if real.pictures:
         scores = score_crops(inspector, cut_defects(real, cut.cutting), on_share)

@@ -28,7 +28,7 @@ from export.bundle_build.records import BuildOptions, CutParts, Found, Labelled,
 from export.calibrate.thresholds import per_group
 from export.data.crops import FoundPart
 from export.data.dataset import Picture
-from export.defects.evidence import CrossFitted, Evidence, recall_at
+from export.defects.evidence import CHOICE_RATE, CrossFitted, Evidence, recall_at
 from export.defects.synthetic import cut_drawn, drawn_pictures
 from export.detector.step import detector_step, file_digest, open_finder, parts_step
 from export.labels.step import Labels
@@ -38,9 +38,6 @@ from export.methods.train import cross_fitted_beside, inspector_step
 from export.pose.silhouette import product_silhouette
 from export.pose.step import Cutting, cut_all, orientation_step
 from export.workspace import OnStep, Workspace
-
-CHOICE_RATE = 0.02
-"""False alarms at which the ways are compared."""
 
 ENOUGH = 0.95
 """A whole picture that catches so much leaves nothing for a detector to gain."""

@@ -15,7 +15,6 @@ from export.data.label_files import given_labels, has_labels
 from export.data.layouts import told_counts
 from export.data.name_meanings import MASK_FOLDERS, means_good
 from export.data.review import read_decisions, reviewed
-from export.data.split import split
 from export.data.survey import Survey, survey_good
 
 _MAX_GROUPS = 5
@@ -73,10 +72,9 @@ def check_data(data: Path, sheet: Path) -> DataCheck:
         labels = _labels(seen)
     except DataError as error:
         return DataCheck(_rows(seen), warnings, f"refuse: {error}", False, written)
-    training, hold_out = split(good.pictures)
     would = (
-        f"train on {len(training)} pictures and set the threshold with {len(hold_out)} that train "
-        f"nothing; {labels}"
+        f"train on all {len(good.pictures)} pictures and set the threshold by judging each with a "
+        f"model that has not seen it; {labels}"
     )
     return DataCheck(_rows(seen), warnings, would, True, written)
 

@@ -9,30 +9,31 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_app.errors import EdgeError
-from edge_app.host.extras import sentence_for
+from export.cli.border import told
 from export.cli.build_many import add_build_many
 from export.cli.check_data import add_check_data
 from export.cli.compare import add_compare
 from export.cli.log_look import add_log_look
 from export.cli.review import add_review
-from export.methods.names import DEFAULT, PUBLISHED
+from export.methods.names import DEFAULT, NAMES
+from export.output_room import check_out_folder
 
 if TYPE_CHECKING:
     from export.bundle_build.pipeline import BuildOptions, BuildResult
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return 0, 1 where its answer is no, or 2 with a sentence on stderr."""
+    """Run the command; return 0, 1 for a no, or 2; not 0 with one clear sentence on stderr."""
     args = _parser().parse_args(argv)
     try:
         run: Callable[[argparse.Namespace], int] = args.run
         return run(args)
-    except EdgeError as error:
-        print(f"edge-export: {error}", file=sys.stderr)
-    except ModuleNotFoundError as error:
-        print(f"edge-export: {sentence_for(error, 'train')}", file=sys.stderr)
-    return 2
+    except (Exception, KeyboardInterrupt) as error:
+        sentence = told(error)
+        if sentence is None:
+            raise
+        print(f"edge-export: {sentence[0]}", file=sys.stderr)
+        return sentence[1]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     add_review(commands)
     add_check_data(commands)
     add_compare(commands)
-    add_build_many(commands)
+    add_build_many(commands, _check_build_arguments)
     text = "build the bundle of `edge-app demo` from good parts of the simulated line"
     demo = commands.add_parser("demo-bundle", help=text, description=_sentence(text))
     demo.add_argument(
@@ -121,8 +122,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--method",
         default=DEFAULT,
         metavar="NAME",
-        help=f"{DEFAULT}, {', '.join(PUBLISHED)}, or auto: compare a few of them first "
-        f"(default: {DEFAULT})",
+        help=f"{', '.join(NAMES)}, or auto: compare a few of them first (default: {DEFAULT})",
     )
     parser.add_argument(
         "--auto-budget",
@@ -166,7 +166,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="processes that train the inspector together through torchrun, with --device cuda "
-        "on one GPU each; cropliq, patchcore and padim use one (default: 1)",
+        "on one GPU each; ensemble, cropliq, patchcore and padim use one (default: 1)",
     )
     _shared(parser)
 
@@ -186,7 +186,8 @@ def _shared(parser: argparse.ArgumentParser) -> None:
         "--steps",
         type=int,
         default=100,
-        help="training steps of the method; 100 suit cropliq, others need more (default: 100)",
+        help="training steps of the method; ensemble, patchcore and padim take none, 100 suit "
+        "cropliq, others need more (default: 100)",
     )
     parser.add_argument(
         "--false-alarm-rate",
@@ -221,6 +222,20 @@ def _options(args: argparse.Namespace) -> BuildOptions:
         calibration_defects=args.calibration_defects,
         format=args.format,
     )
+
+
+def _check_build_arguments(arguments: Sequence[str]) -> None:
+    """Refuse what `build-many` passes on to every build, once, before the first.
+
+    Raises:
+        DataError: an option's value is of no use.
+    """
+    from dataclasses import replace
+
+    from export.bundle_build.early_check import check_build
+
+    options = _options(_parser().parse_args(arguments))
+    check_build(replace(options, product="product"))  # a bad name is that product's own
 
 
 def _duration(text: str) -> float:
@@ -324,6 +339,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from export.evaluation.report import fact_rows
     from export.evaluation.run import evaluate
 
+    check_out_folder(args.out or args.bundle.with_name(args.bundle.stem + ".evaluation"))
     with ConsoleProgress() as progress:
         look = look_of(args, "evaluate")
         done = evaluate(args.bundle, args.data, args.out, progress.show, look)

@@ -208,7 +208,7 @@ def _warnings(seen: Survey) -> tuple[str, ...]:
     if parts < len(pictures):
         warnings.append(
             f"{len(pictures)} pictures show {parts} different parts or moments: near-"
-            f"duplicates{told_alike(seen)} stay on one side of the hold-out split"
+            f"duplicates{told_alike(seen)} stay together"
         )
     if parts < FEW_PICTURES:
         warnings.append(f"only {parts} different good parts: the threshold rests on few of them")

@@ -31,8 +31,8 @@ MAPS_KEPT = 48
 """Maps of good crops that are kept: more than are shown, since a person may have decided on some
 of them, and near-duplicates share one place."""
 
-MIN_GROUPS = 4
-"""Fewer independent good crops say nothing about each other."""
+CHOICE_RATE = 0.02
+"""Nominal false-alarm rate at which ways to the crop are compared by their recall."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,6 +19,7 @@ from export.augment.defect_like import ABSENT, DEFECTS, Size, defect_series, syn
 from export.data.crops import find_parts
 from export.data.dataset import Picture
 from export.labels.autolabel import segment
+from export.labels.outline import outline_inside
 from export.pose.step import Cutting, cut_all
 
 ROUNDS = 8
@@ -100,7 +101,9 @@ def cut_drawn(
     drawn: Sequence[DrawnPicture], cutting: Cutting, progress: Callable[[float], None]
 ) -> CutDefects:
     """Return the crops that a way to the crop makes of them; a picture may be in none."""
-    found = find_parts(cutting.finder, drawn, cutting.fills_frame, lambda s: progress(s / 2))
+    found = find_parts(
+        cutting.finder, drawn, cutting.fills_frame, lambda s: progress(s / 2), outline_inside
+    )
     crops, _ = cut_all(cutting, drawn, found.parts, lambda s: progress(0.5 + s / 2))
     h, w = cutting.spec.crop_hw
     stacked = np.stack(crops) if crops else np.zeros((0, h, w, 3), np.uint8)

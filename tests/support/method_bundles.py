@@ -72,9 +72,10 @@ class LineBundles:
         graph = work / "inspector.onnx"
         chosen: Any = method_of(method)
         changes = dict(SMALLER.get(method, {}))
-        if hasattr(chosen.settings, "batch"):
-            changes["batch"] = BATCH
-        chosen = replace(chosen, settings=replace(chosen.settings, **changes))
+        if hasattr(chosen, "settings"):  # the ensemble has none
+            if hasattr(chosen.settings, "batch"):
+                changes["batch"] = BATCH
+            chosen = replace(chosen, settings=replace(chosen.settings, **changes))
         data = TrainingSet(np.stack(self.crops), None)
         write_graph(chosen.train(data, settings, _silent), data.crop_hw, graph)
         return graph

@@ -24,7 +24,7 @@ their maximum, 54.2 % by their mean, and alone 50.2 and 40.8 % (docs/decisions/0
 CHOICE_RATES = (0.005, 0.01, 0.02, 0.05)
 """False-alarm rates over which recall is averaged: at one alone many sets catch the same."""
 
-TIE = 0.01
+TIE = 0.005
 """Less recall than the best by no more than this is a tie."""
 
 CANDIDATES: tuple[tuple[str, ...], ...] = (

@@ -78,7 +78,7 @@ class Ensemble:
         chosen = _choice(judged, data)
         scales = [scale_of(judged.good[name]) for name in chosen.terms]
         terms = _fit(features, data.mask, settings.seed, chosen.terms, on_progress)
-        map_scales = _map_scales(terms, features, chosen.terms)
+        map_scales = _map_scales(judged, chosen.terms)
 
         def joined(fitted: Fitted) -> EnsembleGraph:
             picked = [fitted[name] for name in chosen.terms]
@@ -104,11 +104,13 @@ class _Judged:
     Attributes:
         good: term → (n,) scores of good crops.
         defects: term → (m,) scores of defect crops; empty without any.
+        good_maps: term → (n,) mean of each good crop's map.
         fitted: per fold, the terms fitted to all the others.
     """
 
     good: dict[str, F64Array]
     defects: dict[str, F64Array]
+    good_maps: dict[str, F64Array]
     fitted: list[Fitted]
 
 
@@ -209,7 +211,7 @@ def _judged_by_folds(
     if count < 2:
         raise DataError("All good crops are near-duplicates of one: give pictures of many parts.")
     defect_folds = folds_of_defects(evidence, folds)[evidence.defect_of]
-    good = {name: np.zeros(len(folds)) for name in names}
+    good, good_maps = ({name: np.zeros(len(folds)) for name in names} for _ in range(2))
     all_fitted = []
     bad = {name: np.zeros(len(evidence.defect_of)) for name in names}
     for fold in range(count):
@@ -220,17 +222,22 @@ def _judged_by_folds(
         )  # fmt: skip
         at, bad_at = np.flatnonzero(folds == fold), np.flatnonzero(defect_folds == fold)
         for name, term in fitted.items():
-            good[name][at] = _term_scores(term, features.rows(at))
+            good[name][at], good_maps[name][at] = _term_scores(term, features.rows(at))
             if defects is not None and len(bad_at):
-                bad[name][bad_at] = _term_scores(term, defects.rows(bad_at))
+                bad[name][bad_at], _ = _term_scores(term, defects.rows(bad_at))
         all_fitted.append(fitted)
-    return _Judged(good, bad, all_fitted)
+    return _Judged(good, bad, good_maps, all_fitted)
 
 
-def _term_scores(term: nn.Module, features: CropFeatures) -> F64Array:
-    """Return (n,) scores of one term."""
+def _term_scores(term: nn.Module, features: CropFeatures) -> tuple[F64Array, F64Array]:
+    """Return (n,) scores of one term, and (n,) means of its maps."""
+    scores, means = [], []
     with torch.no_grad():
-        return np.concatenate([term(taps)[0].double().numpy() for taps in features.chunks()])
+        for taps in features.chunks():
+            score, values = term(taps)
+            scores.append(score.double().numpy())
+            means.append(values.mean((1, 2)).double().numpy())
+    return np.concatenate(scores), np.concatenate(means)
 
 
 def _scores(graph: EnsembleGraph, features: CropFeatures) -> tuple[F64Array, F32Array]:
@@ -256,13 +263,11 @@ def _choice(judged: _Judged, data: TrainingSet) -> TermChoice:
     return choose_terms(judged.good, found)
 
 
-def _map_scales(fitted: Fitted, features: CropFeatures, names: Sequence[str]) -> list[float]:
-    """Return one over each map's mean on good crops; 0 for a map that is left out."""
+def _map_scales(judged: _Judged, names: Sequence[str]) -> list[float]:
+    """Return one over each map's mean on good crops it has not seen; 0 for one that is left out.
+
+    On crops that it remembers the memory's map is all but zero, and would outweigh the others.
+    """
     kept = [name for name in names if name in MAP_TERMS] or list(names)
-    first = next(features.chunks())
-    scales = []
-    with torch.no_grad():
-        for name in names:
-            mean = float(fitted[name](first)[1].mean()) if name in kept else 0.0
-            scales.append(1.0 / max(mean, 1e-9) if name in kept else 0.0)
-    return scales
+    means = {name: float(judged.good_maps[name].mean()) for name in kept}
+    return [1.0 / max(means[name], 1e-9) if name in kept else 0.0 for name in names]

@@ -10,8 +10,9 @@ from calibration.thresholds.threshold import (
     GridSearch,
     Normalisation,
     choose_threshold,
-    fit_normalisation,
     grid_search,
+    nominal_rank,
+    nominal_threshold,
     prefer_grid,
     rate_bound,
 )
@@ -91,7 +92,7 @@ def grid_of(good: np.ndarray, bad: np.ndarray) -> GridSearch:
     return grid_search(
         [np.array([g]) for g in good],
         [np.array([b]) for b in bad],
-        fit_normalisation(good, bad),
+        Normalisation(low=float(np.median(good)), high=float(np.quantile(bad, 0.9))),
         0.05,
     )
 
@@ -153,16 +154,61 @@ def test_grid_search_says_when_no_threshold_keeps_the_limit() -> None:
     assert not found.is_within_limit
 
 
-def test_normalisation_does_not_follow_one_wild_part() -> None:
-    """One defect a thousand times stranger than the rest leaves the scale as it was."""
-    good, bad = np.linspace(0, 1, 101), np.linspace(2, 3, 100)
-    wild = np.append(bad, 3000.0)
-    assert fit_normalisation(good, wild).high == pytest.approx(
-        fit_normalisation(good, bad).high, abs=0.02
-    )
+@pytest.mark.parametrize(
+    ("count", "rank"), [(1, 1), (30, 1), (38, 1), (73, 1), (74, 2), (100, 2), (320, 6), (2000, 40)]
+)
+def test_the_nominal_limit_is_the_kth_largest_score(count: int, rank: int) -> None:
+    """k = max(1, round(0.02 (n + 1))): one odd part in a hundred is forgiven, below 74 none."""
+    assert nominal_rank(count, 0.02) == rank
+    scores = np.random.default_rng(count).permutation(count).astype(float)
+    choice = nominal_threshold(scores, 0.02, is_cross_fitted=True)
+    assert choice.threshold == count - rank
+    assert choice.false_alarms == rank
+    assert choice.expected_rate == pytest.approx(rank / (count + 1))
 
 
-def test_defects_that_score_like_good_parts_are_refused() -> None:
-    """A model that sees nothing is told apart from a threshold problem."""
-    with pytest.raises(DataError, match="does not see them"):
-        fit_normalisation(np.ones(5), np.ones(5))
+@pytest.mark.parametrize(
+    ("rate", "count", "rank", "bound"),
+    [(0.02, 80, 2, 0.0579), (0.005, 80, 1, 0.0368), (0.01, 320, 3, 0.0195)],
+)
+def test_the_bound_of_a_nominal_limit_is_betas_quantile(
+    rate: float, count: int, rank: int, bound: float
+) -> None:
+    """The true rate at the k-th largest of n scores follows Beta(k, n + 1 - k)."""
+    choice = nominal_threshold(np.arange(float(count)), rate, is_cross_fitted=False)
+    assert choice.false_alarms == rank
+    assert choice.rate_bound == pytest.approx(bound, abs=5e-5)
+    drawn = np.random.default_rng(0).beta(rank, count + 1 - rank, 200_000)
+    assert (drawn <= choice.rate_bound).mean() == pytest.approx(0.95, abs=0.003)
+
+
+def test_a_nominal_rate_is_an_expectation_and_no_guarantee() -> None:
+    """598 held-out parts could guarantee 0.5 %; their third largest score only expects it."""
+    scores = np.arange(598.0)
+    held_out = nominal_threshold(scores, 0.005, is_cross_fitted=False)
+    assert (held_out.false_alarms, held_out.promise) == (3, "extrapolated, not guaranteed")
+    folds = nominal_threshold(scores, 0.005, is_cross_fitted=True)
+    assert (folds.is_guaranteed, folds.promise) == (False, "cross-fitted, measured")
+    assert folds.threshold == held_out.threshold < choose_threshold(scores, 0.005).threshold
+
+
+def test_nothing_raises_a_nominal_limit_but_good_parts() -> None:
+    """Two scores far above the rest: the limit is the second largest, whatever lies above."""
+    scores = np.append(np.zeros(98), [5.0, 6.0])
+    assert nominal_threshold(scores, 0.02, is_cross_fitted=True).threshold == 5.0
+    scores[-1] = 6e9
+    assert nominal_threshold(scores, 0.02, is_cross_fitted=True).threshold == 5.0
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, 2.0, -0.1])
+def test_a_nominal_rate_outside_its_range_is_refused(rate: float) -> None:
+    """2 (meant as per cent, perhaps) is named."""
+    with pytest.raises(DataError, match=f"between 0 and 1, got {rate}"):
+        nominal_threshold(np.zeros(3), rate, is_cross_fitted=False)
+
+
+@pytest.mark.parametrize("scores", [[], [1.0, float("nan")], [float("inf")]])
+def test_unusable_scores_give_no_nominal_limit(scores: list[float]) -> None:
+    """As for a budget."""
+    with pytest.raises(DataError):
+        nominal_threshold(np.array(scores), 0.02, is_cross_fitted=True)

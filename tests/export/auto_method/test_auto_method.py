@@ -20,6 +20,7 @@ from export.auto_method.select import (
 )
 from export.bundle_build.pipeline import BuildOptions, build
 from export.compare.run import method_names
+from export.methods.names import DEFAULT
 from export.workspace import Workspace
 
 pytestmark = pytest.mark.needs("the extra train")
@@ -53,7 +54,7 @@ def test_what_is_too_slow_is_left_out_and_the_choice_stays(tmp_path: Path) -> No
     """PatchCore outlasts the budget: it and what follows have a reason; a fast rerun keeps that."""
     slow = Clock(slow="patchcore")
     first = chosen(tmp_path, slow)
-    assert [e.method for e in first.evidence] == ["cropliq", "padim-slim"]
+    assert [e.method for e in first.evidence] == [DEFAULT, "padim-slim"]
     assert set(first.left_out) == {"patchcore", "padim"}
     assert "did not end within its share" in first.left_out["patchcore"]
     assert any("2 of 4: padim-slim, " in line and "min left" in line for line in slow.told)
@@ -69,9 +70,9 @@ def test_what_is_too_slow_is_left_out_and_the_choice_stays(tmp_path: Path) -> No
 
 def test_the_default_is_measured_even_without_time(tmp_path: Path) -> None:
     """A budget of nothing: the default alone has evidence, and is taken."""
-    found = chosen(tmp_path, Clock(slow="cropliq"), replace(OPTIONS, budget_s=1.0))
-    assert found.method == "cropliq"
-    assert [e.method for e in found.evidence] == ["cropliq"]
+    found = chosen(tmp_path, Clock(slow=DEFAULT), replace(OPTIONS, budget_s=1.0))
+    assert found.method == DEFAULT
+    assert [e.method for e in found.evidence] == [DEFAULT]
     assert len(found.left_out) == len(CANDIDATES) - 1
 
 
@@ -110,5 +111,5 @@ def test_a_build_records_its_choice_and_resumes_with_it(tmp_path: Path) -> None:
 
 def test_auto_is_not_compared_with_methods() -> None:
     """`compare --methods auto` is refused with what to name instead."""
-    with pytest.raises(DataError, match="name some of cropliq"):
+    with pytest.raises(DataError, match=f"name some of {DEFAULT}"):
         method_names("auto")

@@ -19,7 +19,8 @@ from export.cli.main import main
 
 pytestmark = pytest.mark.needs("the extra train")
 
-COUNT = 32
+COUNT = 25
+"""So few make a bundle; every one of them trains and counts for the limit."""
 
 
 def tile(rng: np.random.Generator) -> np.ndarray:
@@ -72,13 +73,34 @@ def test_the_bundle_judges_on_the_device(built: Path) -> None:
 
 
 def test_the_manifest_says_what_it_rests_on(built: Path) -> None:
-    """Training and calibration pictures are listed, apart from each other, one score per part."""
+    """All pictures train and count for the limit, one score per part, by models that had not
+    seen it."""
     bundle = read_bundle(built)
     provenance = bundle.manifest.provenance
-    assert len(provenance.training_sha256) + len(provenance.calibration_sha256) == COUNT
-    assert not set(provenance.training_sha256) & set(provenance.calibration_sha256)
-    scores = bundle.variant().thresholds.calibration_scores
-    assert len(scores) == len(provenance.calibration_sha256)
+    assert provenance.method == "ensemble"
+    assert len(provenance.training_sha256) == COUNT
+    assert set(provenance.training_sha256) == set(provenance.calibration_sha256)
+    limits = bundle.variant().thresholds
+    assert len(limits.calibration_scores) == COUNT
+    assert limits.promise == "cross-fitted, measured"
+    assert limits.origin is not None
+    assert (limits.origin.good_parts, limits.origin.rank, limits.origin.folds) == (COUNT, 1, 10)
+    assert limits.score_threshold == limits.calibration_scores[-1]
+
+
+def test_new_names_in_another_order_give_the_same_inspector_and_limit(
+    tiles: Path, built: Path, tmp_path: Path
+) -> None:
+    """What is drawn at random depends on the pictures alone."""
+    good = tmp_path / "tiles" / "train" / "good"
+    good.mkdir(parents=True)
+    for i in range(COUNT):
+        shutil.copy(tiles / "train" / "good" / f"{i:03d}.png", good / f"x{i * 7 % COUNT:02d}.png")
+    build(options(tmp_path / "tiles", tmp_path / "again.bundle"), lambda *_: None)
+    one, two = read_bundle(built), read_bundle(tmp_path / "again.bundle")
+    assert one.files["inspector.onnx"] == two.files["inspector.onnx"]
+    assert one.variant().thresholds == two.variant().thresholds
+    assert one.manifest.provenance.notes == two.manifest.provenance.notes
 
 
 def test_the_report_is_inside_and_tells_no_time(built: Path, tiles: Path) -> None:

@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.thresholds.threshold import choose_threshold
+from calibration.thresholds.threshold import nominal_threshold
 from edge_app.errors import DataError
 from edge_app.imaging.oriented_box import wrap_half_turn
 from edge_app.inspection.alignment import small_spec
 from edge_app.records import Detection, F64Array, U8Array
 from export.bundle_build.manifest import warnings_of
-from export.calibrate.thresholds import Calibration, Defects, Scored, calibrate
+from export.calibrate.thresholds import SYNTHETIC, Calibration, Defects, Scored, calibrate
 from export.data.crops import NoUprightViewError, find_parts
 from export.data.dataset import Picture, scan_good_pictures
 from export.defects.pictures import scan_defects
@@ -220,9 +220,8 @@ def test_one_product_under_changing_light_is_one_product() -> None:
     assert two_products(crops(80, 2, False)) == ()
 
 
-def calibrated(good: F64Array, bad: F64Array, source: str) -> Calibration:
-    """Return the limit of held-out good parts and real defects."""
-    defects = Defects(Scored(bad, bad), source, are_real=True)
+def calibrated(good: F64Array, bad: F64Array, source: str = SYNTHETIC) -> Calibration:
+    defects = Defects(Scored(bad, bad), source, are_real=source != SYNTHETIC)
     return calibrate(Scored(good, good), defects, 0.05)
 
 
@@ -250,8 +249,8 @@ def test_the_manifest_says_which_defects_chose_the_threshold(tmp_path: Path) -> 
     assert real.classes == ("crack", "crack", "dent")
     found = calibrated(np.linspace(0, 1, 50), np.linspace(2, 3, 3), real.summary)
     assert found.thresholds.defects_from == "3 real defects (2 crack, 1 dent)"
-    budget = choose_threshold(np.linspace(0, 1, 50), 0.05).threshold
-    assert found.thresholds.score_threshold > budget  # the grid's middle, not the edge
+    nominal = nominal_threshold(np.linspace(0, 1, 50), 0.05, is_cross_fitted=False).threshold
+    assert found.thresholds.score_threshold > nominal  # the grid's middle, not the edge
 
 
 def test_a_missing_folder_of_real_defects_is_an_error(tmp_path: Path) -> None:

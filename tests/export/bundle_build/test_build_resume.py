@@ -17,7 +17,10 @@ pytestmark = pytest.mark.needs("the extra train")
 
 HW = (128, 192)
 BOX = (96.0, 64.0, 84.0, 36.0, 0.0)
-STEPS = ("labels", "parts", "orientation", "crops", "inspector", "thresholds", "golden", "bundle")
+STEPS = (
+    *("labels", "parts", "orientation", "upright crops", "inspector", "thresholds", "golden"),
+    "bundle",
+)
 
 
 class Stopped(Exception):
@@ -62,7 +65,7 @@ def write_parts(folder: Path, count: int) -> None:
 
 @pytest.mark.parametrize(
     "steps",
-    [("crops", "golden"), pytest.param(STEPS, marks=pytest.mark.slow)],
+    [("upright crops", "golden"), pytest.param(STEPS, marks=pytest.mark.slow)],
     ids=["two steps", "every step"],
 )
 def test_a_build_stopped_again_and_again_ends_with_the_same_bytes(

@@ -76,7 +76,7 @@ def test_everything_odd_is_in_the_table(here: Path, capsys: pytest.CaptureFixtur
     assert "EXIF orientation" in rows["Read by a rule"]
     assert "test/good/ (1): good parts for edge-export evaluate" in rows["Elsewhere"]
     assert "ground_truth/crack/ (1): masks" in rows["Elsewhere"]
-    assert "build would train on 27 pictures and set the threshold with 9" in out
+    assert "build would train on all 36 pictures and set the threshold by judging each with" in out
     assert "warning: 1 pictures are almost black, no part is seen: dark.png" in err
     sheet = cv2.imread(str(here / "data.check-data.png"))
     assert sheet.shape == (6 * 168, 6 * 190, 3)

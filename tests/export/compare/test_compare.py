@@ -18,6 +18,7 @@ from export.bundle_build.pipeline import BuildOptions
 from export.cli.main import main
 from export.compare.report import HEADER, table_row
 from export.compare.run import NAMES, Budget, CompareOptions, Comparison, compare, method_names
+from export.methods.names import DEFAULT
 
 pytestmark = pytest.mark.needs("the extra train")
 
@@ -178,7 +179,7 @@ def test_the_next_run_takes_what_is_done(
 def test_all_means_every_method_and_the_products_own() -> None:
     """`all` names what `build --method` knows, the default first."""
     assert method_names("all") == NAMES
-    assert NAMES[0] == "cropliq"
+    assert NAMES[0] == DEFAULT
     assert method_names("padim, patchcore,padim") == ("padim", "patchcore")
 
 

@@ -17,9 +17,9 @@ from edge_app.errors import ShapeError
 from edge_app.records import U8Array
 from export.methods.cropliq.graph import TrainedInspector
 from export.methods.cropliq.pretext_train import PretextSettings, train_inspector
+from export.methods.onnx_file import write_graph
 from export.networks.regional_term import RegionalEmbedding, windows
 from export.networks.terms import statistics_embedding
-from export.methods.onnx_file import write_graph
 
 pytestmark = pytest.mark.needs("the extra train")
 

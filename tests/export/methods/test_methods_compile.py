@@ -11,6 +11,7 @@ from export.methods.autoencoder import AutoencoderMethod, AutoencoderSettings
 from export.methods.cutpaste import CutPaste, CutPasteSettings
 from export.methods.cutpaste_patch import PatchCutPaste, PatchCutPasteSettings
 from export.methods.draem import Draem, DraemSettings
+from export.methods.ensemble.method import Ensemble
 from export.methods.padim import PaDiM, PaDiMSettings
 from export.methods.patchcore import PatchCore, PatchCoreSettings
 from export.methods.protocol import Method
@@ -19,6 +20,7 @@ from export.methods.simplenet import SimpleNet, SimpleNetSettings
 pytestmark = pytest.mark.needs("the extra train")
 
 SMALL: dict[str, Method] = {
+    "ensemble": Ensemble(),
     "patchcore": PatchCore(settings=PatchCoreSettings(coreset=50)),
     "padim": PaDiM(settings=PaDiMSettings(dimensions=40)),
     "cutpaste": CutPaste(settings=CutPasteSettings(batch=2)),

@@ -16,7 +16,7 @@ from export.cli.main import main
 from export.methods import draem_anomalies
 from export.methods.loop import TrainingObjective, constant, learn, one_cycle, two_drops
 from export.methods.losses import Ssim, focal_loss
-from export.methods.names import DEFAULT, NAMES
+from export.methods.names import CROPLIQ, DEFAULT, NAMES
 from export.methods.onnx_file import nodes_in, nodes_outside
 from export.methods.protocol import TrainingSet, TrainSettings, fingerprint
 from export.methods.registry import _MAKERS, method_of
@@ -37,20 +37,24 @@ def test_every_name_gives_a_method_that_knows_its_paper() -> None:
 
 
 def test_methods_state_how_they_are_trained() -> None:
-    """Which take no steps, which train in one process only, and who is given real defects."""
+    """Which judge by folds, take no steps, train in one process only, are given real defects."""
     traits = {name: method_of(name).traits for name in NAMES}
-    fitted_only = {"patchcore", "padim", "padim-slim"}
-    assert {n for n, t in traits.items() if not t.takes_steps} == fitted_only
-    assert {n for n, t in traits.items() if not t.shares_batches} == {DEFAULT, *fitted_only}
+    refitted = {"patchcore", "padim", "padim-slim"}
+    assert {n for n, t in traits.items() if t.cross_fits == "refitted"} == refitted
+    assert {n for n, t in traits.items() if t.cross_fits == "itself"} == {DEFAULT}
+    assert {n for n, t in traits.items() if not t.takes_steps} == {DEFAULT, *refitted}
+    assert {n for n, t in traits.items() if not t.shares_batches} == {DEFAULT, CROPLIQ, *refitted}
     assert {n for n, t in traits.items() if t.learns_from_defects} == {"bgad"}
-    assert {n: t.max_steps for n, t in traits.items() if t.max_steps} == {DEFAULT: 100}
+    assert {n: t.max_steps for n, t in traits.items() if t.max_steps} == {CROPLIQ: 100}
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
     """`pachcore` is taken for patchcore; nonsense gets the list."""
     with pytest.raises(DataError, match=r"did you mean 'patchcore'.*simplenet"):
         method_of("pachcore")
-    with pytest.raises(DataError, match=r"no method 'xyz': choose one of cropliq, patchcore"):
+    with pytest.raises(
+        DataError, match=r"no method 'xyz': choose one of ensemble, cropliq, patchcore"
+    ):
         method_of("xyz")
 
 

@@ -1,0 +1,147 @@
+"""The way to the crop is measured: when a detector is tried, taken, or given up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_app.errors import DataError
+from edge_app.imaging.upright_crop import CropSpec
+from edge_app.inspection.pose import PoseFinder
+from edge_app.inspection.stages import WholeFrame
+from export.bundle_build import view_choice
+from export.bundle_build.records import BuildOptions, CutParts, Found, Labelled
+from export.bundle_build.view_choice import CLEAR_GAIN, ENOUGH, WayFound, choose_view, recall_of
+from export.data.crops import PartsFound
+from export.data.dataset import GoodPictures
+from export.defects.evidence import CrossFitted
+from export.labels.step import Labels
+from export.pose.step import Cutting
+from export.workspace import Workspace
+
+pytestmark = pytest.mark.needs("the extra train")
+
+Tried = dict[str, float | DataError]
+
+
+def way(name: str, recall: float, lost: float = 0.0) -> WayFound:
+    """A way that catches a share of the synthetic defects."""
+    side = {"whole": 64, "whole-fine": 96}.get(name, 128)
+    finder = WholeFrame()
+    spec = CropSpec((side, side), 0.0, stretch=True)
+    cutting = Cutting(finder, True, "fixed", PoseFinder(), spec, name)
+    cut = CutParts(cutting, [], [], [], None, [], Workspace(Path(name), lambda *_: None))
+    return WayFound(Found(None, None, finder, PartsFound([])), cut, recall, lost)
+
+
+def labelled(fixed: bool = False, fills_frame: bool = False) -> Labelled:
+    labels = Labels(fills_frame, [], None, "", fixed_box=(0.2, 0.2, 0.3, 0.3) if fixed else None)
+    good = GoodPictures(Path("x"), (), ())
+    return Labelled(Workspace(Path("x"), lambda *_: None), good, [], [], labels)
+
+
+@pytest.fixture
+def choose(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Return a function that chooses among ways with given recalls; those not given fail."""
+
+    def chosen(
+        tried: Tried, where: Labelled, detector: str = "auto", lost: float = 0.0, format: int = 2
+    ) -> tuple[str, CutParts]:
+        def take(name: str) -> WayFound:
+            found = tried[name]
+            if isinstance(found, DataError):
+                raise found
+            return way(name, found, lost if name == "upright" else 0.0)
+
+        monkeypatch.setattr(view_choice, "_whole", lambda _o, _l, name, _s: take(name))
+        monkeypatch.setattr(view_choice, "_upright", lambda *_: take("upright"))
+        options = BuildOptions(Path("x"), Path("y"), "p", detector=detector, format=format)
+        _, cut = choose_view(options, where, lambda *_: None)
+        return cut.cutting.reason, cut
+
+    return chosen
+
+
+def test_a_whole_picture_that_shows_nearly_all_needs_no_detector(choose) -> None:  # type: ignore[no-untyped-def]
+    """Neither more pixels nor a detector are tried."""
+    name, cut = choose({"whole": ENOUGH}, labelled())
+    assert name == "whole"
+    assert "the whole picture shows 95% of the synthetic defects" in cut.reason
+
+
+@pytest.mark.parametrize(
+    ("upright", "lost", "taken"),
+    [
+        (0.5 + CLEAR_GAIN + 1e-9, 0.0, "upright"),
+        (0.5 + CLEAR_GAIN - 0.01, 0.0, "whole"),
+        (0.8, 0.27, "whole"),
+        (0.8, 0.1, "upright"),
+    ],
+)
+def test_the_upright_crop_has_to_catch_clearly_more(  # type: ignore[no-untyped-def]
+    choose, upright: float, lost: float, taken: str
+) -> None:
+    """Five points more; a good part that the detector loses counts against it."""
+    tried: Tried = {"whole": 0.5, "whole-fine": 0.5, "upright": upright}
+    name, cut = choose(tried, labelled(), lost=lost)
+    assert name == taken
+    assert f"upright {upright:.0%}" in cut.reason
+    assert (f"losing {lost:.0%} of the good parts" in cut.reason) == (lost > 0)
+
+
+def test_more_pixels_are_taken_where_they_pay(choose) -> None:  # type: ignore[no-untyped-def]
+    """The finer whole picture is what a detector has to beat."""
+    tried: Tried = {"whole": 0.5, "whole-fine": 0.6, "upright": 0.64}
+    assert choose(tried, labelled())[0] == "whole-fine"
+    assert choose({**tried, "upright": 0.66}, labelled())[0] == "upright"
+
+
+def test_a_detector_that_fails_leaves_the_whole_picture_with_a_warning(choose) -> None:  # type: ignore[no-untyped-def]
+    """Nothing that built before is refused now."""
+    broken = DataError("The detector finds no product in 16 of 40 good pictures.")
+    name, cut = choose({"whole": 0.3, "whole-fine": 0.3, "upright": broken}, labelled())
+    assert name == "whole"
+    assert cut.warnings == (
+        "the whole picture is inspected, because the part cannot be cut out: The detector finds no "
+        "product in 16 of 40 good pictures.",
+    )
+
+
+@pytest.mark.parametrize("detector", ["detector.onnx", "always"])
+def test_a_detector_that_was_asked_for_leaves_no_choice(choose, detector: str) -> None:  # type: ignore[no-untyped-def]
+    """However much the whole picture would show; and its failure ends the build."""
+    assert choose({"upright": 0.1}, labelled(), detector)[0] == "upright"
+    with pytest.raises(DataError, match="no product"):
+        choose({"upright": DataError("no product")}, labelled(), detector)
+
+
+def test_without_a_detector_only_the_size_is_chosen(choose) -> None:  # type: ignore[no-untyped-def]
+    """`--detector none`: labels say that the frame is the product."""
+    tried: Tried = {"whole": 0.2, "whole-fine": 0.2}
+    assert choose(tried, labelled(fills_frame=True), "none")[0] == "whole"
+    assert (
+        choose({**tried, "whole-fine": 0.9}, labelled(fills_frame=True), "none")[0] == "whole-fine"
+    )
+
+
+def test_a_fixed_station_trains_no_detector(choose) -> None:  # type: ignore[no-untyped-def]
+    """Its place is tried instead, unless the bundle is of a format that knows no region."""
+    tried: Tried = {"whole": 0.2, "whole-fine": 0.2, "region": 0.22}
+    name, cut = choose(tried, labelled(fixed=True))
+    assert name == "whole"
+    assert "no detector is trained" in cut.reason
+    assert choose({**tried, "region": 0.9}, labelled(fixed=True))[0] == "region"
+    assert choose({"whole": 0.2, "whole-fine": 0.2}, labelled(fixed=True), format=1)[0] == "whole"
+
+
+def test_recall_counts_a_group_once_and_a_lost_defect_as_missed() -> None:
+    """Two odd frames of one part are one odd part: of 100 groups the second largest decides."""
+    good = np.append(np.arange(100.0), 500.0)
+    groups = np.append(np.arange(100), 99)
+    defects = np.array([98.0, 97.0, -np.inf, 400.0])
+    judged = CrossFitted(10, groups, good, good, defects, (("crack", "small"),) * 4)
+    assert recall_of(judged) == 0.5
+    assert recall_of(replace(judged, groups=np.arange(101))) == 0.25

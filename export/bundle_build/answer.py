@@ -29,7 +29,7 @@ def answer(
     choice = found.choice
     rank = max(1, choice.false_alarms)
     sentences = [
-        _readiness(found),
+        _readiness(found, odd),
         told_stops(choice.expected_rate, choice.rate_bound),
         told_forgiven(rank, choice.good_count),
         told_carried(choice.budget_rate, rank, choice.good_count),
@@ -42,11 +42,12 @@ def answer(
     return [said for said in sentences if said]
 
 
-def _readiness(found: Calibration) -> str:
+def _readiness(found: Calibration, odd: OddParts) -> str:
     weak, clear = found.weakness, found.clear_recall
     if weak is not None:
+        first = "Look at the odd good parts first: they raise the limit. " if odd.far else ""
         return (
-            f"NOT READY. {weak} More good pictures, a closer camera or steadier light help; so "
+            f"NOT READY. {weak} {first}More good pictures, a closer camera or steadier light help; so "
             "does another --method, or a higher --false-alarm-rate if more false alarms are "
             "acceptable."
         )

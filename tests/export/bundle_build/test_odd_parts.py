@@ -177,6 +177,7 @@ def test_a_weak_bundle_says_so_first() -> None:
     assert found.clear_recall == pytest.approx(0.2)
     told = said(found, odd_parts(parts_for(200), found))
     assert told[0].startswith("NOT READY. This bundle misses more than half of clearly visible")
+    assert "Look at the odd good parts first: they raise the limit." in told[0]
     assert "It hardly sees: crack (23%)." in told
 
 

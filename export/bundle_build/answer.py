@@ -47,8 +47,8 @@ def _readiness(found: Calibration, odd: OddParts) -> str:
     if weak is not None:
         first = "Look at the odd good parts first: they raise the limit. " if odd.far else ""
         return (
-            f"NOT READY. {weak} {first}More good pictures, a closer camera or steadier light help; so "
-            "does another --method, or a higher --false-alarm-rate if more false alarms are "
+            f"NOT READY. {weak} {first}More good pictures, a closer camera or steadier light help; "
+            "so does another --method, or a higher --false-alarm-rate if more false alarms are "
             "acceptable."
         )
     if clear is None:

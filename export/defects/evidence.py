@@ -169,6 +169,17 @@ def folds_of_defects(evidence: Evidence, folds: I64Array) -> I64Array:
     return np.array([of_group.get(g, 0) for g in evidence.defect_groups.tolist()], np.int64)
 
 
+def with_missing_caught(found: CrossFitted, kind: str) -> CrossFitted:
+    """Return the same where a picture without its product is NG by itself, without a score.
+
+    Args:
+        kind: what the pictures without a product are called in the labels.
+    """
+    is_absent = np.array([label[0] == kind for label in found.labels], bool)
+    caught = np.where(is_absent & np.isneginf(found.defects), np.inf, found.defects)
+    return replace(found, defects=caught)
+
+
 def per_defect(scores: F64Array, defect_of: I64Array, count: int) -> F64Array:
     """Return (count,) the largest of each defect's crops' scores, −inf where it has no crop."""
     found = np.full(count, -np.inf)

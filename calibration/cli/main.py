@@ -92,8 +92,7 @@ def _thresholds(args: argparse.Namespace) -> int:
             "Nothing to set the limit from: expected --from SOURCE (a stream of good parts) or "
             "--rate R (move the limit on the scores in the bundle)."
         )
-    was_signed = _is_signed(args.bundle)
-    dropped = _move(args) if args.source is None else _judge_stream(args)
+    dropped, was_signed = _move(args) if args.source is None else _judge_stream(args)
     if dropped:
         print(
             f"warning: {', '.join(dropped)} removed, their thresholds were based on the old "
@@ -104,11 +103,13 @@ def _thresholds(args: argparse.Namespace) -> int:
     return 0
 
 
-def _judge_stream(args: argparse.Namespace) -> tuple[str, ...]:
+def _judge_stream(args: argparse.Namespace) -> tuple[tuple[str, ...], bool]:
+    """Return the precisions that are dropped, and whether the bundle was signed."""
     from calibration.thresholds.recalibrate import recalibrate
     from edge_app.cameras.registry import open_camera
 
     camera = open_camera(args.source, "calibration")
+    was_signed = _is_signed(args.bundle)
     rate = BUDGET_RATE if args.rate is None else args.rate
     done = recalibrate(args.bundle, camera, rate, _show, args.out)
     choice = done.choice
@@ -126,13 +127,15 @@ def _judge_stream(args: argparse.Namespace) -> tuple[str, ...]:
         )
     if done.not_inspected:
         print(f"warning: {done.not_inspected} parts could not be judged", file=sys.stderr)
-    return done.dropped
+    return done.dropped, was_signed
 
 
-def _move(args: argparse.Namespace) -> tuple[str, ...]:
+def _move(args: argparse.Namespace) -> tuple[tuple[str, ...], bool]:
+    """Return what `_judge_stream` does."""
     from calibration.thresholds.move import move_limit
     from calibration.thresholds.words import told_carried, told_forgiven, told_rank, told_stops
 
+    was_signed = _is_signed(args.bundle)
     moved = move_limit(args.bundle, args.rate, args.out)
     choice, count = moved.choice, moved.choice.good_count
     print(
@@ -156,7 +159,7 @@ def _move(args: argparse.Namespace) -> tuple[str, ...]:
     carried = told_carried(args.rate, moved.rank, count)
     if carried is not None:
         print(f"warning: {carried}", file=sys.stderr)
-    return moved.dropped
+    return moved.dropped, was_signed
 
 
 def _tell_suspect(suspect: float | None) -> None:

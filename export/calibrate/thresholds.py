@@ -150,7 +150,7 @@ def calibrate(good: Scored, defects: Defects, false_alarm_rate: float) -> Calibr
         DataError: scores are missing or not finite.
     """
     choice = nominal_threshold(good.scores, false_alarm_rate, is_cross_fitted=False)
-    sensitivity = sensitivity_of(defects.labels, defects.scores.scores, choice.threshold)
+    sensitivity = _sensitivity(defects.labels, defects.scores.scores, choice.threshold)
     return _calibration(choice, good, defects, None, sensitivity)
 
 
@@ -170,7 +170,7 @@ def calibrate_cross_fitted(
     good = Scored(*(per_group(v, found.groups) for v in (found.good, found.good_peaks)))
     choice = nominal_threshold(good.scores, false_alarm_rate, is_cross_fitted=True)
     count = choice.good_count
-    sensitivity = sensitivity_of(found.labels, found.defects, choice.threshold)
+    sensitivity = sensitivity_of(found, choice.threshold)
     origin = LimitOrigin(
         good_parts=count,
         groups=count,
@@ -212,15 +212,15 @@ def operating_points(
     )
 
 
-def sensitivity_of(
+def sensitivity_of(found: CrossFitted, limit: float) -> tuple[Sensitivity, ...]:
+    """Return the share of synthetic defects at or above the limit, by kind and size."""
+    return _sensitivity(found.labels, found.defects, limit)
+
+
+def _sensitivity(
     labels: Sequence[tuple[str, str]], defects: F64Array, limit: float
 ) -> tuple[Sensitivity, ...]:
-    """Return the share of synthetic defects at or above the limit, by kind and size.
-
-    Args:
-        labels: kind and size of each; none for real defects.
-        defects: (d,) their scores.
-    """
+    """Return the shares of (d,) scores; none for real defects, which have no labels."""
     if not labels:
         return ()
     rows: dict[tuple[str, str], list[float]] = {}

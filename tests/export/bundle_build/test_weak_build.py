@@ -40,6 +40,8 @@ def arguments(place: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_one_odd_part_makes_a_weak_bundle_and_a_persons_word_mends_it(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +96,6 @@ def test_a_broken_sheet_ends_the_build_before_it_begins(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "parts.json").write_text("{}")
     assert main(arguments(tmp_path)) == 2
-    assert not (tmp_path / "lid.bundle.work").exists()
+    assert not (tmp_path / "lid.bundle.work" / "labels").exists()
     with pytest.raises(DataError, match="is not what edge-export build wrote"):
         take_over(tmp_path / "lid.bundle", tmp_path / "lid")

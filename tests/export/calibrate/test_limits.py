@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from calibration.thresholds.threshold import nominal_threshold
+from edge_app.bundle.thresholds import clear_recall
 from edge_app.errors import DataError
 from export.calibrate.thresholds import (
     POINT_RATES,
@@ -15,7 +16,6 @@ from export.calibrate.thresholds import (
     Scored,
     calibrate,
     calibrate_cross_fitted,
-    clear_recall,
     per_group,
     sensitivity_of,
 )

@@ -15,7 +15,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_app.activation.model_loader import Ready
-from edge_app.activation.slots import ModelSlots, degraded_text, describe_slot, page_facts
+from edge_app.activation.slots import (
+    ModelSlots,
+    degraded_text,
+    describe_slot,
+    page_facts,
+    weaknesses_of,
+)
 from edge_app.alerts.alarm_sink import AlarmSink
 from edge_app.alerts.alert_drafts import AlertDrafts
 from edge_app.alerts.evidence import EvidenceStore
@@ -302,6 +308,7 @@ class EdgeApp:
         first = next(iter(self._slots.ready.values()))
         self.page_state.set_bundle(page_facts(first))
         self.page_state.set_map_threshold(first.model.limits.map_threshold if first else None)
+        self.page_state.set_weaknesses(weaknesses_of(self._slots.ready))
 
 
 def _product_of(ready: Ready | None) -> str | None:

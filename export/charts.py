@@ -15,6 +15,9 @@ WIDTH, HEIGHT, PAD = 560, 220, 34
 UNIT = 320
 """Side of a chart of rates, in pixels."""
 
+MOST_DOTS = 60
+"""A curve of more points is drawn without dots."""
+
 GOOD, BAD, INK = "#0a7d62", "#c4452d", "#3b4550"
 
 
@@ -100,6 +103,57 @@ def unit_curve(
     )
 
 
+def share_curve(
+    x: Sequence[float],
+    shares: Sequence[float],
+    names: tuple[str, str],
+    mark_xy: tuple[float, float] | None = None,
+) -> str:
+    """Return an SVG of shares (0..1) against x >= 0, every point a dot, quarter lines behind.
+
+    Args:
+        names: of the x and the y axis.
+        mark_xy: the chosen point, drawn larger and named.
+    """
+    top = max([*x, *([mark_xy[0]] if mark_xy else []), 1e-9])
+
+    def placed(at: float, share: float) -> tuple[float, float]:
+        return PAD + at / top * (WIDTH - 2 * PAD), HEIGHT - PAD - share * (HEIGHT - 2 * PAD)
+
+    drawn = []
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        left, level = placed(0, share)
+        drawn.append(
+            f'<path d="M{left} {level:.1f}H{WIDTH - PAD}" stroke="{INK}" stroke-opacity="0.2"/>'
+            f'<text x="{left - 4}" y="{level + 4:.1f}" text-anchor="end">{share:.0%}</text>'
+        )
+    points = [placed(at, share) for at, share in zip(x, shares, strict=True)]
+    line = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
+    drawn.append(f'<polyline points="{line}" fill="none" stroke="{GOOD}" stroke-width="2"/>')
+    if len(points) <= MOST_DOTS:
+        drawn += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="2.5" fill="{GOOD}"/>'
+                  for px, py in points]  # fmt: skip
+    if mark_xy is not None:
+        cx, cy = placed(*mark_xy)
+        drawn.append(f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="5" fill="{BAD}"/>')
+        drawn.append(_beside("chosen", cx, cy))
+    x_name, y_name = (html.escape(name) for name in names)
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img" '
+        f'font-family="system-ui,sans-serif" font-size="11">{"".join(drawn)}'
+        f'<text x="{PAD}" y="{HEIGHT - PAD + 16}">0</text>'
+        f'<text x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">{x_name}</text>'
+        f'<text x="{WIDTH - PAD}" y="{HEIGHT - PAD + 16}" text-anchor="end">{top:.4g}</text>'
+        f'<text x="{PAD}" y="{PAD - 18}">{y_name}</text></svg>'
+    )
+
+
+def _beside(name: str, x: float, y: float) -> str:
+    """Return a dot's name below it, to its right or, near the right edge, to its left."""
+    at, anchor = (x - 8, "end") if x > WIDTH - 2.5 * PAD else (x + 8, "start")
+    return f'<text x="{at:.1f}" y="{y + 14:.1f}" text-anchor="{anchor}">{html.escape(name)}</text>'
+
+
 def _in_unit(x: float, y: float) -> tuple[float, float]:
     side = UNIT - 2 * PAD
     return PAD + x * side, UNIT - PAD - y * side
@@ -120,13 +174,18 @@ def _quarter_lines() -> str:
 
 def picture(pixels: U8Array, caption: str, quality: int = 80) -> str:
     """Return an inline figure."""
-    ok, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    data = base64.b64encode(encoded.tobytes()).decode() if ok else ""
     text = html.escape(caption)
     return (
-        f'<figure><img alt="{text}" src="data:image/jpeg;base64,{data}">'
+        f'<figure><img alt="{text}" src="{jpeg_address(pixels, quality)}">'
         f"<figcaption>{text}</figcaption></figure>"
     )
+
+
+def jpeg_address(pixels: U8Array, quality: int = 80) -> str:
+    """Return a picture, uint8 (h, w, 3) BGR, as the data: address of a JPEG."""
+    ok, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    data = base64.b64encode(encoded.tobytes()).decode() if ok else ""
+    return f"data:image/jpeg;base64,{data}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -135,16 +194,25 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return (
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        "</div>"
+    )
 
 
 def page(title: str, body: Sequence[str]) -> str:
     """Return a whole HTML page."""
     style = (
-        "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;"
+        "body{font:15px/1.5 system-ui,sans-serif;overflow-wrap:anywhere;"
+        "max-width:70rem;margin:2rem auto;padding:0 1rem;"
         f"color:{INK}}}h1,h2{{font-weight:600}}img{{max-width:100%}}figure{{margin:1rem 0}}"
         "table{border-collapse:collapse}td,th{border-bottom:1px solid #ccd;padding:.2rem .8rem;"
-        "text-align:left}.warning{background:#fff3d6;padding:.5rem 1rem;border-left:4px solid #c80}"
+        "text-align:left;vertical-align:top}.wide{overflow-x:auto}svg{max-width:100%;height:auto}"
+        ".warning,.answer{background:#fff3d6;padding:.5rem 1rem;border-left:4px solid #c80;"
+        "overflow-wrap:anywhere}"
+        f".answer{{background:#e6f4f0;border-color:{GOOD}}}"
+        f".answer.weak{{background:#fbe6e2;border-color:{BAD}}}"
+        ".answer p{margin:.3rem 0}.answer p:first-child{font-weight:600;font-size:1.1rem}"
     )
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'

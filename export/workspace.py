@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from edge_app.records import JsonObject
+from export.folder_lock import FolderLock, lock_folder
 
 Record = TypeVar("Record")
 
-FORMAT = 2
+FORMAT = 3
 """Of what the steps keep; a work folder of another format is done again."""
 
 OnProgress = Callable[[str, float], None]
@@ -45,6 +46,15 @@ class Workspace:
     report: OnStep
     timings_s: dict[str, float] = field(default_factory=dict)
     _chain: str = ""
+    _lock: FolderLock | None = None
+
+    def lock(self) -> None:
+        """Keep other processes out for as long as this workspace is used.
+
+        Raises:
+            DataError: another build works here.
+        """
+        self._lock = lock_folder(self.folder)
 
     def step(
         self,
@@ -97,7 +107,8 @@ class Workspace:
         Args:
             report: shows the branch's progress; None: as this one does.
         """
-        return Workspace(self.folder / name, report or self.report, _chain=self._chain)
+        inside = self.folder / name
+        return Workspace(inside, report or self.report, _chain=self._chain, _lock=self._lock)
 
     def _key(self, name: str, settings: JsonObject) -> str:
         text = json.dumps([FORMAT, self._chain, name, settings], sort_keys=True)

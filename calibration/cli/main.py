@@ -7,10 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_app.errors import EdgeError
+from edge_app.errors import DataError, EdgeError
 from edge_app.host.extras import sentence_for
 
 SOURCE = "stream of good parts only: folder:PATH, video:PATH or sim:..."
+BUDGET_RATE = 0.005
+"""Of good parts, where a stream of them is given and no rate."""
+
 OUT = "the bundle to write (default: replace the input)"
 
 
@@ -29,18 +32,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edge-calibrate", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    text = "set a bundle's limit from good parts judged by the whole line, or move it without any"
     thresholds = commands.add_parser(
         "thresholds",
-        help="set a bundle's thresholds from good parts judged by the whole line",
-        description="Set a bundle's thresholds from good parts judged by the whole line.",
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog="With --from the rate is a budget, guaranteed where there are parts enough. With "
+        "--rate alone the scores in the bundle carry it: the k-th largest of n good parts is the "
+        "limit, k = max(1, round(rate · (n + 1))).",
     )
     thresholds.add_argument("bundle", type=Path, help="the bundle to calibrate")
-    thresholds.add_argument("--source", required=True, help=SOURCE)
     thresholds.add_argument(
+        "--from", "--source", dest="source", metavar="SOURCE", help=f"{SOURCE}; none: see --rate"
+    )
+    thresholds.add_argument(
+        "--rate",
         "--false-alarm-rate",
+        dest="rate",
         type=float,
-        default=0.005,
-        help="budget: share of good parts that may be alarmed (default: 0.005)",
+        metavar="R",
+        help="share of good parts that may be alarmed, 0.005 for 0.5 %% (default with --from: "
+        f"{BUDGET_RATE}); without --from it moves the limit on the scores in the bundle",
     )
     thresholds.add_argument("--out", type=Path, help=OUT)
     thresholds.set_defaults(work=_thresholds)
@@ -75,36 +87,81 @@ def _add_variant_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _thresholds(args: argparse.Namespace) -> int:
+    if args.source is None and args.rate is None:
+        raise DataError(
+            "Nothing to set the limit from: expected --from SOURCE (a stream of good parts) or "
+            "--rate R (move the limit on the scores in the bundle)."
+        )
+    was_signed = _is_signed(args.bundle)
+    dropped = _move(args) if args.source is None else _judge_stream(args)
+    if dropped:
+        print(
+            f"warning: {', '.join(dropped)} removed, their thresholds were based on the old "
+            f"one; make them again: edge-calibrate {dropped[0]} ...",
+            file=sys.stderr,
+        )
+    _warn_unsigned(was_signed, args.out or args.bundle)
+    return 0
+
+
+def _judge_stream(args: argparse.Namespace) -> tuple[str, ...]:
     from calibration.thresholds.recalibrate import recalibrate
     from edge_app.cameras.registry import open_camera
 
     camera = open_camera(args.source, "calibration")
-    was_signed = _is_signed(args.bundle)
-    done = recalibrate(args.bundle, camera, args.false_alarm_rate, _show, args.out)
+    rate = BUDGET_RATE if args.rate is None else args.rate
+    done = recalibrate(args.bundle, camera, rate, _show, args.out)
     choice = done.choice
     print(file=sys.stderr)
     print(
         f"threshold {choice.threshold:.4f}: {choice.false_alarms} of {choice.good_count} good "
         f"parts alarmed; the true rate is at most {choice.rate_bound:.3%} (95 % confidence)"
     )
-    if done.suspect_threshold is not None:
-        print(f"suspect from {done.suspect_threshold:.4f}: about one good part in 20, no alarm")
+    _tell_suspect(done.suspect_threshold)
     if not choice.is_guaranteed:
         print(
             f"warning: {choice.budget_rate:.3%} is {choice.promise}: {choice.good_count} parts can "
             f"guarantee {choice.smallest_rate:.3%} at best; {choice.needed_count} are needed",
             file=sys.stderr,
         )
-    if done.dropped:
-        print(
-            f"warning: {', '.join(done.dropped)} removed, their thresholds were based on the old "
-            f"one; make them again: edge-calibrate {done.dropped[0]} ...",
-            file=sys.stderr,
-        )
     if done.not_inspected:
         print(f"warning: {done.not_inspected} parts could not be judged", file=sys.stderr)
-    _warn_unsigned(was_signed, args.out or args.bundle)
-    return 0
+    return done.dropped
+
+
+def _move(args: argparse.Namespace) -> tuple[str, ...]:
+    from calibration.thresholds.move import move_limit
+    from calibration.thresholds.words import told_carried, told_forgiven, told_rank, told_stops
+
+    moved = move_limit(args.bundle, args.rate, args.out)
+    choice, count = moved.choice, moved.choice.good_count
+    print(
+        f"threshold {moved.old_threshold:.4f} → {choice.threshold:.4f}: {told_rank(moved.rank)} "
+        f"of {count} good parts ({choice.promise})"
+    )
+    print(told_stops(moved.rank / (count + 1), choice.rate_bound))
+    print(told_forgiven(moved.rank, count))
+    if moved.synthetic_recall is not None:
+        print(
+            f"It catches about {moved.synthetic_recall:.0%} of synthetic defects (interpolated "
+            "between the rates that the bundle states)."
+        )
+    else:
+        print("What it catches of synthetic defects is not stated for this rate.")
+    _tell_suspect(moved.suspect_threshold)
+    if moved.lost_sensitivity:
+        print("What was measured by kind and size belongs to the old limit: left out.")
+    if moved.was_weak is not None:
+        print(f"warning: at its old, lower limit: {moved.was_weak}", file=sys.stderr)
+    carried = told_carried(args.rate, moved.rank, count)
+    if carried is not None:
+        print(f"warning: {carried}", file=sys.stderr)
+    return moved.dropped
+
+
+def _tell_suspect(suspect: float | None) -> None:
+    if suspect is not None:
+        print(f"suspect from {suspect:.4f}: about one good part in 20, no alarm")
 
 
 def _variant(args: argparse.Namespace) -> int:

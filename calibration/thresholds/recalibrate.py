@@ -9,7 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from calibration.thresholds.suspect import suspect_limit
-from calibration.thresholds.threshold import ThresholdChoice, choose_threshold
+from calibration.thresholds.threshold import (
+    ThresholdChoice,
+    choose_threshold,
+    nominal_threshold,
+)
 from edge_app.bundle.archive import Bundle, read_bundle, write_bundle
 from edge_app.bundle.manifest import GoldenPicture, Thresholds, Variant
 from edge_app.cameras.protocol import Camera
@@ -70,6 +74,7 @@ def recalibrate(
     false_alarm_rate: float,
     progress: Callable[[int], None],
     out: Path | None = None,
+    is_nominal: bool = False,
 ) -> Recalibrated:
     """Judge every good part a source shows and set the thresholds from their scores.
 
@@ -82,9 +87,11 @@ def recalibrate(
         false_alarm_rate: budget, as a fraction of good parts.
         progress: called with the number of parts judged so far.
         out: where to write; None rewrites the bundle in place.
+        is_nominal: the limit is the k-th largest score, k = max(1, round(rate · (n + 1))), as at
+            build: the rate is to be expected, not guaranteed.
 
     Raises:
-        DataError: too few parts, or scores that are not finite.
+        DataError: too few parts, scores that are not finite, or no golden picture left.
     """
     bundle = read_bundle(bundle_path)
     found = score_stream(bundle_path, camera, progress)
@@ -93,16 +100,18 @@ def recalibrate(
             f"Only {len(found.scores)} good parts were judged, at least {MIN_PARTS} are needed: "
             "record a longer stream of good parts."
         )
-    choice = choose_threshold(found.scores, false_alarm_rate)
-    variant = bundle.variant(REFERENCE)
-    old = variant.thresholds
+    if is_nominal:
+        choice = nominal_threshold(found.scores, false_alarm_rate, is_cross_fitted=False)
+    else:
+        choice = choose_threshold(found.scores, false_alarm_rate)
+    old = bundle.variant(REFERENCE).thresholds
     suspect = None
     if old.suspect_threshold is not None:
         suspect = suspect_limit(found.scores, choice.threshold)
     thresholds = Thresholds(
         score_threshold=choice.threshold,
         map_threshold=float(np.quantile(found.map_peaks, MAP_QUANTILE)),
-        threshold_id=_next_id(old.threshold_id),
+        threshold_id=next_id(old.threshold_id),
         normalisation=old.normalisation,
         false_alarm_rate=false_alarm_rate,
         calibration_scores=tuple(sorted(float(s) for s in found.scores)),
@@ -111,15 +120,39 @@ def recalibrate(
         softmax_threshold=old.softmax_threshold,
         suspect_threshold=suspect,
     )
-    changed = variant.model_copy(
-        update={"thresholds": thresholds, "golden": _rejudged(variant.golden, choice.threshold)}
-    )
     note = (
         f"{thresholds.threshold_id}: threshold {choice.threshold:.4f} set from "
         f"{choice.good_count} good parts ({choice.false_alarms} above it, true rate at most "
         f"{choice.rate_bound:.3%} at 95 % confidence; {choice.promise}); the report shows the one "
         "set at build"
     )
+    digest, dropped = write_limits(bundle, thresholds, note, out or bundle_path)
+    return Recalibrated(digest, choice, found.not_inspected, dropped, suspect)
+
+
+def write_limits(
+    bundle: Bundle, thresholds: Thresholds, note: str, out: Path
+) -> tuple[str, tuple[str, ...]]:
+    """Write the bundle with other thresholds of its fp32 variant; golden verdicts follow them.
+
+    Args:
+        note: goes into the provenance.
+
+    Returns:
+        The new sha256, and the precisions that are left out: their limits followed the old one.
+
+    Raises:
+        DataError: every golden picture lies too near the new limit.
+    """
+    variant = bundle.variant(REFERENCE)
+    golden = _rejudged(variant.golden, thresholds.score_threshold)
+    if variant.golden and not golden:
+        raise DataError(
+            f"All {len(variant.golden)} golden pictures score within {GOLDEN_MARGIN:.0%} of the "
+            f"limit {thresholds.score_threshold:.4f}: no device could check the bundle by them. "
+            "Choose another rate, or build again with this --false-alarm-rate."
+        )
+    changed = variant.model_copy(update={"thresholds": thresholds, "golden": golden})
     provenance = bundle.manifest.provenance
     manifest = bundle.manifest.model_copy(
         update={
@@ -128,8 +161,7 @@ def recalibrate(
         }
     )
     dropped = tuple(v.precision for v in bundle.manifest.variants if v is not variant)
-    digest = write_bundle(out or bundle_path, manifest, _files(bundle, changed))
-    return Recalibrated(digest, choice, found.not_inspected, dropped, suspect)
+    return write_bundle(out, manifest, _files(bundle, changed)), dropped
 
 
 def _files(bundle: Bundle, variant: Variant) -> dict[str, bytes]:
@@ -200,6 +232,7 @@ def _reports(camera: Camera, line: InspectionLine) -> Iterator[FrameReport]:
         yield line.finish(last.frame)
 
 
-def _next_id(threshold_id: str) -> str:
+def next_id(threshold_id: str) -> str:
+    """Return the id of the set of thresholds after this one: calibrated-1 → calibrated-2."""
     name, _, number = threshold_id.rpartition("-")
     return f"{name or threshold_id}-{int(number) + 1 if number.isdigit() else 2}"

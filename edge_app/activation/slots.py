@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from edge_app.activation.agent_client import AgentConnection
@@ -15,6 +15,7 @@ from edge_app.activation.camera_line import CameraLine
 from edge_app.activation.controller import Activation
 from edge_app.activation.model_loader import Loader, Ready
 from edge_app.bundle.archive import Bundle
+from edge_app.bundle.thresholds import weakness
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig
@@ -240,6 +241,13 @@ def page_facts(ready: Ready | None) -> dict[str, str]:
         "Signed": ready.signed,
         "SHA-256": ready.sha256[:16],
     }
+
+
+def weaknesses_of(ready: Mapping[str, Ready | None]) -> tuple[str, ...]:
+    """Return a sentence for each slot's model that misses most clearly visible defects."""
+    found = ((slot, weakness(r.model.limits.clear_recall)) for slot, r in ready.items() if r)
+    named = len(ready) > 1
+    return tuple(f"Slot {slot}: {said}" if named else said for slot, said in found if said)
 
 
 def _suspect_fact(limits: Limits) -> dict[str, str]:

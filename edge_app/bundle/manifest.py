@@ -105,6 +105,9 @@ class DetectorSpec(StrictModel):
     shrink: Shrink = "area"
 
 
+PRODUCT_PATTERN = r"^[A-Za-z0-9_.-]{1,64}$"
+"""What a product may be called: a level of topics, part of file names."""
+
 KindName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}$")]
 
 
@@ -271,7 +274,7 @@ class Manifest(GrownModel):
 
     format: Format = FORMAT_1
     requires: tuple[Feature, ...] = ()
-    product: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+    product: Annotated[str, Field(pattern=PRODUCT_PATTERN)]
     serial: Annotated[int, Field(ge=0)]
     targets: tuple[str, ...] = ("*",)
     angle_convention: str = ANGLE_CONVENTION

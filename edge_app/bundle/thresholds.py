@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -64,6 +65,34 @@ class Sensitivity(StrictModel):
     size: Literal["small", "medium", "large", ""] = ""
     count: Rank
     recall: Share
+
+
+WEAK_BELOW = 0.5
+"""Share of the large synthetic defects; a bundle that catches fewer is weak."""
+
+
+def clear_recall(sensitivity: Iterable[Sensitivity]) -> float | None:
+    """Return the share caught of the synthetic defects that nobody could overlook: the large ones.
+
+    None without any.
+    """
+    large = [row for row in sensitivity if row.size == "large"]
+    count = sum(row.count for row in large)
+    return sum(row.recall * row.count for row in large) / count if count else None
+
+
+def weakness(clear: float | None) -> str | None:
+    """Return the sentence for a bundle that catches too few of the clearly visible defects.
+
+    Args:
+        clear: of `clear_recall`; None: nobody has measured it, and nothing is said.
+    """
+    if clear is None or clear >= WEAK_BELOW:
+        return None
+    return (
+        "This bundle misses more than half of clearly visible defects: it catches "
+        f"{clear:.0%} of large synthetic ones."
+    )
 
 
 class LimitOrigin(StrictModel):

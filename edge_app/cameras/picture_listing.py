@@ -4,7 +4,7 @@
 |---|---|
 | hidden | files and folders with a leading dot |
 | folders of storage and systems | `@*` (`@eaDir`), `$*` (`$RECYCLE.BIN`), `#recycle` |
-| our own outputs | folders `*.work` and `*.evaluation`; what `inspect --out` drew (marked) |
+| our own outputs | folders `*.work`, `*.evaluation`, `*.review`; what `inspect --out` drew |
 | links to folders | they may lead in circles, or out of what a person named |
 | other endings | what is no jpg, png, bmp, tif or webp; heic without pillow-heif |
 
@@ -110,7 +110,7 @@ def why_folder_is_left_out(name: str) -> str | None:
         return HIDDEN
     if name.startswith(("@", "$")) or name.lower() == "#recycle":
         return SYSTEM
-    if name.lower().endswith((".work", ".evaluation")):
+    if name.lower().endswith((".work", ".evaluation", ".review")):
         return OURS
     return None
 

@@ -31,7 +31,14 @@ from numpy.typing import NDArray
 
 from edge_app.errors import FrameCorrupt
 from edge_app.host.memory import available_mb
-from edge_app.imaging.picture_header import HEIC, JPEG, PictureHeader, read_header
+from edge_app.imaging.picture_header import (
+    CMYK,
+    HEIC,
+    JPEG,
+    MIN_WHITE,
+    PictureHeader,
+    read_header,
+)
 from edge_app.records import U8Array
 
 log = logging.getLogger(__name__)
@@ -121,13 +128,13 @@ def load_picture(path: Path | str) -> LoadedPicture:
     path = Path(path)
     header, decoded = _decoded(path)
     pixels, is_12_bit = _to_8_bit(decoded, header, path)
-    has_alpha = decoded.ndim == 3 and decoded.shape[2] in (2, 4) and not header.is_cmyk
+    has_alpha = decoded.ndim == 3 and decoded.shape[2] in (2, 4) and header.values != CMYK
     said = {
         TURNED: header.orientation != 1,
         TWELVE_BITS: is_12_bit,
         FIRST_PAGE: header.pages > 1,
         NO_ALPHA: has_alpha,
-        FROM_CMYK: header.is_cmyk,
+        FROM_CMYK: header.values == CMYK,
     }
     notes = tuple(note for note, is_so in said.items() if is_so)
     return LoadedPicture(_to_bgr(_upright(pixels, header.orientation)), notes, header.bits)
@@ -170,9 +177,8 @@ def _decoded(path: Path) -> tuple[PictureHeader, AnyArray]:
         )
     values = np.asarray(decoded)
     # OpenCV turns 8 bits round itself.
-    return header, np.invert(
-        values
-    ) if header.is_min_white and values.dtype == np.uint16 else values
+    is_negative = header.values == MIN_WHITE and values.dtype == np.uint16
+    return header, np.invert(values) if is_negative else values
 
 
 def _refuse_too_large(header: PictureHeader, path: Path) -> None:

@@ -277,6 +277,7 @@ def _example_config(_args: argparse.Namespace) -> int:
 
 def _inspect(args: argparse.Namespace) -> int:
     from edge_app.bundle.archive import read_bundle
+    from edge_app.bundle.thresholds import weakness
     from edge_app.bundle.trusted_keys import load_trust
     from edge_app.model.loaded_model import load_model
     from edge_app.model.offline import inspect_pictures, pictures_at
@@ -287,6 +288,9 @@ def _inspect(args: argparse.Namespace) -> int:
     pictures = pictures_at(args.path, _say_left_out)
     views = open_view_folder(args.out, args.path, dict(pictures)) if args.out else None
     model = load_model(bundle)
+    weak = weakness(model.limits.clear_recall)
+    if weak is not None:
+        print(f"warning: {weak}", file=sys.stderr, flush=True)
     show = views.drawer(model.limits.map_threshold) if views else None
     for result in inspect_pictures(model, pictures, show):
         print(json.dumps(result) if args.json else _one_line(result), flush=True)

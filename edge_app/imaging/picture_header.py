@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass
 
 JPEG, PNG, BMP, TIFF, WEBP, HEIC = "jpg", "png", "bmp", "tif", "webp", "heic"
+CMYK, MIN_WHITE = "cmyk", "min-is-white"
 
 _EXIF_START = b"Exif\0\0"
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
@@ -33,8 +34,8 @@ class PictureHeader:
         bits: of one sample.
         orientation: EXIF's, 1 (as stored) to 8.
         pages: pages or pictures in the file.
-        is_cmyk: printing colours.
-        is_min_white: grey whose 0 is white (TIFF).
+        values: what they stand for: CMYK (printing colours), MIN_WHITE (grey whose 0 is white,
+            TIFF), or "".
         plain: TIFF bytes whose tags no longer have a decoder turn it or multiply by alpha.
     """
 
@@ -44,8 +45,7 @@ class PictureHeader:
     bits: int = 8
     orientation: int = 1
     pages: int = 1
-    is_cmyk: bool = False
-    is_min_white: bool = False
+    values: str = ""
     plain: bytes | None = None
 
 
@@ -84,7 +84,9 @@ def _jpeg(encoded: bytes) -> PictureHeader | None:
             bits, h, w, channels = struct.unpack_from(">BHHB", encoded, body)
             if h == 0 or w == 0:
                 return None
-            return PictureHeader(JPEG, (h, w), channels, bits, orientation, is_cmyk=channels == 4)
+            return PictureHeader(
+                JPEG, (h, w), channels, bits, orientation, values=CMYK if channels == 4 else ""
+            )
         at += 2 + length
     return None
 
@@ -183,8 +185,7 @@ def _tiff(encoded: bytes) -> PictureHeader | None:
         _first(tags, _TAG_BITS, 1),
         _known_orientation(_first(tags, _TAG_ORIENTATION, 1)),
         _pages(encoded, layout, following),
-        is_cmyk=photometric == 5,
-        is_min_white=photometric == 0,
+        values={5: CMYK, 0: MIN_WHITE}.get(photometric, ""),
         plain=_plain_tiff(encoded, tags, layout),
     )
 

@@ -33,12 +33,15 @@ class Limits:
         map_threshold: areas above it are defects.
         threshold_id: names them in every message.
         suspect_threshold: an OK part with `score >= suspect_threshold` is suspect; None: none is.
+        clear_recall: share of large synthetic defects at or above the bundle's own threshold; None:
+            nobody has measured it.
     """
 
     score_threshold: float
     map_threshold: float
     threshold_id: str
     suspect_threshold: float | None = None
+    clear_recall: float | None = None
 
 
 def judge_score(score: float, limits: Limits) -> tuple[VerdictState, str]:

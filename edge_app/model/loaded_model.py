@@ -12,6 +12,7 @@ from edge_app.backends.onnx import OnnxRunner
 from edge_app.backends.protocol import CLASSIFIER, OpenGraph, check_contract
 from edge_app.bundle.archive import Bundle
 from edge_app.bundle.manifest import Manifest, Thresholds, Variant
+from edge_app.bundle.thresholds import clear_recall
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.errors import BundleError
 from edge_app.imaging.upright_crop import CropSpec
@@ -73,7 +74,8 @@ class LoadedModel:
 def limits_of(thresholds: Thresholds) -> Limits:
     """Return what the line needs of a variant's thresholds."""
     t = thresholds
-    return Limits(t.score_threshold, t.map_threshold, t.threshold_id, t.suspect_threshold)
+    clear = None if t.origin is None else clear_recall(t.origin.sensitivity)
+    return Limits(t.score_threshold, t.map_threshold, t.threshold_id, t.suspect_threshold, clear)
 
 
 def load_model(

@@ -104,7 +104,7 @@ def _notes(facts: Facts) -> list[str]:
     """
     outbox: dict[str, Any] = facts.health.get("outbox") or {}
     evidence: dict[str, Any] = facts.health.get("evidence") or {}
-    notes = []
+    notes = list(facts.weaknesses)
     if outbox.get("reserve_released"):
         notes.append("The disk is full: alerts use the last reserve. Free some space soon.")
     if outbox.get("counted_only"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edge_app.imaging.overlay import PlacedMap, carry_maps
@@ -63,13 +63,18 @@ class AlertCard:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Facts that do not belong to a frame: broker, bundle and health."""
+    """Facts that do not belong to a frame: broker, bundle and health.
+
+    Attributes:
+        weaknesses: a sentence for each model in use that misses most clearly visible defects.
+    """
 
     broker: str = ""
     is_broker_good: bool | None = None
     bundle: tuple[tuple[str, str], ...] = ()
     health: JsonObject = field(default_factory=dict)
     map_threshold: float | None = None
+    weaknesses: tuple[str, ...] = ()
 
 
 class PageState:
@@ -141,6 +146,10 @@ class PageState:
     def set_bundle(self, texts: Mapping[str, str]) -> None:
         """Set the active bundle: label → text, shown in this order."""
         self._replace(bundle=tuple((str(k), str(v)) for k, v in texts.items()))
+
+    def set_weaknesses(self, sentences: Sequence[str]) -> None:
+        """Set what the models in use see too little of, one sentence each; empty for none."""
+        self._replace(weaknesses=tuple(sentences))
 
     def set_map_threshold(self, map_threshold: float | None) -> None:
         """Set the middle of the anomaly map's colour scale; without it no map is drawn."""

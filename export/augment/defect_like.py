@@ -28,13 +28,13 @@ from export.augment.region import product_box
 Size = Literal["small", "medium", "large"]
 
 EXTENT_RANGE: dict[Size, tuple[float, float]] = {
-    "small": (0.07, 0.12),
+    "small": (0.035, 0.11),
     "medium": (0.14, 0.24),
     "large": (0.30, 0.50),
 }
 """A defect's extent as a share of the product box's shorter side, log-uniform."""
 
-MIN_EXTENT_PX = 5.0
+MIN_EXTENT_PX = 4.0
 """Less than this is noise at any crop size in use."""
 
 VISIBLE_GREY = 18.0

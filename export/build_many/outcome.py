@@ -1,6 +1,7 @@
 """The outcome file of a build: what became of it, for whoever started it as a child process.
 
-One JSON object: `bundle` and `sha256` of a build that succeeded, otherwise `error`.
+One JSON object: `bundle` and `sha256` of a build that succeeded, and its `weakness` if it is weak;
+otherwise `error`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ class Built(Protocol):
     @property
     def sha256(self) -> str: ...
 
+    @property
+    def weakness(self) -> str | None: ...
+
 
 Result = TypeVar("Result", bound=Built)
 
@@ -33,11 +37,13 @@ class BuildOutcome:
         bundle: path of the bundle; None where the build failed.
         sha256: the bundle's digest.
         error: why there is no bundle.
+        weakness: the bundle misses most clearly visible defects, in a sentence.
     """
 
     bundle: str | None = None
     sha256: str | None = None
     error: str | None = None
+    weakness: str | None = None
 
 
 def recorded(file: Path, build: Callable[[], Result]) -> Result:
@@ -51,7 +57,7 @@ def recorded(file: Path, build: Callable[[], Result]) -> Result:
     except Exception as error:
         _write(file, BuildOutcome(error=str(error) or type(error).__name__))
         raise
-    _write(file, BuildOutcome(str(result.path), result.sha256))
+    _write(file, BuildOutcome(str(result.path), result.sha256, weakness=result.weakness))
     return result
 
 

@@ -21,6 +21,7 @@ from edge_app.errors import DataError
 from edge_app.records import JsonObject
 from export.build_many.outcome import BuildOutcome, read_outcome
 from export.data.layouts import has_good_folder
+from export.folder_lock import lock_folder
 from export.workspace import OnStep
 
 Engine = Literal["processes", "ray"]
@@ -51,12 +52,15 @@ class Outcome:
     Attributes:
         is_built: its bundle was written.
         message: the bundle and its digest, or the reason.
+        weakness: the bundle misses most clearly visible defects, in a sentence; None where it does
+            not, or where that was accepted.
     """
 
     product: str
     is_built: bool
     message: str
     seconds: float
+    weakness: str | None = None
 
     def as_json(self) -> JsonObject:
         """Return the object of products.json."""
@@ -65,6 +69,7 @@ class Outcome:
             "is_built": self.is_built,
             "told": self.message,
             "seconds": self.seconds,
+            "weakness": self.weakness,
         }
 
 
@@ -117,9 +122,12 @@ def carry_out(order: Order) -> Outcome:
             check=False,
         )
     found = read_outcome(Path(order.outcome))
-    is_built = done.returncode == 0 and found is not None and found.bundle is not None
+    weak = found.weakness if found is not None and done.returncode != 0 else None
+    is_done = done.returncode == 0 or (done.returncode == 1 and weak is not None)
+    is_built = is_done and found is not None and found.bundle is not None
     message = _message(order, found, done.returncode)
-    return Outcome(order.product, is_built, message, round(time.monotonic() - started, 1))
+    seconds = round(time.monotonic() - started, 1)
+    return Outcome(order.product, is_built, message, seconds, weak)
 
 
 def _message(order: Order, found: BuildOutcome | None, code: int) -> str:
@@ -141,7 +149,7 @@ def build_many(
     Raises:
         DataError: Ray is asked for and not installed, or its cluster cannot be used.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    lock = lock_folder(out)  # two runs would write each other's logs and outcomes
     if engine == "ray":
         from export.build_many.ray_engine import by_ray as run
     else:
@@ -150,10 +158,12 @@ def build_many(
     for outcome in run(orders, jobs):
         outcomes.append(outcome)
         became = "built" if outcome.is_built else f"failed: {outcome.message}"
+        became = f"built, but weak: {outcome.weakness}" if outcome.weakness else became
         on_step(outcome.product, became, len(outcomes) / len(orders))
         ordered = sorted(outcomes, key=lambda o: o.product)
         text = json.dumps([o.as_json() for o in ordered], indent=1)
         (out / "products.json").write_text(text + "\n", encoding="utf-8")
+    del lock
     return sorted(outcomes, key=lambda o: o.product)
 
 

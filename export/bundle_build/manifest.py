@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from edge_app.bundle.manifest import (
     DetectorSpec,
     Manifest,
@@ -18,7 +16,7 @@ from edge_app.bundle.manifest import (
     Variant,
     ViewRule,
 )
-from edge_app.records import F64Array, JsonObject
+from edge_app.records import JsonObject
 from export.auto_method.select import MethodChoice
 from export.bundle_build.defect_classifier_step import ClassifierFound
 from export.bundle_build.records import BuildOptions, InspectorFacts
@@ -29,11 +27,8 @@ from export.pose.step import Cutting, models_of
 from export.versions import training_versions
 from export.workspace import Workspace
 
-OUTLIER_SPREADS = 8.0
-"""A hold-out good part this many robust standard deviations above the median is named."""
-
-MANY_OUTLIERS = 0.1
-"""A larger share of them among the good parts looks like a folder that is not good parts alone."""
+WIDE_BOUND = 0.05
+"""An upper bound of the false-alarm rate above it is worth a word: one good part in twenty."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +53,8 @@ class Assembly:
 
 def files_of(assembly: Assembly) -> dict[str, bytes]:
     """Return the bundle's members but the manifest: name → bytes."""
-    files = {"inspector.onnx": assembly.graph.read_bytes(), "report.html": assembly.report.encode()}
+    report = assembly.report.encode(errors="backslashreplace")  # names of files hold any bytes
+    files = {"inspector.onnx": assembly.graph.read_bytes(), "report.html": report}
     learnt = assembly.work / "orientation"
     if assembly.detector is not None:
         files["detector.onnx"] = assembly.detector.read_bytes()
@@ -127,38 +123,22 @@ def _region_of(cutting: Cutting) -> RegionOfFrame | None:
     return RegionOfFrame(x=region.x, y=region.y, w=region.w, h=region.h)
 
 
-def warnings_of(found: Calibration, hold_out_names: Sequence[str]) -> tuple[str, ...]:
-    """Return what a person must know of the threshold; `hold_out_names` name the hold-out crops."""
-    warnings = []
-    choice = found.choice
-    if not choice.is_guaranteed:
+def warnings_of(found: Calibration) -> tuple[str, ...]:
+    """Return what a person must know of the threshold besides the answer on top."""
+    choice, warnings = found.choice, []
+    if choice.rate_bound > WIDE_BOUND:
         warnings.append(
-            f"{choice.good_count} hold-out good parts cannot guarantee a false-alarm rate of "
-            f"{choice.budget_rate:.2%} ({choice.smallest_rate:.2%} is the smallest they can): the "
-            f"threshold is {choice.promise}; {choice.needed_count} good parts through "
-            "edge-calibrate thresholds would do"
+            f"{choice.good_count} good parts say little about the false-alarm rate: it may be up "
+            f"to {choice.rate_bound:.1%} (95 % confidence); take more pictures of good parts, or "
+            "set the limit from the line with edge-calibrate thresholds --from, which guarantees "
+            "0.5 % from 598 good parts on"
         )
-    if found.recall < 0.5:
+    if found.bad_are_real and found.recall < 0.5:
         warnings.append(
             f"the threshold catches only {found.recall:.0%} of the "
             f"{found.thresholds.defects_from} it was chosen with"
         )
-    return (*warnings, *_outliers(found.good.scores, hold_out_names))
-
-
-def _outliers(scores: F64Array, names: Sequence[str]) -> tuple[str, ...]:
-    """Name hold-out good parts that score far above the rest: perhaps defects among the good."""
-    middle = float(np.median(scores))
-    spread = 1.4826 * float(np.median(np.abs(scores - middle)))
-    order = np.argsort(scores)[::-1]
-    far = [int(i) for i in order if scores[i] > middle + OUTLIER_SPREADS * max(spread, 1e-9)]
-    if not far:
-        return ()
-    named = ", ".join(names[i] for i in far[:5]) + (", ..." if len(far) > 5 else "")
-    what = f"{len(far)} of {len(scores)} hold-out good parts score far higher than the rest"
-    if len(far) > MANY_OUTLIERS * len(scores):
-        return (f"{what}: is this a folder of good parts only? Look at {named}",)
-    return (f"{what}; if they are defective take them out and build again: {named}",)
+    return tuple(warnings)
 
 
 def write_build_record(

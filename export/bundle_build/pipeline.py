@@ -15,10 +15,12 @@ from edge_app.bundle.manifest import StationSpec
 from edge_app.errors import DataError
 from edge_app.inspection.inspector import Inspector
 from edge_app.model.loaded_model import LoadedModel, limits_of
-from edge_app.records import ModelIdentity
+from edge_app.records import ModelIdentity, U8Array
 from export.auto_method.report_section import choice_section
 from export.auto_method.select import AutoOptions, choose_method
+from export.bundle_build.answer import LOOK_BELOW, answer
 from export.bundle_build.defect_classifier_step import defect_classifier_step
+from export.bundle_build.early_check import check_build, check_defects
 from export.bundle_build.manifest import (
     Assembly,
     files_of,
@@ -26,7 +28,8 @@ from export.bundle_build.manifest import (
     warnings_of,
     write_build_record,
 )
-from export.bundle_build.odd_parts import calibrated_parts
+from export.bundle_build.odd_page import odd_views
+from export.bundle_build.odd_parts import OddParts, calibrated_parts, odd_parts
 from export.bundle_build.records import (
     BuildOptions,
     BuildResult,
@@ -36,7 +39,8 @@ from export.bundle_build.records import (
     Labelled,
     Trained,
 )
-from export.bundle_build.report import write_report
+from export.bundle_build.report import ReportParts, write_report
+from export.bundle_build.review_sheet import take_over, write_review
 from export.bundle_build.view_choice import choose_view, find_with_detector, measuring_step
 from export.calibrate.golden_set import HardlyTellsError, make_golden_set
 from export.calibrate.thresholds import (
@@ -54,12 +58,13 @@ from export.data.split import split
 from export.data.stable_order import in_stable_order
 from export.data.station import station_of
 from export.defects.crops import DefectCrops, defect_crops
+from export.defects.evidence import CrossFitted
 from export.defects.pictures import DefectPictures, cut_defects, refuse_good_as_defect, scan_defects
 from export.labels.step import Labels, label_step
 from export.methods.multi_process.launcher import check_processes
 from export.methods.names import AUTO, DEFAULT
 from export.methods.registry import method_of
-from export.methods.train import check_method, cross_fits, cross_fitted_beside, inspector_step
+from export.methods.train import cross_fits, cross_fitted_beside, inspector_step
 from export.pose.crop_checks import two_products
 from export.pose.step import Cutting
 from export.workspace import OnStep, Workspace
@@ -86,22 +91,13 @@ def build(options: BuildOptions, on_step: OnStep) -> BuildResult:
     Raises:
         DataError: the pictures are not enough, or not what the options say.
     """
+    check_build(options)
     check_defects(options)
     check_processes(options.processes, options.device)
     labelled = label_pictures(options, on_step)
     found, cut = choose_view(options, labelled, on_step)
     trained = train_inspector(options, cut)
     return finish(options, labelled, found, trained, on_step)
-
-
-def check_defects(options: BuildOptions) -> None:
-    """Refuse folders of real defects that cannot be read before hours of work, not after.
-
-    Raises:
-        DataError: one is missing, empty or holds an unreadable picture.
-    """
-    scan_defects(options.known_defects)
-    scan_defects(options.calibration_defects)
 
 
 def finish(
@@ -128,7 +124,11 @@ def finish(
     real = scan_defects(options.calibration_defects)
     cut = trained.cut
     inspector = Inspector(OnnxRunner(trained.graph), cut.cutting.spec.crop_hw)
-    calibration = _calibrate(inspector, trained, real, options, on_step)
+    by_folds = _by_folds(trained)
+    calibration = _calibrate(inspector, trained, real, by_folds, options, on_step)
+    good = labelled.good
+    odd = odd_parts(calibrated_parts(labelled, cut, by_folds), calibration, good.review.kept)
+    calibration = calibration.with_confirmed(good.confirmed_defective, odd.harmless)
     model = _loaded(cut.cutting, inspector, calibration, options)
     taught = DefectPictures() if for_comparison else known
     classifier, more_warnings = defect_classifier_step(labelled.space, taught, model, options.seed)
@@ -151,19 +151,14 @@ def finish(
         *found.parts.warnings,
         *two_products(cut.crops),
         *cut.warnings,
-        *warnings_of(calibration, calibrated_parts(labelled, cut).names),
+        *warnings_of(calibration),
+        *odd.warnings,
         *more_warnings,
     )
-    report = write_report(
-        options.product,
-        labelled,
-        cut,
-        calibration,
-        model,
-        facts,
-        warnings,
-        choice_section(trained.choice) if trained.choice else (),
-    )
+    views = odd_views(odd.shown, model)
+    shown = ReportParts(labelled, cut, calibration, odd, views, facts)
+    sections = choice_section(trained.choice) if trained.choice else ()
+    report = write_report(options.product, shown, model, warnings, sections)
     assembly = Assembly(
         cut.cutting,
         found.detector,
@@ -182,8 +177,22 @@ def finish(
     digest = write_bundle(options.out, manifest, files)
     write_build_record(options, labelled.space, digest, trained.choice)
     on_step("bundle", f"{options.out.name} {digest[:12]}", 1.0)
-    measured = {"recall": calibration.recall}
-    return BuildResult(options.out, digest, (*warnings, *left_out), measured)
+    where = LOOK_BELOW if for_comparison else _ask(options, odd, views)
+    weak = calibration.weakness
+    return BuildResult(
+        options.out,
+        digest,
+        (*((weak,) if weak and for_comparison else ()), *warnings, *left_out),
+        {"recall": calibration.recall},
+        tuple(answer(calibration, odd, cut, facts, where)),
+        weak,
+    )
+
+
+def _ask(options: BuildOptions, odd: OddParts, views: Sequence[tuple[U8Array, U8Array]]) -> str:
+    """Write the sheet on odd parts beside the bundle and return where a person finds it."""
+    page = write_review(options.out, options.data, options.product, odd.shown, views)
+    return f"in {page}, and decide with edge-export review {options.out}"
 
 
 def _station(options: BuildOptions, labelled: Labelled, found: Found) -> StationSpec | None:
@@ -204,8 +213,10 @@ def label_pictures(options: BuildOptions, on_step: OnStep, holds_back: bool = Fa
     Args:
         holds_back: a part of them sets the thresholds, whatever the method.
     """
-    check_method(options.method)
+    check_build(options)
     space = Workspace(options.out.with_name(options.out.name + ".work"), on_step)
+    space.lock()
+    take_over(options.out, options.data)
     on_step("pictures", "reading", 0.0)
     good = scan_good_pictures(options.data)
     refuse_good_as_defect(
@@ -270,10 +281,16 @@ def learnt_defects(options: BuildOptions, method: str, cutting: Cutting) -> Defe
     return defect_crops(scan_defects(options.known_defects), cutting)
 
 
+def _by_folds(trained: Trained) -> CrossFitted | None:
+    """Return how folds judged the good crops; None where held-out ones set the limit."""
+    return None if trained.cut.hold_out_parts else cross_fitted_beside(trained.graph)
+
+
 def _calibrate(
     inspector: Inspector,
     trained: Trained,
     real: DefectPictures,
+    judged: CrossFitted | None,
     options: BuildOptions,
     on_step: OnStep,
 ) -> Calibration:
@@ -288,13 +305,13 @@ def _calibrate(
     if real.pictures:
         scores = score_crops(inspector, cut_defects(real, cut.cutting), on_share)
         defects = Defects(scores, real.summary, are_real=True)
-    judged = cross_fitted_beside(trained.graph)
-    if judged is not None and not cut.hold_out_parts:
+    if judged is not None:
         return calibrate_cross_fitted(judged, defects, options.false_alarm_rate)
     good = score_crops(inspector, cut.hold_out_crops, on_share)
     if defects is None:
-        drawn = add_anomalies(cut.hold_out_crops, cut.mask, options.seed)
-        defects = Defects(score_crops(inspector, drawn, on_share), SYNTHETIC, are_real=False)
+        drawn, labels = add_anomalies(cut.hold_out_crops, cut.mask, options.seed)
+        scores = score_crops(inspector, drawn, on_share)
+        defects = Defects(scores, SYNTHETIC, are_real=False, labels=labels)
     return calibrate(good, defects, options.false_alarm_rate)
 
 

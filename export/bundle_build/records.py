@@ -70,12 +70,19 @@ class BuildOptions:
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """The finished bundle and what a person should know."""
+    """The finished bundle and what a person should know.
+
+    Attributes:
+        answer: what to expect of it, the most important sentence first.
+        weakness: it misses most clearly visible defects, in a sentence; None where it does not.
+    """
 
     path: Path
     sha256: str
     warnings: tuple[str, ...]
     measured: dict[str, float]
+    answer: tuple[str, ...] = ()
+    weakness: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,16 +23,24 @@ from edge_app.bundle.thresholds import (
     OperatingPoint,
     Sensitivity,
     Thresholds,
+    clear_recall,
+    weakness,
 )
 from edge_app.inspection.inspector import Inspector
 from edge_app.records import F64Array, U8Array
-from export.augment.defect_like import DEFECT_KINDS, SIZES, synthetic_defect
+from export.augment.defect_like import DEFECT_KINDS, SIZES, Size, synthetic_defect
 from export.defects.evidence import CrossFitted, I64Array
 
 BATCH = 16
 
 SYNTHETIC = "synthetic defects"
 """What the manifest calls the defects that a limit was tried on where no real ones were given."""
+
+MIN_CLEAR = 10
+"""Fewer large synthetic defects say nothing of clearly visible ones."""
+
+Label = tuple[str, Size]
+"""Kind and size of a synthetic defect."""
 
 POINT_RATES = (0.005, 0.01, 0.02, 0.05)
 """Nominal false-alarm rates whose limits stand in the manifest and the report beside the chosen."""
@@ -54,7 +62,8 @@ class Calibration:
         good: one score per independent good part.
         bad: of the defects the limit was tried on.
         recall: share of them at or above it.
-        sensitivity: the same by kind and size, for cross-fitted limits.
+        sensitivity: the same of the synthetic ones by kind and size.
+        bad_are_real: a person gave them.
     """
 
     thresholds: Thresholds
@@ -64,6 +73,27 @@ class Calibration:
     bad: Scored
     recall: float
     sensitivity: tuple[Sensitivity, ...] = ()
+    bad_are_real: bool = False
+
+    @property
+    def clear_recall(self) -> float | None:
+        """Share caught of the large synthetic defects; None for fewer than MIN_CLEAR."""
+        large = sum(row.count for row in self.sensitivity if row.size == "large")
+        return clear_recall(self.sensitivity) if large >= MIN_CLEAR else None
+
+    @property
+    def weakness(self) -> str | None:
+        """A sentence where the limit misses most clearly visible defects."""
+        return weakness(self.clear_recall)
+
+    def with_confirmed(self, defective: int, harmless: int) -> Calibration:
+        """Return it with what a person said of odd parts, as far as the manifest has it."""
+        origin = self.thresholds.origin
+        if origin is None:
+            return self
+        counts = {"confirmed_defective": defective, "confirmed_harmless": harmless}
+        changed = {"origin": origin.model_copy(update=counts)}
+        return replace(self, thresholds=self.thresholds.model_copy(update=changed))
 
 
 def score_crops(
@@ -80,14 +110,20 @@ def score_crops(
     return Scored(np.array(scores), np.array(peaks))
 
 
-def add_anomalies(crops: Sequence[U8Array], mask: U8Array | None, seed: int) -> list[U8Array]:
-    """Return each crop with one synthetic defect; seeded apart from training."""
+def add_anomalies(
+    crops: Sequence[U8Array], mask: U8Array | None, seed: int
+) -> tuple[list[U8Array], tuple[Label, ...]]:
+    """Return each crop with one synthetic defect, and what it is; seeded apart from training."""
     rng = np.random.default_rng([seed, 1])
     kinds = DEFECT_KINDS[:-1]  # a crop without its product is no crop
-    return [
-        synthetic_defect(rng, crop, mask, kinds[i % len(kinds)], SIZES[i % 3]).pixels_hwc
-        for i, crop in enumerate(crops)
+    labels = tuple(
+        (kinds[i % len(kinds)], SIZES[(i + i // len(kinds)) % 3]) for i in range(len(crops))
+    )
+    drawn = [
+        synthetic_defect(rng, crop, mask, kind, size).pixels_hwc
+        for crop, (kind, size) in zip(crops, labels, strict=True)
     ]
+    return drawn, labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,11 +134,13 @@ class Defects:
         scores: of defects.
         source: for the manifest and the report.
         are_real: only real ones may raise the limit, where that costs no detection.
+        labels: kind and size of each synthetic one.
     """
 
     scores: Scored
     source: str
     are_real: bool
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 def calibrate(good: Scored, defects: Defects, false_alarm_rate: float) -> Calibration:
@@ -112,7 +150,8 @@ def calibrate(good: Scored, defects: Defects, false_alarm_rate: float) -> Calibr
         DataError: scores are missing or not finite.
     """
     choice = nominal_threshold(good.scores, false_alarm_rate, is_cross_fitted=False)
-    return _calibration(choice, good, defects, None, ())
+    sensitivity = sensitivity_of(defects.labels, defects.scores.scores, choice.threshold)
+    return _calibration(choice, good, defects, None, sensitivity)
 
 
 def calibrate_cross_fitted(
@@ -131,17 +170,7 @@ def calibrate_cross_fitted(
     good = Scored(*(per_group(v, found.groups) for v in (found.good, found.good_peaks)))
     choice = nominal_threshold(good.scores, false_alarm_rate, is_cross_fitted=True)
     count = choice.good_count
-    points = tuple(
-        OperatingPoint(
-            nominal_rate=rate,
-            rank=nominal_rank(count, rate),
-            threshold=limit,
-            synthetic_recall=_share_at(found.defects, limit),
-        )
-        for rate in POINT_RATES
-        for limit in (nominal_threshold(good.scores, rate, is_cross_fitted=True).threshold,)
-    )
-    sensitivity = sensitivity_of(found, choice.threshold)
+    sensitivity = sensitivity_of(found.labels, found.defects, choice.threshold)
     origin = LimitOrigin(
         good_parts=count,
         groups=count,
@@ -150,7 +179,7 @@ def calibrate_cross_fitted(
         nominal_rate=false_alarm_rate,
         expected_rate=nominal_rank(count, false_alarm_rate) / (count + 1),
         rate_bound=choice.rate_bound,
-        operating_points=points,
+        operating_points=operating_points(good.scores, found.defects, is_cross_fitted=True),
         sensitivity=sensitivity,
     )
     if defects is None:
@@ -161,10 +190,43 @@ def calibrate_cross_fitted(
     return _calibration(choice, good, defects, origin, sensitivity)
 
 
-def sensitivity_of(found: CrossFitted, limit: float) -> tuple[Sensitivity, ...]:
-    """Return the share of synthetic defects at or above the limit, by kind and size."""
+def operating_points(
+    good: F64Array,
+    defects: F64Array,
+    is_cross_fitted: bool,
+    rates: Sequence[float] = POINT_RATES,
+) -> tuple[OperatingPoint, ...]:
+    """Return the limits of nominal rates and what each catches of the defects.
+
+    Args:
+        good: (n,) one score per independent good part.
+        defects: (d,) scores; −inf for one that no crop shows.
+    """
+    limits = [nominal_threshold(good, rate, is_cross_fitted).threshold for rate in rates]
+    return tuple(
+        OperatingPoint(
+            nominal_rate=rate,
+            rank=nominal_rank(len(good), rate),
+            threshold=limit,
+            synthetic_recall=_share_at(defects, limit),
+        )
+        for rate, limit in zip(rates, limits, strict=True)
+    )
+
+
+def sensitivity_of(
+    labels: Sequence[tuple[str, str]], defects: F64Array, limit: float
+) -> tuple[Sensitivity, ...]:
+    """Return the share of synthetic defects at or above the limit, by kind and size.
+
+    Args:
+        labels: kind and size of each; none for real defects.
+        defects: (d,) their scores.
+    """
+    if not labels:
+        return ()
     rows: dict[tuple[str, str], list[float]] = {}
-    for label, score in zip(found.labels, found.defects.tolist(), strict=True):
+    for label, score in zip(labels, defects.tolist(), strict=True):
         rows.setdefault(label, []).append(score)
     return tuple(
         Sensitivity.model_validate(
@@ -177,16 +239,6 @@ def sensitivity_of(found: CrossFitted, limit: float) -> tuple[Sensitivity, ...]:
         )
         for (kind, size), scores in sorted(rows.items())
     )
-
-
-def clear_recall(sensitivity: Sequence[Sensitivity]) -> float | None:
-    """Return the share caught of the synthetic defects that nobody could overlook: the large ones.
-
-    None without any.
-    """
-    large = [row for row in sensitivity if row.size == "large"]
-    count = sum(row.count for row in large)
-    return sum(row.recall * row.count for row in large) / count if count else None
 
 
 def per_group(values: F64Array, groups: I64Array) -> F64Array:
@@ -227,7 +279,7 @@ def _calibration(
         origin=origin,
     )
     recall = _share_at(bad.scores, choice.threshold)
-    return Calibration(thresholds, choice, grid, good, bad, recall, sensitivity)
+    return Calibration(thresholds, choice, grid, good, bad, recall, sensitivity, defects.are_real)
 
 
 def _normalisation(good: F64Array, bad: F64Array, limit: float) -> Normalisation:

@@ -14,6 +14,7 @@ from export.data.dataset import good_pictures, told_names, told_sizes
 from export.data.label_files import given_labels, has_labels
 from export.data.layouts import told_counts
 from export.data.name_meanings import MASK_FOLDERS, means_good
+from export.data.review import read_decisions, reviewed
 from export.data.survey import Survey, survey_good
 
 _MAX_GROUPS = 5
@@ -65,7 +66,8 @@ def check_data(data: Path, sheet: Path) -> DataCheck:
     written = write_sheet(contact_sheet(seen), sheet) if seen.pictures else None
     warnings: tuple[str, ...] = ()
     try:
-        good = good_pictures(seen)
+        decisions = read_decisions(data)
+        good = good_pictures(seen, said=reviewed(decisions, (p.sha256 for p in seen.pictures)))
         warnings = good.warnings
         labels = _labels(seen)
     except DataError as error:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from edge_app.host.extras import require_module
+from export.output_room import check_out_folder
 
 PASSED_ON = (
     "--method",
@@ -24,8 +26,12 @@ PASSED_ON = (
 """Options that every product's build gets as they are."""
 
 
-def add_build_many(commands: Any) -> None:
-    """Add the command to `edge-export`'s sub-parsers."""
+Check = Callable[[Sequence[str]], None]
+"""Refuses a build's arguments."""
+
+
+def add_build_many(commands: Any, check: Check) -> None:
+    """Add the command to `edge-export`'s sub-parsers; `check` is done before the first build."""
     parser = commands.add_parser(
         "build-many",
         help="build a bundle for every product in a folder, several at once",
@@ -57,7 +63,12 @@ def add_build_many(commands: Any) -> None:
     )
     for name in PASSED_ON:
         parser.add_argument(name, help="passed to every build; see edge-export build --help")
-    parser.set_defaults(run=_build_many)
+    parser.add_argument(
+        "--accept-weak",
+        action="store_true",
+        help="passed to every build: weak bundles do not make the exit code 1",
+    )
+    parser.set_defaults(run=_build_many, check=check)
 
 
 def _count(text: str) -> int:
@@ -75,11 +86,19 @@ def _build_many(args: argparse.Namespace) -> int:
     chosen = vars(args)
     given = [(name, chosen[name.lstrip("-").replace("-", "_")]) for name in PASSED_ON]
     passed = [text for name, value in given if value is not None for text in (name, value)]
+    passed += ["--accept-weak"] if args.accept_weak else []
     orders = orders_for(product_folders(args.folder), args.out, passed, args.jobs)
+    check_out_folder(args.out)
+    if args.engine == "processes":  # Ray's machines have libraries and GPUs of their own
+        args.check(orders[0].arguments)
     with ConsoleProgress() as progress:
         outcomes = build_many(orders, args.out, args.jobs, args.engine, progress.show)
     failed = [o for o in outcomes if not o.is_built]
     for outcome in failed:
         print(f"{outcome.product}: {outcome.message}", file=sys.stderr)
-    print(f"{len(outcomes) - len(failed)} of {len(outcomes)} products built: {args.out}")
-    return 1 if failed else 0
+    weak = [o for o in outcomes if o.weakness]
+    for outcome in weak:
+        print(f"{outcome.product}: {outcome.weakness}", file=sys.stderr)
+    told = f", {len(weak)} of them weak" if weak else ""
+    print(f"{len(outcomes) - len(failed)} of {len(outcomes)} products built{told}: {args.out}")
+    return 1 if failed or weak else 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edge_app.errors import DataError
 from export.cli.log_look import add_log_look, look_of
 from export.methods.names import NAMES
+from export.output_room import check_out_folder
 
 if TYPE_CHECKING:
     from export.compare.run import Comparison
@@ -83,9 +84,11 @@ def add_compare(commands: Any) -> None:
 
 
 def _compare(args: argparse.Namespace) -> int:
+    from export.bundle_build.early_check import check_build
     from export.bundle_build.pipeline import BuildOptions
     from export.cli.progress import ConsoleProgress
     from export.compare.run import CompareOptions, compare, method_names
+    from export.evaluation.data import scan_test_pictures
     from export.methods.multi_process.launcher import check_processes
     from export.methods.time_budget import duration_s
     from export.networks.precision import training_device
@@ -107,7 +110,12 @@ def _compare(args: argparse.Namespace) -> int:
         known_defects=args.known_defects,
     )
     names = method_names(args.methods)
+    check_out_folder(args.out)
+    check_build(build)
     check_processes(build.processes, build.device)
+    if budget_s <= 0 or not (args.latency_ms is None or args.latency_ms > 0):
+        raise DataError("--budget and --latency-ms need times of more than 0.")
+    scan_test_pictures(args.data, ())  # something to test on, before anything is trained
     with ConsoleProgress() as progress:
         options = CompareOptions(build, args.out, names, budget_s, args.latency_ms)
         found = compare(options, progress.show, on_look=look_of(args, "compare"))

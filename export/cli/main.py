@@ -9,29 +9,31 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_app.errors import EdgeError
-from edge_app.host.extras import sentence_for
+from export.cli.border import told
 from export.cli.build_many import add_build_many
 from export.cli.check_data import add_check_data
 from export.cli.compare import add_compare
 from export.cli.log_look import add_log_look
+from export.cli.review import add_review
 from export.methods.names import DEFAULT, NAMES
+from export.output_room import check_out_folder
 
 if TYPE_CHECKING:
     from export.bundle_build.pipeline import BuildOptions, BuildResult
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return 0, or 2 with one clear sentence on stderr."""
+    """Run the command; return 0, 1 for a no, or 2; not 0 with one clear sentence on stderr."""
     args = _parser().parse_args(argv)
     try:
         run: Callable[[argparse.Namespace], int] = args.run
         return run(args)
-    except EdgeError as error:
-        print(f"edge-export: {error}", file=sys.stderr)
-    except ModuleNotFoundError as error:
-        print(f"edge-export: {sentence_for(error, 'train')}", file=sys.stderr)
-    return 2
+    except (Exception, KeyboardInterrupt) as error:
+        sentence = told(error)
+        if sentence is None:
+            raise
+        print(f"edge-export: {sentence[0]}", file=sys.stderr)
+        return sentence[1]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,6 +51,12 @@ def _parser() -> argparse.ArgumentParser:
         if name == "build":
             step.add_argument(
                 "--outcome", type=Path, metavar="FILE", help="write the result there as JSON"
+            )
+            step.add_argument(
+                "--accept-weak",
+                action="store_true",
+                help="exit 0 although the bundle misses most clearly visible synthetic defects; it "
+                "is written in any case (default: exit 1)",
             )
     text = "measure a bundle on pictures it has not seen"
     check = commands.add_parser("evaluate", help=text, description=_sentence(text))
@@ -71,9 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_log_look(check, "evaluate")
     check.set_defaults(run=_evaluate)
+    add_review(commands)
     add_check_data(commands)
     add_compare(commands)
-    add_build_many(commands)
+    add_build_many(commands, _check_build_arguments)
     text = "build the bundle of `edge-app demo` from good parts of the simulated line"
     demo = commands.add_parser("demo-bundle", help=text, description=_sentence(text))
     demo.add_argument(
@@ -87,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         "--pictures", type=int, default=400, help="good pictures to train on (default: 400)"
     )
     _shared(demo)
-    demo.set_defaults(false_alarm_rate=0.01, run=_demo_bundle)
+    demo.set_defaults(false_alarm_rate=0.0015, run=_demo_bundle)
     return parser
 
 
@@ -215,6 +224,20 @@ def _options(args: argparse.Namespace) -> BuildOptions:
     )
 
 
+def _check_build_arguments(arguments: Sequence[str]) -> None:
+    """Refuse what `build-many` passes on to every build, once, before the first.
+
+    Raises:
+        DataError: an option's value is of no use.
+    """
+    from dataclasses import replace
+
+    from export.bundle_build.early_check import check_build
+
+    options = _options(_parser().parse_args(arguments))
+    check_build(replace(options, product="product"))  # a bad name is that product's own
+
+
 def _duration(text: str) -> float:
     from export.methods.time_budget import duration_s
 
@@ -244,10 +267,20 @@ def _build(args: argparse.Namespace) -> int:
             return build(_options(args), progress.show)
 
         result = run() if args.outcome is None else recorded(args.outcome, run)
+    for sentence in result.answer:
+        print(sentence)
+    sys.stdout.flush()
     _warn(result.warnings)
     print(f"{result.path}  sha256 {result.sha256}")
     print("The report is inside (report.html): edge-app report --bundle FILE --out report.html")
-    return 0
+    if result.weakness is None or args.accept_weak:
+        return 0
+    print(
+        "The bundle is written all the same. Exit code 1, because it is weak; --accept-weak "
+        "accepts it.",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _label(args: argparse.Namespace) -> int:
@@ -306,6 +339,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from export.evaluation.report import fact_rows
     from export.evaluation.run import evaluate
 
+    check_out_folder(args.out or args.bundle.with_name(args.bundle.stem + ".evaluation"))
     with ConsoleProgress() as progress:
         look = look_of(args, "evaluate")
         done = evaluate(args.bundle, args.data, args.out, progress.show, look)

@@ -14,9 +14,9 @@ from statistics import fmean
 
 from edge_app.errors import DataError, EdgeError
 from edge_app.records import JsonObject
+from export.bundle_build.early_check import check_defects
 from export.bundle_build.pipeline import (
     BuildOptions,
-    check_defects,
     choose_view,
     label_pictures,
 )

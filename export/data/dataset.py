@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge_app.cameras.picture_listing import LeftOut, told_left_out
@@ -16,6 +16,7 @@ from edge_app.records import F32Array
 from export.data.layouts import told_counts
 from export.data.name_meanings import NEVER_TRAINED
 from export.data.picture import Picture
+from export.data.review import REVIEW_FILE, Reviewed, read_decisions, reviewed
 from export.data.survey import Survey, survey_good
 
 __all__ = ["GoodPictures", "Picture", "digests_of", "good_pictures", "scan_good_pictures"]
@@ -24,7 +25,7 @@ MIN_PICTURES = 20
 """Fewer good parts than this cannot both fit a density and be held out for a threshold."""
 
 FEW_PICTURES = 100
-"""Below this the report warns: the threshold rests on a handful of hold-out parts."""
+"""Below this the report warns: the threshold rests on a handful of parts."""
 
 _MAX_NAMED = 5
 
@@ -39,6 +40,8 @@ class GoodPictures:
         warnings: sentences for the terminal and the report.
         elsewhere: what else the data set holds, counted by folder; empty for nothing.
         thumbs: (48, 48) float32 of every picture, as `groups.thumbnail` gives them.
+        review: what a person said of some of them; those called defective are not in `pictures`.
+        confirmed_defective: how many different parts were left out for that.
     """
 
     folder: Path
@@ -46,6 +49,8 @@ class GoodPictures:
     warnings: tuple[str, ...]
     elsewhere: str = ""
     thumbs: tuple[F32Array, ...] = field(default=(), compare=False, repr=False)
+    review: Reviewed = field(default=Reviewed(), compare=False, repr=False)
+    confirmed_defective: int = 0
 
     @property
     def parts(self) -> int:
@@ -58,33 +63,56 @@ class GoodPictures:
         few = f" ({self.parts} different ones)" if self.parts < len(self.pictures) else ""
         sizes = told_sizes(Counter(p.hw for p in self.pictures))
         elsewhere = f"; not taken: {self.elsewhere}" if self.elsewhere else ""
+        if self.confirmed_defective:
+            elsewhere += f"; called defective and left out: {self.confirmed_defective}"
         return f"{len(self.pictures)} good parts from {self.folder}{few}, {sizes}{elsewhere}"
 
 
 def scan_good_pictures(data: Path, min_pictures: int = MIN_PICTURES) -> GoodPictures:
     """Read every good picture once and return what is usable.
 
+    Pictures that a person called defective (`data/review.json`) are left out.
+
     Raises:
-        DataError: the folder is missing, a name in it means bad parts (before anything is read),
-            or fewer than `min_pictures` are readable, or show different parts.
+        DataError: review.json is not valid, the folder is missing, a name in it means bad parts
+            (before anything is read), or fewer than `min_pictures` are readable, or show different
+            parts.
     """
-    return good_pictures(survey_good(data), min_pictures)
+    decisions = read_decisions(data)
+    seen = survey_good(data)
+    said = reviewed(decisions, (p.sha256 for p in seen.pictures))
+    return good_pictures(seen, min_pictures, said)
 
 
-def good_pictures(seen: Survey, min_pictures: int = MIN_PICTURES) -> GoodPictures:
+def good_pictures(
+    seen: Survey, min_pictures: int = MIN_PICTURES, said: Reviewed | None = None
+) -> GoodPictures:
     """Return what is usable of what was seen.
+
+    Args:
+        said: what a person decided; None: nothing.
 
     Raises:
         DataError: fewer than `min_pictures` are readable, or show different parts.
     """
+    said = said or Reviewed()
+    called = {p.part for p in seen.pictures if p.sha256 in said.defective}
+    seen = _without(seen, said.defective)
     warnings = (
+        *said.warnings,
         *_left_out(seen.left_out),
         *_not_taken(seen.passed_over, seen.elsewhere),
         *(f"{count} pictures have {note}" for note, count in sorted(seen.looks.notes.items())),
         *_warnings(seen),
     )
     good = GoodPictures(
-        seen.folder, seen.pictures, warnings, told_counts(seen.elsewhere), seen.thumbs
+        seen.folder,
+        seen.pictures,
+        warnings,
+        told_counts(seen.elsewhere),
+        seen.thumbs,
+        said,
+        len(called - {p.part for p in seen.pictures}),
     )
     if len(good.pictures) < min_pictures:
         besides = f"; not taken: {told_counts(seen.passed_over)}" if seen.passed_over else ""
@@ -100,6 +128,18 @@ def good_pictures(seen: Survey, min_pictures: int = MIN_PICTURES) -> GoodPicture
             f"and re-saved copies count once{told_alike(seen)}. Take pictures of more parts."
         )
     return good
+
+
+def _without(seen: Survey, digests: frozenset[str]) -> Survey:
+    """Return the survey without the pictures of these digests."""
+    if not digests:
+        return seen
+    kept = [i for i, p in enumerate(seen.pictures) if p.sha256 not in digests]
+    return replace(
+        seen,
+        pictures=tuple(seen.pictures[i] for i in kept),
+        thumbs=tuple(seen.thumbs[i] for i in kept),
+    )
 
 
 def told_alike(seen: Survey) -> str:
@@ -135,8 +175,14 @@ def _not_taken(passed_over: Counter[str], elsewhere: Counter[str]) -> tuple[str,
 
 
 def _left_out(items: Sequence[LeftOut]) -> tuple[str, ...]:
-    """Return a warning about what is no picture; `.txt` files may be a person's labels."""
-    told = told_left_out([item for item in items if not item.name.lower().endswith(".txt")])
+    """Return a warning about what is no picture, but for a person's labels and decisions."""
+    told = told_left_out(
+        [
+            item
+            for item in items
+            if not item.name.lower().endswith(".txt") and item.name != REVIEW_FILE
+        ]
+    )
     return (f"left out: {told}",) if told else ()
 
 
@@ -165,7 +211,7 @@ def _warnings(seen: Survey) -> tuple[str, ...]:
             f"duplicates{told_alike(seen)} stay together"
         )
     if parts < FEW_PICTURES:
-        warnings.append(f"only {parts} good pictures: the threshold rests on few of them")
+        warnings.append(f"only {parts} different good parts: the threshold rests on few of them")
     if len(seen.sizes) > 1:
         warnings.append(
             f"pictures have {len(seen.sizes)} different sizes: {told_sizes(seen.sizes)}"

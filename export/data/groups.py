@@ -111,7 +111,7 @@ class _FineLooks:
         if abs(change.mean()) > MOST_BRIGHTER or np.ptp(change) > MOST_TINTED:
             return False
         beyond = np.maximum(_beyond(a + change, b), _beyond(b, a + change))
-        return bool(np.quantile(beyond, 1 - LOCAL_SHARE) <= LOCAL)
+        return int(np.count_nonzero(beyond > LOCAL)) <= LOCAL_SHARE * beyond.size
 
     def _look(self, index: int) -> U8Array:
         if index not in self._kept:

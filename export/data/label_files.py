@@ -47,21 +47,28 @@ class SavedLabel:
     """One picture's label as a build step keeps it.
 
     Attributes:
-        path: the picture's.
+        picture: the SHA-256 of its file, wherever that lies.
         boxes: one (cx, cy, w, h, angle) per product.
         hidden: outlines of (x, y) points that are covered before training.
     """
 
-    path: str
+    picture: str
     boxes: tuple[tuple[float, ...], ...]
     hidden: tuple[tuple[tuple[float, ...], ...], ...]
 
 
-def saved_labels(labelled: Sequence[LabelledPicture]) -> tuple[SavedLabel, ...]:
-    """Return labels as they are kept, pictures by path."""
+def saved_labels(
+    labelled: Sequence[LabelledPicture], pictures: Sequence[Picture]
+) -> tuple[SavedLabel, ...]:
+    """Return labels as they are kept, by what the pictures hold: they may be moved and renamed.
+
+    Args:
+        pictures: those that were labelled, and any others.
+    """
+    digests = {picture.path: picture.sha256 for picture in pictures}
     return tuple(
         SavedLabel(
-            str(p.source),
+            digests[Path(p.source)] if isinstance(p.source, Path) else "",
             _rows(p.boxes_cxcywhr),
             tuple(_rows(outline.reshape(-1, 2)) for outline in p.hidden_xy),
         )
@@ -73,11 +80,14 @@ def _rows(values: F64Array | F32Array) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(row) for row in values.tolist())
 
 
-def labelled_pictures(saved: Sequence[SavedLabel]) -> list[LabelledPicture]:
-    """Return what `saved_labels` was given."""
+def labelled_pictures(
+    saved: Sequence[SavedLabel], pictures: Sequence[Picture]
+) -> list[LabelledPicture]:
+    """Return what `saved_labels` was given, with the pictures where they lie now."""
+    places = {picture.sha256: picture.path for picture in pictures}
     return [
         LabelledPicture(
-            Path(p.path),
+            places[p.picture],
             np.array(p.boxes, np.float64).reshape(-1, 5),
             hidden_xy=tuple(np.array(o, np.float32).reshape(-1, 2) for o in p.hidden),
         )

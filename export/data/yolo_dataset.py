@@ -7,6 +7,7 @@ pixel's centre x is written as (x + 0.5) / w. An empty label file says: no produ
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from edge_app.imaging.upright_crop import LETTERBOX_GREY
 from edge_app.records import F32Array, F64Array, U8Array
 
 I64Array = NDArray[np.int64]
+
+BEYOND = 0.1
+"""Share of the picture by which a label's corner may lie outside it."""
 
 VALUES_PER_LINE = 9
 """A class and four corners."""
@@ -117,11 +121,18 @@ def _read_pair(picture: Path, label: Path) -> LabelledPicture:
     h, w = read_bgr(picture).shape[:2]
     rows = [
         _parse(line, f"{label.name}, line {number}")
-        for number, line in enumerate(label.read_text().splitlines(), 1)
+        for number, line in enumerate(_text(label).splitlines(), 1)
         if line.strip()
     ]
     boxes = np.array([_box(row[1:], (h, w)) for row in rows], np.float64).reshape(-1, 5)
     return LabelledPicture(picture, boxes, np.array([int(row[0]) for row in rows], np.int64))
+
+
+def _text(label: Path) -> str:
+    try:
+        return label.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise DataError(f"The label file {label.name} cannot be read as text: {error}.") from error
 
 
 def _parse(line: str, where: str) -> list[float]:
@@ -129,12 +140,28 @@ def _parse(line: str, where: str) -> list[float]:
         values = [float(word) for word in line.split()]
     except ValueError:
         values = []
+    if not all(map(math.isfinite, values)):
+        values = []
     if len(values) != VALUES_PER_LINE or values[0] < 0 or values[0] != int(values[0]):
         raise DataError(
             f"{where} is not a YOLO-OBB label: expected a class and four corners as fractions "
             f"(nine numbers), got {line.strip()[:60]!r}. Correct or remove the line."
         )
+    if not all(-BEYOND <= v <= 1 + BEYOND for v in values[1:]):
+        raise DataError(
+            f"{where}: corners are fractions of the picture, 0 to 1 (at most {BEYOND:g} beyond, "
+            f"where a turned box crosses the border), got {line.strip()[:60]!r}. Divide pixels by "
+            "the picture's width and height."
+        )
+    if _area(values[1:]) < 1e-8:
+        raise DataError(f"{where}: its four corners enclose nothing: {line.strip()[:60]!r}.")
     return values
+
+
+def _area(fractions: list[float]) -> float:
+    """Return the area of four corners, as a share of the picture."""
+    x, y = np.array(fractions).reshape(4, 2).T
+    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
 def _box(fractions: list[float], frame_hw: tuple[int, int]) -> tuple[float, ...]:

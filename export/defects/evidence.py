@@ -10,7 +10,7 @@ would vouch for it.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from calibration.thresholds.threshold import nominal_rank
 from edge_app.errors import ShapeError
-from edge_app.records import F64Array, U8Array
+from edge_app.records import F32Array, F64Array, U8Array
 
 I64Array = NDArray[np.int64]
 
@@ -27,8 +27,12 @@ MANY_CROPS = 150
 """With fewer good crops there are ten folds: what is fitted to nine tenths is nearly what is
 shipped. With more a fifth less hardly matters, and each fold costs time."""
 
+MAPS_KEPT = 48
+"""Maps of good crops that are kept: more than are shown, since a person may have decided on some
+of them, and near-duplicates share one place."""
+
 CHOICE_RATE = 0.02
-"""Nominal false-alarm rate at which ways to the crop and terms are compared by their recall."""
+"""Nominal false-alarm rate at which ways to the crop are compared by their recall."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +78,9 @@ class CrossFitted:
         good, good_peaks: (n,) score and map maximum of each good crop.
         defects: (d,) the largest score of each synthetic defect's crops; −inf for one in no crop.
         labels: (d,) pairs (kind, size).
+        odd: (k,) int64, the good crops of the largest scores, the largest first.
+        odd_maps: (k, mh, mw) float32, the maps of these crops; what is odd about a crop only a
+            model that has not seen it can show.
     """
 
     folds: int
@@ -82,6 +89,8 @@ class CrossFitted:
     good_peaks: F64Array
     defects: F64Array
     labels: tuple[tuple[str, str], ...]
+    odd: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    odd_maps: F32Array = field(default_factory=lambda: np.zeros((0, 1, 1), np.float32))
 
     def save(self, file: Path) -> None:
         """Write it to an .npz file."""
@@ -89,7 +98,32 @@ class CrossFitted:
         np.savez(
             file, folds=self.folds, groups=self.groups, good=self.good,
             good_peaks=self.good_peaks, defects=self.defects, labels=labels,
+            odd=self.odd, odd_maps=self.odd_maps,
         )  # fmt: skip
+
+
+class OddMaps:
+    """Collects good crops' scores and maps fold by fold, and keeps the maps that are shown."""
+
+    def __init__(self, count: int) -> None:
+        self.scores, self.peaks = np.zeros(count), np.zeros(count)
+        self._maps: dict[int, F32Array] = {}
+
+    def add(self, at: I64Array, scores: F64Array, maps: F32Array) -> None:
+        """Take in the crops with these numbers: (m,) scores and (m, mh, mw) maps."""
+        self.scores[at], self.peaks[at] = scores, maps.max((1, 2))
+        self._maps.update(zip(at.tolist(), maps, strict=True))
+        if len(self._maps) > 2 * MAPS_KEPT:
+            self._maps = {i: self._maps[i] for i in self._oddest()}
+
+    def kept(self) -> tuple[I64Array, F32Array]:
+        """Return the numbers of the MAPS_KEPT oddest crops, the oddest first, and their maps."""
+        oddest = self._oddest()
+        maps = [self._maps[i] for i in oddest]
+        return np.array(oddest, np.int64), np.stack(maps).astype(np.float32)
+
+    def _oddest(self) -> list[int]:
+        return sorted(self._maps, key=lambda i: (-self.scores[i], i))[:MAPS_KEPT]
 
 
 def load_cross_fitted(file: Path) -> CrossFitted:
@@ -104,6 +138,7 @@ def load_cross_fitted(file: Path) -> CrossFitted:
             kept["good_peaks"],
             kept["defects"],
             labels,
+            *((kept["odd"], kept["odd_maps"]) if "odd" in kept else ()),  # not before 0.2.0
         )
 
 

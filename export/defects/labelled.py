@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_app.cameras.pictures import read_picture
+from edge_app.cameras.pictures import read_values
 from edge_app.errors import CameraError, DataError
 from edge_app.imaging.oriented_box import corners_of
 from edge_app.inspection.judge import find_defects
@@ -26,6 +26,9 @@ from export.defects.pictures import MASK_SUFFIX, DefectPictures
 
 SPECK_SHARE = 0.1
 """Areas of a mask below this share of its largest one are specks, not defects of their own."""
+
+INDEX_TOP = 32
+"""Masks whose largest value is no higher hold numbers of kinds, not grey levels."""
 
 BRIGHT = 127
 """Mask pixels above it are defective, in 0..255."""
@@ -97,26 +100,34 @@ def _outlines(
 
 
 def read_mask(mask: Path, picture: Picture) -> U8Array:
-    """Return a picture's mask, uint8 (h, w, 3), above BRIGHT on the defect.
+    """Return a picture's mask, uint8 (h, w, 3), 255 on the defect and 0 elsewhere.
+
+    Masks of 0 and 1, and numbered ones (up to INDEX_TOP), mark with every number but 0; others
+    where they exceed half of their own largest value.
 
     Raises:
         DataError: it cannot be read, has another size than its picture, or marks nothing.
     """
     try:
-        pixels = read_picture(mask)
+        values = read_values(mask)
     except CameraError as error:
         raise DataError(f"The mask of {picture.name}: {error}") from error
-    if pixels.shape[:2] != picture.hw:
+    if values.shape[:2] != picture.hw:
         raise DataError(
-            f"The mask of {picture.name} is {pixels.shape[:2]} (height, width), the picture "
+            f"The mask of {picture.name} is {values.shape[:2]} (height, width), the picture "
             f"{picture.hw}: draw it on the picture itself."
         )
-    if not (pixels.max(axis=2) > BRIGHT).any():
+    if values.ndim == 3:
+        colours = values.shape[2] - (values.shape[2] in (2, 4))  # alpha marks nothing
+        values = values[:, :, :colours].max(axis=2)
+    top = int(values.max())
+    if top == 0:
         raise DataError(
             f"The mask of {picture.name} marks nothing: draw the defect white on black, or delete "
             "the mask to have the inspector find it."
         )
-    return pixels
+    marked = values > (0 if top <= INDEX_TOP else top / 2)
+    return np.repeat(np.where(marked, 255, 0).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
 def outlines_of(mask_hwc: U8Array) -> list[tuple[PointXy, ...]]:

@@ -106,7 +106,7 @@ def label_step(
         if has_labels(good.folder):
             given = given_labels(training, good.folder)
             reason = f"labels of {len(given)} pictures were given"
-            return LabelRecord(False, saved_labels(given), None, reason)
+            return LabelRecord(False, saved_labels(given, training), None, reason)
         return _own_labels(training, folder, report)
 
     settings = {
@@ -116,7 +116,7 @@ def label_step(
         "recipe": LABEL_RECIPE,
     }
     _, found = space.step("labels", settings, LabelRecord, work)
-    pictures = labelled_pictures(found.pictures)
+    pictures = labelled_pictures(found.pictures, training)
     return Labels(
         found.fills_frame, pictures, found.shape, found.reason, found.warnings, found.fixed_box
     )
@@ -159,7 +159,9 @@ def _own_labels(training: Sequence[Picture], folder: Path, report: OnProgress) -
     )
     fixed = _region(station.box_cxcywhr, frame_hw) if station.is_fixed else None
     warnings = _label_warnings(unsure, len(training))
-    return LabelRecord(False, saved_labels(sure), found.usual.kind, reason, warnings, fixed)
+    return LabelRecord(
+        False, saved_labels(sure, training), found.usual.kind, reason, warnings, fixed
+    )
 
 
 def _region(

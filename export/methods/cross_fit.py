@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from edge_app.records import F64Array, U8Array
+from edge_app.records import F32Array, F64Array, U8Array
 from export.defects.evidence import (
     CrossFitted,
     Evidence,
+    OddMaps,
     folds_of,
     folds_of_defects,
     per_defect,
@@ -30,26 +31,29 @@ def cross_fitted(
     folds = folds_of(evidence.groups)
     defect_folds = folds_of_defects(evidence, folds)[evidence.defect_of]
     count = int(folds.max()) + 1
-    good, peaks = np.zeros(len(folds)), np.zeros(len(folds))
+    good = OddMaps(len(folds))
     bad = np.zeros(len(evidence.defect_of))
     for fold in range(count):
         on_progress(f"judging fold {fold + 1} of {count}", fold / count)
         subset = replace(data, crops=data.crops[folds != fold], evidence=None)
         graph = method.train(subset, settings, lambda _text, _share: None).graph.eval()
-        good[folds == fold], peaks[folds == fold] = _judged(graph, data.crops[folds == fold])
+        own = np.flatnonzero(folds == fold)
+        good.add(own, *_judged(graph, data.crops[own]))
         at = defect_folds == fold
         if at.any():
             bad[at], _ = _judged(graph, evidence.defects[at])
     defects = per_defect(bad, evidence.defect_of, len(evidence.labels))
-    return CrossFitted(count, evidence.groups, good, peaks, defects, evidence.labels)
+    return CrossFitted(
+        count, evidence.groups, good.scores, good.peaks, defects, evidence.labels, *good.kept()
+    )
 
 
-def _judged(graph: torch.nn.Module, crops: U8Array) -> tuple[F64Array, F64Array]:
-    """Return (n,) scores and (n,) largest map values."""
-    scores, peaks = [], []
+def _judged(graph: torch.nn.Module, crops: U8Array) -> tuple[F64Array, F32Array]:
+    """Return (n,) scores and (n, mh, mw) maps."""
+    scores, maps = [], []
     with torch.no_grad():
         for start in range(0, len(crops), BATCH):
             score, values = graph(torch.from_numpy(crops[start : start + BATCH]))
             scores.append(score.double().numpy())
-            peaks.append(values.amax((1, 2)).double().numpy())
-    return np.concatenate(scores), np.concatenate(peaks)
+            maps.append(values.float().numpy())
+    return np.concatenate(scores), np.concatenate(maps)

@@ -1,8 +1,8 @@
-"""The default: PatchCore's memory and three Gaussians on one frozen backbone, chosen by evidence.
+"""The default: PatchCore's memory and four Gaussians on one frozen backbone, chosen by evidence.
 
 Sources: Roth et al., PatchCore, CVPR 2022 (memory); Defard et al., PaDiM, ICPR 2021 and Kim et
-al., Semi-orthogonal embedding, 2021 (context); Li et al., CutPaste, CVPR 2021, eq. 3, on several
-levels of a frozen network (statistics); `export/networks/regional_term.py` (regions).
+al., Semi-orthogonal embedding, 2021 (detail, context); Li et al., CutPaste, CVPR 2021, eq. 3, on
+several levels of a frozen network (statistics); `export/networks/regional_term.py` (regions).
 Deviations: those of the files that hold the terms; here none is trained, all are standardised by
 cross-fitted good crops and joined by a power mean.
 """
@@ -18,12 +18,13 @@ import torch
 from torch import nn
 
 from edge_app.errors import DataError
-from edge_app.records import F64Array, U8Array
+from edge_app.records import F32Array, F64Array, U8Array
 from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0, normalise_pixels
 from export.defects.evidence import (
     CrossFitted,
     Evidence,
     I64Array,
+    OddMaps,
     folds_of,
     folds_of_defects,
     per_defect,
@@ -34,6 +35,7 @@ from export.methods.ensemble.terms import (
     ALL_TAPS,
     CropFeatures,
     fit_context,
+    fit_detail,
     fit_memory,
     fit_regions,
     fit_statistics,
@@ -47,7 +49,7 @@ BATCH = 8
 MIN_STATISTICS_CROPS = 12
 """Fewer good crops say nothing of 848 dimensions, however much they are shrunk."""
 
-MAP_TERMS = ("memory", "context", "regions")
+MAP_TERMS = ("detail", "memory", "context", "regions")
 """Terms whose maps say where; the statistics' GradCAM only where there is no other."""
 
 Fitted = dict[str, nn.Module]
@@ -121,17 +123,25 @@ def _cross_fitted(
     folds: I64Array,
 ) -> CrossFitted:
     """Return what each fold's own graph says of the crops it has not seen."""
-    good, peaks = np.zeros(len(folds)), np.zeros(len(folds))
+    good = OddMaps(len(folds))
     bad = np.zeros(len(evidence.defect_of))
     defect_folds = folds_of_defects(evidence, folds)[evidence.defect_of]
     for fold, fitted in enumerate(judged.fitted):
         graph = joined(fitted)
         at, bad_at = np.flatnonzero(folds == fold), np.flatnonzero(defect_folds == fold)
-        good[at], peaks[at] = _scores(graph, features.rows(at))
+        good.add(at, *_scores(graph, features.rows(at)))
         if defects is not None and len(bad_at):
             bad[bad_at], _ = _scores(graph, defects.rows(bad_at))
     found = per_defect(bad, evidence.defect_of, len(evidence.labels))
-    return CrossFitted(len(judged.fitted), evidence.groups, good, peaks, found, evidence.labels)
+    return CrossFitted(
+        len(judged.fitted),
+        evidence.groups,
+        good.scores,
+        good.peaks,
+        found,
+        evidence.labels,
+        *good.kept(),
+    )
 
 
 def _features(
@@ -167,6 +177,7 @@ def _fit(
 ) -> Fitted:
     """Return the named terms fitted to the crops."""
     makers: dict[str, Callable[[], nn.Module]] = {
+        "detail": lambda: fit_detail(features, mask, seed),
         "memory": lambda: fit_memory(features, mask, seed, on_progress),
         "context": lambda: fit_context(features, mask, seed),
         "statistics": lambda: fit_statistics(features),
@@ -178,7 +189,7 @@ def _fit(
 
 def _usable(data: TrainingSet) -> list[str]:
     """Return the terms that so many crops of such a product can be judged by."""
-    names = ["memory", "context"]
+    names = ["detail", "memory", "context"]
     if len(data.crops) >= MIN_STATISTICS_CROPS:
         names.append("statistics")
         if data.mask is None:
@@ -229,15 +240,15 @@ def _term_scores(term: nn.Module, features: CropFeatures) -> tuple[F64Array, F64
     return np.concatenate(scores), np.concatenate(means)
 
 
-def _scores(graph: EnsembleGraph, features: CropFeatures) -> tuple[F64Array, F64Array]:
-    """Return (n,) scores and (n,) largest map values."""
-    scores, peaks = [], []
+def _scores(graph: EnsembleGraph, features: CropFeatures) -> tuple[F64Array, F32Array]:
+    """Return (n,) scores and (n, mh, mw) maps."""
+    scores, maps = [], []
     with torch.no_grad():
         for taps in features.chunks():
             score, values = graph.judge(taps, features.crop_hw)
             scores.append(score.double().numpy())
-            peaks.append(values.amax((1, 2)).double().numpy())
-    return np.concatenate(scores), np.concatenate(peaks)
+            maps.append(values.float().numpy())
+    return np.concatenate(scores), np.concatenate(maps)
 
 
 def _choice(judged: _Judged, data: TrainingSet) -> TermChoice:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from edge_app.records import F32Array, U8Array
 from export.methods.coreset import greedy_coreset
@@ -43,9 +44,10 @@ remember what is rare by position."""
 MEMORY_FEW = 10_000
 """Up to so many patches the choice is the plain greedy one."""
 
+DETAIL_TAPS, DETAIL_STRIDE, DETAIL_DIMENSIONS, DETAIL_CELL = (0, 2, 4), 4, 56, 4
 CONTEXT_TAPS, CONTEXT_STRIDE, CONTEXT_DIMENSIONS, CONTEXT_CELL = (7, 10, 14), 16, 128, 2
 GLOBAL_TAPS = (4, 7, 10, 14)
-ALL_TAPS = (4, 7, 10, 14)
+ALL_TAPS = (0, 2, 4, 7, 10, 14)
 CHUNK = 32
 """Crops whose features are float32 at one time while a term is fitted."""
 
@@ -93,8 +95,9 @@ class MemoryTerm(nn.Module):
         return distance.amax((1, 2)), distance.square()
 
 
-class ContextTerm(nn.Module):
-    """A Gaussian per position on late blocks: what is wrong with a neighbourhood."""
+class PositionsTerm(nn.Module):
+    """A Gaussian per position: on early blocks small, faint defects of parts that lie exactly on
+    one another; on late blocks what is wrong with a neighbourhood."""
 
     def __init__(self, gaussian: LocalGaussian):
         super().__init__()
@@ -167,19 +170,70 @@ def fit_memory(
     return MemoryTerm(patches[rows], weight)
 
 
-def fit_context(features: CropFeatures, mask: U8Array | None, seed: int) -> ContextTerm:
-    """Return the Gaussians per position."""
+def fit_context(features: CropFeatures, mask: U8Array | None, seed: int) -> PositionsTerm:
+    """Return the Gaussians per position of late blocks."""
+    shape = PositionsShape(CONTEXT_TAPS, CONTEXT_STRIDE, CONTEXT_DIMENSIONS, CONTEXT_CELL, True)
+    return _fit_positions(features, mask, seed, shape)
+
+
+def fit_detail(features: CropFeatures, mask: U8Array | None, seed: int) -> PositionsTerm:
+    """Return the Gaussians per position of early blocks, evened out over the product."""
+    shape = PositionsShape(DETAIL_TAPS, DETAIL_STRIDE, DETAIL_DIMENSIONS, DETAIL_CELL, False)
+    term = _fit_positions(features, mask, seed, shape)
+    _even_out(term, features)
+    return term
+
+
+@dataclass(frozen=True, slots=True)
+class PositionsShape:
+    """One Gaussian per position.
+
+    Attributes:
+        taps: blocks it looks at.
+        stride: input pixels per grid step.
+        dimensions: of the patch embedding.
+        cell: side of a cell of positions that share a covariance, in grid steps.
+        is_pooled: features are averaged over 3×3 positions first.
+    """
+
+    taps: tuple[int, ...]
+    stride: int
+    dimensions: int
+    cell: int
+    is_pooled: bool
+
+
+def _fit_positions(
+    features: CropFeatures, mask: U8Array | None, seed: int, shape: PositionsShape
+) -> PositionsTerm:
     rng = np.random.default_rng(seed)
-    stride, hw = CONTEXT_STRIDE, features.crop_hw
-    grid_hw = (hw[0] // stride, hw[1] // stride)
-    pieces = semi_orthogonal(_channel_scales(features, CONTEXT_TAPS), CONTEXT_DIMENSIONS, rng)
-    embedding = PatchEmbedding(pieces, grid_hw, is_pooled=True)
+    taps, hw = shape.taps, features.crop_hw
+    grid_hw = (hw[0] // shape.stride, hw[1] // shape.stride)
+    pieces = semi_orthogonal(_channel_scales(features, taps), shape.dimensions, rng)
+    embedding = PatchEmbedding(pieces, grid_hw, shape.is_pooled)
     with torch.no_grad():
-        grids = [embedding([taps[b] for b in CONTEXT_TAPS]) for taps in features.chunks()]
+        grids = [embedding([x[b] for b in taps]) for x in features.chunks()]
     grid = torch.cat(grids).numpy()
-    weight = grid_weight(mask, hw, stride) / np.float32(grid.shape[1])
-    term = PositionTerm(fit_positions(grid, CONTEXT_CELL), weight)
-    return ContextTerm(LocalGaussian(CONTEXT_TAPS, embedding, term))
+    weight = grid_weight(mask, hw, shape.stride) / np.float32(grid.shape[1])
+    term = PositionTerm(fit_positions(grid, shape.cell), weight)
+    return PositionsTerm(LocalGaussian(taps, embedding, term))
+
+
+def _even_out(term: PositionsTerm, features: CropFeatures) -> None:
+    """Weigh each position down by how anomalous good parts get there (edges, holes, print).
+
+    With r the largest 3×3-mean energy of the good crops round a position and m its median over the
+    product, the weight is m / max(r, m), as in `export/methods/cropliq/fit.py`.
+    """
+    with torch.no_grad():
+        energies = [
+            smoothed(term.gaussian.energy(taps)[:, None]).amax(0, keepdim=True)
+            for taps in features.chunks()
+        ]
+    worst = functional.max_pool2d(torch.cat(energies).amax(0, keepdim=True), 3, 1, 1)[0, 0]
+    if bool((worst > 0).any()):
+        middle = float(worst[worst > 0].median())
+        term.gaussian.position.weight.mul_(middle / worst.clamp(min=middle))
 
 
 def fit_statistics(features: CropFeatures) -> GlobalTerm:

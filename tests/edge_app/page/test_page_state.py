@@ -246,6 +246,17 @@ def test_notes_appear_only_when_something_is_wrong(state: PageState) -> None:
     assert len(state_json(state)["notes"]) == 3
 
 
+def test_a_weak_model_is_the_first_note(state: PageState) -> None:
+    """It stays as long as that model is used."""
+    state.set_health({"outbox": {"depth": 0, "counted_only": 0, "reserve_released": True}})
+    state.set_weaknesses(["This bundle misses more than half of clearly visible defects."])
+    notes = state_json(state)["notes"]
+    assert notes[0].startswith("This bundle misses more than half")
+    assert len(notes) == 2
+    state.set_weaknesses(())
+    assert len(state_json(state)["notes"]) == 1
+
+
 def test_a_frame_is_drawn_once_for_all_who_ask(state: PageState) -> None:
     """The JPEG is cached per frame and per kind; a new frame makes a new one."""
     state.set_map_threshold(1.0)

@@ -116,11 +116,13 @@ def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
         np.array([1.0, 2.0, 3.0]),
         np.array([5.0, -np.inf]),
         (("foreign body", "small"), ("absent", "large")),
+        np.array([2, 0]),
+        np.arange(12, dtype=np.float32).reshape(2, 2, 3),
     )
     saved.save(tmp_path / "kept.npz")
     read = load_cross_fitted(tmp_path / "kept.npz")
     assert (read.folds, read.labels) == (saved.folds, saved.labels)
-    for name in ("groups", "good", "good_peaks", "defects"):
+    for name in ("groups", "good", "good_peaks", "defects", "odd", "odd_maps"):
         np.testing.assert_array_equal(getattr(read, name), getattr(saved, name))
 
 

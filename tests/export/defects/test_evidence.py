@@ -20,6 +20,7 @@ from export.defects.evidence import (
     load_cross_fitted,
     per_defect,
     recall_at,
+    with_missing_caught,
 )
 
 
@@ -131,3 +132,16 @@ def test_evidence_without_defects_is_read_back(tmp_path: Path) -> None:
     none = np.zeros(0)
     CrossFitted(2, np.arange(2), np.ones(2), np.ones(2), none, ()).save(tmp_path / "kept.npz")
     assert load_cross_fitted(tmp_path / "kept.npz").labels == ()
+
+
+def test_a_missing_product_that_is_ng_by_itself_is_caught() -> None:
+    """Only the pictures without a product, and only those in which none was found."""
+    lost = -np.inf
+    labels = (("absent", "large"), ("absent", "large"), ("crack", "small"))
+    found = CrossFitted(
+        2, np.arange(2), np.ones(2), np.ones(2), np.array([lost, 0.5, lost]), labels
+    )
+    caught = with_missing_caught(found, "absent")
+    assert caught.defects.tolist() == [np.inf, 0.5, lost]
+    assert found.defects.tolist() == [lost, 0.5, lost]
+    assert recall_at(found.good, caught.defects, 0.02) == pytest.approx(1 / 3)

@@ -147,14 +147,14 @@ def test_the_scale_does_not_follow_one_wild_defect() -> None:
 def test_shares_by_kind_and_size_by_hand() -> None:
     """Rows sorted by kind and size; what nobody overlooks are the large ones."""
     found = folds([9.8, 0.0, 50.0, 50.0])
-    rows = sensitivity_of(found.labels, found.defects, 9.8)
+    rows = sensitivity_of(found, 9.8)
     assert [(r.kind, r.size, r.count, r.recall) for r in rows] == [
         ("crack", "small", 2, 0.5),
         ("stain", "large", 2, 1.0),
     ]
     assert clear_recall(rows) == 1.0
     assert clear_recall(rows[:1]) is None
-    assert sensitivity_of((), found.defects, 9.8) == ()
+    assert sensitivity_of(folds([]), 9.8) == ()
 
 
 @pytest.mark.parametrize("good", [[], [1.0, float("nan")]])

@@ -46,8 +46,9 @@ from export.pose.silhouette import product_silhouette
 from export.pose.step import Cutting, cut_all, orientation_step
 from export.workspace import OnStep, Workspace
 
-ENOUGH = 0.95
-"""A whole picture that catches so much leaves nothing for a detector to gain."""
+ENOUGH = 0.85
+"""A whole picture that catches so much of the synthetic defects, small ones included, leaves little
+for a detector to gain, which takes minutes and may lose parts."""
 
 CLEAR_GAIN = 0.05
 """Of all synthetic defects: with 217 of them two standard errors of a paired difference."""

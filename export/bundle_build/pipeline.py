@@ -41,7 +41,13 @@ from export.bundle_build.records import (
 )
 from export.bundle_build.report import ReportParts, write_report
 from export.bundle_build.review_sheet import take_over, write_review
-from export.bundle_build.view_choice import choose_view, find_with_detector, measuring_step
+from export.bundle_build.view_choice import (
+    choose_view,
+    find_with_detector,
+    judged_by_folds,
+    measuring_step,
+    misses_are_ng,
+)
 from export.calibrate.golden_set import HardlyTellsError, make_golden_set
 from export.calibrate.thresholds import (
     SYNTHETIC,
@@ -64,7 +70,7 @@ from export.labels.step import Labels, label_step
 from export.methods.multi_process.launcher import check_processes
 from export.methods.names import AUTO, DEFAULT
 from export.methods.registry import method_of
-from export.methods.train import cross_fits, cross_fitted_beside, inspector_step
+from export.methods.train import cross_fits, inspector_step
 from export.pose.crop_checks import two_products
 from export.pose.step import Cutting
 from export.workspace import OnStep, Workspace
@@ -124,7 +130,9 @@ def finish(
     real = scan_defects(options.calibration_defects)
     cut = trained.cut
     inspector = Inspector(OnnxRunner(trained.graph), cut.cutting.spec.crop_hw)
-    by_folds = _by_folds(trained)
+    by_folds = None
+    if not cut.hold_out_parts:
+        by_folds = judged_by_folds(options, found, trained.graph)
     calibration = _calibrate(inspector, trained, real, by_folds, options, on_step)
     good = labelled.good
     odd = odd_parts(calibrated_parts(labelled, cut, by_folds), calibration, good.review.kept)
@@ -196,15 +204,10 @@ def _ask(options: BuildOptions, odd: OddParts, views: Sequence[tuple[U8Array, U8
 
 
 def _station(options: BuildOptions, labelled: Labelled, found: Found) -> StationSpec | None:
-    """Return when a picture without the product is NG; None where it cannot be told to be.
-
-    Only where a detector found the product in every good picture, and not for a belt, on which
-    frames without a part are nothing odd.
-    """
-    if found.detector is None or options.detector == "always" or options.format == 1:
+    """Return when a picture without the product is NG; None where it cannot be told to be."""
+    if not misses_are_ng(options, found):
         return None
-    station = station_of(labelled.training, found.parts)
-    return station if station.missing_is_ng else None
+    return station_of(labelled.training, found.parts)
 
 
 def label_pictures(options: BuildOptions, on_step: OnStep, holds_back: bool = False) -> Labelled:
@@ -279,11 +282,6 @@ def learnt_defects(options: BuildOptions, method: str, cutting: Cutting) -> Defe
     if options.known_defects is None or not method_of(method).traits.learns_from_defects:
         return None
     return defect_crops(scan_defects(options.known_defects), cutting)
-
-
-def _by_folds(trained: Trained) -> CrossFitted | None:
-    """Return how folds judged the good crops; None where held-out ones set the limit."""
-    return None if trained.cut.hold_out_parts else cross_fitted_beside(trained.graph)
 
 
 def _calibrate(

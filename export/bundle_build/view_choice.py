@@ -24,11 +24,18 @@ from edge_app.errors import DataError
 from edge_app.imaging.upright_crop import FrameRegion
 from edge_app.inspection.stages import WholeFrame
 from edge_app.records import U8Array
+from export.augment.defect_like import ABSENT
 from export.bundle_build.records import BuildOptions, CutParts, Found, Labelled, View
 from export.calibrate.thresholds import per_group
 from export.data.crops import FoundPart
 from export.data.dataset import Picture
-from export.defects.evidence import CHOICE_RATE, CrossFitted, Evidence, recall_at
+from export.defects.evidence import (
+    CHOICE_RATE,
+    CrossFitted,
+    Evidence,
+    recall_at,
+    with_missing_caught,
+)
 from export.defects.synthetic import cut_drawn, drawn_pictures
 from export.detector.step import detector_step, file_digest, open_finder, parts_step
 from export.labels.step import Labels
@@ -39,8 +46,9 @@ from export.pose.silhouette import product_silhouette
 from export.pose.step import Cutting, cut_all, orientation_step
 from export.workspace import OnStep, Workspace
 
-ENOUGH = 0.95
-"""A whole picture that catches so much leaves nothing for a detector to gain."""
+ENOUGH = 0.85
+"""A whole picture that catches so much of the synthetic defects, small ones included, leaves little
+for a detector to gain, which takes minutes and may lose parts."""
 
 CLEAR_GAIN = 0.05
 """Of all synthetic defects: with 217 of them two standard errors of a paired difference."""
@@ -193,10 +201,31 @@ def _measured(
     """Cut the parts this way and let the default method judge them by folds."""
     cut = _cut(options, labelled, found, way, on_step)
     graph, _ = measuring_step(options, cut)
-    judged = cross_fitted_beside(graph)
+    judged = judged_by_folds(options, found, graph)
     pictures = len(found.parts.empty) + len(found.parts.cut)
     lost = pictures / max(1, len(_all_pictures(labelled)))
     return WayFound(found, cut, 0.0 if judged is None else recall_of(judged), lost)
+
+
+def judged_by_folds(options: BuildOptions, found: Found, graph: Path) -> CrossFitted | None:
+    """Return how folds judged the crops a graph was trained on; None where they did not.
+
+    Where a missing product is NG by itself, pictures without it count as caught.
+    """
+    judged = cross_fitted_beside(graph)
+    if judged is None or not misses_are_ng(options, found):
+        return judged
+    return with_missing_caught(judged, ABSENT)
+
+
+def misses_are_ng(options: BuildOptions, found: Found) -> bool:
+    """Return whether a sound picture in which no product is found is NG.
+
+    Only where a detector found the product in every good picture, and not for a belt, on which
+    frames without a part are nothing odd.
+    """
+    is_asked = options.detector != "always" and options.format > 1
+    return found.detector is not None and is_asked and not found.parts.empty
 
 
 def measuring_step(options: BuildOptions, cut: CutParts) -> tuple[Path, InspectorRecord]:

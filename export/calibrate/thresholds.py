@@ -183,9 +183,7 @@ def calibrate_cross_fitted(
         sensitivity=sensitivity,
     )
     if defects is None:
-        lost = np.isneginf(found.defects)  # by the way to the crop: missed like any other
-        lowest = float(np.min(good.scores))
-        scores = Scored(np.where(lost, lowest, found.defects), np.zeros(len(lost)))
+        scores = Scored(_within(found.defects, good.scores), np.zeros(len(found.defects)))
         defects = Defects(scores, SYNTHETIC, are_real=False)
     return _calibration(choice, good, defects, origin, sensitivity)
 
@@ -288,6 +286,12 @@ def _normalisation(good: F64Array, bad: F64Array, limit: float) -> Normalisation
     seen = bad[np.isfinite(bad)]
     high = float(np.quantile(seen, 0.9)) if len(seen) else limit
     return Normalisation(low=low, high=max(high, limit, low + 1e-6))
+
+
+def _within(scores: F64Array, good: F64Array) -> F64Array:
+    """Return finite scores: lost parts score like the best good one, missing ones highest."""
+    seen = np.concatenate([scores[np.isfinite(scores)], good])
+    return np.clip(scores, seen.min(), seen.max())
 
 
 def _share_at(scores: F64Array, limit: float) -> float:

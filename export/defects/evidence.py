@@ -10,7 +10,7 @@ would vouch for it.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +167,17 @@ def folds_of_defects(evidence: Evidence, folds: I64Array) -> I64Array:
     """Return (d,) the fold of the group each defect was drawn on; 0 for a group without crops."""
     of_group = dict(zip(evidence.groups.tolist(), folds.tolist(), strict=True))
     return np.array([of_group.get(g, 0) for g in evidence.defect_groups.tolist()], np.int64)
+
+
+def with_missing_caught(found: CrossFitted, kind: str) -> CrossFitted:
+    """Return the same where a picture without its product is NG by itself, without a score.
+
+    Args:
+        kind: what the pictures without a product are called in the labels.
+    """
+    is_absent = np.array([label[0] == kind for label in found.labels], bool)
+    caught = np.where(is_absent & np.isneginf(found.defects), np.inf, found.defects)
+    return replace(found, defects=caught)
 
 
 def per_defect(scores: F64Array, defect_of: I64Array, count: int) -> F64Array:

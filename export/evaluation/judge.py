@@ -10,6 +10,7 @@ from time import perf_counter
 from edge_app.cameras.pictures import read_picture
 from edge_app.errors import CameraError, ModelError
 from edge_app.inspection.judge import find_defects, judge_score
+from edge_app.inspection.station import MISSING
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.model.offline import Look, look_at
 from edge_app.records import Defect, U8Array, VerdictState
@@ -39,9 +40,9 @@ class Judged:
 
     @property
     def verdict(self) -> VerdictState:
-        if self.score is None:
-            return VerdictState.NOT_INSPECTED
-        return VerdictState.NG if self.is_ng else VerdictState.OK
+        if self.is_ng:  # a missing product has no score
+            return VerdictState.NG
+        return VerdictState.NOT_INSPECTED if self.score is None else VerdictState.OK
 
     @property
     def rank_score(self) -> float:
@@ -66,10 +67,21 @@ def judge_picture(
     defects = defects_of(model, looks)
     mask, warning = read_mask(picture, frame)
     met = _count_pixels(model, picture, looks, frame, mask, pixels, defects)
-    is_ng = any(_is_ng(model, k) for k in looks)
+    if not looks and is_missing(model, frame):
+        reason = MISSING
+    is_ng = reason == MISSING or any(_is_ng(model, k) for k in looks)
     times_ms = ((read - started) * 1e3, (done - read) * 1e3)
     why = reason if score is None else ""
     return Judged(picture, score, why, is_ng, len(defects), met, times_ms), warning
+
+
+def is_missing(model: LoadedModel, frame: U8Array) -> bool:
+    """Return whether a picture in which no whole part was found shows that the product is missing.
+
+    As a device judges a triggered station's picture: sound, and nothing found at all.
+    """
+    station = model.station
+    return station is not None and not model.finder.find(frame) and station.is_sound(frame)
 
 
 def inspected_parts(model: LoadedModel, frame: U8Array) -> tuple[list[Look], str]:

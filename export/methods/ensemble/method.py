@@ -266,8 +266,9 @@ def _choice(judged: _Judged, data: TrainingSet) -> TermChoice:
 def _map_scales(judged: _Judged, names: Sequence[str]) -> list[float]:
     """Return one over each map's mean on good crops it has not seen; 0 for one that is left out.
 
-    On crops that it remembers the memory's map is all but zero, and would outweigh the others.
+    On crops that it remembers the memory's map is all but zero, and would outweigh the others. The
+    median over the crops: one odd part must not make a map faint.
     """
     kept = [name for name in names if name in MAP_TERMS] or list(names)
-    means = {name: float(judged.good_maps[name].mean()) for name in kept}
+    means = {name: float(np.median(judged.good_maps[name])) for name in kept}
     return [1.0 / max(means[name], 1e-9) if name in kept else 0.0 for name in names]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,12 +14,18 @@ from edge_app.errors import DataError
 from edge_app.imaging.upright_crop import CropSpec
 from edge_app.inspection.pose import PoseFinder
 from edge_app.inspection.stages import WholeFrame
+from edge_app.records import Detection, U8Array
 from export.bundle_build import view_choice
+from export.bundle_build.pipeline import label_pictures
 from export.bundle_build.records import BuildOptions, CutParts, Found, Labelled
 from export.bundle_build.view_choice import CLEAR_GAIN, ENOUGH, WayFound, choose_view, recall_of
 from export.data.crops import PartsFound
 from export.data.dataset import GoodPictures
 from export.defects.evidence import CrossFitted
+from export.defects.synthetic import drawn_pictures
+from export.detector.step import parts_step
+from export.labels.autolabel import segment
+from export.labels.part_shape import box_of
 from export.labels.step import Labels
 from export.pose.step import Cutting
 from export.workspace import Workspace
@@ -145,3 +153,76 @@ def test_recall_counts_a_group_once_and_a_lost_defect_as_missed() -> None:
     judged = CrossFitted(10, groups, good, good, defects, (("crack", "small"),) * 4)
     assert recall_of(judged) == 0.5
     assert recall_of(replace(judged, groups=np.arange(101))) == 0.25
+
+
+HW = (128, 192)
+
+
+def scene(seed: int, is_turned: bool) -> U8Array:
+    """Return a notched, textured bar on a dark table, in its fixture or lying anyhow."""
+    rng = np.random.default_rng(seed)
+    part = np.full((*HW, 3), np.nan, np.float32)
+    x, y = 54, 46
+    part[y : y + 36, x : x + 84] = 180
+    part[y : y + 14, x : x + 16] = np.nan
+    part[y + 16 : y + 22, x + 30 : x + 70] = 120
+    if is_turned:
+        middle = (x + 42.0, y + 18.0)
+        matrix = cv2.getRotationMatrix2D(middle, float(rng.uniform(0, 360)), 1.0)
+        matrix[:, 2] += rng.uniform(-14, 14, 2)
+        part = cv2.warpAffine(
+            part, matrix, HW[::-1], flags=cv2.INTER_NEAREST, borderValue=(np.nan,) * 3
+        )
+    table = 60 + rng.normal(0, 4, (*HW, 3))
+    grey = np.where(np.isnan(part), table, part + rng.normal(0, 5, (*HW, 3)))
+    return grey.clip(0, 255).astype(np.uint8)
+
+
+class BySegmentation:
+    """Finds the bar by its outline: what a trained detector would find, without its training."""
+
+    def find(self, pixels_hwc: U8Array) -> list[Detection]:
+        return [Detection(box_of(shape, "elongated"), 0.9) for shape in segment(pixels_hwc).whole]
+
+
+def chosen_for(
+    is_turned: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[CutParts, int]:
+    """Write pictures, choose the way to their crops; return it and how often a detector was."""
+    (folder / "good").mkdir(parents=True)
+    for i in range(24):
+        cv2.imwrite(str(folder / "good" / f"{i:02d}.png"), scene(i, is_turned))
+    asked = []
+
+    def find(_options: BuildOptions, labelled: Labelled) -> Found:
+        asked.append(1)
+        finder, everything = BySegmentation(), labelled.training
+        parts = parts_step(labelled.space, finder, "outline", everything, fills_frame=False)
+        return Found(None, None, finder, parts)
+
+    monkeypatch.setattr(view_choice, "find_with_detector", find)
+    monkeypatch.setattr(view_choice, "drawn_pictures", partial(drawn_pictures, rounds=2))
+    options = BuildOptions(folder, folder / "a.bundle", "bar")
+    labels = label_pictures(options, lambda *_: None)
+    _, cut = choose_view(options, labels, lambda *_: None)
+    return cut, len(asked)
+
+
+@pytest.mark.slow
+def test_parts_that_lie_anyhow_are_turned_upright(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the whole picture every angle is another part; upright they are alike."""
+    cut, asked = chosen_for(True, tmp_path, monkeypatch)
+    assert asked == 1
+    assert cut.view == "upright", cut.reason
+
+
+@pytest.mark.slow
+def test_parts_in_a_fixture_are_judged_without_a_detector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The picture is the crop, or the part's place in it."""
+    cut, asked = chosen_for(False, tmp_path, monkeypatch)
+    assert asked == 0
+    assert cut.view == "whole", cut.reason

@@ -154,6 +154,7 @@ def test_shares_by_kind_and_size_by_hand() -> None:
     ]
     assert clear_recall(rows) == 1.0
     assert clear_recall(rows[:1]) is None
+    assert sensitivity_of(folds([]), 9.8) == ()
 
 
 @pytest.mark.parametrize("good", [[], [1.0, float("nan")]])

@@ -20,6 +20,7 @@ from export.defects.evidence import (
     load_cross_fitted,
     per_defect,
     recall_at,
+    with_missing_caught,
 )
 
 
@@ -116,11 +117,13 @@ def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
         np.array([1.0, 2.0, 3.0]),
         np.array([5.0, -np.inf]),
         (("foreign body", "small"), ("absent", "large")),
+        np.array([2, 0]),
+        np.arange(12, dtype=np.float32).reshape(2, 2, 3),
     )
     saved.save(tmp_path / "kept.npz")
     read = load_cross_fitted(tmp_path / "kept.npz")
     assert (read.folds, read.labels) == (saved.folds, saved.labels)
-    for name in ("groups", "good", "good_peaks", "defects"):
+    for name in ("groups", "good", "good_peaks", "defects", "odd", "odd_maps"):
         np.testing.assert_array_equal(getattr(read, name), getattr(saved, name))
 
 
@@ -129,3 +132,16 @@ def test_evidence_without_defects_is_read_back(tmp_path: Path) -> None:
     none = np.zeros(0)
     CrossFitted(2, np.arange(2), np.ones(2), np.ones(2), none, ()).save(tmp_path / "kept.npz")
     assert load_cross_fitted(tmp_path / "kept.npz").labels == ()
+
+
+def test_a_missing_product_that_is_ng_by_itself_is_caught() -> None:
+    """Only the pictures without a product, and only those in which none was found."""
+    lost = -np.inf
+    labels = (("absent", "large"), ("absent", "large"), ("crack", "small"))
+    found = CrossFitted(
+        2, np.arange(2), np.ones(2), np.ones(2), np.array([lost, 0.5, lost]), labels
+    )
+    caught = with_missing_caught(found, "absent")
+    assert caught.defects.tolist() == [np.inf, 0.5, lost]
+    assert found.defects.tolist() == [lost, 0.5, lost]
+    assert recall_at(found.good, caught.defects, 0.02) == pytest.approx(1 / 3)

@@ -38,17 +38,17 @@ def cross_fitted(
         subset = replace(data, crops=data.crops[folds != fold], evidence=None)
         graph = method.train(subset, settings, lambda _text, _share: None).graph.eval()
         own = np.flatnonzero(folds == fold)
-        good.add(own, *_judged(graph, data.crops[own]))
+        good.add(own, *judged_by(graph, data.crops[own]))
         at = defect_folds == fold
         if at.any():
-            bad[at], _ = _judged(graph, evidence.defects[at])
+            bad[at], _ = judged_by(graph, evidence.defects[at])
     defects = per_defect(bad, evidence.defect_of, len(evidence.labels))
     return CrossFitted(
         count, evidence.groups, good.scores, good.peaks, defects, evidence.labels, *good.kept()
     )
 
 
-def _judged(graph: torch.nn.Module, crops: U8Array) -> tuple[F64Array, F32Array]:
+def judged_by(graph: torch.nn.Module, crops: U8Array) -> tuple[F64Array, F32Array]:
     """Return (n,) scores and (n, mh, mw) maps."""
     scores, maps = [], []
     with torch.no_grad():

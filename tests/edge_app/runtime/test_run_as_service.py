@@ -94,11 +94,29 @@ def test_a_service_is_ready_without_a_broker(tmp_path: Path) -> None:
         assert "broker connecting" in "".join(manager.texts())
 
 
-def test_a_driver_that_does_not_return_ends_the_feeding(tmp_path: Path) -> None:
-    """One camera reads a pipe nobody writes to: its name is logged, systemd is left unfed."""
+HUNG_SHARE = """
+import os, time
+
+def waiting(call):
+    def hung(path, *more, **named):
+        if str(path).endswith("hung/0002.png"):
+            time.sleep(3600)
+        return call(path, *more, **named)
+    return hung
+
+os.stat = waiting(os.stat)
+"""
+
+
+def test_a_driver_that_does_not_return_ends_the_feeding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture's share does not answer: the camera's name is logged, systemd is left unfed."""
     write_pictures(tmp_path / "good", 3, set())
-    write_pictures(tmp_path / "hung", 1, set())
-    os.mkfifo(tmp_path / "hung" / "0002.png")
+    write_pictures(tmp_path / "hung", 3, set())
+    (tmp_path / "python").mkdir()
+    (tmp_path / "python" / "sitecustomize.py").write_text(HUNG_SHARE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "python"))
     cameras = {"cam1": "folder:good?loop=1&interval_s=0.1", "cam2": "folder:hung"}
     with service(tmp_path, cameras, free_port()) as (manager, _pid):
         wait_until(lambda: "READY=1" in manager.texts(), START_S)

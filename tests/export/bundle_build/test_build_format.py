@@ -57,7 +57,10 @@ def test_what_is_left_out_is_among_the_warnings(
     """With --format 1 the file is format 1; without it the product gets what it needs."""
     said = "format 1: the suspect threshold is left out: no part is marked suspect"
     manifest, warnings = build_with(monkeypatch, options, "suspect_limit")
-    assert (manifest.format, manifest.requires) == (FORMAT_2, ("suspect_limit",))
+    assert (manifest.format, manifest.requires) == (
+        FORMAT_2,
+        ("cross_fitted_limits", "suspect_limit"),
+    )
     assert said not in warnings
     monkeypatch.undo()
     manifest, warnings = build_with(monkeypatch, replace(options, format=1), "suspect_limit")

@@ -77,7 +77,7 @@ def test_a_whole_picture_that_shows_nearly_all_needs_no_detector(choose) -> None
     """Neither more pixels nor a detector are tried."""
     name, cut = choose({"whole": ENOUGH}, labelled())
     assert name == "whole"
-    assert "the whole picture shows 95% of the synthetic defects" in cut.reason
+    assert f"the whole picture shows {ENOUGH:.0%} of the synthetic defects" in cut.reason
 
 
 @pytest.mark.parametrize(

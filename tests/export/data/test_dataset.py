@@ -66,7 +66,7 @@ def test_copies_corrupt_files_and_sizes_are_told(tmp_path: Path) -> None:
     assert "torn.png" in told
     assert "1 pictures are byte-identical copies" in told
     assert "2 different sizes" in told
-    assert "only 23 good pictures" in told
+    assert "only 23 different good parts" in told
 
 
 def test_a_folder_of_defects_is_refused(tmp_path: Path) -> None:

@@ -157,5 +157,5 @@ def test_the_order_is_refused_before_the_pictures_are_read(
     """Exit code 2 and the reason."""
     arguments = ["build", "--data", str(tmp_path), "--out", str(tmp_path / "o"), "--processes", "0"]
     assert main(arguments) == 2
-    assert "at least 1 process" in capsys.readouterr().err
+    assert "--processes is 0; expected a whole number from 1" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

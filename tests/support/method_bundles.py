@@ -15,9 +15,16 @@ import numpy as np
 import edge_app
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.bundle.archive import read_bundle
-from edge_app.bundle.manifest import GoldenPart, GoldenPicture, Manifest, Normalisation, Thresholds
+from edge_app.bundle.manifest import (
+    GoldenPart,
+    GoldenPicture,
+    Manifest,
+    Normalisation,
+    Thresholds,
+    stamped,
+)
 from edge_app.inspection.inspector import Inspector
-from edge_app.model.loaded_model import LoadedModel, load_model
+from edge_app.model.loaded_model import LoadedModel, limits_of, load_model
 from edge_app.model.offline import look_at
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import good_line
@@ -58,7 +65,7 @@ class LineBundles:
         thresholds = self._thresholds(inspector)
         files = {**self._shipped.files, "inspector.onnx": graph.read_bytes()}
         files = {name: data for name, data in files.items() if not name.startswith("golden/")}
-        limits = replace(self._model.limits, score_threshold=thresholds.score_threshold)
+        limits = limits_of(thresholds)
         golden = self._golden(replace(self._model, inspector=inspector, limits=limits))
         manifest = self._manifest(method, serial, thresholds, [g for g, _ in golden])
         files |= {g.file: data for g, data in golden}
@@ -90,6 +97,7 @@ class LineBundles:
         shipped = self._shipped.manifest.variants[0].thresholds
         return shipped.model_copy(
             update={
+                "suspect_threshold": None,
                 "score_threshold": high + margin,
                 "map_threshold": 1.5 * peak + 1e-6,
                 "normalisation": Normalisation(low=low, high=high + margin),
@@ -117,7 +125,7 @@ class LineBundles:
     ) -> Manifest:
         plain = self._shipped.manifest
         changes = {"thresholds": thresholds, "golden": tuple(golden)}
-        return plain.model_copy(
+        changed = plain.model_copy(
             update={
                 "product": method,
                 "serial": serial,
@@ -125,6 +133,7 @@ class LineBundles:
                 "provenance": plain.provenance.model_copy(update={"method": method}),
             }
         )
+        return stamped(changed)
 
 
 def _png(pixels: Picture) -> bytes:

@@ -7,8 +7,7 @@ picture by a model that has not seen it. The whole picture stays unless the othe
 clearly more; a part that the detector loses counts as missed.
 
 The detector is one for all folds, and so are direction and template: they are learnt from labels
-and average pictures, not from what is anomalous. What that costs is measured in
-`benchmarks/cross_fit.py`.
+and average pictures, not from what is anomalous. What that costs has not been measured.
 """
 
 from __future__ import annotations

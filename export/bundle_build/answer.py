@@ -108,6 +108,13 @@ def _odd(odd: OddParts, where: str) -> str:
     )
 
 
+ONE_PART_A_PICTURE = (
+    "Every picture counts as one part: parts on a belt under a free-running camera need "
+    "--detector always."
+)
+"""Said of bundles without a detector: nothing in them finds or follows a part."""
+
+
 def _way(cut: CutParts) -> str:
     way = {
         "whole": "The whole picture is inspected",
@@ -115,7 +122,8 @@ def _way(cut: CutParts) -> str:
     }[cut.view]
     if cut.cutting.region is not None:
         way = "The part's place in the picture is inspected"
-    return f"{way}: {cut.reason}." if cut.reason else f"{way}."
+    told = f"{way}: {cut.reason}." if cut.reason else f"{way}."
+    return told if cut.view == "upright" else f"{told} {ONE_PART_A_PICTURE}"
 
 
 def _terms(facts: InspectorFacts) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from edge_app.records import F64Array
 from export import charts
-from export.bundle_build.answer import answer, by_kind, by_size
+from export.bundle_build.answer import ONE_PART_A_PICTURE, answer, by_kind, by_size
 from export.bundle_build.odd_parts import (
     SHOWN,
     CalibratedPart,
@@ -165,7 +165,7 @@ def test_the_answer_is_in_words() -> None:
     assert "4 good parts look odd" in told[4]
     assert told[4].endswith("Look at them in t.review.")
     assert told[5:] == [
-        "The whole picture is inspected: it is fine.",
+        f"The whole picture is inspected: it is fine. {ONE_PART_A_PICTURE}",
         "It judges with the method ensemble by memory + context.",
     ]
 

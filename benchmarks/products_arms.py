@@ -22,7 +22,7 @@ from benchmarks.products_cells import Limit, Outcome
 from edge_app.errors import DataError
 from edge_app.records import JsonObject
 from export.evaluation.looks import (
-    JUDGING_CODE,
+    PACKAGES,
     append_look,
     code_digest,
     files_digest,
@@ -134,7 +134,7 @@ def release_code(work: Path) -> Code:
     folder = work / f"release-{RELEASE_COMMIT}"
     if not folder.is_dir():
         archive = subprocess.run(
-            ["git", "-C", str(ROOT), "archive", RELEASE_COMMIT, *JUDGING_CODE],
+            ["git", "-C", str(ROOT), "archive", RELEASE_COMMIT, *PACKAGES],
             capture_output=True, check=False,
         )  # fmt: skip
         if archive.returncode != 0:

@@ -35,6 +35,14 @@ OURS, RELEASE, ANOMALIB = "ours", "0.1.0", "anomalib-patchcore"
 WHOLE = {"whole-patchcore": "patchcore", "whole-padim": "padim"}
 """Arms that judge the whole picture, and their `--method`."""
 
+ABLATIONS = {
+    "ours-whole": ("--detector", "none"),
+    "ours-detector": ("--detector", "always"),
+    "ours-cropliq": ("--method", "cropliq"),
+}
+"""Our own build with one choice taken back: the way to the crop, or the inspector with its limit
+from a quarter held back. Between 0.1.0 and ours they tell what each cause costs."""
+
 RELEASE_COMMIT = "f7f7a26"
 """0.1.0, as devices in the field run it."""
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from edge_app.records import F32Array, U8Array
-from export.data.groups import thumbnail
+from calibration.parts.groups import thumbnail
 
 COPY = 5.0
 """Grey levels between means of 5 × 5 pixels; a hair scratch of 25 levels changes them by 10."""

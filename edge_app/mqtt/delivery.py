@@ -115,6 +115,7 @@ class Delivery:
         is_earlier = alert.session < self._outbox.session or alert.seq <= self._replayed_until
         body |= {"seq": alert.seq, "session": alert.session, "replayed": is_earlier}
         body["published_at"] = rfc3339(self._now_ns())
+        body |= alert.numbering
         payload = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         self._fly(alert.seq, self._topics.alert(alert.camera), body["message_id"], payload)
         self._sent_seq = alert.seq

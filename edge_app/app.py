@@ -230,6 +230,7 @@ class EdgeApp:
         if self._pictures:
             self._pictures.stop()
         self._sink.tick()
+        self._sink.close()
         if self._publisher:
             self._publisher.stop()
         self._is_safe = self._is_delivered()

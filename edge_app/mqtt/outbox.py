@@ -201,10 +201,6 @@ class Outbox:
         """
         stored = {seq for seq in seqs if seq < MEMORY_BASE}
         self._disk.undeleted |= stored | set(self._memory.delete(seqs))
-        self.tend()
-
-    def tend(self) -> None:
-        """Do what a busy or failing disk has held up; call now and then."""
         with self._disk.if_free() as is_free:
             if (
                 not is_free
@@ -218,6 +214,11 @@ class Outbox:
                 _log.debug("acknowledged alerts cannot be deleted now: %s", error)
                 return
         self._reserve.make()
+
+    @property
+    def is_behind(self) -> bool:
+        """A busy or failing disk has not deleted all that has arrived; the next `append` will."""
+        return bool(self._disk.undeleted)
 
     # -- what people ask ------------------------------------------------------------------------
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import errno
+import io
+import sys
 
 from edge_app.errors import EdgeError
 from edge_app.host.extras import sentence_for
 
 NO, WRONG = 1, 2
 """Exit codes: the job was ended or could not go on; wrong use, wrong input or a machine's fault."""
+
+
+def print_any_name() -> None:
+    """Have names that the terminal's coding lacks printed as `\\xNN`, not end in a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def told(error: BaseException) -> tuple[str, int] | None:

@@ -32,7 +32,7 @@ def run_bordered(
         extra: the optional dependencies whose modules the command imports; "" for none.
         stopped: what to say after Ctrl-C.
     """
-    _print_any_name()
+    print_any_name()
     try:
         code = int(work())
         sys.stdout.flush()
@@ -111,7 +111,7 @@ def _is_of_a_gpu(error: RuntimeError) -> bool:
     return bool(names & {"OutOfMemoryError", "AcceleratorError"}) or "CUDA" in str(error)
 
 
-def _print_any_name() -> None:
+def print_any_name() -> None:
     """Let names of files be printed that are no UTF-8 or that the locale cannot show."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

@@ -30,6 +30,7 @@ PACKAGES = ("edge_app", "calibration", "export")
 JUDGING_CODE = (
     *(f"edge_app/{name}" for name in ("backends", "bundle", "imaging", "inspection", "model")),
     "edge_app/cameras/picture",
+    "calibration/parts/groups",
     "calibration/thresholds",
     *(
         f"export/{name}"
@@ -44,8 +45,8 @@ JUDGING_CODE = (
 Not what carries alarms, shows pages, stores or downloads."""
 
 NOT_JUDGING = frozenset(
-    {"edge_app.cameras", "edge_app.errors", "edge_app.host", "edge_app.mqtt", "edge_app.records",
-     "edge_app.store", "export.charts", "export.folder_lock", "export.output_room",
+    {"calibration.parts", "edge_app.cameras", "edge_app.errors", "edge_app.host",
+     "edge_app.mqtt", "edge_app.records", "edge_app.store", "export.charts", "export.folder_lock", "export.output_room",
      "export.versions", "export.workspace"}
 )  # fmt: skip
 """Imported by a build and left out of the digest: they write files, name things, draw charts."""

@@ -252,7 +252,7 @@ def test_several_parts_of_one_frame_share_its_memory(tmp_path: Path) -> None:
 def test_while_the_outbox_fails_pictures_are_written_all_the_same(
     device: Device, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Alerts held in memory take their picture along when they are stored at last."""
+    """Alerts go out from memory at once; their picture follows when they could be stored."""
     caplog.set_level(logging.CRITICAL)
 
     def broken(*_: object) -> list[int]:
@@ -262,9 +262,14 @@ def test_while_the_outbox_fails_pictures_are_written_all_the_same(
         patch.setattr(device.outbox, "append", broken)
         device.judges_bad(1)
         device.settles()
-    assert device.publishes() == []
+    assert device.publishes() == [("new", "alarm-1", False), ("end", "alarm-1", False)]
+    assert [a.is_from_memory for a in device.messages] == [True, True]
     device.sink.tick()
-    assert device.publishes() == [("new", "alarm-1", True), ("end", "alarm-1", True)]
+    device.settles()
+    wait_until(lambda: device.sink.pending == 0)
+    assert device.publishes() == [("update", "alarm-1", True)]
+    assert device.outbox.last_finished("cam1") == 1
+    assert device.outbox.depth() == 0
 
 
 def test_a_part_that_was_not_inspected_waits_for_nothing(device: Device) -> None:

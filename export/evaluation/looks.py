@@ -46,8 +46,8 @@ Not what carries alarms, shows pages, stores or downloads."""
 
 NOT_JUDGING = frozenset(
     {"calibration.parts", "edge_app.cameras", "edge_app.errors", "edge_app.host",
-     "edge_app.mqtt", "edge_app.records", "edge_app.store", "export.charts", "export.folder_lock", "export.output_room",
-     "export.versions", "export.workspace"}
+     "edge_app.mqtt", "edge_app.records", "edge_app.store", "export.charts",
+     "export.folder_lock", "export.output_room", "export.versions", "export.workspace"}
 )  # fmt: skip
 """Imported by a build and left out of the digest: they write files, name things, draw charts."""
 

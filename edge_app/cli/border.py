@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
 
-from edge_app.errors import EdgeError
+from edge_app.errors import BrokerError, EdgeError
 from edge_app.host.extras import sentence_for
 
 NO, WRONG = 1, 2
@@ -58,6 +58,8 @@ def told(
         extra: as in `run_bordered`.
         resumes: what the same command does after a full disk has room again; "" for nothing.
     """
+    if isinstance(error, BrokerError):
+        return str(error), NO  # nobody answers, or not now: the command itself was right
     if isinstance(error, EdgeError):
         return str(error), WRONG
     if isinstance(error, KeyboardInterrupt):

@@ -14,6 +14,8 @@ from edge_app.errors import nearest_of
 Number = Callable[[str], Any]
 
 ANY_PORT = 65535
+YEAR_S = 366 * 86400.0
+"""No wait of a command is longer."""
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -122,9 +124,9 @@ def real(least: float, most: float, above: bool = False, below: bool = False) ->
     return number
 
 
-def seconds(least: float = 0.0, most: float = 366 * 86400.0) -> Number:
-    """Return a type for a time in seconds, more than `least`, at most a year."""
-    return real(least, most, above=True)
+def seconds() -> Number:
+    """Return a type for a time in seconds, more than 0, at most a year."""
+    return real(0.0, YEAR_S, above=True)
 
 
 def _short(text: str) -> str:

@@ -80,10 +80,15 @@ class AlertTroubles:
         limits = (announced, self.max_bytes, trouble.max_bytes if trouble else None)
         return min(limit for limit in limits if limit is not None)
 
-    def parole(self) -> bool:
-        """Return whether something that was set aside is to be tried again now."""
+    def parole(self, is_idle: bool) -> bool:
+        """Return whether something that was set aside is to be tried again now.
+
+        Args:
+            is_idle: nothing else waits; otherwise something else has to get through first.
+        """
         aside = sorted(seq for seq, trouble in self._troubles.items() if trouble.is_aside)
-        if not aside or self._now_s() < self._retry_at_s:
+        may_try = self._has_arrived or is_idle
+        if not aside or not may_try or self._now_s() < self._retry_at_s:
             return False
         self._paroled = next((seq for seq in aside if seq > self._last_paroled), aside[0])
         self._last_paroled = self._paroled

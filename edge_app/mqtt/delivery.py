@@ -140,7 +140,7 @@ class Delivery:
         self._connection.window.used("alerts", min(room, 1), has_more=not room)
 
     def _send_alerts(self) -> None:
-        if self._troubles.parole() or self._waiting < 0:
+        if self._troubles.parole(self._waiting <= 0) or self._waiting < 0:
             self._scan_again()
         is_careful = not self._is_proven or self._sent_seq < self._troubles.careful_until
         wanted = (1 if is_careful else WINDOW) - len(self._flights)
@@ -180,6 +180,8 @@ class Delivery:
         flights = (flight.seq for flight in self._flights.values())
         known = self._seen_aside.union(flights, self._arrived)
         is_all = self._outbox.depth() <= len(known)
+        if not self._flights and self._waiting > 0:  # numbers below the last one have come
+            self._scan_again()
         self._troubles.forget_missing(MAX_SEQ if is_all else self._sent_seq, known)
 
     def _send_alert(self, alert: StoredAlert) -> int:

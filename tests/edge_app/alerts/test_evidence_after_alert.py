@@ -28,6 +28,7 @@ from edge_app.alerts.evidence import EvidenceStore, write_whole
 from edge_app.alerts.evidence_worker import EvidenceWorker, Picture
 from edge_app.demo.broker import EmbeddedBroker
 from edge_app.errors import OutboxError
+from edge_app.host.age_clock import AgeClock
 from edge_app.mqtt.delivery import Delivery
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.part_messages import Alert
@@ -310,9 +311,10 @@ def test_a_hanging_disk_does_not_hold_up_the_end(
 def test_old_pictures_go_in_small_steps(tmp_path: Path) -> None:
     """2,000 expired pictures are deleted by the worker, and a new one is written in between."""
     device = Device(tmp_path)
-    device.store._clock_s = lambda: time.time() - 25 * 3600
+    at_s = [0.0]
+    device.store._clock = AgeClock(lambda: 1.8e9 + at_s[0], lambda: at_s[0], lambda: True, 0)
     assert all(device.store._store(f"old-{n}", b"x") is not None for n in range(2_000))
-    device.store._clock_s = time.time
+    at_s[0] = 25 * 3600
     device.judges_bad(1)
     device.settles()
     assert device.publishes() == [("new", "alarm-1", True), ("end", "alarm-1", True)]
@@ -361,7 +363,9 @@ def test_killed_between_alert_and_picture(
     for kept in (tmp_path / "evidence").rglob("*.jpg"):
         os.utime(kept, (now_s - 25 * 3600, now_s - 25 * 3600))
     device.close()
-    assert EvidenceStore(tmp_path / "evidence", 24, 10**8, 85, "http://x").stats().count == 0
+    ages = AgeClock(is_synchronised=lambda: True, hold_s=0)
+    again = EvidenceStore(tmp_path / "evidence", 24, 10**8, 85, "http://x", ages)
+    assert again.stats().count == 0
 
 
 @pytest.mark.needs("the extra demo")

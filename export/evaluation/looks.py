@@ -28,7 +28,8 @@ PACKAGES = ("edge_app", "calibration", "export")
 """What a build runs from."""
 
 JUDGING_CODE = (
-    *(f"edge_app/{name}" for name in ("backends", "bundle", "imaging", "inspection", "model")),
+    *(f"edge_app/{name}" for name in ("backends", "imaging", "inspection", "model")),
+    *(f"edge_app/bundle/{name}" for name in ("manifest", "thresholds", "variant")),
     "edge_app/cameras/picture",
     "calibration/parts/groups",
     "calibration/thresholds",
@@ -42,11 +43,11 @@ JUDGING_CODE = (
     ),
 )  # fmt: skip
 """Folders, and the beginning of files' names, whose Python files decide what a bundle is and says.
-Not what carries alarms, shows pages, stores or downloads."""
+Not what packs and signs a bundle, carries alarms, shows pages, stores or downloads."""
 
 NOT_JUDGING = frozenset(
-    {"calibration.parts", "edge_app.cameras", "edge_app.errors", "edge_app.host",
-     "edge_app.mqtt", "edge_app.records", "edge_app.store", "export.charts",
+    {"calibration.parts", "edge_app.bundle", "edge_app.cameras", "edge_app.errors",
+     "edge_app.host", "edge_app.mqtt", "edge_app.records", "edge_app.store", "export.charts",
      "export.folder_lock", "export.output_room", "export.versions", "export.workspace"}
 )  # fmt: skip
 """Imported by a build and left out of the digest: they write files, name things, draw charts."""

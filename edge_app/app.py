@@ -90,7 +90,6 @@ class EdgeApp:
         self._stop = stop or threading.Event()
         self._who = DeviceName(config.device.site, config.device.line, config.device.device)
         self._slots = ModelSlots(config, self._who)
-        config.device.state_dir.mkdir(parents=True, exist_ok=True)
         self.outbox = Outbox(
             config.device.state_dir / "outbox.sqlite",
             config.outbox.max_messages,
@@ -157,6 +156,14 @@ class EdgeApp:
     def page_url(self) -> str | None:
         """Where the live page is, or None."""
         return self._page.url if self._page else None
+
+    def use_last_good_configuration(self, fault: str) -> None:
+        """Say that the file cannot be used, and that this app was made with an earlier one."""
+        _log.error("the last configuration that started is used: %s", fault)
+        self._status.set_trouble(
+            f"the configuration cannot be used, the last one that started is: {fault}",
+            "configuration",
+        )
 
     def start(self) -> None:
         """Start every thread; returns once status is on its way."""

@@ -21,6 +21,7 @@ from edge_app.cli.parser import (
     CommandParser,
     real,
     set_examples,
+    text,
     top_parser,
     whole,
 )
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from edge_app.host.sd_notify import ServiceNotifier
 
 EXIT_NG, EXIT_ERROR = 1, 2
+
+SLOT = text(64)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,7 +91,9 @@ def _parser() -> CommandParser:
         "edge-app install part.signed.bundle --slot main",
     )
     install.add_argument("file", type=Path, metavar="FILE", help="the signed bundle")
-    install.add_argument("--slot", default="main", metavar="S", help="the slot (default: main)")
+    install.add_argument(
+        "--slot", type=SLOT, default="main", metavar="S", help="the slot (default: main)"
+    )
     _add_socket_config(install)
     install.set_defaults(work=_install)
     _add_slots(commands)
@@ -187,11 +192,11 @@ def _parser() -> CommandParser:
 
 
 def _command(
-    commands: argparse._SubParsersAction[Any], name: str, text: str, *examples: str
+    commands: argparse._SubParsersAction[Any], name: str, about: str, *examples: str
 ) -> argparse.ArgumentParser:
     """Add a sub-command whose own --help begins with the sentence of the list."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=f"{text[0].upper()}{text[1:]}."
+        name, help=about, description=f"{about[0].upper()}{about[1:]}."
     )
     if examples:
         set_examples(parser, *examples)
@@ -224,7 +229,9 @@ def _add_slots(commands: argparse._SubParsersAction[Any]) -> None:
         "change a slot over to another installed product",
         "edge-app slots select part-b",
     )
-    select.add_argument("product", metavar="PRODUCT", help="name of the installed product")
+    select.add_argument(
+        "product", type=text(64), metavar="PRODUCT", help="name of the installed product"
+    )
     promote = _command(
         verbs, "promote", "accept a candidate after its shadow run", "edge-app slots promote"
     )
@@ -232,7 +239,9 @@ def _add_slots(commands: argparse._SubParsersAction[Any]) -> None:
         verbs, "reject", "refuse a candidate after its shadow run", "edge-app slots reject"
     )
     for verb in (select, promote, reject):
-        verb.add_argument("--slot", default="main", metavar="S", help="the slot (default: main)")
+        verb.add_argument(
+            "--slot", type=SLOT, default="main", metavar="S", help="the slot (default: main)"
+        )
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -163,10 +163,11 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         bound.bind((host, port))
         bound.listen(64)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         bound.close()
+        why = (error.strerror if isinstance(error, OSError) else None) or error
         raise ConfigError(
-            f"The page cannot be served on {host}:{port}: {error.strerror or error}. "
+            f"The page cannot be served on {host}:{port}: {why}. "
             "Choose another page.port, or stop what uses this one."
         ) from error
     return bound

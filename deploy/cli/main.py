@@ -24,12 +24,14 @@ from deploy.cli.select import add_select_command
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 1 failed, 2 wrong use."""
     from edge_app.errors import EdgeError
+    from edge_app.host.plain_text import one_line, write_line
 
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.work(arguments))
     except EdgeError as error:
-        print(f"edge-deploy {arguments.command}: {error}", file=sys.stderr)
+        lines = [one_line(line) for line in str(error).splitlines()]
+        write_line(sys.stderr, f"edge-deploy {arguments.command}: " + "\n".join(lines))
         return 1
     except BrokenPipeError:
         return 0
@@ -49,6 +51,13 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--json", action="store_true", help="print one JSON object per line")
     watch.add_argument(
         "--evidence", type=Path, metavar="DIR", help="download each alert's picture into DIR"
+    )
+    watch.add_argument(
+        "--refused",
+        type=Path,
+        metavar="FILE",
+        help="keep messages that are no alerts in FILE "
+        "(default: ~/.local/state/cropliq-edge/watch-refused.jsonl)",
     )
     watch.add_argument(
         "--client-id",
@@ -81,6 +90,7 @@ def _watch(arguments: argparse.Namespace) -> int:
         evidence_folder=arguments.evidence,
         count=arguments.count,
         timeout_s=arguments.timeout_s,
+        dead_letters=arguments.refused,
     )
     watch = Watch(options)
     _stop_on_signals(watch.stop)

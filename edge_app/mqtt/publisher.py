@@ -105,6 +105,11 @@ class Publisher:
         """The broker has acknowledged `status`, or a first attempt to have it do so has failed."""
         return self.state != "connecting" or self.last_error != ""
 
+    @property
+    def messages_foreign(self) -> int:
+        """How many messages others published on this device's alert topics, as far as it heard."""
+        return self._handler.messages_foreign
+
     def wake(self) -> None:
         """Call after `Outbox.append`: the alerts go out now instead of at the next tick."""
         self._session.wake()

@@ -26,6 +26,7 @@ from edge_app.mqtt.session import Session
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.timestamps import rfc3339
 from edge_app.mqtt.topics import DeviceName, Topics
+from edge_app.mqtt.topics import client_id as make_client_id
 
 __all__ = ["MqttSettings", "Publisher"]
 
@@ -58,7 +59,7 @@ class Publisher:
         monotonic_s: Callable[[], float] = time.monotonic,
         random_unit: Callable[[], float] = random.random,
     ) -> None:
-        client_id = config.client_id or f"inspect-{who.site}-{who.line}-{who.device}"
+        client_id = config.client_id or make_client_id("inspect", who)
         self._topics = Topics(who)
         self._outbox = outbox
         self._clock_ns = clock_ns

@@ -6,6 +6,7 @@ in addition to those that the outbox resends.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import dataclass, field
@@ -20,10 +21,13 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_app.errors import BrokerError
 from edge_app.mqtt.broker_limits import MAX_PACKET_IN, BrokerLimits
-from edge_app.mqtt.guarded_client import GuardedClient
+from edge_app.mqtt.guarded_client import GuardedClient, too_large_text
+from edge_app.mqtt.limited_log import LimitedLog
 from edge_app.mqtt.reason_words import reason_text
 from edge_app.mqtt.send_window import Lane, SendWindow
 from edge_app.mqtt.settings import MqttSettings
+
+_lines = LimitedLog(logging.getLogger(__name__), time.monotonic)
 
 MQTT_5 = MQTTProtocolVersion.MQTTv5
 MQTT_311 = MQTTProtocolVersion.MQTTv311
@@ -307,6 +311,10 @@ class Connection:
             topic = message.topic
         except UnicodeDecodeError:
             return  # MQTT allows no such topic, and nobody could answer it
+        if self._client.cut_bytes:
+            text = f"MQTT: {too_large_text(topic, self._client.cut_bytes)}"
+            _lines.warning("too large", text)
+            return
         payload = bytes(message.payload)
         while self._is_full and not self._is_closed:
             time.sleep(BACK_PRESSURE_S)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from edge_app.mqtt.timestamps import RFC3339_PATTERN, UUID7_PATTERN
+from edge_app.mqtt.timestamps import RFC3339_PATTERN, UUID7_PATTERN, check_rfc3339
 
 SCHEMA_VERSION: Final = 1
 CUT_MARK: Final = "…"
 """At the end of a text that had to be cut for the broker's maximum packet size."""
 
-Rfc3339 = Annotated[str, StringConstraints(pattern=RFC3339_PATTERN)]
+Rfc3339 = Annotated[str, StringConstraints(pattern=RFC3339_PATTERN), AfterValidator(check_rfc3339)]
 Uuid7 = Annotated[str, StringConstraints(pattern=UUID7_PATTERN)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]

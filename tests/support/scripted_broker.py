@@ -317,9 +317,11 @@ class _Client:
             if broken:
                 self._broker.violations.append(f"0x{broken:02X}: {topic}, {self._packet_bytes} B")
                 return self.disconnect(broken)
-            if (script.silent_maximum_packet or 1 << 30) < self._packet_bytes or code == HANG_UP:
+            if (script.silent_maximum_packet or 1 << 30) < self._packet_bytes:
                 return False
             self._broker.packets.append(("publish", topic, payload, qos, retain))
+            if code == HANG_UP:
+                return False
             if code == 0:
                 self._broker.publish(topic, payload, retain)
             if qos and script.acknowledges and code != NO_ANSWER:

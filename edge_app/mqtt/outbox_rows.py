@@ -28,6 +28,12 @@ _SELECT = (
 """Texts as bytes: SQLite's driver refuses a whole query over one text that is no UTF-8."""
 
 
+NUMBERING: JsonObject = {
+    "store_id": None, "skipped_from": None, "is_from_memory": False, "told_as": None
+}  # fmt: skip
+"""What every alert says about its number."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredAlert:
     """One alert waiting for the broker.
@@ -68,7 +74,7 @@ class Row:
 
     def alert(self, store_id: str) -> StoredAlert:
         """Return the alert of a row without a fault."""
-        numbering: JsonObject = {"store_id": store_id}
+        numbering = NUMBERING | {"store_id": store_id}
         if self.extra:
             numbering |= json.loads(self.extra)
         assert isinstance(self.session, int)

@@ -72,6 +72,11 @@ class Row:
             return "its bytes have changed since it was stored"
         return self._odd() if state == "unchecked" else None
 
+    @property
+    def is_whole(self) -> bool:
+        """There is a check, and it agrees."""
+        return state_of(self.check, self.seq, *self._parts()) == "whole"
+
     def alert(self, store_id: str) -> StoredAlert:
         """Return the alert of a row without a fault."""
         numbering = NUMBERING | {"store_id": store_id}
@@ -105,6 +110,15 @@ def insert_row(
     body = draft.model_dump_json()
     connection.execute("INSERT INTO alerts VALUES (?, ?, ?, ?)", (seq, session, draft.camera, body))
     _set_check(connection, seq, session, draft.camera, body, json.dumps(extra) if extra else "")
+
+
+def restore_row(connection: sqlite3.Connection, row: Row) -> None:
+    """Put a whole row, with its check, where a damaged one is or none."""
+    session, camera, body = row.session, row.camera.decode(), row.body.decode()
+    values = (row.seq, session, camera, body)
+    connection.execute("INSERT OR REPLACE INTO alerts VALUES (?, ?, ?, ?)", values)
+    check = (row.seq, row.check, row.extra.decode())
+    connection.execute("INSERT OR REPLACE INTO row_checks VALUES (?, ?, ?)", check)
 
 
 def replace_body(connection: sqlite3.Connection, seq: int, change: JsonObject) -> bool:

@@ -27,6 +27,7 @@ from pathlib import Path
 import cv2
 
 from edge_app.errors import ConfigError
+from edge_app.host.file_ownership import share_with_readers
 from edge_app.records import Evidence, U8Array
 
 LOG = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ def write_whole(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.part")
     try:
         temporary.write_bytes(data)
+        share_with_readers(temporary)
         temporary.replace(path)
     except OSError:
         with suppress(OSError):
@@ -221,19 +223,16 @@ class EvidenceStore:
     def path_of(self, url_path: str) -> Path | None:
         """Return the file behind "{date}/{name}.jpg", or None if that is no picture kept here.
 
-        Only names that this store could have written are accepted, so no "..", absolute path,
-        link or hidden file leads out of the folder.
+        See `picture_at`.
         """
-        if not _SAFE_PATH.fullmatch(url_path):
-            return None
-        path = self._folder / url_path
-        if path.is_symlink() or path.parent.is_symlink() or not path.is_file():
-            return None
-        return path
+        return picture_at(self._folder, url_path)
 
     def _open(self) -> None:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            _make_shared(self._folder)
+            share_with_readers(self._folder)
+            for day in self._folder.glob("*/"):
+                share_with_readers(day)
             kept = [_look_at(path) for path in self._folder.glob("*/*.jpg") if _is_ours(path)]
             for unfinished in self._folder.glob("*/.*.part"):
                 unfinished.unlink(missing_ok=True)
@@ -290,7 +289,7 @@ class EvidenceStore:
         queues = (self._suspects,) if is_suspect else (self._suspects, self._kept)
         while True:
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                _make_shared(path.parent)
                 return self._write(path, data)
             except OSError as error:
                 if error.errno not in DISK_FULL or not self._free(len(data), queues):
@@ -338,12 +337,34 @@ class EvidenceStore:
             LOG.info("Evidence is kept again; %d pictures were not.", self._dropped)
 
 
+def picture_at(folder: Path, url_path: str) -> Path | None:
+    """Return the file behind "{date}/{name}.jpg" in a store's folder, or None if there is none.
+
+    Only names that a store could have written are accepted, so no "..", absolute path, link or
+    hidden file leads out of the folder.
+    """
+    if not _SAFE_PATH.fullmatch(url_path):
+        return None
+    path = folder / url_path
+    if path.is_symlink() or path.parent.is_symlink() or not path.is_file():
+        return None
+    return path
+
+
 def _is_ours(path: Path) -> bool:
     """Return whether this store could have written it: nobody else's picture is ever deleted."""
     return _SAFE_PATH.fullmatch(f"{path.parent.name}/{path.name}") is not None
 
 
+def _make_shared(folder: Path) -> None:
+    """Make a folder if it is missing, and let the readers' group in."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        share_with_readers(folder)
+
+
 def _look_at(path: Path) -> _Kept:
+    share_with_readers(path)  # a picture of an earlier release
     return _Kept(path, path.lstat().st_mtime, path.lstat().st_size)
 
 

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 EXIT_NG, EXIT_ERROR = 1, 2
 
+PAGE_SOCKET = "/run/cropliq-edge/page.sock"
+PAGE_SOCKET_VARIABLE = "CROPLIQ_PAGE_SOCKET"
+"""Set by edge-app.service: the page is a service of its own and comes in there. Unset, the page is
+a child of `edge-app run`."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -60,6 +65,18 @@ def _parser() -> argparse.ArgumentParser:
         "--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML"
     )
     agent.set_defaults(work=_agent)
+
+    page = _command(
+        commands, "page", "serve the live page beside `edge-app run`, as a service does"
+    )
+    page.add_argument(
+        "--socket",
+        type=Path,
+        default=Path(PAGE_SOCKET),
+        metavar="PATH",
+        help=f"where `edge-app run` listens for the page (default: {PAGE_SOCKET})",
+    )
+    page.set_defaults(work=_page)
 
     install = _command(commands, "install", "let the agent install a bundle from a file")
     install.add_argument("file", type=Path, metavar="FILE", help="the signed bundle")
@@ -187,6 +204,7 @@ def _count(text: str) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     import logging
+    import os
     import threading
 
     stop = threading.Event()
@@ -200,7 +218,13 @@ def _run(args: argparse.Namespace) -> int:
 
     config = load_config(args.config)
     start_logging(config.runtime.log_level)
-    app = EdgeApp(config, stop=stop, notifier=notifier)
+    page_socket = os.environ.get(PAGE_SOCKET_VARIABLE)
+    app = EdgeApp(
+        config,
+        stop=stop,
+        notifier=notifier,
+        page_socket=None if page_socket is None else Path(page_socket),
+    )
     if app.page_url:
         logging.getLogger(__name__).info("live page: %s", app.page_url)
     backoff.settle_later()
@@ -208,6 +232,15 @@ def _run(args: argparse.Namespace) -> int:
     if stop.is_set():
         backoff.clear()
     return code
+
+
+def _page(args: argparse.Namespace) -> int:
+    import os
+
+    from edge_app.page.process import service_main
+
+    folder = os.environ.get("STATE_DIRECTORY")  # systemd's; by hand nothing is kept
+    return service_main(args.socket, None if folder is None else Path(folder))
 
 
 def _agent(args: argparse.Namespace) -> int:

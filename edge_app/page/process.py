@@ -174,4 +174,5 @@ def _connect(path: Path) -> socket.socket | None:
 
 def _log_limited(level: str) -> LogLimit:
     start_logging(level)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # its start is ours to tell
     return limit_handler(logging.getLogger().handlers[0])

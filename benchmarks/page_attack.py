@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from edge_app.demo.broker import EmbeddedBroker
 
 HOST = "127.0.0.1"
+CAUSE = re.compile(r"\b(?:DEBUG|INFO|WARNING|ERROR) [\w.]+(?=: )")
+"""A log line's level and logger, whether or not a time stands before them."""
 UPGRADE = (
     b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 )
@@ -221,7 +224,7 @@ def run(config: Path, broker_port: int, page_port: int, much: Attack | None, sec
     time.sleep(1)
     client.disconnect()
     client.loop_stop()
-    causes = Counter(text.split(":", 1)[0] for text in log.read_text().splitlines())
+    causes = Counter(CAUSE.findall(log.read_text()))
     return {
         "attack": dict(done),
         "bad_parts": len(heard.bad_parts),

@@ -24,12 +24,11 @@ from edge_app.errors import BrokerError, DataError
 from edge_app.mqtt.connection import (
     MQTT_5,
     MQTT_311,
-    PROTOCOL_CODE,
-    TAKEN_OVER_CODE,
     make_client,
 )
 from edge_app.mqtt.dial import CONNACK_TIMEOUT_S, SILENCE_TIMEOUT_S, connect_refusal
 from edge_app.mqtt.messages import Alert
+from edge_app.mqtt.reason_words import PROTOCOL_VERSION, TAKEN_OVER
 from edge_app.mqtt.settings import MqttSettings
 
 SESSION_EXPIRY_S = 7 * 24 * 3600
@@ -192,7 +191,7 @@ class Watch:
             return MQTT_311 if protocol == MQTT_5 else MQTT_5
         if self._refusal is None:
             return protocol
-        if protocol == MQTT_5 and self._refusal.value == PROTOCOL_CODE:
+        if protocol == MQTT_5 and self._refusal.value == PROTOCOL_VERSION:
             return MQTT_311
         refusal = connect_refusal(self._refusal.value, str(self._refusal))
         raise BrokerError(f"{refusal}; check user and password")
@@ -230,7 +229,7 @@ class Watch:
         self._note(f"watching {self._options.topic} at {settings.host}:{settings.port}")
 
     def _on_disconnect(self, _c: Client, _u: Any, _f: Any, reason: ReasonCode, _p: Any) -> None:
-        if reason.value == TAKEN_OVER_CODE:
+        if reason.value == TAKEN_OVER:
             self._error = self._taken_over_text()
 
     def _on_message(self, client: Client, _u: Any, message: MQTTMessage) -> None:

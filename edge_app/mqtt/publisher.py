@@ -63,7 +63,7 @@ class Publisher:
         self._outbox = outbox
         self._clock_ns = clock_ns
         self._outgoing = Outgoing()
-        self._state = PublisherState(config, outbox.depth, monotonic_s, random_unit)
+        self._state = PublisherState(config, outbox.depth, monotonic_s, random_unit, client_id)
         self._handler = PublisherHandler(
             self._topics, outbox, self._outgoing, self._state, clock_ns, monotonic_s
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_app.alerts.evidence import picture_at
+from edge_app.alerts.evidence_files import picture_at
 
 
 class KeptPictures:

@@ -6,7 +6,7 @@ import threading
 
 import cv2
 
-from edge_app.alerts.evidence import encode_jpeg
+from edge_app.alerts.evidence_files import encode_jpeg
 from edge_app.imaging.overlay import draw_report
 from edge_app.page.source import LineSource
 from edge_app.records import U8Array

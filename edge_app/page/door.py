@@ -25,6 +25,9 @@ _log = logging.getLogger(__name__)
 
 BACKLOG = 4
 
+EXPECTED_S = 60.0
+"""The page's service is there by now, or something is wrong with it."""
+
 REFUSAL_PAUSE_S = 0.05
 """After a stranger's connection: at most 20 of them a second cost anything."""
 
@@ -81,6 +84,7 @@ class PageListener:
                 f"The socket {self._path} for the page's service cannot be made: "
                 f"{error.strerror or error}. Its folder is RuntimeDirectory= of edge-app.service."
             ) from error
+        self._listener.settimeout(EXPECTED_S if self._feed.is_wanted else None)
         self._thread.start()
 
     def stop(self) -> None:
@@ -99,6 +103,12 @@ class PageListener:
         while (listener := self._listener) is not None:
             try:
                 connection, _ = listener.accept()
+            except TimeoutError:
+                listener.settimeout(None)
+                _log.warning(
+                    "no live page yet: edge-app-page.service has not come in; see its journal"
+                )
+                continue
             except OSError as error:
                 if self._listener is None:
                     return
@@ -107,6 +117,7 @@ class PageListener:
                 continue
             who = peer_of(connection)
             if may_play(Role.PAGE, who.uid):
+                listener.settimeout(None)
                 _log.info("the page's process %d is connected", who.pid)
                 self._feed.adopt(connection)
                 continue
@@ -176,6 +187,7 @@ class PageChild:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # our own output may be JSON that a program reads
+                start_new_session=True,  # Ctrl-C is for inspection, which tells the page
                 env={**os.environ, "MALLOC_ARENA_MAX": "2"},
             )
         except OSError:

@@ -65,6 +65,11 @@ class PageFeed:
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="page-feed", daemon=True)
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the configuration has a page."""
+        return self._settings.is_enabled
+
     def start(self) -> None:
         """Serve what is connected from now on."""
         self._thread.start()

@@ -94,7 +94,6 @@ class EdgeApp:
         self._stop = stop or threading.Event()
         self._who = DeviceName(config.device.site, config.device.line, config.device.device)
         self._slots = ModelSlots(config, self._who)
-        config.device.state_dir.mkdir(parents=True, exist_ok=True)
         self.outbox = Outbox(
             config.device.state_dir / "outbox.sqlite",
             config.outbox.max_messages,
@@ -163,6 +162,14 @@ class EdgeApp:
         """Where the live page is, or None; its process may still be starting."""
         page = self._config.page
         return page_url(page.host, page.port) if page.enabled else None
+
+    def use_last_good_configuration(self, fault: str) -> None:
+        """Say that the file cannot be used, and that this app was made with an earlier one."""
+        _log.error("the last configuration that started is used: %s", fault)
+        self._status.set_trouble(
+            f"the configuration cannot be used, the last one that started is: {fault}",
+            "configuration",
+        )
 
     def start(self) -> None:
         """Start every thread; returns once status is on its way."""

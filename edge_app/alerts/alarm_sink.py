@@ -115,6 +115,8 @@ class AlarmSink:
         self._lock = threading.Lock()
         self._is_in_memory, self._why = False, ""
         self._levels = {name: AlarmLevel(s, monotonic_s) for name, s in debounce_s.items()}
+        if outbox.refusal:
+            self._note_failure(outbox.refusal)
 
     def deliver(
         self, camera: str, events: Sequence[AlarmEvent], finished_number: int | None
@@ -149,10 +151,10 @@ class AlarmSink:
         if self.pending:
             self._queue.retry()
             self._await()
+        elif self._outbox.refusal or self._outbox.is_behind:
+            self._queue.put(_Batch(""), lambda _: False)
         elif self._is_in_memory:
             self._note_success()
-        elif self._outbox.is_behind:
-            self._queue.put(_Batch(""), lambda _: False)
         self._publish_levels()
 
     def _publish_levels(self) -> None:

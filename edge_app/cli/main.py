@@ -265,11 +265,13 @@ def _run(args: argparse.Namespace) -> int:
         return 0
 
     from edge_app.app import EdgeApp
-    from edge_app.config.load import load_config
+    from edge_app.config.last_good import load_or_last_good, remember
     from edge_app.host.logging_setup import start_logging
 
-    config = load_config(args.config)
+    loaded = load_or_last_good(args.config)
+    config = loaded.config
     start_logging(config.runtime.log_level)
+    _check_on_hangup(args.config)
     page_socket = os.environ.get(PAGE_SOCKET_VARIABLE)
     app = EdgeApp(
         config,
@@ -277,6 +279,10 @@ def _run(args: argparse.Namespace) -> int:
         notifier=notifier,
         page_socket=None if page_socket is None else Path(page_socket),
     )
+    if loaded.fault:
+        app.use_last_good_configuration(loaded.fault)
+    else:
+        remember(config, args.config)
     if app.page_url:
         logging.getLogger(__name__).info("live page: %s", app.page_url)
     backoff.settle_later()
@@ -325,6 +331,26 @@ def _as_service(stop: threading.Event) -> tuple[ServiceNotifier, CrashBackoff]:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     return ServiceNotifier.from_environment(), CrashBackoff.from_environment()
+
+
+def _check_on_hangup(config: Path) -> None:
+    """Answer SIGHUP in the log instead of ending; a configuration is read at the start only."""
+    import logging
+    import signal
+
+    from edge_app.config.load import load_config
+
+    log = logging.getLogger(__name__)
+
+    def check(*_: object) -> None:
+        try:
+            load_config(config)
+        except EdgeError as error:
+            log.error("SIGHUP: %s The line goes on with the one it has.", error)
+        else:
+            log.warning("SIGHUP: %s is in order; restart the service to use it", config)
+
+    signal.signal(signal.SIGHUP, check)
 
 
 def _install(args: argparse.Namespace) -> int:

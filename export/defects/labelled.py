@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_app.cameras.pictures import read_values
+from edge_app.cameras.pictures import PICTURE_ENDINGS, read_values
 from edge_app.errors import CameraError, DataError
 from edge_app.imaging.oriented_box import corners_of
 from edge_app.inspection.judge import find_defects
@@ -22,8 +22,9 @@ from edge_app.model.loaded_model import LoadedModel
 from edge_app.model.offline import Look, look_at
 from edge_app.records import F64Array, PointXy, U8Array
 from export.data.dataset import Picture
+from export.data.layouts import masks_beside
 from export.data.masks import marked_pixels
-from export.defects.pictures import MASK_SUFFIX, DefectPictures
+from export.defects.pictures import DefectPictures
 
 SPECK_SHARE = 0.1
 """Areas of a mask below this share of its largest one are specks, not defects of their own."""
@@ -52,8 +53,22 @@ class KnownDefect:
 
 
 def mask_of(picture: Picture) -> Path | None:
-    """Return the mask beside a picture, if there is one."""
-    masks = sorted(picture.path.parent.glob(f"{picture.path.stem}{MASK_SUFFIX}.*"))
+    """Return the mask beside a picture, if there is one.
+
+    Raises:
+        DataError: there are two.
+    """
+    path = picture.path
+    alike = [
+        p
+        for p in sorted(path.parent.iterdir())
+        if p.stem.lower().startswith(path.stem.lower()) and p.suffix.lower() in PICTURE_ENDINGS
+    ]
+    masks = masks_beside(alike).get(path, [])
+    if len(masks) > 1:
+        raise DataError(
+            f"{picture.name} has {len(masks)} masks: {', '.join(m.name for m in masks)}. Keep one."
+        )
     return masks[0] if masks else None
 
 

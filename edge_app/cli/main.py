@@ -24,6 +24,7 @@ from edge_app.cli.parser import (
     top_parser,
     whole,
 )
+from edge_app.errors import EdgeError
 
 if TYPE_CHECKING:
     import threading

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 EXIT_NG, EXIT_ERROR = 1, 2
 
 SLOT = text(64)
+PAGE_SOCKET = "/run/cropliq-edge/page.sock"
+PAGE_SOCKET_VARIABLE = "CROPLIQ_PAGE_SOCKET"
+"""Set by edge-app.service: the page is a service of its own and comes in there. Unset, the page is
+a child of `edge-app run`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,6 +87,21 @@ def _parser() -> CommandParser:
         "--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML"
     )
     agent.set_defaults(work=_agent)
+
+    page = _command(
+        commands,
+        "page",
+        "serve the live page beside `edge-app run`, as a service does",
+        f"edge-app page --socket {PAGE_SOCKET}",
+    )
+    page.add_argument(
+        "--socket",
+        type=Path,
+        default=Path(PAGE_SOCKET),
+        metavar="PATH",
+        help=f"where `edge-app run` listens for the page (default: {PAGE_SOCKET})",
+    )
+    page.set_defaults(work=_page)
 
     install = _command(
         commands,
@@ -246,6 +265,7 @@ def _add_slots(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     import logging
+    import os
     import threading
 
     stop = threading.Event()
@@ -261,7 +281,13 @@ def _run(args: argparse.Namespace) -> int:
     config = loaded.config
     start_logging(config.runtime.log_level)
     _check_on_hangup(args.config)
-    app = EdgeApp(config, stop=stop, notifier=notifier)
+    page_socket = os.environ.get(PAGE_SOCKET_VARIABLE)
+    app = EdgeApp(
+        config,
+        stop=stop,
+        notifier=notifier,
+        page_socket=None if page_socket is None else Path(page_socket),
+    )
     if loaded.fault:
         app.use_last_good_configuration(loaded.fault)
     else:
@@ -273,6 +299,15 @@ def _run(args: argparse.Namespace) -> int:
     if stop.is_set():
         backoff.clear()
     return code
+
+
+def _page(args: argparse.Namespace) -> int:
+    import os
+
+    from edge_app.page.process import service_main
+
+    folder = os.environ.get("STATE_DIRECTORY")  # systemd's; by hand nothing is kept
+    return service_main(args.socket, None if folder is None else Path(folder))
 
 
 def _agent(args: argparse.Namespace) -> int:

@@ -207,7 +207,7 @@ class RemoteLine:
         self._close_ring()
         with self._lock:
             if self._kept.is_connected:
-                _log.warning("%s, or has hung up", NOT_RUNNING)
+                _log.info("%s, or has hung up", NOT_RUNNING)  # the page shows it
             self._kept.is_connected = False
 
     def _close_ring(self) -> None:

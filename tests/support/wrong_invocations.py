@@ -26,6 +26,9 @@ INPUTS = (
 OUTPUTS = ("GARBAGE/out", "FOLDER", "/proc/out", "/dev/full", "L" * 300)
 MISTYPED = ("runn", "--hlep", "--verison", "x" * 500)
 
+REFUSED = {"--keys": "GONE"}
+"""Given to commands that would otherwise do long work where one value is not wrong after all."""
+
 LIMITS = {"--seconds": "0.2", "--timeout-s": "0.2", "--count": "1", "--parts": "1"}
 """Given to every command that has them: nothing waits for ever."""
 
@@ -104,8 +107,8 @@ def _line(
             line += _given(option, value, action)
         elif _is_required(action):
             line += _given(option, _plain(action), action)
-        elif option and action.option_strings[0] in LIMITS:
-            line += [*option, LIMITS[action.option_strings[0]]]
+        elif option and action.option_strings[0] in LIMITS | REFUSED:
+            line += [*option, (LIMITS | REFUSED)[action.option_strings[0]]]
     return line
 
 

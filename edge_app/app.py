@@ -37,6 +37,7 @@ from edge_app.mqtt.messages import (
     DeviceInfo,
 )
 from edge_app.mqtt.outbox import Outbox
+from edge_app.mqtt.outbox_losses import loss_alerts
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.timestamps import uuid7
 from edge_app.mqtt.topics import DeviceName
@@ -89,11 +90,13 @@ class EdgeApp:
         self._stop = stop or threading.Event()
         self._who = DeviceName(config.device.site, config.device.line, config.device.device)
         self._slots = ModelSlots(config, self._who)
-        config.device.state_dir.mkdir(parents=True, exist_ok=True)
         self.outbox = Outbox(
             config.device.state_dir / "outbox.sqlite",
             config.outbox.max_messages,
             config.outbox.reserve_mb << 20,
+            loss_alert=loss_alerts(
+                self._who, config.cameras[0].name, _new_alarm_id, _is_clock_synchronised
+            ),
         )
         sources = cameras or {c.name: open_configured(c) for c in config.cameras}
         self.page_state = PageState()
@@ -117,7 +120,7 @@ class EdgeApp:
         self._trigger_ports = [port for port in ports if port is not None]
         self._status.watch(self._pipelines)
         self._sink = AlarmSink(
-            AlertDrafts(self._who, lambda: bool(clock_is_synchronised()), geometries),
+            AlertDrafts(self._who, _is_clock_synchronised, geometries),
             self.outbox,
             self._publisher,
             {c.name: c.alarm_debounce_s for c in config.cameras},
@@ -153,6 +156,14 @@ class EdgeApp:
     def page_url(self) -> str | None:
         """Where the live page is, or None."""
         return self._page.url if self._page else None
+
+    def use_last_good_configuration(self, fault: str) -> None:
+        """Say that the file cannot be used, and that this app was made with an earlier one."""
+        _log.error("the last configuration that started is used: %s", fault)
+        self._status.set_trouble(
+            f"the configuration cannot be used, the last one that started is: {fault}",
+            "configuration",
+        )
 
     def start(self) -> None:
         """Start every thread; returns once status is on its way."""
@@ -226,6 +237,7 @@ class EdgeApp:
         if self._pictures:
             self._pictures.stop()
         self._sink.tick()
+        self._sink.close()
         if self._publisher:
             self._publisher.stop()
         self._is_safe = self._is_delivered()
@@ -335,6 +347,10 @@ def _open_evidence(config: AppConfig) -> EvidenceStore | None:
     base_url = e.base_url or f"http://{host}:{config.page.port}"
     folder = config.device.state_dir / "evidence"
     return EvidenceStore(folder, e.max_age_h, e.max_mb << 20, e.jpeg_quality, base_url)
+
+
+def _is_clock_synchronised() -> bool:
+    return bool(clock_is_synchronised())
 
 
 def _new_alarm_id() -> str:

@@ -19,31 +19,40 @@ from deploy.cli.keys import add_trust_commands
 from deploy.cli.package import add_package_command
 from deploy.cli.push import add_push_commands
 from deploy.cli.select import add_select_command
+from edge_app.cli.border import run_bordered
+from edge_app.cli.parser import CommandParser, seconds, set_examples, top_parser, whole
+
+MOST_ALERTS = 1_000_000_000
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; return its exit code: 0 done, 1 failed, 2 wrong use."""
-    from edge_app.errors import EdgeError
-    from edge_app.host.plain_text import one_line, write_line
-
+    """Run one command; return its exit code: 0 done, 1 no or not possible now, 2 wrong use."""
     arguments = _parser().parse_args(argv)
-    try:
-        return int(arguments.work(arguments))
-    except EdgeError as error:
-        lines = [one_line(line) for line in str(error).splitlines()]
-        write_line(sys.stderr, f"edge-deploy {arguments.command}: " + "\n".join(lines))
-        return 1
-    except BrokenPipeError:
-        return 0
+    return run_bordered(f"edge-deploy {arguments.command}", lambda: arguments.work(arguments))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edge-deploy", description=__doc__.splitlines()[0])
+def _parser() -> CommandParser:
+    parser = top_parser(
+        "edge-deploy",
+        "Sign, serve and push bundles, and watch devices, from a workstation.",
+        (
+            "edge-deploy keygen --out keys",
+            "edge-deploy sign part.bundle --key keys/bundle-signing.key --out part.signed.bundle",
+            "edge-deploy rollout part.signed.bundle --broker plant:8883 --tls --url https://desk/ "
+            "--group presses --groups groups.toml",
+            "edge-deploy watch --broker plant:8883 --tls",
+        ),
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     watch = commands.add_parser(
         "watch",
         help="show alerts as they arrive at the broker",
         description="Show alerts as they arrive at the broker, each once and in order.",
+    )
+    set_examples(
+        watch,
+        "edge-deploy watch --broker localhost",
+        "edge-deploy watch --broker plant:8883 --tls --line l2 --evidence pictures --json",
     )
     add_broker_options(watch)
     for name in ("site", "line", "device"):
@@ -64,10 +73,13 @@ def _parser() -> argparse.ArgumentParser:
         help="MQTT client id of the persistent session (default: edge-watch-HOSTNAME)",
     )
     watch.add_argument(
-        "--count", type=int, metavar="N", help="stop after N alerts (default: no limit)"
+        "--count",
+        type=whole(1, MOST_ALERTS),
+        metavar="N",
+        help="stop after N alerts (default: no limit)",
     )
     watch.add_argument(
-        "--timeout-s", type=float, metavar="S", help="stop after S seconds (default: no limit)"
+        "--timeout-s", type=seconds(), metavar="S", help="stop after S seconds (default: no limit)"
     )
     watch.set_defaults(work=_watch)
     add_trust_commands(commands)

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from edge_app.errors import ConfigError
 from edge_app.mqtt.alert_troubles import AlertTroubles
 from edge_app.mqtt.connection import Acked, Connection, Lost, Received
-from edge_app.mqtt.outbox import MAX_SEQ, Outbox, StoredAlert
+from edge_app.mqtt.outbox import Outbox, StoredAlert
+from edge_app.mqtt.outbox_rows import MAX_SEQ
 from edge_app.mqtt.reason_words import PACKET_TOO_LARGE, advice
 from edge_app.mqtt.shorten import payload_of, payload_within
 from edge_app.mqtt.timestamps import rfc3339
@@ -220,6 +221,7 @@ class Delivery:
         body: JsonObject = json.loads(alert.body)
         is_earlier = alert.session < self._outbox.session or alert.seq <= self._replayed_until
         body |= {"seq": alert.seq, "session": alert.session, "replayed": is_earlier}
+        body |= alert.numbering
         return body | {"published_at": rfc3339(self._now_ns()), "shortened": None}
 
     def _fly(self, seq: int, topic: str, payload: bytes) -> None:

@@ -92,4 +92,4 @@ def test_wrong_use_is_named_before_anybody_is_asked(
     """No broker is needed to hear what is wrong."""
     broker = ("--broker", f"{HOST}:1", "--key", keys / "operator.key")
     done = run("edge-deploy", "select", "alpha", *broker, *words)
-    assert (done.returncode, why in done.stderr) == (1, True), done.stderr
+    assert (done.returncode, why in done.stderr) == (2, True), done.stderr

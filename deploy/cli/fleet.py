@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import signal
 import sys
 import time
@@ -146,8 +145,6 @@ def _status(arguments: argparse.Namespace) -> int:
     from edge_app.mqtt.topics import DeviceName
 
     device = DeviceName.parse(arguments.device) if arguments.device else None
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
     client, fleet = connect(arguments, device)
     try:
         client.pump(SETTLE_S)

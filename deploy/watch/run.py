@@ -84,6 +84,15 @@ class _Arrived:
     qos: int
 
 
+def _missing_text(first: int, last: int, skipped_from: int | None) -> str:
+    """Return what to say of numbers that did not arrive; a device says which it left out."""
+    if skipped_from is None:
+        return f"seq {first}..{last} missing: the outbox was replaced?"
+    if skipped_from <= first:
+        return f"seq {first}..{last} left out by the device after a power cut"
+    return f"seq {first}..{skipped_from - 1} missing; up to {last} left out after a power cut"
+
+
 class _NoteLog(logging.Logger):
     """A logger whose warnings are notes, so that `LimitedLog` can limit them."""
 
@@ -308,7 +317,7 @@ class Watch:
             self.duplicates += 1
             arrived.client.ack(arrived.mid, arrived.qos)
             return
-        device = f"{alert.site}/{alert.line}/{alert.device}"
+        device = f"{alert.site}/{alert.line}/{alert.device} {alert.store_id or ''}"
         self._show(self._order.offer(device, alert.seq, arrived, self._now_s()))
 
     # -- showing --------------------------------------------------------------------------------
@@ -319,7 +328,7 @@ class Watch:
             if turn.missing is not None:
                 first, last = turn.missing
                 device = arrived.alert.device
-                self._note(f"{device}: seq {first}..{last} missing: the outbox was replaced?")
+                self._note(f"{device}: {_missing_text(first, last, arrived.alert.skipped_from)}")
             self._print(self._out, arrived.text)
             self.shown += 1
             self._fetch(arrived.alert)

@@ -99,7 +99,6 @@ CONSUMERS = (
         "edge_app.mqtt.high_water:read_high_water",
         _json(seq=1, session=1),
         _reader("highwater", read_high_water),
-        known_fault=DEEP,
     ),
 )
 CONSUMERS += tuple(
@@ -115,7 +114,10 @@ CONSUMERS += tuple(
         "edge_app.cameras.watch_journal:WatchJournal._read": "tests/edge_app/cameras",
         "edge_app.ipc.protocol:PeerSocket.receive": "tests/edge_app/agent",
         "edge_app.mqtt.overflow:take_overflow": "tests/edge_app/mqtt/test_outbox.py",
-        "edge_app.mqtt.pending_evidence:_add_to_row": "tests/edge_app/mqtt",
+        "edge_app.config.last_good:_remembered": "tests/edge_app/config",
+        "edge_app.mqtt.outbox_rows:Row._odd": "tests/edge_app/mqtt/test_outbox_damage.py",
+        "edge_app.mqtt.outbox_rows:Row.alert": "tests/edge_app/mqtt/test_outbox_damage.py",
+        "edge_app.mqtt.outbox_rows:replace_body": "tests/edge_app/mqtt/test_outbox_damage.py",
         "edge_app.page.changeover_routes:ChangeoverRoutes.select": "tests/edge_app/page",
     }.items()
 )

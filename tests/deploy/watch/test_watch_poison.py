@@ -198,3 +198,13 @@ def test_nothing_of_it_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.DEBUG):
         Fed(tmp_path, as_json=False).send(TOPIC, b"[" * 16_000)
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_each_numbering_of_a_device_is_ordered_by_itself(tmp_path: Path) -> None:
+    """After the records are lost, or while the disk takes nothing, `seq` begins anew at 1."""
+    fed = Fed(tmp_path, as_json=False)
+    for seq, store in ((700, "a"), (701, "a"), (1, "b"), (702, "a"), (2, "b")):
+        body = json.loads(payload(draft(seq), seq)) | {"store_id": store}
+        fed.send(TOPIC, json.dumps(body).encode())
+    assert fed.watch.shown == 5
+    assert "missing" not in fed.notes.getvalue()

@@ -49,7 +49,7 @@ def assert_all_in_order(broker: ScriptedBroker, count: int) -> None:
     assert broker.violations == []
 
 
-def drained(publisher: Publisher, outbox: Outbox, timeout_s: float = 60.0) -> None:
+def drained(publisher: Publisher, outbox: Outbox, timeout_s: float = 240.0) -> None:
     wait_until(lambda: outbox.depth() == 0, timeout_s, publisher.state)
 
 

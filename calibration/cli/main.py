@@ -6,40 +6,62 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edge_app.errors import DataError, EdgeError
-from edge_app.host.extras import sentence_for
+from calibration.cli.progress import Progress
+from edge_app.cli.border import run_bordered
+from edge_app.cli.parser import CommandParser, real, set_examples, top_parser, whole
+from edge_app.errors import DataError
 
-SOURCE = "stream of good parts only: folder:PATH, video:PATH or sim:..."
+if TYPE_CHECKING:
+    from calibration.parts.source import GoodSource
+    from calibration.thresholds.golden_check import Rejudged
+    from calibration.thresholds.keep import WriteRules
+
+SOURCE = (
+    "good parts only, that come to an end and that the bundle was not trained on: folder:PATH, "
+    "video:PATH or sim:...; others with --parts"
+)
 BUDGET_RATE = 0.005
 """Of good parts, where a stream of them is given and no rate."""
 
-OUT = "the bundle to write (default: replace the input)"
+MOST_PARTS = 1_000_000
+MOST_THREADS = 1024
+
+OUT = "the bundle to write (default: replace the input, which is kept as NAME.bak)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return 0, or 2 with one clear sentence on stderr."""
+    """Run the command; return 0, 1 or 2, not 0 with one clear sentence on stderr."""
     args = _parser().parse_args(argv)
-    try:
-        return int(args.work(args))
-    except EdgeError as error:
-        print(f"edge-calibrate: {error}", file=sys.stderr)
-    except ModuleNotFoundError as error:
-        print(f"edge-calibrate: {sentence_for(error, 'calibrate')}", file=sys.stderr)
-    return 2
+    return run_bordered("edge-calibrate", lambda: args.work(args), "calibrate")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edge-calibrate", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+def _parser() -> CommandParser:
+    parser = top_parser(
+        "edge-calibrate",
+        "Set a bundle's thresholds, and add fp16 and int8 variants to it.",
+        (
+            "edge-calibrate thresholds part.bundle --from video:good.mkv --dry-run",
+            "edge-calibrate thresholds part.bundle --rate 0.01",
+            "edge-calibrate int8 part.bundle --source folder:good --held-out folder:mixed",
+        ),
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     text = "set a bundle's limit from good parts judged by the whole line, or move it without any"
     thresholds = commands.add_parser(
         "thresholds",
         help=text,
         description=f"{text[0].upper()}{text[1:]}.",
-        epilog="With --from the rate is a budget, guaranteed where there are parts enough. With "
-        "--rate alone the scores in the bundle carry it: the k-th largest of n good parts is the "
-        "limit, k = max(1, round(rate · (n + 1))).",
+        epilog="""With --from the rate is a budget, guaranteed where there are parts enough;
+near-duplicates count once. With --rate alone the scores in the bundle carry it: the k-th largest
+of n good parts is the limit, k = max(1, round(rate · (n + 1))).""",
+    )
+    set_examples(
+        thresholds,
+        "edge-calibrate thresholds part.bundle --from folder:good --dry-run",
+        "edge-calibrate thresholds part.bundle --from v4l2:/dev/video0 --parts 600",
+        "edge-calibrate thresholds part.bundle --rate 0.01 --out part-1.bundle",
     )
     thresholds.add_argument("bundle", type=Path, help="the bundle to calibrate")
     thresholds.add_argument(
@@ -49,12 +71,17 @@ def _parser() -> argparse.ArgumentParser:
         "--rate",
         "--false-alarm-rate",
         dest="rate",
-        type=float,
+        type=real(0, 1, above=True, below=True),
         metavar="R",
         help="share of good parts that may be alarmed, 0.005 for 0.5 %% (default with --from: "
         f"{BUDGET_RATE}); without --from it moves the limit on the scores in the bundle",
     )
-    thresholds.add_argument("--out", type=Path, help=OUT)
+    thresholds.add_argument(
+        "--accept",
+        action="store_true",
+        help="write the limit although golden pictures with a defect would be OK (default: refuse)",
+    )
+    _add_writing(thresholds)
     thresholds.set_defaults(work=_thresholds)
     for precision, how in (
         ("fp16", "half precision, densities and boxes in single precision"),
@@ -64,14 +91,32 @@ def _parser() -> argparse.ArgumentParser:
         variant = commands.add_parser(
             precision, help=text, description=f"{text[0].upper()}{text[1:]}."
         )
+        set_examples(
+            variant,
+            f"edge-calibrate {precision} part.bundle --source folder:good --held-out folder:mixed",
+            f"edge-calibrate {precision} part.bundle --source video:good.mkv --dry-run",
+        )
         _add_variant_arguments(variant)
         variant.set_defaults(work=_variant, precision=precision)
     return parser
 
 
+def _add_writing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--parts",
+        type=whole(1, MOST_PARTS),
+        metavar="N",
+        help="stop after N judged parts; needed for a source that never ends (default: no limit)",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="judge, check and say everything, write nothing"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help=OUT)
+
+
 def _add_variant_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, help="the bundle to add the variant to")
-    parser.add_argument("--source", required=True, help=SOURCE)
+    parser.add_argument("--source", required=True, metavar="SOURCE", help=SOURCE)
     parser.add_argument(
         "--held-out",
         metavar="SOURCE",
@@ -81,9 +126,13 @@ def _add_variant_arguments(parser: argparse.ArgumentParser) -> None:
         "--prefer", action="store_true", help="make it the variant that devices use first"
     )
     parser.add_argument(
-        "--threads", type=int, default=0, help="threads per graph, 0: one per core (default: 0)"
+        "--threads",
+        type=whole(0, MOST_THREADS),
+        default=0,
+        metavar="N",
+        help="threads per graph, 0: one per core (default: 0)",
     )
-    parser.add_argument("--out", type=Path, help=OUT)
+    _add_writing(parser)
 
 
 def _thresholds(args: argparse.Namespace) -> int:
@@ -92,51 +141,82 @@ def _thresholds(args: argparse.Namespace) -> int:
             "Nothing to set the limit from: expected --from SOURCE (a stream of good parts) or "
             "--rate R (move the limit on the scores in the bundle)."
         )
-    dropped, was_signed = _move(args) if args.source is None else _judge_stream(args)
+    from calibration.thresholds.keep import check_out
+
+    out = args.out or args.bundle
+    check_out(out)
+    was_signed = _is_signed(args.bundle)
+    dropped = _move(args) if args.source is None else _judge_stream(args)
     if dropped:
-        print(
-            f"warning: {', '.join(dropped)} removed, their thresholds were based on the old "
-            f"one; make them again: edge-calibrate {dropped[0]} ...",
-            file=sys.stderr,
+        _warn(
+            f"{', '.join(dropped)} removed, their thresholds were based on the old one; make them "
+            f"again: edge-calibrate {dropped[0]} ..."
         )
-    _warn_unsigned(was_signed, args.out or args.bundle)
+    _conclude(args, out, was_signed)
     return 0
 
 
-def _judge_stream(args: argparse.Namespace) -> tuple[tuple[str, ...], bool]:
-    """Return the precisions that are dropped, and whether the bundle was signed."""
+def _judge_stream(args: argparse.Namespace) -> tuple[str, ...]:
+    """Set the limit from a stream, say what it promises, and return the dropped precisions."""
     from calibration.thresholds.recalibrate import recalibrate
-    from edge_app.cameras.registry import open_camera
 
-    camera = open_camera(args.source, "calibration")
-    was_signed = _is_signed(args.bundle)
     rate = BUDGET_RATE if args.rate is None else args.rate
-    done = recalibrate(args.bundle, camera, rate, _show, args.out)
+    with Progress() as progress:
+        done = recalibrate(
+            args.bundle,
+            _opened_source(args),
+            rate,
+            lambda parts: progress.show(f"{parts} good parts judged"),
+            args.out,
+            rules=_rules(args),
+        )
     choice = done.choice
-    print(file=sys.stderr)
     print(
         f"threshold {choice.threshold:.4f}: {choice.false_alarms} of {choice.good_count} good "
         f"parts alarmed; the true rate is at most {choice.rate_bound:.3%} (95 % confidence)"
     )
+    print(
+        f"the limit before, {done.old_threshold:.4f}, alarms {done.old_alarms} of "
+        f"{choice.good_count} of them"
+    )
     _tell_suspect(done.suspect_threshold)
     if not choice.is_guaranteed:
-        print(
-            f"warning: {choice.budget_rate:.3%} is {choice.promise}: {choice.good_count} parts can "
-            f"guarantee {choice.smallest_rate:.3%} at best; {choice.needed_count} are needed",
-            file=sys.stderr,
+        _warn(
+            f"{choice.budget_rate:.3%} is {choice.promise}: {choice.good_count} parts can "
+            f"guarantee {choice.smallest_rate:.3%} at best; {choice.needed_count} are needed"
         )
-    if done.not_inspected:
-        print(f"warning: {done.not_inspected} parts could not be judged", file=sys.stderr)
-    return done.dropped, was_signed
+    for sentence in done.left_out:
+        _warn(sentence)
+    _tell_golden(done.golden)
+    _tell_backup(done.backup)
+    return done.dropped
 
 
-def _move(args: argparse.Namespace) -> tuple[tuple[str, ...], bool]:
+def _opened_source(args: argparse.Namespace) -> GoodSource:
+    """Return the source of --from, checked without judging a part."""
+    from calibration.parts.source import GoodSource, check_ends, check_not_trained_on
+    from edge_app.bundle.archive import read_bundle
+    from edge_app.cameras.registry import open_camera
+
+    camera = open_camera(args.source, "calibration")
+    check_ends(args.source, args.parts)
+    check_not_trained_on(args.source, read_bundle(args.bundle).manifest.provenance)
+    return GoodSource(camera, args.parts)
+
+
+def _rules(args: argparse.Namespace) -> WriteRules:
+    from calibration.thresholds.keep import WriteRules
+
+    is_accepted = getattr(args, "accept", False)
+    return WriteRules(is_accepted, is_dry_run=args.dry_run, keeps_backup=True)
+
+
+def _move(args: argparse.Namespace) -> tuple[str, ...]:
     """Return what `_judge_stream` does."""
     from calibration.thresholds.move import move_limit
     from calibration.thresholds.words import told_carried, told_forgiven, told_rank, told_stops
 
-    was_signed = _is_signed(args.bundle)
-    moved = move_limit(args.bundle, args.rate, args.out)
+    moved = move_limit(args.bundle, args.rate, args.out, _rules(args))
     choice, count = moved.choice, moved.choice.good_count
     print(
         f"threshold {moved.old_threshold:.4f} → {choice.threshold:.4f}: {told_rank(moved.rank)} "
@@ -155,11 +235,13 @@ def _move(args: argparse.Namespace) -> tuple[tuple[str, ...], bool]:
     if moved.lost_sensitivity:
         print("What was measured by kind and size belongs to the old limit: left out.")
     if moved.was_weak is not None:
-        print(f"warning: at its old, lower limit: {moved.was_weak}", file=sys.stderr)
+        _warn(f"at its old, lower limit: {moved.was_weak}")
     carried = told_carried(args.rate, moved.rank, count)
     if carried is not None:
-        print(f"warning: {carried}", file=sys.stderr)
-    return moved.dropped, was_signed
+        _warn(carried)
+    _tell_golden(moved.golden)
+    _tell_backup(moved.backup)
+    return moved.dropped
 
 
 def _tell_suspect(suspect: float | None) -> None:
@@ -178,13 +260,37 @@ def _variant(args: argparse.Namespace) -> int:
         is_preferred=args.prefer,
         threads=args.threads,
         out=args.out or args.bundle,
+        rules=_rules(args),
+        most_parts=args.parts,
     )
     was_signed = _is_signed(args.bundle)
-    added = make_variant(options, _tell)
-    print(file=sys.stderr)
+    with Progress() as progress:
+        added = make_variant(options, progress.show)
     print(summary(added))
-    _warn_unsigned(was_signed, options.out)
+    for sentence in added.told:
+        _warn(sentence)
+    _tell_backup(added.backup)
+    _conclude(args, options.out, was_signed)
     return 0
+
+
+def _tell_golden(golden: Rejudged) -> None:
+    from calibration.thresholds.golden_check import told_golden
+
+    for sentence in told_golden(golden):
+        _warn(sentence)
+
+
+def _tell_backup(backup: Path | None) -> None:
+    if backup is not None:
+        print(f"the bundle before is kept as {backup}")
+
+
+def _conclude(args: argparse.Namespace, out: Path, was_signed: bool) -> None:
+    if args.dry_run:
+        print("dry run: nothing is written")
+    else:
+        _warn_unsigned(was_signed, out)
 
 
 def _is_signed(bundle: Path) -> bool:
@@ -196,16 +302,11 @@ def _is_signed(bundle: Path) -> bool:
 def _warn_unsigned(was_signed: bool, out: Path) -> None:
     """Warn that a changed bundle has lost its signature, which covered the old content."""
     if was_signed:
-        print(
-            f"warning: {out} is no longer signed, because its content has changed, and no agent "
-            f"installs it. Sign it again: edge-deploy sign {out} --key FILE.key --out {out}",
-            file=sys.stderr,
+        _warn(
+            f"{out} is no longer signed, because its content has changed, and no agent "
+            f"installs it. Sign it again: edge-deploy sign {out} --key FILE.key --out {out}"
         )
 
 
-def _tell(what: str) -> None:
-    print(f"\r{what:<60}", end="", file=sys.stderr, flush=True)
-
-
-def _show(parts: int) -> None:
-    print(f"\r{parts} good parts judged", end="", file=sys.stderr, flush=True)
+def _warn(sentence: str) -> None:
+    print(f"warning: {sentence}", file=sys.stderr)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calibration.parts.judged import JudgedParts
+from calibration.parts.source import GoodSource
 from edge_app.bundle.manifest import ParityFigures
 from edge_app.cameras.protocol import Camera
-from edge_app.errors import DataError, EndOfStream, FrameCorrupt, FrameTimeout
+from edge_app.errors import DataError
 from edge_app.inspection.line import InspectionLine
 from edge_app.model.loaded_model import LoadedModel, make_line, make_tracker
 from edge_app.records import F64Array, Frame, FrameReport
-
-READ_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,36 +52,35 @@ class Flip:
 def paired_scores(
     reference: LoadedModel,
     variants: Sequence[LoadedModel],
-    camera: Camera,
+    source: GoodSource,
     progress: Callable[[int], None],
+    parts: JudgedParts | None = None,
 ) -> list[PartPairs]:
     """Show all models every frame of a finite source; return each variant beside the reference.
 
+    Args:
+        parts: collects what the reference reports; the pairs are then of different parts of the
+            bundle's product only (`JudgedParts.distinct`).
+
     Raises:
-        DataError: the source stops before its end, or two models agree on no part.
+        DataError: the source stops before its end or has none, two models agree on no part, or
+            the parts are too few or another product's.
     """
-    sides = [_Side(model, camera) for model in (reference, *variants)]
-    camera.open()
+    sides = [_Side(model, source.camera) for model in (reference, *variants)]
     last: Frame | None = None
-    try:
-        while True:
-            try:
-                last = camera.read(READ_TIMEOUT_S)
-            except EndOfStream:
-                break
-            except FrameTimeout as error:
-                raise DataError(f"The source stopped before its end: {error}") from error
-            except FrameCorrupt:
-                continue
-            for side in sides:
-                side.look(last)
-            progress(len(sides[0].scores))
-    finally:
-        camera.close()
+    for last in source.frames():
+        for side in sides:
+            report = side.look(last)
+            if parts is not None and side is sides[0]:
+                parts.take(report)
+        source.enough(len(sides[0].scores))
+        progress(len(sides[0].scores))
     if last is not None:
         for side in sides:
-            side.take(side.line.finish(last))
-    return [_paired(sides[0], side) for side in sides[1:]]
+            report = side.take(side.line.finish(last))
+            if parts is not None and side is sides[0]:
+                parts.take(report)
+    return [_paired(sides[0], side, parts) for side in sides[1:]]
 
 
 def map_threshold(pairs: PartPairs, threshold: float) -> float:
@@ -144,27 +143,31 @@ class _Side:
         self.names: dict[str, str] = {}
         self.peaks: dict[tuple[int, str], float] = {}
 
-    def look(self, frame: Frame) -> None:
-        """Judge a frame and remember its scores."""
-        self.take(self.line.inspect(frame))
+    def look(self, frame: Frame) -> FrameReport:
+        """Judge a frame, remember its scores and return the report."""
+        return self.take(self.line.inspect(frame))
 
-    def take(self, report: FrameReport) -> None:
-        """Remember what a report says."""
+    def take(self, report: FrameReport) -> FrameReport:
+        """Remember what a report says and return it."""
         for verdict in report.finished:
             if verdict.score is not None:
                 self.scores[verdict.part_id] = verdict.score
                 self.names[verdict.part_id] = verdict.source_name or verdict.part_id
         for part_id, anomaly in report.anomalies.items():
             self.peaks[report.frame.frame_id, part_id] = float(anomaly.map_hw.max(initial=0.0))
+        return report
 
 
-def _paired(reference: _Side, variant: _Side) -> PartPairs:
+def _paired(reference: _Side, variant: _Side, parts: JudgedParts | None) -> PartPairs:
+    unmatched = len(set(reference.scores) ^ set(variant.scores))
     both = [part for part in reference.scores if part in variant.scores]
     if not both:
         raise DataError(
             f"The two variants judged no part in common ({len(reference.scores)} and "
             f"{len(variant.scores)} parts): the source shows no product, or a variant is broken."
         )
+    if parts is not None:
+        both = list(parts.distinct(both))
     views = [view for view in reference.peaks if view in variant.peaks]
     return PartPairs(
         tuple(reference.names[part] for part in both),
@@ -172,5 +175,5 @@ def _paired(reference: _Side, variant: _Side) -> PartPairs:
         np.array([variant.scores[part] for part in both]),
         np.array([reference.peaks[view] for view in views]),
         np.array([variant.peaks[view] for view in views]),
-        len(reference.scores) + len(variant.scores) - 2 * len(both),
+        unmatched,
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from calibration.parts.judged import JudgedParts, told_left_out
+from calibration.parts.source import GoodSource
 from calibration.precision.near_threshold import movement_near
 from calibration.precision.parity import (
     Flip,
@@ -20,8 +22,11 @@ from calibration.precision.parity import (
     paired_scores,
 )
 from calibration.precision.rewritten import Rewritten
-from calibration.thresholds.recalibrate import GOLDEN_MARGIN, MIN_PARTS, REFERENCE
-from edge_app.bundle.archive import Bundle, write_bundle
+from calibration.thresholds.golden_check import GOLDEN_MARGIN, told_blind
+from calibration.thresholds.keep import WriteRules, write_changed
+from calibration.thresholds.recalibrate import REFERENCE
+from calibration.thresholds.report_note import with_note
+from edge_app.bundle.archive import Bundle
 from edge_app.bundle.manifest import (
     GoldenPart,
     GoldenPicture,
@@ -30,7 +35,6 @@ from edge_app.bundle.manifest import (
     Thresholds,
     Variant,
 )
-from edge_app.cameras.protocol import Camera
 from edge_app.errors import DataError
 from edge_app.imaging.oriented_box import rotated_iou
 from edge_app.model.loaded_model import LoadedModel, limits_of, load_model
@@ -40,20 +44,28 @@ from edge_app.records import F64Array
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """Parts to compare on: a finite camera, and what to call it in the manifest."""
+    """Parts to compare on: a finite source, and what to call it in the manifest."""
 
     name: str
-    camera: Camera
+    parts: GoodSource
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AddedVariant:
-    """The bundle with its new variant, and every part that has another verdict."""
+    """The bundle with its new variant, and every part that has another verdict.
+
+    Attributes:
+        sha256: of the bundle; "" on a dry run.
+        told: sentences on what was left out and what the golden set cannot see.
+        backup: what was replaced is kept there.
+    """
 
     sha256: str
     variant: Variant
     calibration_flips: list[Flip]
     held_out_flips: list[Flip]
+    told: tuple[str, ...]
+    backup: Path | None
 
 
 def add_variant(
@@ -66,6 +78,7 @@ def add_variant(
     is_preferred: bool,
     threads: int,
     progress: Callable[[str, int], None],
+    rules: WriteRules | None = None,
 ) -> AddedVariant:
     """Measure the rewritten graphs against fp32 and write the bundle with them.
 
@@ -76,22 +89,21 @@ def add_variant(
         held_out: any parts; they set nothing.
         is_preferred: the new variant comes first; otherwise last.
         progress: called with (what, parts judged so far).
+        rules: None: written without a backup.
 
     Raises:
-        DataError: too few parts, or a golden picture with another verdict than in fp32.
+        DataError: too few different parts, parts of another product or of the training, or a
+            golden picture with another verdict than in fp32.
     """
     precision = rewritten.precision
     reference = load_model(bundle, threads, REFERENCE)
     draft = _with_variant(bundle, rewritten, _draft(bundle, rewritten), is_preferred)
     model = load_model(draft, threads, precision)
+    judged = JudgedParts(bundle, reference)
     (pairs,) = paired_scores(
-        reference, [model], good_parts.camera, lambda n: progress("calibration", n)
+        reference, [model], good_parts.parts, lambda n: progress("calibration", n), judged
     )
-    if len(pairs.names) < MIN_PARTS:
-        raise DataError(
-            f"Only {len(pairs.names)} parts were judged by both variants, at least {MIN_PARTS} "
-            "are needed: give a longer source of good parts."
-        )
+    good_parts.parts.check_not_trained_on(bundle.manifest.provenance)
     looks = golden_looks(model, draft)
     both = _both_scores(pairs, looks)
     thresholds = _thresholds(bundle.variant(REFERENCE).thresholds, pairs, both, precision)
@@ -100,7 +112,7 @@ def add_variant(
     held = None
     if held_out is not None:
         (held,) = paired_scores(
-            reference, [model], held_out.camera, lambda n: progress("held out", n)
+            reference, [model], held_out.parts, lambda n: progress("held out", n)
         )
     parity = Parity(
         ranges=rewritten.ranges,
@@ -114,11 +126,36 @@ def add_variant(
     variant = draft.variant(precision).model_copy(
         update={"thresholds": thresholds, "golden": golden, "parity": parity}
     )
-    done = _with_variant(bundle, rewritten, variant, is_preferred)
-    digest = write_bundle(out, done.manifest, done.files)
-    return AddedVariant(
-        digest, variant, flips(pairs, old, new), flips(held, old, new) if held else []
+    done = _noted(
+        _with_variant(bundle, rewritten, variant, is_preferred), variant, good_parts.parts.digests
     )
+    written = write_changed(out, done.manifest, done.files, rules or WriteRules())
+    blind = told_blind(golden)
+    return AddedVariant(
+        written.sha256,
+        variant,
+        flips(pairs, old, new),
+        flips(held, old, new) if held else [],
+        (*told_left_out(judged, len(pairs.names), good_parts.parts), *([blind] if blind else [])),
+        written.backup,
+    )
+
+
+def _noted(bundle: Bundle, variant: Variant, digests: Sequence[str]) -> Bundle:
+    """Return the bundle with what it was calibrated on, and a report that names the variant."""
+    provenance = bundle.manifest.provenance
+    known = provenance.calibration_sha256
+    added = (*known, *sorted(set(digests) - set(known)))
+    manifest = bundle.manifest.model_copy(
+        update={"provenance": provenance.model_copy(update={"calibration_sha256": added})}
+    )
+    limits, parity = variant.thresholds, variant.parity
+    count = parity.calibration.parts if parity is not None else 0
+    note = (
+        f"{limits.threshold_id}: variant {variant.precision} with threshold "
+        f"{limits.score_threshold:.4f}, measured beside fp32 on {count} different good parts"
+    )
+    return replace(bundle, manifest=manifest, files=with_note(bundle.files, (note,)))
 
 
 GoldenLooks = list[tuple[GoldenPicture, list[Look]]]

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from calibration.parts.source import GoodSource, check_ends, check_not_trained_on
 from calibration.precision.int8_choice import PICTURES, int8_graphs
 from calibration.precision.rewritten import Rewritten, fp16_graphs
 from calibration.precision.variant import AddedVariant, Source, add_variant, flip_table
+from calibration.thresholds.keep import WriteRules, check_out
 from edge_app.bundle.archive import Bundle, read_bundle
 from edge_app.bundle.manifest import ParityFigures
 from edge_app.cameras.registry import open_camera
 from edge_app.cameras.source_url import parse_source_url
-from edge_app.errors import DataError, EndOfStream, FrameCorrupt
+from edge_app.errors import DataError
 from edge_app.records import U8Array
-
-READ_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class VariantOptions:
         source: address of good parts; held_out: of any parts.
         is_preferred: devices take the new variant first.
         threads: per graph run; 0 leaves it to ONNX Runtime.
+        rules: how it is written; its `is_accepted` changes nothing here.
+        most_parts: read so many parts of each source; None: all.
     """
 
     bundle: Path
@@ -37,6 +41,8 @@ class VariantOptions:
     is_preferred: bool
     threads: int
     out: Path
+    rules: WriteRules = field(default_factory=WriteRules)
+    most_parts: int | None = None
 
 
 def make_variant(options: VariantOptions, on_progress: Callable[[str], None]) -> AddedVariant:
@@ -49,17 +55,23 @@ def make_variant(options: VariantOptions, on_progress: Callable[[str], None]) ->
         BundleError, DataError, ModelError: see `fp16_graphs`, `int8_graphs` and `add_variant`.
     """
     bundle = read_bundle(options.bundle)
+    check_out(options.out)
+    for url in filter(None, (options.source, options.held_out)):
+        check_ends(url, options.most_parts)
+    check_not_trained_on(options.source, bundle.manifest.provenance)
     rewritten = _rewritten(bundle, options, on_progress)
-    held_out = _source(options.held_out) if options.held_out else None
+    most = options.most_parts
+    held_out = _source(options.held_out, most) if options.held_out else None
     return add_variant(
         bundle,
         rewritten,
-        _source(options.source),
+        _source(options.source, most),
         held_out,
         options.out,
         is_preferred=options.is_preferred,
         threads=options.threads,
         progress=lambda what, parts: on_progress(f"{what}: {parts} parts through both lines"),
+        rules=options.rules,
     )
 
 
@@ -96,33 +108,23 @@ def _rewritten(
 ) -> Rewritten:
     if options.precision == "fp16":
         return fp16_graphs(bundle)
-    frames = _first_frames(options.source, PICTURES)
+    frames = _first_frames(options.source, PICTURES, options.most_parts)
     return int8_graphs(
         bundle, frames, options.threads, lambda what, share: on_progress(f"{what} {share:.0%}")
     )
 
 
-def _first_frames(url: str, count: int) -> list[U8Array]:
-    camera = open_camera(url, "calibration")
-    camera.open()
-    frames: list[U8Array] = []
-    try:
-        while len(frames) < count:
-            try:
-                frames.append(camera.read(READ_TIMEOUT_S).pixels_hwc)
-            except FrameCorrupt:
-                continue
-            except EndOfStream:
-                break
-    finally:
-        camera.close()
+def _first_frames(url: str, count: int, most_parts: int | None) -> list[U8Array]:
+    source = GoodSource(open_camera(url, "calibration"), most_parts)
+    with closing(source.frames()) as shown:
+        frames = [frame.pixels_hwc for frame in itertools.islice(shown, count)]
     if not frames:
         raise DataError(f"The source {url} shows no picture; int8 ranges need real ones.")
     return frames
 
 
-def _source(url: str) -> Source:
-    """Return the camera, named without a path: the same inputs give the same bundle."""
+def _source(url: str, most_parts: int | None) -> Source:
+    """Return the source, named without a path: the same inputs give the same bundle."""
     parsed = parse_source_url(url)
     name = url if parsed.scheme == "sim" else f"{parsed.scheme}:{Path(parsed.path).name}"
-    return Source(name, open_camera(url, "calibration"))
+    return Source(name, GoodSource(open_camera(url, "calibration"), most_parts))

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.thresholds.recalibrate import REFERENCE, next_id, write_limits
+from calibration.thresholds.golden_check import Rejudged
+from calibration.thresholds.keep import WriteRules
+from calibration.thresholds.recalibrate import REFERENCE, LimitChange, next_id, write_limits
 from calibration.thresholds.suspect import suspect_limit
 from calibration.thresholds.threshold import ThresholdChoice, nominal_rank, nominal_threshold
 from edge_app.bundle.archive import read_bundle
@@ -40,6 +42,8 @@ class Moved:
         dropped: precisions that are no longer in it: their limits followed the old one.
         was_weak: what is said of it at the old limit, where the new one is higher still; else None.
         lost_sensitivity: what was measured by kind and size belongs to the old limit and is gone.
+        golden: what became of the golden set.
+        backup: what was replaced is kept there.
     """
 
     sha256: str
@@ -51,9 +55,13 @@ class Moved:
     dropped: tuple[str, ...]
     was_weak: str | None
     lost_sensitivity: bool
+    golden: Rejudged
+    backup: Path | None
 
 
-def move_limit(bundle_path: Path, rate: float, out: Path | None = None) -> Moved:
+def move_limit(
+    bundle_path: Path, rate: float, out: Path | None = None, rules: WriteRules | None = None
+) -> Moved:
     """Set the limit of a nominal rate from the scores that the manifest holds.
 
     Works on the fp32 variant, from which the others are made; those have to be made again. Golden
@@ -62,9 +70,11 @@ def move_limit(bundle_path: Path, rate: float, out: Path | None = None) -> Moved
     Args:
         rate: share of good parts that may be alarmed, in expectation.
         out: where to write; None rewrites the bundle in place.
+        rules: None: nothing is accepted, no backup.
 
     Raises:
-        DataError: the rate is not between 0 and 1, or no golden picture is left to check by.
+        DataError: the rate is not between 0 and 1, a golden defect would be OK, or no golden
+            picture is left to check by.
     """
     bundle = read_bundle(bundle_path)
     old = bundle.variant(REFERENCE).thresholds
@@ -86,15 +96,16 @@ def move_limit(bundle_path: Path, rate: float, out: Path | None = None) -> Moved
     thresholds = Thresholds.model_validate({**dict(old), **changed})
     note = (
         f"{thresholds.threshold_id}: threshold moved from {old.score_threshold:.4f} to "
-        f"{choice.threshold:.4f}, nominal rate {rate:.3%}, without training ({choice.promise}); "
-        "the report shows the one set at build"
+        f"{choice.threshold:.4f}, nominal rate {rate:.3%}, without training ({choice.promise})"
     )
-    digest, dropped = write_limits(bundle, thresholds, note, out or bundle_path)
+    done, dropped, golden = write_limits(
+        bundle, LimitChange(thresholds, note), out or bundle_path, rules or WriteRules()
+    )
     points = old.origin.operating_points if old.origin is not None else ()
     measured = old.origin.sensitivity if old.origin is not None else ()
     is_higher = choice.threshold > old.score_threshold
     return Moved(
-        digest,
+        done.sha256,
         choice,
         old.score_threshold,
         rank,
@@ -103,6 +114,8 @@ def move_limit(bundle_path: Path, rate: float, out: Path | None = None) -> Moved
         dropped,
         weakness(clear_recall(measured)) if is_higher else None,
         has_moved and bool(measured),
+        golden,
+        done.backup,
     )
 
 

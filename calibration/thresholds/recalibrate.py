@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from calibration.parts.judged import JudgedParts, told_left_out
+from calibration.parts.source import GoodSource
+from calibration.thresholds.golden_check import (
+    GOLDEN_MARGIN,
+    Rejudged,
+    check_rejudged,
+    rejudged,
+    told_golden,
+)
+from calibration.thresholds.keep import WriteRules, Written, write_changed
+from calibration.thresholds.report_note import with_note
 from calibration.thresholds.suspect import suspect_limit
 from calibration.thresholds.threshold import (
     ThresholdChoice,
     choose_threshold,
     nominal_threshold,
 )
-from edge_app.bundle.archive import Bundle, read_bundle, write_bundle
-from edge_app.bundle.manifest import GoldenPicture, Thresholds, Variant
+from edge_app.bundle.archive import Bundle, read_bundle
+from edge_app.bundle.manifest import Thresholds, Variant
 from edge_app.cameras.protocol import Camera
-from edge_app.errors import DataError, EndOfStream, FrameCorrupt, FrameTimeout
-from edge_app.inspection.line import InspectionLine
-from edge_app.model.loaded_model import load_model, make_line, make_tracker
-from edge_app.records import F64Array, FrameReport
+from edge_app.model.loaded_model import LoadedModel, load_model, make_line, make_tracker
+from edge_app.records import F64Array, Frame
+
+__all__ = ["GOLDEN_MARGIN", "MAP_QUANTILE", "REFERENCE", "recalibrate", "write_limits"]
 
 MAP_QUANTILE = 0.995
 """Of good parts' map maxima: above it an area is a defect's outline. The build uses it too."""
 
-GOLDEN_MARGIN = 0.05
-"""A golden score keeps this distance from the threshold, as a fraction of it."""
-
-READ_TIMEOUT_S = 10.0
-
 REFERENCE = "fp32"
 """The variant that thresholds belong to first."""
-
-MIN_PARTS = 50
-"""Fewer good parts than this say nothing about a false-alarm rate worth having."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,34 +56,58 @@ class PartScores:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitChange:
+    """What a new limit brings into the bundle.
+
+    Attributes:
+        note: one sentence on the limit and what it rests on, for provenance and report.
+        calibration_sha256: digests of the picture files it was set from.
+    """
+
+    thresholds: Thresholds
+    note: str
+    calibration_sha256: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Recalibrated:
     """The rewritten bundle and what its threshold promises.
 
     Attributes:
+        sha256: of the bundle; "" on a dry run.
+        old_alarms: of the good parts at or above the old limit.
+        left_out: a sentence for everything that was shown and does not count.
         dropped: precisions that are no longer in it: their thresholds followed the old one.
         suspect_threshold: the new one; None where the bundle has none.
+        golden: what became of the golden set.
+        backup: what was replaced is kept there.
     """
 
     sha256: str
     choice: ThresholdChoice
-    not_inspected: int
+    old_threshold: float
+    old_alarms: int
+    left_out: tuple[str, ...]
     dropped: tuple[str, ...]
-    suspect_threshold: float | None = None
+    suspect_threshold: float | None
+    golden: Rejudged
+    backup: Path | None
 
 
 def recalibrate(
     bundle_path: Path,
-    camera: Camera,
+    camera: Camera | GoodSource,
     false_alarm_rate: float,
     progress: Callable[[int], None],
     out: Path | None = None,
     is_nominal: bool = False,
+    rules: WriteRules | None = None,
 ) -> Recalibrated:
     """Judge every good part a source shows and set the thresholds from their scores.
 
     Works on the fp32 variant, from which the others are made; those have to be made again. A bundle
     with a suspect limit gets a new one from the same scores. What a cross-fitted limit says of its
-    origin goes: the new limit has another.
+    origin goes: the new limit has another. Near-duplicates count once, with the highest score.
 
     Args:
         camera: shows good parts only, and comes to an end.
@@ -89,79 +116,103 @@ def recalibrate(
         out: where to write; None rewrites the bundle in place.
         is_nominal: the limit is the k-th largest score, k = max(1, round(rate · (n + 1))), as at
             build: the rate is to be expected, not guaranteed.
+        rules: None: nothing is accepted, no backup.
 
     Raises:
-        DataError: too few parts, scores that are not finite, or no golden picture left.
+        DataError: too few different parts, parts of another product or of the training, scores
+            that are not finite, a golden defect that would be OK, or no golden picture left.
     """
+    source = camera if isinstance(camera, GoodSource) else GoodSource(camera)
     bundle = read_bundle(bundle_path)
-    found = score_stream(bundle_path, camera, progress)
-    if len(found.scores) < MIN_PARTS:
-        raise DataError(
-            f"Only {len(found.scores)} good parts were judged, at least {MIN_PARTS} are needed: "
-            "record a longer stream of good parts."
-        )
-    if is_nominal:
-        choice = nominal_threshold(found.scores, false_alarm_rate, is_cross_fitted=False)
-    else:
-        choice = choose_threshold(found.scores, false_alarm_rate)
+    model = load_model(bundle, precision=REFERENCE)
+    parts = JudgedParts(bundle, model)
+    judge_source(model, source, parts, progress)
+    source.check_not_trained_on(bundle.manifest.provenance)
+    distinct = parts.distinct()
+    scores = parts.scores_of(distinct)
+    choice = _chosen(scores, false_alarm_rate, is_nominal)
     old = bundle.variant(REFERENCE).thresholds
     suspect = None
     if old.suspect_threshold is not None:
-        suspect = suspect_limit(found.scores, choice.threshold)
+        suspect = suspect_limit(scores, choice.threshold)
     thresholds = Thresholds(
         score_threshold=choice.threshold,
-        map_threshold=float(np.quantile(found.map_peaks, MAP_QUANTILE)),
+        map_threshold=float(np.quantile(parts.map_peaks, MAP_QUANTILE)),
         threshold_id=next_id(old.threshold_id),
         normalisation=old.normalisation,
         false_alarm_rate=false_alarm_rate,
-        calibration_scores=tuple(sorted(float(s) for s in found.scores)),
+        calibration_scores=tuple(sorted(float(s) for s in scores)),
         defects_from=old.defects_from,
         promise=choice.promise,
         softmax_threshold=old.softmax_threshold,
         suspect_threshold=suspect,
     )
     note = (
-        f"{thresholds.threshold_id}: threshold {choice.threshold:.4f} set from "
-        f"{choice.good_count} good parts ({choice.false_alarms} above it, true rate at most "
-        f"{choice.rate_bound:.3%} at 95 % confidence; {choice.promise}); the report shows the one "
-        "set at build"
+        f"{thresholds.threshold_id}: threshold {choice.threshold:.4f} (before "
+        f"{old.score_threshold:.4f}) set from {choice.good_count} different good parts "
+        f"({choice.false_alarms} above it, true rate at most {choice.rate_bound:.3%} at 95 % "
+        f"confidence; {choice.promise})"
     )
-    digest, dropped = write_limits(bundle, thresholds, note, out or bundle_path)
-    return Recalibrated(digest, choice, found.not_inspected, dropped, suspect)
+    change = LimitChange(thresholds, note, source.digests)
+    done, dropped, golden = write_limits(bundle, change, out or bundle_path, rules or WriteRules())
+    return Recalibrated(
+        done.sha256,
+        choice,
+        old.score_threshold,
+        int(np.count_nonzero(scores >= old.score_threshold)),
+        told_left_out(parts, len(distinct), source),
+        dropped,
+        suspect,
+        golden,
+        done.backup,
+    )
+
+
+def _chosen(scores: F64Array, rate: float, is_nominal: bool) -> ThresholdChoice:
+    if is_nominal:
+        return nominal_threshold(scores, rate, is_cross_fitted=False)
+    return choose_threshold(scores, rate)
 
 
 def write_limits(
-    bundle: Bundle, thresholds: Thresholds, note: str, out: Path
-) -> tuple[str, tuple[str, ...]]:
+    bundle: Bundle, changed: LimitChange, out: Path, rules: WriteRules
+) -> tuple[Written, tuple[str, ...], Rejudged]:
     """Write the bundle with other thresholds of its fp32 variant; golden verdicts follow them.
 
-    Args:
-        note: goes into the provenance.
-
     Returns:
-        The new sha256, and the precisions that are left out: their limits followed the old one.
+        What was written; the precisions that are left out, since their limits followed the old
+        one; what became of the golden set.
 
     Raises:
-        DataError: every golden picture lies too near the new limit.
+        DataError: a golden defect is OK at the new limit and nobody accepts that, or every golden
+            picture lies too near it.
     """
-    variant = bundle.variant(REFERENCE)
-    golden = _rejudged(variant.golden, thresholds.score_threshold)
-    if variant.golden and not golden:
-        raise DataError(
-            f"All {len(variant.golden)} golden pictures score within {GOLDEN_MARGIN:.0%} of the "
-            f"limit {thresholds.score_threshold:.4f}: no device could check the bundle by them. "
-            "Choose another rate, or build again with this --false-alarm-rate."
-        )
-    changed = variant.model_copy(update={"thresholds": thresholds, "golden": golden})
+    old = bundle.variant(REFERENCE)
+    thresholds = changed.thresholds
+    golden = rejudged(old.golden, thresholds.score_threshold)
+    check_rejudged(golden, thresholds.score_threshold, rules.is_accepted)
+    variant = old.model_copy(update={"thresholds": thresholds, "golden": golden.kept})
     provenance = bundle.manifest.provenance
+    digests = {*provenance.calibration_sha256, *changed.calibration_sha256}
     manifest = bundle.manifest.model_copy(
         update={
-            "variants": (changed,),
-            "provenance": provenance.model_copy(update={"notes": (*provenance.notes, note)}),
+            "variants": (variant,),
+            "provenance": provenance.model_copy(
+                update={
+                    "notes": (*provenance.notes, changed.note),
+                    "calibration_sha256": _in_order(provenance.calibration_sha256, digests),
+                }
+            ),
         }
     )
-    dropped = tuple(v.precision for v in bundle.manifest.variants if v is not variant)
-    return write_bundle(out, manifest, _files(bundle, changed)), dropped
+    dropped = tuple(v.precision for v in bundle.manifest.variants if v is not old)
+    files = with_note(_files(bundle, variant), (changed.note, *told_golden(golden)))
+    return write_changed(out, manifest, files, rules), dropped, golden
+
+
+def _in_order(first: Sequence[str], all_of_them: set[str]) -> tuple[str, ...]:
+    """Return the digests, those that were there first and the new ones sorted behind them."""
+    return (*first, *sorted(all_of_them - set(first)))
 
 
 def _files(bundle: Bundle, variant: Variant) -> dict[str, bytes]:
@@ -175,61 +226,35 @@ def _files(bundle: Bundle, variant: Variant) -> dict[str, bytes]:
     }
 
 
-def _rejudged(golden: Sequence[GoldenPicture], threshold: float) -> tuple[GoldenPicture, ...]:
-    """Return the golden pictures with their verdicts under a new threshold.
-
-    Those with a score too near the threshold are left out: rounding must not flip a verdict.
-    """
-    kept = []
-    for picture in golden:
-        if any(abs(p.score - threshold) < GOLDEN_MARGIN * abs(threshold) for p in picture.parts):
-            continue
-        parts = tuple(
-            p.model_copy(update={"verdict": "NG" if p.score >= threshold else "OK"})
-            for p in picture.parts
-        )
-        kept.append(picture.model_copy(update={"parts": parts}))
-    return tuple(kept)
-
-
 def score_stream(bundle_path: Path, camera: Camera, progress: Callable[[int], None]) -> PartScores:
-    """Return the scores of every part a finite source shows, through the whole line."""
-    model = load_model(read_bundle(bundle_path), precision=REFERENCE)
-    info = camera.describe()
-    tracker = make_tracker(info, "calibration", model.fills_frame)
+    """Return the scores of every part a finite source shows, through the whole line, unchecked."""
+    bundle = read_bundle(bundle_path)
+    model = load_model(bundle, precision=REFERENCE)
+    parts = JudgedParts(bundle, model)
+    judge_source(model, GoodSource(camera), parts, progress)
+    return PartScores(
+        parts.scores_of(tuple(parts.scores)), np.array(parts.map_peaks), parts.not_inspected
+    )
+
+
+def judge_source(
+    model: LoadedModel, source: GoodSource, parts: JudgedParts, progress: Callable[[int], None]
+) -> None:
+    """Let the whole line judge what a source shows, and collect it in `parts`.
+
+    Raises:
+        DataError: the source stops before its end, or has none.
+    """
+    tracker = make_tracker(source.camera.describe(), "calibration", model.fills_frame)
     line = make_line(model, "calibration", tracker, lambda: "calibration")
-    scores: list[float] = []
-    peaks: list[float] = []
-    not_inspected = 0
-    for report in _reports(camera, line):
-        for verdict in report.finished:
-            if verdict.score is None:
-                not_inspected += 1
-            else:
-                scores.append(verdict.score)
-        peaks += [float(a.map_hw.max()) for a in report.anomalies.values()]
-        progress(len(scores))
-    return PartScores(np.array(scores), np.array(peaks), not_inspected)
-
-
-def _reports(camera: Camera, line: InspectionLine) -> Iterator[FrameReport]:
-    camera.open()
-    last: FrameReport | None = None
-    try:
-        while True:
-            try:
-                last = line.inspect(camera.read(READ_TIMEOUT_S))
-            except EndOfStream:
-                break
-            except FrameTimeout as error:
-                raise DataError(f"The source stopped before its end: {error}") from error
-            except FrameCorrupt:
-                continue
-            yield last
-    finally:
-        camera.close()
+    last: Frame | None = None
+    for last in source.frames():
+        parts.take(line.inspect(last))
+        source.enough(len(parts.scores))
+        progress(len(parts.scores))
     if last is not None:
-        yield line.finish(last.frame)
+        parts.take(line.finish(last))
+        progress(len(parts.scores))
 
 
 def next_id(threshold_id: str) -> str:

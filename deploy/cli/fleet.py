@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import io
 import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from deploy.cli.broker_options import add_broker_options, broker_settings
+from edge_app.cli.parser import ANY_PORT, set_examples, whole
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,23 +24,33 @@ SETTLE_S = 1.0
 REDRAW_S = 0.5
 
 
-def add_fleet_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_fleet_commands(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the two commands to `edge-deploy`."""
     _add_serve(commands)
     _add_status(commands)
 
 
-def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_serve(commands: argparse._SubParsersAction[Any]) -> None:
     serve = commands.add_parser(
         "serve",
         help="serve a folder's bundles to devices over HTTPS",
         description="Serve a folder's bundles to devices over HTTPS.",
     )
+    set_examples(
+        serve,
+        "edge-deploy serve bundles --cert desk.pem --key desk.key --new-cert desk,10.0.0.5",
+        "edge-deploy serve bundles --host 127.0.0.1",
+    )
     serve.add_argument("folder", type=Path, metavar="FOLDER", help="folder with *.bundle files")
     serve.add_argument(
         "--host", default="0.0.0.0", help="address to listen on (default: 0.0.0.0, all)"
     )
-    serve.add_argument("--port", type=int, default=8443, help="port to listen on (default: 8443)")
+    serve.add_argument(
+        "--port",
+        type=whole(0, ANY_PORT),
+        default=8443,
+        help="port to listen on, 0: any free one (default: 8443)",
+    )
     serve.add_argument(
         "--cert",
         type=Path,
@@ -59,11 +71,16 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     serve.set_defaults(work=_serve)
 
 
-def _add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_status(commands: argparse._SubParsersAction[Any]) -> None:
     status = commands.add_parser(
         "status",
         help="show devices and their updates as a live table",
         description="Show devices and their updates as a live table.",
+    )
+    set_examples(
+        status,
+        "edge-deploy status --broker localhost",
+        "edge-deploy status --broker plant:8883 --tls --device graz/l2/d3 --json",
     )
     add_broker_options(status)
     status.add_argument(
@@ -125,10 +142,12 @@ def _status(arguments: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from deploy.fleet.table import fleet_json, fleet_rows, fleet_table
+    from deploy.fleet.table import fleet_json, fleet_rows, fleet_table, trouble_lines
     from edge_app.mqtt.topics import DeviceName
 
     device = DeviceName.parse(arguments.device) if arguments.device else None
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     client, fleet = connect(arguments, device)
     try:
         client.pump(SETTLE_S)
@@ -139,6 +158,8 @@ def _status(arguments: argparse.Namespace) -> int:
             Console(width=None if sys.stdout.isatty() else 200).print(fleet_table(rows))
         else:
             _show_live(client, fleet)
+        for line in trouble_lines(fleet):
+            _note(line)
     except KeyboardInterrupt:
         return 0
     finally:
@@ -159,7 +180,9 @@ def _show_live(client: FleetMqttClient, fleet: Fleet) -> NoReturn:
 
 
 def _note(text: str) -> None:
-    print(f"edge-deploy: {text}", file=sys.stderr, flush=True)
+    from edge_app.host.plain_text import one_line, write_line
+
+    write_line(sys.stderr, f"edge-deploy: {one_line(text)}")
 
 
 def _interrupt_on_terminate() -> None:

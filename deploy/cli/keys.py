@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from edge_app.cli.border import NO
+from edge_app.cli.parser import set_examples
 
 if TYPE_CHECKING:
+    from edge_app.bundle.trusted_keys import TrustPolicy
     from edge_app.bundle.verify import VerifiedBundle
+    from edge_app.mqtt.topics import DeviceName
 
 
-def add_trust_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_trust_commands(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the three commands to `edge-deploy`."""
     keygen = commands.add_parser(
         "keygen",
         help="create a key pair for signing bundles or commands",
         description="Create a key pair for signing bundles or commands.",
     )
+    set_examples(keygen, "edge-deploy keygen --out keys --name line1 --expires 2028-01-31")
     keygen.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder for the two files"
     )
@@ -40,6 +47,7 @@ def add_trust_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
         help="sign a bundle for devices that trust the key",
         description="Sign a bundle for devices that trust the key.",
     )
+    set_examples(sign, "edge-deploy sign part.bundle --key keys/line1.key --out part.signed.bundle")
     sign.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle to sign")
     sign.add_argument("--key", type=Path, required=True, metavar="FILE.key", help="the private key")
     sign.add_argument(
@@ -63,6 +71,7 @@ def add_trust_commands(commands: argparse._SubParsersAction[argparse.ArgumentPar
         help="check a bundle's signature as a device does",
         description="Check a bundle's signature as a device does.",
     )
+    set_examples(verify, "edge-deploy verify part.signed.bundle --keys keys --device graz/l2/d3")
     verify.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle to check")
     verify.add_argument(
         "--keys", type=Path, required=True, metavar="DIR", help="folder of trusted public keys"
@@ -121,18 +130,38 @@ def _sign(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from deploy.bundles.sign import WORKSTATION_LIMITS
-    from edge_app.bundle.admission_rules import check_not_expired, check_target
+    """Return 0, or 1 with the reason for a bundle that a device would refuse."""
     from edge_app.bundle.trusted_keys import load_trust
-    from edge_app.bundle.verify import verify_bundle
+    from edge_app.errors import BundleError
     from edge_app.mqtt.topics import DeviceName
 
-    verified = verify_bundle(arguments.bundle, load_trust(arguments.keys), WORKSTATION_LIMITS)
-    check_not_expired(verified.manifest, verified.expiry, datetime.now(timezone.utc))
-    if arguments.device is not None:
-        check_target(verified.manifest, DeviceName.parse(arguments.device))
-    _print_verified(verified)
+    device = None if arguments.device is None else DeviceName.parse(arguments.device)
+    trust = load_trust(arguments.keys)
+    with arguments.bundle.open("rb"):  # a file that cannot be read is no answer about its content
+        pass
+    try:
+        _print_verified(_verified(arguments.bundle, trust, device))
+    except BundleError as error:
+        print(f"edge-deploy verify: {error}", file=sys.stderr)
+        return NO
     return 0
+
+
+def _verified(bundle: Path, trust: TrustPolicy, device: DeviceName | None) -> VerifiedBundle:
+    """Return what a device would make of a bundle.
+
+    Raises:
+        BundleError: a device would refuse it.
+    """
+    from deploy.bundles.sign import WORKSTATION_LIMITS
+    from edge_app.bundle.admission_rules import check_not_expired, check_target
+    from edge_app.bundle.verify import verify_bundle
+
+    verified = verify_bundle(bundle, trust, WORKSTATION_LIMITS)
+    check_not_expired(verified.manifest, verified.expiry, datetime.now(timezone.utc))
+    if device is not None:
+        check_target(verified.manifest, device)
+    return verified
 
 
 def _print_verified(verified: VerifiedBundle) -> None:

@@ -19,29 +19,40 @@ from deploy.cli.keys import add_trust_commands
 from deploy.cli.package import add_package_command
 from deploy.cli.push import add_push_commands
 from deploy.cli.select import add_select_command
+from edge_app.cli.border import run_bordered
+from edge_app.cli.parser import CommandParser, seconds, set_examples, top_parser, whole
+
+MOST_ALERTS = 1_000_000_000
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; return its exit code: 0 done, 1 failed, 2 wrong use."""
-    from edge_app.errors import EdgeError
-
+    """Run one command; return its exit code: 0 done, 1 no or not possible now, 2 wrong use."""
     arguments = _parser().parse_args(argv)
-    try:
-        return int(arguments.work(arguments))
-    except EdgeError as error:
-        print(f"edge-deploy {arguments.command}: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        return 0
+    return run_bordered(f"edge-deploy {arguments.command}", lambda: arguments.work(arguments))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edge-deploy", description=__doc__.splitlines()[0])
+def _parser() -> CommandParser:
+    parser = top_parser(
+        "edge-deploy",
+        "Sign, serve and push bundles, and watch devices, from a workstation.",
+        (
+            "edge-deploy keygen --out keys",
+            "edge-deploy sign part.bundle --key keys/bundle-signing.key --out part.signed.bundle",
+            "edge-deploy rollout part.signed.bundle --broker plant:8883 --tls --url https://desk/ "
+            "--group presses --groups groups.toml",
+            "edge-deploy watch --broker plant:8883 --tls",
+        ),
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     watch = commands.add_parser(
         "watch",
         help="show alerts as they arrive at the broker",
         description="Show alerts as they arrive at the broker, each once and in order.",
+    )
+    set_examples(
+        watch,
+        "edge-deploy watch --broker localhost",
+        "edge-deploy watch --broker plant:8883 --tls --line l2 --evidence pictures --json",
     )
     add_broker_options(watch)
     for name in ("site", "line", "device"):
@@ -51,14 +62,24 @@ def _parser() -> argparse.ArgumentParser:
         "--evidence", type=Path, metavar="DIR", help="download each alert's picture into DIR"
     )
     watch.add_argument(
+        "--refused",
+        type=Path,
+        metavar="FILE",
+        help="keep messages that are no alerts in FILE "
+        "(default: ~/.local/state/cropliq-edge/watch-refused.jsonl)",
+    )
+    watch.add_argument(
         "--client-id",
         help="MQTT client id of the persistent session (default: edge-watch-HOSTNAME)",
     )
     watch.add_argument(
-        "--count", type=int, metavar="N", help="stop after N alerts (default: no limit)"
+        "--count",
+        type=whole(1, MOST_ALERTS),
+        metavar="N",
+        help="stop after N alerts (default: no limit)",
     )
     watch.add_argument(
-        "--timeout-s", type=float, metavar="S", help="stop after S seconds (default: no limit)"
+        "--timeout-s", type=seconds(), metavar="S", help="stop after S seconds (default: no limit)"
     )
     watch.set_defaults(work=_watch)
     add_trust_commands(commands)
@@ -81,6 +102,7 @@ def _watch(arguments: argparse.Namespace) -> int:
         evidence_folder=arguments.evidence,
         count=arguments.count,
         timeout_s=arguments.timeout_s,
+        dead_letters=arguments.refused,
     )
     watch = Watch(options)
     _stop_on_signals(watch.stop)

@@ -6,18 +6,26 @@ import argparse
 import platform
 import sys
 from pathlib import Path
+from typing import Any
 
+from edge_app.cli.parser import set_examples
 from edge_app.errors import ConfigError
 
 MACHINES = ("aarch64", "x86_64")
 
 
-def add_package_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_package_command(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to `edge-deploy`."""
     package = commands.add_parser(
         "package",
         help="write an archive that installs a device",
         description="Write an archive that installs a device.",
+    )
+    set_examples(
+        package,
+        "edge-deploy package --out install.tar --keys keys",
+        "edge-deploy package --out install.tar --keys keys --offline --platform aarch64 "
+        "--python 3.10",
     )
     package.add_argument(
         "--out", type=Path, required=True, metavar="FILE.tar", help="the archive to write"

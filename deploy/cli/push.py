@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deploy.cli.broker_options import add_broker_options
 from deploy.cli.device_options import add_devices, chosen_devices
 from deploy.cli.fleet import SETTLE_S, connect
+from edge_app.cli.border import NO
+from edge_app.cli.parser import seconds, set_examples, whole
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,28 +19,37 @@ if TYPE_CHECKING:
     from deploy.fleet.rollout_state import RolloutState
     from edge_app.mqtt.topics import DeviceName
 
-EXIT_INTERRUPTED = 130
+MOST_DEVICES = 100_000
+LONGEST_WAVE = 7
 TIMEOUT = "time limit per device, in seconds (default: %(default)g)"
 
 
-def add_push_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_push_commands(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the two commands to `edge-deploy`."""
     _add_push(commands)
     _add_rollout(commands)
 
 
-def _add_push(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_push(commands: argparse._SubParsersAction[Any]) -> None:
     push = commands.add_parser(
         "push",
         help="ask devices to download and use a bundle",
         description="Ask devices to download and use a bundle.",
+    )
+    set_examples(
+        push,
+        "edge-deploy push part.signed.bundle --broker plant:8883 --tls --url https://desk/ "
+        "--device graz/l2/d3 --wait",
+        "edge-deploy push --withdraw --broker plant:8883 --tls --device graz/l2/d3",
     )
     push.add_argument("bundle", type=Path, nargs="?", metavar="BUNDLE", help="the signed bundle")
     _add_target(push)
     push.add_argument(
         "--wait", action="store_true", help="wait until every device has committed or refused it"
     )
-    push.add_argument("--timeout-s", type=float, default=4 * 3600.0, help=f"{TIMEOUT}; for --wait")
+    push.add_argument(
+        "--timeout-s", type=seconds(), default=4 * 3600.0, help=f"{TIMEOUT}; for --wait"
+    )
     push.add_argument(
         "--withdraw",
         action="store_true",
@@ -46,19 +58,29 @@ def _add_push(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     push.set_defaults(work=_push)
 
 
-def _add_rollout(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_rollout(commands: argparse._SubParsersAction[Any]) -> None:
     rollout = commands.add_parser(
         "rollout",
         help="push to a few devices first, then to the others",
         description="Push to a few devices first, then to the others, and stop at failures.",
     )
+    set_examples(
+        rollout,
+        "edge-deploy rollout part.signed.bundle --broker plant:8883 --tls --url https://desk/ "
+        "--group presses --groups groups.toml --canary 1 --then 25%",
+    )
     rollout.add_argument("bundle", type=Path, metavar="BUNDLE", help="the signed bundle")
     _add_target(rollout)
     rollout.add_argument(
-        "--canary", type=int, default=1, metavar="N", help="devices that go first (default: 1)"
+        "--canary",
+        type=whole(0, MOST_DEVICES),
+        default=1,
+        metavar="N",
+        help="devices that go first, 0: none (default: 1)",
     )
     rollout.add_argument(
         "--then",
+        type=_wave_size,
         default="all",
         metavar="all|N|P%",
         help="devices per wave afterwards (default: all)",
@@ -71,12 +93,12 @@ def _add_rollout(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     rollout.add_argument(
         "--max-failures",
-        type=int,
+        type=whole(0, MOST_DEVICES),
         default=0,
         metavar="N",
         help="failures tolerated after the canary (default: 0)",
     )
-    rollout.add_argument("--timeout-s", type=float, default=4 * 3600.0, help=TIMEOUT)
+    rollout.add_argument("--timeout-s", type=seconds(), default=4 * 3600.0, help=TIMEOUT)
     rollout.add_argument(
         "--state",
         type=Path,
@@ -90,6 +112,21 @@ def _add_rollout(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--abort", action="store_true", help="end the roll-out and withdraw its pointers"
     )
     rollout.set_defaults(work=_rollout)
+
+
+def _wave_size(text: str) -> str:
+    """Return what --then may be, before anything is asked of a broker."""
+    from deploy.fleet.rollout_rules import make_waves
+
+    if len(text) > LONGEST_WAVE:
+        raise argparse.ArgumentTypeError(
+            f"expected all, a number, or a percentage like 20%, got {text[:20]!r}..."
+        )
+    try:
+        make_waves((), 0, text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("--then ")) from error
+    return text
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
@@ -128,8 +165,6 @@ def _push(arguments: argparse.Namespace) -> int:
         asked = len(names) - len(state.failed)
         _say(f"{offer.product} {offer.serial} asked of {asked} devices; see edge-deploy status")
         return 1 if state.failed else 0
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
     finally:
         client.close()
 
@@ -176,7 +211,7 @@ def _rollout(arguments: argparse.Namespace) -> int:
         return 0 if rollout.run() == "done" else 1
     except KeyboardInterrupt:
         _say(f"interrupted: {rollout.summary}. The same command resumes, --abort ends it.")
-        return EXIT_INTERRUPTED
+        return NO
     finally:
         client.close()
 
@@ -214,4 +249,6 @@ def _check_same_bundle(bundle: Path, earlier: RolloutState, file: Path) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    from edge_app.host.plain_text import one_line, write_line
+
+    write_line(sys.stdout, one_line(text))

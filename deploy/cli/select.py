@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deploy.cli.broker_options import add_broker_options, broker_settings
 from deploy.cli.device_options import add_devices, chosen_devices
-from edge_app.errors import ConfigError
+from edge_app.cli.border import NO
+from edge_app.cli.parser import real, set_examples, text
 
 if TYPE_CHECKING:
     from edge_app.mqtt.command_messages import Command, CommandAnswer
@@ -21,18 +23,23 @@ DEFAULT_TIMEOUT_S = 30.0
 MAX_TIMEOUT_S = 600.0
 """A device takes no command that is valid for longer."""
 
-EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
+EXIT_FAILED = NO
 
 
-def add_select_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_select_command(commands: argparse._SubParsersAction[Any]) -> None:
     """Add `select` to `edge-deploy`."""
     select = commands.add_parser(
         "select",
         help="change devices over to another installed product",
         description="Change devices over to another installed product.",
     )
-    select.add_argument("product", metavar="PRODUCT", help="name of the installed product")
+    set_examples(
+        select,
+        "edge-deploy select part-b --broker plant:8883 --tls --device graz/l2/d3 --key anna.key",
+    )
+    select.add_argument(
+        "product", type=text(64), metavar="PRODUCT", help="name of the installed product"
+    )
     add_broker_options(select)
     add_devices(select)
     select.add_argument(
@@ -47,7 +54,7 @@ def add_select_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
     )
     select.add_argument(
         "--timeout-s",
-        type=float,
+        type=real(0, MAX_TIMEOUT_S, above=True),
         default=DEFAULT_TIMEOUT_S,
         metavar="S",
         help="time after which the command expires, in seconds (default: %(default)g)",
@@ -61,10 +68,6 @@ def _select(arguments: argparse.Namespace) -> int:
     from deploy.fleet.signed_command import select_command
     from edge_app.mqtt.topics import Topics
 
-    if not 0 < arguments.timeout_s <= MAX_TIMEOUT_S:
-        raise ConfigError(
-            f"--timeout-s {arguments.timeout_s:g}: expected more than 0, at most {MAX_TIMEOUT_S:g}."
-        )
     devices = chosen_devices(arguments)
     key = load_private_key(arguments.key, read_passphrase(arguments.passphrase_file, os.environ))
     answers = Answers()
@@ -85,8 +88,6 @@ def _select(arguments: argparse.Namespace) -> int:
         end_s = time.monotonic() + arguments.timeout_s
         while answers.missing and time.monotonic() < end_s:
             client.pump(0.05)
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
     finally:
         client.close()
     return answers.conclude()
@@ -142,4 +143,6 @@ def _answer(topic: str, payload: bytes) -> CommandAnswer | None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    from edge_app.host.plain_text import one_line, write_line
+
+    write_line(sys.stdout, one_line(text))

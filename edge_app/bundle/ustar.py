@@ -96,10 +96,15 @@ class UstarReader:
             BundleError: the file is cut off, continues after its end, or has a header that is
                 not allowed (a link, a device, a long or encoded name, another dialect).
         """
+        is_first = self.position == 0
+        if is_first and self._length < BLOCK:
+            raise self._no_bundle()
         block = self._take(BLOCK, "before its end")
         if not any(block):
             self._check_end()
             return None
+        if is_first and block[257:262] != b"ustar":
+            raise self._no_bundle()
         name = _name_of(block)
         if block[156:157] not in (b"0", b"\0"):
             raise BundleError(f"Bundle {self._label} refused: {name} is not a plain file.")
@@ -133,6 +138,12 @@ class UstarReader:
                 f"Bundle {self._label} refused: there is something behind {entry.name} that no "
                 "digest covers."
             )
+
+    def _no_bundle(self) -> BundleError:
+        return BundleError(
+            f"{self._label} is not a bundle. Expected a file that edge-export has built, such as "
+            "product.bundle."
+        )
 
     def _check_end(self) -> None:
         rest = self._take(BLOCK, "before its end")

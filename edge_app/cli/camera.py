@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_app.cli.parser import ANY_PORT, YEAR_S, real, seconds, set_examples, whole
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ DEFAULT_PORT = 8081
 
 
 ADDRESSES = "addresses"
+
+MOST_SQUARE_MM = 10_000.0
+MOST_VIEWS = 1000
+FEWEST_CORNERS, MOST_CORNERS = 3, 100
+"""Of a checkerboard: its squares, the pictures of it, its inner corners each way."""
 
 
 def add_camera_commands(commands: Any) -> None:
@@ -38,18 +45,20 @@ def add_camera_commands(commands: Any) -> None:
     steps = camera.add_subparsers(dest="step", required=True, metavar="STEP")
 
     found = "list the cameras found on this machine"
-    steps.add_parser("list", help=found, description=_sentence(found)).set_defaults(work=_list)
+    listing = steps.add_parser("list", help=found, description=_sentence(found))
+    set_examples(listing, "edge-app camera list")
+    listing.set_defaults(work=_list)
 
     test = _step(steps, "test", "read a camera for some seconds and report problems", _test)
     test.add_argument(
-        "--seconds", type=_positive, default=5.0, metavar="S", help="how long (default: 5)"
+        "--seconds", type=seconds(), default=5.0, metavar="S", help="how long (default: 5)"
     )
     test.add_argument("--json", action="store_true", help="print the result as JSON")
 
     focus = _step(steps, "focus", "serve a page with live picture, focus and histogram", _focus)
     focus.add_argument(
         "--port",
-        type=int,
+        type=whole(0, ANY_PORT),
         default=DEFAULT_PORT,
         help="port of the page, 0: any free one (default: %(default)s)",
     )
@@ -63,7 +72,7 @@ def add_camera_commands(commands: Any) -> None:
         help="file with the page's token; required unless --host is loopback",
     )
     focus.add_argument(
-        "--seconds", type=_positive, metavar="S", help="stop after S seconds (default: no limit)"
+        "--seconds", type=seconds(), metavar="S", help="stop after S seconds (default: no limit)"
     )
 
     snapshot = _step(steps, "snapshot", "save one picture", _snapshot)
@@ -76,11 +85,15 @@ def add_camera_commands(commands: Any) -> None:
         "--out", type=Path, required=True, metavar="DIR", help="folder of the data set"
     )
     record.add_argument(
-        "--count", type=int, default=100, metavar="N", help="pictures to keep (default: 100)"
+        "--count",
+        type=whole(1, 1_000_000),
+        default=100,
+        metavar="N",
+        help="pictures to keep (default: 100)",
     )
     record.add_argument(
         "--interval-s",
-        type=float,
+        type=real(0, YEAR_S),
         default=0.5,
         metavar="S",
         help="minimum time between pictures, without --bundle (default: 0.5)",
@@ -107,18 +120,33 @@ def add_camera_commands(commands: Any) -> None:
     )
     calibrate.add_argument(
         "--square-mm",
-        type=_positive,
+        type=real(0, MOST_SQUARE_MM, above=True),
         required=True,
         metavar="MM",
         help="side of one square in millimetres",
     )
     calibrate.add_argument(
         "--views",
-        type=int,
+        type=whole(1, MOST_VIEWS),
         default=10,
         metavar="N",
         help="pictures of the board; 1 skips the lens (default: 10)",
     )
+
+
+EXAMPLES = {
+    "test": ("edge-app camera test v4l2:/dev/video0 --seconds 10",),
+    "focus": ("edge-app camera focus basler:",),
+    "snapshot": ("edge-app camera snapshot rtsp://10.0.0.7/stream --out now.png",),
+    "record": (
+        "edge-app camera record v4l2:/dev/video0 --out data --count 200",
+        "edge-app camera record cam1 --config edge-app.toml --out data --bundle part.bundle",
+    ),
+    "calibrate": (
+        "edge-app camera calibrate v4l2:/dev/video0 --out lens.json --corners 9x6 --square-mm 25",
+    ),
+}
+"""Step → command lines at the end of its --help."""
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -140,6 +168,7 @@ def _step(
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="configuration with a camera of that name"
     )
+    set_examples(parser, *EXAMPLES[name])
     parser.set_defaults(work=work)
     return parser
 
@@ -148,18 +177,15 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
-    return value
-
-
 def _corners(text: str) -> tuple[int, int]:
-    columns, _, rows = text.lower().partition("x")
-    if not (columns.isdigit() and rows.isdigit() and min(int(columns), int(rows)) >= 3):
-        raise argparse.ArgumentTypeError(f"must be like 9x6, at least 3x3, got {text}")
-    return int(columns), int(rows)
+    found = re.fullmatch(r"([0-9]{1,3})[xX]([0-9]{1,3})", text)
+    columns, rows = (int(found[1]), int(found[2])) if found else (0, 0)
+    if min(columns, rows) < FEWEST_CORNERS or max(columns, rows) > MOST_CORNERS:
+        raise argparse.ArgumentTypeError(
+            f"expected columns x rows such as 9x6, from {FEWEST_CORNERS} to {MOST_CORNERS} each, "
+            f"got {text[:40]!r}"
+        )
+    return columns, rows
 
 
 def open_named(args: argparse.Namespace) -> tuple[Camera, str]:
@@ -209,9 +235,8 @@ def _test(args: argparse.Namespace) -> int:
 
 
 def _focus(args: argparse.Namespace) -> int:
-    from edge_app.app import first_line
     from edge_app.camera_setup.focusing import FocusWatch
-    from edge_app.page.server import PageSettings
+    from edge_app.page.settings import PageSettings, first_line
     from edge_app.page.setup_page import SetupPage
 
     camera, name = open_named(args)

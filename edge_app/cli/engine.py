@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import functools
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_app.backends.engine_build import BUILD_TIMEOUT_S
+from edge_app.cli.parser import seconds, set_examples, whole
 from edge_app.errors import ConfigError, EdgeError, ModelError
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from edge_app.config.model import AppConfig
 
 EXIT_NOT_ALL = 1
+MOST_WORKSPACE_MB = 1 << 20
 
 
 def add_engine_commands(commands: Any) -> None:
@@ -31,7 +34,7 @@ def add_engine_commands(commands: Any) -> None:
     )
     build.add_argument(
         "--timeout-s",
-        type=float,
+        type=seconds(),
         default=BUILD_TIMEOUT_S,
         metavar="S",
         help="time limit for one engine, in seconds (default: %(default)g)",
@@ -43,13 +46,14 @@ def add_engine_commands(commands: Any) -> None:
     )
     build.add_argument(
         "--workspace-mb",
-        type=int,
+        type=whole(1, MOST_WORKSPACE_MB),
         metavar="MB",
         help="limit on the builder's scratch memory (default: TensorRT's own)",
     )
     build.add_argument(
         "--for",
         dest="target",
+        type=_target,
         metavar="SM",
         help="build for another GPU, e.g. SM86; TensorRT-RTX only (default: this GPU)",
     )
@@ -69,8 +73,16 @@ def _step(steps: Any, name: str, about: str, work: Any) -> Any:
         metavar="FILE",
         help="the bundle (default: [bundle] path of the configuration)",
     )
+    set_examples(parser, f"edge-app engine {name} --config edge-app.toml")
     parser.set_defaults(work=work)
     return parser
+
+
+def _target(text: str) -> str:
+    """Return a builder's name of a GPU such as SM86."""
+    if not re.fullmatch(r"SM[0-9]{2,3}", text):
+        raise argparse.ArgumentTypeError(f"expected SM and two or three digits, got {text[:40]!r}")
+    return text
 
 
 def _sentence(text: str) -> str:

@@ -6,14 +6,25 @@ Heavy imports happen inside the command that needs them, so that `--help` answer
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from edge_app.cli.border import run_bordered
 from edge_app.cli.camera import add_camera_commands
 from edge_app.cli.engine import add_engine_commands
+from edge_app.cli.inspect import add_inspect_command
+from edge_app.cli.parser import (
+    ANY_PORT,
+    YEAR_S,
+    CommandParser,
+    real,
+    set_examples,
+    text,
+    top_parser,
+    whole,
+)
 from edge_app.errors import EdgeError
 
 if TYPE_CHECKING:
@@ -24,6 +35,12 @@ if TYPE_CHECKING:
 
 EXIT_NG, EXIT_ERROR = 1, 2
 
+SLOT = text(64)
+PAGE_SOCKET = "/run/cropliq-edge/page.sock"
+PAGE_SOCKET_VARIABLE = "CROPLIQ_PAGE_SOCKET"
+"""Set by edge-app.service: the page is a service of its own and comes in there. Unset, the page is
+a child of `edge-app run`."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -33,70 +50,98 @@ def main(argv: Sequence[str] | None = None) -> int:
         2 wrong use or bad input, with one clear message on stderr; 3 see `run`.
     """
     args = _parser().parse_args(argv)
-    try:
-        return int(args.work(args))
-    except EdgeError as error:
-        print(f"edge-app {args.command}: {error}", file=sys.stderr)
-        return EXIT_ERROR
-    except BrokenPipeError:
-        return 0
+    return run_bordered(f"edge-app {args.command}", lambda: args.work(args))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="edge-app",
-        description="Inspect parts on a production line and report bad ones over MQTT.",
+def _parser() -> CommandParser:
+    parser = top_parser(
+        "edge-app",
+        "Inspect parts on a production line and report bad ones over MQTT.",
+        (
+            "edge-app demo --parts 50",
+            "edge-app example-config > edge-app.toml",
+            "edge-app run --config edge-app.toml",
+            "edge-app inspect pictures/ --bundle part.bundle",
+        ),
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    run = _command(commands, "run", "inspect with the cameras and the broker of a configuration")
+    run = _command(
+        commands,
+        "run",
+        "inspect with the cameras and the broker of a configuration",
+        "edge-app run --config /etc/edge-app/edge-app.toml",
+    )
     run.add_argument(
         "--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML"
     )
     run.set_defaults(work=_run)
 
-    agent = _command(commands, "agent", "install new bundles while `edge-app run` inspects")
+    agent = _command(
+        commands,
+        "agent",
+        "install new bundles while `edge-app run` inspects",
+        "edge-app agent --config /etc/edge-app/edge-app.toml",
+    )
     agent.add_argument(
         "--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML"
     )
     agent.set_defaults(work=_agent)
 
-    install = _command(commands, "install", "let the agent install a bundle from a file")
+    page = _command(
+        commands,
+        "page",
+        "serve the live page beside `edge-app run`, as a service does",
+        f"edge-app page --socket {PAGE_SOCKET}",
+    )
+    page.add_argument(
+        "--socket",
+        type=Path,
+        default=Path(PAGE_SOCKET),
+        metavar="PATH",
+        help=f"where `edge-app run` listens for the page (default: {PAGE_SOCKET})",
+    )
+    page.set_defaults(work=_page)
+
+    install = _command(
+        commands,
+        "install",
+        "let the agent install a bundle from a file",
+        "edge-app install part.signed.bundle --slot main",
+    )
     install.add_argument("file", type=Path, metavar="FILE", help="the signed bundle")
-    install.add_argument("--slot", default="main", metavar="S", help="the slot (default: main)")
+    install.add_argument(
+        "--slot", type=SLOT, default="main", metavar="S", help="the slot (default: main)"
+    )
     _add_socket_config(install)
     install.set_defaults(work=_install)
     _add_slots(commands)
 
-    check = _command(commands, "check-config", "report every mistake in a configuration")
+    check = _command(
+        commands,
+        "check-config",
+        "report every mistake in a configuration",
+        "edge-app check-config edge-app.toml",
+    )
     check.add_argument("config", type=Path, metavar="FILE", help="the configuration, TOML")
     check.set_defaults(work=_check_config)
 
-    example = _command(commands, "example-config", "print an example configuration with comments")
+    example = _command(
+        commands,
+        "example-config",
+        "print an example configuration with comments",
+        "edge-app example-config > edge-app.toml",
+    )
     example.set_defaults(work=_example_config)
 
-    inspect = _command(commands, "inspect", "judge picture files, one part per picture")
-    inspect.add_argument("path", type=Path, help="a picture or a folder of pictures")
-    inspect.add_argument(
-        "--bundle", type=Path, required=True, metavar="FILE", help="the bundle to judge with"
-    )
-    inspect.add_argument(
-        "--keys",
-        type=Path,
-        metavar="DIR",
-        help="accept only a bundle signed with a public key in DIR (default: no check)",
-    )
-    inspect.add_argument("--json", action="store_true", help="print one JSON object per picture")
-    inspect.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="save each picture with its anomaly map in DIR, a new folder or an earlier inspect's",
-    )
-    inspect.set_defaults(work=_inspect)
+    add_inspect_command(_command(commands, "inspect", "judge picture files, one part per picture"))
 
     demo = _command(
-        commands, "demo", "run everything on a simulated line: camera, page, broker, alerts"
+        commands,
+        "demo",
+        "run everything on a simulated line: camera, page, broker, alerts",
+        "edge-app demo",
+        "edge-app demo --headless --parts 200 --json",
     )
     demo.add_argument(
         "--product",
@@ -108,11 +153,14 @@ def _parser() -> argparse.ArgumentParser:
         "--bundle", type=Path, metavar="FILE", help="the bundle (default: the shipped one)"
     )
     demo.add_argument(
-        "--parts", type=_count, metavar="N", help="stop after N parts (default: no limit)"
+        "--parts",
+        type=whole(1, 1_000_000),
+        metavar="N",
+        help="stop after N parts (default: no limit)",
     )
     demo.add_argument(
         "--seconds",
-        type=float,
+        type=real(0, YEAR_S),
         default=0.0,
         metavar="S",
         help="stop after S seconds (default: 0, no limit)",
@@ -126,21 +174,34 @@ def _parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print a JSON object as the last line of output"
     )
     demo.add_argument(
-        "--port", type=int, default=8080, help="port of the live page (default: 8080)"
+        "--port",
+        type=whole(0, ANY_PORT),
+        default=8080,
+        help="port of the live page (default: 8080)",
     )
     demo.set_defaults(work=_demo)
 
     add_camera_commands(commands)
     add_engine_commands(commands)
 
-    doctor = _command(commands, "doctor", "check what this machine has and what is missing")
+    doctor = _command(
+        commands,
+        "doctor",
+        "check what this machine has and what is missing",
+        "edge-app doctor --config edge-app.toml",
+    )
     doctor.add_argument(
         "--config", type=Path, metavar="FILE", help="also check what this configuration needs"
     )
     doctor.add_argument("--json", action="store_true", help="print the checks as JSON")
     doctor.set_defaults(work=_doctor)
 
-    report = _command(commands, "report", "extract the build report from a bundle")
+    report = _command(
+        commands,
+        "report",
+        "extract the build report from a bundle",
+        "edge-app report --bundle part.bundle --out report.html",
+    )
     report.add_argument("--bundle", type=Path, required=True, metavar="FILE", help="the bundle")
     report.add_argument(
         "--out", type=Path, required=True, metavar="FILE.html", help="the file to write"
@@ -150,10 +211,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+    commands: argparse._SubParsersAction[Any], name: str, about: str, *examples: str
 ) -> argparse.ArgumentParser:
     """Add a sub-command whose own --help begins with the sentence of the list."""
-    return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=about, description=f"{about[0].upper()}{about[1:]}."
+    )
+    if examples:
+        set_examples(parser, *examples)
+    return parser
 
 
 def _add_socket_config(parser: argparse.ArgumentParser) -> None:
@@ -165,28 +231,41 @@ def _add_socket_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_slots(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    slots = _command(commands, "slots", "show each slot's bundles, or change the product of a slot")
+def _add_slots(commands: argparse._SubParsersAction[Any]) -> None:
+    slots = _command(
+        commands,
+        "slots",
+        "show each slot's bundles, or change the product of a slot",
+        "edge-app slots",
+        "edge-app slots select part-b --slot main",
+    )
     _add_socket_config(slots)
     slots.set_defaults(work=_slots, verb="list")
     verbs = slots.add_subparsers(dest="verb", metavar="VERB")
-    select = _command(verbs, "select", "change a slot over to another installed product")
-    select.add_argument("product", metavar="PRODUCT", help="name of the installed product")
-    promote = _command(verbs, "promote", "accept a candidate after its shadow run")
-    reject = _command(verbs, "reject", "refuse a candidate after its shadow run")
+    select = _command(
+        verbs,
+        "select",
+        "change a slot over to another installed product",
+        "edge-app slots select part-b",
+    )
+    select.add_argument(
+        "product", type=text(64), metavar="PRODUCT", help="name of the installed product"
+    )
+    promote = _command(
+        verbs, "promote", "accept a candidate after its shadow run", "edge-app slots promote"
+    )
+    reject = _command(
+        verbs, "reject", "refuse a candidate after its shadow run", "edge-app slots reject"
+    )
     for verb in (select, promote, reject):
-        verb.add_argument("--slot", default="main", metavar="S", help="the slot (default: main)")
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
+        verb.add_argument(
+            "--slot", type=SLOT, default="main", metavar="S", help="the slot (default: main)"
+        )
 
 
 def _run(args: argparse.Namespace) -> int:
     import logging
+    import os
     import threading
 
     stop = threading.Event()
@@ -202,7 +281,13 @@ def _run(args: argparse.Namespace) -> int:
     config = loaded.config
     start_logging(config.runtime.log_level)
     _check_on_hangup(args.config)
-    app = EdgeApp(config, stop=stop, notifier=notifier)
+    page_socket = os.environ.get(PAGE_SOCKET_VARIABLE)
+    app = EdgeApp(
+        config,
+        stop=stop,
+        notifier=notifier,
+        page_socket=None if page_socket is None else Path(page_socket),
+    )
     if loaded.fault:
         app.use_last_good_configuration(loaded.fault)
     else:
@@ -214,6 +299,15 @@ def _run(args: argparse.Namespace) -> int:
     if stop.is_set():
         backoff.clear()
     return code
+
+
+def _page(args: argparse.Namespace) -> int:
+    import os
+
+    from edge_app.page.process import service_main
+
+    folder = os.environ.get("STATE_DIRECTORY")  # systemd's; by hand nothing is kept
+    return service_main(args.socket, None if folder is None else Path(folder))
 
 
 def _agent(args: argparse.Namespace) -> int:
@@ -299,40 +393,6 @@ def _example_config(_args: argparse.Namespace) -> int:
 
     print(example_config_text(), end="")
     return 0
-
-
-def _inspect(args: argparse.Namespace) -> int:
-    from edge_app.bundle.archive import read_bundle
-    from edge_app.bundle.thresholds import weakness
-    from edge_app.bundle.trusted_keys import load_trust
-    from edge_app.model.loaded_model import load_model
-    from edge_app.model.offline import inspect_pictures, pictures_at
-    from edge_app.model.view_folder import open_view_folder
-
-    trust = load_trust(args.keys) if args.keys else None
-    bundle = read_bundle(args.bundle, trust=trust)
-    pictures = pictures_at(args.path, _say_left_out)
-    views = open_view_folder(args.out, args.path, dict(pictures)) if args.out else None
-    model = load_model(bundle)
-    weak = weakness(model.limits.clear_recall)
-    if weak is not None:
-        print(f"warning: {weak}", file=sys.stderr, flush=True)
-    show = views.drawer(model.limits.map_threshold) if views else None
-    for result in inspect_pictures(model, pictures, show):
-        print(json.dumps(result) if args.json else _one_line(result), flush=True)
-    return 0
-
-
-def _say_left_out(what: str) -> None:
-    print(f"left out: {what}", file=sys.stderr)
-
-
-def _one_line(result: dict[str, object]) -> str:
-    score = result.get("score")
-    detail = f"{score:.3f}" if isinstance(score, float) else str(result.get("reason", ""))
-    picture = str(result["picture"]).encode(errors="backslashreplace").decode()
-    verdict = "OK (suspect)" if result.get("is_suspect") else result["verdict"]
-    return f"{verdict:<14}{detail:>10}  {picture}"
 
 
 def _demo(args: argparse.Namespace) -> int:

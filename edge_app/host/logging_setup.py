@@ -20,6 +20,9 @@ JOURNAL_STREAM = "JOURNAL_STREAM"
 MAX_MESSAGE_CHARS = 32_000
 """A datagram may hold about 200 kB (net.core.wmem_default); longer lines are cut."""
 
+TEXT_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+"""In the foreground; the journal adds the time by itself."""
+
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 """syslog(3): 3 error, 4 warning, 6 informational; below INFO it is 7, debug."""
 
@@ -31,7 +34,7 @@ def start_logging(level: str) -> None:
     of every thread to stderr, so that the journal shows where a loop was stuck.
     """
     faulthandler.enable()
-    text = logging.Formatter("%(levelname)s %(name)s: %(message)s")
+    text = logging.Formatter(TEXT_FORMAT)
     handler: logging.Handler = logging.StreamHandler()
     if stderr_is_journal():
         handler, text = JournalHandler(), logging.Formatter("%(message)s")

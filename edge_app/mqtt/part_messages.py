@@ -124,6 +124,14 @@ class AlertDraft(JudgedPart):
     gap: GapBody | None = Field(default=None, description="set if event is 'gap'")
 
 
+class ShortenedBody(Body):
+    """What an alert lacks because the broker takes no larger packet."""
+
+    polygons: Count = Field(description="outlines left out; the defects' boxes are still there")
+    defects: Count = Field(description="defects left out, the weakest ones")
+    others: tuple[str, ...] = Field(default=(), description="fields left out or cut")
+
+
 class Alert(AlertDraft):
     """`cam/{c}/alert`: one NG part, or a gap.
 
@@ -156,6 +164,9 @@ class Alert(AlertDraft):
     published_at: Rfc3339
     replayed: bool = Field(
         description="stored before this connection: after an outage or a restart"
+    )
+    shortened: ShortenedBody | None = Field(
+        default=None, description="null: complete; else the broker takes no larger packet"
     )
 
 

@@ -96,7 +96,7 @@ def _payload(page: bytes, offset: int, size: int, pages: dict[int, bytes]) -> by
 
 def _columns(payload: bytes) -> tuple[Value, ...]:
     head_size, offset = _varint(payload, 0)
-    kinds = []
+    kinds: list[int] = []
     while offset < head_size and len(kinds) < MAX_COLUMNS:
         kind, offset = _varint(payload, offset)
         kinds.append(kind)

@@ -1,52 +1,16 @@
-"""The error border of `edge-export`: whatever goes wrong is one sentence and an exit code."""
+"""The error border of `edge-export`: that of all commands, with what a build does next."""
 
 from __future__ import annotations
 
-import errno
+from edge_app.cli import border
+from edge_app.cli.border import NO, WRONG, print_any_name
 
-from edge_app.errors import EdgeError
-from edge_app.host.extras import sentence_for
+__all__ = ["NO", "WRONG", "print_any_name", "told"]
 
-NO, WRONG = 1, 2
-"""Exit codes: the job was ended or could not go on; wrong use, wrong input or a machine's fault."""
+RESUMES = "the same command then goes on after the last finished step"
 
 
 def told(error: BaseException) -> tuple[str, int] | None:
     """Return the sentence for a person and the exit code; None: a defect, whose traceback helps."""
-    if isinstance(error, EdgeError):
-        return str(error), WRONG
-    if isinstance(error, KeyboardInterrupt):
-        return "stopped. The same command goes on after the last finished step.", NO
-    if isinstance(error, ModuleNotFoundError):
-        return sentence_for(error, "train"), WRONG
-    if isinstance(error, OSError):
-        return _os_sentence(error), WRONG
-    if isinstance(error, MemoryError):
-        return (
-            "the memory is not enough. Close other programs, or use fewer or smaller pictures.",
-            NO,
-        )
-    if isinstance(error, RuntimeError) and _is_of_a_gpu(error):
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        return f"the GPU failed: {first}. Try again, or train with --device cpu.", NO
-    return None
-
-
-def _os_sentence(error: OSError) -> str:
-    where = f" ({error.filename})" if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            f"the disk is full{where}. Make room; the same command then goes on after the last "
-            "finished step."
-        )
-    if error.errno == errno.EROFS:
-        return f"the disk is read-only{where}. Name a folder that can be written."
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return f"this user may not do that{where}: {error.strerror}. Check the rights."
-    return f"{error.strerror or error}{where}. Check that the file or folder is there and usable."
-
-
-def _is_of_a_gpu(error: RuntimeError) -> bool:
-    """Tell CUDA's errors by name and text; torch is not imported for it."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"OutOfMemoryError", "AcceleratorError"}) or "CUDA" in str(error)
+    stopped = "stopped. The same command goes on after the last finished step."
+    return border.told(error, "train", stopped, RESUMES)

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from calibration.parts.groups import groups_of, thumbnail
 from edge_app.cameras.picture_figures import grey_range, sparse_grey
 from edge_app.cameras.picture_health import BLACK_BELOW, WHITE_ABOVE
 from edge_app.cameras.picture_listing import LeftOut, scan_folder
 from edge_app.cameras.pictures import load_picture
 from edge_app.errors import CameraError
 from edge_app.records import F32Array, U8Array
-from export.data.groups import groups_of, thumbnail
 from export.data.layouts import choose_good, find_good_folder, pictures_elsewhere
 from export.data.picture import Picture
 
@@ -53,6 +53,7 @@ class Survey:
     """A folder of good parts and what lies round it.
 
     Attributes:
+        root: the data set's folder, as it was named.
         folder: where the good parts are.
         pictures: sorted by name, each with its group; the same bytes are in it once.
         thumbs: (48, 48) float32 of every picture, as `groups.thumbnail` gives them.
@@ -62,6 +63,7 @@ class Survey:
         elsewhere: pictures of the data set outside that folder, by folder.
     """
 
+    root: Path
     folder: Path
     pictures: tuple[Picture, ...]
     thumbs: tuple[F32Array, ...]
@@ -102,6 +104,7 @@ def survey_good(data: Path) -> Survey:
         _look(path, folder, seen, thumbs, looks)
     pictures = _grouped(sorted(seen.values(), key=lambda p: p.name), thumbs)
     return Survey(
+        data,
         folder,
         pictures,
         tuple(thumbs[p.sha256] for p in pictures),

@@ -74,6 +74,16 @@ def grey_picture(hw: tuple[int, int] = (64, 128), spot: bool = False) -> U8Array
     return pixels
 
 
+def textured_picture(
+    seed: int, hw: tuple[int, int] = (64, 128), spot: bool = False, depth: float = 20.0
+) -> U8Array:
+    """Return a `grey_picture` whose surface is no other seed's: darker places, up to `depth`."""
+    rng = np.random.default_rng(seed)
+    dark = cv2.resize(rng.uniform(0, depth, (8, 16)).astype(np.float32), hw[::-1])
+    pixels = grey_picture(hw, spot)
+    return np.where(pixels == 100, pixels - dark[..., None], pixels).astype(np.uint8)
+
+
 def write_pictures(folder: Path, count: int, bad: set[int]) -> Path:
     """Write `count` pictures 0001.png ..., those in `bad` with a spot; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)

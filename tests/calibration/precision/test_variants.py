@@ -13,7 +13,7 @@ require("the extra calibrate")
 
 from support.conv_graphs import write_conv_bundle
 from support.format_2 import ORIGIN, with_limits
-from support.small_bundles import grey_picture, write_bright_bundle
+from support.small_bundles import textured_picture, write_bright_bundle
 
 from calibration.cli.main import main
 from edge_app.bundle.archive import read_bundle, write_bundle
@@ -25,7 +25,7 @@ def _pictures(folder: Path, count: int, bad_every: int = 0) -> Path:
     folder.mkdir()
     rng = np.random.default_rng(count)
     for i in range(count):
-        pixels = grey_picture(spot=bool(bad_every) and i % bad_every == 0)
+        pixels = textured_picture(1000 * count + i, spot=bool(bad_every) and i % bad_every == 0)
         pixels[:16, :16] = 90 + rng.integers(0, 30)
         cv2.imwrite(str(folder / f"{i:04d}.png"), pixels)
     return folder

@@ -12,7 +12,7 @@ from support.signed_bundles import Signer, write_signed
 from support.small_bundles import (
     bright_files,
     bright_manifest,
-    grey_picture,
+    textured_picture,
     write_bright_bundle,
 )
 
@@ -26,10 +26,10 @@ from edge_app.errors import DataError
 
 
 def good_folder(folder: Path, count: int) -> Path:
-    """Write good pictures whose brightest block is 100 to 100 + count / 10."""
+    """Write different good pictures whose brightest block is 100 to 100 + count / 10."""
     folder.mkdir()
     for i in range(count):
-        pixels = grey_picture()
+        pixels = textured_picture(i)
         pixels[:16, :16] = 100 + i // 10
         cv2.imwrite(str(folder / f"{i:04d}.png"), pixels)
     return folder
@@ -89,7 +89,7 @@ def test_too_short_a_stream_is_refused_and_changes_nothing(tmp_path: Path) -> No
     bundle = write_bright_bundle(tmp_path / "a.bundle")
     before = bundle.read_bytes()
     camera = FolderCamera(good_folder(tmp_path / "in", 10), "c")
-    with pytest.raises(DataError, match="Only 10 good parts were judged"):
+    with pytest.raises(DataError, match="Only 10 different good parts were judged"):
         recalibrate(bundle, camera, 0.01, lambda _: None)
     assert bundle.read_bytes() == before
 

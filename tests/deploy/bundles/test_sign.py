@@ -90,7 +90,7 @@ def test_private_keys_are_private(desk: Path) -> None:
     assert stat.S_IMODE((desk / "keys" / "line1.key").stat().st_mode) == 0o600
     before = (desk / "keys" / "line1.key").read_bytes()
     again = edge_deploy(desk, "keygen", "--out", "keys", "--name", "line1")
-    assert again.returncode == 1
+    assert again.returncode == 2
     assert "exists already; nothing was overwritten" in again.stderr
     assert (desk / "keys" / "line1.key").read_bytes() == before
 
@@ -174,11 +174,11 @@ def test_verify_tells_whose_device_it_is_for(desk: Path) -> None:
     ],
 )
 def test_mistakes_are_explained(desk: Path, args: tuple[str, ...], told: str) -> None:
-    """Each mistake ends with code 1, one message and nothing written."""
+    """Each mistake ends with code 2, one message and nothing written."""
     (desk / "cut.bundle").write_bytes((desk / "a.bundle").read_bytes()[:3000])
     before = sorted(p for p in desk.rglob("*") if p.name != "cut.bundle")
     result = edge_deploy(desk, *args)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert told in result.stderr
     assert "Traceback" not in result.stderr
     assert sorted(p for p in desk.rglob("*") if p.name != "cut.bundle") == before

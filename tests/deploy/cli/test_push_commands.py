@@ -199,7 +199,7 @@ def test_an_address_that_no_device_takes_is_refused(
     bundle = signed(tmp_path / "a.bundle")
     code = main(["push", str(bundle), "--broker", "127.0.0.1:1", "--url", url,
                  "--device", str(PRESSES[0])])  # fmt: skip
-    assert code == 1
+    assert code == 2
     assert why in capsys.readouterr().err
 
 
@@ -208,7 +208,7 @@ def test_an_unsigned_bundle_is_not_pushed(tmp_path: Path) -> None:
     bundle = write_bright_bundle(tmp_path / "a.bundle")
     done = run("push", bundle, "--broker", "127.0.0.1:1", "--url", "https://station/",
                "--device", PRESSES[0])  # fmt: skip
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "is not signed; no device accepts it. Sign it first: edge-deploy sign" in done.stderr
 
 
@@ -318,7 +318,7 @@ def test_an_aborted_rollout_sends_nothing_more(
     wait_until(lambda: len(listener.messages) == 1)
     first.send_signal(signal.SIGINT)
     out, _ = first.communicate(timeout=20)
-    assert first.returncode == 130
+    assert first.returncode == 1
     assert "The same command resumes, --abort ends it." in out
     other = signed(folder / "b.bundle", serial=2)
     state = str(folder / "a.main.rollout.json")

@@ -194,7 +194,7 @@ def test_a_watch_without_a_broker_ends_in_time_with_code_one() -> None:
 def test_an_odd_broker_address_is_explained(broker: str) -> None:
     """The message shows what is expected."""
     done = subprocess.run([*COMMAND, "--broker", broker], capture_output=True, text=True)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "expected HOST or HOST:PORT" in done.stderr
 
 

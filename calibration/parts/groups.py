@@ -12,7 +12,9 @@ Pairs are joined into groups. A group that holds a large share of the set is no 
 the products or lights in it (a fixture, photographed in two colours): it is judged again by
 itself. Chosen on public good parts, the simulated line and copies of both (docs/build.md); a set
 in which every picture is a near-duplicate of every other cannot be told from a steady fixture,
-and nothing is joined there but pictures equal to a fraction of a grey level.
+and nothing is joined there but pictures equal to a fraction of a grey level; who knows from
+elsewhere how far different parts lie apart (calibration does, from the golden set) says so.
+Equal pictures are joined before anything is measured: copies do not change what is usual.
 """
 
 from __future__ import annotations
@@ -79,22 +81,54 @@ def thumbnail(pixels_hwc: U8Array) -> F32Array:
     return np.asarray(grey - grey.mean(), np.float32)
 
 
-def groups_of(thumbs: Sequence[F32Array], read: Callable[[int], U8Array]) -> tuple[int, ...]:
+def groups_of(
+    thumbs: Sequence[F32Array], read: Callable[[int], U8Array], usual_rms: float = 0.0
+) -> tuple[int, ...]:
     """Return what `perceptual_groups` returns, for who has the thumbnails already.
 
     Args:
         thumbs: of every picture, float32 (48, 48).
         read: gives the pixels of the picture with that index, uint8 (h, w, 3).
+        usual_rms: grey levels by which different parts are known to differ, see `nearest_rms`;
+            the set's own median is not taken below it. 0: nothing is known.
     """
     if not thumbs:
         return ()
     flat = np.stack(thumbs).reshape(len(thumbs), -1)  # (n, 2304)
     fine = _FineLooks(read)
-    parent = np.arange(len(thumbs))
-    for members in _judged(np.arange(len(thumbs)), flat, fine):
+    copy_of = _exact_copies(flat, fine)
+    parent = copy_of.copy()
+    for members in _judged(np.unique(copy_of), flat, fine, usual_rms):
         parent[members] = members.min()
+    parent = parent[copy_of]
     numbers: dict[int, int] = {}
     return tuple(numbers.setdefault(int(root), len(numbers)) for root in parent)
+
+
+def nearest_rms(thumbs: Sequence[F32Array]) -> float:
+    """Return the median difference of different parts' thumbnails to their nearest other.
+
+    Grey levels; 0 for fewer than three, which say nothing. Below the median difference to all
+    others, so that a set of two colours in one fixture joins none of its parts.
+    """
+    if len(thumbs) < 3:
+        return 0.0
+    flat = np.stack(thumbs).reshape(len(thumbs), -1)
+    rms = np.sqrt(np.mean((flat[:, None] - flat[None]) ** 2, axis=2))
+    np.fill_diagonal(rms, np.inf)
+    return float(np.median(rms.min(axis=1)))
+
+
+def _exact_copies(flat: F32Array, fine: _FineLooks) -> I64Array:
+    """Return (n,) for each picture the first one that is its equal, itself where none is before."""
+    first: dict[bytes, list[int]] = {}
+    copy_of = np.arange(len(flat))
+    for index, row in enumerate(flat):
+        same_grey = first.setdefault(row.tobytes(), [])
+        copy_of[index] = next((o for o in same_grey if fine.are_alike(o, index)), index)
+        if copy_of[index] == index:
+            same_grey.append(index)
+    return copy_of
 
 
 class _FineLooks:
@@ -132,19 +166,23 @@ def _beyond(a: F32Array, b: F32Array) -> F32Array:
     return np.asarray(cv2.blur(np.maximum(np.maximum(low - a, a - high), 0), (3, 3)), np.float32)
 
 
-def _judged(members: I64Array, flat: F32Array, fine: _FineLooks) -> list[I64Array]:
+def _judged(
+    members: I64Array, flat: F32Array, fine: _FineLooks, usual_rms: float
+) -> list[I64Array]:
     """Return the groups of more than one picture among `members`."""
     found = []
-    for group in _joined(members, flat, fine):
+    for group in _joined(members, flat, fine, usual_rms):
         is_large = len(group) > max(LARGE, LARGE_SHARE * len(members))
         if is_large and len(group) < len(members):
-            found += _judged(group, flat, fine)
+            found += _judged(group, flat, fine, usual_rms)
         else:
             found.append(group)
     return found
 
 
-def _joined(members: I64Array, flat: F32Array, fine: _FineLooks) -> list[I64Array]:
+def _joined(
+    members: I64Array, flat: F32Array, fine: _FineLooks, usual_rms: float
+) -> list[I64Array]:
     root = {int(m): int(m) for m in members}
 
     def root_of(index: int) -> int:
@@ -153,7 +191,7 @@ def _joined(members: I64Array, flat: F32Array, fine: _FineLooks) -> list[I64Arra
             index = root[index]
         return index
 
-    for one, other in _candidates(members, flat):
+    for one, other in _candidates(members, flat, usual_rms):
         a, b = root_of(one), root_of(other)
         if a != b and fine.are_alike(one, other):
             root[max(a, b)] = min(a, b)
@@ -163,12 +201,13 @@ def _joined(members: I64Array, flat: F32Array, fine: _FineLooks) -> list[I64Arra
     return [np.array(sorted(group)) for group in groups.values() if len(group) > 1]
 
 
-def _candidates(members: I64Array, flat: F32Array) -> list[tuple[int, int]]:
+def _candidates(members: I64Array, flat: F32Array, usual_rms: float) -> list[tuple[int, int]]:
     """Return the pairs that are near enough by their thumbnails, nearest first."""
     if len(members) < 2:
         return []
     own = flat[members]
-    near, usual = _nearest(own)
+    near, of_set = _nearest(own)
+    usual = np.maximum(of_set, usual_rms)
     pairs: dict[tuple[int, int], float] = {}
     for row in range(len(members)):
         for column in near[row]:

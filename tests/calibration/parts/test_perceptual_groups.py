@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from calibration.parts.groups import perceptual_groups
 from edge_app.records import U8Array
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import good_line
-from export.data.groups import perceptual_groups
 
 
 @cache

@@ -1,0 +1,1 @@
+"""The good parts that a source shows: read to its end, told apart, and compared with the bundle."""

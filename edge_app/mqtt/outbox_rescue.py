@@ -48,26 +48,25 @@ def look_for_rows(database: Path, log: Path) -> Found:
 
 
 def _whole(records: Iterable[Record]) -> dict[int, Row]:
-    """Return the newest version of each row for which a check was found that agrees."""
-    alerts: dict[int, list[Row]] = defaultdict(list)
-    checks: dict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
+    """Return the newest version of each row for which a check was found that agrees.
+
+    A page is in the log once for each transaction: equal versions are looked at once.
+    """
+    alerts: dict[int, dict[tuple[int, bytes, bytes], None]] = defaultdict(dict)
+    checks: dict[int, dict[tuple[bytes, bytes], None]] = defaultdict(dict)
     for seq, values in records:
         if len(values) == 4 and isinstance(values[1], int):
             camera, body = values[2], values[3]
             if isinstance(camera, bytes) and isinstance(body, bytes):
-                alerts[seq].append(Row(seq, values[1], camera, body, None, b""))
+                alerts[seq].setdefault((values[1], camera, body))
         elif len(values) == 3:
             check, extra = values[1], values[2]
             if isinstance(check, bytes) and len(check) == CHECK_BYTES and isinstance(extra, bytes):
-                checks[seq].append((check, extra))
+                checks[seq].setdefault((check, extra))
     found: dict[int, Row] = {}
-    for seq, rows in alerts.items():
-        versions = [
-            Row(row.seq, row.session, row.camera, row.body, check, extra)
-            for row in rows
-            for check, extra in checks.get(seq, ())
-        ]
-        whole = [row for row in versions if row.is_whole]
+    for seq, versions in alerts.items():
+        rows = (Row(seq, *row, *check) for row in versions for check in checks.get(seq, ()))
+        whole = [row for row in rows if row.is_whole]
         if whole:
             found[seq] = whole[-1]
     return found

@@ -26,7 +26,7 @@ Record = tuple[int, tuple[Value, ...]]
 
 
 def scan(database: Path, log: Path) -> Iterator[Record]:
-    """Return every row that can be read, older versions before newer ones.
+    """Return every row that can be read, older versions before newer ones, equal ones once.
 
     Args:
         database, log: need not exist.
@@ -37,11 +37,12 @@ def scan(database: Path, log: Path) -> Iterator[Record]:
     main = database.read_bytes() if database.exists() else b""
     starts = range(0, len(main), PAGE)
     pages = {start // PAGE + 1: _padded(main[start : start + PAGE]) for start in starts}
+    seen: set[tuple[int, bytes]] = set()
     for number in sorted(pages):
-        yield from _rows(pages[number], pages, 100 if number == 1 else 0)
+        yield from _rows(pages[number], pages, 100 if number == 1 else 0, seen)
     for number, page in _frames(log.read_bytes() if log.exists() else b""):
         pages[number] = page
-        yield from _rows(page, pages, 100 if number == 1 else 0)
+        yield from _rows(page, pages, 100 if number == 1 else 0, seen)
 
 
 def _frames(log: bytes) -> Iterator[tuple[int, bytes]]:
@@ -56,22 +57,23 @@ def _padded(page: bytes) -> bytes:
     return page.ljust(PAGE, b"\0")
 
 
-def _rows(page: bytes, pages: dict[int, bytes], start: int) -> Iterator[Record]:
+def _rows(
+    page: bytes, pages: dict[int, bytes], start: int, seen: set[tuple[int, bytes]]
+) -> Iterator[Record]:
     if page[start] != _LEAF:
         return
     (count,) = struct.unpack_from(">H", page, start + 3)
     for index in range(min(count, (PAGE - 8 - start) // 2)):
         try:
             (offset,) = struct.unpack_from(">H", page, start + 8 + 2 * index)
-            yield _row(page, offset, pages)
+            size, offset = _varint(page, offset)
+            number, offset = _varint(page, offset)
+            payload = _payload(page, offset, size, pages)
+            if (number, payload) not in seen:
+                seen.add((number, payload))
+                yield _signed(number), _columns(payload)
         except (IndexError, ValueError, struct.error):
             continue  # a damaged cell
-
-
-def _row(page: bytes, offset: int, pages: dict[int, bytes]) -> Record:
-    size, offset = _varint(page, offset)
-    number, offset = _varint(page, offset)
-    return _signed(number), _columns(_payload(page, offset, size, pages))
 
 
 def _payload(page: bytes, offset: int, size: int, pages: dict[int, bytes]) -> bytes:

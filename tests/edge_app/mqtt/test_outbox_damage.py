@@ -232,6 +232,22 @@ def test_a_removed_database_is_told(path: Path, boot: str) -> None:
     again.close()
 
 
+@pytest.mark.parametrize("length", [0, 100, 511, 512, 600, 1023])
+def test_half_of_the_last_number_is_none(path: Path, length: int) -> None:
+    """The slot that is left may be the older one: its number counts for nothing."""
+    outbox = open_outbox(path)
+    used = {(outbox.store_id, s) for n in range(5) for s in outbox.append([draft(n)], "cam1", n)}
+    kill(outbox)
+    last = path.with_name(path.name + ".last")
+    last.write_bytes(last.read_bytes()[:length])
+    for ending in (".highwater", "-wal"):
+        path.with_name(path.name + ending).unlink()
+    again = open_outbox(path)
+    fresh = {(again.store_id, s) for s in again.append([draft(n) for n in range(9)], "cam1", 59)}
+    assert not used & fresh
+    again.close()
+
+
 @pytest.mark.parametrize("gone", [[".last"], [".highwater"], [".last", ".highwater"]])
 @pytest.mark.parametrize("boot", [BOOT, NEXT_BOOT])
 def test_no_number_is_given_out_twice_where_records_are_gone(

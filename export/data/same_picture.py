@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from edge_app.records import F32Array, U8Array
 from calibration.parts.groups import thumbnail
+from edge_app.records import F32Array, U8Array
 
 COPY = 5.0
 """Grey levels between means of 5 × 5 pixels; a hair scratch of 25 levels changes them by 10."""

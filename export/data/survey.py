@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from calibration.parts.groups import groups_of, thumbnail
 from edge_app.cameras.picture_figures import grey_range, sparse_grey
 from edge_app.cameras.picture_health import BLACK_BELOW, WHITE_ABOVE
 from edge_app.cameras.picture_listing import LeftOut, scan_folder
 from edge_app.cameras.pictures import load_picture
 from edge_app.errors import CameraError
 from edge_app.records import F32Array, U8Array
-from calibration.parts.groups import groups_of, thumbnail
 from export.data.layouts import choose_good, find_good_folder, pictures_elsewhere
 from export.data.picture import Picture
 

@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from calibration.parts.groups import groups_of, thumbnail
 from edge_app.cameras.picture_listing import list_pictures
 from edge_app.cameras.pictures import read_picture
 from edge_app.errors import CameraError, DataError
 from edge_app.records import F32Array
-from calibration.parts.groups import groups_of, thumbnail
 from export.data.layouts import find_good_folder
 
 

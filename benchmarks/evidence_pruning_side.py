@@ -128,7 +128,8 @@ def before(folder: Path, bundle: Path, clock: Clock, expired: int) -> Arm:
 
 def after(folder: Path, bundle: Path, clock: Clock, expired: int) -> Arm:
     """Return the code of today: a worker writes and prunes, beginning when it starts."""
-    store = _of("alerts.evidence").EvidenceStore(*_limits(folder), clock)
+    ages = _of("host.age_clock").AgeClock(clock, clock, lambda: True, 0)
+    store = _of("alerts.evidence").EvidenceStore(*_limits(folder), ages)
     models, outbox = _of("model.loaded_model"), _outbox(folder)
     line = _line(models, _of("bundle.archive").read_bundle(bundle))
     worker = _of("alerts.evidence_worker").EvidenceWorker(store)

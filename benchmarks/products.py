@@ -23,6 +23,7 @@ from statistics import fmean
 
 from benchmarks.products_anomalib import AnomalibArm, anomalib_python
 from benchmarks.products_arms import (
+    ABLATIONS,
     ANOMALIB,
     OURS,
     RELEASE,
@@ -112,8 +113,9 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET",
                         help=f"default: {' '.join(SETS)}")  # fmt: skip
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N")
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM",
-                        help=f"default: {' '.join(ARMS)}")  # fmt: skip
+    parser.add_argument("--arms", nargs="+", choices=(*ARMS, *ABLATIONS), default=list(ARMS),
+                        metavar="ARM",
+                        help=f"default: {' '.join(ARMS)}; also {' '.join(ABLATIONS)}")  # fmt: skip
     parser.add_argument(
         "--budget", type=_duration, default="8h", help="time for everything: 90s, 30m, 2h (8h)"
     )
@@ -156,7 +158,7 @@ def _arm(name: str, options: argparse.Namespace) -> Arm:
         return BundleArm(name, release_code(options.work))
     if name in WHOLE:
         return BundleArm(name, this_code(), ("--detector", "none", "--method", WHOLE[name]))
-    return BundleArm(name, this_code())
+    return BundleArm(name, this_code(), ABLATIONS.get(name, ()))
 
 
 def _plans(options: argparse.Namespace, arms: Mapping[str, Arm], trial: str) -> list[Plan]:
@@ -259,7 +261,7 @@ def _digests(
 ) -> dict[str, str]:
     """Return the prefix of the code digest that each arm of the table is to show."""
     prefixes = dict(one.partition("=")[::2] for one in asked)
-    unknown = [name for name in prefixes if name not in ARMS]
+    unknown = [name for name in prefixes if name not in (*ARMS, *ABLATIONS)]
     if unknown:
         raise DataError(f"--digest wants ARM=PREFIX with an arm of {', '.join(ARMS)}: {unknown}.")
     for name in names:

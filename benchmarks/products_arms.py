@@ -22,7 +22,7 @@ from benchmarks.products_cells import Limit, Outcome
 from edge_app.errors import DataError
 from edge_app.records import JsonObject
 from export.evaluation.looks import (
-    JUDGING_CODE,
+    PACKAGES,
     append_look,
     code_digest,
     files_digest,
@@ -34,6 +34,14 @@ ROOT = Path(__file__).resolve().parent.parent
 OURS, RELEASE, ANOMALIB = "ours", "0.1.0", "anomalib-patchcore"
 WHOLE = {"whole-patchcore": "patchcore", "whole-padim": "padim"}
 """Arms that judge the whole picture, and their `--method`."""
+
+ABLATIONS = {
+    "ours-whole": ("--detector", "none"),
+    "ours-detector": ("--detector", "always"),
+    "ours-cropliq": ("--method", "cropliq"),
+}
+"""Our own build with one choice taken back: the way to the crop, or the inspector with its limit
+from a quarter held back. Between 0.1.0 and ours they tell what each cause costs."""
 
 RELEASE_COMMIT = "f7f7a26"
 """0.1.0, as devices in the field run it."""
@@ -134,7 +142,7 @@ def release_code(work: Path) -> Code:
     folder = work / f"release-{RELEASE_COMMIT}"
     if not folder.is_dir():
         archive = subprocess.run(
-            ["git", "-C", str(ROOT), "archive", RELEASE_COMMIT, *JUDGING_CODE],
+            ["git", "-C", str(ROOT), "archive", RELEASE_COMMIT, *PACKAGES],
             capture_output=True, check=False,
         )  # fmt: skip
         if archive.returncode != 0:

@@ -9,7 +9,8 @@ from statistics import fmean
 import numpy as np
 
 from benchmarks.products_cells import verdicts_of
-from benchmarks.products_statistics import alarm_chances, quantile, summed
+from benchmarks.products_statistics import summed
+from calibration.thresholds.alarm_counts import alarm_chances, quantile
 from edge_app.records import F64Array, JsonObject
 from export.evaluation.image_metrics import mean_interval
 from export.evaluation.operating_point import best_limit, efficiency

@@ -98,8 +98,9 @@ def told_blind(golden: Sequence[GoldenPicture]) -> str:
     if not golden or any(part.verdict == "NG" for picture in golden for part in picture.parts):
         return ""
     return (
-        f"none of the {len(golden)} golden pictures is NG: a device's self-check cannot see a deaf model, one that scores everything low. "
-        "Build the bundle again for a golden set with defects."
+        f"none of the {len(golden)} golden pictures is NG: a device's self-check cannot see a deaf "
+        "model, one that scores everything low. Build the bundle again for a golden set with "
+        "defects."
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from calibration.thresholds.alarm_counts import alarm_chances, quantile
+
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 
 
@@ -47,3 +49,25 @@ def told_rank(rank: int) -> str:
         return "the largest score"
     is_teen = 10 <= rank % 100 <= 20
     return f"the {rank}{'th' if is_teen else _ORDINALS.get(rank % 10, 'th')} largest score"
+
+
+UNLIKE_SHARE = 0.99
+"""A limit alarms on more good parts than its `quantile` at this share once in a hundred times."""
+
+
+def told_unlike(alarms: int, judged: int, rank: int, good_parts: int) -> str | None:
+    """Return a sentence where good parts are alarmed on that the limit would let pass; else None.
+
+    Args:
+        alarms: of `judged` good parts, none of which the limit was made from.
+        rank, good_parts: the limit is the rank-th largest of so many good scores.
+    """
+    most = quantile(alarm_chances(rank, good_parts, judged), UNLIKE_SHARE)
+    if alarms <= most:
+        return None
+    return (
+        f"{alarms} of {judged} good pictures are alarmed on; a limit that is {told_rank(rank)} of "
+        f"{good_parts} good parts does so with at most {most}, 99 times in 100. These pictures are "
+        "not like the training pictures: look for another light, distance, focus, place or batch. "
+        "If the line shows such parts, add their pictures to the good ones and build again."
+    )

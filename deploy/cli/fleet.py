@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import signal
 import sys
 import time
@@ -141,10 +142,12 @@ def _status(arguments: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from deploy.fleet.table import fleet_json, fleet_rows, fleet_table
+    from deploy.fleet.table import fleet_json, fleet_rows, fleet_table, trouble_lines
     from edge_app.mqtt.topics import DeviceName
 
     device = DeviceName.parse(arguments.device) if arguments.device else None
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     client, fleet = connect(arguments, device)
     try:
         client.pump(SETTLE_S)
@@ -155,6 +158,8 @@ def _status(arguments: argparse.Namespace) -> int:
             Console(width=None if sys.stdout.isatty() else 200).print(fleet_table(rows))
         else:
             _show_live(client, fleet)
+        for line in trouble_lines(fleet):
+            _note(line)
     except KeyboardInterrupt:
         return 0
     finally:
@@ -175,7 +180,9 @@ def _show_live(client: FleetMqttClient, fleet: Fleet) -> NoReturn:
 
 
 def _note(text: str) -> None:
-    print(f"edge-deploy: {text}", file=sys.stderr, flush=True)
+    from edge_app.host.plain_text import one_line, write_line
+
+    write_line(sys.stderr, f"edge-deploy: {one_line(text)}")
 
 
 def _interrupt_on_terminate() -> None:

@@ -62,6 +62,13 @@ def _parser() -> CommandParser:
         "--evidence", type=Path, metavar="DIR", help="download each alert's picture into DIR"
     )
     watch.add_argument(
+        "--refused",
+        type=Path,
+        metavar="FILE",
+        help="keep messages that are no alerts in FILE "
+        "(default: ~/.local/state/cropliq-edge/watch-refused.jsonl)",
+    )
+    watch.add_argument(
         "--client-id",
         help="MQTT client id of the persistent session (default: edge-watch-HOSTNAME)",
     )
@@ -95,6 +102,7 @@ def _watch(arguments: argparse.Namespace) -> int:
         evidence_folder=arguments.evidence,
         count=arguments.count,
         timeout_s=arguments.timeout_s,
+        dead_letters=arguments.refused,
     )
     watch = Watch(options)
     _stop_on_signals(watch.stop)

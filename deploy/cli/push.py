@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -250,4 +251,6 @@ def _check_same_bundle(bundle: Path, earlier: RolloutState, file: Path) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    from edge_app.host.plain_text import one_line, write_line
+
+    write_line(sys.stdout, one_line(text))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,4 +143,6 @@ def _answer(topic: str, payload: bytes) -> CommandAnswer | None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    from edge_app.host.plain_text import one_line, write_line
+
+    write_line(sys.stdout, one_line(text))

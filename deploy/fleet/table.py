@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from rich.table import Table
+from rich.text import Text
 
 from deploy.fleet.state import DeviceView, Fleet, SlotView
+from edge_app.host.plain_text import one_line
 from edge_app.mqtt.timestamps import epoch_ns
 from edge_app.mqtt.topics import DeviceName
 
@@ -20,6 +22,8 @@ COLOURS = {
     "degraded": "yellow",
 }
 SHORT_SHA = 12
+MAX_CELL_CHARS = 250
+"""A device's name has three levels of at most 64 characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +113,18 @@ def fleet_table(rows: list[FleetRow]) -> Table:
     table.add_column("REASON", overflow="fold")
     for row in rows:
         cells = [row.device, row.inspection, row.agent, row.slot, row.model, row.update, row.state]
-        table.add_row(*map(_coloured, cells), _age(row.for_s), row.reason.replace("[", "\\["))
+        table.add_row(*map(_coloured, cells), _age(row.for_s), Text(one_line(row.reason)))
     return table
+
+
+def trouble_lines(fleet: Fleet) -> list[str]:
+    """Return, for people, which messages could not be read: one line per topic and cause."""
+    lines = [
+        f"{topic}: {count} messages could not be read, {why}" if count > 1 else f"{topic}: {why}"
+        for (topic, why), count in fleet.faults.items()
+    ]
+    rest = fleet.unreadable - sum(fleet.faults.values())
+    return [*lines, f"{rest} more messages could not be read"] if rest else lines
 
 
 def fleet_json(rows: list[FleetRow]) -> list[dict[str, object]]:
@@ -118,9 +132,8 @@ def fleet_json(rows: list[FleetRow]) -> list[dict[str, object]]:
     return [asdict(row) for row in rows]
 
 
-def _coloured(text: str) -> str:
-    colour = COLOURS.get(text.partition(" ")[0])
-    return f"[{colour}]{text}[/]" if colour else text.replace("[", "\\[")
+def _coloured(text: str) -> Text:
+    return Text(one_line(text, MAX_CELL_CHARS), style=COLOURS.get(text.partition(" ")[0], ""))
 
 
 def _age(for_s: float | None) -> str:

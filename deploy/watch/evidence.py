@@ -1,21 +1,33 @@
-"""Fetches an alert's picture and keeps it only if its sha256 is the one in the alert."""
+"""Fetches an alert's picture and keeps it only if its sha256 is the one in the alert.
+
+A server that drips bytes, never answers, or sends the watcher elsewhere costs FETCH_TIMEOUT_S.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import http.client
 import re
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.error import URLError
-from urllib.parse import urlsplit
-from urllib.request import urlopen
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from edge_app.errors import DataError
+from edge_app.host.plain_text import one_line
 from edge_app.mqtt.messages import EvidenceBody
 
-FETCH_TIMEOUT_S = 5.0
-"""A device on the plant network answers in milliseconds or not at all."""
+FETCH_TIMEOUT_S = 20.0
+"""For the whole picture: a device on the plant network needs less than one."""
+SILENCE_S = 5.0
+"""Without a byte."""
 MAX_BYTES = 20 << 20
 """An evidence picture has a few megabytes at most."""
+MAX_REDIRECTS = 3
+CHUNK_BYTES = 64 << 10
 
 
 def fetch_evidence(evidence: EvidenceBody, folder: Path, name: str) -> Path:
@@ -25,28 +37,106 @@ def fetch_evidence(evidence: EvidenceBody, folder: Path, name: str) -> Path:
         name: the file's name without its extension; all but letters, digits and ._- is replaced.
 
     Raises:
-        DataError: the address is not http(s), cannot be read, is too large, or the bytes are not
-            those that the alert names; nothing is kept.
+        DataError: the address is not http(s), cannot be read in time, leads to another host, is too
+            large, or the bytes are not those that the alert names; nothing is kept.
     """
-    address = urlsplit(evidence.url)
-    if address.scheme not in ("http", "https"):
-        raise DataError(f"evidence {evidence.url} not fetched: only http and https addresses are")
+    url = one_line(evidence.url, 300)
+    address = _address(evidence.url, url)
     try:
-        with urlopen(evidence.url, timeout=FETCH_TIMEOUT_S) as answer:
-            picture: bytes = answer.read(MAX_BYTES + 1)
-    except (URLError, OSError, ValueError) as error:
-        raise DataError(f"evidence {evidence.url} cannot be fetched: {error}") from error
+        picture = _read(address, evidence.url)
+    except (http.client.HTTPException, OSError, ValueError, RecursionError) as error:
+        raise DataError(f"evidence {url} cannot be fetched: {one_line(str(error), 300)}") from error
     _check(picture, evidence)
-    return _save(picture, folder / (_clean(name) + _clean(Path(address.path).suffix)))
+    return _save(picture, folder / (_clean(name)[:150] + _clean(Path(address.path).suffix)[:10]))
+
+
+def _address(text: str, shown: str) -> SplitResult:
+    try:
+        address = urlsplit(text)
+        is_web = address.scheme in ("http", "https") and bool(address.hostname)
+        address.port  # noqa: B018  # parsed here, raises ValueError
+    except ValueError as error:
+        raise DataError(f"evidence {shown} not fetched: it is no address ({error})") from error
+    if not is_web:
+        raise DataError(f"evidence {shown} not fetched: only http and https addresses are")
+    return address
+
+
+def _read(address: SplitResult, url: str) -> bytes:
+    """Return the bytes at an address, following redirects on the same host."""
+    for _ in range(MAX_REDIRECTS):
+        with _asked(address) as answer:
+            if answer.status not in (301, 302, 303, 307, 308):
+                if answer.status != 200:
+                    raise OSError(f"the server answers {answer.status}")
+                return _body(answer)
+            url = urljoin(url, answer.getheader("Location") or "")
+        target = _address(url, one_line(url, 300))
+        is_safer = target.scheme == "https" or target.scheme == address.scheme
+        if target.hostname != address.hostname or not is_safer:
+            raise OSError(f"it is redirected to another server ({one_line(url, 300)})")
+        address = target
+    raise OSError("it is redirected again and again")
+
+
+def _body(answer: http.client.HTTPResponse) -> bytes:
+    picture = bytearray()
+    while len(picture) <= MAX_BYTES and (chunk := answer.read(CHUNK_BYTES)):
+        picture += chunk
+    return bytes(picture)
+
+
+@contextmanager
+def _asked(address: SplitResult) -> Iterator[http.client.HTTPResponse]:
+    """Ask for an address; after FETCH_TIMEOUT_S the connection is cut, whatever it is doing."""
+    host, port = address.hostname or "", address.port
+    is_tls = address.scheme == "https"
+    plain = socket.create_connection((host, port or (443 if is_tls else 80)), SILENCE_S)
+    connection = http.client.HTTPConnection(host, port, timeout=SILENCE_S)
+    has_expired = threading.Event()
+    handle = plain.dup()  # of the same connection, whatever TLS makes of the other one
+
+    def cut() -> None:
+        has_expired.set()
+        with suppress(OSError):
+            handle.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(FETCH_TIMEOUT_S, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        connection.sock = _encrypted(plain, host) if is_tls else plain
+        connection.request("GET", (address.path or "/") + _query(address))
+        yield connection.getresponse()
+        if has_expired.is_set():
+            raise TimeoutError
+    except Exception:
+        if has_expired.is_set():
+            raise OSError(f"not read within {FETCH_TIMEOUT_S:.0f} s") from None
+        raise
+    finally:
+        timer.cancel()
+        connection.close()
+        plain.close()
+        handle.close()
+
+
+def _encrypted(plain: socket.socket, host: str) -> ssl.SSLSocket:
+    return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+
+
+def _query(address: SplitResult) -> str:
+    return f"?{address.query}" if address.query else ""
 
 
 def _check(picture: bytes, evidence: EvidenceBody) -> None:
+    url = one_line(evidence.url, 300)
     if len(picture) > MAX_BYTES:
-        raise DataError(f"evidence {evidence.url} refused: larger than {MAX_BYTES} bytes")
+        raise DataError(f"evidence {url} refused: larger than {MAX_BYTES} bytes")
     found = hashlib.sha256(picture).hexdigest()
     if found != evidence.sha256:
         raise DataError(
-            f"evidence {evidence.url} refused: sha256 is {found}, in the alert it is "
+            f"evidence {url} refused: sha256 is {found}, in the alert it is "
             f"{evidence.sha256}; the picture was changed or replaced"
         )
 

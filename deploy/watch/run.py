@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from pydantic import ValidationError
 
 from deploy.watch.evidence import fetch_evidence
+from deploy.watch.incoming import json_line, read_alert
 from deploy.watch.order import Ordered, SeenIds, SeqOrder
 from deploy.watch.table import header, row
 from edge_app.errors import BrokerError, DataError
-from edge_app.mqtt.connection import (
-    MQTT_5,
-    MQTT_311,
-    PROTOCOL_CODE,
-    TAKEN_OVER_CODE,
-    make_client,
-)
+from edge_app.host.plain_text import one_line, write_line
+from edge_app.mqtt.broker_limits import BrokerLimits
+from edge_app.mqtt.connection import MQTT_5, MQTT_311, connect_properties, make_client
+from edge_app.mqtt.dead_letters import DeadLetters
 from edge_app.mqtt.dial import CONNACK_TIMEOUT_S, SILENCE_TIMEOUT_S, connect_refusal
+from edge_app.mqtt.guarded_client import GuardedClient, too_large_text
+from edge_app.mqtt.limited_log import LimitedLog
 from edge_app.mqtt.messages import Alert
+from edge_app.mqtt.reason_words import PROTOCOL_VERSION, TAKEN_OVER, advice, reason_text
 from edge_app.mqtt.settings import MqttSettings
 
 SESSION_EXPIRY_S = 7 * 24 * 3600
@@ -40,6 +41,7 @@ SHORT_SESSION_S = 5.0
 MAX_SHORT_SESSIONS = 3
 """So many connections in a row that ended sooner: two watchers with one session disconnect each
 other once a second, and mosquitto 2.0.11 gives no reason."""
+MAX_FETCHES_WAITING = 100
 LOOP_S = 0.2
 """The longest wait on the socket, and so for noticing a stop request."""
 
@@ -54,6 +56,7 @@ class WatchOptions:
         evidence_folder: where to save each alert's picture; None fetches none.
         count: end after so many alerts; None goes on.
         timeout_s: end after so long; None goes on.
+        dead_letters: where messages that are no alerts are kept; None: `default_dead_letters`.
     """
 
     settings: MqttSettings
@@ -63,15 +66,33 @@ class WatchOptions:
     evidence_folder: Path | None = None
     count: int | None = None
     timeout_s: float | None = None
+    dead_letters: Path | None = None
+
+
+def default_dead_letters() -> Path:
+    """Return where messages that are no alerts are kept, on this workstation."""
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "cropliq-edge" / "watch-refused.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class _Arrived:
     alert: Alert
-    payload: str
+    text: str
     client: Client
     mid: int
     qos: int
+
+
+class _NoteLog(logging.Logger):
+    """A logger whose warnings are notes, so that `LimitedLog` can limit them."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        super().__init__("edge-deploy watch", logging.INFO)
+        self._say = note
+
+    def handle(self, record: logging.LogRecord) -> None:
+        self._say(record.getMessage())
 
 
 class Watch:
@@ -102,6 +123,10 @@ class Watch:
         self._should_stop = False
         self._trouble = ""
         self._short_sessions = 0
+        self._fetching = 0
+        self._dead_letters = DeadLetters(options.dead_letters or default_dead_letters())
+        self._refusals = LimitedLog(_NoteLog(self._note), now_s)
+        self.refused = 0
         self.shown = 0
         self.duplicates = 0
 
@@ -127,7 +152,9 @@ class Watch:
             self._refusal = None
             self._watch_once(protocol, end_s)
             protocol = self._next_protocol(protocol)
-        self._fetcher.shutdown(wait=True)
+        self._fetcher.shutdown(wait=True, cancel_futures=self._should_stop)
+        if self.refused:
+            self._note(f"{self.refused} messages were no alerts")
         return 0 if self._options.count is None or self.shown >= self._options.count else 1
 
     # -- one connection -------------------------------------------------------------------------
@@ -164,24 +191,35 @@ class Watch:
             "--client-id"
         )
 
-    def _listen(self, client: Client, end_s: float, answer_s: float) -> None:
+    def _listen(self, client: GuardedClient, end_s: float, answer_s: float) -> None:
         """Receive until the connection ends, or the broker has not answered within `answer_s`."""
         self._was_answered = False
         answer_by_s = self._now_s() + answer_s
         is_open = True
         while is_open and not self._is_done(end_s):
-            is_open = client.loop(LOOP_S) == MQTTErrorCode.MQTT_ERR_SUCCESS
+            is_open = self._loop(client)
             if self._error is not None:
                 raise BrokerError(self._error)
             if not self._was_answered and self._now_s() > answer_by_s:
                 return
             self._show(self._order.overdue(self._now_s()))
 
+    def _loop(self, client: GuardedClient) -> bool:
+        """Receive what has come; return whether the connection is still open."""
+        try:
+            return client.loop(LOOP_S) == MQTTErrorCode.MQTT_ERR_SUCCESS
+        except (BrokenPipeError, BrokerError):
+            raise
+        except Exception as error:
+            client.note_broken(error)
+            self._note_trouble(client.why_broken)
+            return False
+
     def _open(self, client: Client, protocol: MQTTProtocolVersion) -> None:
         settings = self._options.settings
         more: dict[str, Any] = {}
         if protocol == MQTT_5:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho has no types here
+            properties = connect_properties()
             properties.SessionExpiryInterval = SESSION_EXPIRY_S
             more = {"clean_start": False, "properties": properties}
         client.connect(settings.host, settings.port, settings.keepalive_s, **more)
@@ -192,10 +230,11 @@ class Watch:
             return MQTT_311 if protocol == MQTT_5 else MQTT_5
         if self._refusal is None:
             return protocol
-        if protocol == MQTT_5 and self._refusal.value == PROTOCOL_CODE:
+        if protocol == MQTT_5 and self._refusal.value == PROTOCOL_VERSION:
             return MQTT_311
-        refusal = connect_refusal(self._refusal.value, str(self._refusal))
-        raise BrokerError(f"{refusal}; check user and password")
+        code = self._refusal.value
+        refusal = connect_refusal(code, reason_text(code, str(self._refusal)))
+        raise BrokerError(f"{refusal}; {advice(code)}")
 
     def _is_done(self, end_s: float) -> bool:
         count = self._options.count
@@ -209,11 +248,19 @@ class Watch:
 
     # -- paho's callbacks, in this thread -------------------------------------------------------
 
-    def _on_connect(self, client: Client, _u: Any, _f: Any, reason: ReasonCode, _p: Any) -> None:
+    def _on_connect(
+        self, client: Client, _u: Any, _f: Any, reason: ReasonCode, properties: Properties | None
+    ) -> None:
         self._was_answered = True
         if reason.is_failure:
             self._refusal = reason
             return
+        expiry_s = BrokerLimits.announced(properties).session_expiry_s
+        if expiry_s is not None and expiry_s < SESSION_EXPIRY_S:
+            self._note(
+                f"the broker keeps this session for {expiry_s} s only: alerts that come while "
+                "nobody watches for longer than that are not shown later"
+            )
         client.subscribe(self._options.topic, qos=1)
 
     def _on_subscribe(
@@ -230,22 +277,37 @@ class Watch:
         self._note(f"watching {self._options.topic} at {settings.host}:{settings.port}")
 
     def _on_disconnect(self, _c: Client, _u: Any, _f: Any, reason: ReasonCode, _p: Any) -> None:
-        if reason.value == TAKEN_OVER_CODE:
+        if reason.value == TAKEN_OVER:
             self._error = self._taken_over_text()
 
     def _on_message(self, client: Client, _u: Any, message: MQTTMessage) -> None:
+        """Take one message. Whatever it is, it costs itself only: the next one is taken."""
+        topic, payload = "", bytes(message.payload)
         try:
-            alert = Alert.model_validate_json(message.payload)
-        except ValidationError as error:
-            first = error.errors()[0]
-            self._note(f"no alert on {message.topic}: {first['loc']} {first['msg']}")
+            topic = message.topic
+            if isinstance(client, GuardedClient) and client.cut_bytes:
+                raise DataError(too_large_text(topic, client.cut_bytes))
+            alert = read_alert(topic, payload)
+            text = json_line(payload) if self._options.as_json else self._row(alert)
+        except Exception as error:
+            why = str(error) if isinstance(error, DataError) else repr(error)
+            self._refuse(topic, payload, why)
             client.ack(message.mid, message.qos)
             return
+        self._take(alert, _Arrived(alert, text, client, message.mid, message.qos))
+
+    def _refuse(self, topic: str, payload: bytes, why: str) -> None:
+        """Count a message that is no alert, keep it, and name it; each cause once a minute."""
+        self.refused += 1
+        self._dead_letters.keep(topic, payload, why, time.time_ns())
+        where = self._dead_letters.trouble or f"kept in {self._dead_letters.path}"
+        self._refusals.warning(f"{topic} {why}", f"no alert on {topic}: {why}; {where}")
+
+    def _take(self, alert: Alert, arrived: _Arrived) -> None:
         if not self._seen.is_new(alert.message_id):
             self.duplicates += 1
-            client.ack(message.mid, message.qos)
+            arrived.client.ack(arrived.mid, arrived.qos)
             return
-        arrived = _Arrived(alert, message.payload.decode(), client, message.mid, message.qos)
         device = f"{alert.site}/{alert.line}/{alert.device}"
         self._show(self._order.offer(device, alert.seq, arrived, self._now_s()))
 
@@ -258,8 +320,7 @@ class Watch:
                 first, last = turn.missing
                 device = arrived.alert.device
                 self._note(f"{device}: seq {first}..{last} missing: the outbox was replaced?")
-            text = arrived.payload if self._options.as_json else self._row(arrived.alert)
-            self._print(self._out, text)
+            self._print(self._out, arrived.text)
             self.shown += 1
             self._fetch(arrived.alert)
             arrived.client.ack(arrived.mid, arrived.qos)
@@ -272,15 +333,22 @@ class Watch:
         if folder is None or alert.evidence is None:
             return
         name = f"{alert.device}-{alert.seq}-{alert.alarm_id}"
+        if self._fetching >= MAX_FETCHES_WAITING:
+            self._note(f"evidence of alert {alert.seq} not fetched: too many wait for slow servers")
+            return
+        self._fetching += 1
         self._fetcher.submit(fetch_evidence, alert.evidence, folder, name).add_done_callback(
             self._fetched
         )
 
     def _fetched(self, result: Future[Path]) -> None:
+        self._fetching -= 1
         try:
             self._note(f"evidence saved: {result.result()}")
-        except (DataError, OSError) as error:
-            self._note(str(error))
+        except CancelledError:
+            self._note("evidence not fetched: the watch has ended")
+        except Exception as error:  # in the fetcher's thread, where nobody else would tell it
+            self._note(str(error) if isinstance(error, DataError) else repr(error))
 
     def _note_trouble(self, text: str) -> None:
         """Print a trouble once, however often it recurs."""
@@ -289,9 +357,8 @@ class Watch:
         self._trouble = text
 
     def _note(self, text: str) -> None:
-        self._print(self._notes, f"edge-deploy watch: {text}")
+        self._print(self._notes, f"edge-deploy watch: {one_line(text)}")
 
     @staticmethod
     def _print(stream: TextIO, text: str) -> None:
-        stream.write(text + "\n")
-        stream.flush()
+        write_line(stream, text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, tzinfo
 
+from edge_app.host.plain_text import one_line
 from edge_app.mqtt.messages import Alert
 from edge_app.mqtt.timestamps import epoch_ns
 
@@ -18,6 +19,8 @@ COLUMNS = (
     ("SCORE/LIMIT", 13),
     ("WHERE", 0),
 )
+MAX_CELL_CHARS = 120
+"""Of one cell: names have at most 64, what is longer is not this product's."""
 RED, YELLOW, PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[0m"
 
 
@@ -47,13 +50,19 @@ def row(alert: Alert, zone: tzinfo | None = None, with_colour: bool = False) -> 
 
 
 def _line(cells: list[str]) -> str:
-    padded = (f"{cell:<{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True))
+    padded = (
+        f"{one_line(cell, MAX_CELL_CHARS):<{width}}"
+        for cell, (_, width) in zip(cells, COLUMNS, strict=True)
+    )
     return " ".join(padded).rstrip()
 
 
 def _clock(alert: Alert, zone: tzinfo | None) -> str:
     at_ns = epoch_ns(alert.captured_at or alert.published_at)
-    stamp = datetime.fromtimestamp(at_ns // 1_000_000_000, tz=zone).astimezone(zone)
+    try:
+        stamp = datetime.fromtimestamp(at_ns // 1_000_000_000, tz=zone).astimezone(zone)
+    except (ValueError, OverflowError, OSError):  # the year 1 or 9999, in another time zone
+        return "?"
     return f"{stamp:%H:%M:%S}.{at_ns // 1_000_000 % 1000:03d}"
 
 

@@ -1,6 +1,8 @@
 """Where the line's events become safe: numbered, on disk, and on their way to the broker.
 
 An alert is stored before its picture is written (docs/decisions/0014-evidence-after-the-alert.md).
+Where the disk is slow or takes nothing, it is told from memory, and stored as soon as that works
+(docs/decisions/0018-damage-costs-itself.md).
 Also keeps each camera's alarm level, for lamps and PLCs: on with a bad part, off when none has
 come for the debounce time. The level is debounced; events never are.
 """
@@ -10,23 +12,33 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from edge_app.alerts.alarm_level import AlarmLevel
 from edge_app.alerts.alert_drafts import AlertDrafts, with_evidence
 from edge_app.alerts.evidence_worker import Picture, PictureTaker
+from edge_app.alerts.store_queue import StoreQueue
 from edge_app.errors import OutboxError
 from edge_app.mqtt.messages import AlertDraft
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.publisher import Publisher
-from edge_app.records import AlarmEvent, EventKind, Evidence, VerdictState
+from edge_app.records import AlarmEvent, EventKind, Evidence
 
 _log = logging.getLogger(__name__)
 
 MAX_PENDING = 10_000
 """Batches held in memory while the alarm store cannot be written (disk full beyond the reserve,
-disk gone). More would put inspection itself at risk; the oldest wait on, the overflow is logged."""
+disk gone). More would put inspection itself at risk; the oldest wait on, the overflow is counted
+and told as a gap."""
+
+STORE_WAIT_S = 0.5
+"""How long inspection waits for an alert to be on the disk: a hundred times what a good disk takes,
+20 times an SD card's. After that the alert is told from memory."""
+
+CLOSE_S = 3.0
+"""For what is not stored yet when the app ends."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,6 +49,7 @@ class _View:
         event: without its frame, whose memory the picture's writer alone keeps.
         seqs: the stored alerts that the picture belongs to.
         is_settled: the picture is written, or there will be none.
+        is_told_bare: an alert of it went out from memory, without the picture.
         is_superseded: a later view of the same part has a picture of its own.
         before: the part's view before this one, while its picture may have to stand in.
         instead: that view, once this one has no picture.
@@ -47,6 +60,7 @@ class _View:
     seqs: list[int] = field(default_factory=list)
     evidence: Evidence | None = None
     is_settled: bool = False
+    is_told_bare: bool = False
     is_superseded: bool = False
     before: _View | None = None
     instead: _View | None = None
@@ -58,7 +72,10 @@ class _View:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Batch:
-    """What is stored in one transaction: alerts, each with the view it shows, and progress."""
+    """What is stored in one transaction: alerts, each with the view it shows, and progress.
+
+    An empty one has the outbox delete what it could not delete before.
+    """
 
     camera: str
     alerts: Sequence[tuple[AlertDraft, _View | None]] = ()
@@ -92,53 +109,70 @@ class AlarmSink:
         self._publisher = publisher
         self._pictures = pictures
         self._on_kept = on_kept
-        self._pending: deque[_Batch] = deque()
+        self._queue: StoreQueue[_Batch] = StoreQueue(self._store)
+        self._overflow: Counter[str] = Counter()
         self._views: dict[str, _View] = {}  # by alarm id, of parts that have not left
         self._lock = threading.Lock()
-        self._is_failing = False
+        self._is_in_memory, self._why = False, ""
         self._levels = {name: AlarmLevel(s, monotonic_s) for name, s in debounce_s.items()}
+        if outbox.refusal:
+            self._note_failure(outbox.refusal)
 
     def deliver(
         self, camera: str, events: Sequence[AlarmEvent], finished_number: int | None
     ) -> None:
         """Store the events, then have their pictures written.
 
-        On a failing store they are kept in memory and tried again later.
+        A disk that takes longer than STORE_WAIT_S, or nothing, does not hold the line up: alerts
+        are told from memory, and stored as soon as that works.
         """
         drafts = self._drafts.of(camera, events)
         with self._lock:
             pairs = list(zip(events, drafts, strict=True))
             alerts = [(draft, self._view_of(event, draft)) for event, draft in pairs]
-            self._hold(_Batch(camera, alerts, finished_number))
-            self._flush()
             for event in events:
                 self._levels[camera].take(event)
+        self._put(_Batch(camera, alerts, finished_number))
         for event, (_, view) in zip(events, alerts, strict=True):
             if view is not None:
                 self._have_written(event, view)
-        self.tick()
+        self._publish_levels()
 
     def forget_progress(self, camera: str) -> None:
         """Let a finite source that was shown to its end begin anew at the next start."""
-        with self._lock:
-            self._flush()
-            if not self._pending:
+        if self._queue.wait(STORE_WAIT_S):
+            try:
                 self._outbox.forget_finished(camera)
+            except OutboxError as error:
+                _log.warning("%s begins behind its last part at the next start: %s", camera, error)
 
     def tick(self) -> None:
         """Publish levels whose debounce time has passed, and retry a failing store."""
+        if self.pending:
+            self._queue.retry()
+            self._await()
+        elif self._outbox.refusal or self._outbox.is_behind:
+            self._queue.put(_Batch(""), lambda _: False)
+        elif self._is_in_memory:
+            self._note_success()
+        self._publish_levels()
+
+    def _publish_levels(self) -> None:
         with self._lock:
-            if self._pending:
-                self._flush()
             for camera, level in self._levels.items():
                 change = level.change()
                 if change is not None and self._publisher is not None:
                     self._publisher.set_alarm_level(camera, change[0], change[1])
 
+    def close(self) -> None:
+        """Store what can be stored now, and end; call before the outbox is closed."""
+        self._queue.retry()
+        self._queue.close(CLOSE_S)
+
     @property
     def pending(self) -> int:
         """Batches that are in memory only, because the store could not be written."""
-        return len(self._pending)
+        return len(self._queue)
 
     # -- pictures -------------------------------------------------------------------------------
 
@@ -176,17 +210,23 @@ class AlarmSink:
                     shown.draft, shown.is_superseded = view.draft, view.is_superseded
                     return
             seqs = tuple(view.seqs)  # what is still in memory takes it along when it is stored
-        if shown.evidence is None:
-            self._outbox.release(seqs)
-        elif seqs and not self._is_added(seqs, shown.evidence) and not view.is_superseded:
-            update = self._drafts.update_with(view.draft, shown.evidence)
-            with self._lock:
-                self._hold(_Batch(view.event.camera, [(update, None)]))
-                self._flush()
-        if self._publisher is not None:
-            self._publisher.wake()
+        self._bring(shown, seqs)
         if evidence is not None:
             self._on_kept(replace(view.event, evidence=evidence))
+
+    def _bring(self, shown: _View, seqs: Sequence[int]) -> None:
+        """Put a settled view's picture into stored alerts, or send it after them."""
+        if shown.evidence is None:
+            self._outbox.release(seqs)
+        elif seqs and not self._is_added(seqs, shown.evidence):
+            self._send_after(shown, shown.evidence)
+        self._wake()
+
+    def _send_after(self, view: _View, evidence: Evidence) -> None:
+        """Have an `update` bring a picture that came too late for its alerts."""
+        if not view.is_superseded:
+            update = self._drafts.update_with(view.draft, evidence)
+            self._put(_Batch(view.event.camera, [(update, None)]))
 
     def _is_added(self, seqs: Sequence[int], evidence: Evidence) -> bool:
         try:
@@ -195,90 +235,104 @@ class AlarmSink:
             _log.debug("a picture comes after its alert: %s", error)
             return False
 
-    # -- storing; the caller holds the lock -----------------------------------------------------
+    # -- storing --------------------------------------------------------------------------------
 
-    def _hold(self, batch: _Batch) -> None:
-        """Queue a batch; progress without alarms does not take an alarm's place."""
-        if self._pending:
-            last = self._pending[-1]
-            is_newer = last.camera == batch.camera and batch.finished_number is not None
-            if is_newer and not last.alerts:
-                self._pending.pop()
-        self._pending.append(batch)
-
-    def _flush(self) -> None:
-        """Store what is pending, in order."""
-        try:
-            while self._pending:
-                self._store(self._pending[0])
-                self._pending.popleft()
-        except OutboxError as error:
-            self._note_failure(error)
+    def _put(self, batch: _Batch) -> None:
+        """Queue a batch and wait for the disk, a moment at most."""
+        is_behind = self._is_in_memory and self.pending > 0
+        self._queue.put(batch, lambda last: _is_replaced(last, batch))
+        if self._queue.is_own_thread:
             return
-        if self._is_failing:
-            self._is_failing = False
+        if is_behind:
+            self._tell_from_memory(self._why)
+        else:
+            self._await()
+
+    def _await(self) -> None:
+        """Wait until all is stored; tell from memory what the disk does not take in time."""
+        if self._queue.wait(STORE_WAIT_S):
+            self._note_success()
+        else:
+            failure = self._queue.failure
+            self._tell_from_memory("it is too slow" if failure is None else str(failure))
+
+    def _store(self, batch: _Batch) -> None:
+        """Store one batch; called by the queue."""
+        with self._lock:
+            alerts = [(draft, view and view.shown()) for draft, view in batch.alerts]
+            drafts = [_complete(draft, view) for draft, view in alerts]
+            waiting = [(d, view) for d, (_, view) in zip(drafts, alerts, strict=True)
+                       if view and not view.is_settled]  # fmt: skip
+        awaiting = {draft.message_id for draft, _ in waiting}
+        numbers = self._outbox.append(drafts, batch.camera, batch.finished_number, awaiting)
+        with self._lock:
+            for seq, (_, view) in zip(numbers, alerts, strict=False):
+                if view is not None and seq:
+                    view.seqs.append(seq)
+            late = {id(v): v for _, v in waiting if v.is_settled}
+            bare = {id(v): v for n, (_, v) in zip(numbers, alerts, strict=False)
+                    if v and not n and v.is_told_bare and v.evidence}  # fmt: skip
+            for view in bare.values():
+                view.is_told_bare = False
+        for view in late.values():
+            self._bring(view.shown(), tuple(view.shown().seqs))
+        for view in bare.values():
+            if view.evidence is not None:
+                self._send_after(view, view.evidence)
+
+    def _tell_from_memory(self, why: str) -> None:
+        self._trim()
+        with self._lock:
+            for batch in self._queue.all():
+                told = [(draft, view and view.shown()) for draft, view in batch.alerts]
+                for _, view in told:
+                    if view is not None and view.evidence is None:
+                        view.is_told_bare = True
+                self._outbox.tell_from_memory([_complete(draft, view) for draft, view in told])
+        self._note_failure(why)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._publisher is not None:
+            self._publisher.wake()
+
+    def _note_success(self) -> None:
+        if self._is_in_memory:
+            self._is_in_memory = False
             _log.info("alarm store works again")
+            for camera, count in self._overflow.items():
+                gap = self._drafts.gap_of(camera, count, "memory_full")
+                self._queue.put(_Batch(camera, [(gap, None)]), lambda _: False)
+            self._overflow.clear()
         if self._publisher is not None:
             self._publisher.set_degraded(None)
             self._publisher.wake()
 
-    def _store(self, batch: _Batch) -> None:
-        alerts = [(draft, view and view.shown()) for draft, view in batch.alerts]
-        drafts = [
-            with_evidence(draft, view.evidence) if view and view.evidence else draft
-            for draft, view in alerts
-        ]
-        awaiting = {d.message_id for d, view in alerts if view and not view.is_settled}
-        numbers = self._outbox.append(drafts, batch.camera, batch.finished_number, awaiting)
-        for seq, (_, view) in zip(numbers, alerts, strict=False):
-            if view is not None:
-                view.seqs.append(seq)
-
-    def _note_failure(self, error: OutboxError) -> None:
-        level = logging.DEBUG if self._is_failing else logging.ERROR
-        _log.log(level, "alarms wait in memory (%d batches): %s", len(self._pending), error)
-        self._is_failing = True
+    def _note_failure(self, why: str) -> None:
+        level = logging.DEBUG if self._is_in_memory else logging.ERROR
+        _log.log(level, "alarms wait in memory (%d batches): %s", self.pending, why)
+        self._is_in_memory, self._why = True, why
         if self._publisher is not None:
-            self._publisher.set_degraded("alarm store cannot be written")
-        while len(self._pending) > MAX_PENDING:
-            lost = self._pending.pop()
+            self._publisher.set_degraded(
+                "alarm store cannot be written: alerts go out from memory and do not survive a "
+                f"power cut ({why})"
+            )
+
+    def _trim(self) -> None:
+        """Count what is too much for the memory, the newest first."""
+        while self.pending > MAX_PENDING and (lost := self._queue.drop_newest()) is not None:
+            self._overflow[lost.camera] += len(lost.alerts)
             _log.critical(
                 "camera %s: %d alarms lost: memory is full", lost.camera, len(lost.alerts)
             )
 
 
-class AlarmLevel:
-    """One camera's level: on from a bad part's alarm until `debounce_s` after its end."""
+def _complete(draft: AlertDraft, view: _View | None) -> AlertDraft:
+    """Return an alert with its picture, if it is there by now."""
+    return with_evidence(draft, view.evidence) if view and view.evidence else draft
 
-    def __init__(self, debounce_s: float, monotonic_s: Callable[[], float]) -> None:
-        self._debounce_s = debounce_s
-        self._now_s = monotonic_s
-        self._open: set[str] = set()
-        self._off_at_s: float | None = None
-        self._part_id: str | None = None
-        self._is_on = False
-        self._returned: tuple[bool, str | None] = (False, None)
 
-    def take(self, event: AlarmEvent) -> None:
-        """Follow one event. Gaps and parts that were not inspected do not raise the level."""
-        if event.verdict is None or event.verdict.state is not VerdictState.NG:
-            return
-        if event.kind is EventKind.END:
-            self._open.discard(event.alarm_id)
-            if not self._open:
-                self._off_at_s = self._now_s() + self._debounce_s
-            return
-        self._open.add(event.alarm_id)
-        self._is_on, self._off_at_s = True, None
-        self._part_id = event.verdict.part_id
-
-    def change(self) -> tuple[bool, str | None] | None:
-        """Return (is_on, part) when it differs from what was returned last, else None."""
-        was_on = self._returned[0] or not self._is_on  # a lamp that was to be on is on first
-        if was_on and self._off_at_s is not None and self._now_s() >= self._off_at_s:
-            self._is_on, self._off_at_s, self._part_id = False, None, None
-        now = (self._is_on, self._part_id)
-        if now == self._returned:
-            return None
-        self._returned = now
-        return now
+def _is_replaced(last: _Batch, batch: _Batch) -> bool:
+    """Progress without alarms does not take an alarm's place."""
+    is_newer = last.camera == batch.camera and batch.finished_number is not None
+    return is_newer and not last.alerts

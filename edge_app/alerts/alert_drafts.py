@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from edge_app.imaging.camera_calibration import Geometry
-from edge_app.mqtt.messages import AlertDraft, EvidenceBody, alert_from_event
+from edge_app.mqtt.messages import AlertDraft, EvidenceBody, GapBody, alert_from_event
 from edge_app.mqtt.timestamps import uuid7
 from edge_app.mqtt.topics import DeviceName
 from edge_app.records import AlarmEvent, Evidence
@@ -54,6 +54,21 @@ class AlertDrafts:
         """Return the `update` that brings the picture of an alert that was sent without."""
         changes = {"event": "update", "message_id": self._message_id()}
         return with_evidence(draft.model_copy(update=changes), evidence)
+
+    def gap_of(self, camera: str, count: int, reason: str) -> AlertDraft:
+        """Return the gap that tells alerts which are known by their number only."""
+        message_id = self._message_id()
+        return AlertDraft(
+            site=self._who.site,
+            line=self._who.line,
+            device=self._who.device,
+            camera=camera,
+            event="gap",
+            alarm_id=f"gap-{message_id}",
+            message_id=message_id,
+            clock_synchronised=self._is_clock_synchronised(),
+            gap=GapBody(first_number=None, last_number=None, count=count, reason=reason),
+        )
 
     def _message_id(self) -> str:
         return uuid7(self._clock_ns(), secrets.randbits)

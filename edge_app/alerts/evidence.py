@@ -3,6 +3,9 @@
 Pictures of suspect parts lie among them, have no alert, and never take more than a share of the
 size: nobody waits for them, and an alert's picture must not go for their sake.
 
+No picture goes for its age while the clock is not synchronised, has jumped, or was just started: a
+clock that is a year ahead for a moment would delete everything. Size is always kept.
+
 An alert never fails because of its picture: every failure here ends in `None`, a count in `stats()`
 and one warning in the log. Pictures are renamed into place but not flushed to
 the platter: after a power cut the last ones may be missing, and the alert's sha256 tells.
@@ -16,23 +19,32 @@ import logging
 import os
 import re
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-import cv2
-
+from edge_app.alerts.evidence_files import SAFE_PATH, encode_jpeg, picture_at, safe_name
 from edge_app.errors import ConfigError
+from edge_app.host.age_clock import EPOCH_S, JUMP_S, AgeClock
+from edge_app.host.file_ownership import share_with_readers
 from edge_app.records import Evidence, U8Array
+
+__all__ = [
+    "EvidenceStats",
+    "EvidenceStore",
+    "encode_jpeg",
+    "safe_name",
+    "write_whole",
+]
 
 LOG = logging.getLogger(__name__)
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-MAX_NAME_CHARS = 120
+PASSING = (*DISK_FULL, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE)
+"""What a disk, or the lack of descriptors, does to a folder that is as it should be."""
 MAX_DELETIONS_PER_SAVE = 64
 """Enough to catch up after an idle night within minutes; bounds one save's time."""
 
@@ -42,8 +54,6 @@ SUSPECT_SHARE = 0.25
 _SUSPECT = ".suspect"
 """Ends such a picture's name; a part's id ends with a number."""
 _SUSPECT_NAME = re.compile(r"\.suspect(-\d+)?\.jpg$")
-
-_SAFE_PATH = re.compile(r"\d{4}-\d{2}-\d{2}/[A-Za-z0-9_][A-Za-z0-9._-]*\.jpg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +82,9 @@ class EvidenceStats:
 @dataclass(frozen=True, slots=True)
 class _Kept:
     path: Path
-    saved_at_s: float
+    saved_at_s: float  # by the wall clock of that time
     length: int  # bytes
+    steady_s: float | None = None  # when this process saved it
 
 
 Write = Callable[[Path, bytes], None]
@@ -88,6 +99,7 @@ def write_whole(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.part")
     try:
         temporary.write_bytes(data)
+        share_with_readers(temporary)
         temporary.replace(path)
     except OSError:
         with suppress(OSError):
@@ -110,7 +122,7 @@ class EvidenceStore:
         max_bytes: int,
         jpeg_quality: int,
         base_url: str,
-        clock_s: Callable[[], float] = time.time,
+        clock: AgeClock | None = None,
         write: Write = write_whole,
     ) -> None:
         """Open or create the store and delete what is already over its limits.
@@ -122,11 +134,12 @@ class EvidenceStore:
             jpeg_quality: 1..100.
             base_url: where the page is reached, e.g. "http://10.0.0.5:8080"; pictures are at
                 {base_url}/evidence/{date}/{name}.jpg.
-            clock_s: seconds since the epoch.
+            clock: for time stamps and ages; None takes the machine's.
             write: how bytes reach the disk.
 
         Raises:
-            ConfigError: a limit makes no sense, or the folder cannot be made or read.
+            ConfigError: a limit makes no sense, or the folder cannot be made or read. A disk that
+                takes nothing now is no error: it is tried again.
         """
         if not (max_age_h > 0 and max_bytes > 0 and 1 <= jpeg_quality <= 100):
             wanted = "max_age_h > 0, max_bytes > 0 and jpeg_quality 1..100"
@@ -137,7 +150,9 @@ class EvidenceStore:
         self._max_bytes = max_bytes
         self._jpeg_quality = jpeg_quality
         self._base_url = base_url.rstrip("/")
-        self._clock_s = clock_s
+        self._clock = clock or AgeClock()
+        self._opened_s = self._clock.steady_s()
+        self._stamped_with_s = self._clock.wall_s() - self._opened_s  # wall clock - steady clock
         self._write = write
         self._lock = threading.Lock()
         self._kept: deque[_Kept] = deque()  # of alerts, oldest first
@@ -145,6 +160,7 @@ class EvidenceStore:
         self._bytes = self._dropped = self._expired = 0
         self._suspect_bytes = self._suspects_dropped = 0
         self._problem = ""
+        self._is_listed = False
         self._open()
 
     def save(self, name: str, pixels_hwc: U8Array) -> Evidence | None:
@@ -185,15 +201,22 @@ class EvidenceStore:
 
     def prune(self, at_most: int | None = None) -> int:
         """Delete what is over age or size now, the oldest first; return how many went."""
+        if not self._is_listed:
+            self._open()
+        self._stamp_anew()
         return self._expire(0, self._count if at_most is None else at_most)
 
     def drop(self, problem: str) -> None:
         """Count a picture that is not kept, and say why: at first as a warning."""
         with self._lock:
             self._dropped += 1
+        self._note(f"the alert goes out without a picture: {problem}")
+
+    def _note(self, problem: str) -> None:
+        with self._lock:
             level = logging.DEBUG if self._problem else logging.WARNING
             self._problem = problem
-        LOG.log(level, "Evidence not kept, the alert goes out without a picture: %s.", problem)
+        LOG.log(level, "Evidence not kept, %s.", problem)
 
     def drop_suspect(self, problem: str) -> None:
         """Count a suspect part's picture that is not kept; nobody waits for it."""
@@ -221,33 +244,38 @@ class EvidenceStore:
     def path_of(self, url_path: str) -> Path | None:
         """Return the file behind "{date}/{name}.jpg", or None if that is no picture kept here.
 
-        Only names that this store could have written are accepted, so no "..", absolute path,
-        link or hidden file leads out of the folder.
+        See `picture_at`.
         """
-        if not _SAFE_PATH.fullmatch(url_path):
-            return None
-        path = self._folder / url_path
-        if path.is_symlink() or path.parent.is_symlink() or not path.is_file():
-            return None
-        return path
+        return picture_at(self._folder, url_path)
 
     def _open(self) -> None:
+        """List what is there; where the disk takes nothing now, the next call tries again."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            _make_shared(self._folder)
+            share_with_readers(self._folder)
+            for day in self._folder.glob("*/"):
+                share_with_readers(day)
             kept = [_look_at(path) for path in self._folder.glob("*/*.jpg") if _is_ours(path)]
-            for unfinished in self._folder.glob("*/.*.part"):
-                unfinished.unlink(missing_ok=True)
         except OSError as error:
+            if error.errno in PASSING:
+                self._note(f"the evidence folder cannot be used ({error.strerror})")
+                return
             raise ConfigError(
                 f"The evidence folder {self._folder} cannot be used: {error.strerror}. "
                 "Make it writable for the service's user, or name another."
             ) from error
-        for found in sorted(kept, key=lambda k: (k.saved_at_s, k.path.name)):
+        self._is_listed = True
+        with suppress(OSError):
+            for unfinished in self._folder.glob("*/.*.part"):
+                unfinished.unlink(missing_ok=True)
+        for found in sorted(kept, key=lambda k: (_order(k.saved_at_s), k.path.name)):
             self._take_in(found)
         self._expire(0, limit=len(kept))
 
     def _store(self, name: str, data: bytes, is_suspect: bool = False) -> Evidence | None:
-        now_s = self._clock_s()
+        now_s = self._clock.wall_s()
+        if not self._is_listed:
+            self._open()
         self._expire(len(data), MAX_DELETIONS_PER_SAVE)
         try:
             path = self._free_path(safe_name(name) + (_SUSPECT if is_suspect else ""), now_s)
@@ -258,7 +286,7 @@ class EvidenceStore:
             return None
         with suppress(OSError):
             os.utime(path, (now_s, now_s))
-        self._take_in(_Kept(path, now_s, len(data)))
+        self._take_in(_Kept(path, now_s, len(data), self._clock.steady_s()))
         self._recover()
         url = f"{self._base_url}/evidence/{path.parent.name}/{path.name}"
         return Evidence(url, hashlib.sha256(data).hexdigest())
@@ -290,7 +318,7 @@ class EvidenceStore:
         queues = (self._suspects,) if is_suspect else (self._suspects, self._kept)
         while True:
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                _make_shared(path.parent)
                 return self._write(path, data)
             except OSError as error:
                 if error.errno not in DISK_FULL or not self._free(len(data), queues):
@@ -301,35 +329,71 @@ class EvidenceStore:
         freed = 0
         for queue in queues:
             while queue and freed < wanted_bytes:
-                freed += self._delete_oldest(queue)
+                if not (went := self._delete_oldest(queue)):
+                    break
+                freed += went
         return freed
 
     def _expire(self, incoming_bytes: int, limit: int) -> int:
-        oldest_s = self._clock_s() - self._max_age_s
+        may_expire = self._clock.may_expire()
         for deleted in range(limit):
             is_over = self._bytes + incoming_bytes > self._max_bytes
             filled = [queue for queue in (self._kept, self._suspects) if queue]
-            oldest = min(filled, key=lambda queue: queue[0].saved_at_s, default=None)
-            if oldest is None or not (is_over or oldest[0].saved_at_s < oldest_s):
+            oldest = max(filled, key=lambda queue: self._age_s(queue[0]), default=None)
+            if oldest is None:
                 return deleted
-            self._delete_oldest(oldest)
+            is_old = may_expire and self._age_s(oldest[0]) > self._max_age_s
+            if not (is_over or is_old) or not self._delete_oldest(oldest):
+                return deleted
         return limit
 
+    def _stamp_anew(self) -> None:
+        """Correct the time stamps of this process' pictures once the clock has been set."""
+        offset_s = self._clock.wall_s() - self._clock.steady_s()
+        if abs(offset_s - self._stamped_with_s) < JUMP_S or not self._clock.is_synchronised():
+            return
+        self._stamped_with_s = offset_s
+        for queue in (self._kept, self._suspects):
+            for place, picture in enumerate(queue):
+                if picture.steady_s is not None:
+                    at_s = picture.steady_s + offset_s
+                    queue[place] = replace(picture, saved_at_s=at_s)
+                    with suppress(OSError):
+                        os.utime(picture.path, (at_s, at_s))
+
+    def _age_s(self, picture: _Kept) -> float:
+        """Return how old a picture is: by the steady clock where that can tell.
+
+        A time stamp of a clock that was not set, or ahead, says nothing: then it is as old as this
+        process.
+        """
+        if picture.steady_s is not None:
+            return self._clock.steady_s() - picture.steady_s
+        now_s = self._clock.wall_s()
+        if EPOCH_S <= picture.saved_at_s <= now_s:
+            return now_s - picture.saved_at_s
+        return self._clock.steady_s() - self._opened_s
+
     def _delete_oldest(self, queue: deque[_Kept]) -> int:
-        """Forget a queue's oldest picture, delete its file and its folder once empty."""
-        with self._lock:  # never while the disk works
-            oldest = queue.popleft()
-            self._bytes -= oldest.length
-            self._suspect_bytes -= oldest.length if queue is self._suspects else 0
-            self._expired += 1
+        """Delete a queue's oldest picture and its folder once empty; return how many bytes went.
+
+        0 if the disk refuses: the picture stays in the index.
+        """
+        oldest = queue[0]
         try:
             oldest.path.unlink(missing_ok=True)
         except OSError as error:
-            LOG.warning("Evidence %s cannot be deleted: %s", oldest.path.name, error.strerror)
+            LOG.debug("Evidence %s cannot be deleted: %s", oldest.path.name, error.strerror)
+            return 0
+        with self._lock:  # never while the disk works
+            queue.popleft()
+            self._bytes -= oldest.length
+            self._suspect_bytes -= oldest.length if queue is self._suspects else 0
+            self._expired += 1
         if not queue or queue[0].path.parent != oldest.path.parent:
             with suppress(OSError):
                 oldest.path.parent.rmdir()
-        return oldest.length
+        return max(1, oldest.length)
 
     def _recover(self) -> None:
         with self._lock:
@@ -340,23 +404,21 @@ class EvidenceStore:
 
 def _is_ours(path: Path) -> bool:
     """Return whether this store could have written it: nobody else's picture is ever deleted."""
-    return _SAFE_PATH.fullmatch(f"{path.parent.name}/{path.name}") is not None
+    return SAFE_PATH.fullmatch(f"{path.parent.name}/{path.name}") is not None
+
+
+def _order(saved_at_s: float) -> float:
+    """Return where a time stamp stands: one of a clock that was not set comes last."""
+    return saved_at_s if saved_at_s >= EPOCH_S else float("inf")
+
+
+def _make_shared(folder: Path) -> None:
+    """Make a folder if it is missing, and let the readers' group in."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        share_with_readers(folder)
 
 
 def _look_at(path: Path) -> _Kept:
+    share_with_readers(path)  # a picture of an earlier release
     return _Kept(path, path.lstat().st_mtime, path.lstat().st_size)
-
-
-def safe_name(name: str) -> str:
-    """Return a file name stem made of letters, digits, '.', '_' and '-' only, never hidden."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:MAX_NAME_CHARS]
-    return stem if stem[:1].isalnum() or stem[:1] == "_" else f"_{stem}"
-
-
-def encode_jpeg(pixels_hwc: U8Array, quality: int) -> bytes | None:
-    """Return a picture as JPEG bytes, or None if it is no picture JPEG can hold."""
-    try:
-        is_done, data = cv2.imencode(".jpg", pixels_hwc, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    except cv2.error:
-        return None
-    return data.tobytes() if is_done else None

@@ -36,4 +36,5 @@ class NewWholeParts:
         if view.is_whole or self._stages.outline is None:
             return view.is_whole
         margin_px = self._tracker.border_margin_px
-        return self._stages.cut_whole(frame.pixels_hwc, view, margin_px) is not None
+        cut = self._stages.cut_view(frame.pixels_hwc, view, margin_px)
+        return cut is not None and cut.is_whole

@@ -15,6 +15,7 @@ from io import TextIOWrapper
 
 from edge_app.errors import BrokerError, EdgeError
 from edge_app.host.extras import sentence_for
+from edge_app.host.plain_text import one_line, write_line
 
 NO, WRONG = 1, 2
 """Exit codes: the job was ended or could not go on; wrong use, wrong input or a machine's fault."""
@@ -32,7 +33,7 @@ def run_bordered(
         extra: the optional dependencies whose modules the command imports; "" for none.
         stopped: what to say after Ctrl-C.
     """
-    _print_any_name()
+    print_any_name()
     try:
         code = int(work())
         sys.stdout.flush()
@@ -45,7 +46,8 @@ def run_bordered(
         sentence = told(error, extra, stopped)
         if sentence is None:
             raise
-        print(f"{name}: {sentence[0]}", file=sys.stderr)
+        lines = [one_line(line) for line in sentence[0].splitlines()]
+        write_line(sys.stderr, f"{name}: " + "\n".join(lines))
         return sentence[1]
 
 
@@ -113,7 +115,7 @@ def _is_of_a_gpu(error: RuntimeError) -> bool:
     return bool(names & {"OutOfMemoryError", "AcceleratorError"}) or "CUDA" in str(error)
 
 
-def _print_any_name() -> None:
+def print_any_name() -> None:
     """Let names of files be printed that are no UTF-8 or that the locale cannot show."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

@@ -25,6 +25,7 @@ from edge_app.cli.parser import (
     top_parser,
     whole,
 )
+from edge_app.errors import EdgeError
 
 if TYPE_CHECKING:
     import threading
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 EXIT_NG, EXIT_ERROR = 1, 2
 
 SLOT = text(64)
+PAGE_SOCKET = "/run/cropliq-edge/page.sock"
+PAGE_SOCKET_VARIABLE = "CROPLIQ_PAGE_SOCKET"
+"""Set by edge-app.service: the page is a service of its own and comes in there. Unset, the page is
+a child of `edge-app run`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,6 +87,21 @@ def _parser() -> CommandParser:
         "--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML"
     )
     agent.set_defaults(work=_agent)
+
+    page = _command(
+        commands,
+        "page",
+        "serve the live page beside `edge-app run`, as a service does",
+        f"edge-app page --socket {PAGE_SOCKET}",
+    )
+    page.add_argument(
+        "--socket",
+        type=Path,
+        default=Path(PAGE_SOCKET),
+        metavar="PATH",
+        help=f"where `edge-app run` listens for the page (default: {PAGE_SOCKET})",
+    )
+    page.set_defaults(work=_page)
 
     install = _command(
         commands,
@@ -245,6 +265,7 @@ def _add_slots(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     import logging
+    import os
     import threading
 
     stop = threading.Event()
@@ -253,12 +274,24 @@ def _run(args: argparse.Namespace) -> int:
         return 0
 
     from edge_app.app import EdgeApp
-    from edge_app.config.load import load_config
+    from edge_app.config.last_good import load_or_last_good, remember
     from edge_app.host.logging_setup import start_logging
 
-    config = load_config(args.config)
+    loaded = load_or_last_good(args.config)
+    config = loaded.config
     start_logging(config.runtime.log_level)
-    app = EdgeApp(config, stop=stop, notifier=notifier)
+    _check_on_hangup(args.config)
+    page_socket = os.environ.get(PAGE_SOCKET_VARIABLE)
+    app = EdgeApp(
+        config,
+        stop=stop,
+        notifier=notifier,
+        page_socket=None if page_socket is None else Path(page_socket),
+    )
+    if loaded.fault:
+        app.use_last_good_configuration(loaded.fault)
+    else:
+        remember(config, args.config)
     if app.page_url:
         logging.getLogger(__name__).info("live page: %s", app.page_url)
     backoff.settle_later()
@@ -266,6 +299,15 @@ def _run(args: argparse.Namespace) -> int:
     if stop.is_set():
         backoff.clear()
     return code
+
+
+def _page(args: argparse.Namespace) -> int:
+    import os
+
+    from edge_app.page.process import service_main
+
+    folder = os.environ.get("STATE_DIRECTORY")  # systemd's; by hand nothing is kept
+    return service_main(args.socket, None if folder is None else Path(folder))
 
 
 def _agent(args: argparse.Namespace) -> int:
@@ -298,6 +340,26 @@ def _as_service(stop: threading.Event) -> tuple[ServiceNotifier, CrashBackoff]:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     return ServiceNotifier.from_environment(), CrashBackoff.from_environment()
+
+
+def _check_on_hangup(config: Path) -> None:
+    """Answer SIGHUP in the log instead of ending; a configuration is read at the start only."""
+    import logging
+    import signal
+
+    from edge_app.config.load import load_config
+
+    log = logging.getLogger(__name__)
+
+    def check(*_: object) -> None:
+        try:
+            load_config(config)
+        except EdgeError as error:
+            log.error("SIGHUP: %s The line goes on with the one it has.", error)
+        else:
+            log.warning("SIGHUP: %s is in order; restart the service to use it", config)
+
+    signal.signal(signal.SIGHUP, check)
 
 
 def _install(args: argparse.Namespace) -> int:

@@ -33,12 +33,24 @@ def load_config(path: Path | str) -> AppConfig:
     """
     path = Path(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"Configuration {path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"Configuration {path} is not valid TOML: {error}.") from error
-    return config_of(document, path.absolute().parent, str(path))
+    return config_of(parse_toml(text, str(path)), path.absolute().parent, str(path))
+
+
+def parse_toml(text: str, origin: str) -> dict[str, Any]:
+    """Return the tables of a TOML text.
+
+    Raises:
+        ConfigError: it is none, or nested too deeply.
+    """
+    try:
+        return cast("dict[str, Any]", tomllib.loads(text))
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise ConfigError(f"Configuration {origin} is not valid TOML: {error}.") from error
 
 
 def config_of(document: dict[str, Any], folder: Path, origin: str) -> AppConfig:

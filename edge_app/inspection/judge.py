@@ -59,6 +59,14 @@ def is_suspect(score: float, limits: Limits) -> bool:
     return suspect is not None and suspect <= score < limits.score_threshold
 
 
+def is_seen(defect: Defect, frame_hw: tuple[int, int]) -> bool:
+    """Return whether a defect above the map threshold lies in the frame, by its box's middle."""
+    x0, y0, x1, y1 = defect.box_xyxy
+    h, w = frame_hw
+    inside = 0 <= (x0 + x1) / 2 <= w - 1 and 0 <= (y0 + y1) / 2 <= h - 1
+    return inside and not defect.weak_localisation
+
+
 def find_defects(
     anomaly: Anomaly, box_cxcywhr: BoxCxcywhr, spec: CropSpec, limits: Limits
 ) -> tuple[Defect, ...]:

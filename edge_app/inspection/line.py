@@ -22,7 +22,7 @@ from edge_app.errors import ModelError
 from edge_app.imaging.oriented_box import corners_of
 from edge_app.imaging.upright_crop import crop_corners
 from edge_app.inspection.defect_classifier import Classified, DefectNamer
-from edge_app.inspection.judge import Limits, find_defects, is_suspect, judge_score
+from edge_app.inspection.judge import Limits, find_defects, is_seen, is_suspect, judge_score
 from edge_app.inspection.part_ledger import PartLedger, ViewResult
 from edge_app.inspection.stages import Stages
 from edge_app.inspection.station import MISSING, Station
@@ -102,7 +102,7 @@ class InspectionLine:
         sighting = self._tracker.follow(frame, detections)
         for view in sighting.views:
             self._ledger.sight(view.part_id, frame, corners_of(view.detection.box_cxcywhr))
-        posed = [self._posed(frame, v) for v in sighting.views]
+        posed = _whole_first([self._posed(frame, v) for v in sighting.views])
         views = [view for view, _ in posed]
         due = [view for view, crop in posed if crop is not None]
         crops = [crop for _, crop in posed if crop is not None]
@@ -189,12 +189,11 @@ class InspectionLine:
         """Return a view that is due with its pose and its crop; any other as it is, with None."""
         if not self._is_due(view):
             return view, None
-        cut = self._stages.cut_whole(frame.pixels_hwc, view, self._tracker.border_margin_px)
+        cut = self._stages.cut_view(frame.pixels_hwc, view, self._tracker.border_margin_px)
         if cut is None:
             return view, None
-        box, crop = cut
-        posed = replace(view.detection, box_cxcywhr=box)
-        return replace(view, detection=posed, is_whole=True), crop
+        posed = replace(view.detection, box_cxcywhr=cut.box_cxcywhr)
+        return replace(view, detection=posed, is_whole=cut.is_whole), cut.crop
 
     def _score(self, crops: list[U8Array]) -> list[Anomaly]:
         try:
@@ -210,6 +209,8 @@ class InspectionLine:
         box = view.detection.box_cxcywhr
         state, reason = judge_score(anomaly.score, self._limits)
         found = self._defects(frame, box, anomaly) if state is VerdictState.NG else Classified(())
+        if not view.is_whole and not any(is_seen(d, frame.hw) for d in found.defects):
+            return [], found.failed  # what is not in the picture is not known to be good or bad
         score = anomaly.score if state is not VerdictState.NOT_INSPECTED else None
         suspect = is_suspect(anomaly.score, self._limits)
         result = ViewResult(
@@ -238,6 +239,15 @@ class InspectionLine:
             if deciding is not None and verdict.is_suspect:
                 suspects.append(SuspectPart(verdict, deciding))
         return tuple(finished), tuple(events), tuple(suspects)
+
+
+def _whole_first(
+    posed: list[tuple[PartView, U8Array | None]],
+) -> list[tuple[PartView, U8Array | None]]:
+    """Return views and crops; beside a whole part those of cut neighbours are left out."""
+    if not any(view.is_whole and crop is not None for view, crop in posed):
+        return posed
+    return [(view, crop if view.is_whole else None) for view, crop in posed]
 
 
 def _highest_scoring(

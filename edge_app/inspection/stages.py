@@ -45,6 +45,21 @@ class WholeFrame:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class CutView:
+    """One view of a part, ready to be scored.
+
+    Attributes:
+        box_cxcywhr: its pose, in frame pixels.
+        crop: uint8 (crop_h, crop_w, 3), upright.
+        is_whole: all of the part is in the picture; else it may be NG by what is seen, never OK.
+    """
+
+    box_cxcywhr: BoxCxcywhr
+    crop: U8Array
+    is_whole: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Stages:
     """One model's way from a picture to scores. Its graphs belong to one thread at a time.
 
@@ -74,10 +89,12 @@ class Stages:
         """Return a product's pose and its upright crop, uint8 (crop_h, crop_w, 3)."""
         return self.pose.cut(pixels_hwc, box_cxcywhr, self.spec)
 
-    def cut_whole(
-        self, pixels_hwc: U8Array, view: PartView, margin_px: float
-    ) -> tuple[BoxCxcywhr, U8Array] | None:
-        """Return pose and crop as `cut` does of a view that shows all of its part, else None.
+    def cut_view(self, pixels_hwc: U8Array, view: PartView, margin_px: float) -> CutView | None:
+        """Return a view ready to be scored, or None where it shows too little of its part.
+
+        On a belt (margin_px > 0) another picture shows the rest of a part that the border cuts, so
+        only a whole one is scored. Elsewhere this is the only picture of it: a piece broken off or
+        a part out of its place reaches over the border too.
 
         Args:
             view: whole by its box, or by the product's outline where the bundle has one.
@@ -86,11 +103,12 @@ class Stages:
         hw = (pixels_hwc.shape[0], pixels_hwc.shape[1])
         found = view.detection.box_cxcywhr
         if view.is_whole:
-            return self.cut(pixels_hwc, found)
+            return CutView(*self.cut(pixels_hwc, found))
         if self.outline is None or not self.outline.may_be_inside(found, hw):
             return None
         box, crop = self.cut(pixels_hwc, found)
-        return (box, crop) if self.outline.is_inside(box, hw, margin_px) else None
+        is_whole = self.outline.is_inside(box, hw, margin_px)
+        return CutView(box, crop, is_whole) if is_whole or margin_px == 0 else None
 
     def score(self, crops: Sequence[U8Array]) -> list[Anomaly]:
         """Return one anomaly per crop, in order.

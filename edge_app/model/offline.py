@@ -118,8 +118,8 @@ def whole_products(model: LoadedModel, pixels_hwc: U8Array) -> list[tuple[BoxCxc
     stages, tracker = model.stages, OnePartPerFrame("offline", model.fills_frame)
     frame = Frame("offline", 1, pixels_hwc, 0)
     views = tracker.follow(frame, stages.find(pixels_hwc)).views
-    cut = [stages.cut_whole(pixels_hwc, view, tracker.border_margin_px) for view in views]
-    return [found for found in cut if found is not None]
+    cut = [stages.cut_view(pixels_hwc, view, tracker.border_margin_px) for view in views]
+    return [(c.box_cxcywhr, c.crop) for c in cut if c is not None and c.is_whole]
 
 
 def verdict_json(report: FrameReport) -> JsonObject:

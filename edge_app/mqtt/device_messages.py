@@ -109,6 +109,14 @@ class OutboxHealth(Body):
     counted_only: Count = Field(description="alerts at the limit, kept as a number only")
     reserve_released: bool = Field(description="the disk is full and the reserve is in use")
     note: str = Field(default="", description="what was repaired, if anything")
+    lost: Count = Field(
+        default=0, description="stored alerts that damage has cost since the start; told as gaps"
+    )
+    dead_letters: Count = Field(default=0, description="damaged alerts that were put aside")
+    in_memory: Count = Field(
+        default=0, description="alerts waiting in memory only: the disk does not take them"
+    )
+    store_id: str = Field(default="", description="the numbering in use")
 
 
 class Health(Message):

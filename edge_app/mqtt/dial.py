@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty
 
 from paho.mqtt.enums import MQTTProtocolVersion
@@ -12,12 +12,19 @@ from edge_app.mqtt.connection import (
     LOGIN_CODES,
     MQTT_5,
     MQTT_311,
-    PROTOCOL_CODE,
     Connected,
     Connection,
     Lost,
     Refused,
     Will,
+)
+from edge_app.mqtt.reason_words import (
+    BUSY,
+    PACKET_TOO_LARGE,
+    PROTOCOL_VERSION,
+    QOS_NOT_SUPPORTED,
+    RETAIN_NOT_SUPPORTED,
+    advice,
 )
 from edge_app.mqtt.settings import MqttSettings
 
@@ -44,17 +51,37 @@ class DialFailure:
 def dial(settings: MqttSettings, client_id: str, will: Will | None) -> Connection | DialFailure:
     """Return a connection that the broker has accepted, or why there is none. Never raises.
 
-    A broker that hangs up on MQTT 5, or does not answer, is tried again in 3.1.1.
+    A broker that hangs up on MQTT 5, or does not answer, is tried again in 3.1.1; one that does not
+    support the last will's QoS or retention, with a will that it supports.
     """
     answer = _ask(settings, MQTT_5, client_id, will, SILENCE_TIMEOUT_S)
-    if isinstance(answer, Lost) or (isinstance(answer, Refused) and answer.code == PROTOCOL_CODE):
+    while isinstance(answer, Refused) and (lesser := _lesser_will(will, answer.code)) is not None:
+        will = lesser
+        answer = _ask(settings, MQTT_5, client_id, will, SILENCE_TIMEOUT_S)
+    if isinstance(answer, Lost) or (
+        isinstance(answer, Refused) and answer.code == PROTOCOL_VERSION
+    ):
         answer = _ask(settings, MQTT_311, client_id, will, CONNACK_TIMEOUT_S)
     if isinstance(answer, Lost):
         where = f"{settings.host}:{settings.port}"
         return DialFailure(f"the broker at {where} hung up: {answer.text}", needs_person=False)
     if isinstance(answer, Refused):
-        return DialFailure(connect_refusal(answer.code, answer.text), needs_person=True)
+        text = f"{connect_refusal(answer.code, answer.text)}; {advice(answer.code)}"
+        return DialFailure(text, needs_person=answer.code not in BUSY)
     return answer
+
+
+def _lesser_will(will: Will | None, code: int) -> Will | None:
+    """Return the last will that a broker may support which refused this one, None if none does."""
+    if will is None:
+        return None
+    if code == RETAIN_NOT_SUPPORTED and will.is_retained:
+        return replace(will, is_retained=False)
+    if code == QOS_NOT_SUPPORTED and will.qos > 0:
+        return replace(will, qos=0)
+    if code == PACKET_TOO_LARGE and will.payload:
+        return replace(will, payload=b"")  # an empty one at least ends a retained `online`
+    return None
 
 
 def connect_refusal(code: int, text: str) -> str:
@@ -80,6 +107,7 @@ def _ask(
     except Empty:
         answer = Lost(f"no CONNACK within {timeout_s:.0f} s")
     if isinstance(answer, Connected):
+        connection.accepted(answer.limits)
         return connection
     connection.close()
     return answer if isinstance(answer, Refused | Lost) else Lost("unexpected packet")

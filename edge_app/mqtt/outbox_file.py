@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,10 @@ full disk the log would eat most of the reserve (56 alerts from 1 MiB, measured)
 WAL_LIMIT_BYTES = 1 << 20
 """The log's file shrinks back to this: without a limit it keeps its largest size for ever."""
 
-Fault = Literal["full", "corrupt", "locked", "other"]
+MAX_SOUGHT = 200_000
+"""Numbers that are asked for one by one behind a broken page: some seconds at most."""
+
+Fault = Literal["full", "corrupt", "locked", "disk", "other"]
 
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
@@ -28,7 +32,33 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS overflow (camera TEXT PRIMARY KEY, first_number INTEGER,"
     " last_number INTEGER, count INTEGER NOT NULL, body TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS pending_evidence (seq INTEGER PRIMARY KEY)",
+    "CREATE TABLE IF NOT EXISTS row_checks (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL,"
+    " extra TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS dead_letters (id INTEGER PRIMARY KEY, seq INTEGER, session TEXT,"
+    " camera BLOB, body BLOB, bytes BLOB, extra BLOB, why TEXT)",
+    "CREATE TABLE IF NOT EXISTS losses (id INTEGER PRIMARY KEY, camera TEXT, first_seq INTEGER,"
+    " last_seq INTEGER, count INTEGER NOT NULL, reason TEXT NOT NULL)",
 )
+
+
+DISK_FAULTS = (errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENODEV, errno.ESTALE)
+"""What a disk, or the lack of descriptors, does to a program that is set up as it should be."""
+
+
+def disk_refuses(folder: Path) -> str | None:
+    """Return why a folder takes no new file although it might be expected to, else None.
+
+    Full, read-only, failing: that may pass. A missing right or folder does not.
+    """
+    probe = folder / ".probe"
+    try:
+        handle = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        os.close(handle)
+        probe.unlink()
+    except OSError as error:
+        is_passing = error.errno in (*DISK_FAULTS, errno.ENOSPC, errno.EDQUOT)
+        return error.strerror if is_passing else None
+    return None
 
 
 def fault_of(error: Exception) -> Fault:
@@ -38,7 +68,9 @@ def fault_of(error: Exception) -> Fault:
     reports a WAL that cannot grow that way, and freeing space is the only remedy there is.
     """
     if isinstance(error, OSError):
-        return "full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "other"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return "full"
+        return "disk" if error.errno in DISK_FAULTS else "other"
     text = str(error).lower()
     if "is full" in text or "disk i/o error" in text:
         return "full"
@@ -46,6 +78,8 @@ def fault_of(error: Exception) -> Fault:
         return "locked"
     if "malformed" in text or "not a database" in text:
         return "corrupt"
+    if "readonly" in text:
+        return "disk"
     return "other"
 
 
@@ -125,30 +159,72 @@ def move_aside(path: Path) -> Path:
     return kept
 
 
-def copy_readable(kept: Path, connection: sqlite3.Connection) -> int:
-    """Copy every alert and finished number that can still be read; return how many alerts.
+def copy_readable(kept: Path, connection: sqlite3.Connection, highest: int) -> int:
+    """Copy every row that can still be read; return how many alerts.
 
-    Rows are read one by one up to the first broken page. Raises nothing about the broken file.
+    Behind a broken page rows are asked for one by one. Raises nothing about the broken file.
+
+    Args:
+        highest: no alert has a number above this.
     """
-    copied = 0
     try:
         broken = sqlite3.connect(kept, isolation_level=None)
     except sqlite3.Error:
         return 0
     try:
+        broken.text_factory = _Text
         with transaction(connection):
-            for row in _rows(broken, "SELECT camera, number FROM finished"):
-                connection.execute("INSERT OR REPLACE INTO finished VALUES (?, ?)", row)
-            for row in _rows(broken, "SELECT seq, session, camera, body FROM alerts ORDER BY seq"):
-                connection.execute("INSERT OR IGNORE INTO alerts VALUES (?, ?, ?, ?)", row)
-                copied += 1
+            for table, key in _SMALL_TABLES:
+                _copy_table(broken, connection, table, key)
+            for table in ("row_checks", "alerts"):
+                _copy_numbered(broken, connection, table, highest)
+        return int(connection.execute("SELECT count(*) FROM alerts").fetchone()[0])
     finally:
         broken.close()
-    return copied
+
+
+_SMALL_TABLES = (
+    ("finished", "camera"),
+    ("overflow", "camera"),
+    ("dead_letters", "id"),
+    ("losses", "id"),
+)
+
+
+def _copy_table(
+    broken: sqlite3.Connection, connection: sqlite3.Connection, table: str, key: str
+) -> None:
+    for row in _rows(broken, f"SELECT * FROM {table} ORDER BY {key}"):
+        _insert(connection, table, row)
+
+
+def _copy_numbered(
+    broken: sqlite3.Connection, connection: sqlite3.Connection, table: str, highest: int
+) -> None:
+    last = 0
+    for row in _rows(broken, f"SELECT * FROM {table} WHERE seq > 0 ORDER BY seq"):
+        _insert(connection, table, row)
+        last = int(row[0])  # type: ignore[call-overload]
+    for seq in range(last + 1, min(highest, last + MAX_SOUGHT) + 1):
+        for row in _rows(broken, f"SELECT * FROM {table} WHERE seq = {seq}"):
+            _insert(connection, table, row)
+
+
+def _insert(connection: sqlite3.Connection, table: str, row: tuple[object, ...]) -> None:
+    """Copy one row; texts are read as bytes, because damage may have made them no UTF-8."""
+    marks = ", ".join("CAST(? AS TEXT)" if isinstance(v, _Text) else "?" for v in row)
+    try:
+        connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)
+    except sqlite3.IntegrityError:
+        return  # a column that damage has emptied
+
+
+class _Text(bytes):
+    """The bytes of a text."""
 
 
 def _rows(broken: sqlite3.Connection, query: str) -> Iterator[tuple[object, ...]]:
     try:
         yield from broken.execute(query)
-    except (sqlite3.Error, UnicodeDecodeError):
+    except (sqlite3.Error, OverflowError):
         return

@@ -57,8 +57,23 @@ class GapBody(Body):
 
     first_number: int | None = Field(description="first source number lost; null if unnumbered")
     last_number: int | None = Field(description="last source number lost, included")
-    count: int = Field(ge=1, description="parts lost; alerts counted if reason is 'outbox_full'")
+    count: int = Field(
+        ge=1,
+        description="parts lost; alerts if reason is 'outbox_full', 'stored_alert_damaged' or "
+        "'stored_alerts_lost'",
+    )
     reason: str = Field(description="'restart', 'corrupt_frame', 'outbox_full', ...")
+    first_seq: int | None = Field(
+        default=None, description="stored alerts lost by damage: the first number that may be gone"
+    )
+    last_seq: int | None = Field(default=None, description="the last one, included")
+
+
+class NumberBody(Body):
+    """A number that an alert has had."""
+
+    store_id: str
+    seq: int = Field(ge=1)
 
 
 class PartReference(Message):
@@ -109,14 +124,49 @@ class AlertDraft(JudgedPart):
     gap: GapBody | None = Field(default=None, description="set if event is 'gap'")
 
 
-class Alert(AlertDraft):
-    """`cam/{c}/alert`: one NG part, or a gap. Order by `seq`, drop duplicates by `message_id`."""
+class ShortenedBody(Body):
+    """What an alert lacks because the broker takes no larger packet."""
 
-    seq: int = Field(ge=1, description="per device, without gaps, survives restarts")
+    polygons: Count = Field(description="outlines left out; the defects' boxes are still there")
+    defects: Count = Field(description="defects left out, the weakest ones")
+    others: tuple[str, ...] = Field(default=(), description="fields left out or cut")
+
+
+class Alert(AlertDraft):
+    """`cam/{c}/alert`: one NG part, or a gap.
+
+    Order by (`store_id`, `seq`), drop duplicates by `message_id`.
+    """
+
+    seq: int = Field(
+        ge=1, description="per device and store_id, survives restarts, never used twice"
+    )
+    store_id: str | None = Field(
+        default=None,
+        description="the numbering that `seq` belongs to; another one begins when the device has "
+        "lost its records. Null: a device of 0.1.0",
+    )
+    skipped_from: int | None = Field(
+        default=None,
+        ge=1,
+        description="numbers from here to this one were left out after a power cut, because they "
+        "may have been used",
+    )
+    is_from_memory: bool = Field(
+        default=False,
+        description="told from memory, under a store_id of its own, because the device's disk "
+        "does not take it: a power cut before it arrives would lose it",
+    )
+    told_as: NumberBody | None = Field(
+        default=None, description="the number under which it may have arrived from memory before"
+    )
     session: int = Field(ge=1, description="the session (start of the app) that stored it")
     published_at: Rfc3339
     replayed: bool = Field(
         description="stored before this connection: after an outage or a restart"
+    )
+    shortened: ShortenedBody | None = Field(
+        default=None, description="null: complete; else the broker takes no larger packet"
     )
 
 

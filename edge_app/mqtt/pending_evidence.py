@@ -7,11 +7,11 @@ inserts into `alerts` by position; it passes the table over and sends every row 
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 
 from edge_app.mqtt.messages import AlertDraft
+from edge_app.mqtt.outbox_rows import replace_body
 
 EVIDENCE_WAIT_S = 0.5
 """How long after its commit an alert waits for its evidence before it is sent without: writing a
@@ -37,9 +37,10 @@ class PendingEvidence:
         alerts: Sequence[AlertDraft],
         awaiting: Collection[str],
     ) -> None:
-        """Hold stored alerts back; those that were only counted have no number."""
+        """Hold stored alerts back; those that were only counted have no number, or 0."""
         due_ns = self._now_ns() + round(EVIDENCE_WAIT_S * 1e9)
-        held = [n for n, a in zip(numbers, alerts, strict=False) if a.message_id in awaiting]
+        pairs = zip(numbers, alerts, strict=False)
+        held = [n for n, a in pairs if n and a.message_id in awaiting]
         connection.executemany("INSERT INTO pending_evidence VALUES (?)", [(n,) for n in held])
         self._due_ns |= dict.fromkeys(held, due_ns)
 
@@ -89,11 +90,7 @@ def clear_pending(connection: sqlite3.Connection) -> int:
 
 
 def _add_to_row(connection: sqlite3.Connection, seq: int, url: str, sha256: str) -> bool:
-    row = connection.execute("SELECT body FROM alerts WHERE seq = ?", (seq,)).fetchone()
-    if row is None:
+    if not replace_body(connection, seq, {"evidence": {"url": url, "sha256": sha256}}):
         return False
-    body = json.loads(row[0]) | {"evidence": {"url": url, "sha256": sha256}}
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    connection.execute("UPDATE alerts SET body = ? WHERE seq = ?", (text, seq))
     connection.execute("DELETE FROM pending_evidence WHERE seq = ?", (seq,))
     return True

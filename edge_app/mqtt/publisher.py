@@ -26,6 +26,7 @@ from edge_app.mqtt.session import Session
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.timestamps import rfc3339
 from edge_app.mqtt.topics import DeviceName, Topics
+from edge_app.mqtt.topics import client_id as make_client_id
 
 __all__ = ["MqttSettings", "Publisher"]
 
@@ -58,12 +59,12 @@ class Publisher:
         monotonic_s: Callable[[], float] = time.monotonic,
         random_unit: Callable[[], float] = random.random,
     ) -> None:
-        client_id = config.client_id or f"inspect-{who.site}-{who.line}-{who.device}"
+        client_id = config.client_id or make_client_id("inspect", who)
         self._topics = Topics(who)
         self._outbox = outbox
         self._clock_ns = clock_ns
         self._outgoing = Outgoing()
-        self._state = PublisherState(config, outbox.depth, monotonic_s, random_unit)
+        self._state = PublisherState(config, outbox.depth, monotonic_s, random_unit, client_id)
         self._handler = PublisherHandler(
             self._topics, outbox, self._outgoing, self._state, clock_ns, monotonic_s
         )
@@ -104,6 +105,11 @@ class Publisher:
     def has_tried_broker(self) -> bool:
         """The broker has acknowledged `status`, or a first attempt to have it do so has failed."""
         return self.state != "connecting" or self.last_error != ""
+
+    @property
+    def messages_foreign(self) -> int:
+        """How many messages others published on this device's alert topics, as far as it heard."""
+        return self._handler.messages_foreign
 
     def wake(self) -> None:
         """Call after `Outbox.append`: the alerts go out now instead of at the next tick."""

@@ -5,15 +5,19 @@ subscribe → retained messages → probe → alerts in order → …
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from paho.mqtt.client import topic_matches_sub
 
 from edge_app.errors import OutboxError
+from edge_app.mqtt.alert_troubles import AlertTroubles
+from edge_app.mqtt.broker_limits import BrokerLimits
 from edge_app.mqtt.connection import Acked, Connection, Lost, Received, Will
 from edge_app.mqtt.delivery import Delivery, refusal_text
+from edge_app.mqtt.limited_log import LimitedLog
 from edge_app.mqtt.messages import DeviceStatus, StatusName
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.outgoing import Outgoing
@@ -28,6 +32,8 @@ from edge_app.mqtt.session import (
 from edge_app.mqtt.timestamps import rfc3339, uuid7
 from edge_app.mqtt.topics import Topics
 
+_log = logging.getLogger(__name__)
+
 
 class PublisherHandler:
     """Delivers alerts, keeps `status` up to date and clears retained messages of removed cameras.
@@ -36,6 +42,10 @@ class PublisherHandler:
         state: what is known about the broker; kept up to date here.
         clock_ns: wall clock, ns since the epoch.
         monotonic_s: clock for deadlines.
+
+    Attributes:
+        messages_foreign: messages on this device's own topics that it did not send.
+        alerts_shortened: alerts that went out without all they hold.
     """
 
     def __init__(
@@ -51,6 +61,8 @@ class PublisherHandler:
         self._outbox = outbox
         self._outgoing = outgoing
         self._state = state
+        self._troubles = AlertTroubles(state.trouble_backoff(), monotonic_s)
+        self._foreign = LimitedLog(_log, monotonic_s)
         self._clock_ns = clock_ns
         self._now_s = monotonic_s
         self._connection: Connection | None = None
@@ -60,6 +72,8 @@ class PublisherHandler:
         self._app_reasons_lock = threading.Lock()
         self._outbox_reason: str | None = None
         self._status: tuple[StatusName, str] | None = None
+        self.messages_foreign = 0
+        self.alerts_shortened = 0
         self._set_status("online", "")
 
     def set_app_reason(self, source: str, reason: str | None) -> None:
@@ -90,13 +104,14 @@ class PublisherHandler:
         self._is_refusal_noted = False
         levels, states = self._topics.alarm_level("+"), self._topics.camera_state("+")
         echoes = () if connection.is_mqtt5 else (self._topics.probe, self._topics.own_alerts)
-        connection.subscribe(levels, states, *echoes)
+        if connection.limits.wildcards_available:
+            connection.subscribe(levels, states, *echoes)
         self._connection = connection
         self._delivery = Delivery(
             self._outbox,
             self._topics,
-            needs_echo=not connection.is_mqtt5,
-            send=connection.publish,
+            connection,
+            self._troubles,
             probe_id=uuid7(self._clock_ns(), secrets.randbits),
             now_ns=self._clock_ns,
             now_s=self._now_s,
@@ -105,13 +120,29 @@ class PublisherHandler:
     def take(self, event: SessionEvent) -> None:
         """Take acknowledgements, echoes and the messages that the broker has retained."""
         if isinstance(event, PublishRefused):
-            self._state.refuse(refusal_text(event.text, event.topic), until_lost=True)
+            text = refusal_text(event.text, event.topic, event.code)
+            self._state.refuse(text, until_lost=True)
         elif isinstance(event, Received) and event.is_retained:
             self._clear_if_stale(event)
         elif self._delivery is not None and isinstance(event, Received):
-            self._delivery.came_back(event.payload)
+            if not self._delivery.came_back(event):
+                self._note_foreign(event)
         elif self._delivery is not None and isinstance(event, Acked):
-            self._delivery.acked(event.mid, event.refusal)
+            self._delivery.acked(event)
+
+    def _note_foreign(self, event: Received) -> None:
+        """Count a message on our own alert and probe topics that we did not send.
+
+        On other topics the broker hands us back what we retain.
+        """
+        if topic_matches_sub(self._topics.own_alerts, event.topic):
+            self.messages_foreign += 1
+            self._foreign.line(
+                logging.WARNING,
+                "foreign",
+                f"MQTT: somebody else publishes on {event.topic!r} ({len(event.payload)} bytes); "
+                "it is passed over. The broker's ACL must allow only this device to",
+            )
 
     def work(self) -> float | None:
         """Send alerts and update `status`; return None if no alert can be sent now."""
@@ -132,7 +163,9 @@ class PublisherHandler:
         if isinstance(reason, Lost):
             topic = delivery.unproven_topic if delivery is not None else None
             refusal = delivery.refusal if delivery is not None else None
-            return self._state.lost(reason.text, topic, refusal)
+            is_explained = delivery is not None and delivery.lost(reason)
+            self.alerts_shortened += delivery.shortened if delivery is not None else 0
+            return self._state.lost(reason, topic, refusal, is_explained)
         if isinstance(reason, HandlerFailed):
             return self._state.failed(f"publisher failed: {reason.text}", needs_person=True)
         return self._state.failed(reason.text, reason.needs_person)
@@ -146,8 +179,8 @@ class PublisherHandler:
         topics = self._topics.alarm_level("+"), self._topics.camera_state("+")
         is_cameras = any(topic_matches_sub(pattern, event.topic) for pattern in topics)
         is_stale = is_cameras and event.payload and not self._outgoing.retains(event.topic)
-        if is_stale and self._connection is not None:
-            self._connection.publish(event.topic, b"", retain=True)
+        if is_stale:
+            self._outgoing.clear(event.topic)
 
     def _deliver(self, delivery: Delivery) -> None:
         if self._is_refusal_noted and self._state.may_retry():
@@ -169,9 +202,27 @@ class PublisherHandler:
     def _update_status(self, delivery: Delivery) -> None:
         """Update `state`, which people read, and `status`, which the broker publishes."""
         is_acknowledged = self._outgoing.is_acknowledged
-        reason = self._state.update(delivery.is_proven, is_acknowledged, self._outbox_reason)
+        reasons = (self._outbox_reason, self._troubles.text, *self._limit_texts())
+        trouble = "; ".join(filter(None, reasons)) or None
+        reason = self._state.update(delivery.is_proven, is_acknowledged, trouble)
         status_reason = reason or "; ".join(self._app_reasons.values())
         self._set_status("degraded" if status_reason else "online", status_reason)
+
+    def _limit_texts(self) -> Iterator[str]:
+        """Yield what the broker's limits cost."""
+        limits = BrokerLimits() if self._connection is None else self._connection.limits
+        if not limits.retain_available:
+            yield (
+                "the broker keeps no retained messages: who subscribes later sees no status, state "
+                "or alarm level until it changes; allow them on the broker"
+            )
+        if self._outgoing.unsendable:
+            (topic, size), *others = self._outgoing.unsendable.items()
+            more = f" and {len(others)} more" if others else ""
+            yield (
+                f"{topic} ({size} bytes){more} not sent: the broker takes packets of at most "
+                f"{limits.maximum_packet} bytes"
+            )
 
     def _set_status(self, state: StatusName, reason: str) -> None:
         if (state, reason) == self._status:

@@ -6,15 +6,25 @@ connecting → connected ⇄ degraded: why
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 
 from edge_app.mqtt.backoff import Backoff
+from edge_app.mqtt.connection import Lost
 from edge_app.mqtt.delivery import refusal_text
+from edge_app.mqtt.limited_log import LimitedLog
+from edge_app.mqtt.reason_words import TAKEN_OVER
 from edge_app.mqtt.session import MAX_HANG_UPS
 from edge_app.mqtt.settings import MqttSettings
 
 _log = logging.getLogger("edge_app.mqtt.publisher")
 """The name under which docs/service.md lets people filter the journal for all about the broker."""
+
+STEADY_S = 5.0
+"""A connection that lasted so long was a good one: the next failure is a first one again."""
+MAX_SHORT_CONNECTIONS = 3
+"""So many working connections in a row that ended sooner: two devices with one client id disconnect
+each other, and mosquitto 2.0.11 gives no reason."""
 
 
 class PublisherState:
@@ -25,6 +35,7 @@ class PublisherState:
         waiting: returns how many alerts wait.
         monotonic_s: clock for waits.
         random_unit: numbers in [0, 1) for the back-off.
+        client_id: ours, for advice.
 
     Attributes:
         state: "connecting", "connected" or "degraded: why", for people.
@@ -37,15 +48,20 @@ class PublisherState:
         waiting: Callable[[], int],
         monotonic_s: Callable[[], float],
         random_unit: Callable[[], float],
+        client_id: str = "",
     ) -> None:
         self._where = f"{settings.host}:{settings.port}"
         self._waiting, self._now_s = waiting, monotonic_s
-        pace = (settings.reconnect_min_s, settings.reconnect_max_s, random_unit)
+        self._client_id = client_id
+        self._pace = pace = (settings.reconnect_min_s, settings.reconnect_max_s, random_unit)
         self._backoff, self._refusal_backoff = Backoff(*pace), Backoff(*pace)
         self._retry_at_s = 0.0
         self._refusal: str | None = None
         self._is_refused_until_lost = False
         self._hang_ups = 0
+        self._short_connections = 0
+        self._connected_at_s, self._is_proven = float("inf"), False
+        self._lines = LimitedLog(_log, monotonic_s)
         self._has_failed = False
         self.state = "connecting"
         self.last_error = ""
@@ -53,6 +69,11 @@ class PublisherState:
     def begin(self) -> None:
         """Note a new connection; an earlier refusal holds until this one proves that it is over."""
         self._is_refused_until_lost = False
+        self._connected_at_s, self._is_proven = self._now_s(), False
+
+    def trouble_backoff(self) -> Backoff:
+        """Return what paces further attempts to send what was refused."""
+        return Backoff(*self._pace)
 
     def refuse(self, text: str, until_lost: bool = False) -> None:
         """Remember a refusal until an alert or the probe proves that it is over.
@@ -82,6 +103,11 @@ class PublisherState:
             is_acknowledged: so was every retained message.
             outbox_reason: what is wrong with the outbox.
         """
+        self._is_proven |= is_proven
+        if is_proven and self._is_steady:
+            self._short_connections = 0
+            self._backoff.reset()
+            self._refusal_backoff.reset()
         if is_proven and is_acknowledged and not self._is_refused_until_lost:
             self._refusal, self._hang_ups = None, 0
         reason = self._refusal or outbox_reason
@@ -100,39 +126,63 @@ class PublisherState:
         self._note_trouble(f"degraded: {why}" if needs_person else "connecting", why)
         return self._backoff.next_s(needs_person)
 
-    def lost(self, why: str, unproven_topic: str | None, refusal: str | None) -> float:
+    def lost(
+        self, end: Lost, unproven_topic: str | None, refusal: str | None, is_explained: bool = False
+    ) -> float:
         """Note a lost connection, and what it means; return how long to wait, in seconds.
 
         A connection that ends over its first message, MAX_HANG_UPS times in a row, is taken for a
-        refusal of that message.
+        refusal of that message. Working connections that end soon, MAX_SHORT_CONNECTIONS times in a
+        row, are taken for another client with our client id.
 
         Args:
             unproven_topic: of the first message, as long as it has not arrived.
             refusal: what the broker answered to a message on this connection.
+            is_explained: a single alert may be why it ended.
         """
+        is_short = self._is_proven and not (self._is_steady or is_explained)
+        self._short_connections = self._short_connections + 1 if is_short else 0
+        if end.code == TAKEN_OVER or self._short_connections >= MAX_SHORT_CONNECTIONS:
+            return self.failed(self._taken_over_text(end), needs_person=True)
         self._hang_ups = self._hang_ups + 1 if unproven_topic is not None else 0
         if refusal is not None:
             self.refuse(refusal)
         elif unproven_topic is not None and self._hang_ups >= MAX_HANG_UPS:
-            self.refuse(refusal_text("the broker hangs up on it", unproven_topic))
+            why = "the broker hangs up on it" if end.code == 0 else end.text
+            self.refuse(refusal_text(why, unproven_topic, end.code))
         if self._refusal is None:
-            return self.failed(f"connection lost: {why}", needs_person=False)
+            return self.failed(f"connection lost: {end.text}", needs_person=False)
         self._note_trouble(f"degraded: {self._refusal}", self._refusal)
         return self._refusal_backoff.next_s()
+
+    @property
+    def _is_steady(self) -> bool:
+        return self._now_s() - self._connected_at_s >= STEADY_S
+
+    def _taken_over_text(self, end: Lost) -> str:
+        sure = "another client uses" if end.code == TAKEN_OVER else "does another client use"
+        mark = "" if end.code == TAKEN_OVER else "?"
+        return (
+            f"connection lost ({end.text}): {sure} the client id {self._client_id!r}{mark} Give "
+            "each device its own name (site, line, device), or set [mqtt] client_id; a copied "
+            "disk needs a new name"
+        )
 
     def _note_trouble(self, state: str, why: str) -> None:
         """First failure WARNING, repeats DEBUG; a new kind of trouble counts as first."""
         if (state, why) == (self.state, self.last_error) and state != "connecting":
             return
         is_repeat = self._has_failed and state == self.state
-        _log.log(logging.DEBUG if is_repeat else logging.WARNING, "MQTT: %s", why)
+        if is_repeat:
+            _log.debug("MQTT: %s", why)
+        else:
+            self._lines.warning(re.sub(r"\d+", "#", why), f"MQTT: {why}")
         self._has_failed, self.state, self.last_error = True, state, why
 
     def _note_success(self) -> None:
         if self.state == "connected":
             return
         word = "again " if self._has_failed else ""
-        _log.info("MQTT: connected %sto %s, %d alerts wait", word, self._where, self._waiting())
+        text = f"MQTT: connected {word}to {self._where}, {self._waiting()} alerts wait"
+        self._lines.line(logging.INFO, f"connected {word}", text)
         self._has_failed, self.state = False, "connected"
-        self._backoff.reset()
-        self._refusal_backoff.reset()

@@ -13,12 +13,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty
 from typing import Protocol
 
+from edge_app.errors import EdgeError
 from edge_app.mqtt.connection import (
     Acked,
     Connection,
@@ -29,11 +31,17 @@ from edge_app.mqtt.connection import (
     Will,
 )
 from edge_app.mqtt.dial import DialFailure, dial
+from edge_app.mqtt.limited_log import LimitedLog
 from edge_app.mqtt.outgoing import Outgoing
 from edge_app.mqtt.settings import MqttSettings
 
+_log = logging.getLogger(__name__)
+
 TICK_S = 0.5
 """How often the handler may look at its deadlines when nothing happens."""
+MAX_EVENTS_PER_STEP = 200
+"""Then the handler works, however fast more events come: a flood of messages holds no alert up."""
+MAX_FAILED_REMEMBERED = 1000
 GOODBYE_S = 1.0
 """For the acknowledgement of the last messages, even if the time to stop is used up."""
 MAX_HANG_UPS = 2
@@ -47,6 +55,7 @@ class PublishRefused:
 
     topic: str
     text: str
+    code: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,9 @@ class Session:
         outgoing: messages that the session publishes; after adding one call `wake`.
         presence: last will and last messages; None publishes none.
         monotonic_s: clock for waits and deadlines.
+
+    Attributes:
+        messages_failed: received messages that the handler could not take twice: passed over.
     """
 
     def __init__(
@@ -128,6 +140,9 @@ class Session:
         self._has_ended = False
         self._was_stopping = False
         self._heartbeat_ns = time.monotonic_ns()
+        self._failures = LimitedLog(_log, monotonic_s)
+        self._failed: deque[int] = deque(maxlen=MAX_FAILED_REMEMBERED)
+        self.messages_failed = 0
 
     # -- called from any thread -----------------------------------------------------------------
 
@@ -206,6 +221,8 @@ class Session:
         is_lost = False
         while not (is_lost or self._outgoing.is_acknowledged) and self._now_s() < end_s:
             is_lost = self._take_events(connection, max(0.0, end_s - self._now_s())) is not None
+            if not is_lost:
+                self._outgoing.publish(connection)
         self._connection = None
         connection.close()
 
@@ -263,17 +280,43 @@ class Session:
                 return event
             if isinstance(event, Acked):
                 self._take_acknowledgement(event)
-            elif isinstance(event, Received | SubscriptionRefused):
+            elif isinstance(event, Received):
+                connection.taken(event)
+                self._hand_on(event)
+            elif isinstance(event, SubscriptionRefused):
                 self._handler.take(event)
         return None
 
+    def _hand_on(self, event: Received) -> None:
+        """Give a message to the handler.
+
+        One that makes it fail ends the connection: the next one brings it again, and what failed
+        may work then (a full disk). If it fails again it is passed over, else it would end every
+        connection, for ever.
+        """
+        try:
+            self._handler.take(event)
+        except EdgeError:  # meant for the caller of `step`
+            raise
+        except Exception as error:
+            key = hash((event.topic, event.payload))
+            if key not in self._failed:
+                self._failed.append(key)
+                raise
+            self.messages_failed += 1
+            what = f"{type(error).__name__}: {error}"[:200]
+            self._failures.warning(
+                f"take {type(error).__name__}",
+                f"MQTT: a message on {event.topic[:200]!r} ({len(event.payload)} bytes) "
+                f"could not be handled and was passed over: {what!r}",
+            )
+
     def _events(self, connection: Connection, timeout_s: float) -> Iterator[Event | None]:
         with suppress(Empty):
-            event = connection.events.get(timeout=timeout_s)
-            while True:
+            yield connection.events.get(timeout=timeout_s)
+            for _ in range(MAX_EVENTS_PER_STEP):
                 self._is_awake = False
-                yield event
-                event = connection.events.get_nowait()
+                yield connection.events.get_nowait()
         self._is_awake = False  # also if the wake-up went to a connection that is gone
 
     def _take_acknowledgement(self, event: Acked) -> None:
@@ -281,4 +324,4 @@ class Session:
         if topic is None:
             self._handler.take(event)
         elif event.refusal is not None:
-            self._handler.take(PublishRefused(topic, event.refusal))
+            self._handler.take(PublishRefused(topic, event.refusal, event.code))

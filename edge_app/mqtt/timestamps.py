@@ -31,6 +31,18 @@ def epoch_ns(text: str) -> int:
     return int(stamp.timestamp()) * _NS_PER_S + int(fraction)
 
 
+def check_rfc3339(text: str) -> str:
+    """Return the text if it is a time: the pattern alone lets the 31st of February pass.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not text.isascii():
+        raise ValueError("a time has the digits 0 to 9 only")
+    epoch_ns(text)
+    return text
+
+
 def uuid7(now_ns: int, random_bits: Callable[[int], int]) -> str:
     """Return a UUID version 7: unique, and sortable by the quarter microsecond it was made in.
 

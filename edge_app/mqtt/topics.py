@@ -63,6 +63,18 @@ class DeviceName:
         return f"{ROOT}/{self.site}/{self.line}/{self.device}"
 
 
+def client_id(role: str, who: DeviceName) -> str:
+    """Return the MQTT client id of one of a device's processes; no two devices share one.
+
+    Without a `-` in its names a device keeps the id that release 0.1.0 gave it. Otherwise the
+    lengths of site and line follow: `press/1-2` and `press-1/2` read the same when joined. Letters,
+    digits and `-` only, as far as the names have nothing else: some brokers take no other ids.
+    """
+    plain = f"{role}-{who.site}-{who.line}-{who.device}"
+    is_ambiguous = "-" in f"{who.site}{who.line}{who.device}"
+    return f"{plain}-{len(who.site)}-{len(who.line)}" if is_ambiguous else plain
+
+
 @dataclass(frozen=True, slots=True)
 class Topics:
     """The topics that one device writes."""

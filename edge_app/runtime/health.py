@@ -95,8 +95,15 @@ def read_health(
         outbox=outbox.health(),
         results_dropped=messages_dropped,
         temperature_c=_temperature_c(),
-        disk_free_bytes=shutil.disk_usage(state_dir).free,
+        disk_free_bytes=_disk_free_bytes(state_dir),
     )
+
+
+def _disk_free_bytes(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:  # a state folder that is gone is no reason for being silent about the rest
+        return None
 
 
 def _temperature_c() -> float | None:

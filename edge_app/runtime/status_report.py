@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from edge_app.alerts.evidence import EvidenceStore
 from edge_app.config.model import AppConfig
 from edge_app.host.clock import clock_is_synchronised
 from edge_app.imaging.camera_calibration import Geometry
-from edge_app.mqtt.messages import DeviceInfo, Health, result_from_verdict
+from edge_app.mqtt.messages import DeviceInfo, Health, OutboxHealth, result_from_verdict
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.topics import DeviceName
@@ -20,8 +19,6 @@ from edge_app.records import FrameReport, JsonObject, ModelIdentity
 from edge_app.runtime.health import CameraCounter, read_health
 from edge_app.runtime.inspection_thread import CameraPipeline
 from edge_app.runtime.service import status_line
-
-_log = logging.getLogger(__name__)
 
 HEALTH_EVERY_S = 5.0
 
@@ -94,6 +91,11 @@ class StatusReport:
         if self._publisher:
             self._publisher.set_degraded(text, f"engines of {slot}")
 
+    def set_trouble(self, text: str | None, source: str) -> None:
+        """Say `degraded` for a reason of the device's own; None withdraws it."""
+        if self._publisher:
+            self._publisher.set_degraded(text, source)
+
     def tick(self) -> None:
         """Pass on what is due; called by the main loop a few times a second."""
         now_s = time.monotonic()
@@ -130,17 +132,23 @@ class StatusReport:
             self._publisher.set_degraded(why, f"detector of {camera}")
 
     def _report_health(self) -> None:
-        try:
-            health = self._read_health()
-        except OSError as error:  # a state folder that is gone is no reason to stop inspecting
-            _log.warning("no health figures: %s", error)
-            return
+        health = self._read_health()
+        self._report_store(health.outbox)
         if self._publisher:
             self._publisher.publish_health(health)
         figures = health.model_dump(mode="json")
         if self._evidence:
             figures["evidence"] = asdict(self._evidence.stats())
         self._screen.set_health(figures)
+
+    def _report_store(self, store: OutboxHealth | None) -> None:
+        """Say `degraded` where damage has cost stored alerts since the start."""
+        if store is not None and store.lost:
+            self.set_trouble(
+                f"damage has cost {store.lost} stored alerts, each told as a gap; "
+                f"{store.dead_letters} damaged ones are kept in the outbox: look at the disk",
+                "alarm store",
+            )
 
     def _read_health(self) -> Health:
         return read_health(
@@ -161,5 +169,7 @@ class StatusReport:
         if state == "connecting" and self._publisher.last_error:
             text = f"connecting: {self._publisher.last_error}"
         if waiting and state != "connected":
-            text += f" - {waiting} alerts wait safely on disk"
+            in_memory = self._outbox.health().in_memory
+            text += f" - {waiting - in_memory} alerts wait safely on disk"
+            text += f", {in_memory} in memory only" if in_memory else ""
         self._screen.set_broker(text, state == "connected")

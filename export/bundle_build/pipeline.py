@@ -59,13 +59,13 @@ from export.calibrate.thresholds import (
     score_crops,
 )
 from export.data.dataset import GoodPictures, Picture, scan_good_pictures
-from export.data.label_files import has_labels
 from export.data.split import split
 from export.data.stable_order import in_stable_order
 from export.data.station import station_of
 from export.defects.crops import DefectCrops, defect_crops
 from export.defects.evidence import CrossFitted
 from export.defects.pictures import DefectPictures, cut_defects, refuse_good_as_defect, scan_defects
+from export.labels.given.read import has_labels
 from export.labels.step import Labels, label_step
 from export.methods.multi_process.launcher import check_processes
 from export.methods.names import AUTO, DEFAULT
@@ -241,7 +241,7 @@ def _labels(
     try:
         return label_step(space, good, training, options.detector_source)
     except DataError as error:
-        if options.detector != "auto" or has_labels(good.folder):
+        if options.detector != "auto" or has_labels(good.folder, good.root):
             raise
         note = f"the whole picture is inspected, because the part could not be found: {error}"
         return Labels(True, [], None, "the part could not be told from its background", (note,))

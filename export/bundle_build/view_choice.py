@@ -223,8 +223,16 @@ def misses_are_ng(options: BuildOptions, found: Found) -> bool:
     Only where a detector found the product in every good picture, and not for a belt, on which
     frames without a part are nothing odd.
     """
-    is_asked = options.detector != "always" and options.format > 1
+    is_asked = _may_show_one_part_each(options)
     return found.detector is not None and is_asked and not found.parts.empty
+
+
+def _may_show_one_part_each(options: BuildOptions) -> bool:
+    """Return whether pictures may be taken of one part each, and the bundle may say what follows.
+
+    On a belt other pictures show the rest of a cut part; format 1 knows neither rule.
+    """
+    return options.detector != "always" and options.format > 1
 
 
 def measuring_step(options: BuildOptions, cut: CutParts) -> tuple[Path, InspectorRecord]:
@@ -266,7 +274,10 @@ def _cut(
     def on_share(text: str, first: float, last: float) -> Callable[[float], None]:
         return lambda share: on_step(f"{view} crops", text, first + (last - first) * share)
 
-    cutting = orientation_step(space, found.finder, way.labels, training, parts, way.is_fine)
+    cutting = orientation_step(
+        space, found.finder, way.labels, training, parts, way.is_fine,
+        needs_outline=_may_show_one_part_each(options),
+    )  # fmt: skip
     crops, _ = cut_all(cutting, training, parts, on_share("good parts", 0.0, 0.4))
     held, _ = cut_all(cutting, hold_out, hold_out_parts, on_share("hold-out", 0.4, 0.5))
     has_mask = not labelled.labels.fills_frame

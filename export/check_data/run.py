@@ -11,11 +11,11 @@ from edge_app.errors import CameraError, DataError
 from edge_app.records import JsonObject
 from export.check_data.sheet import contact_sheet, write_sheet
 from export.data.dataset import good_pictures, told_names, told_sizes
-from export.data.label_files import given_labels, has_labels
 from export.data.layouts import told_counts
 from export.data.name_meanings import MASK_FOLDERS, means_good
 from export.data.review import read_decisions, reviewed
 from export.data.survey import Survey, survey_good
+from export.labels.given.read import given_labels
 
 _MAX_GROUPS = 5
 
@@ -53,12 +53,17 @@ def check_data(data: Path, sheet: Path) -> DataCheck:
     """Read the pictures below `data`, write the contact sheet, and say what a build would do.
 
     Raises:
-        DataError: `data` is no folder.
+        DataError: `data` is no folder, or the sheet would lie in it.
         OSError: the sheet cannot be written.
     """
     if not data.is_dir():
         kind = "a file" if data.exists() else "not there"
         raise DataError(f"{data} is {kind}. Name the data set's folder.")
+    if sheet.resolve().parent.is_relative_to(data.resolve()):
+        raise DataError(
+            f"The contact sheet {sheet} would lie among the pictures, where a build takes it for a "
+            "part. Name another place with --sheet, or start the command elsewhere."
+        )
     try:
         seen = survey_good(data)
     except (DataError, CameraError) as error:
@@ -68,8 +73,8 @@ def check_data(data: Path, sheet: Path) -> DataCheck:
     try:
         decisions = read_decisions(data)
         good = good_pictures(seen, said=reviewed(decisions, (p.sha256 for p in seen.pictures)))
-        warnings = good.warnings
-        labels = _labels(seen)
+        labels, said = _labels(seen)
+        warnings = (*good.warnings, *said)
     except DataError as error:
         return DataCheck(_rows(seen), warnings, f"refuse: {error}", False, written)
     would = (
@@ -79,11 +84,13 @@ def check_data(data: Path, sheet: Path) -> DataCheck:
     return DataCheck(_rows(seen), warnings, would, True, written)
 
 
-def _labels(seen: Survey) -> str:
-    if not has_labels(seen.folder):
-        return "label the products itself"
-    given = given_labels(seen.pictures, seen.folder)
-    return f"take your labels, which {len(given)} of {len(seen.pictures)} pictures have"
+def _labels(seen: Survey) -> tuple[str, tuple[str, ...]]:
+    """Return what a build would do for labels, and its warnings on those that were given."""
+    given = given_labels(seen.pictures, seen.folder, seen.root)
+    if not given.pictures:
+        return "label the products itself", given.warnings
+    share = f"{len(given.pictures)} of {len(seen.pictures)}"
+    return f"take your labels, which {share} pictures have", given.warnings
 
 
 def _rows(seen: Survey) -> tuple[tuple[str, str], ...]:

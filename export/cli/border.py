@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from edge_app.cli import border
-from edge_app.cli.border import NO, WRONG
+from edge_app.cli.border import NO, WRONG, print_any_name
 
-__all__ = ["NO", "WRONG", "told"]
+__all__ = ["NO", "WRONG", "print_any_name", "told"]
 
 RESUMES = "the same command then goes on after the last finished step"
 

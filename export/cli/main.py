@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.cli.border import told
+from export.cli.border import print_any_name, told
 from export.cli.build_many import add_build_many
 from export.cli.check_data import add_check_data
 from export.cli.compare import add_compare
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, 1 for a no, or 2; not 0 with one clear sentence on stderr."""
+    print_any_name()
     args = _parser().parse_args(argv)
     try:
         run: Callable[[argparse.Namespace], int] = args.run

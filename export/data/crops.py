@@ -129,12 +129,12 @@ def _is_whole(
 ) -> bool:
     """Return whether a picture shows all of a part: its box, or else its outline, is inside.
 
-    At the border a part shorter than usual is a part's visible rest.
+    At the border a part shorter than usual may be a part's visible rest, or a detector's error: its
+    outline decides.
     """
     is_short = min(box[2], usual_px) < SHORT_SHARE * usual_px
-    if is_short and touches_border(box, picture.hw, BORDER_MARGIN_PX):
-        return False
-    if is_inside(box, picture.hw):
+    is_doubtful = is_short and touches_border(box, picture.hw, BORDER_MARGIN_PX)
+    if is_inside(box, picture.hw) and not is_doubtful:
         return True
     if outline_inside is None or share_outside(box, picture.hw) > MAX_REACH:
         return False

@@ -42,6 +42,7 @@ class GoodPictures:
         thumbs: (48, 48) float32 of every picture, as `groups.thumbnail` gives them.
         review: what a person said of some of them; those called defective are not in `pictures`.
         confirmed_defective: how many different parts were left out for that.
+        root: the data set's folder, which `folder` is or lies in; None: `folder`.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class GoodPictures:
     thumbs: tuple[F32Array, ...] = field(default=(), compare=False, repr=False)
     review: Reviewed = field(default=Reviewed(), compare=False, repr=False)
     confirmed_defective: int = 0
+    root: Path | None = None
 
     @property
     def parts(self) -> int:
@@ -113,6 +115,7 @@ def good_pictures(
         seen.thumbs,
         said,
         len(called - {p.part for p in seen.pictures}),
+        seen.root,
     )
     if len(good.pictures) < min_pictures:
         besides = f"; not taken: {told_counts(seen.passed_over)}" if seen.passed_over else ""

@@ -1,45 +1,41 @@
-"""A person's labels, where there are any, and labels as they are kept between build steps."""
+"""Labels as they are kept between build steps, and written for a person to correct."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from edge_app.records import F32Array, F64Array
 from export.data.dataset import Picture
-from export.data.yolo_dataset import LabelledPicture, label_lines, read_bgr, read_dataset
+from export.data.yolo_dataset import LabelledPicture, label_lines
 
 
-def has_labels(good_folder: Path) -> bool:
-    """Return whether YOLO-OBB labels lie in `labels/` there, or beside the pictures."""
-    folder = good_folder / "labels" if (good_folder / "labels").is_dir() else good_folder
-    return next(folder.glob("*.txt"), None) is not None
-
-
-def given_labels(pictures: Sequence[Picture], good_folder: Path) -> list[LabelledPicture]:
-    """Return the labels of those pictures that have a label file.
-
-    Raises:
-        DataError: a label file is malformed, or none of the pictures has one.
-    """
-    wanted = {p.path for p in pictures}
-    return [p for p in read_dataset(good_folder) if p.source in wanted]
-
-
-def write_label_files(folder: Path, labelled: Sequence[LabelledPicture]) -> None:
-    """Write one YOLO-OBB file per picture, named like it.
+def write_label_files(
+    folder: Path, labelled: Sequence[LabelledPicture], pictures: Sequence[Picture]
+) -> None:
+    """Write one YOLO-OBB file per picture, named like it, in the same sub-folders.
 
     A person corrects them and puts them into `labels/` beside the pictures: they are taken then.
+    Where two pictures share a name but for its ending, both files keep it (`000.png.txt`).
+
+    Args:
+        pictures: those that were labelled, and any others.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for picture in labelled:
-        if isinstance(picture.source, Path):
-            h, w = read_bgr(picture.source).shape[:2]
-            name = picture.source.stem + ".txt"
-            (folder / name).write_text("".join(label_lines(picture, (h, w))))
+    of = {picture.path: picture for picture in pictures}
+    stems = Counter(PurePosixPath(p.name).with_suffix("") for p in pictures)
+    for label in labelled:
+        if isinstance(label.source, Path):
+            picture = of[label.source]
+            name = PurePosixPath(picture.name)
+            is_shared = stems[name.with_suffix("")] > 1
+            file = folder / (name if is_shared else name.with_suffix(""))
+            file = file.with_name(file.name + ".txt")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("".join(label_lines(label, picture.hw)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@
 | good beside NG, bad, kinds of defects, ... | `DIR/good`, `OK`, `normal`, `gut`, in any case |
 | VisA | `DIR/Data/Images/Normal` |
 | Kolektor | the pictures beside whose names `NAME_label.bmp` (`_mask`, `_GT`) marks nothing |
+| magnetic tiles | the same with `NAME.png` beside `NAME.jpg`, if it holds a few values only |
 | plain | all pictures below `DIR` |
 
 Below that folder no name may mean bad: it is refused before a picture is opened. Folders `test` and
@@ -25,6 +26,7 @@ import numpy as np
 from edge_app.cameras.picture_listing import list_pictures, why_folder_is_left_out
 from edge_app.cameras.pictures import read_values
 from edge_app.errors import CameraError, DataError
+from export.data.masks import marked_pixels
 from export.data.name_meanings import (
     NEVER_TRAINED,
     file_is_no_good,
@@ -39,6 +41,9 @@ RIGHT_LAYOUT = (
     "ones is understood, as are DIR/train/good, VisA's and BTAD's folders and masks beside the "
     "pictures (NAME_mask.png)"
 )
+
+FEW_VALUES = 8
+"""Numbers in a mask: background, and a few kinds of defect."""
 
 _MAX_NAMED = 8
 
@@ -62,7 +67,7 @@ def find_good_folder(data: Path) -> Path:
     Raises:
         DataError: there is none, there are two, or it is a folder that must not be trained on.
     """
-    if data.name.lower() in NEVER_TRAINED:
+    if _is_test_data(data):
         raise DataError(
             f"{data} is a test/ground_truth folder: nothing there is trained on. "
             "Name the data set's folder, the one that holds train/good."
@@ -96,7 +101,7 @@ def choose_good(folder: Path, listed: Iterable[Path]) -> Chosen:
             passed_over["/".join(folders[: never[0]]) + "/"] += 1
         else:
             paths.append(path)
-    masks = _masks_of(paths)
+    masks = masks_beside(paths)
     beside = {mask for found in masks.values() for mask in found}
     pictures = [path for path in paths if path not in beside]
     _refuse_bad_names(folder, pictures)
@@ -184,13 +189,23 @@ def _holds_pictures(folder: Path) -> bool:
         return False
 
 
+def _is_test_data(data: Path) -> bool:
+    """Tell whether a folder is test data, by whatever way it is named: `.`, a link, `test/good`."""
+    real = data.resolve()
+    if {data.name.lower(), real.name.lower()} & {*NEVER_TRAINED}:
+        return True
+    above = real.parent
+    is_inside = above.name.lower() in NEVER_TRAINED
+    return is_inside and means_good(real.name) and child_named(above.parent, "train") is not None
+
+
 def _refuse_kind_of_defect(folder: Path) -> None:
     """Refuse `NG`, `test/crack`, and `crack` beside a folder `good`: those are defects."""
     real = folder.resolve()
     beside = real.parent
     if means_good(real.name):
         return
-    is_beside_good = any((beside / name).is_dir() for name in ("good", "Good", "ok", "OK"))
+    is_beside_good = any(means_good(p.name) for p in _sub_folders(beside))
     if beside.name.lower() in NEVER_TRAINED or is_beside_good:
         raise DataError(
             f"{folder} looks like a folder of defects (it lies in {beside.name}/, beside good "
@@ -223,7 +238,7 @@ def _refuse_bad_names(folder: Path, pictures: Sequence[Path]) -> None:
     )
 
 
-def _masks_of(paths: Sequence[Path]) -> dict[Path, list[Path]]:
+def masks_beside(paths: Sequence[Path]) -> dict[Path, list[Path]]:
     """Return picture → the masks beside it, for those that have any."""
     by_stem: dict[tuple[Path, str], list[Path]] = {}
     for path in paths:
@@ -233,7 +248,21 @@ def _masks_of(paths: Sequence[Path]) -> dict[Path, list[Path]]:
         stem = marked_stem(path.stem)
         for picture in by_stem.get((path.parent, stem.lower()), []) if stem else []:
             found.setdefault(picture, []).append(path)
+    for alike in by_stem.values():
+        masks = [path for path in alike if len(alike) > 1 and _holds_few_values(path)]
+        for picture in alike if len(masks) < len(alike) else []:
+            if masks and picture not in masks:
+                found.setdefault(picture, []).extend(masks)
     return found
+
+
+def _holds_few_values(path: Path) -> bool:
+    """Tell whether a picture can be nothing but a mask; no photograph has so few grey levels."""
+    try:
+        values = read_values(path)
+    except CameraError:  # named as unreadable when it is read as a picture
+        return False
+    return len(np.unique(values)) <= FEW_VALUES
 
 
 def _marks_something(mask: Path) -> bool:
@@ -245,8 +274,7 @@ def _marks_something(mask: Path) -> bool:
             f"The mask {mask} cannot be read, so nobody knows whether its picture shows a good "
             f"part: {error}"
         ) from error
-    has_alpha = values.ndim == 3 and values.shape[2] in (2, 4)
-    return bool(np.any(values[..., :-1] if has_alpha else values))
+    return bool(marked_pixels(values).any())
 
 
 def _place(name: PurePosixPath) -> str:

@@ -29,7 +29,7 @@ class Picture:
 
     @property
     def part(self) -> str:
-        """What near-duplicates (calibration/parts/groups.py) have in common, whatever their names."""
+        """What near-duplicates (`calibration/parts/groups.py`) share, whatever their names."""
         return self.group or self.sha256
 
     def read(self) -> U8Array:

@@ -53,6 +53,7 @@ class Survey:
     """A folder of good parts and what lies round it.
 
     Attributes:
+        root: the data set's folder, as it was named.
         folder: where the good parts are.
         pictures: sorted by name, each with its group; the same bytes are in it once.
         thumbs: (48, 48) float32 of every picture, as `groups.thumbnail` gives them.
@@ -62,6 +63,7 @@ class Survey:
         elsewhere: pictures of the data set outside that folder, by folder.
     """
 
+    root: Path
     folder: Path
     pictures: tuple[Picture, ...]
     thumbs: tuple[F32Array, ...]
@@ -102,6 +104,7 @@ def survey_good(data: Path) -> Survey:
         _look(path, folder, seen, thumbs, looks)
     pictures = _grouped(sorted(seen.values(), key=lambda p: p.name), thumbs)
     return Survey(
+        data,
         folder,
         pictures,
         tuple(thumbs[p.sha256] for p in pictures),

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_app.cameras.pictures import read_values
+from edge_app.cameras.pictures import PICTURE_ENDINGS, read_values
 from edge_app.errors import CameraError, DataError
 from edge_app.imaging.oriented_box import corners_of
 from edge_app.inspection.judge import find_defects
@@ -22,13 +22,12 @@ from edge_app.model.loaded_model import LoadedModel
 from edge_app.model.offline import Look, look_at
 from edge_app.records import F64Array, PointXy, U8Array
 from export.data.dataset import Picture
-from export.defects.pictures import MASK_SUFFIX, DefectPictures
+from export.data.layouts import masks_beside
+from export.data.masks import marked_pixels
+from export.defects.pictures import DefectPictures
 
 SPECK_SHARE = 0.1
 """Areas of a mask below this share of its largest one are specks, not defects of their own."""
-
-INDEX_TOP = 32
-"""Masks whose largest value is no higher hold numbers of kinds, not grey levels."""
 
 BRIGHT = 127
 """Mask pixels above it are defective, in 0..255."""
@@ -54,8 +53,22 @@ class KnownDefect:
 
 
 def mask_of(picture: Picture) -> Path | None:
-    """Return the mask beside a picture, if there is one."""
-    masks = sorted(picture.path.parent.glob(f"{picture.path.stem}{MASK_SUFFIX}.*"))
+    """Return the mask beside a picture, if there is one.
+
+    Raises:
+        DataError: there are two.
+    """
+    path = picture.path
+    alike = [
+        p
+        for p in sorted(path.parent.iterdir())
+        if p.stem.lower().startswith(path.stem.lower()) and p.suffix.lower() in PICTURE_ENDINGS
+    ]
+    masks = masks_beside(alike).get(path, [])
+    if len(masks) > 1:
+        raise DataError(
+            f"{picture.name} has {len(masks)} masks: {', '.join(m.name for m in masks)}. Keep one."
+        )
     return masks[0] if masks else None
 
 
@@ -102,8 +115,7 @@ def _outlines(
 def read_mask(mask: Path, picture: Picture) -> U8Array:
     """Return a picture's mask, uint8 (h, w, 3), 255 on the defect and 0 elsewhere.
 
-    Masks of 0 and 1, and numbered ones (up to INDEX_TOP), mark with every number but 0; others
-    where they exceed half of their own largest value.
+    `export/data/masks.py` says what marks.
 
     Raises:
         DataError: it cannot be read, has another size than its picture, or marks nothing.
@@ -117,16 +129,12 @@ def read_mask(mask: Path, picture: Picture) -> U8Array:
             f"The mask of {picture.name} is {values.shape[:2]} (height, width), the picture "
             f"{picture.hw}: draw it on the picture itself."
         )
-    if values.ndim == 3:
-        colours = values.shape[2] - (values.shape[2] in (2, 4))  # alpha marks nothing
-        values = values[:, :, :colours].max(axis=2)
-    top = int(values.max())
-    if top == 0:
+    marked = marked_pixels(values)
+    if not marked.any():
         raise DataError(
             f"The mask of {picture.name} marks nothing: draw the defect white on black, or delete "
             "the mask to have the inspector find it."
         )
-    marked = values > (0 if top <= INDEX_TOP else top / 2)
     return np.repeat(np.where(marked, 255, 0).astype(np.uint8)[:, :, None], 3, axis=2)
 
 

@@ -2,7 +2,8 @@
 
 They are never part of a data set's `test/`: whoever wants them used names their folder, and
 their digests go into the bundle, so that no evaluation counts them. Folders of good parts and of
-masks in it are left out and named; a picture that is also among the good parts is refused.
+masks in it are left out and named; a mask beside its picture (`NAME_mask.png`) marks the defect. A
+picture that is also among the good parts is refused.
 """
 
 from __future__ import annotations
@@ -19,13 +20,10 @@ from edge_app.errors import CameraError, DataError
 from edge_app.records import U8Array
 from export.data.crops import FoundPart, find_parts
 from export.data.dataset import GoodPictures, Picture
-from export.data.layouts import told_counts
-from export.data.name_meanings import MASK_FOLDERS, means_good
+from export.data.layouts import masks_beside, told_counts
+from export.data.name_meanings import MASK_FOLDERS, marked_stem, means_good
 from export.data.same_picture import copies_among
 from export.pose.step import Cutting, cut_all
-
-MASK_SUFFIX = "_mask"
-"""`NAME_mask.png` beside `NAME.png` marks its defect and is no picture of a part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +104,17 @@ def _of_defects(folder: Path, listed: Sequence[Path]) -> tuple[list[Path], Count
             "defective ones, with one sub-folder per kind."
         )
     not_taken: Counter[str] = Counter()
+    beside = masks_beside(listed)
+    masks = {mask for found in beside.values() for mask in found}
     paths = []
     for path in listed:
         folders = path.relative_to(folder).parts[:-1]
         other = [n for n, name in enumerate(folders, 1) if _holds_no_defects(name)]
         if other:
             not_taken["/".join(folders[: other[0]]) + "/"] += 1
-        elif not path.stem.endswith(MASK_SUFFIX):
+        elif path not in masks and marked_stem(path.stem):
+            not_taken["masks that fit no picture"] += 1
+        elif path not in masks:
             paths.append(path)
     if not paths:
         raise DataError(

@@ -27,7 +27,7 @@ from export.workspace import OnProgress, Workspace
 MIN_FOUND_SHARE = 0.9
 """A detector that misses more of its own training pictures than this is no detector."""
 
-PARTS_RECIPE = 2
+PARTS_RECIPE = 3
 """Grows when the same detector and pictures give other whole parts."""
 
 LONG_SIDES_PX = (192, 224, 256, 320)

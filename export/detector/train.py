@@ -23,7 +23,7 @@ from torch import nn
 from edge_app.errors import DataError
 from edge_app.imaging.upright_crop import Shrink, letterbox
 from edge_app.records import F64Array
-from export.data.yolo_dataset import LabelledPicture, read_dataset
+from export.data.yolo_dataset import LabelledPicture
 from export.detector.augment import Scene, augmented, turned_view
 from export.detector.checkpoint import (
     TrainState,
@@ -36,6 +36,7 @@ from export.detector.checkpoint import (
 from export.detector.network import STRIDE, save_weights
 from export.detector.pose_errors import PoseErrors, pose_errors
 from export.detector.schedule import BATCH, Schedule, reserved_count, schedule_for
+from export.labels.given.read import labelled_folder
 from export.networks.precision import mixed_precision
 
 CLIP_NORM = 10.0
@@ -109,7 +110,7 @@ def train_detector(
     the pictures are given.
 
     Args:
-        dataset: a YOLO-OBB folder, or pictures with their boxes.
+        dataset: a folder of labelled pictures, or pictures with their boxes.
         out_dir: made if missing; `last.pt` there is the state after each round.
         input_hw: (height, width) of the letterboxed input, multiples of 32.
         steps: optimiser steps of 16 scenes; None stops by the pose on a few pictures that are
@@ -126,7 +127,7 @@ def train_detector(
         DataError: no boxes, a class without a name, an input size that is no multiple of 32, or
             a `last.pt` of another job.
     """
-    pictures = read_dataset(dataset) if isinstance(dataset, Path) else list(dataset)
+    pictures = labelled_folder(dataset) if isinstance(dataset, Path) else list(dataset)
     schedule = schedule_for(len(pictures), steps)
     job = _Job(input_hw, schedule, device, seed, tuple(class_names), is_round, start_from)
     _check(job, pictures)

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
-from edge_app.cameras.pictures import read_picture
+from edge_app.cameras.pictures import read_picture, read_values
 from edge_app.errors import CameraError, ModelError
 from edge_app.inspection.judge import find_defects, judge_score
 from edge_app.inspection.station import MISSING
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.model.offline import Look, look_at
 from edge_app.records import Defect, U8Array, VerdictState
+from export.data.masks import marked_pixels
 from export.evaluation.data import TestPicture
-from export.evaluation.pixel_metrics import BoolArray, PixelCounts, as_mask, frame_map, regions_met
+from export.evaluation.pixel_metrics import BoolArray, PixelCounts, frame_map, regions_met
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +117,16 @@ def read_mask(picture: TestPicture, frame: U8Array) -> tuple[BoolArray | None, s
     if picture.mask is None:
         return None, None
     try:
-        pixels = read_picture(picture.mask)
+        values = read_values(picture.mask)
     except CameraError as error:
         return None, str(error)
-    if pixels.shape != frame.shape:
-        (h, w), (mh, mw) = frame.shape[:2], pixels.shape[:2]
+    if values.shape[:2] != frame.shape[:2]:
+        (h, w), (mh, mw) = frame.shape[:2], values.shape[:2]
         return None, f"mask of {picture.name} is {mw}×{mh}, its picture {w}×{h}: not used"
-    if not pixels.any():
+    mask = marked_pixels(values)
+    if not mask.any():
         return None, f"mask of {picture.name} marks nothing: not used"
-    return as_mask(pixels), None
+    return mask, None
 
 
 def _count_pixels(

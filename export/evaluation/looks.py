@@ -24,8 +24,33 @@ PUBLIC_SETS = (
 )  # fmt: skip
 """Data sets, by the names of their folders, on whose test pictures nothing may be chosen."""
 
-JUDGING_CODE = ("edge_app", "calibration", "export")
-"""Folders whose Python files decide what a bundle is and says."""
+PACKAGES = ("edge_app", "calibration", "export")
+"""What a build runs from."""
+
+JUDGING_CODE = (
+    *(f"edge_app/{name}" for name in ("backends", "imaging", "inspection", "model")),
+    *(f"edge_app/bundle/{name}" for name in ("manifest", "thresholds", "variant")),
+    "edge_app/cameras/picture",
+    "calibration/parts/groups",
+    "calibration/thresholds",
+    *(
+        f"export/{name}"
+        for name in (
+            "augment", "auto_method", "backbones", "bundle_build", "calibrate", "data",
+            "defect_classifier", "defects", "detector", "evaluation", "labels", "methods",
+            "networks", "pose",
+        )
+    ),
+)  # fmt: skip
+"""Folders, and the beginning of files' names, whose Python files decide what a bundle is and says.
+Not what packs and signs a bundle, carries alarms, shows pages, stores or downloads."""
+
+NOT_JUDGING = frozenset(
+    {"calibration.parts", "edge_app.bundle", "edge_app.cameras", "edge_app.errors",
+     "edge_app.host", "edge_app.mqtt", "edge_app.records", "edge_app.store", "export.charts",
+     "export.folder_lock", "export.output_room", "export.versions", "export.workspace"}
+)  # fmt: skip
+"""Imported by a build and left out of the digest: they write files, name things, draw charts."""
 
 LOG = Path("benchmarks") / "results" / "looks.csv"
 HEADER = ("set", "code_digest", "date", "command")
@@ -96,7 +121,7 @@ def code_digest(root: Path) -> str:
     Raises:
         DataError: git cannot list them.
     """
-    patterns = [f"{folder}/*.py" for folder in JUDGING_CODE]  # git's * crosses folders
+    patterns = [f"{start}*.py" for start in JUDGING_CODE]  # git's * crosses folders
     listed = subprocess.run(
         ["git", "-C", str(root), "ls-files", "-z", "--", *patterns],
         capture_output=True, text=True, check=False,

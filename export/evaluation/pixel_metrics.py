@@ -16,6 +16,7 @@ from edge_app.errors import ShapeError
 from edge_app.imaging.upright_crop import CropSpec, crop_to_frame
 from edge_app.model.offline import Look
 from edge_app.records import Defect, F32Array, F64Array, U8Array
+from export.data.masks import marked_pixels
 
 PRO_LIMIT = 0.3
 """PRO is integrated up to this false-positive rate (Bergmann et al., MVTec AD, CVPR 2019)."""
@@ -145,9 +146,8 @@ def _inside(labels: np.ndarray, defect: Defect) -> np.ndarray:
 
 
 def as_mask(pixels_hwc: U8Array) -> BoolArray:
-    """Return a mask picture as bool (h, w): above half its own largest value; 0/1 files do too."""
-    grey = pixels_hwc.max(axis=2)
-    return np.asarray(grey > int(grey.max()) / 2)
+    """Return a mask picture that was read as uint8 (h, w, 3) as bool (h, w); see `masks.py`."""
+    return marked_pixels(pixels_hwc)
 
 
 def _bins_of(map_hw: F32Array) -> NDArray[np.int64]:

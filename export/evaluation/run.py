@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from calibration.thresholds.words import told_unlike
 from edge_app.bundle.archive import read_bundle
+from edge_app.bundle.manifest import Manifest
 from edge_app.model.loaded_model import LoadedModel, load_model
-from edge_app.records import JsonObject
+from edge_app.records import JsonObject, VerdictState
 from export.evaluation.data import TestPictures, scan_test_pictures
 from export.evaluation.figures import figures_of
 from export.evaluation.judge import Judged, judge_picture
@@ -65,6 +67,7 @@ def evaluate(
     on_step("pictures", f"{len(pictures.kept)} to judge", 1.0)
     on_look()
     judged, pixels, warnings = _judge_all(model, pictures, on_step)
+    warnings += _unlike_training(opened.manifest, judged)
     figures = figures_of(model, pictures, judged, pixels, [*pictures.warnings, *warnings])
     out = out or bundle.with_name(bundle.stem + ".evaluation")
     out.mkdir(parents=True, exist_ok=True)
@@ -74,6 +77,17 @@ def evaluate(
     (out / "evaluation.json").write_text(_record(figures, judged), encoding="utf-8")
     on_step("report", str(page), 1.0)
     return Evaluation({**figures, "report": str(page)}, page)
+
+
+def _unlike_training(manifest: Manifest, judged: list[Judged]) -> list[str]:
+    """Return a sentence if the good pictures are not like those that the limit was made from."""
+    origin = manifest.variants[0].thresholds.origin
+    good = [j for j in judged if j.picture.is_good and j.verdict is not VerdictState.NOT_INSPECTED]
+    if origin is None:
+        return []
+    alarms = sum(j.is_ng for j in good)
+    told = told_unlike(alarms, len(good), origin.rank, origin.good_parts)
+    return [] if told is None else [told]
 
 
 def _judge_all(

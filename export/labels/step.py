@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -18,14 +17,13 @@ from export.data.crops import NoUprightViewError
 from export.data.dataset import GoodPictures, Picture, digests_of
 from export.data.label_files import (
     SavedLabel,
-    given_labels,
-    has_labels,
     labelled_pictures,
     saved_labels,
     write_label_files,
 )
 from export.data.yolo_dataset import LabelledPicture
 from export.labels.autolabel import autolabel_folder, product_fills_frame, write_overview
+from export.labels.given.read import given_labels
 from export.labels.part_shape import ELONGATED_ASPECT, Kind
 from export.labels.rules import CUT_AT_BORDER
 from export.labels.station import is_fixed_station
@@ -96,23 +94,27 @@ def label_step(
 
     Raises:
         NoUprightViewError: there are separate objects, and hardly any can be labelled.
+        DataError: labels were given and cannot be used; a class of theirs means bad parts.
     """
+    given = given_labels(good.pictures, good.folder, good.root)
+    trained = {picture.path for picture in training}
 
     def work(folder: Path, report: OnProgress) -> LabelRecord:
         if detector == "none":
             return LabelRecord(True, (), None, "the product fills the frame, as asked for")
         if detector != "auto":
             return LabelRecord(False, (), None, "a detector was given")
-        if has_labels(good.folder):
-            given = given_labels(training, good.folder)
-            reason = f"labels of {len(given)} pictures were given"
-            return LabelRecord(False, saved_labels(given, training), None, reason)
+        if given.pictures:
+            mine = [p for p in given.pictures if p.source in trained]
+            reason = f"labels of {len(mine)} pictures were given"
+            saved = saved_labels(mine, training)
+            return LabelRecord(False, saved, None, reason, given.warnings)
         return _own_labels(training, folder, report)
 
     settings = {
         "detector": detector,
         "pictures": digests_of(training),
-        **_label_digest(good.folder),
+        "labels": given.digest,
         "recipe": LABEL_RECIPE,
     }
     _, found = space.step("labels", settings, LabelRecord, work)
@@ -120,14 +122,6 @@ def label_step(
     return Labels(
         found.fills_frame, pictures, found.shape, found.reason, found.warnings, found.fixed_box
     )
-
-
-def _label_digest(folder: Path) -> dict[str, str]:
-    """Return what the labels beside the pictures hash to, so that corrected ones are read again."""
-    digest = hashlib.sha256()
-    for file in sorted([*folder.glob("*.txt"), *(folder / "labels").glob("*.txt")]):
-        digest.update(file.name.encode() + file.read_bytes())
-    return {"labels": digest.hexdigest()}
 
 
 def _own_labels(training: Sequence[Picture], folder: Path, report: OnProgress) -> LabelRecord:
@@ -139,9 +133,10 @@ def _own_labels(training: Sequence[Picture], folder: Path, report: OnProgress) -
     overview = folder / "overview.png"
     write_overview(found, overview)
     sure = found.labelled()
-    unsure = {path.name: list(why) for path, why in found.unsure.items()}
+    names = {p.path: p.name for p in training}
+    unsure = {names[path]: list(why) for path, why in found.unsure.items()}
     (folder / "unsure.json").write_text(json.dumps(unsure, indent=1))
-    write_label_files(folder / "yolo_obb", sure)
+    write_label_files(folder / "yolo_obb", sure, training)
     cut = sum(CUT_AT_BORDER in why for why in unsure.values())
     if len(sure) < max(MIN_LABELS, MIN_SURE_SHARE * (len(training) - cut)):
         raise NoUprightViewError(

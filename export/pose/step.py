@@ -83,10 +83,13 @@ def orientation_step(
     training: Sequence[Picture],
     parts: Sequence[FoundPart],
     is_fine: bool = False,
+    needs_outline: bool = False,
 ) -> Cutting:
     """Learn the crop's size, the kind of orientation and the cue from the training parts.
 
     Args:
+        needs_outline: the silhouette is learnt even if every part's box lies in its picture, so
+            that the device can tell by it what the border cuts.
         is_fine: a product that fills the frame gets a crop of twice as many pixels.
     """
     boxes = [p.box_cxcywhr for p in parts]
@@ -106,7 +109,7 @@ def orientation_step(
         is_round = learnt.kind == "free"
         aligner = learn_alignment(readers, turned_boxes, spec, is_round, report)
         silhouette = None
-        if any(part.by_outline for part in parts):
+        if needs_outline or any(part.by_outline for part in parts):
             silhouette = learnt_silhouette(aligner, readers, turned_boxes)
         cv2.imwrite(str(folder / "align.png"), template_picture(aligner, silhouette))
         return OrientationRecord(
@@ -119,7 +122,7 @@ def orientation_step(
             has_outline=silhouette is not None,
         )
 
-    key = {"crop_hw": list(spec.crop_hw), "recipe": ORIENTATION_RECIPE}
+    key = {"crop_hw": list(spec.crop_hw), "recipe": ORIENTATION_RECIPE, "outline": needs_outline}
     folder, learnt = space.step("orientation", key, OrientationRecord, work)
     cue = None
     if learnt.has_cue:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.products_cells import Key, Limit, Outcome, cell_of, read_cells, write_cell
-from benchmarks.products_statistics import alarm_chances, quantile, summed
+from benchmarks.products_statistics import summed
 from benchmarks.products_table import (
     Counts,
     alarm_table,
@@ -19,6 +19,7 @@ from benchmarks.products_table import (
     set_efficiency,
     tables,
 )
+from calibration.thresholds.alarm_counts import alarm_chances, quantile
 from edge_app.errors import DataError
 from edge_app.records import JsonObject
 from export.evaluation.data import GOOD

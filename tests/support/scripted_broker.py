@@ -10,6 +10,7 @@ import contextlib
 import socket
 import socketserver
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,10 @@ PINGREQ, PINGRESP, DISCONNECT = 12, 13, 14
 NOT_AUTHORISED = 0x87
 HANG_UP = -1
 """In place of a reason code: close the connection without an answer."""
+NO_ANSWER = -2
+"""In place of a reason code: take the message and acknowledge nothing."""
+RECEIVE_EXCEEDED, TAKEN_OVER, TOO_LARGE = 0x93, 0x8E, 0x95
+NO_RETAIN, NO_QOS = 0x9A, 0x9B
 
 
 @dataclass
@@ -33,6 +38,13 @@ class Script:
         publish_codes: PUBACK's reason by the end of a topic, or HANG_UP.
         acknowledges: whether there is a PUBACK at all.
         sends_all_retained: to every subscriber, whatever it subscribed to, as amqtt does.
+        receive_maximum, maximum_packet, maximum_qos, retain_available, keep_alive_s: announced in
+            CONNACK to MQTT 5 clients, and enforced with the reason code that the standard names.
+        silent_maximum_packet: enforced by hanging up, and announced to nobody.
+        judges: PUBACK's reason by topic and payload, HANG_UP or NO_ANSWER.
+        ack_delay_s: how long it takes to acknowledge.
+        ack_copies: how often it acknowledges each message.
+        takes_over: a client id that connects again disconnects the connection before, with 0x8E.
     """
 
     speaks_mqtt5: bool = True
@@ -41,6 +53,30 @@ class Script:
     publish_codes: dict[str, int] = field(default_factory=dict)
     acknowledges: bool = True
     sends_all_retained: bool = False
+    receive_maximum: int | None = None
+    maximum_packet: int | None = None
+    maximum_qos: int | None = None
+    retain_available: bool = True
+    keep_alive_s: int | None = None
+    silent_maximum_packet: int | None = None
+    judges: Callable[[str, bytes], int] = lambda _topic, _payload: 0
+    ack_delay_s: float = 0.0
+    ack_copies: int = 1
+    takes_over: bool = False
+
+    def properties(self) -> bytes:
+        """Return CONNACK's properties, with their length."""
+        found = b""
+        for number, size, value in (
+            (0x13, 2, self.keep_alive_s),
+            (0x21, 2, self.receive_maximum),
+            (0x24, 1, self.maximum_qos),
+            (0x25, 1, None if self.retain_available else 0),
+            (0x27, 4, self.maximum_packet),
+        ):
+            if value is not None:
+                found += bytes([number]) + value.to_bytes(size, "big")
+        return bytes([len(found)]) + found
 
 
 class ScriptedBroker:
@@ -48,14 +84,23 @@ class ScriptedBroker:
 
     Attributes:
         packets: what clients sent, in order: ("connect", client id, protocol level),
-            ("subscribe", filters), ("publish", topic, payload, QoS, retained), ("disconnect",).
+            ("subscribe", filters), ("publish", topic, payload, QoS, retained),
+            ("disconnect",), ("ping",).
         retained: payload by topic.
+        violations: what clients did against the announced limits, in words.
+        most_in_flight: the most publishes of one connection that were unacknowledged at once.
+        connect_properties: the bytes of the properties of each MQTT 5 CONNECT.
+        wills: (QoS, retained) of each connection's last will.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.script = Script()
         self.packets: list[tuple[Any, ...]] = []
         self.retained: dict[str, bytes] = {}
+        self.violations: list[str] = []
+        self.most_in_flight = 0
+        self.connect_properties: list[bytes] = []
+        self.wills: list[tuple[int, bool]] = []
         self.clients: list[_Client] = []
         self.lock = threading.RLock()
         broker = self
@@ -123,9 +168,12 @@ class _Client:
         self._broker = broker
         self._sock = sock
         self._stream = sock.makefile("rb")
+        self._packet_bytes = 0
         self._is_mqtt5 = False
-        self._will: tuple[str, bytes] | None = None
+        self._will: tuple[str, bytes, bool] | None = None
         self._numbers = 0
+        self._in_flight = 0
+        self.client_id = ""
         self.filters: list[str] = []
 
     def serve(self) -> None:
@@ -137,7 +185,7 @@ class _Client:
         self._stream.close()
         self.close()
         if self._will is not None:
-            self._broker.publish(*self._will, retain=True)
+            self._broker.publish(*self._will)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -159,6 +207,7 @@ class _Client:
             length |= (byte & 0x7F) << shift
             shift += 7
             if byte < 0x80:
+                self._packet_bytes = 2 + shift // 7 - 1 + length
                 return first, _Reader(self._read(length))
 
     def _read(self, count: int) -> bytes:
@@ -177,6 +226,7 @@ class _Client:
         elif kind == PUBLISH:
             return self._publish(first, reader)
         elif kind == PINGREQ:
+            self._broker.packets.append(("ping",))
             self._send(PINGRESP << 4, b"")
         elif kind == DISCONNECT:
             self._will = None
@@ -190,18 +240,47 @@ class _Client:
         self._is_mqtt5 = level == 5
         script = self._broker.script
         if self._is_mqtt5:
-            reader.skip_properties()
-        client_id = reader.text()
+            self._broker.connect_properties.append(reader.properties())
+        client_id = self.client_id = reader.text()
         self._broker.packets.append(("connect", client_id, level))
         if script.login_code == HANG_UP or (self._is_mqtt5 and not script.speaks_mqtt5):
             return False
         if flags & 0x04:
             if self._is_mqtt5:
                 reader.skip_properties()
-            will = (reader.text(), reader.binary())
+            qos, is_retained = flags >> 3 & 3, bool(flags & 0x20)
+            self._broker.wills.append((qos, is_retained))
+            code = self._will_code(qos, is_retained)
+            if code:
+                self._send(CONNACK << 4, bytes((0, code)) + self._no_properties)
+                return False
+            will = (reader.text(), reader.binary(), is_retained)
             self._will = None if script.login_code else will
-        self._send(CONNACK << 4, bytes((0, script.login_code)) + self._no_properties)
+        if script.takes_over:
+            self._take_over()
+        properties = script.properties() if self._is_mqtt5 else b""
+        self._send(CONNACK << 4, bytes((0, script.login_code)) + properties)
         return script.login_code == 0
+
+    def _will_code(self, qos: int, is_retained: bool) -> int:
+        script = self._broker.script
+        if not self._is_mqtt5:
+            return 0
+        if is_retained and not script.retain_available:
+            return NO_RETAIN
+        return NO_QOS if script.maximum_qos is not None and qos > script.maximum_qos else 0
+
+    def _take_over(self) -> None:
+        for other in list(self._broker.clients):
+            if other is not self and other.client_id == self.client_id:
+                other.disconnect(TAKEN_OVER)
+
+    def disconnect(self, code: int) -> bool:
+        """Send DISCONNECT with a reason, where the protocol has one, and close."""
+        if self._is_mqtt5:
+            self._send(DISCONNECT << 4, bytes((code, 0)))
+        self.close()
+        return False
 
     def _subscribe(self, reader: _Reader) -> None:
         number = reader.take(2)
@@ -230,17 +309,53 @@ class _Client:
         payload, retain = reader.rest(), bool(first & 1)
         script = self._broker.script
         codes = [code for end, code in script.publish_codes.items() if topic.endswith(end)]
-        code = codes[0] if codes else 0
+        code = codes[0] if codes else script.judges(topic, payload)
         with self._broker.lock:
+            self._in_flight += qos > 0
+            self._broker.most_in_flight = max(self._broker.most_in_flight, self._in_flight)
+            broken = self._broken_limit(qos, retain)
+            if broken:
+                self._broker.violations.append(f"0x{broken:02X}: {topic}, {self._packet_bytes} B")
+                return self.disconnect(broken)
+            if (script.silent_maximum_packet or 1 << 30) < self._packet_bytes:
+                return False
             self._broker.packets.append(("publish", topic, payload, qos, retain))
             if code == HANG_UP:
                 return False
-            if qos and script.acknowledges:
-                more = bytes([code, 0]) if self._is_mqtt5 and code else b""
-                self._send(PUBACK << 4, number + more)
             if code == 0:
                 self._broker.publish(topic, payload, retain)
+            if qos and script.acknowledges and code != NO_ANSWER:
+                more = bytes([code, 0]) if self._is_mqtt5 and code else b""
+                self._acknowledge(number + more)
         return True
+
+    def _broken_limit(self, qos: int, retain: bool) -> int:
+        """Return the reason code of a limit that a publish breaks, 0 if it breaks none."""
+        script = self._broker.script
+        if not self._is_mqtt5:
+            return 0
+        if script.receive_maximum is not None and self._in_flight > script.receive_maximum:
+            return RECEIVE_EXCEEDED
+        if script.maximum_packet is not None and self._packet_bytes > script.maximum_packet:
+            return TOO_LARGE
+        if script.maximum_qos is not None and qos > script.maximum_qos:
+            return NO_QOS
+        return NO_RETAIN if retain and not script.retain_available else 0
+
+    def _acknowledge(self, body: bytes) -> None:
+        delay_s = self._broker.script.ack_delay_s
+        if delay_s:
+            timer = threading.Timer(delay_s, self._send_acks, (body,))
+            timer.daemon = True
+            timer.start()
+        else:
+            self._send_acks(body)
+
+    def _send_acks(self, body: bytes) -> None:
+        with self._broker.lock:
+            self._in_flight -= 1
+            for _ in range(self._broker.script.ack_copies):
+                self._send(PUBACK << 4, body)
 
     # -- packets out ----------------------------------------------------------------------------
 
@@ -289,6 +404,9 @@ class _Reader:
         return self.take(len(self._data) - self._at)
 
     def skip_properties(self) -> None:
+        self.properties()
+
+    def properties(self) -> bytes:
         length = shift = 0
         while True:
             byte = self.number(1)
@@ -296,4 +414,4 @@ class _Reader:
             shift += 7
             if byte < 0x80:
                 break
-        self.take(length)
+        return self.take(length)

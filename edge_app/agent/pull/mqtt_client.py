@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import time
 from collections.abc import Callable
 from typing import Protocol
 
 from edge_app.mqtt.backoff import Backoff
 from edge_app.mqtt.command_messages import CommandAnswer
-from edge_app.mqtt.connection import Acked, Connection, Received, Will
+from edge_app.mqtt.connection import Acked, Connection, Lost, Received, Will
 from edge_app.mqtt.deploy_messages import AgentState, AgentStatus, Reported
 from edge_app.mqtt.dial import DialFailure
+from edge_app.mqtt.limited_log import LimitedLog
 from edge_app.mqtt.outgoing import Outgoing
+from edge_app.mqtt.reason_words import TAKEN_OVER
 from edge_app.mqtt.session import (
     GOODBYE_S,
     MAX_HANG_UPS,
@@ -29,7 +32,7 @@ from edge_app.mqtt.session import (
 )
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.timestamps import rfc3339
-from edge_app.mqtt.topics import DeviceName, Topics
+from edge_app.mqtt.topics import DeviceName, Topics, client_id
 
 STEADY_S = 5.0
 """A connection that lasted so long was a good one: the next failure is a first one again."""
@@ -94,10 +97,11 @@ class AgentMqttClient:
         self._commands = commands
         self._version = version
         self._clock_ns = clock_ns
-        self._client_id = settings.client_id or f"agent-{who.site}-{who.line}-{who.device}"
+        self._client_id = settings.client_id or client_id("agent", who)
         self._outgoing = Outgoing()
         self._session = Session(settings, self._client_id, self, self._outgoing, self)
         self._backoff = Backoff(settings.reconnect_min_s, settings.reconnect_max_s, random_unit)
+        self._lines = LimitedLog(_log, time.monotonic)
         self._is_refused = False
         self._hang_ups = 0
         self._is_settled = False
@@ -160,7 +164,7 @@ class AgentMqttClient:
         is_acknowledged = self._outgoing.is_acknowledged
         is_doubtful = self._hang_ups >= MAX_HANG_UPS and self._age_s <= STEADY_S
         if self.trouble and is_acknowledged and not (self._is_refused or is_doubtful):
-            _log.info("MQTT: agent connected to %s", self._where)
+            self._lines.line(logging.INFO, "up", f"MQTT: agent connected to {self._where}")
             self.trouble = ""
         if not self._is_settled and is_acknowledged and self._age_s > SETTLE_S:
             self._is_settled = True
@@ -171,6 +175,13 @@ class AgentMqttClient:
         if isinstance(reason, DialFailure):
             self._note_trouble(reason.text)
             return self._backoff.next_s(reason.needs_person)
+        if isinstance(reason, Lost) and reason.code == TAKEN_OVER:
+            self._note_trouble(
+                f"connection lost ({reason.text}): another client uses the client id "
+                f"{self._client_id!r}. Give each device its own name (site, line, device); a "
+                "copied disk needs a new name"
+            )
+            return self._backoff.next_s(needs_person=True)
         self._hang_ups += 1
         if self._age_s > STEADY_S:
             self._hang_ups = 0
@@ -215,6 +226,9 @@ class AgentMqttClient:
         self._note_trouble(f"{why}; {_ACL_ADVICE}")
 
     def _note_trouble(self, why: str) -> None:
-        """First failure WARNING, repeats DEBUG."""
-        _log.log(logging.DEBUG if why == self.trouble else logging.WARNING, "MQTT: %s", why)
+        """First failure WARNING, repeats DEBUG; each cause once a minute, however it alternates."""
+        if why == self.trouble:
+            _log.debug("MQTT: %s", why)
+        else:
+            self._lines.warning(re.sub(r"\d+", "#", why), f"MQTT: {why}")
         self.trouble = why

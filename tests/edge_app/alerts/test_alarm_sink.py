@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.alerts.alarm_sink import AlarmLevel, AlarmSink
+from edge_app.alerts.alarm_level import AlarmLevel
+from edge_app.alerts.alarm_sink import AlarmSink
 from edge_app.alerts.alert_drafts import AlertDrafts
 from edge_app.errors import OutboxError
 from edge_app.mqtt.outbox import Outbox

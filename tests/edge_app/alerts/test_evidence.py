@@ -17,6 +17,7 @@ from support.needs import needing
 
 from edge_app.alerts.evidence import EvidenceStore, safe_name, write_whole
 from edge_app.errors import ConfigError
+from edge_app.host.age_clock import AgeClock
 from edge_app.records import U8Array
 
 NOON_S = 1_767_268_800.0  # 2026-01-01 12:00 UTC
@@ -46,7 +47,12 @@ def picture(seed: int = 0, hw: tuple[int, int] = (48, 64)) -> U8Array:
 def opened(
     folder: Path, clock: Clock, max_age_h: float = 24, max_bytes: int = 10_000_000
 ) -> EvidenceStore:
-    return EvidenceStore(folder, max_age_h, max_bytes, 85, BASE, clock)
+    return EvidenceStore(folder, max_age_h, max_bytes, 85, BASE, trusted(clock))
+
+
+def trusted(clock: Clock) -> AgeClock:
+    """Return one that has proved itself: both clocks go on together."""
+    return AgeClock(clock, clock, lambda: True, hold_s=0)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -251,7 +257,7 @@ def test_on_a_full_disk_the_oldest_evidence_makes_room(tmp_path: Path, clock: Cl
     """Full disk: the newest picture is kept, at the oldest one's cost."""
     one = len_of_one(tmp_path / "probe", clock)
     disk = SmallDisk(tmp_path / "store", 3 * one)
-    store = EvidenceStore(tmp_path / "store", 24, 10**9, 85, BASE, clock, disk)
+    store = EvidenceStore(tmp_path / "store", 24, 10**9, 85, BASE, trusted(clock), disk)
     for number in range(6):
         clock.now_s += 1
         assert store.save(f"part-{number}", picture()) is not None
@@ -264,7 +270,7 @@ def test_a_disk_full_of_other_things_costs_pictures_only(
 ) -> None:
     """With nothing left to delete: None, counted, warned once; kept again once there is room."""
     disk = SmallDisk(tmp_path, 0)
-    store = EvidenceStore(tmp_path, 24, 10**9, 85, BASE, clock, disk)
+    store = EvidenceStore(tmp_path, 24, 10**9, 85, BASE, trusted(clock), disk)
     with caplog.at_level(logging.INFO):
         assert [store.save(f"part-{n}", picture()) for n in range(3)] == [None] * 3
         assert store.stats().dropped == 3

@@ -28,6 +28,7 @@ from edge_app.alerts.evidence import EvidenceStore, write_whole
 from edge_app.alerts.evidence_worker import EvidenceWorker, Picture
 from edge_app.demo.broker import EmbeddedBroker
 from edge_app.errors import OutboxError
+from edge_app.host.age_clock import AgeClock
 from edge_app.mqtt.delivery import Delivery
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.part_messages import Alert
@@ -252,7 +253,7 @@ def test_several_parts_of_one_frame_share_its_memory(tmp_path: Path) -> None:
 def test_while_the_outbox_fails_pictures_are_written_all_the_same(
     device: Device, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Alerts held in memory take their picture along when they are stored at last."""
+    """Alerts go out from memory at once; their picture follows when they could be stored."""
     caplog.set_level(logging.CRITICAL)
 
     def broken(*_: object) -> list[int]:
@@ -262,9 +263,14 @@ def test_while_the_outbox_fails_pictures_are_written_all_the_same(
         patch.setattr(device.outbox, "append", broken)
         device.judges_bad(1)
         device.settles()
-    assert device.publishes() == []
+    assert device.publishes() == [("new", "alarm-1", False), ("end", "alarm-1", False)]
+    assert [a.is_from_memory for a in device.messages] == [True, True]
     device.sink.tick()
-    assert device.publishes() == [("new", "alarm-1", True), ("end", "alarm-1", True)]
+    device.settles()
+    wait_until(lambda: device.sink.pending == 0)
+    assert device.publishes() == [("update", "alarm-1", True)]
+    assert device.outbox.last_finished("cam1") == 1
+    assert device.outbox.depth() == 0
 
 
 def test_a_part_that_was_not_inspected_waits_for_nothing(device: Device) -> None:
@@ -305,9 +311,10 @@ def test_a_hanging_disk_does_not_hold_up_the_end(
 def test_old_pictures_go_in_small_steps(tmp_path: Path) -> None:
     """2,000 expired pictures are deleted by the worker, and a new one is written in between."""
     device = Device(tmp_path)
-    device.store._clock_s = lambda: time.time() - 25 * 3600
+    at_s = [0.0]
+    device.store._clock = AgeClock(lambda: 1.8e9 + at_s[0], lambda: at_s[0], lambda: True, 0)
     assert all(device.store._store(f"old-{n}", b"x") is not None for n in range(2_000))
-    device.store._clock_s = time.time
+    at_s[0] = 25 * 3600
     device.judges_bad(1)
     device.settles()
     assert device.publishes() == [("new", "alarm-1", True), ("end", "alarm-1", True)]
@@ -356,7 +363,9 @@ def test_killed_between_alert_and_picture(
     for kept in (tmp_path / "evidence").rglob("*.jpg"):
         os.utime(kept, (now_s - 25 * 3600, now_s - 25 * 3600))
     device.close()
-    assert EvidenceStore(tmp_path / "evidence", 24, 10**8, 85, "http://x").stats().count == 0
+    ages = AgeClock(is_synchronised=lambda: True, hold_s=0)
+    again = EvidenceStore(tmp_path / "evidence", 24, 10**8, 85, "http://x", ages)
+    assert again.stats().count == 0
 
 
 @pytest.mark.needs("the extra demo")

@@ -13,6 +13,7 @@ from support.alert_drafts import bad_part
 
 from edge_app.alerts.evidence import SUSPECT_SHARE, EvidenceStore
 from edge_app.alerts.evidence_worker import EvidenceWorker, Picture
+from edge_app.host.age_clock import AgeClock
 from edge_app.records import Evidence, Frame, FrameReport, SuspectPart, U8Array
 
 NOON_S = 1_767_268_800.0  # 2026-01-01 12:00 UTC
@@ -36,7 +37,7 @@ def picture(seed: int = 0) -> U8Array:
 
 
 def opened(folder: Path, max_bytes: int = 10_000_000, **options: object) -> EvidenceStore:
-    return EvidenceStore(folder, 24, max_bytes, 85, "http://h", Clock(), **options)  # type: ignore[arg-type]
+    return EvidenceStore(folder, 24, max_bytes, 85, "http://h", AgeClock(Clock()), **options)  # type: ignore[arg-type]
 
 
 def names(folder: Path) -> list[str]:
@@ -106,7 +107,9 @@ def test_a_full_disk_takes_suspects_first_and_for_them_nothing_else(tmp_path: Pa
 def test_old_suspects_expire_like_the_others(tmp_path: Path) -> None:
     """Age is age."""
     clock = Clock()
-    store = EvidenceStore(tmp_path, 1, 10_000_000, 85, "http://h", clock)
+    store = EvidenceStore(
+        tmp_path, 1, 10_000_000, 85, "http://h", AgeClock(clock, clock, lambda: True, hold_s=0)
+    )
     store.save_suspect("odd", picture())
     store.save("bad", picture())
     clock.now_s += 3700

@@ -75,13 +75,13 @@ def test_a_silhouette_of_another_size_or_empty_is_refused() -> None:
 
 
 class Finds:
-    """A detector that sees one box, in every picture the same."""
+    """A detector that sees the same boxes in every picture."""
 
-    def __init__(self, box: BoxCxcywhr) -> None:
-        self._box = box
+    def __init__(self, *boxes: BoxCxcywhr) -> None:
+        self._boxes = boxes
 
     def find(self, pixels_hwc: object) -> list[Detection]:
-        return [Detection(self._box, 0.9)]
+        return [Detection(box, 0.9) for box in self._boxes]
 
 
 def manifest(whole: str = "outline") -> Manifest:
@@ -129,6 +129,33 @@ def test_a_triggered_part_is_judged_when_its_outline_is_inside(tmp_path: Path) -
     assert verdict(path, REACHING, OnePartPerFrame("p", False)) == (ok, "")
     assert verdict(path, REACHING, OnePartPerFrame("p", False), spot=True) == (ng, "")
     assert verdict(path, CUT, OnePartPerFrame("p", False)) == ("NOT_INSPECTED", "never_whole")
+
+
+def test_a_part_that_the_border_cuts_may_be_bad_by_what_is_seen_and_never_good(
+    tmp_path: Path,
+) -> None:
+    """A trigger takes one picture of it, a belt will show the rest; format 1 is as it was."""
+    path = written(tmp_path / "a.bundle", "outline", LENS)
+    assert verdict(path, CUT, OnePartPerFrame("p", False), spot=True) == ("NG", "")
+    unseen = ("NOT_INSPECTED", "never_whole")
+    assert verdict(path, CUT, BeltTracker("b"), spot=True) == unseen
+    far: BoxCxcywhr = (50.0, 28.0, 64.0, 32.0, EIGHTH)
+    assert verdict(path, far, OnePartPerFrame("p", False), spot=True) == unseen
+    by_box = written(tmp_path / "b.bundle", "box", None)
+    assert verdict(by_box, CUT, OnePartPerFrame("p", False), spot=True) == unseen
+
+
+def test_a_cut_neighbour_of_a_whole_part_says_nothing(tmp_path: Path) -> None:
+    """Its spot belongs to another part, which has a picture of its own."""
+    path = written(tmp_path / "a.bundle", "outline", LENS)
+    line = make_line(
+        replace(load_model(read_bundle(path)), finder=Finds(REACHING, CUT)),
+        "cam", OnePartPerFrame("p", False), lambda: "alarm-1",
+    )  # fmt: skip
+    frame = Frame("cam", 1, np.full((57, 57, 3), 100, np.uint8), 1_000, source_number=1)
+    report = line.inspect(frame)
+    assert [v.state for v in report.finished] == [VerdictState.OK]
+    assert len(report.anomalies) == 1
 
 
 def test_on_a_belt_a_part_that_comes_near_the_border_is_never_ok(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support.small_bundles import bright_files, bright_manifest
 
-from edge_app.alerts.alarm_sink import AlarmLevel
+from edge_app.alerts.alarm_level import AlarmLevel
 from edge_app.bundle.archive import read_bundle, write_bundle
 from edge_app.bundle.manifest import Manifest, StationSpec
 from edge_app.errors import ModelError

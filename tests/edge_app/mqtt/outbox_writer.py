@@ -16,7 +16,8 @@ from pathlib import Path
 
 from support.alert_drafts import draft
 
-import edge_app.mqtt.outbox as outbox_module
+import edge_app.mqtt.outbox_start as outbox_module
+from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.outbox_file import open_file
 
 
@@ -36,7 +37,7 @@ def append_until_killed(path: Path, kill_at: int) -> None:
         return connection
 
     outbox_module.open_file = open_traced
-    outbox = outbox_module.Outbox(path, reserve_bytes=0)
+    outbox = Outbox(path, reserve_bytes=0)
     last = outbox.last_finished("cam1")
     number = 0 if last is None else last + 1
     count[0] = 0

@@ -12,7 +12,7 @@ from support.child_processes import SCRIPT_ENVIRONMENT
 from edge_app.mqtt.outbox import Outbox
 
 WRITER = Path(__file__).with_name("outbox_writer.py")
-STATEMENTS = 44
+STATEMENTS = 100
 """More than two parts take, so that every place between two statements is hit."""
 
 

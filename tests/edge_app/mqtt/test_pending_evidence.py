@@ -159,8 +159,8 @@ def test_a_corrupt_file_costs_the_wait_not_the_alert(tmp_path: Path, clock: Cloc
     path = tmp_path / "o.db"
     outbox = Outbox(path, reserve_bytes=0, monotonic_ns=clock)
     seqs = store(outbox, *(draft(n) for n in range(50)))
-    outbox._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    outbox._connection.execute("PRAGMA cache_size=1")
+    outbox._disk._store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    outbox._disk._store.connection.execute("PRAGMA cache_size=1")
     with path.open("r+b") as file:
         file.write(b"\x00" * path.stat().st_size)
     with pytest.raises(OutboxError):

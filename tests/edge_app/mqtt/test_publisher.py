@@ -194,12 +194,13 @@ def test_each_source_of_trouble_takes_back_its_own_reason_only(
 def test_a_message_that_cannot_be_sent_does_not_end_the_publisher(
     mosquitto: Mosquitto, outbox: Outbox, start_publisher: Start
 ) -> None:
-    """A camera name that no topic can hold is shown as degraded; the thread goes on trying."""
+    """A camera name that no topic can hold is shown as degraded; the alerts behind it go out."""
     publisher = start_publisher(mosquitto.port)
     wait_until(lambda: publisher.state == "connected")
-    outbox.append([draft(1, camera="cam+")])
+    outbox.append([draft(1, camera="cam+"), draft(2), draft(3)])
     publisher.wake()
-    wait_until(lambda: publisher.state.startswith("degraded: publisher failed: "))
+    wait_until(lambda: publisher.state.startswith("degraded: stored alert 1 cannot be sent"))
+    wait_until(lambda: outbox.depth() == 1)
     outbox.delete(1)
     wait_until(lambda: publisher.state == "connected")
 

@@ -244,7 +244,7 @@ def test_refusals_are_handed_on_with_their_topic(
     wait_until(lambda: len(handler.events) == 2)
     assert handler.events == [
         SubscriptionRefused("Not authorized"),
-        PublishRefused("denied", "Not authorized"),
+        PublishRefused("denied", "Not authorized", NOT_AUTHORISED),
     ]
     assert handler.outgoing.is_acknowledged
 

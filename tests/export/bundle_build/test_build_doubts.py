@@ -92,16 +92,28 @@ def test_the_outline_decides_where_the_box_reaches_over(
 
 
 def test_the_outline_is_not_asked_about_what_is_clear(tmp_path: Path) -> None:
-    """Wholly inside, a visible rest, and far over the border."""
+    """Wholly inside, and far over the border."""
 
     def refuse(pixels_hwc: U8Array, box: object) -> bool:
         raise AssertionError(box)
 
     far_out = (190.0, 50.0, 80.0, 30.0, 0.0)
-    boxes = [WHOLE, WHOLE, CUT, far_out]
+    boxes = [WHOLE, WHOLE, WHOLE, far_out]
     found = find_parts(AlwaysThere(boxes), pictures(tmp_path, 20), False, lambda _: None, refuse)
-    assert (len(found.parts), len(found.cut)) == (10, 10)
+    assert (len(found.parts), len(found.cut)) == (15, 5)
     assert not any(p.by_outline for p in found.parts)
+
+
+@pytest.mark.parametrize(("inside", "whole"), [(True, 20), (False, 10)])
+def test_a_short_part_at_the_border_is_a_rest_unless_its_outline_is_inside(
+    tmp_path: Path, inside: bool, whole: int
+) -> None:
+    """A detector's box may be short by a tenth; what the border cuts runs along it."""
+    found = find_parts(
+        AlwaysThere([WHOLE, CUT]), pictures(tmp_path, 20), False, lambda _: None,
+        lambda pixels_hwc, box: inside,
+    )  # fmt: skip
+    assert (len(found.parts), len(found.cut)) == (whole, 20 - whole)
 
 
 def lens_scene(seed: int) -> tuple[U8Array, tuple[float, float, float, float, float]]:

@@ -22,9 +22,9 @@ from export.bundle_build.records import BuildOptions
 from export.cli import border
 from export.cli.main import main
 from export.data.dataset import scan_good_pictures
-from export.data.label_files import given_labels
 from export.defects.labelled import read_mask
 from export.defects.pictures import scan_defects
+from export.labels.given.read import given_labels
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def test_labels_that_cannot_be_are_refused(tmp_path: Path, line: str | bytes, re
     with pytest.raises(DataError, match=reason):
         given_labels(pictures, tmp_path)
     label.write_text("0 .1 .1 .6 .1 .6 1.05 .1 1.05")  # a turned box may reach over the border
-    assert len(given_labels(pictures, tmp_path)) == 1
+    assert len(given_labels(pictures, tmp_path).pictures) == 1
 
 
 ERRORS = {

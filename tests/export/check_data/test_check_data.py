@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from support import picture_files as files
+from support.needs import ROOT
 
 from edge_app.errors import DataError
 from edge_app.records import JsonObject
@@ -116,3 +120,39 @@ def test_an_empty_folder_is_refused_in_words(
     (here / "data").mkdir()
     found, _, _ = checked(capsys, here / "data", 1)
     assert "holds no picture" in found["would"]
+
+
+@pytest.mark.parametrize("coding", ["utf-8:strict", "ascii"])
+def test_names_the_terminal_cannot_print_are_printed_all_the_same(
+    tmp_path: Path, coding: str
+) -> None:
+    """A copy and a damaged file with names of an old Windows, on a terminal of any coding."""
+    write_good(tmp_path / "data", 20)
+    first = min((tmp_path / "data").iterdir())
+    (tmp_path / "data" / os.fsdecode(b"zweit\xe9.png")).write_bytes(first.read_bytes())
+    (tmp_path / "data" / os.fsdecode(b"b\xf6se.png")).write_bytes(b"torn")
+    arguments = ["check-data", "data", "--sheet", "sheet.png"]
+    run = subprocess.run(
+        [sys.executable, "-m", "export.cli.main", *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": coding, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "\\udce9" in run.stdout or "\\xe9" in run.stdout
+
+
+@pytest.mark.parametrize("sheet", ["data.check-data.png", "deeper/sheet.png"])
+def test_the_sheet_never_lies_among_the_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sheet: str
+) -> None:
+    """`check-data .` inside the data set: the next build would train on the sheet."""
+    write_good(tmp_path / "data", 20)
+    (tmp_path / "data" / "deeper").mkdir()
+    monkeypatch.chdir(tmp_path / "data")
+    arguments = [] if sheet == "data.check-data.png" else ["--sheet", sheet]
+    assert main(["check-data", ".", *arguments]) == 2
+    assert "would lie among the pictures" in capsys.readouterr().err
+    assert not list((tmp_path / "data").rglob("*sheet*")) + list(Path().rglob("*.check-data.png"))

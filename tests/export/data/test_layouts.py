@@ -128,6 +128,23 @@ def test_masks_beside_pictures_tell_good_from_bad(tmp_path: Path, suffix: str) -
     assert "pictures with a marked mask beside them (3 pictures)" in told
 
 
+def test_a_mask_of_the_same_name_tells_good_from_bad(tmp_path: Path) -> None:
+    """Magnetic tiles: `a.jpg` with its mask `a.png`; two photographs of one name are both parts."""
+    write(tmp_path, GOOD)
+    for i in range(3, 6):
+        pixels = np.random.default_rng(100 + i).integers(0, 255, (30, 40, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / f"p{i}.jpg"), pixels)
+        mask = np.zeros((30, 40), np.uint8)
+        mask[2:4, 3:5] = (0, 1, 255)[i - 3]
+        cv2.imwrite(str(tmp_path / f"p{i}.png"), mask)
+    cv2.imwrite(str(tmp_path / "000.jpg"), np.random.default_rng(9).integers(0, 255, (30, 40, 3)))
+    found = scan_good_pictures(tmp_path)
+    names = [p.name for p in found.pictures]
+    assert [n for n in names if n.startswith("p")] == ["p3.jpg"]
+    assert {"000.jpg", "000.png"} < set(names)
+    assert "masks (3 pictures)" in found.warnings[0]
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_mask_of_ones_marks(tmp_path: Path, dtype: type) -> None:
     """0/1 masks, of 16 bits too, are masks: one pixel of value 1 and the picture is left out."""

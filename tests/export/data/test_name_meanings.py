@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from export.data.name_meanings import (
@@ -16,11 +18,13 @@ from export.data.name_meanings import (
 BAD_NAMES = """ng NG NG_001 ng1 NG001 nok N.O.K. bad Bad BadParts bad-parts defect Defects DEFECTIVE
     defect_free_12_ng abnormal Abnormal anomaly anomalies Anomalous ko KO n.i.O. NIO n_i_o_Teile
     not_ok not-good nicht_gut no_good reject Rejects rejected scrap faulty schlecht Schlechtteile
-    Fehler fehlerhaft Ausschuss ausschussteile no_12_bad"""
+    Fehler fehlerhaft Ausschuss ausschussteile no_12_bad def_front cast_def_0_12 Class1_def failed
+    MT_Crack scratches broken-large ＮＧ 不良品 缺陷 défauts bad20241129 not_passed bad_3bad81fe"""
 
 NEUTRAL_NAMES = """monday IMG_20240101_123456 part12 scraper badge knob kombi angle song defect_free
     no_defects non-defective fehlerfrei ohne_Fehler good_no_12 good normal OK i.O. Größe_3 検査
-    20085000_temp faultless_or_not"""
+    20085000_temp faultless_or_not 3bad81fe MT_Free crackers stainless ok_front
+    0c1def4a-4bad-4def-8bad-1bad2def3bad part_jpg.rf.7bad0d6e1def2c3bad4f5a6b7c8d9e0f"""
 
 
 @pytest.mark.parametrize("name", BAD_NAMES.split())
@@ -40,7 +44,11 @@ def test_names_that_do_not(name: str) -> None:
     assert not file_is_no_good(name + ".png")
 
 
-@pytest.mark.parametrize("name", ["good", "Good", "OK", "ok", "normal", "Normal", "gut", "i.O."])
+GOOD_FOLDERS = """good Good OK ok normal Normal gut i.O. pass Defect-free OK_parts good_images
+    Gutteile 良品 non-defective ｇｏｏｄ"""
+
+
+@pytest.mark.parametrize("name", GOOD_FOLDERS.split())
 def test_folders_of_good_parts(name: str) -> None:
     """In any case."""
     assert means_good(name)
@@ -74,3 +82,16 @@ def test_a_whole_name_that_is_bad() -> None:
         assert whole_name_is_bad(name)
     for name in ("defect_inspection", "good", "monday", "2024", "ng_line_good"):
         assert not whole_name_is_bad(name)
+
+
+@pytest.mark.parametrize("name", ["beschädigt", "défaut 3"])
+def test_decomposed_letters_are_letters(name: str) -> None:
+    """A Mac writes an umlaut as two characters."""
+    assert means_bad(unicodedata.normalize("NFD", name))
+
+
+def test_positive_and_negative_say_nothing_certain() -> None:
+    """A folder of that name alone is refused: in some sets the positive parts are cracked."""
+    assert folder_is_no_good("Positive")
+    assert folder_is_no_good("negatives")
+    assert not folder_is_no_good("positive_mould_2")

@@ -13,6 +13,7 @@ from edge_app.errors import DataError
 from export.bundle_build.pipeline import label_pictures
 from export.bundle_build.records import BuildOptions
 from export.data.dataset import scan_good_pictures
+from export.defects.labelled import mask_of, read_mask
 from export.defects.pictures import refuse_good_as_defect, scan_defects
 from export.evaluation.data import scan_test_pictures
 
@@ -116,3 +117,34 @@ def test_evaluation_understands_the_same_layouts(
     assert [p.mask is not None for p in found] == [False] * 3 + [masks != "masks"] * 2
     beside = "@eaDir/, masks/" if masks == "masks" else "@eaDir/"
     assert scanned.warnings == (f"no kinds of defect, left out: {beside}",)
+
+
+CONVENTIONS = ["{}_mask.png", "{}_label.bmp", "{}_GT.tif", "{}-mask.png", "{}.bmp"]
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("stem", ["020", "dent [1]"])
+def test_a_mask_beside_its_picture_is_found(tmp_path: Path, convention: str, stem: str) -> None:
+    """By several conventions, with brackets in the name; it is no picture of a defect."""
+    write(tmp_path / "crack", 1, start=20)
+    (tmp_path / "crack" / "020.png").rename(tmp_path / "crack" / f"{stem}.png")
+    marked = np.zeros((6, 7), np.uint8)
+    marked[2:4, 1:5] = 1
+    mask = tmp_path / "crack" / convention.format(stem)
+    cv2.imwrite(str(mask), marked)
+    (picture,) = scan_defects(tmp_path).pictures
+    assert mask_of(picture) == mask
+    np.testing.assert_array_equal(read_mask(mask, picture)[:, :, 0] > 0, marked > 0)
+
+
+def test_masks_that_fit_none_are_said_and_two_are_refused(tmp_path: Path) -> None:
+    """With their number and their names."""
+    write(tmp_path / "crack", 2, start=20)
+    for name in ("030_mask.png", "021_mask.png", "021_mask.bmp"):
+        cv2.imwrite(str(tmp_path / "crack" / name), np.ones((6, 7), np.uint8))
+    found = scan_defects(tmp_path)
+    assert [p.name for p in found.pictures] == ["crack/020.png", "crack/021.png"]
+    assert "masks that fit no picture (1 pictures)" in found.warnings[0]
+    assert mask_of(found.pictures[0]) is None
+    with pytest.raises(DataError, match=r"021\.png has 2 masks: 021_mask\.bmp, 021_mask\.png"):
+        mask_of(found.pictures[1])

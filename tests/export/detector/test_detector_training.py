@@ -21,11 +21,13 @@ from edge_app.imaging.oriented_box import as_box, axis_difference_rad, corners_o
 from edge_app.inspection.detector import Detector
 from edge_app.records import BoxCxcywhr, F64Array
 from export.data.label_files import write_label_files
-from export.data.yolo_dataset import LabelledPicture, read_dataset
+from export.data.picture import Picture
+from export.data.yolo_dataset import LabelledPicture
 from export.detector.export import LICENCE_NOTE, export_detector
 from export.detector.metrics import evaluate_detector
 from export.detector.network import load_weights
 from export.detector.train import TrainProgress, scene_of, train_detector
+from export.labels.given.read import labelled_folder
 
 pytestmark = pytest.mark.needs("the extra train")
 
@@ -227,18 +229,19 @@ def test_a_pickle_is_not_opened_as_weights(tmp_path: Path) -> None:
 def write_dataset(folder: Path, pictures: list[LabelledPicture]) -> None:
     """Write pictures, and their labels as a build leaves them for a person to correct."""
     (folder / "images").mkdir()
-    on_disk = []
+    on_disk, files = [], []
     for number, picture in enumerate(pictures):
         path = folder / "images" / f"{number:05d}.png"
         cv2.imwrite(str(path), picture.pixels())
         on_disk.append(replace(picture, source=path))
-    write_label_files(folder / "labels", on_disk)
+        files.append(Picture(path, path.name, "", picture.pixels().shape[:2]))
+    write_label_files(folder / "labels", on_disk, files)
 
 
 def test_labels_survive_the_yolo_folder(scenes: list[LabelledPicture], tmp_path: Path) -> None:
     """Written and read back, boxes agree to a hundredth of a pixel, also in non-square pictures."""
     write_dataset(tmp_path, scenes[:3])
-    for before, after in zip(scenes[:3], read_dataset(tmp_path), strict=True):
+    for before, after in zip(scenes[:3], labelled_folder(tmp_path), strict=True):
         assert np.array_equal(before.pixels(), after.pixels())
         assert np.allclose(before.boxes_cxcywhr, after.boxes_cxcywhr, atol=1e-2)
         assert after.classes().tolist() == [0]
@@ -249,7 +252,7 @@ def test_a_malformed_label_line_is_named(scenes: list[LabelledPicture], tmp_path
     write_dataset(tmp_path, scenes[:1])
     (tmp_path / "labels" / "00000.txt").write_text("0 0.1 0.2\n")
     with pytest.raises(DataError, match=r"00000\.txt, line 1"):
-        read_dataset(tmp_path)
+        labelled_folder(tmp_path)
 
 
 def test_hidden_areas_are_painted_grey() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.format_2 import EXAMPLES
 from support.small_bundles import bright_files, bright_manifest, grey_picture, write_bright_bundle
 
 from edge_app.bundle.archive import read_bundle, write_bundle
@@ -270,3 +271,15 @@ def test_near_duplicates_of_training_pictures_are_named_and_counted_apart(
     assert found["near_training_pictures"] == ["good/0.jpg", "good/1.jpg"]
     assert found["apart_from_training"]["good"] == 4
     assert "good/1.jpg" in Path(found["report"]).read_text()
+
+
+def test_good_pictures_unlike_those_of_training_are_said(data: Path, tmp_path: Path) -> None:
+    """A brighter lamp: all good parts are above a limit that lets 97 of 99 pass."""
+    bundle = tmp_path / "bright.bundle"
+    write_bundle(bundle, EXAMPLES["cross_fitted_limits"](), bright_files())
+    told = "not like the training pictures"
+    assert not any(told in warning for warning in measured(bundle, data)["warnings"])
+    for path in (data / "test" / "good").iterdir():
+        cv2.imwrite(str(path), cv2.add(cv2.imread(str(path)), (90.0, 90.0, 90.0, 0.0)))
+    (warning,) = (w for w in measured(bundle, data)["warnings"] if told in w)
+    assert warning.startswith(f"{GOOD} of {GOOD} good pictures are alarmed on")

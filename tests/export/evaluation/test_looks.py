@@ -8,6 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import grimp
 import pytest
 from support.small_bundles import grey_picture, write_bright_bundle
 
@@ -15,7 +16,9 @@ import export
 from edge_app.errors import DataError
 from export.cli.main import main
 from export.evaluation.looks import (
+    JUDGING_CODE,
     LOG,
+    NOT_JUDGING,
     append_look,
     checkout_root,
     code_digest,
@@ -23,6 +26,10 @@ from export.evaluation.looks import (
     log_look,
     set_name,
 )
+
+JUDGING = [
+    "calibration/thresholds/b.py", "edge_app/model/a.py", "export/data/c.py", "export/pose/d.py"
+]  # fmt: skip
 
 
 def git(root: Path, *arguments: str) -> None:
@@ -33,7 +40,7 @@ def git(root: Path, *arguments: str) -> None:
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with one tracked file of each judging folder, and code that runs from it."""
     root = tmp_path / "checkout"
-    for name in ("edge_app/a.py", "calibration/b.py", "export/deep/c.py", "export/__init__.py"):
+    for name in (*JUDGING, "edge_app/mqtt/e.py"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(f"# {name}\n")
     (root / "benchmarks").mkdir()
@@ -93,23 +100,42 @@ def test_an_installation_writes_nothing_and_refuses_to_be_asked(
 
 
 def test_the_digest_is_of_tracked_python_files_as_they_are(checkout: Path) -> None:
-    """An edit counts before it is committed; an untracked file, a test and a text do not."""
-    names = ["calibration/b.py", "edge_app/a.py", "export/__init__.py", "export/deep/c.py"]
+    """An edit counts before its commit; untracked files, texts, what does not judge do not."""
+    names = JUDGING
     by_hand = hashlib.sha256(
         b"".join(n.encode() + b"\0" + f"# {n}\n".encode() + b"\0" for n in names)
     ).hexdigest()
     assert code_digest(checkout) == by_hand
-    (checkout / "export" / "new.py").write_text("x = 1\n")
+    (checkout / "export" / "pose" / "new.py").write_text("x = 1\n")
     (checkout / "edge_app" / "notes.txt").write_text("x\n")
     (checkout / "benchmarks" / "__init__.py").write_text("x = 1\n")
+    (checkout / "edge_app" / "mqtt" / "e.py").write_text("x = 1\n")
     git(checkout, "add", "edge_app/notes.txt", "benchmarks")
     assert code_digest(checkout) == by_hand
-    (checkout / "export" / "deep" / "c.py").write_text("x = 2\n")
+    (checkout / "export" / "pose" / "d.py").write_text("x = 2\n")
     changed = code_digest(checkout)
     assert changed != by_hand
-    (checkout / "export" / "deep" / "c.py").unlink()
+    (checkout / "export" / "pose" / "d.py").unlink()
     assert code_digest(checkout) == files_digest(checkout, names[:3])
     assert code_digest(checkout) not in (changed, by_hand)
+
+
+def test_what_a_build_imports_is_in_the_digest_or_named_as_not_judging() -> None:
+    """A new folder must be put on one side."""
+    graph = grimp.build_graph("edge_app", "calibration", "export")
+    roots = ("export.bundle_build.pipeline", "export.evaluation.run")
+    imported = set(roots).union(*(graph.find_upstream_modules(root) for root in roots))
+    unnamed = {
+        name
+        for name in imported - set(NOT_JUDGING)
+        if not name.replace(".", "/").startswith(JUDGING_CODE)
+        and name.rpartition(".")[0] not in NOT_JUDGING
+        and "." in name
+    }
+    assert unnamed == set()
+    root = Path(export.__file__).parent.parent
+    listed = {start: list(root.glob(f"{start}*")) for start in JUDGING_CODE}
+    assert all(listed.values()), listed
 
 
 def test_without_history_there_is_no_digest(tmp_path: Path) -> None:

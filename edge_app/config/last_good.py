@@ -1,0 +1,97 @@
+"""The last configuration that started, kept for the day on which the file cannot be read.
+
+A slip in an edited file, a disk that lost it, zeros after a power cut: the line goes on as
+it did, and says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_app.config.load import config_of, load_config, parse_toml
+from edge_app.config.model import AppConfig, DeviceConfig
+from edge_app.errors import ConfigError
+from edge_app.store.durable_write import perform, write_durably
+
+NAME = "last-good-config.json"
+_STATE_DIR = re.compile(rb'^\s*state_dir\s*=\s*"([^"\\]+)"', re.MULTILINE)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration to start with.
+
+    Attributes:
+        fault: what is wrong with the file, if the last good one stands in; else "".
+    """
+
+    config: AppConfig
+    fault: str = ""
+
+
+def load_or_last_good(path: Path, environment: Mapping[str, str] = os.environ) -> Loaded:
+    """Return the file's configuration, or the last one that started if it cannot be used.
+
+    Raises:
+        ConfigError: the file cannot be used, and no start with it is remembered.
+    """
+    try:
+        return Loaded(load_config(path))
+    except ConfigError as error:
+        for folder in _state_folders(path, environment):
+            config = _remembered(folder / NAME, path)
+            if config is not None:
+                return Loaded(config, str(error))
+        raise
+
+
+def remember(config: AppConfig, path: Path) -> None:
+    """Keep the file with which this start succeeded; a disk that takes nothing is only logged."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        entry = {"path": str(path.absolute()), "text": text, "sha256": _digest(path, text)}
+        data = json.dumps(entry, ensure_ascii=False).encode()
+        kept = config.device.state_dir / NAME
+        if not kept.is_file() or kept.read_bytes() != data:
+            write_durably(perform, kept, data)
+    except (OSError, UnicodeDecodeError) as error:
+        _log.warning("the configuration cannot be kept for a start without it: %s", error)
+
+
+def _remembered(kept: Path, path: Path) -> AppConfig | None:
+    """Return what was kept for this file, None if there is none or it is damaged."""
+    try:
+        entry = json.loads(kept.read_bytes())
+        text = entry["text"]
+        if entry["sha256"] != _digest(path, text):
+            return None
+        return config_of(parse_toml(text, str(kept)), path.absolute().parent, str(kept))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, MemoryError, ConfigError):
+        return None
+
+
+def _digest(path: Path, text: str) -> str:
+    return hashlib.sha256(f"{path.absolute()}\n{text}".encode()).hexdigest()
+
+
+def _state_folders(path: Path, environment: Mapping[str, str]) -> list[Path]:
+    """Return where the state folder may be, as the broken file, systemd or the default says."""
+    folders = []
+    try:
+        found = _STATE_DIR.search(path.read_bytes())
+        if found is not None:
+            folders.append(path.absolute().parent / found.group(1).decode())
+    except (OSError, UnicodeDecodeError):
+        pass
+    named = environment.get("STATE_DIRECTORY", "")
+    folders += [Path(name) for name in named.split(":") if name]
+    return [*folders, DeviceConfig.model_fields["state_dir"].default]

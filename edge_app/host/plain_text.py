@@ -1,0 +1,28 @@
+"""Text from outside, made fit for a terminal or a log: one line, nothing that a terminal obeys."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+MAX_CHARS = 1000
+"""Of one text: a line of a log or a table cell that nobody reads further."""
+
+
+def one_line(text: str, max_chars: int = MAX_CHARS) -> str:
+    r"""Return text with everything that is no printable character escaped, as in `\x1b` or `\n`.
+
+    Line breaks, terminal escapes (also the eight-bit ones, U+0080 to U+009F), marks that reverse
+    the direction of writing, and lone surrogates are all not printable. What is longer than
+    `max_chars` is cut, with a mark.
+    """
+    cut = text[:max_chars] + ("…" if len(text) > max_chars else "")
+    if cut.isprintable():
+        return cut
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)
+
+
+def write_line(stream: TextIO, text: str) -> None:
+    """Write one line and flush; what the stream's encoding lacks is escaped."""
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    stream.flush()

@@ -1,0 +1,1 @@
+"""A person's labels, from YOLO, CVAT and labelme: whose they are, and what they say."""

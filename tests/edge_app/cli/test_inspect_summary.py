@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,6 @@ from support.small_bundles import write_bright_bundle, write_pictures
 
 import edge_app
 from edge_app.cli.main import main
-from edge_app.host.logging_setup import start_logging
 
 SHIPPED = Path(edge_app.__file__).parent / "assets" / "demo-tapered.bundle"
 
@@ -56,18 +55,12 @@ def test_a_file_that_is_no_bundle_is_said_to_be_none(
     assert told.isprintable() or told.rstrip("\n").isprintable()
 
 
-@pytest.fixture
-def _bare_root() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    root.handlers[:] = []
-    yield
-    root.handlers[:], root.level = handlers, level
-
-
-@pytest.mark.usefixtures("_bare_root")
-def test_log_lines_in_the_foreground_have_a_time(capfd: pytest.CaptureFixture[str]) -> None:
-    start_logging("INFO")
-    logging.getLogger("a.b").info("hello")
-    told = capfd.readouterr().err
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO a\.b: hello\n", told)
+def test_log_lines_in_the_foreground_have_a_time() -> None:
+    program = (
+        "import logging\nfrom edge_app.host.logging_setup import start_logging\n"
+        "start_logging('INFO')\nlogging.getLogger('a.b').info('hello')\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    line = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO a\.b: hello\n"
+    assert re.fullmatch(line, done.stderr)

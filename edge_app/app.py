@@ -1,7 +1,8 @@
 """The composition root of `edge-app run`: the one file that names concrete classes.
 
 grabbers → inspection thread → outbox → publisher → broker
-                    ↘ page (copies)      ↘ evidence worker (pictures, after their alerts)
+                    ↘ page state → feed → the page's process    ↘ evidence worker (pictures,
+                                                                  after their alerts)
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ from edge_app.mqtt.outbox_losses import loss_alerts
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.timestamps import uuid7
 from edge_app.mqtt.topics import DeviceName
-from edge_app.page.changeover import Changeover
-from edge_app.page.server import LivePage, PageSettings
+from edge_app.page.door import PageChild, PageDoor, PageListener
+from edge_app.page.feed import PageFeed
+from edge_app.page.settings import evidence_folder, page_url, settings_of
 from edge_app.page.state import PageState
 from edge_app.records import FrameReport
 from edge_app.runtime.camera_assembly import (
@@ -75,6 +77,7 @@ class EdgeApp:
         observers: called with every frame's report in the inspection thread; must be quick.
         stop: when set, `run` returns; made before the app, it serves a signal during start-up.
         notifier: tells systemd how the app stands; None where there is none.
+        page_socket: where the page's service comes in; None: the page is a child of this process.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class EdgeApp:
         observers: Sequence[Observer] = (),
         stop: threading.Event | None = None,
         notifier: ServiceNotifier | None = None,
+        page_socket: Path | None = None,
     ) -> None:
         self._config = config
         self._observers = list(observers)
@@ -130,7 +134,8 @@ class EdgeApp:
         self._thread = InspectionThread(self._pipelines, self._sink, self._show)
         self._products = {slot: _product_of(ready) for slot, ready in self._slots.ready.items()}
         self._slots.join(self._thread, self._model_changed)
-        self._page = self._make_page()
+        self._feed = PageFeed(self.page_state, settings_of(config))
+        self._door = self._page_door(page_socket)
         self._show_model_on_page()
         for slot, ready in self._slots.ready.items():
             self._status.set_shortfall(slot, degraded_text(slot, ready))
@@ -154,8 +159,9 @@ class EdgeApp:
 
     @property
     def page_url(self) -> str | None:
-        """Where the live page is, or None."""
-        return self._page.url if self._page else None
+        """Where the live page is, or None; its process may still be starting."""
+        page = self._config.page
+        return page_url(page.host, page.port) if page.enabled else None
 
     def use_last_good_configuration(self, fault: str) -> None:
         """Say that the file cannot be used, and that this app was made with an earlier one."""
@@ -180,13 +186,14 @@ class EdgeApp:
             port.start()
 
     def _start_page(self) -> None:
-        """Start the page; inspection does not end because a port is taken."""
+        """Let the page in or start it; inspection neither waits for it nor ends because of it."""
+        if self._door is None:
+            return
+        self._feed.start()
         try:
-            if self._page:
-                self._page.start()
+            self._door.start()
         except ConfigError as error:
             _log.warning("no live page: %s", error)
-            self._page = None
 
     def stop(self) -> None:
         """Ask `run` to return; may be called from a signal handler."""
@@ -241,8 +248,9 @@ class EdgeApp:
         if self._publisher:
             self._publisher.stop()
         self._is_safe = self._is_delivered()
-        if self._page:
-            self._page.stop()
+        if self._door is not None:
+            self._feed.stop()
+            self._door.stop()
         self.outbox.close()
 
     def _show(self, report: FrameReport) -> None:
@@ -306,15 +314,13 @@ class EdgeApp:
         self._status.set_shortfall(slot, degraded_text(slot, ready))
         self._show_model_on_page()
 
-    def _make_page(self) -> LivePage | None:
-        page = self._config.page
-        if not page.enabled:
+    def _page_door(self, socket_path: Path | None) -> PageDoor | None:
+        """Return how the page's process comes in: a service even to learn that none is wanted."""
+        if socket_path is not None:
+            return PageListener(socket_path, self._feed)
+        if not self._config.page.enabled:
             return None
-        token = first_line(page.token_file) if page.token_file else None
-        agent = self._config.agent
-        changeover = Changeover(agent.socket) if agent.enabled and page.changeover else None
-        settings = PageSettings(page.host, page.port, token)
-        return LivePage(settings, self.page_state, self._evidence, changeover)
+        return PageChild(self._feed, self._config.runtime.log_level)
 
     def _show_model_on_page(self) -> None:
         first = next(iter(self._slots.ready.values()))
@@ -327,25 +333,13 @@ def _product_of(ready: Ready | None) -> str | None:
     return None if ready is None else ready.model.identity.product
 
 
-def first_line(file: Path) -> str:
-    """Return a secret file's first line.
-
-    Raises:
-        ConfigError: the file is empty.
-    """
-    text = file.read_text(encoding="utf-8").strip()
-    if not text:
-        raise ConfigError(f"The secret file {file} is empty; write the secret into its first line.")
-    return text.splitlines()[0].strip()
-
-
 def _open_evidence(config: AppConfig) -> EvidenceStore | None:
     e = config.evidence
     if not e.enabled:
         return None
     host = config.page.host if is_loopback(config.page.host) else socket.getfqdn()
     base_url = e.base_url or f"http://{host}:{config.page.port}"
-    folder = config.device.state_dir / "evidence"
+    folder = evidence_folder(config)
     return EvidenceStore(folder, e.max_age_h, e.max_mb << 20, e.jpeg_quality, base_url)
 
 

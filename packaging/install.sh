@@ -10,11 +10,13 @@ set -eu
 PREFIX=/opt/cropliq-edge          # releases/ID holds a virtual environment, venv points to one
 CONFIG=/etc/cropliq-edge
 UNITS=/etc/systemd/system
-SERVICES="edge-app.service edge-app-agent.service"
+SERVICES="edge-app.service edge-app-agent.service edge-app-page.service"
 JETSON_UNIT=$UNITS/edge-app.service.d/10-jetson.conf
-GROUP=cropliq-edge
+GROUP=cropliq-edge                # of inspection and agent
+PAGE=cropliq-edge-page            # the page's account and its own group: in none of the others
+READERS=cropliq-edge-read         # may read evidence pictures
 USERS="cropliq-edge-agent cropliq-edge"
-STATE="/var/lib/cropliq-edge /var/lib/cropliq-edge-agent"
+STATE="/var/lib/cropliq-edge /var/lib/cropliq-edge-agent /var/lib/cropliq-edge-page"
 COMMAND=/usr/local/bin/edge-app
 HERE=$(cd "$(dirname "$0")" && pwd)
 
@@ -68,14 +70,18 @@ check_python() {
 }
 
 make_users() {
-    for group in $GROUP video render; do
+    for group in $GROUP $PAGE $READERS video render; do
         getent group "$group" >/dev/null || groupadd --system "$group"
     done
-    for user in $USERS; do
-        id -u "$user" >/dev/null 2>&1 ||
-            useradd --system --gid $GROUP --no-create-home --home-dir /nonexistent \
-                    --shell /usr/sbin/nologin "$user"
-    done
+    for user in $USERS; do make_user "$user" $GROUP; done
+    make_user $PAGE $PAGE
+}
+
+# $1: the account, $2: its group.
+make_user() {
+    id -u "$1" >/dev/null 2>&1 ||
+        useradd --system --gid "$2" --no-create-home --home-dir /nonexistent \
+                --shell /usr/sbin/nologin "$1"
 }
 
 make_environment() {
@@ -109,7 +115,7 @@ fill_environment() {
         "$HERE"/wheels/cropliq_edge_device-*.whl ||
         fail "installing the wheels failed, see above. Without a network, package with --offline."
     # Shows that all libraries are there, and compiles what the services use and nothing else.
-    "$release/bin/python" -c 'import edge_app.app, edge_app.agent.main' ||
+    "$release/bin/python" -c 'import edge_app.app, edge_app.agent.main, edge_app.page.process' ||
         fail "the installed package does not load, see above. The services were left as they were."
     ! is_jetson || "$release/bin/python" -c 'import pycuda' 2>/dev/null ||
         say "the GPU is not used yet: pycuda is missing, see docs/tensorrt.md, \"First run\""
@@ -191,10 +197,12 @@ uninstall() {
     # shellcheck disable=SC2086
     if [ "$1" = yes ]; then
         rm -rf $CONFIG $STATE
-        for user in $USERS; do
+        for user in $USERS $PAGE; do
             ! id -u "$user" >/dev/null 2>&1 || userdel "$user"
         done
-        ! getent group $GROUP >/dev/null || groupdel $GROUP
+        for group in $GROUP $PAGE $READERS; do
+            ! getent group "$group" >/dev/null || groupdel "$group"
+        done
         say "removed, with configuration, alerts and bundles"
     else
         say "removed; kept: $CONFIG $STATE (--purge removes them)"

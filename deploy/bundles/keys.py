@@ -15,6 +15,8 @@ from edge_app.bundle.trusted_keys import KEY_SUFFIX, TrustedKey, key_id_of
 from edge_app.errors import ConfigError
 
 PRIVATE_SUFFIX = ".key"
+LONGEST_PASSPHRASE = 1023
+"""Bytes; OpenSSL takes no longer one."""
 PASSPHRASE_VARIABLE = "CROPLIQ_KEY_PASSPHRASE"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -95,7 +97,7 @@ def read_passphrase(file: Path | None, environment: Mapping[str, str]) -> bytes 
     """Return the file's first line, else the variable's value, else None.
 
     Raises:
-        ConfigError: the file cannot be read, or what was named is empty.
+        ConfigError: the file cannot be read, or what was named is empty or too long.
     """
     if file is None and PASSPHRASE_VARIABLE not in environment:
         return None
@@ -108,6 +110,11 @@ def read_passphrase(file: Path | None, environment: Mapping[str, str]) -> bytes 
     line = text.partition("\n")[0].rstrip("\r")
     if not line:
         raise ConfigError(f"The passphrase from {file or PASSPHRASE_VARIABLE} is empty.")
+    if len(line.encode()) > LONGEST_PASSPHRASE:
+        raise ConfigError(
+            f"The passphrase from {file or PASSPHRASE_VARIABLE} is longer than "
+            f"{LONGEST_PASSPHRASE} bytes: expected a file whose first line is the passphrase."
+        )
     return line.encode()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,13 +62,23 @@ def parse_address(text: str, default_port: int) -> tuple[str, int]:
     """Return host and port of HOST, HOST:PORT, [V6] or [V6]:PORT.
 
     Raises:
-        ConfigError: the port is not a number from 1 to 65535.
+        ConfigError: the port is not a number from 1 to 65535, or the host cannot be a name.
     """
     from edge_app.errors import ConfigError
 
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
-        return text.strip("[]"), default_port
-    if not port.isdigit() or not 0 < int(port) < 65536 or not host:
+        host, port = text, str(default_port)
+    name = host.strip("[]")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536 or not _is_host(name):
         raise ConfigError(f"--broker {text!r}: expected HOST or HOST:PORT, e.g. localhost:1883")
-    return host.strip("[]"), int(port)
+    return name, int(port)
+
+
+def _is_host(name: str) -> bool:
+    """Tell whether a name can be looked up at all."""
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        return False
+    return name != "" and name.isprintable() and " " not in name

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_app.cli.parser import text
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ DEFAULT_SLOT = "main"
 
 def add_devices(parser: argparse.ArgumentParser) -> None:
     """Add --slot, --device, --group and --groups."""
-    parser.add_argument("--slot", default=DEFAULT_SLOT, help="slot of the devices (default: main)")
+    parser.add_argument(
+        "--slot", type=text(64), default=DEFAULT_SLOT, help="slot of the devices (default: main)"
+    )
     parser.add_argument(
         "--device",
         action="append",

@@ -106,7 +106,13 @@ def _watch(arguments: argparse.Namespace) -> int:
     )
     watch = Watch(options)
     _stop_on_signals(watch.stop)
-    return watch.run()
+    code = watch.run()
+    if code:
+        print(
+            f"edge-deploy watch: {watch.shown} of {arguments.count} alerts arrived in time",
+            file=sys.stderr,
+        )
+    return code
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 from pathlib import Path
@@ -66,6 +67,24 @@ def add_package_command(commands: argparse._SubParsersAction[Any]) -> None:
     package.set_defaults(work=_package)
 
 
+def _check_early(arguments: argparse.Namespace) -> None:
+    """Refuse, before a wheel is built, what cannot be written or read.
+
+    Raises:
+        ConfigError: --out or --constraints is of no use.
+    """
+    out, constraints = arguments.out, arguments.constraints
+    if out.is_dir() or (out.exists() and not out.is_file()):
+        raise ConfigError(f"--out {out} is no file. Expected the name of the archive to write.")
+    if (
+        not os.access(out.absolute().parent, os.W_OK | os.X_OK)
+        or not out.absolute().parent.is_dir()
+    ):
+        raise ConfigError(f"--out {out}: its folder is not there or cannot be written. Make it.")
+    if constraints is not None and not constraints.is_file():
+        raise ConfigError(f"--constraints {constraints} is no file. Expected a list of versions.")
+
+
 def _package(arguments: argparse.Namespace) -> int:
     from deploy.package.archive import PackageOptions, write_package
     from deploy.package.wheels import ROOT, Target
@@ -75,6 +94,7 @@ def _package(arguments: argparse.Namespace) -> int:
             "--python and --platform select the wheels of --offline; without it the device "
             "downloads its own."
         )
+    _check_early(arguments)
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     target = Target(arguments.python or here, arguments.platform or platform.machine())
     constraints = arguments.constraints or ROOT / "constraints.txt"

@@ -221,6 +221,8 @@ def _rollout_state(arguments: argparse.Namespace, file: Path) -> RolloutState:
     from deploy.fleet.rollout_rules import make_waves
     from deploy.fleet.rollout_state import load_state, new_state
 
+    if file.exists() and not file.is_file():
+        raise ConfigError(f"--state {file} is no file. Name a file, or one that is not there yet.")
     earlier = None if arguments.restart else load_state(file)
     if arguments.abort and earlier is None:
         raise ConfigError(f"there is no roll-out to abort in {file}; name its file with --state.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from deploy.cli.broker_options import add_broker_options, broker_settings
 from deploy.cli.device_options import add_devices, chosen_devices
 from edge_app.cli.border import NO
-from edge_app.cli.parser import real, set_examples
+from edge_app.cli.parser import real, set_examples, text
 
 if TYPE_CHECKING:
     from edge_app.mqtt.command_messages import Command, CommandAnswer
@@ -37,7 +37,9 @@ def add_select_command(commands: argparse._SubParsersAction[Any]) -> None:
         select,
         "edge-deploy select part-b --broker plant:8883 --tls --device graz/l2/d3 --key anna.key",
     )
-    select.add_argument("product", metavar="PRODUCT", help="name of the installed product")
+    select.add_argument(
+        "product", type=text(64), metavar="PRODUCT", help="name of the installed product"
+    )
     add_broker_options(select)
     add_devices(select)
     select.add_argument(

@@ -317,15 +317,15 @@ class Watch:
             self.duplicates += 1
             arrived.client.ack(arrived.mid, arrived.qos)
             return
-        device = f"{alert.site}/{alert.line}/{alert.device} {alert.store_id or ''}"
-        self._show(self._order.offer(device, alert.seq, arrived, self._now_s()))
+        numbering = f"{alert.site}/{alert.line}/{alert.device} {alert.store_id or ''}"
+        self._show(self._order.offer(numbering, alert.seq, arrived, self._now_s()))
 
     # -- showing --------------------------------------------------------------------------------
 
     def _show(self, turns: list[Ordered[_Arrived]]) -> None:
         for turn in turns:
             arrived = turn.item
-            if turn.missing is not None:
+            if turn.missing is not None and turn.missing[0] != arrived.alert.skipped_from:
                 first, last = turn.missing
                 device = arrived.alert.device
                 self._note(f"{device}: {_missing_text(first, last, arrived.alert.skipped_from)}")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_app.errors import EdgeError
+from edge_app.ipc.peers import Role, role_socket
 from edge_app.ipc.protocol import (
     TO_PEER,
     Answer,
@@ -33,12 +34,12 @@ class AgentConnection:
     """Keeps the connection to the agent.
 
     Args:
-        path: the agent's socket.
+        path: the agent's socket; inspection's own lies beside it.
         hello: makes the first message of every connection.
     """
 
     def __init__(self, path: Path, hello: Callable[[], Hello]) -> None:
-        self._path, self._hello = path, hello
+        self._path, self._hello = role_socket(path, Role.INSPECTION), hello
         self._peer: PeerSocket | None = None
         self._stop = threading.Event()
         self._is_logged = False

@@ -26,9 +26,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edge_app.alerts.evidence_files import encode_jpeg, safe_name
+from edge_app.alerts.evidence_files import SAFE_PATH, encode_jpeg, picture_at, safe_name
 from edge_app.errors import ConfigError
 from edge_app.host.age_clock import EPOCH_S, JUMP_S, AgeClock
+from edge_app.host.file_ownership import share_with_readers
 from edge_app.records import Evidence, U8Array
 
 __all__ = [
@@ -53,8 +54,6 @@ SUSPECT_SHARE = 0.25
 _SUSPECT = ".suspect"
 """Ends such a picture's name; a part's id ends with a number."""
 _SUSPECT_NAME = re.compile(r"\.suspect(-\d+)?\.jpg$")
-
-_SAFE_PATH = re.compile(r"\d{4}-\d{2}-\d{2}/[A-Za-z0-9_][A-Za-z0-9._-]*\.jpg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +99,7 @@ def write_whole(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.part")
     try:
         temporary.write_bytes(data)
+        share_with_readers(temporary)
         temporary.replace(path)
     except OSError:
         with suppress(OSError):
@@ -244,20 +244,17 @@ class EvidenceStore:
     def path_of(self, url_path: str) -> Path | None:
         """Return the file behind "{date}/{name}.jpg", or None if that is no picture kept here.
 
-        Only names that this store could have written are accepted, so no "..", absolute path,
-        link or hidden file leads out of the folder.
+        See `picture_at`.
         """
-        if not _SAFE_PATH.fullmatch(url_path):
-            return None
-        path = self._folder / url_path
-        if path.is_symlink() or path.parent.is_symlink() or not path.is_file():
-            return None
-        return path
+        return picture_at(self._folder, url_path)
 
     def _open(self) -> None:
         """List what is there; where the disk takes nothing now, the next call tries again."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            _make_shared(self._folder)
+            share_with_readers(self._folder)
+            for day in self._folder.glob("*/"):
+                share_with_readers(day)
             kept = [_look_at(path) for path in self._folder.glob("*/*.jpg") if _is_ours(path)]
         except OSError as error:
             if error.errno in PASSING:
@@ -321,7 +318,7 @@ class EvidenceStore:
         queues = (self._suspects,) if is_suspect else (self._suspects, self._kept)
         while True:
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                _make_shared(path.parent)
                 return self._write(path, data)
             except OSError as error:
                 if error.errno not in DISK_FULL or not self._free(len(data), queues):
@@ -407,7 +404,7 @@ class EvidenceStore:
 
 def _is_ours(path: Path) -> bool:
     """Return whether this store could have written it: nobody else's picture is ever deleted."""
-    return _SAFE_PATH.fullmatch(f"{path.parent.name}/{path.name}") is not None
+    return SAFE_PATH.fullmatch(f"{path.parent.name}/{path.name}") is not None
 
 
 def _order(saved_at_s: float) -> float:
@@ -415,5 +412,13 @@ def _order(saved_at_s: float) -> float:
     return saved_at_s if saved_at_s >= EPOCH_S else float("inf")
 
 
+def _make_shared(folder: Path) -> None:
+    """Make a folder if it is missing, and let the readers' group in."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        share_with_readers(folder)
+
+
 def _look_at(path: Path) -> _Kept:
+    share_with_readers(path)  # a picture of an earlier release
     return _Kept(path, path.lstat().st_mtime, path.lstat().st_size)

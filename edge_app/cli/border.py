@@ -15,6 +15,7 @@ from io import TextIOWrapper
 
 from edge_app.errors import BrokerError, EdgeError
 from edge_app.host.extras import sentence_for
+from edge_app.host.plain_text import one_line, write_line
 
 NO, WRONG = 1, 2
 """Exit codes: the job was ended or could not go on; wrong use, wrong input or a machine's fault."""
@@ -45,7 +46,8 @@ def run_bordered(
         sentence = told(error, extra, stopped)
         if sentence is None:
             raise
-        print(f"{name}: {sentence[0]}", file=sys.stderr)
+        lines = [one_line(line) for line in sentence[0].splitlines()]
+        write_line(sys.stderr, f"{name}: " + "\n".join(lines))
         return sentence[1]
 
 

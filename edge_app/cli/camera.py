@@ -235,9 +235,8 @@ def _test(args: argparse.Namespace) -> int:
 
 
 def _focus(args: argparse.Namespace) -> int:
-    from edge_app.app import first_line
     from edge_app.camera_setup.focusing import FocusWatch
-    from edge_app.page.server import PageSettings
+    from edge_app.page.settings import PageSettings, first_line
     from edge_app.page.setup_page import SetupPage
 
     camera, name = open_named(args)

@@ -21,9 +21,11 @@ from edge_app.cli.parser import (
     CommandParser,
     real,
     set_examples,
+    text,
     top_parser,
     whole,
 )
+from edge_app.errors import EdgeError
 
 if TYPE_CHECKING:
     import threading
@@ -32,6 +34,12 @@ if TYPE_CHECKING:
     from edge_app.host.sd_notify import ServiceNotifier
 
 EXIT_NG, EXIT_ERROR = 1, 2
+
+SLOT = text(64)
+PAGE_SOCKET = "/run/cropliq-edge/page.sock"
+PAGE_SOCKET_VARIABLE = "CROPLIQ_PAGE_SOCKET"
+"""Set by edge-app.service: the page is a service of its own and comes in there. Unset, the page is
+a child of `edge-app run`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,6 +88,21 @@ def _parser() -> CommandParser:
     )
     agent.set_defaults(work=_agent)
 
+    page = _command(
+        commands,
+        "page",
+        "serve the live page beside `edge-app run`, as a service does",
+        f"edge-app page --socket {PAGE_SOCKET}",
+    )
+    page.add_argument(
+        "--socket",
+        type=Path,
+        default=Path(PAGE_SOCKET),
+        metavar="PATH",
+        help=f"where `edge-app run` listens for the page (default: {PAGE_SOCKET})",
+    )
+    page.set_defaults(work=_page)
+
     install = _command(
         commands,
         "install",
@@ -87,7 +110,9 @@ def _parser() -> CommandParser:
         "edge-app install part.signed.bundle --slot main",
     )
     install.add_argument("file", type=Path, metavar="FILE", help="the signed bundle")
-    install.add_argument("--slot", default="main", metavar="S", help="the slot (default: main)")
+    install.add_argument(
+        "--slot", type=SLOT, default="main", metavar="S", help="the slot (default: main)"
+    )
     _add_socket_config(install)
     install.set_defaults(work=_install)
     _add_slots(commands)
@@ -186,11 +211,11 @@ def _parser() -> CommandParser:
 
 
 def _command(
-    commands: argparse._SubParsersAction[Any], name: str, text: str, *examples: str
+    commands: argparse._SubParsersAction[Any], name: str, about: str, *examples: str
 ) -> argparse.ArgumentParser:
     """Add a sub-command whose own --help begins with the sentence of the list."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=f"{text[0].upper()}{text[1:]}."
+        name, help=about, description=f"{about[0].upper()}{about[1:]}."
     )
     if examples:
         set_examples(parser, *examples)
@@ -223,7 +248,9 @@ def _add_slots(commands: argparse._SubParsersAction[Any]) -> None:
         "change a slot over to another installed product",
         "edge-app slots select part-b",
     )
-    select.add_argument("product", metavar="PRODUCT", help="name of the installed product")
+    select.add_argument(
+        "product", type=text(64), metavar="PRODUCT", help="name of the installed product"
+    )
     promote = _command(
         verbs, "promote", "accept a candidate after its shadow run", "edge-app slots promote"
     )
@@ -231,11 +258,14 @@ def _add_slots(commands: argparse._SubParsersAction[Any]) -> None:
         verbs, "reject", "refuse a candidate after its shadow run", "edge-app slots reject"
     )
     for verb in (select, promote, reject):
-        verb.add_argument("--slot", default="main", metavar="S", help="the slot (default: main)")
+        verb.add_argument(
+            "--slot", type=SLOT, default="main", metavar="S", help="the slot (default: main)"
+        )
 
 
 def _run(args: argparse.Namespace) -> int:
     import logging
+    import os
     import threading
 
     stop = threading.Event()
@@ -251,7 +281,13 @@ def _run(args: argparse.Namespace) -> int:
     config = loaded.config
     start_logging(config.runtime.log_level)
     _check_on_hangup(args.config)
-    app = EdgeApp(config, stop=stop, notifier=notifier)
+    page_socket = os.environ.get(PAGE_SOCKET_VARIABLE)
+    app = EdgeApp(
+        config,
+        stop=stop,
+        notifier=notifier,
+        page_socket=None if page_socket is None else Path(page_socket),
+    )
     if loaded.fault:
         app.use_last_good_configuration(loaded.fault)
     else:
@@ -263,6 +299,15 @@ def _run(args: argparse.Namespace) -> int:
     if stop.is_set():
         backoff.clear()
     return code
+
+
+def _page(args: argparse.Namespace) -> int:
+    import os
+
+    from edge_app.page.process import service_main
+
+    folder = os.environ.get("STATE_DIRECTORY")  # systemd's; by hand nothing is kept
+    return service_main(args.socket, None if folder is None else Path(folder))
 
 
 def _agent(args: argparse.Namespace) -> int:

@@ -38,6 +38,12 @@ class CommandParser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(told)}")
         return found, rest
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """Refuse a lone `--` in the place of a value, of which argparse makes an empty list."""
+        if action.nargs is None and arg_strings == ["--"]:
+            raise argparse.ArgumentError(action, "expected one argument, got '--'")
+        return super()._get_values(action, arg_strings)
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             known = tuple(str(choice) for choice in action.choices)
@@ -122,6 +128,19 @@ def real(least: float, most: float, above: bool = False, below: bool = False) ->
         return value
 
     return number
+
+
+def text(most: int) -> Number:
+    """Return a type for a name of 1 to `most` printable characters."""
+
+    def name(word: str) -> str:
+        if not 1 <= len(word) <= most or not word.isprintable():
+            raise argparse.ArgumentTypeError(
+                f"expected a name of 1 to {most} printable characters, got {_short(word)}"
+            )
+        return word
+
+    return name
 
 
 def seconds() -> Number:

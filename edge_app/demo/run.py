@@ -147,6 +147,7 @@ def _config(options: DemoOptions, state: Path, broker_port: int, page_port: int)
         "page": {"enabled": not options.headless, "port": page_port or 1},
         "evidence": {"enabled": not options.headless, "max_mb": 200},
         "outbox": {"reserve_mb": 1},
+        "runtime": {"log_level": "WARNING"},  # the page's process shares the terminal
     }
     return config_of(document, Path(), "of the demo")
 

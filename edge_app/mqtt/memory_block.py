@@ -9,7 +9,7 @@ import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from edge_app.mqtt.outbox_rows import StoredAlert
+from edge_app.mqtt.outbox_rows import NUMBERING, StoredAlert
 from edge_app.mqtt.part_messages import AlertDraft
 from edge_app.records import JsonObject
 
@@ -96,7 +96,7 @@ class MemoryBlock:
             return sum(not told.has_arrived for told in self._told.values())
 
     def _alert(self, told: _Told, session: int) -> StoredAlert:
-        numbering: JsonObject = {
+        numbering = NUMBERING | {
             "store_id": self.store_id, "seq": told.number, "is_from_memory": True
         }  # fmt: skip
         body = told.draft.model_dump_json()

@@ -232,7 +232,9 @@ class OutboxDisk:
                 self._open_or_release()
         except (sqlite3.Error, OSError) as error:
             fault = fault_of(error)
-            why = disk_refuses(self._path.parent) or (str(error) if fault == "disk" else None)
+            why = disk_refuses(self._path.parent) or (
+                str(error) if fault in ("disk", "full") else None
+            )
             if why is None or fault == "locked":
                 what = "is in use by another process" if fault == "locked" else "cannot be opened"
                 raise self.error(what, error) from error

@@ -49,15 +49,35 @@ def take_losses(connection: sqlite3.Connection) -> list[Loss]:
     return [Loss(*row) for row in rows]
 
 
-def vanished(
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What is missing at a start.
+
+    Attributes:
+        seqs: numbers that may be concerned, ascending.
+        count: how many are gone.
+    """
+
+    seqs: list[int]
+    count: int
+
+    def loss(self) -> Loss | None:
+        """Return what is to be told, None if nothing is missing."""
+        if self.count <= 0:
+            return None
+        first, last = (self.seqs[0], self.seqs[-1]) if self.seqs else (None, None)
+        return Loss(None, first, last, self.count, ROWS_GONE)
+
+
+def missing_rows(
     connection: sqlite3.Connection,
     exact: LastNumber | None,
     is_exact: bool,
     stored_seq: int,
     is_checked: bool,
     damaged: int,
-) -> Loss | None:
-    """Return what is missing at a start, None if nothing is known to be.
+) -> Missing:
+    """Compare the outbox with what is known about it.
 
     Args:
         exact: what the last-number file says, of this numbering.
@@ -67,22 +87,17 @@ def vanished(
         damaged: rows that have just been put aside; their losses are noted already.
     """
     there = {seq for (seq,) in connection.execute("SELECT seq FROM alerts")}
+    aside = {seq for (seq,) in connection.execute("SELECT seq FROM dead_letters")}
     if exact is not None and is_exact:
-        count = exact.waiting - len(there) - damaged
-        aside = {seq for (seq,) in connection.execute("SELECT seq FROM dead_letters")}
         between = range(exact.first_waiting, exact.seq + 1)
         missing = [seq for seq in between if seq not in there and seq not in aside]
-        return _loss(missing, count) if count > 0 else None
+        waiting = sum(seq >= exact.first_waiting for seq in there)
+        return Missing(missing, exact.waiting - waiting - damaged)
     checks = connection.execute("SELECT seq FROM row_checks").fetchall()
-    missing = sorted(seq for (seq,) in checks if seq not in there and is_checked)
+    missing = sorted(s for (s,) in checks if is_checked and s not in there and s not in aside)
     if exact is not None:
         missing += range(max(stored_seq + 1, exact.first_waiting), exact.seq + 1)
-    return _loss(missing, len(missing)) if missing else None
-
-
-def _loss(missing: list[int], count: int) -> Loss:
-    first, last = (missing[0], missing[-1]) if missing else (None, None)
-    return Loss(None, first, last, count, ROWS_GONE)
+    return Missing(missing, len(missing))
 
 
 def loss_alerts(

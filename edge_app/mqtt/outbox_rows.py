@@ -28,6 +28,12 @@ _SELECT = (
 """Texts as bytes: SQLite's driver refuses a whole query over one text that is no UTF-8."""
 
 
+NUMBERING: JsonObject = {
+    "store_id": None, "skipped_from": None, "is_from_memory": False, "told_as": None
+}  # fmt: skip
+"""What every alert says about its number."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredAlert:
     """One alert waiting for the broker.
@@ -66,9 +72,14 @@ class Row:
             return "its bytes have changed since it was stored"
         return self._odd() if state == "unchecked" else None
 
+    @property
+    def is_whole(self) -> bool:
+        """There is a check, and it agrees."""
+        return state_of(self.check, self.seq, *self._parts()) == "whole"
+
     def alert(self, store_id: str) -> StoredAlert:
         """Return the alert of a row without a fault."""
-        numbering: JsonObject = {"store_id": store_id}
+        numbering = NUMBERING | {"store_id": store_id}
         if self.extra:
             numbering |= json.loads(self.extra)
         assert isinstance(self.session, int)
@@ -99,6 +110,15 @@ def insert_row(
     body = draft.model_dump_json()
     connection.execute("INSERT INTO alerts VALUES (?, ?, ?, ?)", (seq, session, draft.camera, body))
     _set_check(connection, seq, session, draft.camera, body, json.dumps(extra) if extra else "")
+
+
+def restore_row(connection: sqlite3.Connection, row: Row) -> None:
+    """Put a whole row, with its check, where a damaged one is or none."""
+    session, camera, body = row.session, row.camera.decode(), row.body.decode()
+    values = (row.seq, session, camera, body)
+    connection.execute("INSERT OR REPLACE INTO alerts VALUES (?, ?, ?, ?)", values)
+    check = (row.seq, row.check, row.extra.decode())
+    connection.execute("INSERT OR REPLACE INTO row_checks VALUES (?, ?, ?)", check)
 
 
 def replace_body(connection: sqlite3.Connection, seq: int, change: JsonObject) -> bool:

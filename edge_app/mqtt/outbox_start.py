@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import secrets
 import sqlite3
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_app.mqtt.high_water import LARGEST, HighWater, HighWaterFile, read_high_water
@@ -20,8 +21,9 @@ from edge_app.mqtt.outbox_file import (
     transaction,
     write_meta,
 )
-from edge_app.mqtt.outbox_losses import ROW_DAMAGED, Loss, note_loss, vanished
-from edge_app.mqtt.outbox_rows import Row, put_aside, read_rows
+from edge_app.mqtt.outbox_losses import ROW_DAMAGED, Loss, Missing, missing_rows, note_loss
+from edge_app.mqtt.outbox_rescue import Found, look_for_rows
+from edge_app.mqtt.outbox_rows import Row, delete_rows, put_aside, read_rows
 from edge_app.store.last_number import LastNumber, LastNumberFile
 
 ROWS_AT_ONCE = 500
@@ -69,9 +71,14 @@ def open_store(path: Path, boot: str) -> OpenStore:
         undo.callback(last_file.close)
         mark_file = HighWaterFile(mark_path)
         undo.callback(mark_file.close)
+        log = path.with_name(path.name + "-wal")
+        found = look_for_rows(path, log) if log.exists() else None  # it did not end in order
         connection, note, is_new = _open_or_replace(path, mark)
         undo.callback(connection.close)
-        numbering, skipped_from, lost = _compare(connection, last_file.found, mark, boot, is_new)
+        raw = _Raw(path, found)
+        numbering, skipped_from, lost = _compare(
+            connection, last_file.found, mark, boot, is_new, raw
+        )
         store = OpenStore(
             connection=connection,
             identity=identity_of(path),
@@ -85,6 +92,23 @@ def open_store(path: Path, boot: str) -> OpenStore:
         )
         undo.pop_all()
         return store
+
+
+@dataclass(slots=True)
+class _Raw:
+    """The raw files, read when they are needed and not read before."""
+
+    path: Path
+    found: Found | None
+
+    def rows(self) -> Found:
+        """Return the whole rows in them, and in the newest file that was put aside."""
+        if self.found is None:
+            self.found = look_for_rows(self.path, self.path.with_name(self.path.name + "-wal"))
+            for kept in sorted(self.path.parent.glob(self.path.name + ".corrupt-*"))[-1:]:
+                older = look_for_rows(kept, kept.with_name(kept.name + "-wal"))
+                self.found = Found(older.rows | self.found.rows)
+        return self.found
 
 
 def identity_of(path: Path) -> tuple[int, int]:
@@ -131,11 +155,12 @@ def _compare(
     mark: HighWater | None,
     boot: str,
     is_new: bool,
+    raw: _Raw,
 ) -> tuple[Numbering, int | None, int]:
     """Check every row and all records; return the numbering, what it skips, how many are lost."""
     session = read_meta(connection, "session")
     with transaction(connection):
-        lost = check_rows(connection)
+        lost = check_rows(connection, raw.rows)
     highest = connection.execute("SELECT max(seq) FROM alerts").fetchone()[0] or 0
     stored = StoredNumbers(
         store_id=read_meta(connection, "store_id"),
@@ -146,16 +171,42 @@ def _compare(
     numbering = decide(stored, exact, mark, boot, secrets.randbits(62) + 1)
     is_ours = exact is not None and exact.store_id == numbering.store_id
     is_checked = session == read_meta(connection, "checked_session")
-    loss = vanished(
-        connection, exact if is_ours else None, numbering.is_exact, stored.seq, is_checked, lost
-    )
+    known = exact if is_ours else None
+
+    def missing() -> Missing:
+        return missing_rows(connection, known, numbering.is_exact, stored.seq, is_checked, lost)
+
+    with transaction(connection):
+        if known is not None and numbering.is_exact:
+            _forget_delivered(connection, known.first_waiting)
+        gone = missing()
+        if gone.count > 0 or (is_new and not numbering.is_exact):
+            found = raw.rows()
+            first = known.first_waiting if known is not None else 1
+            there = {seq for (seq,) in connection.execute("SELECT seq FROM alerts")}
+            anywhere = (seq for seq in sorted(found.rows) if first <= seq and seq not in there)
+            found.restore(connection, list(anywhere) if is_new else gone.seqs)
+            gone = missing()
+        elif not numbering.is_exact:
+            found = raw.found or Found({})
+            found.restore(connection, [seq for seq in sorted(found.rows) if seq > stored.seq])
+            gone = missing()
+    highest = connection.execute("SELECT max(seq) FROM alerts").fetchone()[0] or 0
+    numbering = replace(numbering, next_seq=max(numbering.next_seq, highest + 1))
     skipped_from = numbering.skipped_from
     if skipped_from is None and numbering.store_id == stored.store_id:
         skipped_from = read_meta(connection, "skipped_from") or None
     with transaction(connection):
-        lost += _note_vanished(connection, loss)
+        lost += _note_vanished(connection, gone.loss())
         write_meta(connection, "skipped_from", skipped_from or 0)
     return numbering, skipped_from, lost
+
+
+def _forget_delivered(connection: sqlite3.Connection, first_waiting: int) -> None:
+    """Delete what the broker had: a log that is lost brings deleted alerts back."""
+    below = "seq > 0 AND seq < ?"
+    rows = connection.execute(f"SELECT seq FROM alerts WHERE {below}", (first_waiting,))
+    delete_rows(connection, [seq for (seq,) in rows.fetchall()])
 
 
 def _note_vanished(connection: sqlite3.Connection, loss: Loss | None) -> int:
@@ -173,16 +224,23 @@ def _note_vanished(connection: sqlite3.Connection, loss: Loss | None) -> int:
     return loss.count
 
 
-def check_rows(connection: sqlite3.Connection) -> int:
-    """Put every damaged row aside; return how many there were."""
+def check_rows(
+    connection: sqlite3.Connection, found: Callable[[], Found] = lambda: Found({})
+) -> int:
+    """Put every damaged row aside; return how many there were.
+
+    Args:
+        found: rows from the raw files; a whole one takes the place of a damaged one.
+    """
     damaged, after = 0, -(2**63)
     while rows := list(read_rows(connection, after, 2**63 - 1, ROWS_AT_ONCE)):
         after = rows[-1].seq
         for row in rows:
             why = row.fault() or (None if 0 < row.seq < LARGEST else "its number cannot be")
-            if why is not None:
-                bury(connection, row, why)
-                damaged += 1
+            if why is None or found().restore(connection, [row.seq]):
+                continue
+            bury(connection, row, why)
+            damaged += 1
     return damaged
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge_app.errors import EdgeError
 from edge_app.ipc.client import ask
+from edge_app.ipc.peers import Role, role_socket
 from edge_app.ipc.protocol import Answer, Release, SelectCommand, SlotEntry, SlotsCommand
 from edge_app.records import JsonObject
 
@@ -21,11 +22,11 @@ class Changeover:
     """Asks the agent. Its calls block, so call them in a thread of the page.
 
     Args:
-        agent_socket: where the agent listens.
+        agent_socket: the agent's socket; the page's own lies beside it.
     """
 
     def __init__(self, agent_socket: Path) -> None:
-        self._socket = agent_socket
+        self._socket = role_socket(agent_socket, Role.PAGE)
         self._one_at_a_time = threading.Lock()
 
     def slots_json(self) -> JsonObject:

@@ -6,9 +6,9 @@ import threading
 
 import cv2
 
-from edge_app.alerts.evidence import encode_jpeg
+from edge_app.alerts.evidence_files import encode_jpeg
 from edge_app.imaging.overlay import draw_report
-from edge_app.page.state import PageState
+from edge_app.page.source import LineSource
 from edge_app.records import U8Array
 
 MAX_SIDE_PX = 1280
@@ -21,22 +21,22 @@ class PictureCache:
     Keeps one JPEG per camera and kind; a second request for the same frame costs nothing.
     """
 
-    def __init__(self, state: PageState) -> None:
-        self._state = state
+    def __init__(self, source: LineSource) -> None:
+        self._source = source
         self._lock = threading.Lock()
         self._jpegs: dict[tuple[str, bool], tuple[int, bytes]] = {}
 
     def jpeg(self, camera: str, with_map: bool) -> tuple[int, bytes] | None:
         """Return the latest picture's number and its JPEG bytes; None while there is none."""
-        latest = self._state.picture(camera)
+        latest = self._source.picture(camera)
         if latest is None:
             return None
-        sequence, report = latest
+        sequence, report = latest.sequence, latest.report
         with self._lock:
             known = self._jpegs.get((camera, with_map))
             if known is not None and known[0] >= sequence:
                 return known
-            threshold = self._state.facts().map_threshold if with_map else None
+            threshold = latest.map_threshold if with_map else None
             data = encode_jpeg(fit_screen(draw_report(report, threshold)), JPEG_QUALITY)
             if data is None:
                 return None

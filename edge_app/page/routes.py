@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -19,12 +21,10 @@ from starlette.responses import (
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from edge_app.alerts.evidence import EvidenceStore
 from edge_app.page.changeover import Changeover
 from edge_app.page.changeover_routes import ChangeoverRoutes
 from edge_app.page.pictures import PictureCache
-from edge_app.page.snapshot import alerts_json, state_json
-from edge_app.page.state import PageState
+from edge_app.page.source import LineSource
 
 STATIC = Path(__file__).parent / "static"
 BOUNDARY = "cropliq-frame"
@@ -34,11 +34,22 @@ MAX_STREAMS = 8
 """Streams at once; the ninth client gets 503, so that the page does not get slow for all."""
 
 
+FIRST_PICTURE_S = 1.5
+"""How long the first client of a camera waits until its pictures come over from inspection."""
+
+
+class EvidenceFiles(Protocol):
+    """Finds evidence pictures."""
+
+    def path_of(self, url_path: str) -> Path | None:
+        """Return the file behind "{date}/{name}.jpg", None if that is no picture kept here."""
+
+
 class Pages:
-    """Answers requests from the state's copies, in the page's own event loop and threads.
+    """Answers requests from the line's copies, in the page's own event loop and threads.
 
     Args:
-        state: the latest copies.
+        source: the line's latest copies.
         evidence: the evidence pictures, or None if none are kept.
         is_stopping: tells streams to end.
         changeover: changes products, or None if the page is read-only.
@@ -46,16 +57,16 @@ class Pages:
 
     def __init__(
         self,
-        state: PageState,
-        evidence: EvidenceStore | None,
+        source: LineSource,
+        evidence: EvidenceFiles | None,
         is_stopping: Callable[[], bool],
         changeover: Changeover | None = None,
     ) -> None:
-        self._state = state
+        self._source = source
         self._evidence = evidence
         self._changeover = changeover
         self._is_stopping = is_stopping
-        self._pictures = PictureCache(state)
+        self._pictures = PictureCache(source)
         self._streams = 0
 
     def app(self) -> Starlette:
@@ -82,11 +93,11 @@ class Pages:
     async def state(self, _request: Request) -> Response:
         """Answer with verdicts, figures and states of all cameras."""
         can_change = self._changeover is not None
-        return JSONResponse({**state_json(self._state), "can_change_product": can_change})
+        return JSONResponse({**self._source.state(), "can_change_product": can_change})
 
     async def alerts(self, _request: Request) -> Response:
         """Answer with the last alarms, newest first."""
-        return JSONResponse(alerts_json(self._state))
+        return JSONResponse(self._source.alerts())
 
     async def healthz(self, _request: Request) -> Response:
         """Answer that the page is served; says nothing about the line."""
@@ -98,8 +109,9 @@ class Pages:
         204 when there is none newer than number N, 404 for a camera without a picture.
         """
         camera = request.path_params["camera"]
-        if request.query_params.get("after") == str(self._state.sequence(camera)):
+        if request.query_params.get("after") == str(self._source.sequence(camera)):
             return Response(status_code=204)
+        await self._until_here(camera)
         picture = await self._jpeg(camera, request)
         if picture is None:
             return _not_found(f"There is no picture of a camera named {camera!r} yet.")
@@ -108,7 +120,7 @@ class Pages:
     async def stream(self, request: Request) -> Response:
         """Answer with an endless multipart JPEG stream, for wall displays and recorders."""
         camera = request.path_params["camera"]
-        if self._state.sequence(camera) is None:
+        if self._source.sequence(camera) is None:
             return _not_found(f"There is no camera named {camera!r}.")
         if self._streams >= MAX_STREAMS:
             text = f"Already {MAX_STREAMS} streams are open. Close one, or use /frame/.\n"
@@ -118,7 +130,15 @@ class Pages:
 
     async def evidence(self, request: Request) -> Response:
         """Answer with an evidence picture."""
-        path = self._evidence.path_of(request.path_params["path"]) if self._evidence else None
+        try:
+            name = request.path_params["path"]
+            path = self._evidence.path_of(name) if self._evidence else None
+            is_readable = path is None or os.access(path, os.R_OK)
+        except PermissionError:
+            path, is_readable = None, False
+        if not is_readable:
+            text = "The page's account may not read this picture; see docs/page.md.\n"
+            return PlainTextResponse(text, 503)
         if path is None:
             return _not_found("This picture is not kept on the device, or no longer.")
         return FileResponse(path, media_type="image/jpeg")
@@ -128,7 +148,7 @@ class Pages:
         self._streams += 1
         try:
             while not self._is_stopping():
-                is_new = self._state.sequence(camera) not in (sent, 0)
+                is_new = self._is_here(camera, sent)
                 picture = await self._jpeg(camera, request) if is_new else None
                 if picture is None:
                     await asyncio.sleep(POLL_S)
@@ -138,6 +158,21 @@ class Pages:
                 yield f"--{BOUNDARY}\r\n{head}".encode() + picture[1] + b"\r\n"
         finally:
             self._streams -= 1
+
+    def _is_here(self, camera: str, sent: int) -> bool:
+        """Tell whether a picture has come that is newer than the one that was sent."""
+        self._source.sequence(camera)  # asks for the next one
+        latest = self._source.picture(camera)
+        return latest is not None and latest.sequence != sent
+
+    async def _until_here(self, camera: str) -> None:
+        """Wait a moment for a picture that is known and on its way from inspection."""
+        for _ in range(int(FIRST_PICTURE_S / POLL_S)):
+            known = self._source.sequence(camera)
+            latest = self._source.picture(camera)
+            if not known or (latest is not None and latest.sequence >= known):
+                return
+            await asyncio.sleep(POLL_S)
 
     async def _jpeg(self, camera: str, request: Request) -> tuple[int, bytes] | None:
         with_map = request.query_params.get("map") == "1"

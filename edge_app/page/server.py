@@ -1,60 +1,35 @@
-"""The live page as a service in its own thread: started and stopped by the line, never in its way.
-
-Settings and state come in; HTTP goes out. A fault of the page never affects inspection.
-"""
+"""A page's web server in a thread of its own: settings and answers go in, HTTP comes out."""
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
 import logging
 import socket
 import threading
-from dataclasses import dataclass, field
+import time
 
+import anyio.to_thread
 import uvicorn
 from starlette.types import ASGIApp
 
-from edge_app.alerts.evidence import EvidenceStore
 from edge_app.errors import ConfigError
 from edge_app.page.access import Access
 from edge_app.page.changeover import Changeover
-from edge_app.page.routes import Pages
-from edge_app.page.state import PageState
+from edge_app.page.connections import GuardedConnection
+from edge_app.page.request_headers import HeaderLimits
+from edge_app.page.routes import EvidenceFiles, Pages
+from edge_app.page.settings import PageSettings, page_url
+from edge_app.page.source import LineSource
 
 LOG = logging.getLogger(__name__)
 
-MIN_TOKEN_CHARS = 16
-MAX_CONNECTIONS = 64
+BACKLOG = 32
+"""Connections accepted at one go; each has a descriptor before it is counted."""
+MAX_HEADER_BYTES = 16 << 10
+MAX_THREADS = 8
+"""Threads that draw and read; more would only hold more memory."""
+HUNG_S = 15.0
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class PageSettings:
-    """The page's address and who may open it.
-
-    Attributes:
-        host: address to bind to; anything but loopback needs a token.
-        port: 0: any free one.
-        token: at least 16 characters, or None: this machine only.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    token: str | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        if self.token is not None and len(self.token) < MIN_TOKEN_CHARS:
-            raise ConfigError(
-                f"The page's token has {len(self.token)} characters, expected at least "
-                f"{MIN_TOKEN_CHARS}. Make one with: openssl rand -hex 16"
-            )
-        if self.token is None and not is_loopback(self.host):
-            raise ConfigError(
-                f"The page would be open to everyone on {self.host}: give it a token "
-                "(page.token_file), or bind it to 127.0.0.1."
-            )
 
 
 class PageServer:
@@ -69,17 +44,18 @@ class PageServer:
     def __init__(self, settings: PageSettings, app: ASGIApp, stopping: threading.Event) -> None:
         self._settings = settings
         self._stopping = stopping
-        self._server = uvicorn.Server(
+        self._server = _Server(
             uvicorn.Config(
-                Access(app, settings.token),
+                Access(HeaderLimits(app), settings.token),
                 loop="asyncio",
-                http="h11",
+                http=GuardedConnection,
                 ws="none",
                 lifespan="off",
                 access_log=False,
                 log_config=None,
                 server_header=False,
-                limit_concurrency=MAX_CONNECTIONS,
+                backlog=BACKLOG,
+                h11_max_incomplete_event_size=MAX_HEADER_BYTES,
                 timeout_graceful_shutdown=1,
             )
         )
@@ -90,8 +66,12 @@ class PageServer:
     def url(self) -> str:
         """The page's address, without the token; its port is known once it was started."""
         port = self._socket.getsockname()[1] if self._socket else self._settings.port
-        host = self._settings.host
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return page_url(self._settings.host, port)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the server's loop turns."""
+        return time.monotonic() - self._server.turned_s < HUNG_S
 
     def start(self) -> None:
         """Bind the port and serve in a thread; return once requests are answered.
@@ -127,33 +107,41 @@ class PageServer:
             waited.wait(0.02)
 
 
+class _Server(uvicorn.Server):
+    """uvicorn's server with few threads and a sign of life."""
+
+    turned_s = 0.0
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = MAX_THREADS
+        self.turned_s = time.monotonic()
+        await super().startup(sockets)
+
+    async def on_tick(self, counter: int) -> bool:
+        self.turned_s = time.monotonic()
+        return await super().on_tick(counter)
+
+
 class LivePage(PageServer):
-    """The page of a running line.
+    """The page of a line.
 
     Args:
         settings: where, and for whom.
-        state: the latest copies; the line updates it.
-        evidence: the store whose pictures the alerts point to, if any are kept.
+        source: the line's latest copies.
+        evidence: finds the pictures that the alerts point to, if any are kept.
         changeover: changes products, or None if the page is read-only.
     """
 
     def __init__(
         self,
         settings: PageSettings,
-        state: PageState,
-        evidence: EvidenceStore | None = None,
+        source: LineSource,
+        evidence: EvidenceFiles | None = None,
         changeover: Changeover | None = None,
     ) -> None:
         stopping = threading.Event()
-        pages = Pages(state, evidence, stopping.is_set, changeover)
+        pages = Pages(source, evidence, stopping.is_set, changeover)
         super().__init__(settings, pages.app(), stopping)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address is reachable from this machine only."""
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -163,10 +151,11 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         bound.bind((host, port))
         bound.listen(64)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         bound.close()
+        why = (error.strerror if isinstance(error, OSError) else None) or error
         raise ConfigError(
-            f"The page cannot be served on {host}:{port}: {error.strerror or error}. "
+            f"The page cannot be served on {host}:{port}: {why}. "
             "Choose another page.port, or stop what uses this one."
         ) from error
     return bound

@@ -97,6 +97,7 @@ class PageState:
         self._alerts: OrderedDict[str, AlertCard] = OrderedDict()
         self._early: OrderedDict[str, AlarmEvent] = OrderedDict()
         self._facts = Facts()
+        self.alerts_version = 0  # grows with every change of an alarm
 
     def show(self, report: FrameReport) -> None:
         """Store the result of one frame; takes microseconds and copies no pixel.
@@ -122,6 +123,7 @@ class PageState:
         """Take over an event whose picture is kept by now; it may come before its report does."""
         with self._lock:
             card = self._alerts.get(event.alarm_id)
+            self.alerts_version += 1
             if card is not None:
                 self._alerts[event.alarm_id] = replace(card, pictured=event)
                 return
@@ -202,6 +204,7 @@ class PageState:
         event = replace(event, frame=None)  # twenty frames would be hundreds of megabytes
         pictured = before.pictured if before and early is None else early
         at_ns = before.at_ns if before else now_ns
+        self.alerts_version += 1
         self._alerts[event.alarm_id] = AlertCard(event, at_ns, pictured)
         while len(self._alerts) > MAX_ALERTS:
             self._alerts.popitem(last=False)

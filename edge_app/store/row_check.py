@@ -13,6 +13,7 @@ from typing import Literal
 DIGEST_BYTES = 16
 """Against damage, not against an attacker, who could change the digest too."""
 _CRC_BYTES = 4
+CHECK_BYTES = DIGEST_BYTES + _CRC_BYTES
 
 RowState = Literal["whole", "damaged", "unchecked"]
 
@@ -37,7 +38,7 @@ def state_of(check: object, seq: int, *parts: bytes) -> RowState:
         "unchecked" if there is no check or the check itself is damaged: that says nothing about
         the row.
     """
-    if not isinstance(check, bytes) or len(check) != DIGEST_BYTES + _CRC_BYTES:
+    if not isinstance(check, bytes) or len(check) != CHECK_BYTES:
         return "unchecked"
     if check[DIGEST_BYTES:] != _crc(seq, check[:DIGEST_BYTES]):
         return "unchecked"

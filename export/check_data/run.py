@@ -53,12 +53,17 @@ def check_data(data: Path, sheet: Path) -> DataCheck:
     """Read the pictures below `data`, write the contact sheet, and say what a build would do.
 
     Raises:
-        DataError: `data` is no folder.
+        DataError: `data` is no folder, or the sheet would lie in it.
         OSError: the sheet cannot be written.
     """
     if not data.is_dir():
         kind = "a file" if data.exists() else "not there"
         raise DataError(f"{data} is {kind}. Name the data set's folder.")
+    if sheet.resolve().parent.is_relative_to(data.resolve()):
+        raise DataError(
+            f"The contact sheet {sheet} would lie among the pictures, where a build takes it for a "
+            "part. Name another place with --sheet, or start the command elsewhere."
+        )
     try:
         seen = survey_good(data)
     except (DataError, CameraError) as error:

@@ -67,7 +67,7 @@ def find_good_folder(data: Path) -> Path:
     Raises:
         DataError: there is none, there are two, or it is a folder that must not be trained on.
     """
-    if data.name.lower() in NEVER_TRAINED:
+    if _is_test_data(data):
         raise DataError(
             f"{data} is a test/ground_truth folder: nothing there is trained on. "
             "Name the data set's folder, the one that holds train/good."
@@ -187,6 +187,16 @@ def _holds_pictures(folder: Path) -> bool:
         return bool(list_pictures(folder))
     except CameraError:
         return False
+
+
+def _is_test_data(data: Path) -> bool:
+    """Tell whether a folder is test data, by whatever way it is named: `.`, a link, `test/good`."""
+    real = data.resolve()
+    if {data.name.lower(), real.name.lower()} & {*NEVER_TRAINED}:
+        return True
+    above = real.parent
+    is_inside = above.name.lower() in NEVER_TRAINED
+    return is_inside and means_good(real.name) and child_named(above.parent, "train") is not None
 
 
 def _refuse_kind_of_defect(folder: Path) -> None:

@@ -1,8 +1,8 @@
 """The consumers that are tried with every kind of bad input.
 
 To add one: write `Consumer(...)` into the tuple CONSUMERS of a file `consumers_SUBJECT.py` of this
-folder. `test_every_consumer_is_registered` fails while a site of `consumer_sites` is in none of
-them.
+folder. `test_every_consumer_is_registered` fails while a site that `consumer_sites` finds is in
+none of them.
 """
 
 from __future__ import annotations

@@ -7,10 +7,12 @@ running.
 from __future__ import annotations
 
 import time
+from typing import Any
 
+import httpx
 import pytest
-from devices import BUSY, IDLE, PATIENCE_S, WATCHDOG_S, Device
-from support.brokers import wait_until
+from devices import BUSY, CONFIG, IDLE, PATIENCE_S, WATCHDOG_S, Device, config_text
+from support.brokers import free_port, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -134,6 +136,57 @@ def test_installing_again_changes_nothing_and_keeps_it_running(device: Device) -
     assert device.container.run("cat /etc/cropliq-edge/edge-app.toml").stdout == before
     assert device.container.run("ls /opt/cropliq-edge/releases | wc -l").stdout.strip() == "1"
     assert device.container.show("edge-app", "ActiveState") == "active"
+
+
+def test_the_page_is_a_service_of_its_own(device: Device) -> None:
+    """Pulled up by edge-app without being enabled, under an account that is in none of ours; killed
+    it is back, and without inspection it says so; evidence is readable by it and by nobody else."""
+    port = free_port()
+    text = config_text(device.broker.port, BUSY)
+    device.write(CONFIG, text.replace("[page]\nenabled = false", f"[page]\nport = {port}"))
+    device.container.run("systemctl restart edge-app")
+    device.wait_online()
+    url = f"http://127.0.0.1:{port}/api/state"  # the container shares our network
+
+    def cameras() -> list[Any]:
+        try:
+            return list(httpx.get(url, trust_env=False).json()["cameras"])
+        except httpx.TransportError:
+            return []
+
+    wait_until(lambda: bool(cameras()), PATIENCE_S)
+    pid = device.container.show("edge-app-page", "MainPID")
+    account = device.container.run(f"ps -o user:32= -p {pid}").stdout.strip()
+    assert account == "cropliq-edge-page"
+    groups = set(device.container.run(f"id -Gn {account}").stdout.split())
+    assert "cropliq-edge" not in groups
+    evidence = "/var/lib/cropliq-edge/evidence"
+    wait_until(
+        lambda: device.container.run(f"find {evidence} -name '*.jpg'").stdout != "", PATIENCE_S
+    )
+    as_page = "setpriv --reuid=cropliq-edge-page --regid=cropliq-edge-page --groups"
+    find = f"find {evidence} -name '*.jpg' -exec cat {{}} +"
+    device.container.run(f"{as_page}=cropliq-edge-read {find} >/dev/null")
+    assert device.container.run(f"{as_page}=nogroup {find}", check=False).returncode != 0
+    line_pid = device.main_pid()
+    device.container.run("systemctl kill --signal=KILL --kill-whom=main edge-app-page")
+    wait_until(lambda: device.container.show("edge-app-page", "MainPID") not in ("0", pid), 20)
+    wait_until(lambda: bool(cameras()), PATIENCE_S)
+    assert device.main_pid() == line_pid
+    device.container.run("systemctl stop edge-app")
+    assert device.container.show("edge-app-page", "ActiveState") == "inactive"
+    device.container.run("systemctl start edge-app-page")
+
+    def is_alone() -> bool:
+        try:
+            return "Inspection is not running" in httpx.get(url, trust_env=False).text
+        except httpx.TransportError:
+            return False
+
+    wait_until(is_alone, PATIENCE_S)
+    device.configure(BUSY)
+    device.container.run("systemctl start edge-app")
+    device.wait_online()
 
 
 def test_on_a_jetson_the_service_reaches_the_camera_daemon(device: Device) -> None:

@@ -1,17 +1,24 @@
-"""Server of the agent's socket: one inspection process, and short-lived commands."""
+"""Server of the agent's sockets, one a role: one inspection process, the page, people's commands.
+
+Each peer's account is checked before a byte is read, and each role has its own messages.
+"""
 
 from __future__ import annotations
 
 import logging
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from edge_app.errors import ConfigError, EdgeError
+from edge_app.ipc.peers import SOCKET_MODES, Role, listen, may_play, peer_of, role_socket
 from edge_app.ipc.protocol import (
     TO_AGENT,
+    Answer,
     Bye,
     DecideCommand,
     Hello,
@@ -24,12 +31,22 @@ from edge_app.ipc.protocol import (
 
 _log = logging.getLogger(__name__)
 
-SOCKET_MODE = 0o660
-"""The service's user and group: who may reach the agent is decided by the folder's group."""
-
 BACKLOG = 8
 
-COMMANDS = (InstallCommand, SelectCommand, DecideCommand, SlotsCommand)
+FIRST_MESSAGE_S = 10.0
+"""A peer that connects says at once what it wants."""
+
+MAX_PEERS = {Role.INSPECTION: 4, Role.PAGE: 8, Role.PEOPLE: 32}
+"""Connections at once, a thread each: no role can use up what another needs."""
+
+MESSAGES: dict[Role, tuple[type[PeerMessage], ...]] = {
+    Role.INSPECTION: (Hello,),
+    Role.PAGE: (SlotsCommand, SelectCommand),
+    Role.PEOPLE: (InstallCommand, SelectCommand, DecideCommand, SlotsCommand),
+}
+"""What a role may say first."""
+
+COMMANDS = MESSAGES[Role.PEOPLE]
 
 Respond = Callable[[PeerMessage], None]
 
@@ -50,7 +67,8 @@ class PeerServer:
     """Listens, and passes messages to the handler. The newest inspection process counts.
 
     Args:
-        path: the socket; a stale file in its place is removed.
+        path: people's socket; the other roles' lie beside it (`role_socket`). Stale files in
+            their places are removed.
     """
 
     def __init__(self, path: Path, handler: ConnectionHandler) -> None:
@@ -58,44 +76,48 @@ class PeerServer:
         self._handler = handler
         self._lock = threading.Lock()
         self._inspection: PeerSocket | None = None
-        self._peers: set[PeerSocket] = set()
-        self._listener: socket.socket | None = None
-        self._thread = threading.Thread(target=self._accept, name="agent-socket", daemon=True)
+        self._peers: dict[PeerSocket, Role] = {}
+        self._listeners: dict[Role, socket.socket] = {}
+        self._refused: Counter[Role] = Counter()
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Listen.
 
         Raises:
-            ConfigError: the socket cannot be made.
+            ConfigError: a socket cannot be made.
         """
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._path.unlink(missing_ok=True)
-            listener.bind(str(self._path))
-            self._path.chmod(SOCKET_MODE)
+            for role in Role:
+                path = role_socket(self._path, role)
+                self._listeners[role] = listen(path, SOCKET_MODES[role], BACKLOG)
         except OSError as error:
-            listener.close()
+            self.stop()
             raise ConfigError(
-                f"The agent's socket {self._path} cannot be made: {error.strerror}. Give the "
+                f"The agent's socket {path} cannot be made: {error.strerror or error}. Give the "
                 "service's user its folder, or set agent.socket."
             ) from error
-        listener.listen(BACKLOG)
-        self._listener = listener
-        self._thread.start()
+        for role, listener in self._listeners.items():
+            thread = threading.Thread(
+                target=self._accept, args=(role, listener), name=f"agent-{role.value}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
 
     def stop(self) -> None:
         """Close every connection."""
-        listener, self._listener = self._listener, None
-        if listener is None:
-            return
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        self._path.unlink(missing_ok=True)
+        listeners, self._listeners = self._listeners, {}
+        for role, listener in listeners.items():
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+            role_socket(self._path, role).unlink(missing_ok=True)
         with self._lock:
             peers = list(self._peers)
         for peer in peers:
             peer.close()
-        self._thread.join(timeout=2.0)
+        for thread in self._threads:
+            thread.join(timeout=2.0)
 
     def order(self, line: PeerMessage) -> bool:
         """Send a message to the inspection process; False when it is not connected."""
@@ -110,31 +132,59 @@ class PeerServer:
             return False
         return True
 
-    def _accept(self) -> None:
-        while (listener := self._listener) is not None:
+    def _accept(self, role: Role, listener: socket.socket) -> None:
+        while role in self._listeners:
             try:
                 connection, _ = listener.accept()
             except OSError:
                 return  # closed by `stop`
+            if not self._is_welcome(role, connection):
+                connection.close()
+                continue
+            connection.settimeout(FIRST_MESSAGE_S)
             peer = PeerSocket(connection, TO_AGENT)
             with self._lock:
-                self._peers.add(peer)
+                self._peers[peer] = role
             name = f"peer-{connection.fileno()}"
-            threading.Thread(target=self._serve, args=(peer,), name=name, daemon=True).start()
+            thread = threading.Thread(
+                target=self._serve, args=(role, peer, connection), name=name, daemon=True
+            )
+            thread.start()
 
-    def _serve(self, peer: PeerSocket) -> None:
+    def _is_welcome(self, role: Role, connection: socket.socket) -> bool:
+        """Check the peer's account and the role's number of connections; say a refusal once."""
+        who = peer_of(connection)
+        with self._lock:
+            count = sum(peer_role is role for peer_role in self._peers.values())
+        if not may_play(role, who.uid):
+            why = f"process {who.pid} of user {who.uid} may not speak as {role.value}"
+        elif count >= MAX_PEERS[role]:
+            why = f"{count} connections are open already"
+        else:
+            return True
+        self._refused[role] += 1
+        level = logging.WARNING if self._refused[role] == 1 else logging.DEBUG
+        _log.log(level, "%s socket: connection refused: %s", role.value, why)
+        return False
+
+    def _serve(self, role: Role, peer: PeerSocket, connection: socket.socket) -> None:
         try:
             first = peer.receive()
-            if isinstance(first, Hello):
+            connection.settimeout(None)
+            if first is None:
+                return
+            if not isinstance(first, MESSAGES[role]):
+                peer.send(Answer(is_ok=False, text=_not_here(role, first)))
+            elif isinstance(first, Hello):
                 self._serve_inspection(peer, first)
-            elif isinstance(first, COMMANDS):
+            else:
                 self._serve_command(peer, first)
         except (OSError, EdgeError) as error:
-            if self._listener is not None:
-                _log.warning("connection closed: %s", error)
+            if self._listeners:
+                _log.warning("%s socket: connection closed: %s", role.value, error)
         finally:
             with self._lock:
-                self._peers.discard(peer)
+                self._peers.pop(peer, None)
             peer.close()
 
     def _serve_inspection(self, peer: PeerSocket, hello: Hello) -> None:
@@ -161,7 +211,7 @@ class PeerServer:
             is_current = self._inspection is peer
             if is_current:
                 self._inspection = None
-        if is_current and self._listener is not None:
+        if is_current and self._listeners:
             _log.info("inspection has %s", "stopped" if is_planned else "ended unexpectedly")
             self._handler.inspection_gone(is_planned)
 
@@ -170,3 +220,8 @@ class PeerServer:
         self._handler.commanded(command, peer.send)
         while peer.receive() is not None:
             pass  # nothing more is expected; wait for the end of the connection
+
+
+def _not_here(role: Role, message: PeerMessage) -> str:
+    kind = getattr(message, "type", type(message).__name__)
+    return f"The agent takes no {kind!r} on the socket for {role.value}; each role has its own."

@@ -40,7 +40,7 @@ class LabelFile:
     Attributes:
         path: where it lies.
         name: relative to the data set, for sentences.
-        text: what it holds.
+        text: what it holds; of labelme's and CVAT's what it says of the picture.
         labelme: what it says, where it is labelme's.
         image: what it says of the one picture, where it is CVAT's.
     """
@@ -148,7 +148,8 @@ class _Shelf:
         text = read_text(path, name)
         if path.suffix.lower() == ".json":
             found = read_labelme(text, name)
-            return LabelFile(path, name, text, found) if found else None
+            # The file may hold the whole picture; what it says of it is enough.
+            return LabelFile(path, name, repr(found), found) if found else None
         in_folder = any(map(_is_label_folder, path.relative_to(self.root).parts[:-1]))
         return LabelFile(path, name, text) if in_folder or is_label_text(text) else None
 
@@ -193,7 +194,8 @@ class _Shelf:
         """Refuse labels of formats that are not read."""
         for folder in self.places():
             for path in self.files(folder).values():
-                if path.suffix.lower() in (".json", ".xml") and path.name != REVIEW_FILE:
+                is_read = self._read.get(path) is not None or path.name == REVIEW_FILE
+                if path.suffix.lower() in (".json", ".xml") and not is_read:
                     kind = foreign_format(path, MAX_BYTES)
                     if kind:
                         raise DataError(

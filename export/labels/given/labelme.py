@@ -15,7 +15,7 @@ from export.labels.given.marks import Form, Mark, checked, upright_corners
 _CIRCLE_CORNERS = 48
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class LabelmeFile:
     """What one file says.
 

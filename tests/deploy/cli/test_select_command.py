@@ -81,7 +81,7 @@ def test_a_person_changes_a_device_over_from_the_workstation(
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("--device", DEVICE, "--timeout-s", 3600), "--timeout-s 3600: expected more than 0"),
+        (("--device", DEVICE, "--timeout-s", 3600), "more than 0 and at most 600, got '3600'"),
         ((), "give either --device (one or more) or --group"),
         (("--device", "graz"), "expected SITE/LINE/DEVICE"),
     ],

@@ -55,6 +55,7 @@ def test_everything_a_device_needs_is_inside_and_listed(archive: Path) -> None:
     assert set(files) == {
         "SHA256SUMS", "constraints.txt", "edge-app.example.toml", "install.sh", wheel,
         "systemd/edge-app.service", "systemd/edge-app-agent.service",
+        "systemd/edge-app-page.service",
         "systemd/edge-app-jetson.conf",
         "trusted_keys/line-2.pub", "trusted_keys/revoked.txt", "operator_keys/shift-1.pub",
     }  # fmt: skip

@@ -67,6 +67,27 @@ def test_each_part_is_found_once_in_frame_pixels_best_first() -> None:
     assert found[0].box_cxcywhr == pytest.approx((95.5, 63.5, 80.0, 20.0, 0.3), abs=1e-4)
 
 
+@pytest.mark.parametrize("turn_deg", [45, 50, 60, 90, 120, 135])
+def test_a_second_box_across_the_same_part_is_no_second_part(turn_deg: float) -> None:
+    across = (49.0, 33.0, 38.0, 11.0, 0.3 + math.radians(turn_deg), 0.6, 0.0)
+    assert rotated_iou(HIGH[:5], across[:5]) < 0.3  # so the overlap does not show it
+    found = detector([HIGH, across]).find(frame())
+    assert [d.confidence for d in found] == [pytest.approx(0.9)]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (48.0 - 10.0 * math.sin(0.3), 32.0 + 10.0 * math.cos(0.3), 40.0, 10.0, 0.3, 0.6, 0.0),
+        (48.0 + 5.0, 32.0 + 5.0, 40.0, 10.0, 0.3 + math.pi / 2, 0.6, 0.0),
+        (48.0, 32.0, 8.0, 6.0, 0.3, 0.6, 0.0),
+    ],
+    ids=["touching, side by side", "across another one's end", "small, on a large one"],
+)
+def test_another_part_near_one_is_kept(other: tuple[float, ...]) -> None:
+    assert len(detector([HIGH, other]).find(frame())) == 2
+
+
 def test_a_box_in_a_padded_letterbox_maps_back() -> None:
     """A frame narrower than the input is padded left and right; the padding is taken off."""
     found = detector([HIGH]).find(frame((64, 64)))  # 16 px of grey on each side

@@ -9,7 +9,9 @@ import httpx
 import pytest
 
 from edge_app.alerts.evidence import EvidenceStore
-from edge_app.page.server import LivePage, PageSettings
+from edge_app.page.server import LivePage
+from edge_app.page.settings import PageSettings
+from edge_app.page.source import LocalSource
 from edge_app.page.state import PageState
 
 
@@ -26,7 +28,7 @@ def store(tmp_path: Path) -> EvidenceStore:
 @pytest.fixture
 def page(state: PageState, store: EvidenceStore) -> Iterator[LivePage]:
     """A page on loopback without a token, on a free port."""
-    live = LivePage(PageSettings(port=0), state, store)
+    live = LivePage(PageSettings(port=0), LocalSource(state), store)
     live.start()
     yield live
     live.stop()

@@ -19,7 +19,9 @@ from edge_app.ipc.protocol import Answer, Hello, SlotsCommand
 from edge_app.ipc.protocol import PeerMessage as Said
 from edge_app.page import changeover as changeover_module
 from edge_app.page.changeover import Changeover
-from edge_app.page.server import LivePage, PageSettings
+from edge_app.page.server import LivePage
+from edge_app.page.settings import PageSettings
+from edge_app.page.source import LocalSource
 from edge_app.page.state import PageState
 
 TOKEN = "a-long-enough-token-0123"
@@ -33,6 +35,14 @@ def config_of(folder: Path, page: str = "") -> Path:
     return config
 
 
+def answers(client: httpx.Client) -> bool:
+    """Tell whether the page's process serves by now."""
+    try:
+        return client.get("/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 @contextmanager
 def running(config: Path) -> Iterator[tuple[Device, Line, httpx.Client]]:
     """Run a device with two products and a client of its page."""
@@ -42,6 +52,7 @@ def running(config: Path) -> Iterator[tuple[Device, Line, httpx.Client]]:
             assert agent.install(file).state == "committed"
         url = str(line.app.page_url)
         with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
+            wait_until(lambda: answers(client))
             yield agent, line, client
 
 
@@ -89,7 +100,9 @@ def test_what_another_web_site_could_send_changes_nothing(
 ) -> None:
     """Forged, broken and endless requests never reach the agent's socket."""
     page = LivePage(
-        PageSettings(port=0), PageState(), changeover=Changeover(tmp_path / "agent.sock")
+        PageSettings(port=0),
+        LocalSource(PageState()),
+        changeover=Changeover(tmp_path / "agent.sock"),
     )
     page.start()
     try:
@@ -102,7 +115,9 @@ def test_what_another_web_site_could_send_changes_nothing(
 def test_with_a_token_nobody_changes_anything_without_it(tmp_path: Path) -> None:
     """Neither the list nor the change; with the token the agent is asked (it is not there)."""
     changeover = Changeover(tmp_path / "agent.sock")
-    page = LivePage(PageSettings(port=0, token=TOKEN), PageState(), changeover=changeover)
+    page = LivePage(
+        PageSettings(port=0, token=TOKEN), LocalSource(PageState()), changeover=changeover
+    )
     page.start()
     try:
         with httpx.Client(base_url=page.url, trust_env=False) as client:
@@ -156,7 +171,9 @@ def test_an_agent_that_takes_long_is_said_to(
     server = PeerServer(tmp_path / "agent.sock", desk)
     server.start()
     page = LivePage(
-        PageSettings(port=0), PageState(), changeover=Changeover(tmp_path / "agent.sock")
+        PageSettings(port=0),
+        LocalSource(PageState()),
+        changeover=Changeover(tmp_path / "agent.sock"),
     )
     page.start()
     texts: list[str] = []

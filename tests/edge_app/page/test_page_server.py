@@ -17,7 +17,9 @@ from page_reports import make_event, make_report, make_verdict
 from edge_app.alerts.evidence import EvidenceStore
 from edge_app.errors import ConfigError
 from edge_app.page.routes import MAX_STREAMS
-from edge_app.page.server import LivePage, PageSettings
+from edge_app.page.server import LivePage
+from edge_app.page.settings import PageSettings
+from edge_app.page.source import LocalSource
 from edge_app.page.state import PageState
 from edge_app.records import EventKind, VerdictState
 
@@ -169,12 +171,12 @@ def test_a_client_that_never_reads_does_not_slow_the_line(page: LivePage, state:
 
 def test_a_stopped_page_frees_its_port(state: PageState) -> None:
     """After stop, twice for good measure, the same port can be served again."""
-    first = LivePage(PageSettings(port=0), state)
+    first = LivePage(PageSettings(port=0), LocalSource(state))
     first.start()
     port = int(first.url.rsplit(":", 1)[1])
     first.stop()
     first.stop()
-    second = LivePage(PageSettings(port=port), state)
+    second = LivePage(PageSettings(port=port), LocalSource(state))
     second.start()
     assert httpx.get(f"{second.url}/healthz", trust_env=False).status_code == 200
     second.stop()
@@ -184,7 +186,7 @@ def test_a_taken_port_is_said_at_start(page: LivePage, state: PageState) -> None
     """The error names the port and what to do."""
     port = int(page.url.rsplit(":", 1)[1])
     with pytest.raises(ConfigError, match=rf"127\.0\.0\.1:{port}.*Choose another page\.port"):
-        LivePage(PageSettings(port=port), state).start()
+        LivePage(PageSettings(port=port), LocalSource(state)).start()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "camera-pc"])
@@ -214,7 +216,7 @@ def test_without_a_token_only_loopback_names_are_answered(page: LivePage) -> Non
 
 @pytest.fixture
 def guarded(state: PageState, store: EvidenceStore) -> Iterator[LivePage]:
-    live = LivePage(PageSettings(port=0, token=TOKEN), state, store)
+    live = LivePage(PageSettings(port=0, token=TOKEN), LocalSource(state), store)
     live.start()
     yield live
     live.stop()

@@ -9,6 +9,7 @@ from page_reports import make_event, make_report, make_verdict
 
 from edge_app.page.pictures import PictureCache
 from edge_app.page.snapshot import alerts_json, state_json
+from edge_app.page.source import LocalSource
 from edge_app.page.state import MAX_ALERTS, PageState
 from edge_app.page.words import age_words, camera_words, reason_words
 from edge_app.records import (
@@ -160,7 +161,7 @@ def test_an_unreadable_picture_keeps_the_last_one(state: PageState) -> None:
     state.show(make_report(finished=(missed,), frame_hwc=(200, 320, 0)))
     assert camera(state)["sequence"] == 1
     assert camera(state)["verdict"]["reason"] == "the picture could not be read"
-    assert PictureCache(state).jpeg("belt-1", with_map=False) is not None
+    assert PictureCache(LocalSource(state)).jpeg("belt-1", with_map=False) is not None
 
 
 def test_one_alarm_is_one_card(state: PageState) -> None:
@@ -260,7 +261,7 @@ def test_a_weak_model_is_the_first_note(state: PageState) -> None:
 def test_a_frame_is_drawn_once_for_all_who_ask(state: PageState) -> None:
     """The JPEG is cached per frame and per kind; a new frame makes a new one."""
     state.set_map_threshold(1.0)
-    pictures = PictureCache(state)
+    pictures = PictureCache(LocalSource(state))
     assert pictures.jpeg("belt-1", with_map=False) is None
     state.show(make_report(seen=(make_verdict(NG),)))
     first, again = (pictures.jpeg("belt-1", with_map=False) for _ in range(2))
@@ -303,7 +304,7 @@ def test_a_map_travels_with_its_part_until_it_leaves(state: PageState) -> None:
 def test_odd_frames_become_pictures(state: PageState, frame_hwc: tuple[int, int, int]) -> None:
     """One pixel, one row and a tall strip are shown, scaled down where they are large."""
     state.show(make_report(seen=(make_verdict(NG),), frame_hwc=frame_hwc))
-    jpeg = PictureCache(state).jpeg("belt-1", with_map=True)
+    jpeg = PictureCache(LocalSource(state)).jpeg("belt-1", with_map=True)
     assert jpeg is not None
     assert jpeg[1].startswith(b"\xff\xd8")
 

@@ -142,3 +142,17 @@ def test_names_the_terminal_cannot_print_are_printed_all_the_same(
     )
     assert run.returncode == 0, run.stderr
     assert "\\udce9" in run.stdout or "\\xe9" in run.stdout
+
+
+@pytest.mark.parametrize("sheet", ["data.check-data.png", "deeper/sheet.png"])
+def test_the_sheet_never_lies_among_the_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sheet: str
+) -> None:
+    """`check-data .` inside the data set: the next build would train on the sheet."""
+    write_good(tmp_path / "data", 20)
+    (tmp_path / "data" / "deeper").mkdir()
+    monkeypatch.chdir(tmp_path / "data")
+    arguments = [] if sheet == "data.check-data.png" else ["--sheet", sheet]
+    assert main(["check-data", ".", *arguments]) == 2
+    assert "would lie among the pictures" in capsys.readouterr().err
+    assert not list((tmp_path / "data").rglob("*sheet*")) + list(Path().rglob("*.check-data.png"))

@@ -105,3 +105,21 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     good = scan_good_pictures(tmp_path)
     assert len(good.pictures) == 22
     assert good.warnings[0] == "left out: .gif (1); of another system: @eaDir/ (1)"
+
+
+@pytest.mark.parametrize("way", [".", "../link", "good", "../test/good"])
+def test_test_data_is_refused_by_whatever_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """From inside, by a link, and its good parts by themselves."""
+    write(tmp_path / "train" / "good", 1)
+    write(tmp_path / "test" / "good", 25, start=50)
+    (tmp_path / "link").symlink_to("test")
+    monkeypatch.chdir(tmp_path / "test")
+    with pytest.raises(DataError, match="nothing there is trained on"):
+        scan_good_pictures(Path(way))
+
+
+def test_a_folder_that_is_called_test_far_above_says_nothing(tmp_path: Path) -> None:
+    write(tmp_path / "test" / "screws" / "good", 25)
+    assert len(scan_good_pictures(tmp_path / "test" / "screws").pictures) == 25

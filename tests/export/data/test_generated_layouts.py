@@ -5,13 +5,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
 
 import pytest
-from support.data_layouts import Layout, Refused, layouts, make
+from support.data_layouts import (
+    Layout,
+    Refused,
+    damaged,
+    kolektor,
+    layouts,
+    make,
+    not_utf8,
+    odd_files,
+    roboflow_split,
+    tiles,
+)
 
+from edge_app.bundle.archive import read_bundle
 from edge_app.errors import EdgeError
 from export.bundle_build.pipeline import label_pictures
 from export.bundle_build.records import BuildOptions
@@ -52,3 +65,18 @@ def test_a_folder_is_taken_right_or_refused(
     assert taken == maker.good
     trained = label_pictures(options, lambda *_: None).training
     assert {p.path for p in trained} == {p.path for p in found.pictures}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("layout", [not_utf8, odd_files, kolektor, tiles, damaged, roboflow_split])
+def test_a_handful_is_trained_on_its_good_parts_alone(tmp_path: Path, layout: Layout) -> None:
+    """The whole command: exit 0, and the bundle's training pictures are the good ones."""
+    maker, _ = make(layout, tmp_path / "data", SEED)
+    bundle = tmp_path / "a.bundle"
+    options = ["--product", "part", "--detector", "none", "--method", "padim-slim", "--accept-weak"]
+    assert main(["build", "--data", str(maker.root), "--out", str(bundle), *options]) == 0
+    provenance = read_bundle(bundle).manifest.provenance
+    seen = {*provenance.training_sha256, *provenance.calibration_sha256}
+    digests = {hashlib.sha256((maker.root / n).read_bytes()).hexdigest() for n in maker.good}
+    assert seen == digests

@@ -306,3 +306,13 @@ def test_a_changed_label_changes_the_digest(tmp_path: Path) -> None:
         before = find_labels(folder).digest
         write(folder, {**meant, NAMES[2]: (bar(5, False),)}, HW, "part")
         assert find_labels(folder).digest != before
+
+
+def test_labelme_files_that_hold_their_picture_are_not_kept(tmp_path: Path) -> None:
+    """`imageData` is the whole picture as text: of hundreds, gigabytes."""
+    pictures = pictures_in(tmp_path, ("a.png",))
+    WRITERS["labelme"](tmp_path, {"a.png": (bar(0),)}, HW, "part")
+    content = json.loads((tmp_path / "a.json").read_text())
+    (tmp_path / "a.json").write_text(json.dumps({**content, "imageData": "A" * 1_000_000}))
+    assert len(find_labels(tmp_path).of[pictures[0].path].text) < 10_000
+    assert len(given_labels(pictures, tmp_path).pictures) == 1

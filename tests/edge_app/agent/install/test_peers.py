@@ -16,6 +16,7 @@ from support.brokers import wait_until
 from edge_app.agent.install.socket_server import PeerServer, Respond
 from edge_app.errors import ConfigError
 from edge_app.ipc.client import connect_to_agent
+from edge_app.ipc.peers import Role, role_socket
 from edge_app.ipc.protocol import (
     MAX_LINE_BYTES,
     TO_PEER,
@@ -55,7 +56,7 @@ def desk(tmp_path: Path) -> Iterator[tuple[Desk, PeerServer, Path]]:
     desk = Desk()
     server = PeerServer(tmp_path / "agent.sock", desk)
     server.start()
-    yield desk, server, tmp_path / "agent.sock"
+    yield desk, server, role_socket(tmp_path / "agent.sock", Role.INSPECTION)
     server.stop()
 
 

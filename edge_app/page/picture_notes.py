@@ -1,0 +1,105 @@
+"""What is drawn on a picture, as bytes: inspection's report → notes → the page's report.
+
+The pixels travel in shared memory as they are; boxes, verdicts, outlines and anomaly maps beside
+them as one line of JSON and the maps' float32 values. Inspection draws and encodes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from edge_app.ipc.protocol import ProtocolError
+from edge_app.records import (
+    Anomaly,
+    Detection,
+    F32Array,
+    Frame,
+    FrameReport,
+    JsonObject,
+    PartVerdict,
+    PartView,
+    U8Array,
+)
+
+_VERDICT: TypeAdapter[PartVerdict] = TypeAdapter(PartVerdict)
+_LENGTH = struct.Struct("<I")
+
+
+def notes_of(report: FrameReport, map_threshold: float | None) -> bytes:
+    """Return what is drawn of a report, without its pixels."""
+    maps = [(part_id, _float32(found)) for part_id, found in report.anomalies.items()]
+    head = {
+        "views": [_view(view) for view in report.views],
+        "verdicts": {key: _dump(verdict) for key, verdict in report.verdicts.items()},
+        "finished": [_dump(verdict) for verdict in report.finished],
+        "crops": report.crop_corners_xy,
+        "maps": [(part_id, values.shape) for part_id, values in maps],
+        "map_threshold": map_threshold,
+    }
+    text = json.dumps(head, ensure_ascii=False).encode(errors="replace")
+    return b"".join([_LENGTH.pack(len(text)), text, *(values.tobytes() for _, values in maps)])
+
+
+def report_of(camera: str, pixels_hwc: U8Array, notes: bytes) -> tuple[FrameReport, float | None]:
+    """Return a report that draws as the one that the notes were made of, and the map's threshold.
+
+    Raises:
+        ProtocolError: the notes are cut off or not in the schema.
+    """
+    try:
+        length = _LENGTH.unpack_from(notes)[0]
+        start = _LENGTH.size
+        head: JsonObject = json.loads(notes[start : start + length])
+        maps = _maps(head["maps"], notes[start + length :])
+        report = FrameReport(
+            frame=Frame(camera, 0, pixels_hwc, 0),
+            views=tuple(_view_of(view) for view in head["views"]),
+            anomalies={part_id: Anomaly(0.0, values) for part_id, values in maps.items()},
+            crop_corners_xy={
+                key: tuple((float(x), float(y)) for x, y in corners)
+                for key, corners in head["crops"].items()
+            },
+            verdicts={key: _VERDICT.validate_python(v) for key, v in head["verdicts"].items()},
+            finished=tuple(_VERDICT.validate_python(v) for v in head["finished"]),
+            events=(),
+        )
+        return report, head["map_threshold"]
+    except (struct.error, KeyError, TypeError, ValueError, ValidationError) as error:
+        raise ProtocolError(f"a picture's notes are not in the protocol: {error}") from error
+
+
+def _dump(verdict: PartVerdict) -> JsonObject:
+    dumped: JsonObject = _VERDICT.dump_python(verdict, mode="json")
+    return dumped
+
+
+def _view(view: PartView) -> JsonObject:
+    found = view.detection
+    return {"part": view.part_id, "box": found.box_cxcywhr, "confidence": found.confidence}
+
+
+def _view_of(view: JsonObject) -> PartView:
+    box = tuple(float(value) for value in view["box"])
+    if len(box) != 5:
+        raise ValueError(f"a box has {len(box)} values, expected 5")
+    return PartView(str(view["part"]), 0, Detection(box, float(view["confidence"])), True)
+
+
+def _float32(found: Anomaly) -> F32Array:
+    return np.ascontiguousarray(found.map_hw, np.float32)
+
+
+def _maps(shapes: Sequence[Sequence[object]], data: bytes) -> dict[str, F32Array]:
+    maps: dict[str, F32Array] = {}
+    at = 0
+    for part_id, shape in shapes:
+        h, w = shape  # type: ignore[misc]
+        values = np.frombuffer(data, np.float32, h * w, at)  # type: ignore[has-type]
+        maps[str(part_id)] = values.reshape(h, w)  # type: ignore[has-type]
+        at += values.nbytes
+    return maps

@@ -1,0 +1,178 @@
+"""The page's process: connect to inspection → learn the settings → serve, until stopped.
+
+As a service it lives without inspection and says so; as inspection's child it ends with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_app.errors import ConfigError
+from edge_app.host.log_limit import LogLimit, limit_handler
+from edge_app.host.logging_setup import start_logging
+from edge_app.host.sd_notify import ServiceNotifier
+from edge_app.ipc.page_link import Settings
+from edge_app.page.changeover import Changeover
+from edge_app.page.kept_pictures import KeptPictures
+from edge_app.page.limits import limit_child
+from edge_app.page.remote import RemoteLine
+from edge_app.page.server import LivePage
+from edge_app.page.settings import PageSettings
+from edge_app.page.settings_file import SettingsFile
+
+_log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+"""How often inspection's socket is tried, and a port that is taken."""
+
+FIRST_S = 0.05
+"""The pause until the first settings have come and are served."""
+
+
+class PageProcess:
+    """Serves the page that the latest settings describe.
+
+    Args:
+        kept: the settings of the last run; None: wait for inspection's.
+        keep: called with settings that came from inspection.
+        stop: ends everything.
+    """
+
+    def __init__(
+        self, kept: Settings | None, keep: Callable[[Settings], None], stop: threading.Event
+    ) -> None:
+        self._wanted, self._keep, self._stop = kept, keep, stop
+        self._served: Settings | None = None
+        self._page: LivePage | None = None
+        self._problem = ""
+        self.line = RemoteLine(self._learn)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether what is served is served."""
+        return self._page is None or self._page.is_alive
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the first settings have come."""
+        return self._served is not None or bool(self._problem)
+
+    def tend(self) -> None:
+        """Serve what is wanted now; to be called about once a second."""
+        wanted = self._wanted
+        if wanted is None or wanted == self._served:
+            return
+        if self._page is not None:
+            self._page.stop()
+            self._page = None
+        self._page = self._open(wanted) if wanted.is_enabled else None
+        if self._page is not None or not wanted.is_enabled:
+            self._served, self._problem = wanted, ""
+
+    def close(self) -> None:
+        """End the page."""
+        if self._page is not None:
+            self._page.stop()
+
+    def _learn(self, settings: Settings) -> None:
+        self._wanted = settings
+        self._keep(settings)
+
+    def _open(self, wanted: Settings) -> LivePage | None:
+        """Start the page; None, said once, while it cannot be: the port may become free."""
+        folder, agent = wanted.evidence_folder, wanted.changeover_socket
+        try:
+            page = LivePage(
+                PageSettings(wanted.host, wanted.port, wanted.token),
+                self.line,
+                None if folder is None else KeptPictures(Path(folder)),
+                None if agent is None else Changeover(Path(agent)),
+            )
+            page.start()
+        except ConfigError as error:
+            if str(error) != self._problem:
+                self._problem = str(error)
+                _log.warning("no live page: %s It is tried again.", error)
+            return None
+        _log.info("live page: %s", page.url)
+        return page
+
+
+def service_main(socket_path: Path, state_folder: Path | None) -> int:
+    """Be `edge-app page`, a service; return the exit code.
+
+    Args:
+        socket_path: where inspection listens.
+        state_folder: None: the settings are not kept.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    limit = _log_limited("INFO")
+    file = SettingsFile(None if state_folder is None else state_folder / "settings.json")
+    process = PageProcess(file.read(), file.write, stop)
+
+    def follow() -> None:
+        while not stop.is_set():
+            connection = _connect(socket_path)
+            if connection is not None:
+                process.line.read(connection, stop.is_set)
+            stop.wait(RETRY_S)
+
+    return _run(process, follow, stop, limit)
+
+
+def child_main(descriptor: int, log_level: str) -> int:
+    """Be the page of the process at the other end of a socket, and end with it."""
+    limit_child()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the whole; it tells us
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    limit = _log_limited(log_level)
+    process = PageProcess(None, lambda _settings: None, stop)
+
+    def follow() -> None:
+        process.line.read(socket.socket(fileno=descriptor), stop.is_set)
+        stop.set()
+
+    return _run(process, follow, stop, limit)
+
+
+def _run(
+    process: PageProcess, follow: Callable[[], None], stop: threading.Event, limit: LogLimit
+) -> int:
+    reader = threading.Thread(target=follow, name="line", daemon=True)
+    reader.start()
+    notifier = ServiceNotifier.from_environment()
+    notifier.ready()
+    while not stop.is_set():
+        process.tend()
+        limit.report()
+        if process.is_alive and reader.is_alive():
+            notifier.alive()
+        stop.wait(RETRY_S if process.is_settled else FIRST_S)
+    notifier.stopping()
+    process.close()
+    return 0
+
+
+def _connect(path: Path) -> socket.socket | None:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(str(path))
+    except OSError as error:
+        connection.close()
+        _log.debug("inspection cannot be reached on %s: %s", path, error)
+        return None
+    return connection
+
+
+def _log_limited(level: str) -> LogLimit:
+    start_logging(level)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # its start is ours to tell
+    return limit_handler(logging.getLogger().handlers[0])

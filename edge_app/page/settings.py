@@ -1,0 +1,82 @@
+"""The page's settings: where it is served, for whom, and what its process is told of the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge_app.config.model import AppConfig, is_loopback
+from edge_app.errors import ConfigError
+from edge_app.ipc.page_link import Settings
+
+MIN_TOKEN_CHARS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class PageSettings:
+    """The page's address and who may open it.
+
+    Attributes:
+        host: address to bind to; anything but loopback needs a token.
+        port: 0: any free one.
+        token: at least 16 characters, or None: this machine only.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    token: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.token is not None and len(self.token) < MIN_TOKEN_CHARS:
+            raise ConfigError(
+                f"The page's token has {len(self.token)} characters, expected at least "
+                f"{MIN_TOKEN_CHARS}. Make one with: openssl rand -hex 16"
+            )
+        if self.token is None and not is_loopback(self.host):
+            raise ConfigError(
+                f"The page would be open to everyone on {self.host}: give it a token "
+                "(page.token_file), or bind it to 127.0.0.1."
+            )
+
+
+def settings_of(config: AppConfig) -> Settings:
+    """Return what the page's process is told of a configuration.
+
+    Raises:
+        ConfigError: the token's file is empty, or the token too short.
+    """
+    page, agent = config.page, config.agent
+    token = first_line(page.token_file) if page.enabled and page.token_file else None
+    if page.enabled:
+        PageSettings(page.host, page.port, token)  # checks them
+    can_change = agent.enabled and page.changeover
+    return Settings(
+        is_enabled=page.enabled,
+        host=page.host,
+        port=page.port,
+        token=token,
+        changeover_socket=str(agent.socket) if can_change else None,
+        evidence_folder=str(evidence_folder(config)) if config.evidence.enabled else None,
+    )
+
+
+def evidence_folder(config: AppConfig) -> Path:
+    """Return where inspection keeps evidence pictures."""
+    return (config.device.state_dir / "evidence").absolute()
+
+
+def page_url(host: str, port: int) -> str:
+    """Return the page's address, without the token."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def first_line(file: Path) -> str:
+    """Return a secret file's first line.
+
+    Raises:
+        ConfigError: the file is empty.
+    """
+    text = file.read_text(encoding="utf-8").strip()
+    if not text:
+        raise ConfigError(f"The secret file {file} is empty; write the secret into its first line.")
+    return text.splitlines()[0].strip()

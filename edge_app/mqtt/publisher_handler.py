@@ -165,7 +165,10 @@ class PublisherHandler:
             refusal = delivery.refusal if delivery is not None else None
             is_explained = delivery is not None and delivery.lost(reason)
             self.alerts_shortened += delivery.shortened if delivery is not None else 0
-            return self._state.lost(reason, topic, refusal, is_explained)
+            wait_s = self._state.lost(reason, topic, refusal, is_explained)
+            if self._state.refusal is not None:  # said first, before the broker hangs up again
+                self._set_status("degraded", self._state.refusal)
+            return wait_s
         if isinstance(reason, HandlerFailed):
             return self._state.failed(f"publisher failed: {reason.text}", needs_person=True)
         return self._state.failed(reason.text, reason.needs_person)

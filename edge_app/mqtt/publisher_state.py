@@ -85,6 +85,11 @@ class PublisherState:
         self._refusal = text
         self._is_refused_until_lost |= until_lost
 
+    @property
+    def refusal(self) -> str | None:
+        """What the broker refuses, as far as nothing has proved that it is over."""
+        return self._refusal
+
     def retry_later(self) -> None:
         """Schedule the next attempt to send the refused message on this connection."""
         self._retry_at_s = self._now_s() + self._refusal_backoff.next_s()

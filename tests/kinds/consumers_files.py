@@ -118,7 +118,6 @@ CONSUMERS += tuple(
         "edge_app.mqtt.outbox_rows:Row._odd": "tests/edge_app/mqtt/test_outbox_damage.py",
         "edge_app.mqtt.outbox_rows:Row.alert": "tests/edge_app/mqtt/test_outbox_damage.py",
         "edge_app.mqtt.outbox_rows:replace_body": "tests/edge_app/mqtt/test_outbox_damage.py",
-        "edge_app.page.changeover_routes:ChangeoverRoutes.select": "tests/edge_app/page",
     }.items()
 )
 

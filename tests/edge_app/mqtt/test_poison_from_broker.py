@@ -83,6 +83,31 @@ def test_a_retained_message_that_is_too_large_costs_itself(
     assert connections(either) == 1
 
 
+def test_of_a_message_that_is_too_large_little_is_kept(
+    either: ScriptedBroker, outbox: Outbox, start_publisher: Start
+) -> None:
+    """Half of it has come: next to nothing of it is in memory; after its end alerts go out."""
+    publisher = start_publisher(either.port)
+    wait_until(lambda: publisher.state == "connected")
+    connection = publisher._session.connection
+    assert connection is not None
+    topic, length = text(OWN[0]), 8 << 20
+    size = bytes([0x80 | length & 0x7F, 0x80 | length >> 7 & 0x7F, 0x80 | length >> 14 & 0x7F,
+                  length >> 21])  # fmt: skip
+    head = bytes([PUBLISH << 4]) + size + topic + (b"" if not connection.is_mqtt5 else b"\0")
+    rest = b"x" * (length - len(head) + 5)
+    client = either.clients[0]
+    with either.lock:
+        client._sock.sendall(head + rest[: 4 << 20])
+        time.sleep(0.3)
+        assert len(connection._client._in_packet["packet"]) <= 256 << 10
+        client._sock.sendall(rest[4 << 20 :])
+    outbox.append([draft(n) for n in range(5)])
+    publisher.wake()
+    wait_until(lambda: outbox.depth() == 0, 10, publisher.state)
+    assert connections(either) == 1
+
+
 def test_a_flood_of_messages_holds_up_no_alert(
     either: ScriptedBroker, outbox: Outbox, start_publisher: Start
 ) -> None:

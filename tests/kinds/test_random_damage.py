@@ -7,12 +7,15 @@ import os
 import random
 import shutil
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from support.outbox_damage import BOOT, NEXT_BOOT, State, do_damage, make_state, start_again
 
 STATES = 12
+FOUND = (1475, 2751, 3173)
+"""Where 5,000 tries found a fault: half a last-number file, a damaged table definition."""
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +24,7 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> list[State]:
     return [make_state(folder / f"state-{seed}" / "s", seed) for seed in range(STATES)]
 
 
-def try_damages(states: list[State], folder: Path, seeds: range) -> Counter[str]:
+def try_damages(states: list[State], folder: Path, seeds: Iterable[int]) -> Counter[str]:
     """Damage, start, check; return the figures."""
     figures: Counter[str] = Counter()
     for seed in seeds:
@@ -54,7 +57,7 @@ def test_a_hundred_damages(
 ) -> None:
     """Every alert whose bytes survive is delivered, every loss is told."""
     caplog.set_level(logging.CRITICAL)
-    try_damages(states, tmp_path, range(100))
+    try_damages(states, tmp_path, [*range(100), *FOUND])
 
 
 @pytest.mark.slow

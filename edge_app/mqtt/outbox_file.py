@@ -106,6 +106,7 @@ def open_file(path: Path) -> sqlite3.Connection:
         with transaction(connection):
             for statement in _TABLES:
                 connection.execute(statement)
+            _check_tables(connection)
             _check_format(connection)
     except BaseException:
         connection.close()
@@ -113,9 +114,19 @@ def open_file(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _check_tables(connection: sqlite3.Connection) -> None:
+    """Compare the tables' definitions: SQLite believes a damaged one if it can be parsed."""
+    found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master")}
+    for statement in _TABLES:
+        if statement.replace("IF NOT EXISTS ", "") not in found:
+            raise sqlite3.DatabaseError("database disk image is malformed: a table's definition")
+
+
 def _check_format(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (FORMAT,))
     found = read_meta(connection, "format")
+    if found < FORMAT:
+        raise sqlite3.DatabaseError("database disk image is malformed: its format's number")
     if found != FORMAT:
         raise sqlite3.DatabaseError(
             f"outbox format {found} is newer than the {FORMAT} this version reads"

@@ -26,7 +26,7 @@ INPUTS = (
 OUTPUTS = ("GARBAGE/out", "FOLDER", "/proc/out", "/dev/full", "L" * 300)
 MISTYPED = ("runn", "--hlep", "--verison", "x" * 500)
 
-REFUSED = {"--keys": "GONE"}
+REFUSED = {"--keys": "GONE", "--bundle": "GONE"}
 """Given to commands that would otherwise do long work where one value is not wrong after all."""
 
 LIMITS = {"--seconds": "0.2", "--timeout-s": "0.2", "--count": "1", "--parts": "1"}

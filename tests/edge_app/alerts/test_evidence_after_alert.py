@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.accepting_broker import AcceptingBroker
 from support.alert_drafts import WHO, bad_part
 from support.alert_listener import AlertListener
 from support.brokers import HOST, wait_until
@@ -29,12 +30,10 @@ from edge_app.alerts.evidence_worker import EvidenceWorker, Picture
 from edge_app.demo.broker import EmbeddedBroker
 from edge_app.errors import OutboxError
 from edge_app.host.age_clock import AgeClock
-from edge_app.mqtt.delivery import Delivery
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.part_messages import Alert
 from edge_app.mqtt.pending_evidence import EVIDENCE_WAIT_S
 from edge_app.mqtt.publisher import MqttSettings, Publisher
-from edge_app.mqtt.topics import Topics
 from edge_app.records import AlarmEvent, EventKind, Evidence, Frame
 
 FRAME_HW = (48, 64)
@@ -79,17 +78,8 @@ class Device:
             self.shown.append,
         )  # fmt: skip
         self.messages: list[Alert] = []
-        self._mid = 0
-        self._sent: list[tuple[int, bytes]] = []
-        self._delivery = Delivery(
-            self.outbox, Topics(WHO), False, self._send, "probe", time.time_ns, time.monotonic
-        )
+        self._broker = AcceptingBroker(self.outbox)
         self.worker.start()
-
-    def _send(self, topic: str, payload: bytes) -> int:
-        self._mid += 1
-        self._sent.append((self._mid, payload if topic.endswith("/alert") else b""))
-        return self._mid
 
     def judges_bad(self, number: int) -> None:
         """One part, one frame: new and end."""
@@ -98,15 +88,7 @@ class Device:
 
     def publishes(self) -> list[tuple[str, str, bool]]:
         """Let the broker take what may go; return (event, alarm, has a picture) of each."""
-        found: list[Alert] = []
-        for _ in range(200):
-            self._delivery.pump()
-            if not self._sent:
-                break
-            for mid, payload in self._sent:
-                found += [Alert.model_validate_json(payload)] if payload else []
-                self._delivery.acked(mid, None)
-            self._sent.clear()
+        found = self._broker.takes()
         self.messages += found
         return [(a.event, a.alarm_id, a.evidence is not None) for a in found]
 

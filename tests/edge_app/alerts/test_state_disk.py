@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.accepting_broker import AcceptingBroker
 from support.alert_drafts import WHO, bad_part
 
 from edge_app.alerts import alarm_sink
@@ -20,10 +21,8 @@ from edge_app.alerts.alarm_sink import AlarmSink
 from edge_app.alerts.alert_drafts import AlertDrafts
 from edge_app.errors import OutboxError
 from edge_app.mqtt import outbox_disk
-from edge_app.mqtt.delivery import Delivery
 from edge_app.mqtt.messages import Alert
 from edge_app.mqtt.outbox import Outbox
-from edge_app.mqtt.topics import Topics
 from edge_app.records import AlarmEvent, EventKind
 
 SQLITE_SAYS = {
@@ -71,10 +70,8 @@ class Device:
         self.outbox = Outbox(folder / "outbox.db", max_messages, reserve_bytes=1 << 16)
         self.sink = AlarmSink(AlertDrafts(WHO, lambda: True), self.outbox, None, {"cam1": 1.0})
         self.messages: list[Alert] = []
-        self._mid, self._sent = 0, list[tuple[int, bytes]]()
-        self.delivery = Delivery(
-            self.outbox, Topics(WHO), False, self._send, "probe", time.time_ns, time.monotonic
-        )
+        self._broker = AcceptingBroker(self.outbox)
+        self.delivery = self._broker.delivery
 
     def judges_bad(self, number: int) -> None:
         event = AlarmEvent(EventKind.NEW, "cam1", f"alarm-{number}", bad_part(number))
@@ -82,22 +79,9 @@ class Device:
 
     def publishes(self) -> list[int | None]:
         """Let the broker take what may go; return the parts of the alerts."""
-        before = len(self.messages)
-        for _ in range(50):
-            self.delivery.pump()
-            sent, self._sent = self._sent, []
-            for mid, payload in sent:
-                if b"alarm_id" in payload:
-                    self.messages.append(Alert.model_validate_json(payload))
-                self.delivery.acked(mid, None)
-            if not sent:
-                break
-        return [m.source_number for m in self.messages[before:]]
-
-    def _send(self, topic: str, payload: bytes) -> int:
-        self._mid += 1
-        self._sent.append((self._mid, payload))
-        return self._mid
+        found = self._broker.takes()
+        self.messages += found
+        return [alert.source_number for alert in found]
 
     def settles(self) -> None:
         until_s = time.monotonic() + 20

@@ -279,3 +279,23 @@ def test_a_mark_with_a_changed_digit_is_no_mark(path: Path) -> None:
     for odd in ("[" * 100_000, "[]", "7", '{"seq": -1, "session": 1}', '{"seq": 1e999}', "\xff"):
         mark.write_text(odd)
         assert read_high_water(mark) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"count INTEGER NOT NULL, body", b"cound INTEGER NOT NULL, body"),
+        (b"seq INTEGER PRIMARY KEY, session", b"seq INTEGER PRIMARY KEX, session"),
+        (b"alerts (seq INTEGER", b"alerts (seq INTEGES"),
+    ],
+)
+def test_a_damaged_table_definition_is_damage(path: Path, before: bytes, after: bytes) -> None:
+    """SQLite reads the definitions as text: what was stored is taken over, the line goes on."""
+    outbox = open_outbox(path)
+    outbox.append([draft(1), draft(2)], "cam1", 2)
+    outbox.close()
+    change(path, before, after)
+    again = open_outbox(path)
+    assert parts(again) == [1, 2]
+    assert again.append([draft(3)], "cam1", 3)[0] > 2
+    again.close()

@@ -67,15 +67,23 @@ class SeqOrder(Generic[T]):
         return self._in_order(state)
 
     def overdue(self, now_s: float) -> list[Ordered[T]]:
-        """Return what has waited too long for a missing number; the first item names the gap."""
+        """Return what has waited too long for missing numbers; the first after a gap names it."""
         ready: list[Ordered[T]] = []
         for state in self._devices.values():
-            if state.held and min(s for _, s in state.held.values()) + self._hold_s <= now_s:
-                first, state_expected = min(state.held), state.expected
-                state.expected = first
-                head, *rest = self._in_order(state)
-                ready += [Ordered(head.item, missing=(state_expected, first - 1)), *rest]
+            late = [seq for seq, (_, at_s) in state.held.items() if at_s + self._hold_s <= now_s]
+            if late:
+                ready += self._up_to(state, max(late))
         return ready
+
+    def _up_to(self, state: _Device[T], last: int) -> list[Ordered[T]]:
+        """Release everything up to a number, past all gaps, and what follows it without one."""
+        ready: list[Ordered[T]] = []
+        for seq in sorted(seq for seq in state.held if seq <= last):
+            item, _ = state.held.pop(seq)
+            missing = (state.expected, seq - 1) if seq > state.expected else None
+            ready.append(Ordered(item, missing=missing))
+            state.expected = seq + 1
+        return ready + self._in_order(state)
 
     @staticmethod
     def _in_order(state: _Device[T]) -> list[Ordered[T]]:

@@ -50,3 +50,15 @@ def test_devices_do_not_wait_for_each_other() -> None:
     assert items(order.offer("a", 100, "a100", 0.0)) == ["a100"]
     assert order.offer("a", 102, "a102", 0.0) == []
     assert items(order.offer("b", 7, "b7", 0.0)) == ["b7"]
+
+
+def test_many_gaps_are_passed_at_once() -> None:
+    """Every second number is missing: all that waited too long is shown in one go, in order."""
+    order: SeqOrder[int] = SeqOrder(hold_s=2.0)
+    assert [turn.item for turn in order.offer("a", 1, 1, 0.0)] == [1]
+    for seq in range(3, 1000, 2):
+        assert order.offer("a", seq, seq, 0.0) == []
+    turns = order.overdue(2.0)
+    assert [turn.item for turn in turns] == list(range(3, 1000, 2))
+    assert [turn.missing for turn in turns] == [(seq - 1, seq - 1) for seq in range(3, 1000, 2)]
+    assert order.overdue(99.0) == []

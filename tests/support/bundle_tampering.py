@@ -114,9 +114,9 @@ FILES: dict[str, tuple[Attack, str]] = {
     ),
     "bytes behind the end": (lambda v: v.whole + b"x", "something behind its end"),
     "bytes in the zeros of the end": (lambda v: flipped(v.whole, -1), "something behind its end"),
-    "an empty file": (lambda v: b"", "is cut off before its end"),
+    "an empty file": (lambda v: b"", "is not a bundle"),
     "only zeros": (lambda v: b"\0" * 10240, "it is not signed"),
-    "a compressed tar": (lambda v: b"\x1f\x8b" + b"\0" * 1022, "is not a plain file|damaged"),
+    "a compressed tar": (lambda v: b"\x1f\x8b" + b"\0" * 1022, "is not a bundle"),
 }
 
 PATHS: dict[str, tuple[Attack, str]] = {

@@ -180,7 +180,7 @@ def test_a_push_to_nobody_or_to_the_wrong_device_is_refused(
     code = main(["push", str(bundle), "--broker", "127.0.0.1:1", "--url", "https://station/",
                  *words])  # fmt: skip
     said = capsys.readouterr()
-    assert (code, said.out) == (1, "")
+    assert (code, said.out) == (2, "")
     assert why in said.err
 
 

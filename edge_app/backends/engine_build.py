@@ -118,8 +118,10 @@ def _listen(child: subprocess.Popen[str], progress: Progress) -> str:
         for line in lines:
             try:
                 message = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue  # a library's own output
+            if not isinstance(message, dict):
+                continue
             if "error" in message:
                 failure = str(message["error"])
             elif "phase" in message:

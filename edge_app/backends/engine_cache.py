@@ -180,7 +180,7 @@ class EngineCache:
             if content.pop("format") != FORMAT or not file.with_suffix(".plan").is_file():
                 return None
             return Entry(**{**content, "key": EngineKey(**content["key"])})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
     def _why_void(self, key: EngineKey) -> str:

@@ -40,7 +40,7 @@ class WatchJournal:
 
     def __init__(self, folder: Path, finished: int) -> None:
         self._path = folder / JOURNAL
-        entries = [e for e in self._read() if e[0] > finished or (folder / e[1].name).exists()]
+        entries = [e for e in self._read() if e[0] > finished or _is_there(folder / e[1].name)]
         self._seen = {version for _, version in entries}
         self._unfinished = deque(entry for entry in entries if entry[0] > finished)
         self._last_number = max([finished, *(number for number, _ in entries)])
@@ -78,16 +78,18 @@ class WatchJournal:
         self._file.close()
 
     def _read(self) -> list[tuple[int, FileVersion]]:
-        """Return the entries; a last line that a power cut left half written is passed over."""
+        """Return the entries; lines that a power cut or a bad disk damaged are passed over."""
         if not self._path.exists():
             return []
         entries = []
-        for line in self._path.read_text(encoding="utf-8").splitlines():
+        for line in self._path.read_bytes().splitlines():
             try:
                 number, name, mtime_ns = json.loads(line)
-            except ValueError:
+                if not isinstance(name, str):
+                    continue
+                entries.append((int(number), FileVersion(name, int(mtime_ns))))
+            except (ValueError, TypeError, OverflowError, RecursionError):
                 continue
-            entries.append((int(number), FileVersion(name, mtime_ns)))
         return entries
 
     def _rewrite(self, entries: list[tuple[int, FileVersion]]) -> TextIO:
@@ -99,6 +101,13 @@ class WatchJournal:
             os.fsync(file.fileno())
         new.replace(self._path)
         return self._path.open("a", encoding="utf-8")
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _line(number: int, version: FileVersion) -> str:

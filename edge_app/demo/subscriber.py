@@ -75,7 +75,7 @@ class WatchProcess:
         for line in process.stdout or ():
             try:
                 alert: JsonObject = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             self._messages += 1
             if alert.get("event") == "new" and alert.get("verdict") == "NG":

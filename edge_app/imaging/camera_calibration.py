@@ -153,7 +153,7 @@ def load_geometry(file: Path) -> Geometry:
             )
         to_mm = _finite(content["to_mm"], (3, 3))
         return Geometry((height, width), lens, to_mm, dict(content["about"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(
             f"The calibration {file} cannot be used: {error}. "
             "Make it again with edge-app camera calibrate."

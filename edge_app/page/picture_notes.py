@@ -11,7 +11,7 @@ import struct
 from collections.abc import Sequence
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from edge_app.ipc.protocol import ProtocolError
 from edge_app.records import (
@@ -69,7 +69,7 @@ def report_of(camera: str, pixels_hwc: U8Array, notes: bytes) -> tuple[FrameRepo
             events=(),
         )
         return report, head["map_threshold"]
-    except (struct.error, KeyError, TypeError, ValueError, ValidationError) as error:
+    except (struct.error, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ProtocolError(f"a picture's notes are not in the protocol: {error}") from error
 
 

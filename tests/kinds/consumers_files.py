@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from support.small_bundles import bright_manifest
 from deploy.fleet.pointer import Offer
 from deploy.fleet.rollout_state import load_state, new_state
 from edge_app.agent.pull.pointer_journal import PointerJournal
+from edge_app.backends.engine_cache import FORMAT as CACHE_FORMAT
+from edge_app.backends.engine_cache import EngineCache, EngineKey, Entry
 from edge_app.bundle.contents import parse_manifest
+from edge_app.cameras.watch_journal import JOURNAL, WatchJournal
 from edge_app.errors import BundleError, ConfigError
 from edge_app.imaging.camera_calibration import load_geometry
 from edge_app.mqtt.high_water import read_high_water
@@ -37,12 +41,31 @@ def _reader(name: str, read: Callable[[Path], Any], *refusals: type[Exception]) 
     return take
 
 
+def _watch_journal(payload: bytes, folder: Path) -> bool:
+    """A damaged journal costs the lines it damages: the folder is watched all the same."""
+    (folder / JOURNAL).write_bytes(payload)
+    journal = WatchJournal(folder, 0)
+    try:
+        return journal.next_unfinished() is not None
+    finally:
+        journal.close()
+
+
+def _engine_entry(payload: bytes, folder: Path) -> bool:
+    """A damaged entry is no engine: it is built again."""
+    (folder / "a.json").write_bytes(payload)
+    (folder / "a.plan").write_bytes(b"plan")
+    return EngineCache(folder)._entry(folder / "a.json") is not None
+
+
 def _json(**fields: Any) -> Callable[[], bytes]:
     return lambda: json.dumps(fields).encode()
 
 
+ENTRY = Entry(
+    EngineKey("0" * 64, "tensorrt", "10.3", "Orin", "8.7", "fp16", 8), "x", "0" * 64, 4, 1.0
+)
 OFFER = Offer("screws", 1, "ab" * 32, 100, "https://h/x.bundle")
-DEEP = "16 kB of [ in the file raise RecursionError, which is not refused in words"
 
 CONSUMERS = (
     Consumer(
@@ -75,7 +98,6 @@ CONSUMERS = (
         "edge_app.store.release_info:read_serials",
         _json(screws=1),
         _reader("serials.json", read_serials, BundleError),
-        known_fault=DEEP,
     ),
     Consumer(
         "edge_app.imaging.camera_calibration:load_geometry",
@@ -88,7 +110,16 @@ CONSUMERS = (
             about={},
         ),
         _reader("cam1.json", load_geometry, ConfigError),
-        known_fault=DEEP,
+    ),
+    Consumer(
+        "edge_app.cameras.watch_journal:WatchJournal._read",
+        lambda: b'[1, "a.png", 5]\n[2, "b.png", 6]\n',
+        _watch_journal,
+    ),
+    Consumer(
+        "edge_app.backends.engine_cache:EngineCache._entry",
+        lambda: json.dumps({"format": CACHE_FORMAT, **asdict(ENTRY)}).encode(),
+        _engine_entry,
     ),
     Consumer(
         "edge_app.bundle.contents:parse_manifest",
@@ -108,10 +139,8 @@ CONSUMERS += tuple(
         "edge_app.agent.install.trial_process:_outcome": "tests/edge_app/agent",
         "edge_app.backends.engine_build:_listen": "tests/edge_app/backends",
         "edge_app.backends.engine_build:child_main": "tests/edge_app/backends",
-        "edge_app.backends.engine_cache:EngineCache._entry": "tests/edge_app/backends",
         "edge_app.bundle.signature:_parsed": "tests/edge_app/bundle",
         "edge_app.cameras.isolation.wire:Wire.receive": "tests/edge_app/cameras",
-        "edge_app.cameras.watch_journal:WatchJournal._read": "tests/edge_app/cameras",
         "edge_app.ipc.protocol:PeerSocket.receive": "tests/edge_app/agent",
         "edge_app.mqtt.overflow:take_overflow": "tests/edge_app/mqtt/test_outbox.py",
         "edge_app.config.last_good:_remembered": "tests/edge_app/config",

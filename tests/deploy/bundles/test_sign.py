@@ -174,7 +174,7 @@ def test_verify_tells_whose_device_it_is_for(desk: Path) -> None:
     ],
 )
 def test_mistakes_are_explained(desk: Path, args: tuple[str, ...], told: str) -> None:
-    """Each mistake ends with code 2 (what is no mistake and no good bundle, with 1), one message and
+    """Each mistake ends with code 2 (a bundle that is merely unsigned: 1), one message and
     nothing written."""
     (desk / "cut.bundle").write_bytes((desk / "a.bundle").read_bytes()[:3000])
     before = sorted(p for p in desk.rglob("*") if p.name != "cut.bundle")

@@ -43,7 +43,7 @@ COMMANDS = {
     "edge-export build-many . --out bundles --engine ray": r".*'cropliq-edge\[ray\]'.*",
     "edge-calibrate fp16 BUNDLE --source sim:tapered": CALIBRATE,
     "edge-calibrate int8 BUNDLE --source sim:tapered": CALIBRATE,
-    "edge-calibrate thresholds BUNDLE --source basler:": r".*'cropliq-edge\[basler\]'.*",
+    "edge-calibrate thresholds BUNDLE --source basler: --parts 9": r".*'cropliq-edge\[basler\]'.*",
     "edge-app demo --headless --parts 2": r".*'cropliq-edge\[demo\]'.*",
     "edge-app camera snapshot basler: --out a.png": r".*'cropliq-edge\[basler\]'.*",
     "edge-app camera test rtsp://127.0.0.1:1/x": r".*'cropliq-edge\[rtsp\]'.*",

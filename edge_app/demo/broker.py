@@ -11,7 +11,7 @@ import socket
 import threading
 from types import TracebackType
 
-from edge_app.errors import BrokerError
+from edge_app.errors import BrokerError, ConfigError
 
 START_TIMEOUT_S = 10.0
 """Importing amqtt and opening a port takes half a second on a slow machine."""
@@ -46,7 +46,7 @@ class EmbeddedBroker:
         if not self._is_ready.wait(START_TIMEOUT_S):
             raise BrokerError(f"the embedded broker did not start within {START_TIMEOUT_S:.0f} s")
         if isinstance(self._failure, ImportError):
-            raise BrokerError(
+            raise ConfigError(
                 f"the embedded broker needs amqtt ({self._failure}): install the extra with "
                 "pip install 'cropliq-edge[demo]', or give the address of a real broker"
             ) from self._failure

@@ -27,7 +27,10 @@ def epoch_ns(text: str) -> int:
         ValueError: the text is not such a time.
     """
     whole, _, fraction = text.removesuffix("Z").partition(".")
-    stamp = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+    try:
+        stamp = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+    except ValueError:
+        raise ValueError(f"{text!r} is no time") from None
     return int(stamp.timestamp()) * _NS_PER_S + int(fraction)
 
 

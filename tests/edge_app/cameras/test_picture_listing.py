@@ -108,5 +108,7 @@ def test_inspect_tells_what_it_left_out(tmp_path: Path, capsys: pytest.CaptureFi
     bundle = write_bright_bundle(tmp_path / "a.bundle")
     assert main(["inspect", str(folder), "--bundle", str(bundle), "--json"]) == 0
     told = capsys.readouterr()
-    assert told.err == "left out: .gif (1); of another system: @eaDir/ (1)\n"
+    left_out, summary = told.err.splitlines()
+    assert left_out == "left out: .gif (1); of another system: @eaDir/ (1)"
+    assert summary == "1 picture: 1 OK, 0 NG, 0 not inspected, by the bundle for bright"
     assert told.out.count("\n") == 1

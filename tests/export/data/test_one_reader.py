@@ -99,6 +99,7 @@ def test_nothing_else_decodes_a_users_picture() -> None:
     """
     ours = {
         "calibration/precision/int8_choice.py",
+        "calibration/parts/identity.py",
         "calibration/precision/variant.py",
         "edge_app/cameras/pictures.py",
         "edge_app/model/golden_check.py",

@@ -80,11 +80,13 @@ def test_the_digest_counts_not_the_name(tmp_path: Path) -> None:
 
 def test_too_few_are_left(tmp_path: Path) -> None:
     """21 pictures, two called defective: refused like any folder of 19."""
-    picture_folder(tmp_path, 21)
-    decide(tmp_path, _00="defective", _01="defective")
+    data = tmp_path / "data"
+    data.mkdir()
+    picture_folder(data, 21)
+    decide(data, _00="defective", _01="defective")
     with pytest.raises(DataError, match="holds 19 different readable pictures"):
-        scan_good_pictures(tmp_path)
-    found = check_data(tmp_path, tmp_path / "sheet.png")
+        scan_good_pictures(data)
+    found = check_data(data, tmp_path / "sheet.png")
     assert not found.is_usable
 
 

@@ -6,7 +6,6 @@ The agent may come and go; inspection does not depend on it.
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from edge_app.ipc.protocol import (
     PeerSocket,
     Progress,
 )
+from edge_app.ipc.unix_socket import connected_to
 
 _log = logging.getLogger(__name__)
 
@@ -93,13 +93,13 @@ class AgentConnection:
             self._stop.wait(RETRY_S)
 
     def _connect(self) -> PeerSocket | None:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        peer = None
         try:
-            connection.connect(str(self._path))
-            peer = PeerSocket(connection, TO_PEER)
+            peer = PeerSocket(connected_to(self._path), TO_PEER)
             peer.send(self._hello())
         except OSError as error:
-            connection.close()
+            if peer is not None:
+                peer.close()
             level = logging.DEBUG if self._is_logged else logging.WARNING
             _log.log(
                 level, "no agent at %s: %s; inspection continues without it", self._path, error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from edge_app.errors import ConfigError
 from edge_app.ipc.protocol import TO_PEER, Answer, PeerMessage, PeerSocket
+from edge_app.ipc.unix_socket import connected_to
 
 
 def replies(
@@ -65,13 +65,10 @@ def connect_to_agent(path: Path) -> socket.socket:
     Raises:
         ConfigError: it does not run, or this user may not connect.
     """
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.connect(os.fspath(path))
+        return connected_to(path)
     except OSError as error:
-        connection.close()
         raise ConfigError(
             f"The agent does not answer on {path}: {error.strerror}. Start `edge-app agent` (as a "
             "service: systemctl start edge-app-agent), and run this as a user of its group."
         ) from error
-    return connection

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from edge_app.ipc.unix_socket import bind_to
+
 ROOT_UID = 0
 
 
@@ -90,7 +92,7 @@ def listen(path: Path, mode: int, backlog: int) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         path.unlink(missing_ok=True)
-        listener.bind(os.fspath(path))
+        bind_to(listener, path)
         path.chmod(mode)
         listener.listen(backlog)
     except OSError:

@@ -17,6 +17,7 @@ from edge_app.host.log_limit import LogLimit, limit_handler
 from edge_app.host.logging_setup import start_logging
 from edge_app.host.sd_notify import ServiceNotifier
 from edge_app.ipc.page_link import Settings
+from edge_app.ipc.unix_socket import connected_to
 from edge_app.page.changeover import Changeover
 from edge_app.page.kept_pictures import KeptPictures
 from edge_app.page.limits import limit_child
@@ -162,14 +163,11 @@ def _run(
 
 
 def _connect(path: Path) -> socket.socket | None:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.connect(str(path))
+        return connected_to(path)
     except OSError as error:
-        connection.close()
         _log.debug("inspection cannot be reached on %s: %s", path, error)
         return None
-    return connection
 
 
 def _log_limited(level: str) -> LogLimit:

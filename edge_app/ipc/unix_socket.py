@@ -1,0 +1,50 @@
+"""Unix sockets at paths of any length."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MOST_BYTES = 107
+"""Of a Unix socket's address in Linux; a longer path is reached through its folder."""
+
+
+def bind_to(listener: socket.socket, path: Path) -> None:
+    """Bind a Unix socket to a path.
+
+    Raises:
+        OSError: it cannot be made there.
+    """
+    with _address(path) as address:
+        listener.bind(address)
+
+
+def connected_to(path: Path) -> socket.socket:
+    """Return a stream socket that is connected to the one at a path.
+
+    Raises:
+        OSError: nobody listens there, or this user may not connect.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with _address(path) as address:
+            connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def _address(path: Path) -> Iterator[str]:
+    if len(os.fsencode(path)) <= MOST_BYTES:
+        yield os.fspath(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)

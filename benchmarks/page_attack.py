@@ -37,8 +37,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from edge_app.demo.broker import EmbeddedBroker
 
 HOST = "127.0.0.1"
-CAUSE = re.compile(r"\b(?:DEBUG|INFO|WARNING|ERROR) [\w.]+(?=: )")
-"""A log line's level and logger, whether or not a time stands before them."""
+CAUSE = re.compile(r"\b(?:DEBUG|INFO|WARNING|ERROR) [\w.]+: .{0,40}")
+"""A log line's level, logger and first words, whether or not a time stands before them; numbers in
+them (addresses, counts) make no other cause."""
 UPGRADE = (
     b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 )
@@ -221,10 +222,11 @@ def run(config: Path, broker_port: int, page_port: int, much: Attack | None, sec
         line.wait(30)
         for burner in burners:
             burner.kill()
+            burner.wait()
     time.sleep(1)
     client.disconnect()
     client.loop_stop()
-    causes = Counter(CAUSE.findall(log.read_text()))
+    causes = Counter(re.sub(r"\d+", "#", c) for c in CAUSE.findall(log.read_text()))
     return {
         "attack": dict(done),
         "bad_parts": len(heard.bad_parts),

@@ -88,6 +88,8 @@ class Job:
                 else:
                     process.kill()
                 process.wait()
+                if process.stderr is not None:
+                    process.stderr.close()  # a child that is left may hold the other end
                 continue
             self.code, self.took_s = process.returncode, time.monotonic() - started
             if self.code == 0 or IN_USE not in self.told:

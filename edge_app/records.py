@@ -92,7 +92,7 @@ class PartView:
         part_id: unique on this device for ever, e.g. "cam1-18f3a2-000042".
         view: 0 for the part's first view, growing by one.
         detection: where it is in this frame.
-        is_whole: the box does not touch the frame's border, so the view may be judged.
+        is_whole: all of the part is in the frame; a view that is not may be NG, never OK.
     """
 
     part_id: str

@@ -23,14 +23,12 @@ class Consumer:
         take: gives it bytes, in a fresh folder; True if it took them, False if it refused them in
             the project's own way. Whatever it raises is a fault.
         tested_in: instead of the two: the test file that tries it with bad input.
-        known_fault: what is not mended yet, and where that is said; the trial may then fail.
     """
 
     site: str
     good: Callable[[], bytes] | None = None
     take: Callable[[bytes, Path], bool] | None = None
     tested_in: str = ""
-    known_fault: str = ""
 
 
 def registered() -> tuple[Consumer, ...]:

@@ -75,9 +75,16 @@ def test_engine_is_built_once_listed_and_pruned(config: Path) -> None:
 @pytest.mark.needs("TensorRT-RTX")
 def test_build_for_an_unknown_gpu_says_so(config: Path) -> None:
     """A target that the builder does not know ends with exit code 1 and the reason."""
-    done = _engine("build", "--config", config, "--for", "SM12345")
+    done = _engine("build", "--config", config, "--for", "SM999")
     assert done.returncode == 1
-    assert "cannot build for 'SM12345'" in done.stderr
+    assert "cannot build for 'SM999'" in done.stderr
+
+
+def test_a_target_that_is_no_gpu_is_wrong_use(config: Path) -> None:
+    """What is no compute capability at all is refused before any work, with exit code 2."""
+    done = _engine("build", "--config", config, "--for", "SM12345")
+    assert done.returncode == 2
+    assert "expected SM and two or three digits, got 'SM12345'" in done.stderr
 
 
 def test_engines_are_certified_as_soon_as_they_are_built(

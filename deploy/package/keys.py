@@ -5,7 +5,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from edge_app.bundle.trusted_keys import KEY_SUFFIX, REVOKED, TrustPolicy, load_trust
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from edge_app.bundle.trusted_keys import (
+    KEY_SUFFIX,
+    REVOKED,
+    TrustPolicy,
+    key_id_of,
+    load_trust,
+)
 from edge_app.errors import DataError
 
 TRUSTED, OPERATORS = "trusted_keys", "operator_keys"
@@ -29,6 +37,25 @@ def copy_keys(trusted: Path | None, operators: Path | None, folder: Path) -> Non
     ]
     if len(policies) == 2:
         _check_apart(policies[0], policies[1])
+
+
+def check_signer(key: ec.EllipticCurvePublicKey, trusted: Path) -> None:
+    """Return if devices trust the key that signs their archive.
+
+    Args:
+        trusted: the archive's folder of trusted keys; may not be there.
+
+    Raises:
+        DataError: it is not among them, or revoked: no device would take the next archive.
+    """
+    policy = load_trust(trusted) if trusted.is_dir() else TrustPolicy({})
+    key_id = key_id_of(key)
+    if key_id not in policy.keys or key_id in policy.revoked:
+        raise DataError(
+            f"The key {key_id[:16]} that is to sign the archive is not among the trusted keys "
+            "inside, or revoked: devices would refuse what it signs. Name the folder with its .pub "
+            "file with --keys."
+        )
 
 
 def _copy(source: Path, target: Path) -> TrustPolicy:

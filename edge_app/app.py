@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +28,7 @@ from edge_app.alerts.evidence import EvidenceStore
 from edge_app.alerts.evidence_worker import EvidenceWorker
 from edge_app.cameras.protocol import Camera
 from edge_app.config.camera import CameraConfig
-from edge_app.config.model import AppConfig, is_loopback
+from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError
 from edge_app.host.clock import clock_is_synchronised
 from edge_app.host.sd_notify import ServiceNotifier
@@ -337,10 +336,9 @@ def _open_evidence(config: AppConfig) -> EvidenceStore | None:
     e = config.evidence
     if not e.enabled:
         return None
-    host = config.page.host if is_loopback(config.page.host) else socket.getfqdn()
-    base_url = e.base_url or f"http://{host}:{config.page.port}"
     folder = evidence_folder(config)
-    return EvidenceStore(folder, e.max_age_h, e.max_mb << 20, e.jpeg_quality, base_url)
+    max_bytes = e.max_mb << 20
+    return EvidenceStore(folder, e.max_age_h, max_bytes, e.jpeg_quality, config.evidence_base_url)
 
 
 def _is_clock_synchronised() -> bool:

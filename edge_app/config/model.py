@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -236,6 +237,12 @@ class AppConfig(Table):
     slots: Annotated[dict[TopicLevel, SlotConfig], Field(strict=False)] = Field(
         alias="slot", default_factory=dict
     )
+
+    @property
+    def evidence_base_url(self) -> str:
+        """The address before `/evidence/...` in alerts: configured, or the page's."""
+        host = self.page.host if is_loopback(self.page.host) else socket.getfqdn()
+        return self.evidence.base_url or f"http://{host}:{self.page.port}"
 
     def slot(self, name: str) -> SlotConfig:
         """Return a slot's rules: its table, or the defaults."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deploy.fleet.pointer import Offer
 from edge_app.errors import ConfigError
+from edge_app.host.small_file import read_small
 from edge_app.mqtt.deploy_messages import Desired, Reported
 
 FORMAT: Literal["cropliq-rollout/1"] = "cropliq-rollout/1"
@@ -72,7 +73,7 @@ def load_state(path: Path) -> RolloutState | None:
         ConfigError: it cannot be read, or is not a roll-out state.
     """
     try:
-        return RolloutState.model_validate_json(path.read_bytes())
+        return RolloutState.model_validate_json(read_small(path))
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:

@@ -15,6 +15,7 @@ from edge_app.bundle.trusted_keys import (
     load_trust,
 )
 from edge_app.errors import DataError
+from edge_app.host.small_file import read_small
 
 TRUSTED, OPERATORS = "trusted_keys", "operator_keys"
 
@@ -67,7 +68,7 @@ def _copy(source: Path, target: Path) -> TrustPolicy:
     listed = source / REVOKED
     files = [*public, *([listed] if listed.exists() else [])]
     for file in files:
-        if b"PRIVATE" in file.read_bytes():
+        if b"PRIVATE" in read_small(file):
             raise DataError(f"{file} holds a private key; devices get public keys only.")
     policy = load_trust(source)
     target.mkdir()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_app.errors import ConfigError
+from edge_app.host.small_file import read_small_text
 
 RECONNECT_MIN_S = 1.0
 """A restarted broker is back within a second or two; alerts should follow at once."""
@@ -56,7 +57,7 @@ class MqttSettings:
         if self.password_file is None:
             return None
         try:
-            lines = Path(self.password_file).read_text(encoding="utf-8").splitlines()
+            lines = read_small_text(self.password_file).splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"MQTT password_file cannot be read: {error}") from error
         if not lines or not lines[0].strip():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge_app.config.model import AppConfig, is_loopback
 from edge_app.errors import ConfigError
+from edge_app.host.small_file import read_small_text
 from edge_app.ipc.page_link import Settings
 
 MIN_TOKEN_CHARS = 16
@@ -76,7 +77,7 @@ def first_line(file: Path) -> str:
     Raises:
         ConfigError: the file is empty.
     """
-    text = file.read_text(encoding="utf-8").strip()
+    text = read_small_text(file).strip()
     if not text:
         raise ConfigError(f"The secret file {file} is empty; write the secret into its first line.")
     return text.splitlines()[0].strip()

@@ -19,7 +19,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from deploy.watch.evidence import fetch_evidence
 from deploy.watch.incoming import json_line, read_alert
 from deploy.watch.options import WatchOptions, default_dead_letters
-from deploy.watch.order import Ordered, SeenIds, SeqOrder
+from deploy.watch.order import MAX_SEEN, Ordered, SeenIds, SeqOrder
 from deploy.watch.table import header, row
 from edge_app.errors import BrokerError, DataError
 from edge_app.host.plain_text import one_line, write_line
@@ -105,6 +105,7 @@ class Watch:
         self._had_others = False
         self._short_sessions = 0
         self._fetching = 0
+        self._pictures: set[str] = set()
         self._dead_letters = DeadLetters(options.dead_letters or default_dead_letters())
         self._refusals = LimitedLog(_NoteLog(self._note), now_s)
         self.refused = 0
@@ -343,16 +344,24 @@ class Watch:
         if folder is None or alert.evidence is None:
             return
         name = f"{alert.device}-{alert.seq}-{alert.alarm_id}"
+        picture = f"{alert.device}/{alert.alarm_id}/{alert.evidence.sha256}"
+        if picture in self._pictures:  # an alarm's end shows that of its raise
+            return
         if self._fetching >= MAX_FETCHES_WAITING:
             self._note(f"evidence of alert {alert.seq} not fetched: too many wait for slow servers")
             return
         self._fetching += 1
+        if len(self._pictures) >= MAX_SEEN:
+            self._pictures.clear()
+        self._pictures.add(picture)
         self._fetcher.submit(fetch_evidence, alert.evidence, folder, name).add_done_callback(
-            self._fetched
+            lambda result: self._fetched(picture, result)
         )
 
-    def _fetched(self, result: Future[Path]) -> None:
+    def _fetched(self, picture: str, result: Future[Path]) -> None:
         self._fetching -= 1
+        if result.cancelled() or result.exception() is not None:
+            self._pictures.discard(picture)  # a later alert of the same alarm tries again
         try:
             self._note(f"evidence saved: {result.result()}")
         except CancelledError:

@@ -145,6 +145,28 @@ def test_evidence_is_saved_only_if_its_hash_is_right(
     sender.close()
 
 
+@pytest.mark.needs("mosquitto")
+def test_one_picture_is_saved_of_a_part(
+    mosquitto: Mosquitto, pictures: tuple[Path, str], tmp_path: Path
+) -> None:
+    """The end of an alarm names the picture of its raise; another alarm may show the same bytes."""
+    folder, address = pictures
+    (folder / "1.jpg").write_bytes(b"picture one")
+    shown = Evidence(f"{address}/1.jpg", hashlib.sha256(b"picture one").hexdigest())
+    saved = tmp_path / "saved"
+    process = watch(mosquitto, "--count", "3", "--evidence", str(saved))
+    wait_for_session(process)
+    sender = Listener(mosquitto.port, "nothing")
+    raised = draft(1, evidence=shown)
+    ended_alarm = draft(2, evidence=shown).model_copy(update={"alarm_id": raised.alarm_id})
+    other = draft(3, evidence=shown).model_copy(update={"alarm_id": "another"})
+    for seq, alert in enumerate((raised, ended_alarm, other), 1):
+        sender.publish(TOPIC, payload(alert, seq))
+    ended(process)
+    assert {path.name.split("-")[2] for path in saved.iterdir()} == {"1", "3"}
+    sender.close()
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [

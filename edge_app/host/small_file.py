@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import stat
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
@@ -57,3 +58,15 @@ def read_small_text(path: Path | str, most: int = MOST_BYTES, encoding: str = "u
         UnicodeDecodeError: it is no text of that encoding.
     """
     return TextIOWrapper(BytesIO(read_small(path, most)), encoding).read()
+
+
+def plain_file(path: Path | str) -> str:
+    """Return a file's name for a library that reads it itself, in which a pipe would block.
+
+    Raises:
+        OSError: it is not there, or no plain file.
+    """
+    name = os.fspath(path)
+    if not stat.S_ISREG(Path(name).stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no plain file, but a folder, a pipe or a device", name)
+    return name

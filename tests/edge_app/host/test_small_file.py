@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_app.host import small_file
-from edge_app.host.small_file import read_small, read_small_text
+from edge_app.host.small_file import plain_file, read_small, read_small_text
 
 
 def test_a_file_is_read_whole(tmp_path: Path) -> None:
@@ -58,3 +58,12 @@ def test_a_pipe_is_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_what_is_no_file_is_the_systems_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(OSError, match="directory"):
         read_small(tmp_path / name)
+
+
+def test_a_library_gets_plain_files_only(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    assert plain_file(tmp_path / "file") == str(tmp_path / "file")
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(OSError, match="no plain file"):
+            plain_file(path)

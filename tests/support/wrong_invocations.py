@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-NUMBERS = ("x", "", "nan", "inf", "-inf", "-1e99", "1e999", "9" * 400, "0x10", "--", "½")
+NUMBERS = ("x", "", "nan", "inf", "-inf", "-1e99", "1e999", "9" * 5000, "0x10", "--", "½")
 TEXTS = ("", " ", "../x", "a b\n", "\x1b[31m", "ü" * 300, "-", "#+", "{}")
 ADDRESSES = ("nonsense", "folder:", "folder:GONE", "video:GARBAGE", "video:FOLDER", "sim:nothing",
              "sim:tapered?parts=x", "folder:FOLDER?lop=1", "watch:GARBAGE")  # fmt: skip

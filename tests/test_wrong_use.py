@@ -98,7 +98,7 @@ def test_every_command_tells_its_version(name: str, capsys: pytest.CaptureFixtur
         ("edge-calibrate", ["threshold", "x"], "thresholds"),
         ("edge-deploy", ["stauts"], "status"),
         ("edge-export", ["biuld"], "build"),
-        ("edge-export", ["build", "--dta"], "--data"),
+        ("edge-export", ["check-data", "x", "--jsn"], "--json"),
     ],
 )
 def test_the_nearest_word_is_named(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +31,7 @@ from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig, is_loopback
 from edge_app.errors import ConfigError
 from edge_app.host.clock import clock_is_synchronised
+from edge_app.host.name_lookup import own_name
 from edge_app.host.sd_notify import ServiceNotifier
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.mqtt.messages import (
@@ -337,10 +337,23 @@ def _open_evidence(config: AppConfig) -> EvidenceStore | None:
     e = config.evidence
     if not e.enabled:
         return None
-    host = config.page.host if is_loopback(config.page.host) else socket.getfqdn()
-    base_url = e.base_url or f"http://{host}:{config.page.port}"
+    base_url = e.base_url or f"http://{_evidence_host(config.page.host)}:{config.page.port}"
     folder = evidence_folder(config)
     return EvidenceStore(folder, e.max_age_h, e.max_mb << 20, e.jpeg_quality, base_url)
+
+
+def _evidence_host(page_host: str) -> str:
+    """Return where others fetch evidence when no base_url says it."""
+    if is_loopback(page_host):
+        return page_host
+    name, is_full = own_name()
+    if not is_full:
+        _log.warning(
+            "no name server answers: evidence is offered at this machine's short name, %s; give "
+            "[evidence] base_url to be independent of them",
+            name,
+        )
+    return name
 
 
 def _is_clock_synchronised() -> bool:

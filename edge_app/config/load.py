@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError, nearest_of
+from edge_app.secret_text import shown_address
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -33,11 +34,14 @@ def load_config(path: Path | str) -> AppConfig:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin with a byte order mark
     except OSError as error:
         raise ConfigError(f"Configuration {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"Configuration {path} is not valid TOML: {error}.") from error
+        raise ConfigError(
+            f"Configuration {path} is not valid TOML: byte {error.start} is no UTF-8 (expected "
+            "that, got perhaps Latin-1 or UTF-16). Save the file as UTF-8."
+        ) from error
     return config_of(parse_toml(text, str(path)), path.absolute().parent, str(path))
 
 
@@ -98,7 +102,14 @@ def _explain(detail: ErrorDetails) -> str:
     message = detail["msg"].removeprefix("Value error, ")
     if kind == "value_error":
         return f"{_place(location)}{message}"
-    return f"{_place(location)}{message}, got {detail['input']!r}"
+    return f"{_place(location)}{message}, got {_shown(detail['input'])}"
+
+
+def _shown(value: object) -> str:
+    """Return a wrong value for people: no passwords, and nothing of what lies inside tables."""
+    if isinstance(value, dict | list | tuple):
+        return f"a {'table' if isinstance(value, dict) else 'list'} of {len(value)}"
+    return repr(shown_address(value) if isinstance(value, str) else value)
 
 
 def _place(location: Location) -> str:

@@ -61,7 +61,7 @@ _PLAIN_NUMBER = re.compile(r"-?[0-9]{1,3}(\.[0-9]{1,6})?")
 _FLAG = re.compile(r"[a-z]{1,12}")
 _TRANSPORT = re.compile(r"#transport=(tcp|udp)\Z")
 _LEAD = re.compile(r"\s*[/\\]*")
-_LOGIN_IN_PATH = re.compile(r"[^/@:]*:[^@]*@")
+_LOGIN_IN_PATH = re.compile(r"[^/@:]*:.*@")
 _VALUE = re.compile(
     r"(?:\([A-Za-z0-9_/-]+\)\s*)?(?:\"(?:[^\"\\]|\\.)*(?:\"|\Z)|'(?:[^'\\]|\\.)*(?:'|\Z)|"
     r"(?:[^\s\\]|\\.)*)",
@@ -281,11 +281,14 @@ def _secrets_in(address: str) -> list[str]:
         found = _LOGIN_IN_PATH.search(rest.partition("?")[0])
         login = found.group()[:-1] if found else ""
     front, mark, behind = login.partition("?")
+    named = any(_is_secret(pair[1]) for pair in _PAIR.finditer(front))
     password = front.partition(":")[2]
-    if not mark:
+    if not mark and not named:
         secrets += [login, password]
-    else:  # perhaps host and port, and options with an @
-        secrets += [behind, "" if re.match(r"[0-9]{1,5}(/|$)", password) else password]
+    elif not re.match(r"[0-9]{1,5}(/|$)", password):  # else host and port, and options with an @
+        secrets += [behind, password]
+    else:
+        secrets.append(behind)
     for pair in _PAIR.finditer(rest):
         if _is_secret(pair[1]):
             value = rest[pair.end() :]

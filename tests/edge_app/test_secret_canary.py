@@ -79,7 +79,8 @@ def test_no_form_is_shown(
     config.write_text(template.replace('"x"', toml))
     run = edge_app.cli.main.main
     run(["check-config", str(config)])
-    run(["camera", "test", address, "--seconds", "0.1", "--json"])
+    if ADDRESSES.index(address) % 8 == 0:  # it starts a process
+        run(["camera", "test", address, "--seconds", "0.1", "--json"])
     for words in (["camera", "test", address, "--nonsense"], ["camera", address]):
         with pytest.raises(SystemExit):
             run(words)
@@ -184,6 +185,7 @@ def test_texts_without_secrets_stay_as_they_are() -> None:
     """Sentences about passwords are none; a common word is not hidden wherever it stands."""
     learn("rtsp://anna:secret@h/s")
     learn(f"rtsp://10.0.0.9:554/s?password=x@{CANARY}")
+    learn(f"rtsp://10.0.0.9:554/password=x@{CANARY}")
     for text in (
         "camera at 10.0.0.9:554 answers",
         "Check username, password_file and the client certificate.",

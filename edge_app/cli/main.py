@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_app.cli.backup import add_backup_commands
 from edge_app.cli.border import run_bordered
 from edge_app.cli.camera import add_camera_commands
 from edge_app.cli.engine import add_engine_commands
@@ -195,6 +196,11 @@ def _parser() -> CommandParser:
     )
     doctor.add_argument("--json", action="store_true", help="print the checks as JSON")
     doctor.set_defaults(work=_doctor)
+
+    add_backup_commands(
+        _command(commands, "backup", "save configuration, keys and numbers in one file"),
+        _command(commands, "restore", "make this machine the device that a backup is of"),
+    )
 
     report = _command(
         commands,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -57,18 +57,24 @@ def parse_toml(text: str, origin: str) -> dict[str, Any]:
         raise ConfigError(f"Configuration {origin} is not valid TOML: {error}.") from error
 
 
-def config_of(document: dict[str, Any], folder: Path, origin: str) -> AppConfig:
+def config_of(
+    document: dict[str, Any],
+    folder: Path,
+    origin: str,
+    absent: Collection[Path] = (),
+) -> AppConfig:
     """Return the checked configuration of a parsed document.
 
     Args:
         folder: base of relative paths.
         origin: names the document in messages.
+        absent: files that will be there, and need not be there now.
 
     Raises:
         ConfigError: as `load_config`.
     """
     try:
-        return AppConfig.model_validate(document, context={"folder": folder})
+        return AppConfig.model_validate(document, context={"folder": folder, "absent": absent})
     except ValidationError as error:
         problems = [_explain(detail) for detail in error.errors(include_url=False)]
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"

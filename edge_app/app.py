@@ -28,9 +28,10 @@ from edge_app.alerts.evidence import EvidenceStore
 from edge_app.alerts.evidence_worker import EvidenceWorker
 from edge_app.cameras.protocol import Camera
 from edge_app.config.camera import CameraConfig
-from edge_app.config.model import AppConfig
+from edge_app.config.model import AppConfig, is_loopback
 from edge_app.errors import ConfigError
 from edge_app.host.clock import clock_is_synchronised
+from edge_app.host.name_lookup import own_name
 from edge_app.host.sd_notify import ServiceNotifier
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.mqtt.messages import (
@@ -336,9 +337,21 @@ def _open_evidence(config: AppConfig) -> EvidenceStore | None:
     e = config.evidence
     if not e.enabled:
         return None
+    if e.base_url is None and not is_loopback(config.page.host):
+        _warn_of_short_name()
     folder = evidence_folder(config)
     max_bytes = e.max_mb << 20
     return EvidenceStore(folder, e.max_age_h, max_bytes, e.jpeg_quality, config.evidence_base_url)
+
+
+def _warn_of_short_name() -> None:
+    name, is_full = own_name()
+    if not is_full:
+        _log.warning(
+            "no name server answers: evidence is offered at this machine's short name, %s; give "
+            "[evidence] base_url to be independent of them",
+            name,
+        )
 
 
 def _is_clock_synchronised() -> bool:

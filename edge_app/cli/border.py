@@ -15,7 +15,9 @@ from io import TextIOWrapper
 
 from edge_app.errors import BrokerError, EdgeError
 from edge_app.host.extras import sentence_for
+from edge_app.host.logging_setup import mask_tracebacks
 from edge_app.host.plain_text import one_line, write_line
+from edge_app.secret_text import mask
 
 NO, WRONG = 1, 2
 """Exit codes: the job was ended or could not go on; wrong use, wrong input or a machine's fault."""
@@ -39,6 +41,7 @@ def run_bordered(
         resumes: as in `told`.
     """
     print_any_name()
+    mask_tracebacks()
     try:
         code = int(work())
         sys.stdout.flush()
@@ -51,7 +54,7 @@ def run_bordered(
         sentence = told(error, extra, stopped, resumes)
         if sentence is None:
             raise
-        lines = [one_line(line) for line in sentence[0].splitlines()]
+        lines = [one_line(line) for line in mask(sentence[0]).splitlines()]
         write_line(sys.stderr, f"{name}: " + "\n".join(lines))
         return sentence[1]
 

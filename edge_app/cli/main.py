@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge_app.cli.backup import add_backup_commands
 from edge_app.cli.border import run_bordered
 from edge_app.cli.camera import add_camera_commands
 from edge_app.cli.checks import add_check_commands
@@ -52,6 +53,10 @@ def _parser() -> CommandParser:
     add_demo_command(commands)
     add_camera_commands(commands)
     add_engine_commands(commands)
+    add_backup_commands(
+        add_command(commands, "backup", "save configuration, keys and numbers in one file"),
+        add_command(commands, "restore", "make this machine the device that a backup is of"),
+    )
     report = add_command(
         commands,
         "report",

@@ -62,10 +62,16 @@ def remember(config: AppConfig, path: Path) -> None:
         entry = {"path": str(path.absolute()), "text": text, "sha256": _digest(path, text)}
         data = json.dumps(entry, ensure_ascii=False).encode()
         kept = config.device.state_dir / NAME
-        if not kept.is_file() or kept.read_bytes() != data:
-            write_durably(perform, kept, data)
+        if not _is_kept(kept, data):
+            write_durably(perform, kept, data, is_private=True)  # cameras' passwords are in it
     except (OSError, UnicodeDecodeError) as error:
         _log.warning("the configuration cannot be kept for a start without it: %s", error)
+
+
+def _is_kept(kept: Path, data: bytes) -> bool:
+    """Return whether it is there as it should be."""
+    is_private = kept.is_file() and kept.stat().st_mode & 0o077 == 0
+    return is_private and kept.read_bytes() == data
 
 
 def _remembered(kept: Path, path: Path) -> AppConfig | None:

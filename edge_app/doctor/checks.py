@@ -21,6 +21,7 @@ from edge_app.errors import BundleError, ConfigError, ModelError
 from edge_app.host.clock import clock_is_synchronised
 from edge_app.model.open_for_device import how_signed, open_bundle
 from edge_app.mqtt.topics import DeviceName
+from edge_app.secret_text import mask
 
 CheckState = Literal["ok", "warning", "fail", "absent"]
 
@@ -49,6 +50,10 @@ class Check:
     state: CheckState
     detail: str
     advice: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", mask(self.detail))
+        object.__setattr__(self, "advice", mask(self.advice))
 
 
 def check_opencv() -> Check:

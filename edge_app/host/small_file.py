@@ -50,8 +50,10 @@ def read_small(path: Path | str, most: int = MOST_BYTES) -> bytes:
     raise OSError(errno.EFBIG, words, name)
 
 
-def read_small_text(path: Path | str, most: int = MOST_BYTES, encoding: str = "utf-8") -> str:
+def read_small_text(path: Path | str, most: int = MOST_BYTES, encoding: str = "utf-8-sig") -> str:
     r"""Return a file's text; each line ends in `\n`, whatever it ends in there.
+
+    A byte order mark, with which some editors begin a file, is left out.
 
     Raises:
         OSError: as `read_small`.

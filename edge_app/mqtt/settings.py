@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_app.errors import ConfigError
-from edge_app.host.small_file import plain_file, read_small_text
+from edge_app.host.small_file import plain_file
+from edge_app.store.secret_file import read_secret
 
 RECONNECT_MIN_S = 1.0
 """A restarted broker is back within a second or two; alerts should follow at once."""
@@ -56,16 +57,7 @@ class MqttSettings:
         """
         if self.password_file is None:
             return None
-        try:
-            lines = read_small_text(self.password_file).splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"MQTT password_file cannot be read: {error}") from error
-        if not lines or not lines[0].strip():
-            raise ConfigError(
-                f"MQTT password_file {self.password_file} is empty: put the password on its "
-                "first line"
-            )
-        return lines[0].strip()
+        return read_secret(Path(self.password_file), "MQTT password_file")
 
     def tls_context(self) -> ssl.SSLContext | None:
         """Return the TLS context, None for a plain connection.

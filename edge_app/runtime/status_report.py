@@ -19,6 +19,7 @@ from edge_app.records import FrameReport, JsonObject, ModelIdentity
 from edge_app.runtime.health import CameraCounter, read_health
 from edge_app.runtime.inspection_thread import CameraPipeline
 from edge_app.runtime.service import status_line
+from edge_app.secret_text import mask
 
 HEALTH_EVERY_S = 5.0
 
@@ -69,6 +70,7 @@ class StatusReport:
 
     def camera_changed(self, name: str, state: str, why: str) -> None:
         """Pass on a camera's state; called from its grabber's thread."""
+        why = mask(why)  # of a driver's bug
         self._screen.set_camera(name, state, why)
         if self._publisher:
             self._publisher.set_camera_state(name, state, why)  # type: ignore[arg-type]
@@ -94,7 +96,7 @@ class StatusReport:
     def set_trouble(self, text: str | None, source: str) -> None:
         """Say `degraded` for a reason of the device's own; None withdraws it."""
         if self._publisher:
-            self._publisher.set_degraded(text, source)
+            self._publisher.set_degraded(None if text is None else mask(text), source)
 
     def tick(self) -> None:
         """Pass on what is due; called by the main loop a few times a second."""

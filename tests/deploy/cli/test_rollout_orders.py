@@ -1,4 +1,4 @@
-"""`edge-deploy rollout` resumes the order that it is asked for, whole, and one process at a time."""
+"""`edge-deploy rollout` resumes the whole order that is asked for, one process at a time."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.client import Client, MQTTMessage, topic_matches_sub
 from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -296,6 +296,9 @@ class Watch:
             topic = message.topic
             if isinstance(client, GuardedClient) and client.cut_bytes:
                 raise DataError(too_large_text(topic, client.cut_bytes))
+            if not topic_matches_sub(self._options.topic, topic):
+                client.ack(message.mid, message.qos)
+                return  # some brokers send retained messages that nobody has subscribed to
             alert = read_alert(topic, payload)
             text = json_line(payload) if self._options.as_json else self._row(alert)
         except Exception as error:

@@ -78,6 +78,9 @@ class WatchProcess:
                 process.kill()
         if self._reader:
             self._reader.join(5)
+        for process in self._processes:
+            if process.stdout is not None:
+                process.stdout.close()
         if not self.is_available:
             return {"alerts_received": None, "messages_received": None}
         return {"alerts_received": len(self._alarm_ids), "messages_received": self._messages}

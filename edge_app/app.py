@@ -220,6 +220,8 @@ class EdgeApp:
         ended_s: float | None = None
         while not self._stop.wait(TICK_S):
             self._sink.tick()
+            for slot, update in self._slots.updates().items():
+                self._status.set_update(slot, update)
             self._status.tick()
             self._service.tend(self._status_line)
             if self._thread.is_alive():

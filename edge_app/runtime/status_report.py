@@ -191,6 +191,16 @@ class StatusReport:
             )
 
     def _read_health(self) -> Health:
+        health = self._counted()
+        shown = self.shown()
+        cameras = (
+            camera.model_copy(update={"state": now.state, "reason": now.reason})
+            for camera in health.cameras
+            if (now := shown[camera.camera])
+        )
+        return health.model_copy(update={"cameras": tuple(cameras)})
+
+    def _counted(self) -> Health:
         return read_health(
             self._pipelines,
             self._counters,

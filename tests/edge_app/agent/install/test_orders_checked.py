@@ -14,12 +14,17 @@ from support.brokers import wait_until
 from edge_app.agent.install.inbox import Select
 from edge_app.mqtt.deploy_messages import FINAL_STATES, Reported
 from edge_app.mqtt.timestamps import uuid7
+from edge_app.page.snapshot import state_json
 
 ALL_GOOD = 256.0
 ORDER_2, ORDER_3 = (uuid7(n, secrets.randbits) for n in (2, 3))
 PHASES = {
     "shadow": "shadow_parts = 100000\nprobation_parts = 0",
     "probation": "shadow_parts = 0\nprobation_parts = 100000",
+}
+UPDATES = {
+    "shadow": "a new bundle is being compared",
+    "probation": "the bundle is new, on probation",
 }
 
 
@@ -64,6 +69,7 @@ def test_an_order_that_is_not_possible_interrupts_nothing(tmp_path: Path, phase:
     candidate is neither refused nor rolled back."""
     with device(write_config(tmp_path, PHASES[phase]), tries_here=True) as (agent, line):
         active = begin(agent, line, tmp_path, phase)
+        wait_until(lambda: UPDATES[phase] in camera_text(line), 20, "the page's words")
         is_ok, text = ask(agent, "gamma")
         assert (is_ok, "installed: alpha" in text) == (False, True)
         is_ok, text = ask(agent, "alpha")
@@ -86,7 +92,13 @@ def test_an_order_that_is_not_possible_interrupts_nothing(tmp_path: Path, phase:
         assert not [r for r in agent.reports if r.state in FINAL_STATES and r.desired_id]
         agent.agent.decide("main", True, lambda *_: None)
         wait_until(lambda: (ORDER_2, "committed") in ends(agent), 30, "the commit")
+        wait_until(lambda: "bundle" not in camera_text(line), 20, "no words of an update")
     assert [state for order, state in ends(agent) if order] == ["committed"]
+
+
+def camera_text(line: Line) -> str:
+    """Return what the page says of the camera."""
+    return str(state_json(line.app.page_state)["cameras"][0]["state_text"])
 
 
 def ends(agent: Device) -> list[tuple[str | None, str]]:

@@ -137,6 +137,7 @@ class EdgeApp:
         self._feed = PageFeed(self.page_state, settings_of(config))
         self._door = self._page_door(page_socket)
         self._show_model_on_page()
+        self._status.set_slots(self._info_with_models())
         for slot, ready in self._slots.ready.items():
             self._status.set_shortfall(slot, degraded_text(slot, ready))
         self._service = self._make_service(notifier or ServiceNotifier())
@@ -219,6 +220,8 @@ class EdgeApp:
         ended_s: float | None = None
         while not self._stop.wait(TICK_S):
             self._sink.tick()
+            for slot, update in self._slots.updates().items():
+                self._status.set_update(slot, update)
             self._status.tick()
             self._service.tend(self._status_line)
             if self._thread.is_alive():

@@ -288,6 +288,9 @@ class Watch:
                 return
             if isinstance(client, GuardedClient) and client.cut_bytes:
                 raise DataError(too_large_text(topic, client.cut_bytes))
+            if not topic_matches_sub(self._options.topic, topic):
+                client.ack(message.mid, message.qos)
+                return  # some brokers send retained messages that nobody has subscribed to
             alert = read_alert(topic, payload)
             text = json_line(payload) if self._options.as_json else self._row(alert)
         except Exception as error:

@@ -95,11 +95,19 @@ def summary(verdicts: Mapping[str, int], product: str) -> str:
 
 
 def one_line(result: Mapping[str, Any]) -> str:
-    """Return a picture's verdict with score and limit, or with the reason why there is none."""
+    """Return a picture's verdict with score and limit, or with the reason why there is none.
+
+    Of a picture that shows several products it is the worst one's, with a count of each verdict.
+    """
     score, limit = result.get("score"), result.get("threshold")
     detail = str(result.get("reason", ""))
     if isinstance(score, float):
         detail = f"{score:.3f}" + (f" of {limit:.3f}" if isinstance(limit, float) else "")
+    parts = result.get("parts", ())
+    if parts:
+        bad = sum(part["verdict"] == "NG" for part in parts)
+        unsure = sum(part["verdict"] == "NOT_INSPECTED" for part in parts)
+        detail += f"  ({len(parts)} parts: {bad} NG, {unsure} not inspected)"
     picture = str(result["picture"]).encode(errors="backslashreplace").decode()
     verdict = "OK (suspect)" if result.get("is_suspect") else result["verdict"]
     return f"{verdict:<14}{detail:>18}  {picture}"

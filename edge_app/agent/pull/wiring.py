@@ -82,6 +82,10 @@ class PushSide:
         """Publish what the agent reached; returns at once."""
         self._puller.note(report)
 
+    def order_of(self, slot: str, sha256: str) -> str | None:
+        """Return the id of the pointer by which a bundle is being installed; None: none is."""
+        return self._puller.order_of(slot, sha256)
+
     def _publish(self, report: Reported) -> None:
         if self._client is not None:
             self._client.publish(report)

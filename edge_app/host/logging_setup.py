@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+from edge_app.host.plain_text import indented_lines
 from edge_app.secret_text import mask
 
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
@@ -49,7 +50,16 @@ def start_logging(level: str) -> None:
 
 
 class MaskedFormatter(logging.Formatter):
-    """Leaves passwords out of every line, tracebacks and texts of libraries included."""
+    """Leaves passwords out of every line, tracebacks and texts of libraries included.
+
+    What a message holds from outside (a part's name, a picture's) breaks no line and is obeyed by
+    no terminal.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        """Return the line without what follows it, such as a traceback."""
+        record.message = indented_lines(record.message)
+        return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edge_app.cli.border import run_bordered
 from edge_app.cli.camera import add_camera_commands
 from edge_app.cli.engine import add_engine_commands
+from edge_app.cli.history import add_history_commands
 from edge_app.cli.inspect import add_inspect_command
 from edge_app.cli.parser import (
     ANY_PORT,
@@ -183,6 +184,7 @@ def _parser() -> CommandParser:
 
     add_camera_commands(commands)
     add_engine_commands(commands)
+    add_history_commands(commands)
 
     doctor = _command(
         commands,

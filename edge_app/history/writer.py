@@ -41,6 +41,9 @@ HOLD_S = 5.0
 
 RETRY_S = 5.0
 
+MOST_NUMBER = 2**62
+"""SQLite takes no larger number; a source may give any."""
+
 
 @dataclass(frozen=True, slots=True)
 class HistoryHealth:
@@ -301,6 +304,8 @@ class _Lost:
 
     def add(self, verdict: PartVerdict) -> None:
         number = verdict.source_number
+        if number is not None and not 0 <= number < MOST_NUMBER:
+            number = None
         self.first = number if self.first is None else self.first
         self.last = number if number is not None else self.last
         self.count += 1

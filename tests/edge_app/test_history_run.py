@@ -80,6 +80,7 @@ def test_killed_and_restarted(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_killed_many_times(tmp_path: Path) -> None:
     """The same at 20 parts a second with 20 kills, or as many as CROPLIQ_KILLS says."""
     kills = int(os.environ.get("CROPLIQ_KILLS", "20"))

@@ -37,6 +37,9 @@ def test_shortened_alerts_are_counted_on_every_connection(
     wait_until(lambda: outbox.depth() == 0, 20, publisher.state)
     assert publisher.counts().shortened == 3
     broker.hang_up()
+    wait_until(lambda: len(broker.sent("connect")) > 1, 20, publisher.state)
+    wait_until(lambda: publisher.state == "connected", 20)
+    assert publisher.counts().shortened == 3
     outbox.append([large_draft(9)])
     publisher.wake()
     wait_until(lambda: outbox.depth() == 0, 20, publisher.state)

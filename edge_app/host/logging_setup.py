@@ -15,6 +15,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from edge_app.host.log_limit import LogLimit, limit_handler
+
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 JOURNAL_STREAM = "JOURNAL_STREAM"
 MAX_MESSAGE_CHARS = 32_000
@@ -27,8 +29,10 @@ _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 """syslog(3): 3 error, 4 warning, 6 informational; below INFO it is 7, debug."""
 
 
-def start_logging(level: str) -> None:
-    """Send every log line to the journal if stderr goes there, else to stderr as text.
+def start_logging(level: str) -> LogLimit:
+    """Send log lines to the journal if stderr goes there, else to stderr as text.
+
+    They are limited per cause (`log_limit.py`): nobody outside fills the log, or hides in it.
 
     A crash, and the SIGABRT by which systemd's watchdog ends the service, write the Python stack
     of every thread to stderr, so that the journal shows where a loop was stuck.
@@ -40,6 +44,7 @@ def start_logging(level: str) -> None:
         handler, text = JournalHandler(), logging.Formatter("%(message)s")
     handler.setFormatter(text)
     logging.basicConfig(level=level, handlers=[handler])
+    return limit_handler(handler)
 
 
 def stderr_is_journal(environment: Mapping[str, str] = os.environ, stderr_fd: int = 2) -> bool:

@@ -190,6 +190,10 @@ class Outbox:
                 raise
         return batch + self._memory.batch(count - len(batch), after_seq, self._disk.session)
 
+    def waits_in_memory(self, keys: Collection[int]) -> bool:
+        """Tell whether an alert at one of these places is told from memory and has not arrived."""
+        return bool(keys) and self._memory.has_any(keys)
+
     def wait_s(self, at_most_s: float) -> float:
         """Return how long it takes until an alert that waits for its evidence goes without."""
         with self._disk.if_free() as is_free:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -35,6 +34,7 @@ from edge_app.history.retention import Retention
 from edge_app.history.schema import HISTORY_FILE
 from edge_app.history.writer import HistoryWriter
 from edge_app.host.clock import clock_is_synchronised
+from edge_app.host.name_lookup import own_name
 from edge_app.host.sd_notify import ServiceNotifier
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.mqtt.messages import (
@@ -145,6 +145,7 @@ class EdgeApp:
         self._feed = PageFeed(self.page_state, settings_of(config))
         self._door = self._page_door(page_socket)
         self._show_model_on_page()
+        self._status.set_slots(self._info_with_models())
         for slot, ready in self._slots.ready.items():
             self._status.set_shortfall(slot, degraded_text(slot, ready))
         self._service = self._make_service(notifier or ServiceNotifier())
@@ -229,6 +230,8 @@ class EdgeApp:
         ended_s: float | None = None
         while not self._stop.wait(TICK_S):
             self._sink.tick()
+            for slot, update in self._slots.updates().items():
+                self._status.set_update(slot, update)
             self._status.tick()
             self._service.tend(self._status_line)
             if self._thread.is_alive():
@@ -370,10 +373,21 @@ def _open_evidence(config: AppConfig) -> EvidenceStore | None:
     e = config.evidence
     if not e.enabled:
         return None
-    host = config.page.host if is_loopback(config.page.host) else socket.getfqdn()
-    base_url = e.base_url or f"http://{host}:{config.page.port}"
+    if e.base_url is None and not is_loopback(config.page.host):
+        _warn_of_short_name()
     folder = evidence_folder(config)
-    return EvidenceStore(folder, e.max_age_h, e.max_mb << 20, e.jpeg_quality, base_url)
+    max_bytes = e.max_mb << 20
+    return EvidenceStore(folder, e.max_age_h, max_bytes, e.jpeg_quality, config.evidence_base_url)
+
+
+def _warn_of_short_name() -> None:
+    name, is_full = own_name()
+    if not is_full:
+        _log.warning(
+            "no name server answers: evidence is offered at this machine's short name, %s; give "
+            "[evidence] base_url to be independent of them",
+            name,
+        )
 
 
 def _is_clock_synchronised() -> bool:

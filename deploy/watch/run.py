@@ -21,6 +21,7 @@ from deploy.watch.incoming import json_line, read_alert
 from deploy.watch.options import WatchOptions, default_dead_letters
 from deploy.watch.order import MAX_SEEN, Ordered, SeenIds, SeqOrder
 from deploy.watch.table import header, row
+from deploy.watch.twins import Twins
 from edge_app.errors import BrokerError, DataError
 from edge_app.host.plain_text import one_line, write_line
 from edge_app.mqtt.broker_limits import BrokerLimits
@@ -94,6 +95,7 @@ class Watch:
         self._notes = notes
         self._now_s = now_s
         self._seen = SeenIds()
+        self._twins = Twins()
         self._order: SeqOrder[_Arrived] = SeqOrder()
         self._fetcher = ThreadPoolExecutor(max_workers=2, thread_name_prefix="evidence")
         self._refusal: ReasonCode | None = None
@@ -322,6 +324,8 @@ class Watch:
             self.duplicates += 1
             arrived.client.ack(arrived.mid, arrived.qos)
             return
+        if (fault := self._twins.fault_of(alert)) is not None:
+            self._note(fault)
         numbering = f"{alert.site}/{alert.line}/{alert.device} {alert.store_id or ''}"
         self._show(self._order.offer(numbering, alert.seq, arrived, self._now_s()))
 

@@ -111,6 +111,7 @@ class Watch:
         self._dead_letters = DeadLetters(options.dead_letters or default_dead_letters())
         self._refusals = LimitedLog(_NoteLog(self._note), now_s)
         self.refused = 0
+        self.unasked = 0
         self.shown = 0
         self.duplicates = 0
 
@@ -291,8 +292,9 @@ class Watch:
             if isinstance(client, GuardedClient) and client.cut_bytes:
                 raise DataError(too_large_text(topic, client.cut_bytes))
             if not topic_matches_sub(self._options.topic, topic):
+                self.unasked += 1  # some brokers send retained messages of other topics
                 client.ack(message.mid, message.qos)
-                return  # some brokers send retained messages that nobody has subscribed to
+                return
             alert = read_alert(topic, payload)
             text = json_line(payload) if self._options.as_json else self._row(alert)
         except Exception as error:

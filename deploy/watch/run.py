@@ -21,6 +21,7 @@ from deploy.watch.incoming import json_line, read_alert
 from deploy.watch.options import WatchOptions, default_dead_letters
 from deploy.watch.order import MAX_SEEN, Ordered, SeenIds, SeqOrder
 from deploy.watch.table import header, row
+from deploy.watch.twins import Twins
 from edge_app.errors import BrokerError, DataError
 from edge_app.host.plain_text import one_line, write_line
 from edge_app.mqtt.broker_limits import BrokerLimits
@@ -94,6 +95,7 @@ class Watch:
         self._notes = notes
         self._now_s = now_s
         self._seen = SeenIds()
+        self._twins = Twins()
         self._order: SeqOrder[_Arrived] = SeqOrder()
         self._fetcher = ThreadPoolExecutor(max_workers=2, thread_name_prefix="evidence")
         self._refusal: ReasonCode | None = None
@@ -109,6 +111,7 @@ class Watch:
         self._dead_letters = DeadLetters(options.dead_letters or default_dead_letters())
         self._refusals = LimitedLog(_NoteLog(self._note), now_s)
         self.refused = 0
+        self.unasked = 0
         self.shown = 0
         self.duplicates = 0
 
@@ -289,8 +292,9 @@ class Watch:
             if isinstance(client, GuardedClient) and client.cut_bytes:
                 raise DataError(too_large_text(topic, client.cut_bytes))
             if not topic_matches_sub(self._options.topic, topic):
+                self.unasked += 1  # some brokers send retained messages of other topics
                 client.ack(message.mid, message.qos)
-                return  # some brokers send retained messages that nobody has subscribed to
+                return
             alert = read_alert(topic, payload)
             text = json_line(payload) if self._options.as_json else self._row(alert)
         except Exception as error:
@@ -322,6 +326,8 @@ class Watch:
             self.duplicates += 1
             arrived.client.ack(arrived.mid, arrived.qos)
             return
+        if (fault := self._twins.fault_of(alert)) is not None:
+            self._note(fault)
         numbering = f"{alert.site}/{alert.line}/{alert.device} {alert.store_id or ''}"
         self._show(self._order.offer(numbering, alert.seq, arrived, self._now_s()))
 

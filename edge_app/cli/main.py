@@ -15,6 +15,7 @@ from edge_app.cli.camera import add_camera_commands
 from edge_app.cli.checks import add_check_commands
 from edge_app.cli.demo import add_demo_command
 from edge_app.cli.engine import add_engine_commands
+from edge_app.cli.history import add_history_commands
 from edge_app.cli.inspect import add_inspect_command
 from edge_app.cli.parser import CommandParser, add_command, top_parser
 from edge_app.cli.services import add_service_commands
@@ -53,6 +54,7 @@ def _parser() -> CommandParser:
     add_demo_command(commands)
     add_camera_commands(commands)
     add_engine_commands(commands)
+    add_history_commands(commands)
     add_backup_commands(
         add_command(commands, "backup", "save configuration, keys and numbers in one file"),
         add_command(commands, "restore", "make this machine the device that a backup is of"),

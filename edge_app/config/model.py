@@ -120,6 +120,14 @@ class EvidenceConfig(Table):
         return url
 
 
+class HistoryConfig(Table):
+    """What the device remembers of each part; see docs/history.md."""
+
+    enabled: bool = True
+    max_age_days: float = Field(90.0, gt=0, le=36_500)
+    max_mb: int = Field(1024, ge=8, le=1_048_576)
+
+
 class PageConfig(Table):
     """The live page."""
 
@@ -250,6 +258,7 @@ class AppConfig(Table):
     mqtt: MqttConfig = _table(MqttConfig)
     outbox: OutboxConfig = _table(OutboxConfig)
     evidence: EvidenceConfig = _table(EvidenceConfig)
+    history: HistoryConfig = _table(HistoryConfig)
     page: PageConfig = _table(PageConfig)
     runtime: RuntimeConfig = _table(RuntimeConfig)
     watchdog: WatchdogConfig = _table(WatchdogConfig)

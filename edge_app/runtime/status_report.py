@@ -17,6 +17,7 @@ from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.topics import DeviceName
 from edge_app.records import FrameReport, JsonObject, ModelIdentity
+from edge_app.runtime.foreign_letters import ForeignLetters
 from edge_app.runtime.health import CameraCounter, read_health
 from edge_app.runtime.inspection_thread import CameraPipeline
 from edge_app.runtime.service import status_line
@@ -65,6 +66,8 @@ class StatusReport:
         self._pipelines: Sequence[CameraPipeline] = ()
         self._counters = {c.name: CameraCounter() for c in config.cameras}
         self._troubled: set[str] = set()
+        take = publisher.take_foreign if publisher else lambda: None
+        self._letters = ForeignLetters(config.device.state_dir, take)
         self._lock = threading.Lock()
         self._facts = {c.name: CameraFacts(slot=c.slot) for c in config.cameras}
         self._shown: dict[str, ShownState] = {}
@@ -143,6 +146,7 @@ class StatusReport:
         if now_s >= self._next_health_s:
             self._next_health_s = now_s + HEALTH_EVERY_S
             self._report_health()
+            self._letters.keep()
         self._report_broker()
 
     def line(self, model: ModelIdentity | None) -> str:
@@ -209,6 +213,7 @@ class StatusReport:
             self._config.device.state_dir,
             self._started_s,
             self._publisher.messages_dropped if self._publisher else 0,
+            self._publisher.counts(self._letters.kept) if self._publisher else None,
         )
 
     def _report_broker(self) -> None:

@@ -142,6 +142,7 @@ CONSUMERS += tuple(
         "edge_app.backends.engine_build:_listen": "tests/edge_app/backends",
         "edge_app.backends.engine_build:child_main": "tests/edge_app/backends",
         "edge_app.bundle.signature:_parsed": "tests/edge_app/bundle",
+        "edge_app.bundle.signature:verify_signature": "tests/edge_app/bundle/test_one_form.py",
         "edge_app.cameras.isolation.wire:Wire.receive": "tests/edge_app/cameras",
         "edge_app.ipc.protocol:PeerSocket.receive": "tests/edge_app/agent",
         "edge_app.mqtt.overflow:take_overflow": "tests/edge_app/mqtt/test_outbox.py",

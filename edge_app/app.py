@@ -24,12 +24,14 @@ from edge_app.activation.slots import (
 )
 from edge_app.alerts.alarm_sink import AlarmSink
 from edge_app.alerts.alert_drafts import AlertDrafts
+from edge_app.alerts.clock_file import machine_clock
 from edge_app.alerts.evidence import EvidenceStore
 from edge_app.alerts.evidence_worker import EvidenceWorker
 from edge_app.cameras.protocol import Camera
 from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig, is_loopback
 from edge_app.errors import ConfigError
+from edge_app.host.age_clock import AgeClock
 from edge_app.host.clock import clock_is_synchronised
 from edge_app.host.name_lookup import own_name
 from edge_app.host.sd_notify import ServiceNotifier
@@ -105,7 +107,8 @@ class EdgeApp:
         sources = cameras or {c.name: open_configured(c) for c in config.cameras}
         self.page_state = PageState()
         self._is_safe = True
-        self._evidence = _open_evidence(config)
+        clock = machine_clock(config.device.state_dir)
+        self._evidence = _open_evidence(config, clock)
         self._pictures = EvidenceWorker(self._evidence) if self._evidence else None
         self._info = device_info(sources, config)
         self._publisher = self._make_publisher()
@@ -118,6 +121,7 @@ class EdgeApp:
             self.page_state,
             geometries,
             self._evidence,
+            clock,
         )
         self._pipelines = [self._make_pipeline(c, sources[c.name]) for c in config.cameras]
         ports = (make_trigger_port(c, sources[c.name]) for c in config.cameras)
@@ -333,13 +337,13 @@ def _product_of(ready: Ready | None) -> str | None:
     return None if ready is None else ready.model.identity.product
 
 
-def _open_evidence(config: AppConfig) -> EvidenceStore | None:
+def _open_evidence(config: AppConfig, clock: AgeClock) -> EvidenceStore | None:
     e = config.evidence
     if not e.enabled:
         return None
     base_url = e.base_url or f"http://{_evidence_host(config.page.host)}:{config.page.port}"
     folder = evidence_folder(config)
-    return EvidenceStore(folder, e.max_age_h, e.max_mb << 20, e.jpeg_quality, base_url)
+    return EvidenceStore(folder, e.max_age_h, e.max_mb << 20, e.jpeg_quality, base_url, clock)
 
 
 def _evidence_host(page_host: str) -> str:

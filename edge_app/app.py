@@ -31,6 +31,9 @@ from edge_app.cameras.protocol import Camera
 from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig, is_loopback
 from edge_app.errors import ConfigError
+from edge_app.history.retention import Retention
+from edge_app.history.schema import HISTORY_FILE
+from edge_app.history.writer import HistoryWriter
 from edge_app.host.age_clock import AgeClock
 from edge_app.host.clock import clock_is_synchronised
 from edge_app.host.name_lookup import own_name
@@ -48,7 +51,7 @@ from edge_app.page.door import PageChild, PageDoor, PageListener
 from edge_app.page.feed import PageFeed
 from edge_app.page.settings import evidence_folder, page_url, settings_of
 from edge_app.page.state import PageState
-from edge_app.records import FrameReport
+from edge_app.records import AlarmEvent, FrameReport
 from edge_app.runtime.camera_assembly import (
     geometry_of,
     make_grabber,
@@ -57,6 +60,7 @@ from edge_app.runtime.camera_assembly import (
 )
 from edge_app.runtime.device_info import device_info
 from edge_app.runtime.inspection_thread import CameraPipeline, GapWatch, InspectionThread
+from edge_app.runtime.recorded_sink import RecordedSink
 from edge_app.runtime.service import Service, loops_of
 from edge_app.runtime.status_report import StatusReport
 
@@ -94,6 +98,7 @@ class EdgeApp:
         self._config = config
         self._observers = list(observers)
         self._stop = stop or threading.Event()
+        self._history: HistoryWriter | None = None
         self._who = DeviceName(config.device.site, config.device.line, config.device.device)
         self._slots = ModelSlots(config, self._who)
         self.outbox = Outbox(
@@ -103,12 +108,13 @@ class EdgeApp:
             loss_alert=loss_alerts(
                 self._who, config.cameras[0].name, _new_alarm_id, _is_clock_synchronised
             ),
+            holds=lambda: self._history is not None and self._history.holds_alerts(),
         )
         sources = cameras or {c.name: open_configured(c) for c in config.cameras}
         self.page_state = PageState()
         self._is_safe = True
-        clock = machine_clock(config.device.state_dir)
-        self._evidence = _open_evidence(config, clock)
+        self._clock = machine_clock(config.device.state_dir)
+        self._evidence = _open_evidence(config, self._clock)
         self._pictures = EvidenceWorker(self._evidence) if self._evidence else None
         self._info = device_info(sources, config)
         self._publisher = self._make_publisher()
@@ -121,26 +127,29 @@ class EdgeApp:
             self.page_state,
             geometries,
             self._evidence,
-            clock,
+            self._clock,
         )
         self._pipelines = [self._make_pipeline(c, sources[c.name]) for c in config.cameras]
         ports = (make_trigger_port(c, sources[c.name]) for c in config.cameras)
         self._trigger_ports = [port for port in ports if port is not None]
         self._status.watch(self._pipelines)
+        self._history = self._make_history(sources)
         self._sink = AlarmSink(
             AlertDrafts(self._who, _is_clock_synchronised, geometries),
             self.outbox,
             self._publisher,
             {c.name: c.alarm_debounce_s for c in config.cameras},
             self._pictures,
-            self.page_state.add_picture,
+            self._picture_kept,
         )
-        self._thread = InspectionThread(self._pipelines, self._sink, self._show)
+        recorded = RecordedSink(self._sink, self._history) if self._history else self._sink
+        self._thread = InspectionThread(self._pipelines, recorded, self._show)
         self._products = {slot: _product_of(ready) for slot, ready in self._slots.ready.items()}
         self._slots.join(self._thread, self._model_changed)
         self._feed = PageFeed(self.page_state, settings_of(config))
         self._door = self._page_door(page_socket)
         self._show_model_on_page()
+        self._status.set_slots(self._info_with_models())
         for slot, ready in self._slots.ready.items():
             self._status.set_shortfall(slot, degraded_text(slot, ready))
         self._service = self._make_service(notifier or ServiceNotifier())
@@ -181,6 +190,8 @@ class EdgeApp:
             self._publisher.start()
         if self._pictures:
             self._pictures.start()
+        if self._history:
+            self._history.start()
         self._start_page()
         for pipeline in self._pipelines:
             pipeline.grabber.start()
@@ -223,6 +234,8 @@ class EdgeApp:
         ended_s: float | None = None
         while not self._stop.wait(TICK_S):
             self._sink.tick()
+            for slot, update in self._slots.updates().items():
+                self._status.set_update(slot, update)
             self._status.tick()
             self._service.tend(self._status_line)
             if self._thread.is_alive():
@@ -247,6 +260,8 @@ class EdgeApp:
         self._thread.stop()
         if self._pictures:
             self._pictures.stop()
+        if self._history:
+            self._history.close()
         self._sink.tick()
         self._sink.close()
         if self._publisher:
@@ -258,12 +273,33 @@ class EdgeApp:
         self.outbox.close()
 
     def _show(self, report: FrameReport) -> None:
+        if self._history:
+            self._history.finished(report.finished)
         self._status.frame_judged(report)
         if self._pictures:
             self._pictures.offer_suspects(report)
         self._slots.observe(report)
         for observer in self._observers:
             observer(report)
+
+    def _picture_kept(self, event: AlarmEvent) -> None:
+        self.page_state.add_picture(event)
+        if self._history:
+            self._history.kept(event)
+
+    def _make_history(self, sources: dict[str, Camera]) -> HistoryWriter | None:
+        config = self._config
+        if not config.history.enabled:
+            return None
+        numbered = (name for name, source in sources.items() if source.describe().is_numbered)
+        found = {name: self.outbox.last_finished(name) for name in numbered}
+        return HistoryWriter(
+            config.device.state_dir / HISTORY_FILE,
+            {camera.name: camera.slot for camera in config.cameras},
+            Retention(config.history.max_age_days, config.history.max_mb, self._clock),
+            {name: last for name, last in found.items() if last is not None},
+            lambda why: self._status.set_trouble(why, "history"),
+        )
 
     def _make_service(self, notifier: ServiceNotifier) -> Service:
         publisher, deadlines = self._publisher, self._config.watchdog
@@ -341,15 +377,15 @@ def _open_evidence(config: AppConfig, clock: AgeClock) -> EvidenceStore | None:
     e = config.evidence
     if not e.enabled:
         return None
-    base_url = e.base_url or f"http://{_evidence_host(config.page.host)}:{config.page.port}"
+    if e.base_url is None and not is_loopback(config.page.host):
+        _warn_of_short_name()
     folder = evidence_folder(config)
-    return EvidenceStore(folder, e.max_age_h, e.max_mb << 20, e.jpeg_quality, base_url, clock)
+    max_bytes = e.max_mb << 20
+    base_url = config.evidence_base_url
+    return EvidenceStore(folder, e.max_age_h, max_bytes, e.jpeg_quality, base_url, clock)
 
 
-def _evidence_host(page_host: str) -> str:
-    """Return where others fetch evidence when no base_url says it."""
-    if is_loopback(page_host):
-        return page_host
+def _warn_of_short_name() -> None:
     name, is_full = own_name()
     if not is_full:
         _log.warning(
@@ -357,7 +393,6 @@ def _evidence_host(page_host: str) -> str:
             "[evidence] base_url to be independent of them",
             name,
         )
-    return name
 
 
 def _is_clock_synchronised() -> bool:

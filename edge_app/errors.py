@@ -87,6 +87,10 @@ class OutboxError(EdgeError):
     """The alarm store on disk cannot be opened, read or written."""
 
 
+class HistoryError(EdgeError):
+    """The history of parts cannot be opened or read."""
+
+
 class DownloadError(EdgeError):
     """A bundle is not downloaded: its address, its server or its bytes are not acceptable."""
 

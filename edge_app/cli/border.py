@@ -26,7 +26,11 @@ STOPPED = "stopped."
 
 
 def run_bordered(
-    name: str, work: Callable[[], int], extra: str = "", stopped: str = STOPPED
+    name: str,
+    work: Callable[[], int],
+    extra: str = "",
+    stopped: str = STOPPED,
+    resumes: str = "",
 ) -> int:
     """Return a command's exit code; what goes wrong is one sentence on stderr.
 
@@ -34,6 +38,7 @@ def run_bordered(
         name: stands before the sentence, e.g. "edge-app run".
         extra: the optional dependencies whose modules the command imports; "" for none.
         stopped: what to say after Ctrl-C.
+        resumes: as in `told`.
     """
     print_any_name()
     mask_tracebacks()
@@ -46,7 +51,7 @@ def run_bordered(
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (Exception, KeyboardInterrupt) as error:
-        sentence = told(error, extra, stopped)
+        sentence = told(error, extra, stopped, resumes)
         if sentence is None:
             raise
         lines = [one_line(line) for line in mask(sentence[0]).splitlines()]

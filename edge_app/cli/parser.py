@@ -99,6 +99,18 @@ def set_examples(parser: argparse.ArgumentParser, *examples: str) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
 
 
+def add_command(
+    commands: argparse._SubParsersAction[Any], name: str, about: str, *examples: str
+) -> argparse.ArgumentParser:
+    """Add a sub-command whose own --help begins with the sentence of the list."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=about, description=f"{about[0].upper()}{about[1:]}."
+    )
+    if examples:
+        set_examples(parser, *examples)
+    return parser
+
+
 def whole(least: int, most: int = 2**31 - 1) -> Number:
     """Return a type for whole numbers of that range, ends included."""
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from edge_app.config.load import config_of, load_config, parse_toml
 from edge_app.config.model import AppConfig, DeviceConfig
 from edge_app.errors import ConfigError
+from edge_app.host.small_file import read_small, read_small_text
 from edge_app.store.durable_write import perform, write_durably
 
 NAME = "last-good-config.json"
@@ -57,7 +58,7 @@ def load_or_last_good(path: Path, environment: Mapping[str, str] = os.environ) -
 def remember(config: AppConfig, path: Path) -> None:
     """Keep the file with which this start succeeded; a disk that takes nothing is only logged."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_small_text(path)
         entry = {"path": str(path.absolute()), "text": text, "sha256": _digest(path, text)}
         data = json.dumps(entry, ensure_ascii=False).encode()
         kept = config.device.state_dir / NAME
@@ -93,7 +94,7 @@ def _state_folders(path: Path, environment: Mapping[str, str]) -> list[Path]:
     """Return where the state folder may be, as the broken file, systemd or the default says."""
     folders = []
     try:
-        found = _STATE_DIR.search(path.read_bytes())
+        found = _STATE_DIR.search(read_small(path))
         if found is not None:
             folders.append(path.absolute().parent / found.group(1).decode())
     except (OSError, UnicodeDecodeError):

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError, nearest_of
+from edge_app.host.small_file import read_small_text
 from edge_app.secret_text import shown_address
 
 if sys.version_info >= (3, 11):
@@ -34,7 +35,7 @@ def load_config(path: Path | str) -> AppConfig:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin with a byte order mark
+        text = read_small_text(path)
     except OSError as error:
         raise ConfigError(f"Configuration {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from edge_app.config.camera import CameraConfig
 from edge_app.config.fields import AnchoredPath, ExistingFile, Table, TopicLevel
+from edge_app.host.name_lookup import own_name
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.secret_text import has_secret, shown_address
 
@@ -117,6 +118,14 @@ class EvidenceConfig(Table):
                 "publish it. Give the address alone"
             )
         return url
+
+
+class HistoryConfig(Table):
+    """What the device remembers of each part; see docs/history.md."""
+
+    enabled: bool = True
+    max_age_days: float = Field(90.0, gt=0, le=36_500)
+    max_mb: int = Field(1024, ge=8, le=1_048_576)
 
 
 class PageConfig(Table):
@@ -249,6 +258,7 @@ class AppConfig(Table):
     mqtt: MqttConfig = _table(MqttConfig)
     outbox: OutboxConfig = _table(OutboxConfig)
     evidence: EvidenceConfig = _table(EvidenceConfig)
+    history: HistoryConfig = _table(HistoryConfig)
     page: PageConfig = _table(PageConfig)
     runtime: RuntimeConfig = _table(RuntimeConfig)
     watchdog: WatchdogConfig = _table(WatchdogConfig)
@@ -258,6 +268,12 @@ class AppConfig(Table):
     slots: Annotated[dict[TopicLevel, SlotConfig], Field(strict=False)] = Field(
         alias="slot", default_factory=dict
     )
+
+    @property
+    def evidence_base_url(self) -> str:
+        """The address before `/evidence/...` in alerts: configured, or the page's."""
+        host = self.page.host if is_loopback(self.page.host) else own_name()[0]
+        return self.evidence.base_url or f"http://{host}:{self.page.port}"
 
     def slot(self, name: str) -> SlotConfig:
         """Return a slot's rules: its table, or the defaults."""

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+from edge_app.host.log_limit import LogLimit, limit_handler
+from edge_app.host.plain_text import indented_lines
 from edge_app.secret_text import mask
 
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
@@ -32,8 +34,10 @@ _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 """syslog(3): 3 error, 4 warning, 6 informational; below INFO it is 7, debug."""
 
 
-def start_logging(level: str) -> None:
-    """Send every log line to the journal if stderr goes there, else to stderr as text.
+def start_logging(level: str) -> LogLimit:
+    """Send log lines to the journal if stderr goes there, else to stderr as text.
+
+    They are limited per cause (`log_limit.py`): nobody outside fills the log, or hides in it.
 
     A crash, and the SIGABRT by which systemd's watchdog ends the service, write the Python stack
     of every thread to stderr, so that the journal shows where a loop was stuck.
@@ -46,10 +50,20 @@ def start_logging(level: str) -> None:
     handler.setFormatter(text)
     logging.basicConfig(level=level, handlers=[handler])
     mask_tracebacks()
+    return limit_handler(handler)
 
 
 class MaskedFormatter(logging.Formatter):
-    """Leaves passwords out of every line, tracebacks and texts of libraries included."""
+    """Leaves passwords out of every line, tracebacks and texts of libraries included.
+
+    What a message holds from outside (a part's name, a picture's) breaks no line and is obeyed by
+    no terminal.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        """Return the line without what follows it, such as a traceback."""
+        record.message = indented_lines(record.message)
+        return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""

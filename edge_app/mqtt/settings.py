@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_app.errors import ConfigError
+from edge_app.host.small_file import plain_file
 from edge_app.store.secret_file import read_secret
 
 RECONNECT_MIN_S = 1.0
@@ -69,7 +70,7 @@ class MqttSettings:
         try:
             context = ssl.create_default_context(cafile=_text(self.ca_file))
             if self.cert_file is not None:
-                context.load_cert_chain(str(self.cert_file), _text(self.key_file))
+                context.load_cert_chain(plain_file(self.cert_file), _text(self.key_file))
         except (OSError, ssl.SSLError) as error:
             files = f"ca_file={self.ca_file}, cert_file={self.cert_file}, key_file={self.key_file}"
             raise ConfigError(f"MQTT certificates cannot be used ({files}): {error}") from error
@@ -77,4 +78,4 @@ class MqttSettings:
 
 
 def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+    return None if path is None else plain_file(path)

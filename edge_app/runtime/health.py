@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_app.host.age_clock import AgeClock
-from edge_app.mqtt.messages import CameraHealth, Health
+from edge_app.mqtt.messages import CameraHealth, Health, MessageCounts
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.timestamps import rfc3339
 from edge_app.records import FrameReport, VerdictState
@@ -86,6 +86,7 @@ def read_health(
     started_s: float,
     messages_dropped: int,
     clock: AgeClock,
+    messages: MessageCounts | None = None,
     clock_ns: Callable[[], int] = time.time_ns,
 ) -> Health:
     """Return the device's figures now."""
@@ -96,6 +97,7 @@ def read_health(
         cameras=tuple(counters[p.name].read(p) for p in pipelines),
         outbox=outbox.health(),
         results_dropped=messages_dropped,
+        messages=messages,
         temperature_c=_temperature_c(),
         disk_free_bytes=_disk_free_bytes(state_dir),
         clock_synchronised=clock.is_synchronised(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_app.errors import ConfigError
+from edge_app.host.small_file import read_small_text
 from edge_app.secret_text import learn_secret
 
 
@@ -18,7 +19,7 @@ def read_secret(file: Path, of: str) -> str:
         ConfigError: the file cannot be read, is no UTF-8, or holds nothing.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig")  # some editors begin with a byte order mark
+        text = read_small_text(file)
     except OSError as error:
         raise ConfigError(f"{of} {file} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

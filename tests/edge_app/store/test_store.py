@@ -135,3 +135,15 @@ def test_a_damaged_order_falls_back_to_the_files_times(tmp_path: Path, text: str
     store = filled(tmp_path, "old", "new")
     (tmp_path / "state" / "admitted.json").write_text(text)
     assert store.prune(keep=1) == [sha("old")]
+
+
+def test_a_record_of_another_slot_is_none(tmp_path: Path) -> None:
+    """Carried out, it could never be removed: each start would begin it again."""
+    store = Store(tmp_path)
+    store.prepare(["main"])
+    store.set_intent(
+        Intent(slot="main", kind="install", phase="probation", old_sha256=None, new_sha256="a" * 64)
+    )
+    file = tmp_path / "state" / "intent-main.json"
+    file.write_text(file.read_text().replace('"main"', '"maim"'))
+    assert store.intent("main") is None

@@ -60,5 +60,6 @@ def test_any_locale_reads_and_prints(tmp_path: Path, locale: str) -> None:
         env={**os.environ, "LC_ALL": locale, "LANG": locale, "PYTHONUTF8": "0"},
         capture_output=True, timeout=60, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert b"is fine" in done.stdout
+    said = done.stdout + done.stderr
+    assert b"Traceback" not in said
+    assert b"Bilder" in said  # the folder that is not there, in whatever signs can be printed

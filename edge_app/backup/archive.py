@@ -144,6 +144,8 @@ def opened(path: Path) -> Iterator[Archive]:
     Raises:
         ConfigError: it is none, is of a release that this one does not know, or is damaged.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ConfigError(f"{path} is no file. Expected one that `edge-app backup` wrote.")
     try:
         with tarfile.open(plain_file(path), "r:") as tar:
             listing = _listing_of(tar, path)

@@ -67,6 +67,7 @@ def _run(args: argparse.Namespace) -> int:
     import threading
 
     stop = threading.Event()
+    _check_on_hangup(args.config)
     notifier, backoff = _as_service(stop)
     if not backoff.wait(stop, notifier.status):
         return 0
@@ -78,7 +79,6 @@ def _run(args: argparse.Namespace) -> int:
     loaded = load_or_last_good(args.config)
     config = loaded.config
     start_logging(config.runtime.log_level)
-    _check_on_hangup(args.config)
     page_socket = os.environ.get(PAGE_SOCKET_VARIABLE)
     app = EdgeApp(
         config,
@@ -112,6 +112,7 @@ def _agent(args: argparse.Namespace) -> int:
     import threading
 
     stop = threading.Event()
+    _check_on_hangup(args.config)
     notifier, backoff = _as_service(stop)
     if not backoff.wait(stop, notifier.status):
         return 0
@@ -153,7 +154,7 @@ def _check_on_hangup(config: Path) -> None:
         try:
             load_config(config)
         except EdgeError as error:
-            log.error("SIGHUP: %s The line goes on with the one it has.", error)
+            log.error("SIGHUP: %s The service goes on with the one it has.", error)
         else:
             log.warning("SIGHUP: %s is in order; restart the service to use it", config)
 

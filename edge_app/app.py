@@ -174,6 +174,7 @@ class EdgeApp:
 
     def start(self) -> None:
         """Start every thread; returns once status is on its way."""
+        _warn_of_local_evidence(self._config)
         if self._publisher:
             self._publisher.start()
         if self._pictures:
@@ -344,6 +345,19 @@ def _open_evidence(config: AppConfig) -> EvidenceStore | None:
     base_url = e.base_url or f"http://{host}:{config.page.port}"
     folder = evidence_folder(config)
     return EvidenceStore(folder, e.max_age_h, e.max_mb << 20, e.jpeg_quality, base_url)
+
+
+def _warn_of_local_evidence(config: AppConfig) -> None:
+    """Say that nobody else can open the pictures that alerts name, where that is so."""
+    is_local = config.evidence.base_url is None and is_loopback(config.page.host)
+    is_for_others = config.mqtt.enabled and not is_loopback(config.mqtt.host)
+    if config.evidence.enabled and is_local and is_for_others:
+        _log.warning(
+            "alerts name their pictures as http://%s:%d/...: only this device can open that. Set "
+            "[page] host and token_file, or [evidence] base_url if a proxy serves the page",
+            config.page.host,
+            config.page.port,
+        )
 
 
 def _is_clock_synchronised() -> bool:

@@ -6,9 +6,9 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -54,6 +54,7 @@ class WatchOptions:
         topic: subscription filter (`topics.alert_filter`).
         client_id: names the persistent session: the same id receives what arrived meanwhile.
         evidence_folder: where to save each alert's picture; None fetches none.
+        evidence_tokens: host, or host:port → its page's token.
         count: end after so many alerts; None goes on.
         timeout_s: end after so long; None goes on.
         dead_letters: where messages that are no alerts are kept; None: `default_dead_letters`.
@@ -64,6 +65,7 @@ class WatchOptions:
     client_id: str
     as_json: bool = False
     evidence_folder: Path | None = None
+    evidence_tokens: Mapping[str, str] = field(default_factory=dict)
     count: int | None = None
     timeout_s: float | None = None
     dead_letters: Path | None = None
@@ -351,9 +353,10 @@ class Watch:
             self._note(f"evidence of alert {alert.seq} not fetched: too many wait for slow servers")
             return
         self._fetching += 1
-        self._fetcher.submit(fetch_evidence, alert.evidence, folder, name).add_done_callback(
-            self._fetched
-        )
+        tokens = self._options.evidence_tokens
+        self._fetcher.submit(
+            fetch_evidence, alert.evidence, folder, name, tokens
+        ).add_done_callback(self._fetched)
 
     def _fetched(self, result: Future[Path]) -> None:
         self._fetching -= 1

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from deploy.fleet.rollout_state import DeviceRollout, RolloutState
 from deploy.fleet.state import SlotView
 from edge_app.errors import ConfigError
+from edge_app.host.plain_text import number_of
 from edge_app.mqtt.deploy_messages import DeployState, Desired
 
 ORDER: tuple[DeployState, ...] = (
@@ -64,9 +65,9 @@ def _wave_size(then: str, count: int) -> int:
     found = re.fullmatch(r"([1-9][0-9]*)(%?)", then)
     if then == "all":
         return max(1, count)
-    if found is None or (found[2] and int(found[1]) > 100):
+    if found is None or (found[2] and number_of(found[1]) > 100):
         raise ConfigError(f"--then {then!r}: expected all, a number, or a percentage like 20%")
-    return max(1, count * int(found[1]) // 100) if found[2] else int(found[1])
+    return max(1, count * number_of(found[1]) // 100) if found[2] else number_of(found[1])
 
 
 def update_device(turn: DeviceRollout, view: SlotView, now_s: float, limits: Limits) -> bool:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deploy.fleet.pointer import Offer
 from edge_app.errors import ConfigError
+from edge_app.host.small_file import read_small
 from edge_app.mqtt.deploy_messages import DeployState, Desired, Reported
 
 FORMAT: Literal["cropliq-rollout/2"] = "cropliq-rollout/2"
@@ -124,7 +125,7 @@ def load_state(path: Path) -> RolloutState | None:
         ConfigError: it cannot be read, or is not a roll-out state.
     """
     try:
-        state = RolloutState.model_validate_json(path.read_bytes())
+        state = RolloutState.model_validate_json(read_small(path))
         return state.model_copy(update={"format": FORMAT})
     except FileNotFoundError:
         return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import stat
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import TextIO
 from edge_app.errors import CameraUnavailable
 
 JOURNAL = ".edge-app-watch.jsonl"
+MAX_NUMBER = 2**62
+"""No camera shows so many pictures; the outbox cannot hold a number beyond 2^63."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,8 @@ class WatchJournal:
             shown again.
 
     Raises:
-        CameraUnavailable: the folder cannot be written to.
+        CameraUnavailable: the folder cannot be written to, or something else has the journal's
+            name.
     """
 
     def __init__(self, folder: Path, finished: int) -> None:
@@ -79,18 +84,22 @@ class WatchJournal:
 
     def _read(self) -> list[tuple[int, FileVersion]]:
         """Return the entries; lines that a power cut or a bad disk damaged are passed over."""
-        if not self._path.exists():
+        try:
+            if not stat.S_ISREG(self._path.stat().st_mode):
+                raise CameraUnavailable(
+                    f"{self._path} is no plain file; the list of the pictures shown is kept there. "
+                    "Remove it."
+                )
+            lines = self._path.read_bytes().splitlines()
+        except FileNotFoundError:
             return []
-        entries = []
-        for line in self._path.read_bytes().splitlines():
-            try:
-                number, name, mtime_ns = json.loads(line)
-                if not isinstance(name, str):
-                    continue
-                entries.append((int(number), FileVersion(name, int(mtime_ns))))
-            except (ValueError, TypeError, OverflowError, RecursionError):
-                continue
-        return entries
+        except OSError as error:
+            raise CameraUnavailable(
+                f"{self._path} cannot be read: {error.strerror}. The list of the pictures shown is "
+                "kept there: give this user the right to read it."
+            ) from error
+        entries = [entry for line in lines if (entry := _entry(line)) is not None]
+        return _in_order(entries)
 
     def _rewrite(self, entries: list[tuple[int, FileVersion]]) -> TextIO:
         """Write what is still needed and return the file, open for more."""
@@ -101,6 +110,39 @@ class WatchJournal:
             os.fsync(file.fileno())
         new.replace(self._path)
         return self._path.open("a", encoding="utf-8")
+
+
+def _entry(line: bytes) -> tuple[int, FileVersion] | None:
+    """Return what a line says, None if that cannot be."""
+    try:
+        number, name, mtime_ns = json.loads(line)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    is_whole = type(number) is int and type(mtime_ns) is int and isinstance(name, str)
+    if not is_whole or not 0 < number <= MAX_NUMBER or Path(name).name != name:
+        return None
+    return number, FileVersion(name, mtime_ns)
+
+
+def _in_order(entries: list[tuple[int, FileVersion]]) -> list[tuple[int, FileVersion]]:
+    """Return the most entries whose numbers grow: numbers were given out in this order.
+
+    What is left out has a damaged number, or stands where it was not written. Its file counts as
+    not shown: a part judged twice costs less than one that nobody judges.
+    """
+    lowest: list[int] = []  # of the chains of each length, the lowest last number
+    ends: list[int] = []  # where that number stands
+    before: list[int | None] = []
+    for place, (number, _) in enumerate(entries):
+        length = bisect_left(lowest, number)
+        before.append(ends[length - 1] if length else None)
+        lowest[length : length + 1] = [number]
+        ends[length : length + 1] = [place]
+    chain, at = [], ends[-1] if ends else None
+    while at is not None:
+        chain.append(entries[at])
+        at = before[at]
+    return chain[::-1]
 
 
 def _is_there(file: Path) -> bool:

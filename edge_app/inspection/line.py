@@ -24,6 +24,7 @@ from edge_app.imaging.upright_crop import crop_corners
 from edge_app.inspection.defect_classifier import Classified, DefectNamer
 from edge_app.inspection.judge import Limits, find_defects, is_seen, is_suspect, judge_score
 from edge_app.inspection.part_ledger import PartLedger, ViewResult
+from edge_app.inspection.plausibility import IMPLAUSIBLE, Plausibility
 from edge_app.inspection.stages import Stages
 from edge_app.inspection.station import MISSING, Station
 from edge_app.inspection.tracker import Sighting, Tracker
@@ -57,6 +58,7 @@ class InspectionLine:
         defect_classifier: names the defects of NG views; None leaves them "unknown".
         station: where a numbered picture without its product is NG, if it looks like those of
             training; None: it is NOT_INSPECTED.
+        plausibility: what a crop must look like for its part to be good; None: nothing is known.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class InspectionLine:
         ledger: PartLedger,
         defect_classifier: DefectNamer | None = None,
         station: Station | None = None,
+        plausibility: Plausibility | None = None,
     ) -> None:
         self._stages = stages
         self._tracker = tracker
@@ -77,6 +80,8 @@ class InspectionLine:
         self._ledger = ledger
         self._defect_classifier = defect_classifier
         self._station = station
+        self._plausibility = plausibility
+        self._implausible_told = ""
         self._is_blind = False
 
     @property
@@ -113,8 +118,8 @@ class InspectionLine:
         events: list[AlarmEvent] = []
         unclassified = 0
         judged: dict[int, tuple[ViewResult, Anomaly]] = {}
-        for view, anomaly in zip(due, anomalies, strict=True):
-            result, failed = self._judge(frame, view, anomaly)
+        for view, crop, anomaly in zip(due, crops, anomalies, strict=True):
+            result, failed = self._judge(frame, view, crop, anomaly)
             unclassified += failed
             if result is not None:
                 judged[id(view)] = (result, anomaly)
@@ -209,7 +214,7 @@ class InspectionLine:
             return [Anomaly(math.nan, np.zeros((0, 0), np.float32)) for _ in crops]
 
     def _judge(
-        self, frame: Frame, view: PartView, anomaly: Anomaly
+        self, frame: Frame, view: PartView, crop: U8Array, anomaly: Anomaly
     ) -> tuple[ViewResult | None, int]:
         """Return what a view shows, and on how many defects the classifier failed.
 
@@ -217,11 +222,13 @@ class InspectionLine:
         """
         box = view.detection.box_cxcywhr
         state, reason = judge_score(anomaly.score, self._limits)
+        if state is VerdictState.OK and self._is_implausible(frame, crop):
+            state, reason = VerdictState.NOT_INSPECTED, IMPLAUSIBLE
         found = self._defects(frame, box, anomaly) if state is VerdictState.NG else Classified(())
         if not view.is_whole and not any(is_seen(d, frame.hw) for d in found.defects):
             return None, found.failed
         score = anomaly.score if state is not VerdictState.NOT_INSPECTED else None
-        suspect = is_suspect(anomaly.score, self._limits)
+        suspect = state is VerdictState.OK and is_suspect(anomaly.score, self._limits)
         result = ViewResult(
             view.part_id, state, reason, score, corners_of(box), found.defects, suspect
         )
@@ -269,6 +276,15 @@ class InspectionLine:
             is_suspect=result.is_suspect,
         )
         return JudgedView(view, own, anomaly, crop_corners(box, self._stages.spec))
+
+    def _is_implausible(self, frame: Frame, crop: U8Array) -> bool:
+        """Tell whether a crop cannot show such a part; say why when the reason is a new one."""
+        why = "" if self._plausibility is None else self._plausibility.why_not(crop)
+        if why and why != self._implausible_told:
+            name = frame.source_name or f"frame {frame.frame_id}"
+            _log.warning("%s: %s can be no picture of this part: %s", frame.camera, name, why)
+        self._implausible_told = why
+        return bool(why)
 
     def _defects(self, frame: Frame, box: BoxCxcywhr, anomaly: Anomaly) -> Classified:
         defects = find_defects(anomaly, box, self._stages.spec, self._limits)

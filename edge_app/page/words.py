@@ -35,6 +35,7 @@ _REASONS = {
     "repeated_picture": "the camera repeated the previous picture",
     "black_picture": "the picture is black",
     "white_picture": "the picture is white",
+    "implausible_picture": "the picture cannot be one of this part (blank, blurred, foreign)",
     "lost": "the pictures were lost before they were inspected",
     "restart": "the inspection was restarted",
 }

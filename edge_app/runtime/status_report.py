@@ -17,9 +17,11 @@ from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.topics import DeviceName
 from edge_app.records import FrameReport, JsonObject, ModelIdentity
+from edge_app.runtime.foreign_letters import ForeignLetters
 from edge_app.runtime.health import CameraCounter, read_health
 from edge_app.runtime.inspection_thread import CameraPipeline
 from edge_app.runtime.service import status_line
+from edge_app.secret_text import mask
 from edge_app.shown_state import CameraFacts, CaptureFact, ShownState, shown_state
 
 HEALTH_EVERY_S = 5.0
@@ -64,6 +66,8 @@ class StatusReport:
         self._pipelines: Sequence[CameraPipeline] = ()
         self._counters = {c.name: CameraCounter() for c in config.cameras}
         self._troubled: set[str] = set()
+        take = publisher.take_foreign if publisher else lambda: None
+        self._letters = ForeignLetters(config.device.state_dir, take)
         self._lock = threading.Lock()
         self._facts = {c.name: CameraFacts(slot=c.slot) for c in config.cameras}
         self._shown: dict[str, ShownState] = {}
@@ -76,7 +80,7 @@ class StatusReport:
     def camera_changed(self, name: str, state: CaptureFact, why: str) -> None:
         """Pass on a camera's state; called from its grabber's thread."""
         with self._lock:
-            self._facts[name] = replace(self._facts[name], capture=state, reason=why)
+            self._facts[name] = replace(self._facts[name], capture=state, reason=mask(why))
         self._show_cameras()
 
     def shown(self) -> dict[str, ShownState]:
@@ -134,7 +138,7 @@ class StatusReport:
     def set_trouble(self, text: str | None, source: str) -> None:
         """Say `degraded` for a reason of the device's own; None withdraws it."""
         if self._publisher:
-            self._publisher.set_degraded(text, source)
+            self._publisher.set_degraded(None if text is None else mask(text), source)
 
     def tick(self) -> None:
         """Pass on what is due; called by the main loop a few times a second."""
@@ -142,6 +146,7 @@ class StatusReport:
         if now_s >= self._next_health_s:
             self._next_health_s = now_s + HEALTH_EVERY_S
             self._report_health()
+            self._letters.keep()
         self._report_broker()
 
     def line(self, model: ModelIdentity | None) -> str:
@@ -208,6 +213,7 @@ class StatusReport:
             self._config.device.state_dir,
             self._started_s,
             self._publisher.messages_dropped if self._publisher else 0,
+            self._publisher.counts(self._letters.kept) if self._publisher else None,
         )
 
     def _report_broker(self) -> None:

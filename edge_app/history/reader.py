@@ -1,7 +1,7 @@
 """Reads the history: pages of parts, counts, scores. Every question is one short transaction.
 
-Parts come newest first; a cursor is the `id` of the last one seen, so a page costs the same
-wherever it is.
+Parts come newest first: as they were recorded, or by their time where a time is asked for. A cursor
+is the `id` of the last one seen, so a page costs the same wherever it is.
 """
 
 from __future__ import annotations
@@ -50,28 +50,54 @@ class PartFilter:
     from_ns: int | None = None
     to_ns: int | None = None
 
-    def where(self) -> tuple[str, list[object]]:
-        """Return the SQL condition and its values."""
+    def ids(self, before: int | None, count: int) -> tuple[str, list[object]]:
+        """Return a query for the ids of a page, the newest first, and its values.
+
+        What is rare leads: a name, a class, parts that are not OK, a time, a camera. A plus sign
+        keeps SQLite from taking another index.
+        """
         terms: list[tuple[str, list[object]]] = []
-        if self.camera is not None:
-            terms.append(("parts.camera = (SELECT id FROM cameras WHERE name = ?)", [self.camera]))
-        if self.states:
-            marks = ", ".join("?" * len(self.states))
-            # written so that SQLite sees that the index of parts that are not OK will do
-            more = "" if "OK" in self.states else " AND state <> 'OK'"
-            terms.append((f"state IN ({marks}){more}", [*self.states]))
+        table = "parts"
+        is_rare = bool(self.part or self.defect_class or self.suspects)
+        is_rare = is_rare or bool(self.states and "OK" not in self.states)
+        by_time = not is_rare and (self.from_ns is not None or self.to_ns is not None)
+        if self.part:
+            same = " UNION ".join(
+                f"SELECT id FROM parts WHERE {name} = ?"
+                for name in ("part_id", "trigger_id", "source_name")
+            )
+            terms.append((f"id IN ({same})", [self.part] * 3))
+        if self.defect_class:
+            terms.append(
+                ("id IN (SELECT part FROM part_classes WHERE class = ?)", [self.defect_class])
+            )
         if self.suspects:
             terms.append(("is_suspect", []))
-        if self.part:
-            terms.append(("(part_id = ? OR trigger_id = ? OR source_name = ?)", [self.part] * 3))
-        if self.defect_class:
-            given = f'"class": {json.dumps(self.defect_class)},'
-            terms.append(("state = 'NG' AND state <> 'OK' AND instr(defects, ?)", [given]))
+        if self.states:
+            marks = ", ".join("?" * len(self.states))
+            is_first = is_rare and not (self.part or self.defect_class or self.suspects)
+            text = f"state IN ({marks}) AND state <> 'OK'" if is_first else f"+state IN ({marks})"
+            terms.append((text, [*self.states]))
+            if is_first:  # an index of its own, with the camera in it
+                index = "parts_not_ok" if self.camera is None else "parts_not_ok_of"
+                table, is_rare = f"parts INDEXED BY {index}", False
+        if self.camera is not None:
+            plus = "+" if is_rare or by_time else ""
+            terms.append((f"{plus}camera = (SELECT id FROM cameras WHERE name = ?)", [self.camera]))
+        plus = "" if by_time else "+"
         if self.from_ns is not None:
-            terms.append(("captured_ns >= ?", [self.from_ns]))
+            terms.append((f"{plus}captured_ns >= ?", [self.from_ns]))
         if self.to_ns is not None:
-            terms.append(("captured_ns < ?", [self.to_ns]))
-        return " AND ".join(text for text, _ in terms) or "1", [v for _, vs in terms for v in vs]
+            terms.append((f"{plus}captured_ns < ?", [self.to_ns]))
+        if before is not None and by_time:
+            at = "(SELECT captured_ns FROM parts WHERE id = ?)"
+            terms.append((f"captured_ns <= {at} AND (captured_ns < {at} OR id < ?)", [before] * 3))
+        elif before is not None:
+            terms.append(("id < ?", [before]))
+        where = " AND ".join(text for text, _ in terms) or "1"
+        order = "captured_ns DESC, id DESC" if by_time else "id DESC"
+        values = [value for _, of_term in terms for value in of_term]
+        return f"SELECT id FROM {table} WHERE {where} ORDER BY {order} LIMIT ?", [*values, count]
 
 
 class HistoryReader:
@@ -88,14 +114,14 @@ class HistoryReader:
         Raises:
             HistoryError: there is no history, or it cannot be read.
         """
-        where, values = wanted.where()
-        if before is not None:
-            where, values = f"{where} AND parts.id < ?", [*values, before]
-        query = f"{_PARTS} WHERE {where} ORDER BY parts.id DESC LIMIT ?"
+        query, values = wanted.ids(before, min(count, PAGE))
         with closing(open_for_reading(self._path)) as connection:
+            ids = [int(row[0]) for row in connection.execute(query, values)]
+            marks = ", ".join("?" * len(ids))
             connection.row_factory = sqlite3.Row
-            rows = connection.execute(query, (*values, min(count, PAGE))).fetchall()
-        return [part_of(row) for row in rows]
+            found = connection.execute(f"{_PARTS} WHERE parts.id IN ({marks})", ids).fetchall()
+        rows = {int(row["id"]): row for row in found}
+        return [part_of(rows[number]) for number in ids if number in rows]
 
     def every_part(self, wanted: PartFilter) -> Iterator[dict[str, Any]]:
         """Return all parts, the newest first, a page at a time: memory stays flat."""

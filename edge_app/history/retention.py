@@ -85,6 +85,7 @@ def _delete_to(connection: sqlite3.Connection, last: int) -> int:
     ).fetchall()
     for camera, *figures in counted:
         _note(connection, camera, figures)
+    connection.execute("DELETE FROM part_classes WHERE part <= ?", (last,))
     gone = connection.execute(f"DELETE FROM parts {where}", (last,)).rowcount
     connection.execute("DELETE FROM gaps WHERE next_part <= ? AND kind = 'down'", (last,))
     return gone

@@ -6,7 +6,7 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from edge_app.history.entries import Entry, EvidenceEntry, GapEntry, PartEntry
 from edge_app.records import Defect, ModelIdentity, PartVerdict, PointXy
@@ -57,20 +57,22 @@ class RowWriter:
         model = _or(verdict.model, lambda m: self._model_id(connection, m))
         row = self._row(connection, entry, camera, model)
         found = connection.execute(
-            "SELECT id, is_final FROM parts WHERE part_id = ? AND NOT is_final",
+            "SELECT id FROM parts WHERE part_id = ? AND NOT is_final",
             (row["part_id"],),
         ).fetchone()
         if found is None:
-            names = ", ".join(row)
-            marks = ", ".join("?" * len(row))
-            connection.execute(f"INSERT INTO parts ({names}) VALUES ({marks})", tuple(row.values()))
+            names, marks = ", ".join(row), ", ".join("?" * len(row))
+            query = f"INSERT INTO parts ({names}) VALUES ({marks})"
+            number = connection.execute(query, tuple(row.values())).lastrowid
         else:
+            number = found[0]
             if row["alarm_id"] is None:
                 del row["alarm_id"]
             sets = ", ".join(f"{name} = ?" for name in row)
-            connection.execute(f"UPDATE parts SET {sets} WHERE id = ?", (*row.values(), found[0]))
+            connection.execute(f"UPDATE parts SET {sets} WHERE id = ?", (*row.values(), number))
         if entry.is_final:
             count_part(connection, camera, model, verdict)
+            _note_classes(connection, number, {defect.kind for defect in verdict.defects})
         if verdict.source_number is not None:
             connection.execute(
                 "INSERT INTO progress VALUES (?, ?) ON CONFLICT (camera) DO UPDATE"
@@ -155,13 +157,30 @@ class RowWriter:
 def close_open_parts(connection: sqlite3.Connection) -> int:
     """Make final what an ended process left open, as it was last known; return how many."""
     rows = connection.execute(
-        "SELECT id, captured_ns, camera, model, state, is_suspect, score,"
+        "SELECT id, captured_ns, camera, model, state, is_suspect, score, defects,"
         " (SELECT threshold FROM limits WHERE limits.id = limit_id) FROM parts WHERE NOT is_final"
     ).fetchall()
-    for number, captured, camera, model, state, is_suspect, score, limit in rows:
+    for number, captured, camera, model, state, is_suspect, score, defects, limit in rows:
         _count(connection, captured, camera, model, state, is_suspect, score_bin(score, limit))
+        _note_classes(connection, number, classes_of(defects))
         connection.execute("UPDATE parts SET is_final = 1 WHERE id = ?", (number,))
     return len(rows)
+
+
+def classes_of(defects: str | None) -> set[str]:
+    """Return the classes of a row's defects; none where the row is damaged."""
+    try:
+        return {str(defect["class"]) for defect in json.loads(defects or "[]")}
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return set()
+
+
+def _note_classes(
+    connection: sqlite3.Connection, part: int | None, classes: Collection[str]
+) -> None:
+    connection.executemany(
+        "INSERT OR IGNORE INTO part_classes VALUES (?, ?)", [(name, part) for name in classes]
+    )
 
 
 def count_part(

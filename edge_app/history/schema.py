@@ -42,10 +42,15 @@ _TABLES = (
     " evidence_sha256 TEXT, is_final INTEGER NOT NULL)",
     "CREATE INDEX parts_by_time ON parts (captured_ns)",
     "CREATE INDEX parts_by_name ON parts (part_id)",
+    "CREATE INDEX parts_by_trigger ON parts (trigger_id) WHERE trigger_id IS NOT NULL",
+    "CREATE INDEX parts_by_source ON parts (source_name) WHERE source_name IS NOT NULL",
     "CREATE INDEX parts_by_camera ON parts (camera)",
     "CREATE INDEX parts_not_ok ON parts (state) WHERE state <> 'OK'",
+    "CREATE INDEX parts_not_ok_of ON parts (state, camera) WHERE state <> 'OK'",
     "CREATE INDEX parts_suspect ON parts (id) WHERE is_suspect",
     "CREATE INDEX parts_open ON parts (id) WHERE NOT is_final",
+    "CREATE TABLE part_classes (class TEXT NOT NULL, part INTEGER NOT NULL,"
+    " PRIMARY KEY (class, part)) WITHOUT ROWID",
     "CREATE TABLE gaps (id INTEGER PRIMARY KEY, camera INTEGER, kind TEXT NOT NULL,"
     " first_number INTEGER, last_number INTEGER, count INTEGER, reason TEXT NOT NULL,"
     " from_ns INTEGER, to_ns INTEGER NOT NULL, next_part INTEGER NOT NULL)",

@@ -186,6 +186,7 @@ class EdgeApp:
 
     def start(self) -> None:
         """Start every thread; returns once status is on its way."""
+        _warn_of_local_evidence(self._config)
         if self._publisher:
             self._publisher.start()
         if self._pictures:
@@ -392,6 +393,19 @@ def _warn_of_short_name() -> None:
             "no name server answers: evidence is offered at this machine's short name, %s; give "
             "[evidence] base_url to be independent of them",
             name,
+        )
+
+
+def _warn_of_local_evidence(config: AppConfig) -> None:
+    """Say that nobody else can open the pictures that alerts name, where that is so."""
+    is_local = config.evidence.base_url is None and is_loopback(config.page.host)
+    is_for_others = config.mqtt.enabled and not is_loopback(config.mqtt.host)
+    if config.evidence.enabled and is_local and is_for_others:
+        _log.warning(
+            "alerts name their pictures as http://%s:%d/...: only this device can open that. Set "
+            "[page] host and token_file, or [evidence] base_url if a proxy serves the page",
+            config.page.host,
+            config.page.port,
         )
 
 

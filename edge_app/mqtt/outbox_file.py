@@ -216,8 +216,11 @@ def _copy_numbered(
     for row in _rows(broken, f"SELECT * FROM {table} WHERE seq > 0 ORDER BY seq"):
         _insert(connection, table, row)
         last = int(row[0])  # type: ignore[call-overload]
+    one = f"SELECT * FROM {table} WHERE seq = ?"
+    if not list(_rows(broken, f"EXPLAIN {one}", 0)):
+        return  # no such table any more: each of the questions would fail, and cost its time
     for seq in range(last + 1, min(highest, last + MAX_SOUGHT) + 1):
-        for row in _rows(broken, f"SELECT * FROM {table} WHERE seq = {seq}"):
+        for row in _rows(broken, one, seq):
             _insert(connection, table, row)
 
 
@@ -234,8 +237,8 @@ class _Text(bytes):
     """The bytes of a text."""
 
 
-def _rows(broken: sqlite3.Connection, query: str) -> Iterator[tuple[object, ...]]:
+def _rows(broken: sqlite3.Connection, query: str, *values: int) -> Iterator[tuple[object, ...]]:
     try:
-        yield from broken.execute(query)
+        yield from broken.execute(query, values)
     except (sqlite3.Error, OverflowError):
         return

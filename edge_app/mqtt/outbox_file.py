@@ -76,7 +76,7 @@ def fault_of(error: Exception) -> Fault:
         return "full"
     if "locked" in text:
         return "locked"
-    if "malformed" in text or "not a database" in text:
+    if "malformed" in text or "not a database" in text or "could not decode" in text:
         return "corrupt"
     if "readonly" in text:
         return "disk"
@@ -116,9 +116,10 @@ def open_file(path: Path) -> sqlite3.Connection:
 
 def _check_tables(connection: sqlite3.Connection) -> None:
     """Compare the tables' definitions: SQLite believes a damaged one if it can be parsed."""
-    found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master")}
+    query = "SELECT CAST(sql AS BLOB) FROM sqlite_master"  # damaged, it need not be UTF-8
+    found = {sql for (sql,) in connection.execute(query)}
     for statement in _TABLES:
-        if statement.replace("IF NOT EXISTS ", "") not in found:
+        if statement.replace("IF NOT EXISTS ", "").encode() not in found:
             raise sqlite3.DatabaseError("database disk image is malformed: a table's definition")
 
 

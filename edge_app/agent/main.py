@@ -58,7 +58,11 @@ def run_agent(
     if fault:
         _log.error("the last configuration that started is used: %s", fault)
         trouble = f"the configuration cannot be used, the last one that started is: {fault}"
-    agent = make_agent(config, store, report, stop)
+
+    def order_of(slot: str, sha256: str) -> str | None:
+        return next((i for s in push_sides if (i := s.order_of(slot, sha256)) is not None), None)
+
+    agent = make_agent(config, store, report, stop, order_of)
     push_sides.append(push_side(config, store, agent.install, agent.select, trouble))
     try:
         for side in push_sides:
@@ -78,8 +82,17 @@ def run_agent(
     return 0
 
 
-def make_agent(config: AppConfig, store: Store, report: Report, stop: threading.Event) -> Agent:
+def make_agent(
+    config: AppConfig,
+    store: Store,
+    report: Report,
+    stop: threading.Event,
+    order_of: Callable[[str, str], str | None] = lambda _slot, _sha256: None,
+) -> Agent:
     """Return the agent that a configuration describes.
+
+    Args:
+        order_of: see `Agent`.
 
     Raises:
         ConfigError: the configuration has no agent, or no trusted keys.
@@ -94,6 +107,7 @@ def make_agent(config: AppConfig, store: Store, report: Report, stop: threading.
         config.agent.keep_releases,
         config.agent.socket,
         report,
+        order_of,
     )
 
 

@@ -108,14 +108,14 @@ class Grabber:
             name: the camera's name in the configuration.
             resume_after: last finished source number; see `Camera.open`.
             on_state: called from the grabber's thread on every change of state.
-            health: looks at every picture of a camera; files are shown as they are.
+            health: looks at every picture; of files only for what is black or white.
         """
         self.name = name
         self._camera = camera
         info = camera.describe()
         longest_s = LOCAL_RETRY_MAX_S if info.is_local else limits.reconnect_max_s
         self._mode = info.mode
-        self._health = health if self._mode != "file" else None
+        self._health = health.for_files() if health and self._mode == "file" else health
         self._queue = FrameQueue(self._mode, limits.queue_depth)
         self._state = CaptureState(
             name,
@@ -270,7 +270,7 @@ class Grabber:
         if self._mode == "live" and is_repeat:
             return self._nothing_came(finding.why)
         stands_still = self._state.unusable_came(self._monotonic_ns(), finding)
-        if self._mode == "triggered":
+        if self._mode == "triggered" or frame.source_number is not None:
             self._pass_on(unjudged_of(frame, finding.fault.value, finding.why))
         if stands_still:
             self._back_off(self._state.stalled(finding.why))

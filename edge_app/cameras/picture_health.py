@@ -62,6 +62,11 @@ class PictureHealth:
         self._scene = SceneReference()
         self._is_to_learn_anew = False
 
+    def for_files(self) -> PictureHealth:
+        """Return what looks at pictures in files: the same one may lie there twice, and their
+        scene is whatever a person put there."""
+        return PictureHealth(self._watch_for & {PictureFault.BLACK, PictureFault.WHITE})
+
     def learn_anew(self) -> None:
         """Take the next minutes for the first good ones: another product is made from now on."""
         self._is_to_learn_anew = True

@@ -74,6 +74,7 @@ _ALL = (
     *_bayer("16", (0x0110002E, 0x0110002F, 0x01100030, 0x01100031), 16, "words"),
     *_bayer("10p", (0x010A0056, 0x010A0058, 0x010A0054, 0x010A0052), 10, "bits"),
     *_bayer("12p", (0x010C0057, 0x010C0059, 0x010C0055, 0x010C0053), 12, "bits"),
+    *_bayer("10Packed", (0x010C0026, 0x010C0027, 0x010C0028, 0x010C0029), 10, "gev"),
     *_bayer("12Packed", (0x010C002A, 0x010C002B, 0x010C002C, 0x010C002D), 12, "gev"),
     PixelFormat("RGB8", 0x02180014, 8, "bytes", "rgb"),
     PixelFormat("BGR8", 0x02180015, 8, "bytes", "bgr"),
@@ -94,3 +95,15 @@ VENDOR_BIT = 0x80000000
 def name_of_code(code: int) -> str:
     """Return a format's name; an unknown one comes back as its hexadecimal code."""
     return _BY_CODE.get(code & ~VENDOR_BIT, f"0x{code:08X}")
+
+
+def stride_of(pixel_format: str, width: int, padding: int) -> int:
+    """Return the bytes from row to row of a transport that tells the padding behind each row.
+
+    Returns:
+        0 where there is none: then rows follow each other bit by bit.
+    """
+    known = PIXEL_FORMATS.get(pixel_format)
+    if known is None or padding <= 0:
+        return 0
+    return -(-width * known.bits_per_pixel // 8) + padding

@@ -77,7 +77,13 @@ def _samples_8_bit(
     h, w = hw
     shape = (h, w, known.samples) if known.samples > 1 else (h, w)
     if known.packing in ("bits", "gev"):
-        return _unpack(data, h * w, known).reshape(shape)
+        if stride is None:  # bit by bit, also across the ends of rows
+            return _unpack(data, h * w, known).reshape(shape)
+        packed = np.zeros(h * stride, np.uint8)
+        used = min(len(data), len(packed))  # the last row may lack its padding
+        packed[:used] = data[:used]
+        row_bytes = -(-w * known.bits_per_pixel // 8)
+        return _unpack_rows(packed.reshape(h, stride)[:, :row_bytes], w, known)
     width = 2 if known.packing == "words" else 1
     row = w * known.samples * width
     rows = np.lib.stride_tricks.as_strided(data, (h, row), (stride or row, 1), writeable=False)
@@ -85,6 +91,16 @@ def _samples_8_bit(
         words = np.ascontiguousarray(rows).view("<u2")
         return (words >> (known.bits - 8)).astype(np.uint8).reshape(shape)
     return rows.reshape(shape)
+
+
+def _unpack_rows(rows: U8Array, w: int, known: PixelFormat) -> U8Array:
+    """Return (h, w): rows that begin at a byte of their own, each filled up to whole groups."""
+    samples, size = (4, 5) if (known.packing, known.bits) == ("bits", 10) else (2, 3)
+    groups = -(-w // samples)
+    filled = np.zeros((len(rows), groups * size), np.uint8)
+    filled[:, : rows.shape[1]] = rows
+    unpacked = _unpack(filled.reshape(-1), filled.size // size * samples, known)
+    return np.ascontiguousarray(unpacked.reshape(len(rows), groups * samples)[:, :w])
 
 
 def _unpack(data: U8Array, count: int, known: PixelFormat) -> U8Array:

@@ -18,6 +18,7 @@ from pathlib import Path
 from edge_app.config.load import config_of, load_config, parse_toml
 from edge_app.config.model import AgentConfig, AppConfig, DeviceConfig
 from edge_app.errors import ConfigError
+from edge_app.host.small_file import read_small, read_small_text
 from edge_app.store.durable_write import perform, write_durably
 
 NAME = "last-good-config.json"
@@ -85,14 +86,20 @@ def load_or_last_good(
 def remember(config: AppConfig, path: Path, home: Home = INSPECTION) -> None:
     """Keep the file with which this start succeeded; a disk that takes nothing is only logged."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_small_text(path)
         entry = {"path": str(path.absolute()), "text": text, "sha256": _digest(path, text)}
         data = json.dumps(entry, ensure_ascii=False).encode()
         kept = home.of(config) / NAME
-        if not kept.is_file() or kept.read_bytes() != data:
-            write_durably(perform, kept, data)
+        if not _is_kept(kept, data):
+            write_durably(perform, kept, data, is_private=True)  # cameras' passwords are in it
     except (OSError, UnicodeDecodeError) as error:
         _log.warning("the configuration cannot be kept for a start without it: %s", error)
+
+
+def _is_kept(kept: Path, data: bytes) -> bool:
+    """Return whether it is there as it should be."""
+    is_private = kept.is_file() and kept.stat().st_mode & 0o077 == 0
+    return is_private and kept.read_bytes() == data
 
 
 def _remembered(kept: Path, path: Path) -> AppConfig | None:
@@ -116,7 +123,7 @@ def _folders(path: Path, environment: Mapping[str, str], home: Home) -> list[Pat
     folders = []
     try:
         line = rf'^\s*{home.key}\s*=\s*"([^"\\]+)"'.encode()
-        found = re.search(line, path.read_bytes(), re.MULTILINE)
+        found = re.search(line, read_small(path), re.MULTILINE)
         if found is not None:
             folders.append(path.absolute().parent / found.group(1).decode())
     except (OSError, UnicodeDecodeError):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
 
@@ -24,6 +24,7 @@ from edge_app.imaging.upright_crop import crop_corners
 from edge_app.inspection.defect_classifier import Classified, DefectNamer
 from edge_app.inspection.judge import Limits, find_defects, is_seen, is_suspect, judge_score
 from edge_app.inspection.part_ledger import PartLedger, ViewResult
+from edge_app.inspection.plausibility import IMPLAUSIBLE, Plausibility
 from edge_app.inspection.stages import Stages
 from edge_app.inspection.station import MISSING, Station
 from edge_app.inspection.tracker import Sighting, Tracker
@@ -34,6 +35,7 @@ from edge_app.records import (
     Detection,
     Frame,
     FrameReport,
+    JudgedView,
     PartVerdict,
     PartView,
     SuspectPart,
@@ -56,6 +58,7 @@ class InspectionLine:
         defect_classifier: names the defects of NG views; None leaves them "unknown".
         station: where a numbered picture without its product is NG, if it looks like those of
             training; None: it is NOT_INSPECTED.
+        plausibility: what a crop must look like for its part to be good; None: nothing is known.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class InspectionLine:
         ledger: PartLedger,
         defect_classifier: DefectNamer | None = None,
         station: Station | None = None,
+        plausibility: Plausibility | None = None,
     ) -> None:
         self._stages = stages
         self._tracker = tracker
@@ -76,6 +80,8 @@ class InspectionLine:
         self._ledger = ledger
         self._defect_classifier = defect_classifier
         self._station = station
+        self._plausibility = plausibility
+        self._implausible_told = ""
         self._is_blind = False
 
     @property
@@ -111,12 +117,16 @@ class InspectionLine:
         clock.mark("inspect")
         events: list[AlarmEvent] = []
         unclassified = 0
-        for view, anomaly in zip(due, anomalies, strict=True):
-            caused, failed = self._judge(frame, view, anomaly)
-            events += caused
+        judged: dict[int, tuple[ViewResult, Anomaly]] = {}
+        for view, crop, anomaly in zip(due, crops, anomalies, strict=True):
+            result, failed = self._judge(frame, view, crop, anomaly)
             unclassified += failed
+            if result is not None:
+                judged[id(view)] = (result, anomaly)
+                events += self._record(result, frame)
         shown = _highest_scoring(due, anomalies)
         verdicts = {v.part_id: self._ledger.verdict(v.part_id) for v in views}
+        several = self._each_by_itself(views, judged)
         departed = (*sighting.departed, *self._blind_spot(frame, sighting, trouble))
         unseen = trouble or self._why_unseen(frame, sighting)
         finished, last_events, suspects = self._close(departed, frame, unseen)
@@ -136,6 +146,7 @@ class InspectionLine:
             trouble=trouble,
             unclassified=unclassified,
             suspects=suspects,
+            several=several,
         )
 
     def miss(self, frame: Frame, reason: str) -> FrameReport:
@@ -203,23 +214,77 @@ class InspectionLine:
             return [Anomaly(math.nan, np.zeros((0, 0), np.float32)) for _ in crops]
 
     def _judge(
-        self, frame: Frame, view: PartView, anomaly: Anomaly
-    ) -> tuple[list[AlarmEvent], int]:
-        """Return the events a view causes, and on how many defects the classifier failed."""
+        self, frame: Frame, view: PartView, crop: U8Array, anomaly: Anomaly
+    ) -> tuple[ViewResult | None, int]:
+        """Return what a view shows, and on how many defects the classifier failed.
+
+        None: what is not in the picture is not known to be good or bad.
+        """
         box = view.detection.box_cxcywhr
         state, reason = judge_score(anomaly.score, self._limits)
+        if state is VerdictState.OK and self._is_implausible(frame, crop):
+            state, reason = VerdictState.NOT_INSPECTED, IMPLAUSIBLE
         found = self._defects(frame, box, anomaly) if state is VerdictState.NG else Classified(())
         if not view.is_whole and not any(is_seen(d, frame.hw) for d in found.defects):
-            return [], found.failed  # what is not in the picture is not known to be good or bad
+            return None, found.failed
         score = anomaly.score if state is not VerdictState.NOT_INSPECTED else None
-        suspect = is_suspect(anomaly.score, self._limits)
+        suspect = state is VerdictState.OK and is_suspect(anomaly.score, self._limits)
         result = ViewResult(
             view.part_id, state, reason, score, corners_of(box), found.defects, suspect
         )
+        return result, found.failed
+
+    def _record(self, result: ViewResult, frame: Frame) -> list[AlarmEvent]:
+        """Return the events that a view causes."""
         kind = self._ledger.record(result, frame)
-        if kind is None:
-            return [], found.failed
-        return [self._ledger.publish(view.part_id, kind, frame)], found.failed
+        return [] if kind is None else [self._ledger.publish(result.part_id, kind, frame)]
+
+    def _each_by_itself(
+        self, views: Sequence[PartView], judged: Mapping[int, tuple[ViewResult, Anomaly]]
+    ) -> tuple[JudgedView, ...]:
+        """Return every view with its own verdict, where several of this picture are one part.
+
+        Args:
+            judged: id() of a view → what it shows.
+        """
+        if len({view.part_id for view in views}) == len(views):
+            return ()
+        return tuple(self._by_itself(view, judged.get(id(view))) for view in views)
+
+    def _by_itself(self, view: PartView, found: tuple[ViewResult, Anomaly] | None) -> JudgedView:
+        about, box = self._ledger.verdict(view.part_id), view.detection.box_cxcywhr
+        own = replace(
+            about,
+            state=VerdictState.NOT_INSPECTED,
+            reason="never_whole",
+            score=None,
+            product_corners_xy=corners_of(box),
+            defects=(),
+            views_judged=0,
+            is_suspect=False,
+        )
+        if found is None:
+            return JudgedView(view, own)
+        result, anomaly = found
+        own = replace(
+            own,
+            state=result.state,
+            reason=result.reason,
+            score=result.score,
+            defects=result.defects,
+            views_judged=int(result.state is not VerdictState.NOT_INSPECTED),
+            is_suspect=result.is_suspect,
+        )
+        return JudgedView(view, own, anomaly, crop_corners(box, self._stages.spec))
+
+    def _is_implausible(self, frame: Frame, crop: U8Array) -> bool:
+        """Tell whether a crop cannot show such a part; say why when the reason is a new one."""
+        why = "" if self._plausibility is None else self._plausibility.why_not(crop)
+        if why and why != self._implausible_told:
+            name = frame.source_name or f"frame {frame.frame_id}"
+            _log.warning("%s: %s can be no picture of this part: %s", frame.camera, name, why)
+        self._implausible_told = why
+        return bool(why)
 
     def _defects(self, frame: Frame, box: BoxCxcywhr, anomaly: Anomaly) -> Classified:
         defects = find_defects(anomaly, box, self._stages.spec, self._limits)

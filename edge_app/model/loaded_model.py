@@ -15,7 +15,7 @@ from edge_app.bundle.manifest import Manifest, Thresholds, Variant
 from edge_app.bundle.thresholds import clear_recall
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.errors import BundleError
-from edge_app.imaging.upright_crop import CropSpec
+from edge_app.imaging.upright_crop import CropSpec, upright_crop
 from edge_app.inspection.alignment import Aligner, aligner_from_template, small_spec
 from edge_app.inspection.defect_classifier import DefectClassifier
 from edge_app.inspection.detector import Detector
@@ -25,11 +25,15 @@ from edge_app.inspection.line import InspectionLine
 from edge_app.inspection.orientation import TURNS, DirectionCue, cue_from_template
 from edge_app.inspection.outline import ProductOutline, outline_from_silhouette
 from edge_app.inspection.part_ledger import PartLedger
+from edge_app.inspection.plausibility import Plausibility, plausibility_of
 from edge_app.inspection.pose import PoseFinder
 from edge_app.inspection.stages import ProductFinder, Stages, WholeFrame
 from edge_app.inspection.station import Station
 from edge_app.inspection.tracker import BeltTracker, OnePartPerFrame, Tracker
 from edge_app.records import ModelIdentity, U8Array
+
+MAX_GOLDEN = 32
+"""Golden pictures that are looked at for what a part looks like; a build makes up to 20."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +46,7 @@ class LoadedModel:
             is missing, a variant that fails its golden set; "" where all is as wanted.
         outline: tells whole parts whose box reaches over the border; None: they are cut.
         station: of pictures in which a product that is not found is missing; None: of none.
+        plausibility: tells crops that can show no such part; None: too few golden pictures.
     """
 
     identity: ModelIdentity
@@ -55,6 +60,7 @@ class LoadedModel:
     shortfall: str = ""
     outline: ProductOutline | None = None
     station: Station | None = None
+    plausibility: Plausibility | None = None
 
     @property
     def stages(self) -> Stages:
@@ -112,6 +118,7 @@ def load_model(
         defect_classifier=_load_defect_classifier(bundle, variant, opened),
         outline=_load_outline(bundle, spec),
         station=_station_of(bundle.manifest),
+        plausibility=plausibility_of(_golden_crops(bundle, variant, spec)),
     )
 
 
@@ -194,6 +201,18 @@ def _station_of(manifest: Manifest) -> Station | None:
     return Station(spec.grey_mean, spec.grey_std, spec.sharpness)
 
 
+def _golden_crops(bundle: Bundle, variant: Variant, spec: CropSpec) -> list[U8Array]:
+    """Return the crops of golden parts; a picture that cannot be read fails the golden check."""
+    crops: list[U8Array] = []
+    for picture in variant.golden[:MAX_GOLDEN]:
+        data = np.frombuffer(bundle.files[picture.file], np.uint8)
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        if decoded is not None:
+            pixels = np.asarray(decoded, np.uint8)
+            crops += [upright_crop(pixels, part.box_cxcywhr, spec) for part in picture.parts]
+    return crops
+
+
 def _grey_picture(data: bytes, name: str) -> U8Array:
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     if decoded is None:
@@ -241,4 +260,5 @@ def make_line(
         ledger=ledger,
         defect_classifier=model.defect_classifier,
         station=model.station,
+        plausibility=model.plausibility,
     )

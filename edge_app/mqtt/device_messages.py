@@ -80,6 +80,8 @@ class CameraHealth(Body):
     """One camera's counters since the start, and its rates over the last period."""
 
     camera: str
+    state: str = Field(default="", description="as on the page, e.g. capturing, no_bundle")
+    reason: str = Field(default="", description="why, at present")
     frames_per_second: float = 0.0
     latency_ms_p50: float | None = None
     latency_ms_p95: float | None = None

@@ -137,6 +137,8 @@ CONSUMERS += tuple(
     for site, where in {
         "edge_app.agent.commands.journal:CommandJournal._read": "tests/edge_app/agent",
         "edge_app.agent.install.trial_process:_outcome": "tests/edge_app/agent",
+        "edge_app.backup.archive:_listing_of": "tests/edge_app/backup",
+        "edge_app.backup.restore:_table": "tests/edge_app/backup",
         "edge_app.backends.engine_build:_listen": "tests/edge_app/backends",
         "edge_app.backends.engine_build:child_main": "tests/edge_app/backends",
         "edge_app.bundle.signature:_parsed": "tests/edge_app/bundle",

@@ -15,8 +15,8 @@ from support.outbox_damage import BOOT, NEXT_BOOT, State, do_damage, make_state,
 
 STATES = 12
 FOUND = (1475, 2751, 3173, 2166, 3520)
-"""Where 5,000 tries found a fault: half a last-number file, a damaged table definition, a table that
-is gone while 200,000 numbers were asked for, a definition that is no UTF-8."""
+"""Where 5,000 tries found a fault: half a last-number file, a damaged table definition, a table
+that is gone while 200,000 numbers were asked for, a definition that is no UTF-8."""
 
 
 @pytest.fixture(scope="module")

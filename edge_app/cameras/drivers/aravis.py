@@ -8,7 +8,7 @@ from typing import Any
 
 from edge_app.cameras.genicam_settings import GenicamSettings
 from edge_app.cameras.isolation.raw import RawFrame, Settings
-from edge_app.cameras.pixel_format import name_of_code
+from edge_app.cameras.pixel_format import name_of_code, stride_of
 from edge_app.errors import CameraUnavailable, FrameCorrupt, FrameTimeout
 
 BUFFERS = 8
@@ -68,11 +68,13 @@ class AravisSource:
             status = buffer.get_status()
             if status != self._aravis.BufferStatus.SUCCESS:
                 raise FrameCorrupt(f"Aravis: {status.value_nick.replace('-', ' ')}")
+            hw = (buffer.get_image_height(), buffer.get_image_width())
+            pixel_format = name_of_code(buffer.get_image_pixel_format())
             return RawFrame(
                 data=buffer.get_data(),
-                hw=(buffer.get_image_height(), buffer.get_image_width()),
-                stride=0,
-                pixel_format=name_of_code(buffer.get_image_pixel_format()),
+                hw=hw,
+                stride=stride_of(pixel_format, hw[1], _padding_of(buffer)),
+                pixel_format=pixel_format,
                 device_ns=buffer.get_timestamp() or None,
                 frame_id=buffer.get_frame_id(),
             )
@@ -163,6 +165,12 @@ class AravisSource:
             f"{', '.join(found) or 'none'}. Check cable, power and network (same subnet); a camera "
             "behind a router is found by its IP address only."
         )
+
+
+def _padding_of(buffer: Any) -> int:
+    """Return the bytes behind each row; an older Aravis does not tell."""
+    told = getattr(buffer, "get_image_padding", None)
+    return int(told()[0]) if told is not None else 0
 
 
 def answers_discovery(address: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from edge_app.cameras.genicam_settings import GenicamSettings
 from edge_app.cameras.isolation.raw import RawFrame, Settings
-from edge_app.cameras.pixel_format import name_of_code
+from edge_app.cameras.pixel_format import name_of_code, stride_of
 from edge_app.errors import CameraUnavailable, FrameCorrupt, FrameTimeout
 
 TRIGGER_READY_MS = 1000
@@ -82,12 +82,15 @@ class BaslerSource:
 
     def _frame_of(self, result: Any) -> RawFrame:
         is_known, stride = result.GetStride()
+        pixel_format = name_of_code(result.PixelType)
+        if not is_known:  # rows that end inside a byte, or with padding behind that
+            stride = stride_of(pixel_format, result.Width, result.PaddingX)
         ticks, block_id = result.TimeStamp, result.BlockID
         return RawFrame(
             data=result.GetBuffer(),
             hw=(result.Height, result.Width),
-            stride=stride if is_known else 0,
-            pixel_format=name_of_code(result.PixelType),
+            stride=stride,
+            pixel_format=pixel_format,
             device_ns=round(ticks * self._ns_per_tick) if ticks else None,
             frame_id=None if block_id == NO_BLOCK_ID else block_id,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from edge_app.errors import (
 )
 from edge_app.host.clock import wall_at_ns
 from edge_app.records import Frame, U8Array
+
+log = logging.getLogger(__name__)
 
 OPEN_S = 20.0
 """GigE discovery takes 1 s, pylon's import and opening 1 s on this project's machine; a Jetson
@@ -97,7 +100,7 @@ class IsolatedCamera:
         self._triggers = TriggerBook(name, driver.interval_s)
         self._process: CameraProcess | None = None
         self._ring: RingReader | None = None
-        self._clock = DeviceClock()
+        self._clock, self._is_clock_wrong = DeviceClock(), False
         self._frame_id = 0
         self._failure: CameraError | None = None
         self._hw: tuple[int, int] | None = None
@@ -214,10 +217,11 @@ class IsolatedCamera:
         firing = self._firing_of(message["number"])
         try:
             pixels_hwc = self._pixels_of(message)
-        except FrameCorrupt as error:
+        except (FrameCorrupt, MemoryError) as error:
             self._give_back(message)
             name = firing.trigger_id if firing else None
-            raise FrameCorrupt(str(error), firing.number if firing else None, name) from error
+            why = str(error) or "there is not enough memory for it"
+            raise FrameCorrupt(why, firing.number if firing else None, name) from error
         self._give_back(message)
         self._frame_id += 1
         self._hw = int(pixels_hwc.shape[0]), int(pixels_hwc.shape[1])
@@ -225,6 +229,7 @@ class IsolatedCamera:
         taken_ns = arrived_ns
         if device_ns is not None:
             taken_ns = self._clock.host_ns(device_ns, arrived_ns)
+            self._tell_clock()
         return Frame(
             camera=self._name,
             frame_id=self._frame_id,
@@ -235,6 +240,20 @@ class IsolatedCamera:
             source_number=firing.number if firing else None,
             source_name=firing.trigger_id if firing else None,
         )
+
+    def _tell_clock(self) -> None:
+        """Say it when the camera's stamps stop being believed, and when they are again."""
+        wrong, before = self._clock.wrong, self._is_clock_wrong
+        self._is_clock_wrong = bool(wrong)
+        if wrong and not before:
+            log.warning(
+                "camera %s: its time stamps do not run like this machine's clock: %s; pictures "
+                "are dated by their arrival. Check the camera's clock and its driver.",
+                self._name,
+                wrong,
+            )
+        elif before and not wrong:
+            log.info("camera %s: its time stamps run like this machine's clock again", self._name)
 
     def _firing_of(self, number: int | None) -> Firing | None:
         if self._driver.trigger == "free":

@@ -33,7 +33,8 @@ class Steady:
 
     def picture(self) -> RawFrame:
         data = bytes([self.count % 256]) * (HW[0] * HW[1])
-        return RawFrame(data, HW, HW[1], "Mono8", time.monotonic_ns(), self.count)
+        stamp_ns = round(time.monotonic_ns() * self.settings.get("rate", 1))
+        return RawFrame(data, HW, HW[1], "Mono8", stamp_ns, self.count)
 
     def trigger(self) -> None:
         self.pending += 1

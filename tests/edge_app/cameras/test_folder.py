@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from edge_app.cameras.folder import FolderCamera, from_url
+from edge_app.cameras.grabber import Grabber
+from edge_app.cameras.picture_health import PictureHealth
+from edge_app.cameras.registry import open_camera
 from edge_app.errors import (
     CameraUnavailable,
     ConfigError,
@@ -161,3 +164,18 @@ def test_wrong_address_is_explained(url: str, said: str) -> None:
     """Every mistake in an address names what was expected and what was got."""
     with pytest.raises(ConfigError, match=said):
         from_url(url, name="cam1")
+
+
+def test_black_and_white_pictures_of_a_folder_are_not_judged(tmp_path: Path) -> None:
+    """As a camera's: each is a part nobody saw, with its reason; the same one twice is two."""
+    for name, level in (("a", 0), ("b", 90), ("c", 255), ("d", 90)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((8, 8, 3), level, np.uint8))
+    grabber = Grabber(open_camera(f"folder:{tmp_path}", "cam1"), "cam1", health=PictureHealth())
+    grabber.start()
+    seen = []
+    while not grabber.is_finished():
+        item = grabber.next(0.2)
+        if item is not None:
+            seen.append((item.source_number, getattr(item, "reason", "")))
+    grabber.stop()
+    assert seen == [(1, "black_picture"), (2, ""), (3, "white_picture"), (4, "")]

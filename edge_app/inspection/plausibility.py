@@ -1,0 +1,156 @@
+"""Can this be a picture of the station at all? Asked before a part may be called good.
+
+A score says how unlike good parts a crop is, in the terms that its method learnt. Some methods find
+nothing odd in a blank, noisy or blurred crop, or in another scene. What the golden pictures look
+like, which every bundle carries, tells such pictures without training anything: their light, their
+contrast, their detail from fine to coarse, their colour, and their likeness. A crop that is far
+outside is not inspected; one that is bad by its score stays bad.
+
+The limits are wide, since a golden set is small. They were set on the training pictures of eight
+products (docs/decisions/0020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edge_app.records import F32Array, U8Array
+
+IMPLAUSIBLE = "implausible_picture"
+"""Reason of a part whose picture cannot be one of its station."""
+
+FEWEST = 4
+FEWEST_FOR_LIKENESS = 6
+"""Golden parts below which nothing is asked: they do not show how parts vary."""
+
+MEAN_FACTORS, MEAN_SLACK = (0.5, 1.6), 8.0
+STD_FACTORS, STD_SLACK = (0.4, 1.7), 3.0
+"""On the lowest and the highest of the golden parts, and grey levels beside that."""
+
+SOFTER = (5.0, 4.0, 4.0, 4.0)
+SHARPER = (8.0, 5.0, 4.0, 4.0)
+"""How much less and more detail there may be, from pixel to eight pixels: a blur by 2 pixels leaves
+a tenth of the finest. JPEG takes noise out of golden pictures, so live ones may have more."""
+
+COLOUR_SLACK = 20.0
+SKEW_SLACK = 1.0
+COMMON_LIKENESS, LIKENESS_LOSS = 0.5, 0.4
+"""Parts less alike than COMMON_LIKENESS have no common look, as textures; others may be this much
+less alike than the golden parts are among themselves."""
+
+LIKENESS_SIDE = 24
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CropFigures:
+    """What a crop looks like.
+
+    Attributes:
+        mean: grey level, 0..255.
+        std: grey levels.
+        skew: of the grey levels' distribution; 0 where bright and dark are alike.
+        detail: (4,) logarithms of the Laplacian's variance, from the crop itself to an eighth.
+        colour: (2,) blue and red less green, grey levels.
+        look: (LIKENESS_SIDE squared,) of length 1, the light taken out; zeros of a plain crop.
+    """
+
+    mean: float
+    std: float
+    skew: float
+    detail: F32Array
+    colour: F32Array
+    look: F32Array
+
+
+def crop_figures(crop_hwc: U8Array) -> CropFigures:
+    """Return the figures of a crop, uint8 (h, w, 3) BGR; 0.5 ms at 128 x 448."""
+    grey = np.asarray(cv2.cvtColor(crop_hwc, cv2.COLOR_BGR2GRAY), np.float32)
+    mean, std = float(grey.mean()), float(grey.std())
+    away = grey - mean
+    detail, smaller = [], grey
+    for _ in SOFTER:
+        detail.append(np.log(float(cv2.Laplacian(smaller, cv2.CV_32F).var()) + 1.0))
+        h, w = smaller.shape
+        size_wh = (max(1, w // 2), max(1, h // 2))
+        smaller = np.asarray(cv2.resize(smaller, size_wh, interpolation=cv2.INTER_AREA), np.float32)
+    blue, green, red = (float(value) for value in cv2.mean(crop_hwc)[:3])
+    small = cv2.resize(grey, (LIKENESS_SIDE, LIKENESS_SIDE), interpolation=cv2.INTER_AREA)
+    look = (small - small.mean()).ravel()
+    length = float(np.linalg.norm(look))
+    return CropFigures(
+        mean,
+        std,
+        float((away * away * away).mean()) / (std**3 + 20.0),
+        np.asarray(detail, np.float32),
+        np.asarray([blue - green, red - green], np.float32),
+        np.asarray(look / length if length > LIKENESS_SIDE else look * 0, np.float32),
+    )
+
+
+class Plausibility:
+    """Knows what a bundle's parts look like.
+
+    Args:
+        golden: upright crops of parts, at least FEWEST, uint8 (h, w, 3) of one size.
+    """
+
+    def __init__(self, golden: Sequence[U8Array]) -> None:
+        figures = [crop_figures(crop) for crop in golden]
+        widened = 0.5 + 4 / len(figures)
+        self._mean = _widened([f.mean for f in figures], MEAN_FACTORS, MEAN_SLACK)
+        self._std = _widened([f.std for f in figures], STD_FACTORS, STD_SLACK)
+        skews = [f.skew for f in figures]
+        by = max(skews) - min(skews) + SKEW_SLACK
+        self._skew = min(skews) - by, max(skews) + by
+        detail = np.stack([f.detail for f in figures])
+        low, high = detail.min(axis=0), detail.max(axis=0)
+        self._least = low - np.log(SOFTER) - (high - low) / 2
+        self._most = high + np.log(SHARPER) + (high - low) / 2
+        colour = np.stack([f.colour for f in figures])
+        low, high = colour.min(axis=0), colour.max(axis=0)
+        by_colour = (high - low) * widened + COLOUR_SLACK
+        self._colour = low - by_colour, high + by_colour
+        self._looks = np.stack([f.look for f in figures])
+        alike = self._looks @ self._looks.T
+        np.fill_diagonal(alike, -1.0)
+        least_alike = float(alike.max(axis=1).min())
+        is_common = least_alike > COMMON_LIKENESS and len(figures) >= FEWEST_FOR_LIKENESS
+        self._least_alike = least_alike - LIKENESS_LOSS if is_common else -1.0
+
+    def why_not(self, crop_hwc: U8Array) -> str:
+        """Return why a crop can be no picture of such a part, for people; "" where it can."""
+        seen = crop_figures(crop_hwc)
+        if seen.mean < self._mean[0]:
+            return "it is much darker than the bundle's own pictures"
+        if seen.mean > self._mean[1]:
+            return "it is much brighter than the bundle's own pictures"
+        if seen.std < self._std[0]:
+            return "it has much less contrast than the bundle's own pictures"
+        if seen.std > self._std[1]:
+            return "it has much more contrast than the bundle's own pictures"
+        if bool((seen.detail < self._least).any()):
+            return "it is blurred or blank beside the bundle's own pictures"
+        if bool((seen.detail > self._most).any()):
+            return "it has more fine detail, as noise has, than the bundle's own pictures"
+        if bool(((seen.colour < self._colour[0]) | (seen.colour > self._colour[1])).any()):
+            return "its colours are others than those of the bundle's own pictures"
+        if not self._skew[0] <= seen.skew <= self._skew[1]:
+            return "bright and dark are shared out otherwise than in the bundle's own pictures"
+        if float((self._looks @ seen.look).max()) < self._least_alike:
+            return "it shows something else than the bundle's own pictures"
+        return ""
+
+
+def plausibility_of(golden: Sequence[U8Array]) -> Plausibility | None:
+    """Return what tells pictures of other things; None of too few golden parts."""
+    return Plausibility(golden) if len(golden) >= FEWEST else None
+
+
+def _widened(
+    values: Sequence[float], factors: tuple[float, float], slack: float
+) -> tuple[float, float]:
+    return min(values) * factors[0] - slack, max(values) * factors[1] + slack

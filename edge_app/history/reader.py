@@ -198,11 +198,19 @@ class HistoryReader:
         return [(number / BINS_PER_LIMIT, int(count)) for number, count in found]
 
 
+def _list_of(text: str | None) -> list[Any]:
+    """Return what a column lists; nothing where the row is damaged: the others are told."""
+    try:
+        found = json.loads(text or "[]")
+    except (ValueError, TypeError, RecursionError):
+        return []
+    return found if isinstance(found, list) else []
+
+
 def part_of(row: sqlite3.Row) -> dict[str, Any]:
     """Return a row as people and programs read it."""
     part = dict(row)
-    part["corners"] = json.loads(part["corners"]) if part["corners"] else []
-    part["defects"] = json.loads(part["defects"]) if part["defects"] else []
+    part["corners"], part["defects"] = _list_of(part["corners"]), _list_of(part["defects"])
     part["is_suspect"], part["is_final"] = bool(part["is_suspect"]), bool(part["is_final"])
     return _timed(part, "captured_ns", "recorded_ns")
 

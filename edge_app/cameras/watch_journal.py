@@ -7,11 +7,13 @@ import os
 import stat
 from bisect import bisect_left
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from edge_app.errors import CameraUnavailable
+from edge_app.store.durable_write import Step, perform
 
 JOURNAL = ".edge-app-watch.jsonl"
 MAX_NUMBER = 2**62
@@ -109,6 +111,8 @@ class WatchJournal:
             file.flush()
             os.fsync(file.fileno())
         new.replace(self._path)
+        with suppress(OSError):  # some network shares sync no folders
+            perform(Step("sync", self._path.parent))
         return self._path.open("a", encoding="utf-8")
 
 

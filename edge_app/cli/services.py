@@ -118,13 +118,18 @@ def _agent(args: argparse.Namespace) -> int:
         return 0
 
     from edge_app.agent.main import run_agent
-    from edge_app.config.load import load_config
+    from edge_app.config.last_good import AGENT, load_or_last_good, remember
     from edge_app.host.logging_setup import start_logging
 
-    config = load_config(args.config)
-    start_logging(config.runtime.log_level)
+    loaded = load_or_last_good(args.config, home=AGENT)
+    start_logging(loaded.config.runtime.log_level)
     backoff.settle_later()
-    code = run_agent(config, stop)
+
+    def started() -> None:
+        if not loaded.fault:
+            remember(loaded.config, args.config, AGENT)
+
+    code = run_agent(loaded.config, stop, loaded.fault, started)
     backoff.clear()
     return code
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 LINES = 4
 PERIOD_S = 60.0
-"""Of each cause so many lines a minute, then one that counts the others: under ten in any minute."""
+"""Of each cause so many lines a minute, then one that counts the rest: under ten in any minute."""
 
 MAX_CAUSES = 200
 """Causes are places in the code; should texts from outside become causes, they share one."""

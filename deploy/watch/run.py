@@ -291,10 +291,6 @@ class Watch:
                 return
             if isinstance(client, GuardedClient) and client.cut_bytes:
                 raise DataError(too_large_text(topic, client.cut_bytes))
-            if not topic_matches_sub(self._options.topic, topic):
-                self.unasked += 1  # some brokers send retained messages of other topics
-                client.ack(message.mid, message.qos)
-                return
             alert = read_alert(topic, payload)
             text = json_line(payload) if self._options.as_json else self._row(alert)
         except Exception as error:
@@ -305,9 +301,11 @@ class Watch:
         self._take(alert, _Arrived(alert, text, client, message.mid, message.qos))
 
     def _pass_over(self, client: Client, message: MQTTMessage) -> None:
-        """Leave out what an earlier watch under this client id had subscribed to."""
+        """Count what this watch did not ask for: an earlier one under this client id may have, and
+        some brokers send retained messages of other topics."""
         client.ack(message.mid, message.qos)
-        if not self._had_others:
+        self.unasked += 1
+        if not message.retain and not self._had_others:
             self._had_others = True
             self._note(
                 f"an earlier watch with the client id {self._options.client_id!r} had asked for "

@@ -29,7 +29,7 @@ from edge_app.cameras.frame_queue import (
 )
 from edge_app.cameras.grabber_counts import GrabberCounts
 from edge_app.cameras.picture_health import Finding, PictureFault, PictureHealth
-from edge_app.cameras.protocol import Camera
+from edge_app.cameras.protocol import Camera, FlowingCamera
 from edge_app.errors import CameraUnavailable, EndOfStream, FrameCorrupt, FrameTimeout
 from edge_app.records import Frame
 
@@ -277,8 +277,16 @@ class Grabber:
         return stands_still
 
     def _nothing_came(self, why: str = "") -> bool:
-        """Back off when a live source has stalled; tell whether it has."""
-        if not self._state.nothing_came(self._monotonic_ns()):
+        """Back off when a live source has stalled; tell whether it has.
+
+        One that still sends data is waited for: a stream may have a key frame every ten seconds.
+        """
+        now_ns = self._monotonic_ns()
+        if not self._state.nothing_came(now_ns):
+            return False
+        camera = self._camera
+        data_ns = camera.data_came_ns() if isinstance(camera, FlowingCamera) else None
+        if data_ns is not None and self._state.data_came(data_ns, now_ns):
             return False
         self._back_off(self._state.stalled(why))
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from edge_app.cameras.protocol import Camera, CameraInfo, FiredCamera
+from edge_app.cameras.protocol import Camera, CameraInfo, FiredCamera, FlowingCamera
 from edge_app.errors import FrameCorrupt
 from edge_app.records import Frame, U8Array
 
@@ -43,3 +43,6 @@ class StraightenedCamera:
     def fire(self, trigger_id: str | None = None) -> int:
         assert isinstance(self._camera, FiredCamera)
         return self._camera.fire(trigger_id)
+
+    def data_came_ns(self) -> int | None:
+        return self._camera.data_came_ns() if isinstance(self._camera, FlowingCamera) else None

@@ -32,7 +32,6 @@ from edge_app.inspection.station import Station
 from edge_app.inspection.tracker import BeltTracker, OnePartPerFrame, Tracker
 from edge_app.records import ModelIdentity, U8Array
 
-
 MAX_GOLDEN = 32
 """Golden pictures that are looked at for what a part looks like; a build makes up to 20."""
 

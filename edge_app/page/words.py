@@ -34,7 +34,7 @@ _REASONS = {
     "repeated_picture": "the camera repeated the previous picture",
     "black_picture": "the picture is black",
     "white_picture": "the picture is white",
-    "implausible_picture": "the picture cannot be one of this part: blank, blurred or of another scene",
+    "implausible_picture": "the picture is blank, blurred or of another scene",
     "lost": "the pictures were lost before they were inspected",
     "restart": "the inspection was restarted",
 }

@@ -1,4 +1,4 @@
-"""Every method's inspector before blank, noisy, blurred, inverted and foreign pictures: never OK."""
+"""Blank, noisy, blurred, inverted and foreign pictures before every method: never OK."""
 
 from __future__ import annotations
 

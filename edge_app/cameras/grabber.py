@@ -246,12 +246,22 @@ class Grabber:
             return self._mode == "live" and self._nothing_came()
         self._is_corrupt_told, now_ns = False, self._monotonic_ns()
         self._count(frame)
-        finding = self._health.look(frame.pixels_hwc, now_ns) if self._health else None
+        finding = self._look(frame, now_ns)
         if finding is not None and not finding.fault.is_usable:
             return self._refuse(frame, finding)
         self._state.frame_came(now_ns, finding)
         self._pass_on(with_arrival(frame, self._mode, now_ns))
         return False
+
+    def _look(self, frame: Frame, now_ns: int) -> Finding | None:
+        """Return what is wrong with a picture; one that cannot be looked at goes on as it is."""
+        if self._health is None:
+            return None
+        try:
+            return self._health.look(frame.pixels_hwc, now_ns)
+        except Exception:  # no memory, or an odd shape: the same would come at the next opening
+            log.warning("camera %s: a picture's health is not known", self.name, exc_info=True)
+            return None
 
     def _count(self, frame: Frame) -> None:
         """Count a frame, and the ones its number says were lost on the way (live)."""

@@ -30,9 +30,10 @@ class StraightenedCamera:
         frame = self._camera.read(timeout_s)
         try:
             return replace(frame, pixels_hwc=self._straighten(frame.pixels_hwc))
-        except FrameCorrupt as error:
+        except (FrameCorrupt, MemoryError) as error:
             name = frame.trigger_id or frame.source_name
-            raise FrameCorrupt(str(error), frame.source_number, name) from error
+            why = str(error) or "there is not enough memory to straighten the picture"
+            raise FrameCorrupt(why, frame.source_number, name) from error
 
     def close(self) -> None:
         self._camera.close()

@@ -5,21 +5,29 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
 from edge_app.errors import CameraUnavailable
+from edge_app.records import JsonObject
 
 JOURNAL = ".edge-app-watch.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class FileVersion:
-    """One content of one file: written again, it has another time."""
+    """One content of one file: written again, it has another time, or at least other bytes.
+
+    Attributes:
+        size: in bytes; -1 in a journal of 0.1.0, which kept none.
+        digest: of the whole file, "" where it has not been read or was not kept.
+    """
 
     name: str
     mtime_ns: int
+    size: int = -1
+    digest: str = ""
 
     def age_key(self) -> tuple[int, str]:
         """Sorts oldest first."""
@@ -27,7 +35,7 @@ class FileVersion:
 
 
 class WatchJournal:
-    """One line per shown file: number, name, time; deleted files are forgotten at opening.
+    """Two lines per shown file: number, name, time, and size and digest; deleted files are forgotten at opening.
 
     Args:
         folder: the watched folder; the journal lies in it, hidden.
@@ -41,7 +49,9 @@ class WatchJournal:
     def __init__(self, folder: Path, finished: int) -> None:
         self._path = folder / JOURNAL
         entries = [e for e in self._read() if e[0] > finished or _is_there(folder / e[1].name)]
-        self._seen = {version for _, version in entries}
+        self._seen: dict[tuple[str, int], list[FileVersion]] = {}
+        for _, version in entries:
+            self._remember(version)
         self._unfinished = deque(entry for entry in entries if entry[0] > finished)
         self._last_number = max([finished, *(number for number, _ in entries)])
         try:
@@ -53,8 +63,22 @@ class WatchJournal:
             ) from error
 
     def has(self, version: FileVersion) -> bool:
-        """Tell whether this content was shown."""
-        return version in self._seen
+        """Tell whether this content was shown; without a digest, size and time decide."""
+        return any(
+            shown.size in (-1, version.size)
+            and (not version.digest or shown.digest in ("", version.digest))
+            for shown in self._seen.get((version.name, version.mtime_ns), [])
+        )
+
+    def is_new(self, version: FileVersion, newest: int) -> bool:
+        """Tell whether a file is among the `newest` shown ones, whose content may have changed
+        within its time; of an entry without a digest there is nothing to compare."""
+        latest = list(self._seen)[-newest:]
+        known = self._seen.get((version.name, version.mtime_ns), [])
+        return (version.name, version.mtime_ns) in latest and any(k.digest for k in known)
+
+    def _remember(self, version: FileVersion) -> None:
+        self._seen.setdefault((version.name, version.mtime_ns), []).append(version)
 
     def next_unfinished(self) -> tuple[int, FileVersion] | None:
         """Return what was shown before a crash and never judged, oldest first; each once."""
@@ -63,7 +87,7 @@ class WatchJournal:
     def add(self, version: FileVersion) -> int:
         """Note a file as shown and return its number; on disk when this returns."""
         self._last_number += 1
-        self._seen.add(version)
+        self._remember(version)
         try:
             self._file.write(_line(self._last_number, version))
             self._file.flush()
@@ -81,14 +105,18 @@ class WatchJournal:
         """Return the entries; lines that a power cut or a bad disk damaged are passed over."""
         if not self._path.exists():
             return []
-        entries = []
+        entries: list[tuple[int, FileVersion]] = []
         for line in self._path.read_bytes().splitlines():
             try:
-                number, name, mtime_ns = json.loads(line)
+                found = json.loads(line)
+                if isinstance(found, dict):
+                    entries[-1] = _with_content(entries[-1], found)
+                    continue
+                number, name, mtime_ns = found
                 if not isinstance(name, str):
                     continue
                 entries.append((int(number), FileVersion(name, int(mtime_ns))))
-            except (ValueError, TypeError, OverflowError, RecursionError):
+            except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError):
                 continue
         return entries
 
@@ -110,5 +138,17 @@ def _is_there(file: Path) -> bool:
         return False
 
 
+def _with_content(entry: tuple[int, FileVersion], found: JsonObject) -> tuple[int, FileVersion]:
+    """Return an entry with size and digest, if the line behind it is about the same number."""
+    number, version = entry
+    if found["of"] != number or not isinstance(found["digest"], str):
+        return entry
+    return number, replace(version, size=int(found["size"]), digest=found["digest"])
+
+
 def _line(number: int, version: FileVersion) -> str:
-    return json.dumps([number, version.name, version.mtime_ns]) + "\n"
+    """Return an entry's lines: 0.1.0 reads the first and passes over the second."""
+    lines = json.dumps([number, version.name, version.mtime_ns]) + "\n"
+    if version.size >= 0:
+        lines += json.dumps({"of": number, "size": version.size, "digest": version.digest}) + "\n"
+    return lines

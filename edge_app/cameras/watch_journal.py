@@ -35,7 +35,9 @@ class FileVersion:
 
 
 class WatchJournal:
-    """Two lines per shown file: number, name, time, and size and digest; deleted files are forgotten at opening.
+    """What was shown, two lines a file: number, name and time; size and digest.
+
+    Deleted files are forgotten at opening.
 
     Args:
         folder: the watched folder; the journal lies in it, hidden.

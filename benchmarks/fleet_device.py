@@ -64,24 +64,35 @@ class SimulatedDevice:
         """Say goodbye."""
         self.side.stop()
 
-    def _install(self, file: Path, slot: str, origin: str) -> None:  # noqa: ARG002
-        threading.Thread(target=self._pretend, args=(file, slot), daemon=True).start()
+    def _install(self, file: Path, slot: str, origin: str, *, desired_id: str) -> None:  # noqa: ARG002
+        arguments = (file, slot, desired_id)
+        threading.Thread(target=self._pretend, args=arguments, daemon=True).start()
 
-    def _pretend(self, file: Path, slot: str) -> None:
+    def _pretend(self, file: Path, slot: str, desired_id: str) -> None:
         sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
         self.installs.append(sha256)
         for state in WAY:
-            self._report(slot, state, sha256)
+            self._report(slot, state, sha256, desired_id)
             time.sleep(self._step_s)
             if state == "self_check" and sha256 in self._bad:
                 file.unlink()
-                self._report(slot, "refused", sha256, "golden set: 3 verdicts differ")
+                self._report(slot, "refused", sha256, desired_id, "golden set: 3 verdicts differ")
                 return
         if not self.store.has(sha256):
             self.store.admit(file, sha256, Card(product="screws", serial=1))
         self.store.set_active(slot, sha256)
-        self._report(slot, "committed", sha256)
+        self._report(slot, "committed", sha256, desired_id)
 
-    def _report(self, slot: str, state: DeployState, sha256: str, reason: str = "") -> None:
-        at = rfc3339(time.time_ns())
-        self.side.report(Reported(slot=slot, state=state, sha256=sha256, reason=reason, at=at))
+    def _report(
+        self, slot: str, state: DeployState, sha256: str, desired_id: str, reason: str = ""
+    ) -> None:
+        self.side.report(
+            Reported(
+                slot=slot,
+                state=state,
+                sha256=sha256,
+                reason=reason,
+                desired_id=desired_id,
+                at=rfc3339(time.time_ns()),
+            )
+        )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -31,7 +30,11 @@ from edge_app.cameras.protocol import Camera
 from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig, is_loopback
 from edge_app.errors import ConfigError
+from edge_app.history.retention import Retention
+from edge_app.history.schema import HISTORY_FILE
+from edge_app.history.writer import HistoryWriter
 from edge_app.host.clock import clock_is_synchronised
+from edge_app.host.name_lookup import own_name
 from edge_app.host.sd_notify import ServiceNotifier
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.mqtt.messages import (
@@ -46,7 +49,7 @@ from edge_app.page.door import PageChild, PageDoor, PageListener
 from edge_app.page.feed import PageFeed
 from edge_app.page.settings import evidence_folder, page_url, settings_of
 from edge_app.page.state import PageState
-from edge_app.records import FrameReport
+from edge_app.records import AlarmEvent, FrameReport
 from edge_app.runtime.camera_assembly import (
     geometry_of,
     make_grabber,
@@ -55,6 +58,7 @@ from edge_app.runtime.camera_assembly import (
 )
 from edge_app.runtime.device_info import device_info
 from edge_app.runtime.inspection_thread import CameraPipeline, GapWatch, InspectionThread
+from edge_app.runtime.recorded_sink import RecordedSink
 from edge_app.runtime.service import Service, loops_of
 from edge_app.runtime.status_report import StatusReport
 
@@ -92,6 +96,7 @@ class EdgeApp:
         self._config = config
         self._observers = list(observers)
         self._stop = stop or threading.Event()
+        self._history: HistoryWriter | None = None
         self._who = DeviceName(config.device.site, config.device.line, config.device.device)
         self._slots = ModelSlots(config, self._who)
         self.outbox = Outbox(
@@ -101,6 +106,7 @@ class EdgeApp:
             loss_alert=loss_alerts(
                 self._who, config.cameras[0].name, _new_alarm_id, _is_clock_synchronised
             ),
+            holds=lambda: self._history is not None and self._history.holds_alerts(),
         )
         sources = cameras or {c.name: open_configured(c) for c in config.cameras}
         self.page_state = PageState()
@@ -123,20 +129,23 @@ class EdgeApp:
         ports = (make_trigger_port(c, sources[c.name]) for c in config.cameras)
         self._trigger_ports = [port for port in ports if port is not None]
         self._status.watch(self._pipelines)
+        self._history = self._make_history(sources)
         self._sink = AlarmSink(
             AlertDrafts(self._who, _is_clock_synchronised, geometries),
             self.outbox,
             self._publisher,
             {c.name: c.alarm_debounce_s for c in config.cameras},
             self._pictures,
-            self.page_state.add_picture,
+            self._picture_kept,
         )
-        self._thread = InspectionThread(self._pipelines, self._sink, self._show)
+        recorded = RecordedSink(self._sink, self._history) if self._history else self._sink
+        self._thread = InspectionThread(self._pipelines, recorded, self._show)
         self._products = {slot: _product_of(ready) for slot, ready in self._slots.ready.items()}
         self._slots.join(self._thread, self._model_changed)
         self._feed = PageFeed(self.page_state, settings_of(config))
         self._door = self._page_door(page_socket)
         self._show_model_on_page()
+        self._status.set_slots(self._info_with_models())
         for slot, ready in self._slots.ready.items():
             self._status.set_shortfall(slot, degraded_text(slot, ready))
         self._service = self._make_service(notifier or ServiceNotifier())
@@ -177,6 +186,8 @@ class EdgeApp:
             self._publisher.start()
         if self._pictures:
             self._pictures.start()
+        if self._history:
+            self._history.start()
         self._start_page()
         for pipeline in self._pipelines:
             pipeline.grabber.start()
@@ -219,6 +230,8 @@ class EdgeApp:
         ended_s: float | None = None
         while not self._stop.wait(TICK_S):
             self._sink.tick()
+            for slot, update in self._slots.updates().items():
+                self._status.set_update(slot, update)
             self._status.tick()
             self._service.tend(self._status_line)
             if self._thread.is_alive():
@@ -243,6 +256,8 @@ class EdgeApp:
         self._thread.stop()
         if self._pictures:
             self._pictures.stop()
+        if self._history:
+            self._history.close()
         self._sink.tick()
         self._sink.close()
         if self._publisher:
@@ -254,12 +269,33 @@ class EdgeApp:
         self.outbox.close()
 
     def _show(self, report: FrameReport) -> None:
+        if self._history:
+            self._history.finished(report.finished)
         self._status.frame_judged(report)
         if self._pictures:
             self._pictures.offer_suspects(report)
         self._slots.observe(report)
         for observer in self._observers:
             observer(report)
+
+    def _picture_kept(self, event: AlarmEvent) -> None:
+        self.page_state.add_picture(event)
+        if self._history:
+            self._history.kept(event)
+
+    def _make_history(self, sources: dict[str, Camera]) -> HistoryWriter | None:
+        config = self._config
+        if not config.history.enabled:
+            return None
+        numbered = (name for name, source in sources.items() if source.describe().is_numbered)
+        found = {name: self.outbox.last_finished(name) for name in numbered}
+        return HistoryWriter(
+            config.device.state_dir / HISTORY_FILE,
+            {camera.name: camera.slot for camera in config.cameras},
+            Retention(config.history.max_age_days, config.history.max_mb),
+            {name: last for name, last in found.items() if last is not None},
+            lambda why: self._status.set_trouble(why, "history"),
+        )
 
     def _make_service(self, notifier: ServiceNotifier) -> Service:
         publisher, deadlines = self._publisher, self._config.watchdog
@@ -337,10 +373,21 @@ def _open_evidence(config: AppConfig) -> EvidenceStore | None:
     e = config.evidence
     if not e.enabled:
         return None
-    host = config.page.host if is_loopback(config.page.host) else socket.getfqdn()
-    base_url = e.base_url or f"http://{host}:{config.page.port}"
+    if e.base_url is None and not is_loopback(config.page.host):
+        _warn_of_short_name()
     folder = evidence_folder(config)
-    return EvidenceStore(folder, e.max_age_h, e.max_mb << 20, e.jpeg_quality, base_url)
+    max_bytes = e.max_mb << 20
+    return EvidenceStore(folder, e.max_age_h, max_bytes, e.jpeg_quality, config.evidence_base_url)
+
+
+def _warn_of_short_name() -> None:
+    name, is_full = own_name()
+    if not is_full:
+        _log.warning(
+            "no name server answers: evidence is offered at this machine's short name, %s; give "
+            "[evidence] base_url to be independent of them",
+            name,
+        )
 
 
 def _is_clock_synchronised() -> bool:

@@ -25,9 +25,14 @@ from __future__ import annotations
 
 import difflib
 
+from edge_app.secret_text import mask
+
 
 class EdgeError(Exception):
-    """Base of every deliberate error; `str(error)` is a message for people."""
+    """Base of every deliberate error; `str(error)` is a message for people, without passwords."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(mask(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class ConfigError(EdgeError):
@@ -80,6 +85,10 @@ class EndOfStream(CameraError):
 
 class OutboxError(EdgeError):
     """The alarm store on disk cannot be opened, read or written."""
+
+
+class HistoryError(EdgeError):
+    """The history of parts cannot be opened or read."""
 
 
 class DownloadError(EdgeError):

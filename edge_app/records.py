@@ -254,6 +254,25 @@ class SuspectPart:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class JudgedView:
+    """One of several products in one picture, by itself.
+
+    A file or a trigger is one part for whoever counts, and its verdict is the worst of them; what
+    is drawn on each is its own.
+
+    Attributes:
+        verdict: of this view alone, with its own score, outline and defects.
+        anomaly: None where it was not scored: it is cut off beside a whole one.
+        crop_corners_xy: (4 points) of its crop in frame pixels; empty where there is none.
+    """
+
+    view: PartView
+    verdict: PartVerdict
+    anomaly: Anomaly | None = None
+    crop_corners_xy: tuple[PointXy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FrameReport:
     """The result of one frame: what the page draws and the demo counts.
 
@@ -269,6 +288,7 @@ class FrameReport:
         trouble: why the parts in the frame are unknown ("model_error"); "" if all is well.
         unclassified: defects that are "unknown" because the classifier failed on them.
         suspects: those of `finished` that are suspect, for a picture of each.
+        several: each product by itself, where more than one makes up a part; empty otherwise.
     """
 
     frame: Frame
@@ -282,6 +302,7 @@ class FrameReport:
     trouble: str = ""
     unclassified: int = 0
     suspects: tuple[SuspectPart, ...] = ()
+    several: tuple[JudgedView, ...] = ()
 
 
 JsonObject = dict[str, Any]

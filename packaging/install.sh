@@ -2,10 +2,19 @@
 # Install, upgrade or remove CropLiq Edge on a device. Run it again at any time: it changes only
 # what differs, and a cut in the middle leaves what was there before in use.
 #
-#   sudo ./install.sh [--python PYTHON]    install or upgrade; services that run are restarted
+#   sudo ./install.sh [OPTIONS]            install or upgrade; services that run are restarted
+#     --python PYTHON    the interpreter to use (python3)
+#     --key FILE.pub     the archive must be signed with this key; for the first installation
+#     --key-id ID        the same by the id that `edge-deploy keygen` printed
+#     --unsigned         take an unsigned archive although this device trusts keys
+#     --drop-extras      camera libraries that this archive does not ask for go
+#   sudo /opt/cropliq-edge/install.sh --archive FILE.tar [OPTIONS]
+#                                          upgrade: nothing of the archive runs before its
+#                                          signature has been checked with this device's keys
 #   sudo ./install.sh --uninstall          remove it; configuration, alerts and bundles stay
 #   sudo ./install.sh --uninstall --purge  remove these too
 set -eu
+umask 022   # the services' accounts read what is made here, whatever the shell's own is
 
 PREFIX=/opt/cropliq-edge          # releases/ID holds a virtual environment, venv points to one
 CONFIG=/etc/cropliq-edge
@@ -26,14 +35,24 @@ is_jetson() { [ -f /etc/nv_tegra_release ]; }
 systemd_runs() { [ -d /run/systemd/system ]; }
 
 main() {
-    action=install purge=no python=python3
+    action=install purge=no python=python3 archive= key= key_id= unsigned=no drop_extras=no
     while [ $# -gt 0 ]; do
         case "$1" in
             --python) [ $# -ge 2 ] || fail "--python needs the interpreter's name or path"
                       python=$2; shift ;;
+            --archive|--key|--key-id)
+                [ $# -ge 2 ] || fail "$1 needs a value; see --help"
+                case "$1" in
+                    --archive) archive=$2 ;;
+                    --key) key=$2 ;;
+                    *) key_id=$2 ;;
+                esac
+                shift ;;
+            --unsigned) unsigned=yes ;;
+            --drop-extras) drop_extras=yes ;;
             --uninstall) action=uninstall ;;
             --purge) purge=yes ;;
-            -h|--help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+            -h|--help) sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
             *) fail "unknown option $1; see --help" ;;
         esac
         shift
@@ -41,7 +60,17 @@ main() {
     [ "$(id -u)" = 0 ] || fail "must run as root: sudo $0"
     [ "$action" = install ] || { uninstall "$purge"; exit 0; }
     check_archive
+    if [ -n "$archive" ]; then
+        set -- --python "$python"   # the archive's own script goes on: it knows its own layout
+        [ -z "$key" ] || set -- "$@" --key "$key"
+        [ -z "$key_id" ] || set -- "$@" --key-id "$key_id"
+        [ "$unsigned" = no ] || set -- "$@" --unsigned
+        [ "$drop_extras" = no ] || set -- "$@" --drop-extras
+        sh "$HERE/install.sh" "$@"
+        exit 0
+    fi
     check_python
+    choose_extras
     make_users
     make_environment
     make_configuration
@@ -50,9 +79,103 @@ main() {
     say "  edge-app check-config $CONFIG/edge-app.toml && systemctl enable --now edge-app"
 }
 
+# Copy what SHA256SUMS lists, and nothing else, to where only root writes; check and use the copy.
 check_archive() {
-    (cd "$HERE" && sha256sum --check --quiet --strict SHA256SUMS) ||
+    stage=$(mktemp -d "${TMPDIR:-/var/tmp}/cropliq-edge.XXXXXX")
+    # shellcheck disable=SC2064  # the folder as it is now
+    trap "rm -rf '$stage'" EXIT
+    if [ -n "$archive" ]; then
+        mkdir "$stage/unpacked"
+        tar --extract --file="$archive" --directory="$stage/unpacked" --no-same-owner \
+            --no-same-permissions || fail "$archive is no archive of ours, or is cut off."
+        HERE=$stage/unpacked/cropliq-edge-device
+    fi
+    copy_listed
+    signature=$stage/listed/SHA256SUMS.sig
+    [ ! -f "$HERE/SHA256SUMS.sig" ] || cp "$HERE/SHA256SUMS.sig" "$signature"
+    check_signature
+    HERE=$stage/listed
+}
+
+copy_listed() {
+    sums=$HERE/SHA256SUMS
+    [ -f "$sums" ] || fail "$HERE has no SHA256SUMS: it is no unpacked archive of ours."
+    listed=$stage/listed
+    mkdir "$listed"
+    cp "$sums" "$listed/SHA256SUMS"
+    # One form: digest, two blanks, a name below this folder.
+    ! grep -Evq '^[0-9a-f]{64}  [A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*$' \
+        "$listed/SHA256SUMS" || fail "SHA256SUMS is not of the form that edge-deploy writes."
+    cut -c67- "$listed/SHA256SUMS" >"$stage/names"
+    while read -r name; do
+        mkdir -p "$listed/$(dirname "$name")"
+        [ ! -f "$HERE/$name" ] || cp "$HERE/$name" "$listed/$name"
+    done <"$stage/names"
+    (cd "$listed" && sha256sum --check --quiet --strict SHA256SUMS) ||
         fail "the archive is damaged or incomplete; copy it again. Nothing was changed."
+    printf '%s\n' SHA256SUMS SHA256SUMS.sig >>"$stage/names"
+    (cd "$HERE" && find . ! -type d) | cut -c3- | grep -Fxv -f "$stage/names" >"$stage/others" || true
+    [ ! -s "$stage/others" ] ||
+        say "not used, because this archive does not list them (an older one's?):" \
+            "$(tr '\n' ' ' <"$stage/others")"
+}
+
+# Who must have signed: the key that was named, else the keys this device trusts. A device without
+# any (the first installation) takes what comes, says so, and trusts the archive's keys afterwards.
+check_signature() {
+    pinned=no
+    for file in "$CONFIG"/trusted_keys/*.pub; do [ ! -f "$file" ] || pinned=yes; done
+    if [ ! -f "$signature" ]; then
+        [ -z "$key$key_id" ] || fail "the archive is not signed. Nothing was changed."
+        [ "$pinned" = no ] || [ "$unsigned" = yes ] || is_in_use || fail "the archive is not signed, and this" \
+            "device trusts keys ($CONFIG/trusted_keys). Make it with edge-deploy package" \
+            "--sign-with KEY, or say --unsigned. Nothing was changed."
+        say "the archive is not signed: nothing proves who made it"
+        return 0
+    fi
+    command -v openssl >/dev/null ||
+        fail "the archive's signature cannot be checked: apt-get install openssl. Nothing was changed."
+    if [ -n "$key" ]; then
+        [ -f "$key" ] || fail "--key $key is no file."
+        set -- "$key"
+    elif [ -n "$key_id" ] || [ "$pinned" = no ]; then
+        set -- "$stage"/listed/trusted_keys/*.pub
+    else
+        set -- "$CONFIG"/trusted_keys/*.pub
+    fi
+    for file in "$@"; do
+        if has_signed "$file"; then
+            say "signed with the key $(basename "$file" .pub) ($(id_of "$file"))"
+            [ "$pinned$key$key_id" != no ] ||
+                say "compare this id with the one of edge-deploy keygen: no key was named"
+            return 0
+        fi
+    done
+    fail "the archive is not signed with a key that counts here (${key:-${key_id:-$CONFIG/trusted_keys}})." \
+         "Copy it again, or name the signer's key with --key. Nothing was changed."
+}
+
+# The archive of the release in use: to run it again brings nothing new.
+is_in_use() { cmp -s "$stage/listed/SHA256SUMS" "$PREFIX/venv/SHA256SUMS"; }
+
+# sha256 of the key's PEM, as edge-deploy and bundle.sig name it.
+id_of() { sed -n '/-----BEGIN/,/-----END/p' "$1" | sha256sum | cut -c1-64; }
+
+# $1: a public key. Revoked and expired ones sign nothing here.
+has_signed() {
+    [ -f "$1" ] || return 1
+    id=$(id_of "$1")
+    [ -z "$key_id" ] || [ "$id" = "$key_id" ] || return 1
+    ! grep -qs "^$id" "$CONFIG/trusted_keys/revoked.txt" "$stage/listed/trusted_keys/revoked.txt" ||
+        return 1
+    ends=$(sed -n 's/^expires:[ \t]*\([^ \t]*\)[ \t]*$/\1/p' "$1")
+    if [ -n "$ends" ]; then
+        ends_s=$(date -u -d "$ends" +%s) || return 1
+        [ "$(date +%s)" -lt "$ends_s" ] || return 1
+    fi
+    sed -n '/-----BEGIN/,/-----END/p' "$1" >"$stage/key.pem"
+    openssl dgst -sha256 -verify "$stage/key.pem" -signature "$signature" \
+        "$stage/listed/SHA256SUMS" >/dev/null 2>&1
 }
 
 check_python() {
@@ -84,18 +207,40 @@ make_user() {
                 --shell /usr/sbin/nologin "$1"
 }
 
+# What the release in use has and the archive does not bring: an upgrade takes no camera away.
+choose_extras() {
+    kept=
+    old=$PREFIX/venv/bin/python
+    [ "$drop_extras" = no ] && [ -x "$old" ] || return 0
+    for extra in $("$old" "$HERE/keep_extras.py" list); do
+        grep -qx "$extra" "$HERE/EXTRAS" || kept="$kept $extra"
+    done
+    [ -n "$kept" ] || return 0
+    version='import sys; print(sys.version_info[:2])'
+    [ "$("$old" -c "$version")" = "$("$python" -c "$version")" ] ||
+        fail "the libraries of$kept are for the Python of the release in use. Package again with" \
+             "--extras, or say --drop-extras. Nothing was changed."
+    say "kept from the release in use:$kept (edge-deploy package --extras brings newer ones)"
+}
+
 make_environment() {
-    id=$(sha256sum "$HERE/SHA256SUMS" | cut -c1-16)
+    id=$( (cat "$HERE/SHA256SUMS"; [ -z "$kept" ] || echo "$kept") | sha256sum | cut -c1-16)
     release=$PREFIX/releases/$id
     if [ -f "$release/complete" ] && "$release/bin/edge-app" --help >/dev/null 2>&1; then
         say "release $id is installed already"
     else
         fill_environment
     fi
+    # What an earlier installation under another umask has left shut.
+    chmod 0755 "$PREFIX" "$PREFIX/releases"
+    chmod -R u+rwX,go+rX "$release"
     previous=$(readlink "$PREFIX/venv" || true)
     ln -sfn "releases/$id" "$PREFIX/venv.new"
     mv -T "$PREFIX/venv.new" "$PREFIX/venv"
+    mkdir -p "$(dirname "$COMMAND")"
     ln -sfn "$PREFIX/venv/bin/edge-app" $COMMAND
+    install -m 0755 "$HERE/install.sh" "$PREFIX/install.sh.new"
+    mv "$PREFIX/install.sh.new" "$PREFIX/install.sh"
     for old in "$PREFIX"/releases/*; do
         case "$old" in "$release"|"$PREFIX/$previous") ;; *) rm -rf "$old" ;; esac
     done
@@ -109,16 +254,24 @@ fill_environment() {
     rm -rf "$release"
     mkdir -p "$PREFIX/releases"
     "$python" -m venv $site "$release"
+    # Every library by its digest; then our own wheel, whose digest SHA256SUMS has.
     # shellcheck disable=SC2086  # no words means no option
     "$release/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
-        --root-user-action=ignore --no-compile $index --constraint "$HERE/constraints.txt" \
+        --root-user-action=ignore --no-compile $index --require-hashes \
+        --requirement "$HERE/constraints.txt" &&
+    "$release/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
+        --root-user-action=ignore --no-compile --no-index --no-deps \
         "$HERE"/wheels/cropliq_edge_device-*.whl ||
         fail "installing the wheels failed, see above. Without a network, package with --offline."
+    # shellcheck disable=SC2086  # one word an extra
+    [ -z "$kept" ] || "$old" "$HERE/keep_extras.py" copy "$("$release/bin/python" -c \
+        'import sysconfig; print(sysconfig.get_path("platlib"))')" $kept
     # Shows that all libraries are there, and compiles what the services use and nothing else.
     "$release/bin/python" -c 'import edge_app.app, edge_app.agent.main, edge_app.page.process' ||
         fail "the installed package does not load, see above. The services were left as they were."
     ! is_jetson || "$release/bin/python" -c 'import pycuda' 2>/dev/null ||
         say "the GPU is not used yet: pycuda is missing, see docs/tensorrt.md, \"First run\""
+    cp "$HERE/SHA256SUMS" "$release/SHA256SUMS"
     sync -f "$release"
     touch "$release/complete"
 }

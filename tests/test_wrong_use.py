@@ -14,12 +14,14 @@ from support.wrong_invocations import Files, leaves, wrong_invocations
 import calibration.cli.main
 import deploy.cli.main
 import edge_app.cli.main
+import export.cli.main
 from edge_app import __version__
 
 MODULES = {
     "edge-app": edge_app.cli.main,
     "edge-calibrate": calibration.cli.main,
     "edge-deploy": deploy.cli.main,
+    "edge-export": export.cli.main,
 }
 SHIPPED = Path(edge_app.__file__).parent / "assets" / "demo-tapered.bundle"
 
@@ -95,6 +97,8 @@ def test_every_command_tells_its_version(name: str, capsys: pytest.CaptureFixtur
         ("edge-app", ["doctor", "--jsn"], "--json"),
         ("edge-calibrate", ["threshold", "x"], "thresholds"),
         ("edge-deploy", ["stauts"], "status"),
+        ("edge-export", ["biuld"], "build"),
+        ("edge-export", ["check-data", "x", "--jsn"], "--json"),
     ],
 )
 def test_the_nearest_word_is_named(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from calibration.thresholds.tail import fit_tail
+from edge_app.binomial import CONFIDENCE, rate_bound
 from edge_app.bundle.manifest import Normalisation, Promise, normalise
 from edge_app.bundle.thresholds import CROSS_FITTED
 from edge_app.errors import DataError
@@ -22,9 +23,6 @@ GRID = tuple(round(0.1 + 0.05 * i, 2) for i in range(17))
 
 GUARANTEED: Promise = "guaranteed"
 EXTRAPOLATED: Promise = "extrapolated, not guaranteed"
-
-CONFIDENCE = 0.95
-"""Confidence of the bound on the true false-alarm rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,36 +203,6 @@ def _allowed_alarms(count: int, budget_rate: float) -> int:
     while alarms + 1 < count and rate_bound(alarms + 1, count) <= budget_rate:
         alarms += 1
     return alarms
-
-
-def rate_bound(alarms: int, count: int) -> float:
-    """Return the upper 95 % Clopper-Pearson bound of a rate seen as `alarms` of `count`.
-
-    Found by bisection on the binomial tail, so that no statistics library is needed.
-    """
-    if alarms >= count:
-        return 1.0
-    low, high = alarms / count, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if _binomial_tail(alarms, count, middle) > 1 - CONFIDENCE:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def _binomial_tail(alarms: int, count: int, rate: float) -> float:
-    """Return P(at most `alarms` of `count`) at the given rate, summed in log space."""
-    if rate <= 0.0 or rate >= 1.0:
-        return 1.0 if rate <= 0.0 else 0.0
-    log_n = math.lgamma(count + 1)
-    terms = [
-        log_n - math.lgamma(k + 1) - math.lgamma(count - k + 1)
-        + k * math.log(rate) + (count - k) * math.log1p(-rate)
-        for k in range(alarms + 1)
-    ]  # fmt: skip
-    return math.fsum(math.exp(term) for term in terms)
 
 
 def grid_search(

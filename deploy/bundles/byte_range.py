@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_ONE_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+from edge_app.host.plain_text import number_of
+
+_ONE_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
 
 
 class UnsatisfiableRange(Exception):
@@ -26,11 +28,11 @@ def parse_range(header: str | None, length: int) -> tuple[int, int] | None:
     if found is None or not (found[1] or found[2]):
         return None
     if not found[1]:  # the last n bytes
-        first, last = max(0, length - int(found[2])), length - 1
+        first, last = max(0, length - number_of(found[2])), length - 1
     else:
-        first = int(found[1])
-        last = min(int(found[2]), length - 1) if found[2] else length - 1
-        if found[2] and int(found[2]) < first:
+        first = number_of(found[1])
+        last = min(number_of(found[2]), length - 1) if found[2] else length - 1
+        if found[2] and number_of(found[2]) < first:
             return None
     if first >= length or not length:
         raise UnsatisfiableRange

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from edge_app.bundle.trusted_keys import KEY_SUFFIX, TrustedKey, key_id_of
 from edge_app.errors import ConfigError
+from edge_app.host.small_file import read_small, read_small_text
 
 PRIVATE_SUFFIX = ".key"
 LONGEST_PASSPHRASE = 1023
@@ -75,7 +76,7 @@ def load_private_key(path: Path, passphrase: bytes | None) -> ec.EllipticCurvePr
             is not an ECDSA P-256 key.
     """
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), passphrase)
+        key = serialization.load_pem_private_key(read_small(path), passphrase)
     except OSError as error:
         raise ConfigError(f"The key {path} cannot be read: {error.strerror}.") from error
     except TypeError as error:  # a passphrase is missing, or given for a key that has none
@@ -102,7 +103,7 @@ def read_passphrase(file: Path | None, environment: Mapping[str, str]) -> bytes 
     if file is None and PASSPHRASE_VARIABLE not in environment:
         return None
     try:
-        text = file.read_text("utf-8") if file else environment[PASSPHRASE_VARIABLE]
+        text = read_small_text(file) if file else environment[PASSPHRASE_VARIABLE]
     except OSError as error:
         raise ConfigError(
             f"The passphrase file {file} cannot be read: {error.strerror}."

@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from deploy.bundles.byte_range import UnsatisfiableRange, parse_range
 from edge_app.config.model import is_loopback
 from edge_app.errors import ConfigError
+from edge_app.host.small_file import plain_file
 
 DEFAULT_PORT = 8443
 IDLE_TIMEOUT_S = 30.0
@@ -39,7 +40,7 @@ def tls_context(cert: Path, key: Path | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(cert, key)
+        context.load_cert_chain(plain_file(cert), None if key is None else plain_file(key))
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"certificate {cert} with key {key} cannot be used: {error}") from error
     return context

@@ -11,7 +11,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from edge_app.bundle.contents import MAX_SIGNATURE_BYTES, SIGNATURE, BundleLimits
-from edge_app.bundle.signature import SigningTerms, pae, signature_bytes, statement_bytes
+from edge_app.bundle.signature import (
+    SigningTerms,
+    pae,
+    signature_bytes,
+    statement_bytes,
+    with_low_s,
+)
 from edge_app.bundle.trusted_keys import TrustedKey, TrustPolicy, key_id_of
 from edge_app.bundle.ustar import entry_bytes
 from edge_app.bundle.verify import VerifiedBundle, read_contents, verify_bundle
@@ -61,7 +67,7 @@ def make_signature(
     """
     payload = statement_bytes(product, digests, terms)
     signature = key.sign(pae(payload), ec.ECDSA(hashes.SHA256()))
-    return signature_bytes(payload, signature, key_id_of(key.public_key()))
+    return signature_bytes(payload, with_low_s(signature), key_id_of(key.public_key()))
 
 
 def _copy_behind(head: bytes, source: Path, offset: int, out: Path) -> None:

@@ -39,7 +39,7 @@ def add_trust_commands(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="DATE",
         help="date from which the key is not accepted, e.g. 2028-01-31 (default: never)",
     )
-    _add_passphrase(keygen)
+    add_passphrase(keygen)
     keygen.set_defaults(work=_keygen)
 
     sign = commands.add_parser(
@@ -63,7 +63,7 @@ def add_trust_commands(commands: argparse._SubParsersAction[Any]) -> None:
         action="store_true",
         help="allow devices to return to it from a newer serial",
     )
-    _add_passphrase(sign)
+    add_passphrase(sign)
     sign.set_defaults(work=_sign)
 
     verify = commands.add_parser(
@@ -84,7 +84,8 @@ def add_trust_commands(commands: argparse._SubParsersAction[Any]) -> None:
     verify.set_defaults(work=_verify)
 
 
-def _add_passphrase(parser: argparse.ArgumentParser) -> None:
+def add_passphrase(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names a private key's passphrase."""
     parser.add_argument(
         "--passphrase-file",
         type=Path,
@@ -137,8 +138,8 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     device = None if arguments.device is None else DeviceName.parse(arguments.device)
     trust = load_trust(arguments.keys)
-    with arguments.bundle.open("rb"):  # a file that cannot be read is no answer about its content
-        pass
+    # A file that cannot be read is no answer about its content; O_NONBLOCK: nor is a pipe.
+    os.close(os.open(arguments.bundle, os.O_RDONLY | os.O_NONBLOCK))
     try:
         _print_verified(_verified(arguments.bundle, trust, device))
     except BundleError as error:

@@ -70,7 +70,8 @@ def _parser() -> CommandParser:
     )
     watch.add_argument(
         "--client-id",
-        help="MQTT client id of the persistent session (default: edge-watch-HOSTNAME)",
+        help="MQTT client id of the persistent session (default: edge-watch-HOSTNAME, with what "
+        "--site, --line and --device choose)",
     )
     watch.add_argument(
         "--count",
@@ -91,13 +92,15 @@ def _parser() -> CommandParser:
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    from deploy.watch.run import Watch, WatchOptions
+    from deploy.watch.options import WatchOptions, watch_client_id
+    from deploy.watch.run import Watch
     from edge_app.mqtt.topics import alert_filter
 
+    topic = alert_filter(arguments.site, arguments.line, arguments.device)
     options = WatchOptions(
         settings=broker_settings(arguments),
-        topic=alert_filter(arguments.site, arguments.line, arguments.device),
-        client_id=arguments.client_id or f"edge-watch-{socket.gethostname()}",
+        topic=topic,
+        client_id=arguments.client_id or watch_client_id(socket.gethostname(), topic),
         as_json=arguments.json,
         evidence_folder=arguments.evidence,
         count=arguments.count,

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploy.cli.broker_options import add_broker_options
+from deploy.cli.broker_options import add_broker_options, broker_settings
 from deploy.cli.device_options import add_devices, chosen_devices
 from deploy.cli.fleet import SETTLE_S, connect
 from edge_app.cli.border import NO
@@ -194,17 +194,32 @@ def _offer(arguments: argparse.Namespace, devices: tuple[DeviceName, ...]) -> Of
 
 
 def _rollout(arguments: argparse.Namespace) -> int:
+    from deploy.fleet.rollout_lock import hold
+
+    file = arguments.state or arguments.bundle.with_suffix(f".{arguments.slot}.rollout.json")
+    if file.exists() and not file.is_file():
+        raise ConfigError(f"--state {file} is no file. Name a file, or one that is not there yet.")
+    with hold(file):
+        return _carry_out(arguments, file)
+
+
+def _carry_out(arguments: argparse.Namespace, file: Path) -> int:
     from deploy.fleet.rollout import Rollout
     from deploy.fleet.rollout_rules import Limits
     from deploy.fleet.rollout_state import save_state
 
     limits = Limits(arguments.wait, arguments.max_failures, arguments.timeout_s)
-    file = arguments.state or arguments.bundle.with_suffix(f".{arguments.slot}.rollout.json")
     state = _rollout_state(arguments, file)
     client, fleet = connect(arguments)
     rollout = Rollout(state, client, fleet, limits, save=lambda s: save_state(file, s), report=_say)
     try:
         client.pump(SETTLE_S)
+        if state.outcome != "running":
+            left = rollout.clear_up()
+            if arguments.abort:
+                _say(f"it has ended already ({state.outcome}); {left} pointers withdrawn")
+                return 0
+            raise _has_ended(state, file)
         if arguments.abort:
             rollout.abort()
             return 0
@@ -218,25 +233,71 @@ def _rollout(arguments: argparse.Namespace) -> int:
 
 def _rollout_state(arguments: argparse.Namespace, file: Path) -> RolloutState:
     """Return where an earlier run of the same roll-out stopped, or the start of a new one."""
-    from deploy.fleet.rollout_rules import make_waves
-    from deploy.fleet.rollout_state import load_state, new_state
+    from deploy.fleet.rollout_state import load_state
 
-    if file.exists() and not file.is_file():
-        raise ConfigError(f"--state {file} is no file. Name a file, or one that is not there yet.")
     earlier = None if arguments.restart else load_state(file)
-    if arguments.abort and earlier is None:
+    if earlier is None and not arguments.abort:
+        return _asked(arguments)
+    if earlier is None:
         raise ConfigError(f"there is no roll-out to abort in {file}; name its file with --state.")
-    if earlier is not None and (arguments.abort or earlier.outcome == "running"):
+    if arguments.abort or earlier.outcome == "running":
         _check_same_bundle(arguments.bundle, earlier, file)
+    if arguments.abort:
+        _check_same_broker(arguments, earlier, file)
         return earlier
-    if earlier is not None:
-        raise ConfigError(
-            f"this roll-out has ended ({earlier.outcome}), see {file}; --restart starts it over."
-        )
+    _check_same_order(_asked(arguments), earlier, file)
+    if earlier.outcome == "done":
+        raise _has_ended(earlier, file)
+    return earlier
+
+
+def _has_ended(state: RolloutState, file: Path) -> ConfigError:
+    return ConfigError(
+        f"this roll-out has ended ({state.outcome}), see {file}; --restart starts it over."
+    )
+
+
+def _asked(arguments: argparse.Namespace) -> RolloutState:
+    """Return the roll-out that the arguments ask for, before its first step."""
+    from deploy.fleet.rollout_rules import make_waves
+    from deploy.fleet.rollout_state import new_state
+
     devices = chosen_devices(arguments)
     offer = _offer(arguments, devices)
     waves = make_waves([str(d) for d in devices], arguments.canary, arguments.then)
-    return new_state(offer, arguments.slot, waves)
+    return new_state(offer, arguments.slot, waves, _broker_of(arguments), arguments.wait)
+
+
+def _broker_of(arguments: argparse.Namespace) -> str:
+    settings = broker_settings(arguments)
+    return f"{settings.host}:{settings.port}"
+
+
+def _check_same_broker(arguments: argparse.Namespace, earlier: RolloutState, file: Path) -> None:
+    """Its pointers can be withdrawn where they were sent only."""
+    if earlier.broker not in (None, _broker_of(arguments)):
+        raise ConfigError(
+            f"the roll-out of {file} was sent to the broker {earlier.broker}; its pointers can be "
+            "withdrawn there only."
+        )
+
+
+def _check_same_order(asked: RolloutState, earlier: RolloutState, file: Path) -> None:
+    from deploy.fleet.rollout_state import differences
+
+    found = differences(asked, earlier)
+    if not found:
+        return
+    how = "is not finished" if earlier.outcome == "running" else f"has ended ({earlier.outcome})"
+    do = (
+        "The same command as then resumes it, --abort ends it"
+        if earlier.outcome == "running"
+        else "--restart replaces it"
+    )
+    raise ConfigError(
+        f"{file} holds another roll-out, which {how}: {'; '.join(found)}. {do}; for a roll-out of "
+        "its own name another --state."
+    )
 
 
 def _check_same_bundle(bundle: Path, earlier: RolloutState, file: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edge_app.errors import ConfigError
+from edge_app.host.small_file import read_small_text
 from edge_app.mqtt.topics import DeviceName
 
 if sys.version_info >= (3, 11):
@@ -36,7 +37,7 @@ def load_group(path: Path, name: str) -> tuple[DeviceName, ...]:
             invalid name.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(read_small_text(path))
         groups = _GroupsFile.model_validate(document).groups
     except OSError as error:
         raise ConfigError(f"Groups {path} cannot be read: {error.strerror}.") from error

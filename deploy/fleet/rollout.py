@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from deploy.fleet.format_rules import why_unable
 from deploy.fleet.mqtt_client import FleetMqttClient
 from deploy.fleet.pointer import make_pointer
-from deploy.fleet.rollout_rules import Limits, is_over, next_wave, update_device, why_stop
+from deploy.fleet.rollout_rules import (
+    Limits,
+    is_over,
+    is_replaced,
+    next_wave,
+    replace_turn,
+    update_device,
+    why_stop,
+)
 from deploy.fleet.rollout_state import DeviceRollout, Outcome, RolloutState
-from deploy.fleet.state import Fleet
+from deploy.fleet.state import Fleet, SlotView
+from edge_app.host.clock import SteadyWall
 from edge_app.mqtt.topics import DeviceName, Topics
 
 CHECK_S = 0.2
@@ -25,7 +33,8 @@ class Rollout:
         fleet: the devices' states, kept up to date by `client`.
         save: stores the state; called before a pointer is sent and after each change.
         report: gets one line per change.
-        now_s: wall clock, seconds since the epoch: it goes on while the workstation is off.
+        now_s: seconds since the epoch: they go on while the workstation is off. None: the wall
+            clock, which a correction while this process runs does not move.
     """
 
     def __init__(
@@ -36,7 +45,7 @@ class Rollout:
         limits: Limits,
         save: Callable[[RolloutState], None],
         report: Callable[[str], None],
-        now_s: Callable[[], float] = time.time,
+        now_s: Callable[[], float] | None = None,
     ) -> None:
         self._state = state
         self._client = client
@@ -44,7 +53,7 @@ class Rollout:
         self._limits = limits
         self._save = save
         self._report = report
-        self._now_s = now_s
+        self._now_s = now_s or SteadyWall()
         self._last_reported: dict[str, str] = {}
 
     def run(self) -> Outcome:
@@ -54,6 +63,7 @@ class Rollout:
             BrokerError: the broker refuses a pointer.
         """
         self._send_again()
+        self._note_standing()
         self._refuse_unable()
         while self._state.outcome == "running":
             self._send_wave()
@@ -66,6 +76,14 @@ class Rollout:
         that it has started."""
         self._end("aborted", "aborted by hand")
         return self._state.outcome
+
+    def clear_up(self) -> int:
+        """Withdraw what a roll-out that has ended left standing: it was cut off while it did so.
+
+        Returns:
+            How many pointers stood.
+        """
+        return self._withdraw_all()
 
     def send_all(self) -> None:
         """Send every pointer without waiting for answers; not to devices that cannot judge with the
@@ -87,26 +105,53 @@ class Rollout:
     # -- sending --------------------------------------------------------------------------------
 
     def _send_again(self) -> None:
-        """Send the pointers that were stored before a restart, and perhaps never sent."""
-        for name, turn in self._state.turns.items():
-            if turn.state == "waiting" and turn.desired is not None:
-                self._client.publish(self._topic(name), turn.desired.payload())
+        """Send the pointers that were stored before a restart, and perhaps never sent; one that
+        somebody else has replaced since is not put back."""
         if any(turn.state != "pending" for turn in self._state.turns.values()):
             self._report(f"resumed: {self.summary}")
+        for name, turn in self._state.turns.items():
+            if turn.state != "waiting" or turn.desired is None:
+                continue
+            standing = self._slot(name).desired
+            if is_replaced(turn, standing):
+                if self._slot(name).reported_id != turn.desired.message_id:
+                    replace_turn(turn)
+                    self._report_device(name, turn)
+            elif standing != turn.desired:
+                self._client.publish(self._topic(name), turn.desired.payload())
 
     def _send_wave(self) -> None:
         names = next_wave(self._state)
         if names:
             self._report(f"sending to {len(names)} of {len(self._state.turns)}: {_some(names)}")
         for name in names:
-            self._send(name)
+            turn = self._state.turns[name]
+            if is_replaced(turn, self._slot(name).desired):
+                replace_turn(turn)
+                self._report_device(name, turn)
+            else:
+                self._send(name)
+
+    def _note_standing(self) -> None:
+        """Remember what stands in each slot now: what comes later is somebody else's order, and is
+        not overwritten when the slot's turn comes."""
+        turns = [(n, t) for n, t in self._state.turns.items() if t.before is None]
+        for name, turn in turns:
+            standing = self._slot(name).desired
+            turn.before = standing.message_id if standing else ""
+        if turns:
+            self._save(self._state)
 
     def _send(self, name: str) -> None:
-        desired = make_pointer(self._state.offer)
-        turn = DeviceRollout(state="waiting", desired=desired, sent_at_s=self._now_s())
+        now_s, before = self._now_s(), self._state.turns[name].before
+        desired = make_pointer(self._state.offer, int(now_s * 1e9))
+        turn = DeviceRollout(state="waiting", desired=desired, sent_at_s=now_s, before=before)
         self._state.turns[name] = turn
         self._save(self._state)
         self._client.publish(self._topic(name), desired.payload())
+
+    def _slot(self, name: str) -> SlotView:
+        return self._fleet.device(DeviceName.parse(name)).slot(self._state.slot)
 
     def _topic(self, name: str) -> str:
         return Topics(DeviceName.parse(name)).desired(self._state.slot)
@@ -116,8 +161,7 @@ class Rollout:
     def _check_devices(self) -> None:
         has_changed = False
         for name, turn in self._state.turns.items():
-            view = self._fleet.device(DeviceName.parse(name)).slot(self._state.slot)
-            if update_device(turn, view, self._now_s(), self._limits):
+            if update_device(turn, self._slot(name), self._now_s(), self._limits):
                 has_changed = True
                 self._report_device(name, turn)
         if has_changed:
@@ -144,16 +188,20 @@ class Rollout:
         self._state.outcome = outcome
         self._save(self._state)
         if outcome != "done":
-            for name, turn in self._state.turns.items():
-                if turn.state in ("waiting", "failed"):
-                    self._withdraw(name, turn)
+            self._withdraw_all()
         self._report(f"{outcome}: {why}")
 
-    def _withdraw(self, name: str, turn: DeviceRollout) -> None:
+    def _withdraw_all(self) -> int:
+        turns = self._state.turns.items()
+        return sum(self._withdraw(n, t) for n, t in turns if t.state in ("waiting", "failed"))
+
+    def _withdraw(self, name: str, turn: DeviceRollout) -> bool:
         """Clear a device's pointer, unless somebody else has sent another one since."""
-        desired = self._fleet.device(DeviceName.parse(name)).slot(self._state.slot).desired
-        if desired is not None and desired == turn.desired:
-            self._client.publish(self._topic(name), b"")
+        desired = self._slot(name).desired
+        if desired is None or desired != turn.desired:
+            return False
+        self._client.publish(self._topic(name), b"")
+        return True
 
     @property
     def summary(self) -> str:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from deploy.fleet.rollout_state import DeviceRollout, RolloutState
 from deploy.fleet.state import SlotView
 from edge_app.errors import ConfigError
-from edge_app.mqtt.deploy_messages import DeployState
+from edge_app.host.plain_text import number_of
+from edge_app.mqtt.deploy_messages import DeployState, Desired
 
 ORDER: tuple[DeployState, ...] = (
     "downloading",
@@ -64,13 +65,21 @@ def _wave_size(then: str, count: int) -> int:
     found = re.fullmatch(r"([1-9][0-9]*)(%?)", then)
     if then == "all":
         return max(1, count)
-    if found is None or (found[2] and int(found[1]) > 100):
+    if found is None or (found[2] and number_of(found[1]) > 100):
         raise ConfigError(f"--then {then!r}: expected all, a number, or a percentage like 20%")
-    return max(1, count * int(found[1]) // 100) if found[2] else int(found[1])
+    return max(1, count * number_of(found[1]) // 100) if found[2] else number_of(found[1])
 
 
 def update_device(turn: DeviceRollout, view: SlotView, now_s: float, limits: Limits) -> bool:
-    """Update a waiting device from its newest report; return whether anything changed."""
+    """Update a waiting device from its newest report; return whether anything changed.
+
+    What stands in the slot is ours or somebody else's: ids are compared for being the same only,
+    since the clock that makes them may be an hour off.
+
+    Args:
+        view: what is known since our pointer was sent and came back.
+        now_s: on the clock of `sent_at_s`.
+    """
     if turn.state != "waiting" or turn.desired is None:
         return False
     before = turn.model_copy()
@@ -81,12 +90,35 @@ def update_device(turn: DeviceRollout, view: SlotView, now_s: float, limits: Lim
             turn.state, turn.reason = "failed", f"{report.state}: {report.reason}"
         elif ORDER.index(report.state) >= ORDER.index(limits.wait_for):
             turn.state = "reached"
-    elif view.desired is not None and view.desired.message_id > ours:
-        turn.state, turn.reason = "failed", "replaced by a newer push"
+    elif view.desired is not None and view.desired.message_id != ours:
+        turn.state, turn.reason = "failed", _replaced(turn)
+    elif view.was_withdrawn:
+        turn.state, turn.reason = "failed", "withdrawn by somebody else before the device had it"
     if turn.state == "waiting" and now_s - (turn.sent_at_s or now_s) > limits.timeout_s:
         last = turn.last.state if turn.last else "no answer"
         turn.state, turn.reason = "failed", f"not in {limits.timeout_s:.0f} s, last: {last}"
     return turn != before
+
+
+def is_replaced(turn: DeviceRollout, standing: Desired | None) -> bool:
+    """Tell whether a slot has somebody else's pointer, which came since the roll-out began.
+
+    The one that stood there before may still do so: ours was never sent then.
+    """
+    if standing is None or turn.before is None:
+        return False
+    ours = turn.desired.message_id if turn.desired is not None else None
+    return standing.message_id not in (ours, turn.before)
+
+
+def replace_turn(turn: DeviceRollout) -> None:
+    """Count a device as failed whose slot has somebody else's pointer."""
+    turn.state, turn.reason = "failed", _replaced(turn)
+
+
+def _replaced(turn: DeviceRollout) -> str:
+    last = f" (last: {turn.last.state})" if turn.last is not None else ""
+    return f"replaced by another push{last}"
 
 
 def why_stop(state: RolloutState, limits: Limits) -> str | None:

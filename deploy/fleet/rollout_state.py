@@ -1,4 +1,4 @@
-"""A roll-out's state: the waves, and the progress of each device. Stored in a JSON file."""
+"""A roll-out's state: the order, the waves, and each device's progress. Stored in a JSON file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deploy.fleet.pointer import Offer
 from edge_app.errors import ConfigError
-from edge_app.mqtt.deploy_messages import Desired, Reported
+from edge_app.host.small_file import read_small
+from edge_app.mqtt.deploy_messages import DeployState, Desired, Reported
 
-FORMAT: Literal["cropliq-rollout/1"] = "cropliq-rollout/1"
+FORMAT: Literal["cropliq-rollout/2"] = "cropliq-rollout/2"
+"""Format 1 has no `broker`, `wait_for` and `before`."""
 DeviceRolloutState = Literal["pending", "waiting", "reached", "failed"]
+MOST_NAMED = 3
+"""Devices that are named one by one in a sentence."""
 Outcome = Literal["running", "done", "stopped", "aborted"]
 
 
@@ -23,6 +27,7 @@ class DeviceRollout(BaseModel):
     Attributes:
         desired: its pointer, stored before it is sent.
         sent_at_s: seconds since the epoch.
+        before: id of the pointer that stood in the slot when the roll-out began; "" for none.
         last: the newest report that answers the pointer.
         reason: why it failed.
     """
@@ -32,6 +37,7 @@ class DeviceRollout(BaseModel):
     state: DeviceRolloutState = "pending"
     desired: Desired | None = None
     sent_at_s: float | None = None
+    before: str | None = None
     last: Reported | None = None
     reason: str = ""
 
@@ -42,13 +48,17 @@ class RolloutState(BaseModel):
     Attributes:
         waves: device names in the order in which they get the bundle; the canary first.
         turns: by device name.
+        broker: HOST:PORT that it is carried out at; None in a file of format 1, so is `wait_for`.
+        wait_for: the state that each device has to reach.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal["cropliq-rollout/1"] = FORMAT
+    format: Literal["cropliq-rollout/1", "cropliq-rollout/2"] = FORMAT
     offer: Offer
     slot: str
+    broker: str | None = None
+    wait_for: DeployState | None = None
     waves: list[list[str]]
     turns: dict[str, DeviceRollout]
     outcome: Outcome = "running"
@@ -59,10 +69,53 @@ class RolloutState(BaseModel):
         return [name for name, turn in self.turns.items() if turn.state == "failed"]
 
 
-def new_state(offer: Offer, slot: str, waves: list[list[str]]) -> RolloutState:
+def new_state(
+    offer: Offer,
+    slot: str,
+    waves: list[list[str]],
+    broker: str | None = None,
+    wait_for: DeployState | None = None,
+) -> RolloutState:
     """Return a roll-out before its first step."""
     turns = {name: DeviceRollout() for wave in waves for name in wave}
-    return RolloutState(offer=offer, slot=slot, waves=waves, turns=turns)
+    return RolloutState(
+        offer=offer, slot=slot, broker=broker, wait_for=wait_for, waves=waves, turns=turns
+    )
+
+
+def differences(asked: RolloutState, stored: RolloutState) -> list[str]:
+    """Return in which points of the order two roll-outs differ, in words; empty: the same order.
+
+    What a file of format 1 does not hold is not compared.
+    """
+    pairs = [
+        ("bundle", _bundle_of(asked), _bundle_of(stored)),
+        ("--slot", asked.slot, stored.slot),
+        ("--url", asked.offer.url, stored.offer.url),
+        ("--broker", asked.broker, stored.broker or asked.broker),
+        ("--wait", asked.wait_for, stored.wait_for or asked.wait_for),
+    ]
+    found = [f"{what} {ours}, there {theirs}" for what, ours, theirs in pairs if ours != theirs]
+    here, there = set(asked.turns), set(stored.turns)
+    if here != there:
+        only = [f"{_named(n)} only {where}" for n, where in ((here - there, "here"),
+                (there - here, "there")) if n]  # fmt: skip
+        found.append(f"devices: {', '.join(only)}")
+    elif asked.waves != stored.waves:
+        sizes = [" + ".join(str(len(wave)) for wave in s.waves) for s in (asked, stored)]
+        found.append(f"waves (--canary, --then, order of devices) {sizes[0]}, there {sizes[1]}")
+    return found
+
+
+def _bundle_of(state: RolloutState) -> str:
+    offer = state.offer
+    return f"{offer.product} {offer.serial} ({offer.sha256[:12]})"
+
+
+def _named(names: set[str]) -> str:
+    first = sorted(names)[:MOST_NAMED]
+    more = f" and {len(names) - len(first)} more" if len(names) > len(first) else ""
+    return ", ".join(first) + more
 
 
 def load_state(path: Path) -> RolloutState | None:
@@ -72,7 +125,8 @@ def load_state(path: Path) -> RolloutState | None:
         ConfigError: it cannot be read, or is not a roll-out state.
     """
     try:
-        return RolloutState.model_validate_json(path.read_bytes())
+        state = RolloutState.model_validate_json(read_small(path))
+        return state.model_copy(update={"format": FORMAT})
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:

@@ -22,10 +22,20 @@ T = TypeVar("T", bound=BaseModel)
 
 @dataclass(slots=True)
 class SlotView:
-    """One slot: the newest pointer, and the agent's newest report."""
+    """One slot: the newest pointer, and the agent's newest report.
+
+    Attributes:
+        was_withdrawn: the pointer was cleared while this process was listening.
+    """
 
     desired: Desired | None = None
     reported: Reported | None = None
+    was_withdrawn: bool = False
+
+    @property
+    def reported_id(self) -> str | None:
+        """Id of the pointer that the newest report answers."""
+        return self.reported.desired_id if self.reported is not None else None
 
 
 @dataclass(slots=True)
@@ -94,7 +104,9 @@ class Fleet:
         elif rest == ["agent", "status"]:
             self.device(who).agent = _read(AgentStatus, payload)
         elif len(rest) == 3 and rest[0] == "deploy" and rest[2] == "desired":
-            self.device(who).slot(rest[1]).desired = _read(Desired, payload)
+            slot = self.device(who).slot(rest[1])
+            slot.desired = _read(Desired, payload)
+            slot.was_withdrawn = payload is None
         elif len(rest) == 3 and rest[0] == "deploy" and rest[2] == "reported":
             report = _read(Reported, payload)
             if report is not None and report.slot != rest[1]:

@@ -5,8 +5,17 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from edge_app.bundle.trusted_keys import KEY_SUFFIX, REVOKED, TrustPolicy, load_trust
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from edge_app.bundle.trusted_keys import (
+    KEY_SUFFIX,
+    REVOKED,
+    TrustPolicy,
+    key_id_of,
+    load_trust,
+)
 from edge_app.errors import DataError
+from edge_app.host.small_file import read_small
 
 TRUSTED, OPERATORS = "trusted_keys", "operator_keys"
 
@@ -31,6 +40,25 @@ def copy_keys(trusted: Path | None, operators: Path | None, folder: Path) -> Non
         _check_apart(policies[0], policies[1])
 
 
+def check_signer(key: ec.EllipticCurvePublicKey, trusted: Path) -> None:
+    """Return if devices trust the key that signs their archive.
+
+    Args:
+        trusted: the archive's folder of trusted keys; may not be there.
+
+    Raises:
+        DataError: it is not among them, or revoked: no device would take the next archive.
+    """
+    policy = load_trust(trusted) if trusted.is_dir() else TrustPolicy({})
+    key_id = key_id_of(key)
+    if key_id not in policy.keys or key_id in policy.revoked:
+        raise DataError(
+            f"The key {key_id[:16]} that is to sign the archive is not among the trusted keys "
+            "inside, or revoked: devices would refuse what it signs. Name the folder with its .pub "
+            "file with --keys."
+        )
+
+
 def _copy(source: Path, target: Path) -> TrustPolicy:
     public = sorted(source.glob(f"*{KEY_SUFFIX}"))
     if not public:
@@ -40,7 +68,7 @@ def _copy(source: Path, target: Path) -> TrustPolicy:
     listed = source / REVOKED
     files = [*public, *([listed] if listed.exists() else [])]
     for file in files:
-        if b"PRIVATE" in file.read_bytes():
+        if b"PRIVATE" in read_small(file):
             raise DataError(f"{file} holds a private key; devices get public keys only.")
     policy = load_trust(source)
     target.mkdir()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -12,15 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.client import Client, MQTTMessage, topic_matches_sub
 from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from deploy.watch.evidence import fetch_evidence
 from deploy.watch.incoming import json_line, read_alert
-from deploy.watch.order import Ordered, SeenIds, SeqOrder
+from deploy.watch.options import WatchOptions, default_dead_letters
+from deploy.watch.order import MAX_SEEN, Ordered, SeenIds, SeqOrder
 from deploy.watch.table import header, row
+from deploy.watch.twins import Twins
 from edge_app.errors import BrokerError, DataError
 from edge_app.host.plain_text import one_line, write_line
 from edge_app.mqtt.broker_limits import BrokerLimits
@@ -31,7 +32,6 @@ from edge_app.mqtt.guarded_client import GuardedClient, too_large_text
 from edge_app.mqtt.limited_log import LimitedLog
 from edge_app.mqtt.messages import Alert
 from edge_app.mqtt.reason_words import PROTOCOL_VERSION, TAKEN_OVER, advice, reason_text
-from edge_app.mqtt.settings import MqttSettings
 
 SESSION_EXPIRY_S = 7 * 24 * 3600
 """A watcher may be away for a week (a plant's holiday) before the broker forgets it."""
@@ -44,35 +44,6 @@ other once a second, and mosquitto 2.0.11 gives no reason."""
 MAX_FETCHES_WAITING = 100
 LOOP_S = 0.2
 """The longest wait on the socket, and so for noticing a stop request."""
-
-
-@dataclass(frozen=True, slots=True)
-class WatchOptions:
-    """What to watch and how to show it.
-
-    Attributes:
-        topic: subscription filter (`topics.alert_filter`).
-        client_id: names the persistent session: the same id receives what arrived meanwhile.
-        evidence_folder: where to save each alert's picture; None fetches none.
-        count: end after so many alerts; None goes on.
-        timeout_s: end after so long; None goes on.
-        dead_letters: where messages that are no alerts are kept; None: `default_dead_letters`.
-    """
-
-    settings: MqttSettings
-    topic: str
-    client_id: str
-    as_json: bool = False
-    evidence_folder: Path | None = None
-    count: int | None = None
-    timeout_s: float | None = None
-    dead_letters: Path | None = None
-
-
-def default_dead_letters() -> Path:
-    """Return where messages that are no alerts are kept, on this workstation."""
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(state) / "cropliq-edge" / "watch-refused.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +95,7 @@ class Watch:
         self._notes = notes
         self._now_s = now_s
         self._seen = SeenIds()
+        self._twins = Twins()
         self._order: SeqOrder[_Arrived] = SeqOrder()
         self._fetcher = ThreadPoolExecutor(max_workers=2, thread_name_prefix="evidence")
         self._refusal: ReasonCode | None = None
@@ -131,11 +103,15 @@ class Watch:
         self._error: str | None = None
         self._should_stop = False
         self._trouble = ""
+        self._is_watching = False
+        self._had_others = False
         self._short_sessions = 0
         self._fetching = 0
+        self._pictures: set[str] = set()
         self._dead_letters = DeadLetters(options.dead_letters or default_dead_letters())
         self._refusals = LimitedLog(_NoteLog(self._note), now_s)
         self.refused = 0
+        self.unasked = 0
         self.shown = 0
         self.duplicates = 0
 
@@ -150,7 +126,8 @@ class Watch:
             0, or 1 if `count` was not reached in time.
 
         Raises:
-            BrokerError: the broker refuses the login or the subscription.
+            BrokerError: the broker refuses the login or the subscription, or the time was over
+                while there was no connection.
             ConfigError: a password or certificate file cannot be read.
         """
         end_s = self._now_s() + (self._options.timeout_s or float("inf"))
@@ -164,6 +141,8 @@ class Watch:
         self._fetcher.shutdown(wait=True, cancel_futures=self._should_stop)
         if self.refused:
             self._note(f"{self.refused} messages were no alerts")
+        if not self._should_stop and not self._is_watching and not self._is_full():
+            raise BrokerError(self._not_watched_text())
         return 0 if self._options.count is None or self.shown >= self._options.count else 1
 
     # -- one connection -------------------------------------------------------------------------
@@ -184,6 +163,7 @@ class Watch:
         opened_s = self._now_s()
         self._listen(client, end_s, SILENCE_TIMEOUT_S if protocol == MQTT_5 else CONNACK_TIMEOUT_S)
         client.disconnect()
+        self._is_watching = self._is_watching and self._is_done(end_s)
         if self._was_answered and self._refusal is None and not self._is_done(end_s):
             self._note_trouble(self._why_lost(self._now_s() - opened_s))
             self._pause(end_s)
@@ -246,9 +226,20 @@ class Watch:
         raise BrokerError(f"{refusal}; {advice(code)}")
 
     def _is_done(self, end_s: float) -> bool:
+        return self._should_stop or self._is_full() or self._now_s() >= end_s
+
+    def _is_full(self) -> bool:
         count = self._options.count
-        is_full = count is not None and self.shown >= count
-        return self._should_stop or is_full or self._now_s() >= end_s
+        return count is not None and self.shown >= count
+
+    def _not_watched_text(self) -> str:
+        settings = self._options.settings
+        why = self._trouble.removeprefix("no broker: ").removesuffix("; trying again")
+        return (
+            f"not connected to {settings.host}:{settings.port} when the time was over: "
+            f"{why or 'it does not answer as a broker'}. "
+            "Check --broker, and that the broker runs"
+        )
 
     def _pause(self, end_s: float) -> None:
         until_s = min(self._now_s() + RETRY_S, end_s)
@@ -282,6 +273,7 @@ class Watch:
             )
             return
         self._trouble = ""
+        self._is_watching = True
         settings = self._options.settings
         self._note(f"watching {self._options.topic} at {settings.host}:{settings.port}")
 
@@ -294,8 +286,15 @@ class Watch:
         topic, payload = "", bytes(message.payload)
         try:
             topic = message.topic
+            if not topic_matches_sub(self._options.topic, topic):
+                self._pass_over(client, message)
+                return
             if isinstance(client, GuardedClient) and client.cut_bytes:
                 raise DataError(too_large_text(topic, client.cut_bytes))
+            if not topic_matches_sub(self._options.topic, topic):
+                self.unasked += 1  # some brokers send retained messages of other topics
+                client.ack(message.mid, message.qos)
+                return
             alert = read_alert(topic, payload)
             text = json_line(payload) if self._options.as_json else self._row(alert)
         except Exception as error:
@@ -304,6 +303,16 @@ class Watch:
             client.ack(message.mid, message.qos)
             return
         self._take(alert, _Arrived(alert, text, client, message.mid, message.qos))
+
+    def _pass_over(self, client: Client, message: MQTTMessage) -> None:
+        """Leave out what an earlier watch under this client id had subscribed to."""
+        client.ack(message.mid, message.qos)
+        if not self._had_others:
+            self._had_others = True
+            self._note(
+                f"an earlier watch with the client id {self._options.client_id!r} had asked for "
+                "more: what is not of this watch is not shown. Give each its own --client-id"
+            )
 
     def _refuse(self, topic: str, payload: bytes, why: str) -> None:
         """Count a message that is no alert, keep it, and name it; each cause once a minute."""
@@ -317,6 +326,8 @@ class Watch:
             self.duplicates += 1
             arrived.client.ack(arrived.mid, arrived.qos)
             return
+        if (fault := self._twins.fault_of(alert)) is not None:
+            self._note(fault)
         numbering = f"{alert.site}/{alert.line}/{alert.device} {alert.store_id or ''}"
         self._show(self._order.offer(numbering, alert.seq, arrived, self._now_s()))
 
@@ -342,16 +353,24 @@ class Watch:
         if folder is None or alert.evidence is None:
             return
         name = f"{alert.device}-{alert.seq}-{alert.alarm_id}"
+        picture = f"{alert.device}/{alert.alarm_id}/{alert.evidence.sha256}"
+        if picture in self._pictures:  # an alarm's end shows that of its raise
+            return
         if self._fetching >= MAX_FETCHES_WAITING:
             self._note(f"evidence of alert {alert.seq} not fetched: too many wait for slow servers")
             return
         self._fetching += 1
+        if len(self._pictures) >= MAX_SEEN:
+            self._pictures.clear()
+        self._pictures.add(picture)
         self._fetcher.submit(fetch_evidence, alert.evidence, folder, name).add_done_callback(
-            self._fetched
+            lambda result: self._fetched(picture, result)
         )
 
-    def _fetched(self, result: Future[Path]) -> None:
+    def _fetched(self, picture: str, result: Future[Path]) -> None:
         self._fetching -= 1
+        if result.cancelled() or result.exception() is not None:
+            self._pictures.discard(picture)  # a later alert of the same alarm tries again
         try:
             self._note(f"evidence saved: {result.result()}")
         except CancelledError:

@@ -106,6 +106,11 @@ class Activation:
         """Drop candidates: an agent that reconnects starts over. Probations continue."""
         self._tasks.put(self._drop_candidates)
 
+    def updates(self) -> dict[str, str]:
+        """Return what is being done with each slot's new bundle; "" where nothing is. Any thread
+        may ask."""
+        return {name: slot.update for name, slot in self._slots.items()}
+
     # -- called by the inspection thread --------------------------------------------------------
 
     def observe(self, report: FrameReport) -> None:

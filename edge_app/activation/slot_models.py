@@ -68,6 +68,15 @@ class ActiveSlot:
     def active_sha256(self) -> str | None:
         return None if self.active is None else self.active.sha256
 
+    @property
+    def update(self) -> str:
+        """What is being done with a new bundle, for people; "" when nothing is."""
+        if self.shadow is not None:
+            return "a new bundle is being compared on live parts"
+        if self.probation is not None:
+            return "the bundle is new, on probation"
+        return "a new bundle is being made ready" if self.candidate is not None else ""
+
     def held(self, sha256: str) -> Ready | None:
         """Return a model that is in memory and ready to judge."""
         for ready in (self.active, self.previous, self._standby.get(sha256)):

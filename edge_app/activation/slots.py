@@ -142,6 +142,10 @@ class ModelSlots:
         if self._activation is not None:
             self._activation.stop()
 
+    def updates(self) -> dict[str, str]:
+        """Return what is being done with each slot's new bundle; "" where nothing is."""
+        return self._activation.updates() if self._activation is not None else {}
+
     def observe(self, report: FrameReport) -> None:
         """Take a judged frame in; called by the inspection thread, returns at once."""
         if self._activation is not None:

@@ -6,6 +6,7 @@ is called with every state that an order reaches.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from edge_app.agent.install.candidate import Checks, candidate_of
 from edge_app.agent.install.inbox import Answered, Came, Decide, Gone, Install, News, Select
 from edge_app.agent.install.slot_worker import FlowTimes, SlotFlow
 from edge_app.agent.install.socket_server import PeerServer, Respond
-from edge_app.agent.install.state_reports import StateReporter
+from edge_app.agent.install.state_reports import AskedBy, StateReporter
 from edge_app.config.model import SlotConfig
 from edge_app.ipc.protocol import (
     Answer,
@@ -48,6 +49,7 @@ class Agent:
         keep_releases: kept beside the needed ones.
         socket_path: where inspection and commands come in.
         report: called with every state of every order; must return at once.
+        order_of: slot, digest → id of the pointer by which that bundle is being installed.
     """
 
     def __init__(
@@ -59,14 +61,18 @@ class Agent:
         keep_releases: int,
         socket_path: Path,
         report: Callable[[Reported], None],
+        order_of: Callable[[str, str], str | None] = lambda _slot, _sha256: None,
     ) -> None:
         self._store = store
         self._report = report
+        self._listeners: list[Callable[[Reported], None]] = []
         self._keep = keep_releases
         self._lock: IO[bytes] | None = None
-        self._listeners: list[Callable[[Reported], None]] = []
         self._server = PeerServer(socket_path, self)
-        self._reporters = {slot: StateReporter(slot, self._tell) for slot in slots}
+        self._reporters = {
+            slot: StateReporter(slot, self._tell, order_of=functools.partial(order_of, slot))
+            for slot in slots
+        }
         self._flows = {
             slot: SlotFlow(
                 slot,
@@ -120,7 +126,12 @@ class Agent:
         self._listeners.append(report)
 
     def install(
-        self, file: Path, slot: str, origin: str, begun: Callable[[], None] = lambda: None
+        self,
+        file: Path,
+        slot: str,
+        origin: str,
+        desired_id: str | None = None,
+        tell: Callable[[Reported], None] | None = None,
     ) -> None:
         """Have a file verified, tried and switched to; returns at once, see `report`.
 
@@ -128,13 +139,14 @@ class Agent:
             file: below `incoming` it is moved into the store, from elsewhere it is copied.
             slot: the cameras it is for.
             origin: where it came from, for the log: "push", "file".
-            begun: called when its turn comes: the slot's reports are about it from then on.
+            desired_id: of the pointer that asks for it; its reports carry it.
+            tell: called with every report about this very order, up to the final one.
 
         Raises:
             KeyError: there is no such slot.
         """
         _log.info("slot %s: %s: install %s", slot, origin, file.name)
-        self._flows[slot].inbox.put(Install(file, origin, begun))
+        self._flows[slot].inbox.put(Install(file, origin, AskedBy(desired_id, tell)))
 
     def select(
         self,
@@ -198,23 +210,23 @@ class Agent:
             respond(Answer(is_ok=True, text="", slots=self.slots()))
 
     def _follow(self, command: InstallCommand, respond: Respond) -> None:
-        """Install a file and send every state of it up to the final one; reports about an order
-        before it are left out."""
+        """Install a file and send every state of it up to the final one, and of no other order."""
+        has_ended = False
 
         def tell(report: Reported) -> None:
-            if report.slot != command.slot:
+            nonlocal has_ended
+            if has_ended:
                 return
             try:
                 respond(Progress(reported=report))
                 if report.state in FINAL_STATES:
-                    self._listeners.remove(tell)
+                    has_ended = True
                     is_ok = report.state == "committed"
                     respond(Answer(is_ok=is_ok, text=report.reason or report.state))
             except OSError:  # the caller has disconnected; the installation continues
-                if tell in self._listeners:
-                    self._listeners.remove(tell)
+                has_ended = True
 
-        self.install(Path(command.path), command.slot, "file", lambda: self.listen(tell))
+        self.install(Path(command.path), command.slot, "file", tell=tell)
 
     def _tell(self, report: Reported) -> None:
         self._report(report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -44,7 +45,10 @@ def run_agent(config: AppConfig, stop: threading.Event) -> int:
         for side in push_sides:
             side.report(reported)
 
-    agent = make_agent(config, store, report, stop)
+    def order_of(slot: str, sha256: str) -> str | None:
+        return next((i for s in push_sides if (i := s.order_of(slot, sha256)) is not None), None)
+
+    agent = make_agent(config, store, report, stop, order_of)
     push_sides.append(push_side(config, store, agent.install, agent.select))
     try:
         for side in push_sides:
@@ -63,8 +67,17 @@ def run_agent(config: AppConfig, stop: threading.Event) -> int:
     return 0
 
 
-def make_agent(config: AppConfig, store: Store, report: Report, stop: threading.Event) -> Agent:
+def make_agent(
+    config: AppConfig,
+    store: Store,
+    report: Report,
+    stop: threading.Event,
+    order_of: Callable[[str, str], str | None] = lambda _slot, _sha256: None,
+) -> Agent:
     """Return the agent that a configuration describes.
+
+    Args:
+        order_of: see `Agent`.
 
     Raises:
         ConfigError: the configuration has no agent, or no trusted keys.
@@ -79,6 +92,7 @@ def make_agent(config: AppConfig, store: Store, report: Report, stop: threading.
         config.agent.keep_releases,
         config.agent.socket,
         report,
+        order_of,
     )
 
 

@@ -18,6 +18,7 @@ import hashlib
 import logging
 import os
 import re
+import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -255,7 +256,7 @@ class EvidenceStore:
             share_with_readers(self._folder)
             for day in self._folder.glob("*/"):
                 share_with_readers(day)
-            kept = [_look_at(path) for path in self._folder.glob("*/*.jpg") if _is_ours(path)]
+            found = [_look_at(path) for path in self._folder.glob("*/*.jpg") if _is_ours(path)]
         except OSError as error:
             if error.errno in PASSING:
                 self._note(f"the evidence folder cannot be used ({error.strerror})")
@@ -268,8 +269,9 @@ class EvidenceStore:
         with suppress(OSError):
             for unfinished in self._folder.glob("*/.*.part"):
                 unfinished.unlink(missing_ok=True)
-        for found in sorted(kept, key=lambda k: (_order(k.saved_at_s), k.path.name)):
-            self._take_in(found)
+        kept = [picture for picture in found if picture is not None]
+        for picture in sorted(kept, key=lambda k: (_order(k.saved_at_s), k.path.name)):
+            self._take_in(picture)
         self._expire(0, limit=len(kept))
 
     def _store(self, name: str, data: bytes, is_suspect: bool = False) -> Evidence | None:
@@ -419,6 +421,13 @@ def _make_shared(folder: Path) -> None:
         share_with_readers(folder)
 
 
-def _look_at(path: Path) -> _Kept:
+def _look_at(path: Path) -> _Kept | None:
+    """Return a picture; None for what is no file, has gone, or lies on a damaged place."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
     share_with_readers(path)  # a picture of an earlier release
-    return _Kept(path, path.lstat().st_mtime, path.lstat().st_size)
+    return _Kept(path, found.st_mtime, found.st_size)

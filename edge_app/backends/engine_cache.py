@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from edge_app.backends.cuda_driver import Gpu
 from edge_app.errors import ModelError
 from edge_app.host.file_ownership import give_to_owner, make_folder
@@ -67,6 +69,9 @@ class Entry:
     plan_sha256: str
     length: int
     build_s: float
+
+
+_ENTRY = TypeAdapter(Entry)
 
 
 def engine_key(
@@ -179,7 +184,7 @@ class EngineCache:
             content = json.loads(file.read_bytes())
             if content.pop("format") != FORMAT or not file.with_suffix(".plan").is_file():
                 return None
-            return Entry(**{**content, "key": EngineKey(**content["key"])})
+            return _ENTRY.validate_python(content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 

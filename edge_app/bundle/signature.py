@@ -1,7 +1,8 @@
 """`bundle.sig`: a Sigstore Bundle JSON with a DSSE envelope over an in-toto statement of digests.
 
 The format is OpenSSF model signing 1.0 with an elliptic key, so `model_signing verify key` reads
-it too. docs/bundle_format.md has the bytes. Nothing here reads files.
+it too. docs/bundle_format.md has the bytes, decision 0022 why there are two forms of them. Nothing
+here reads files.
 """
 
 from __future__ import annotations
@@ -9,18 +10,26 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, TypeVar
 
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from edge_app.bundle.strict import Sha256
 from edge_app.bundle.trusted_keys import TrustedKey, TrustPolicy
 from edge_app.errors import BundleError
+
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""n of the curve P-256 (FIPS 186-5): (r, n - s) is a signature over all that (r, s) is over."""
 
 PAYLOAD_TYPE: Literal["application/vnd.in-toto+json"] = "application/vnd.in-toto+json"
 
@@ -128,15 +137,18 @@ class Signed:
 
     Attributes:
         digests: member name → sha256, every member but bundle.sig.
+        has_one_form: the statement is canonical JSON, as every release after 0.1.0 signs it: its
+            key has then signed one file and no other spelling of it.
     """
 
     key: TrustedKey
     digests: Mapping[str, str]
     terms: SigningTerms
+    has_one_form: bool
 
 
 def statement_bytes(product: str, digests: Mapping[str, str], terms: SigningTerms) -> bytes:
-    """Return what is signed: the in-toto statement over the members' digests, as compact JSON.
+    """Return what is signed: the in-toto statement over the members' digests, as canonical JSON.
 
     Args:
         product: names the statement's subject; informative.
@@ -149,7 +161,7 @@ def statement_bytes(product: str, digests: Mapping[str, str], terms: SigningTerm
             resources=tuple(_Resource(name=n, digest=digests[n]) for n in ordered), cropliq=terms
         ),
     )
-    return statement.model_dump_json(by_alias=True).encode()
+    return _canonical(statement)
 
 
 def signature_bytes(payload: bytes, signature: bytes, key_id: str) -> bytes:
@@ -157,7 +169,7 @@ def signature_bytes(payload: bytes, signature: bytes, key_id: str) -> bytes:
 
     Args:
         payload: `statement_bytes`.
-        signature: over `pae(payload)`, ASN.1 DER.
+        signature: over `pae(payload)`, ASN.1 DER, `with_low_s`.
     """
     bundle = _SigstoreBundle(
         verification_material=_Material(public_key=_PublicKeyHint(hint=key_id)),
@@ -165,7 +177,13 @@ def signature_bytes(payload: bytes, signature: bytes, key_id: str) -> bytes:
             payload=_encoded(payload), signatures=(_EnvelopeSignature(sig=_encoded(signature)),)
         ),
     )
-    return bundle.model_dump_json(by_alias=True).encode()
+    return _canonical(bundle)
+
+
+def with_low_s(signature: bytes) -> bytes:
+    """Return the one spelling of a signature (ASN.1 DER): of s and n - s the smaller one."""
+    r, s = decode_dss_signature(signature)
+    return encode_dss_signature(r, min(s, P256_ORDER - s))
 
 
 def pae(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
@@ -182,7 +200,8 @@ def pae(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
 def verify_signature(text: bytes, trust: TrustPolicy, label: str) -> Signed:
     """Return what the signature covers, if a trusted key made it.
 
-    The statement inside is parsed only after the signature over it has been checked.
+    The statement inside is parsed only after the signature over it has been checked. Its own form
+    says which release signed it: of a canonical one everything around it must be canonical too.
 
     Raises:
         BundleError: the JSON is of another form, the key is not trusted or revoked, the signature
@@ -192,13 +211,21 @@ def verify_signature(text: bytes, trust: TrustPolicy, label: str) -> Signed:
     envelope = bundle.dsse_envelope
     key = trust.key(bundle.verification_material.public_key.hint, label)
     payload = _decoded(envelope.payload, label)
-    if not key.has_signed(pae(payload), _decoded(envelope.signatures[0].sig, label)):
+    signature = _decoded(envelope.signatures[0].sig, label)
+    if not key.has_signed(pae(payload), signature):
         raise BundleError(
             f"Bundle {label} refused: its signature is not the one of key {key.name} over its "
             "list of files. It was altered or damaged: copy or sign it again."
         )
     predicate = _checked_statement(payload, label).predicate
-    return Signed(key, {r.name: r.digest for r in predicate.resources}, predicate.cropliq)
+    digests = {r.name: r.digest for r in predicate.resources}
+    has_one_form = payload == _canonical_json(json.loads(payload))
+    if has_one_form and text != signature_bytes(payload, with_low_s(signature), key.key_id):
+        raise BundleError(
+            f"Bundle {label} refused: bundle.sig was changed after it was signed, although "
+            "what it says is the same. Copy or sign it again."
+        )
+    return Signed(key, digests, predicate.cropliq, has_one_form)
 
 
 def _checked_statement(payload: bytes, label: str) -> _Statement:
@@ -218,6 +245,15 @@ def _checked_statement(payload: bytes, label: str) -> _Statement:
 def _root(digests: Mapping[str, str], names: list[str]) -> str:
     """Return the digest over all digests in the order listed, as model signing defines it."""
     return hashlib.sha256(b"".join(bytes.fromhex(digests[n]) for n in names)).hexdigest()
+
+
+def _canonical(model: BaseModel) -> bytes:
+    return _canonical_json(model.model_dump(mode="json", by_alias=True))
+
+
+def _canonical_json(value: object) -> bytes:
+    """Return the one spelling of a JSON value without numbers: RFC 8785."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
 _Model = TypeVar("_Model", bound=BaseModel)

@@ -5,6 +5,7 @@ The folder belongs to root. To rotate, keep two keys side by side; see docs/conf
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from edge_app.errors import BundleError, ConfigError
+from edge_app.host.small_file import read_small
 
 REVOKED = "revoked.txt"
 KEY_SUFFIX = ".pub"
@@ -199,8 +201,11 @@ def key_id_of(key: ec.EllipticCurvePublicKey) -> str:
 
 
 def _text_of(path: Path) -> str:
-    with path.open("rb") as file:
-        data = file.read(_MAX_FILE_BYTES + 1)
-    if len(data) > _MAX_FILE_BYTES:
-        raise ConfigError(f"{path} is larger than {_MAX_FILE_BYTES} bytes: it is not a key file.")
-    return data.decode("utf-8", "replace")
+    try:
+        return read_small(path, _MAX_FILE_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        if error.errno != errno.EFBIG:
+            raise
+        raise ConfigError(
+            f"{path} is larger than {_MAX_FILE_BYTES} bytes: it is not a key file."
+        ) from error

@@ -78,6 +78,16 @@ class UstarReader:
         self._length = self._left = length
         self._label = label
         self._whole = hashlib.sha256()
+        self._members_end = 0
+
+    def has_exact_end(self, body_offset: int) -> bool:
+        """Tell, after the end, whether the file ends in no zero more or less than is written.
+
+        Args:
+            body_offset: where the unsigned bundle begins, in bytes: its own length counts.
+        """
+        members = self._members_end - body_offset
+        return self._length == body_offset + members + len(end_bytes(members))
 
     @property
     def position(self) -> int:
@@ -101,6 +111,7 @@ class UstarReader:
             raise self._no_bundle()
         block = self._take(BLOCK, "before its end")
         if not any(block):
+            self._members_end = self.position - BLOCK
             self._check_end()
             return None
         if is_first and block[257:262] != b"ustar":

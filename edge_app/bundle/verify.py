@@ -124,9 +124,15 @@ def read_contents(
             members.add(entry)
             entry = reader.next_entry()
         sha256 = reader.sha256
+        has_exact_end = reader.has_exact_end(body_offset)
     if signed is not None:
         check_digests(signed.digests, members.seen, label, "its signature")
     manifest = members.checked_manifest()
+    if signed is not None and signed.has_one_form:
+        if not has_exact_end:
+            raise _rewritten(label, "it ends in more or fewer zeros")
+        if list(members.seen) != [MANIFEST, *manifest.members]:
+            raise _rewritten(label, "its files are in another order")
     for name, data in members.files.items():
         if name.endswith(GRAPH_SUFFIX):
             check_self_contained(data, name, label)
@@ -206,6 +212,13 @@ def _verified(sha256: str, manifest: Manifest, signed: Signed) -> VerifiedBundle
     ]
     expiry = min(ends, key=lambda e: e.at, default=None)
     return VerifiedBundle(sha256, manifest, signed.key.key_id, expiry, signed.terms.allow_back)
+
+
+def _rewritten(label: str, how: str) -> BundleError:
+    return BundleError(
+        f"Bundle {label} refused: {how} than edge-export writes, so it is not the file that was "
+        "signed. Copy it again, or build and sign it again."
+    )
 
 
 def _small(reader: UstarReader, entry: Entry, max_bytes: int, label: str) -> bytes:

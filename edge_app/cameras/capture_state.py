@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from enum import Enum
 
@@ -52,6 +53,11 @@ StateCallback = Callable[[CameraState, str], None]
 """Called with the new state and one sentence saying why; "" when all is well."""
 
 
+def _news_of(why: str) -> str:
+    """Return a reason without its figures: only a change of what is left is news."""
+    return re.sub(r"\d+", "#", why)
+
+
 class CaptureState:
     """Follows one source from what its reads bring; says when it stalls and how long to back off.
 
@@ -77,6 +83,7 @@ class CaptureState:
         self._retry_s = 0.0
         self._is_failing = False
         self._fault: PictureFault | None = None
+        self._news = ""
         self._repeats = 0
         self._last_frame_ns: int | None = None
 
@@ -152,7 +159,8 @@ class CaptureState:
             log.info("camera %s: back again", self._camera)
 
     def _failed(self, state: CameraState, why: str) -> float:
-        level = logging.DEBUG if self._is_failing else logging.WARNING
+        is_known = self._is_failing and (state, _news_of(why)) == (self.state, self._news)
+        level = logging.DEBUG if is_known else logging.WARNING
         log.log(level, "camera %s: %s", self._camera, why)
         self._is_failing = True
         self._set(state, why)
@@ -168,10 +176,11 @@ class CaptureState:
         self._set(state, finding.why, finding.fault)
 
     def _set(self, state: CameraState, why: str, fault: PictureFault | None = None) -> None:
-        if (state, fault) == (self.state, self._fault):
+        news = _news_of(why)
+        if (state, fault, news) == (self.state, self._fault, self._news):
             return
         if self._fault is not None and state is CameraState.CAPTURING:
             log.info("camera %s: its pictures are good again", self._camera)
-        self.state, self._fault = state, fault
+        self.state, self._fault, self._news = state, fault, news
         if self._on_state is not None:
             self._on_state(state, why)

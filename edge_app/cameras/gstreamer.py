@@ -8,6 +8,7 @@ from edge_app.cameras.isolation.camera import IsolatedCamera, IsolatedDriver
 from edge_app.cameras.isolation.process import python_with
 from edge_app.cameras.source_url import parse_source_url
 from edge_app.errors import ConfigError
+from edge_app.secret_text import shown_address
 
 CSI_OPTIONS = ("width", "height", "fps")
 
@@ -26,7 +27,7 @@ def from_url(url: str, *, name: str) -> IsolatedCamera:
             "'gstreamer:v4l2src device=/dev/video0': videoconvert and appsink are added."
         )
     driver = IsolatedDriver(
-        _without_secrets(f"{scheme}:{rest}"),
+        shown_address(f"{scheme}:{rest}"),
         "edge_app.cameras.drivers.gstreamer",
         {"pipeline": pipeline},
         interpreter=python_with("gi"),
@@ -53,9 +54,3 @@ def csi_pipeline(url: str) -> str:
         f"nvarguscamerasrc sensor-id={source.path} ! video/x-raw(memory:NVMM),{caps} ! "
         "nvvidconv ! video/x-raw,format=BGRx"
     )
-
-
-def _without_secrets(url: str) -> str:
-    """Return the address as people may see it: no passwords in addresses or properties."""
-    url = re.sub(r"//[^/@\s]+@", "//", url)
-    return re.sub(r"\b((?:user-)?pw|password)=\S+", r"\1=***", url)

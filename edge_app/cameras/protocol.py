@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from edge_app.records import Frame
+from edge_app.secret_text import mask, shown_address
 
 CameraMode = Literal["live", "triggered", "file"]
 """live: frames come by themselves and only the newest matters.
@@ -21,7 +22,7 @@ class CameraInfo:
     """What a source is, for people and for `info` on MQTT.
 
     Attributes:
-        url: how it was opened, without passwords.
+        url: how it was opened, without login and passwords: whatever is given, they are left out.
         mode: see CameraMode.
         frame_hw: (height, width) in pixels, or None while unknown.
         is_numbered: its frames carry `source_number`: one part each, growing by one.
@@ -38,6 +39,9 @@ class CameraInfo:
     can_resume: bool
     is_local: bool = True
     awaits_fire: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", mask(shown_address(self.url)))
 
 
 class Camera(Protocol):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_app.errors import ConfigError, nearest_of
+from edge_app.secret_text import learn
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,12 @@ class SourceUrl:
 def scheme_of(url: str) -> str:
     """Return what stands before an address's first colon, in lower case.
 
+    From here on no text of this process shows the address's passwords.
+
     Raises:
         ConfigError: there is none.
     """
+    learn(url)
     scheme, colon, _ = url.partition(":")
     if not colon or not scheme.isalnum():
         raise ConfigError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import stat
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +15,8 @@ from edge_app.errors import CameraUnavailable
 from edge_app.records import JsonObject
 
 JOURNAL = ".edge-app-watch.jsonl"
+MAX_NUMBER = 2**62
+"""No camera shows so many pictures; the outbox cannot hold a number beyond 2^63."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,8 @@ class WatchJournal:
             shown again.
 
     Raises:
-        CameraUnavailable: the folder cannot be written to.
+        CameraUnavailable: the folder cannot be written to, or something else has the journal's
+            name.
     """
 
     def __init__(self, folder: Path, finished: int) -> None:
@@ -105,22 +110,21 @@ class WatchJournal:
 
     def _read(self) -> list[tuple[int, FileVersion]]:
         """Return the entries; lines that a power cut or a bad disk damaged are passed over."""
-        if not self._path.exists():
+        try:
+            if not stat.S_ISREG(self._path.stat().st_mode):
+                raise CameraUnavailable(
+                    f"{self._path} is no plain file; the list of the pictures shown is kept there. "
+                    "Remove it."
+                )
+            lines = self._path.read_bytes().splitlines()
+        except FileNotFoundError:
             return []
-        entries: list[tuple[int, FileVersion]] = []
-        for line in self._path.read_bytes().splitlines():
-            try:
-                found = json.loads(line)
-                if isinstance(found, dict):
-                    entries[-1] = _with_content(entries[-1], found)
-                    continue
-                number, name, mtime_ns = found
-                if not isinstance(name, str):
-                    continue
-                entries.append((int(number), FileVersion(name, int(mtime_ns))))
-            except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError):
-                continue
-        return entries
+        except OSError as error:
+            raise CameraUnavailable(
+                f"{self._path} cannot be read: {error.strerror}. The list of the pictures shown is "
+                "kept there: give this user the right to read it."
+            ) from error
+        return _in_order(_entries(lines))
 
     def _rewrite(self, entries: list[tuple[int, FileVersion]]) -> TextIO:
         """Write what is still needed and return the file, open for more."""
@@ -133,6 +137,54 @@ class WatchJournal:
         return self._path.open("a", encoding="utf-8")
 
 
+def _entries(lines: list[bytes]) -> list[tuple[int, FileVersion]]:
+    """Return what the lines say; what cannot be is passed over."""
+    entries: list[tuple[int, FileVersion]] = []
+    for line in lines:
+        try:
+            found = json.loads(line)
+        except (ValueError, TypeError, RecursionError):
+            continue
+        if isinstance(found, dict):
+            if entries:
+                entries[-1] = _with_content(entries[-1], found)
+        elif (entry := _entry(found)) is not None:
+            entries.append(entry)
+    return entries
+
+
+def _entry(found: object) -> tuple[int, FileVersion] | None:
+    """Return what a line's first form says, None if that cannot be."""
+    if not isinstance(found, list) or len(found) != 3:
+        return None
+    number, name, mtime_ns = found
+    is_whole = type(number) is int and type(mtime_ns) is int and isinstance(name, str)
+    if not is_whole or not 0 < number <= MAX_NUMBER or Path(name).name != name:
+        return None
+    return number, FileVersion(name, mtime_ns)
+
+
+def _in_order(entries: list[tuple[int, FileVersion]]) -> list[tuple[int, FileVersion]]:
+    """Return the most entries whose numbers grow: numbers were given out in this order.
+
+    What is left out has a damaged number, or stands where it was not written. Its file counts as
+    not shown: a part judged twice costs less than one that nobody judges.
+    """
+    lowest: list[int] = []  # of the chains of each length, the lowest last number
+    ends: list[int] = []  # where that number stands
+    before: list[int | None] = []
+    for place, (number, _) in enumerate(entries):
+        length = bisect_left(lowest, number)
+        before.append(ends[length - 1] if length else None)
+        lowest[length : length + 1] = [number]
+        ends[length : length + 1] = [place]
+    chain, at = [], ends[-1] if ends else None
+    while at is not None:
+        chain.append(entries[at])
+        at = before[at]
+    return chain[::-1]
+
+
 def _is_there(file: Path) -> bool:
     try:
         return file.exists()
@@ -143,14 +195,19 @@ def _is_there(file: Path) -> bool:
 def _with_content(entry: tuple[int, FileVersion], found: JsonObject) -> tuple[int, FileVersion]:
     """Return an entry with size and digest, if the line behind it is about the same number."""
     number, version = entry
-    if found["of"] != number or not isinstance(found["digest"], str):
+    content = found.get("content")
+    if found.get("of") != number or not isinstance(content, list) or len(content) != 2:
         return entry
-    return number, replace(version, size=int(found["size"]), digest=found["digest"])
+    size, digest = content
+    if type(size) is not int or not isinstance(digest, str):
+        return entry
+    return number, replace(version, size=size, digest=digest)
 
 
 def _line(number: int, version: FileVersion) -> str:
-    """Return an entry's lines: 0.1.0 reads the first and passes over the second."""
+    """Return an entry's lines: 0.1.0 reads the first and passes over the second, which must not
+    have three members."""
     lines = json.dumps([number, version.name, version.mtime_ns]) + "\n"
     if version.size >= 0:
-        lines += json.dumps({"of": number, "size": version.size, "digest": version.digest}) + "\n"
+        lines += json.dumps({"of": number, "content": [version.size, version.digest]}) + "\n"
     return lines

@@ -15,7 +15,9 @@ from io import TextIOWrapper
 
 from edge_app.errors import BrokerError, EdgeError
 from edge_app.host.extras import sentence_for
+from edge_app.host.logging_setup import mask_tracebacks
 from edge_app.host.plain_text import one_line, write_line
+from edge_app.secret_text import mask
 
 NO, WRONG = 1, 2
 """Exit codes: the job was ended or could not go on; wrong use, wrong input or a machine's fault."""
@@ -24,7 +26,11 @@ STOPPED = "stopped."
 
 
 def run_bordered(
-    name: str, work: Callable[[], int], extra: str = "", stopped: str = STOPPED
+    name: str,
+    work: Callable[[], int],
+    extra: str = "",
+    stopped: str = STOPPED,
+    resumes: str = "",
 ) -> int:
     """Return a command's exit code; what goes wrong is one sentence on stderr.
 
@@ -32,8 +38,10 @@ def run_bordered(
         name: stands before the sentence, e.g. "edge-app run".
         extra: the optional dependencies whose modules the command imports; "" for none.
         stopped: what to say after Ctrl-C.
+        resumes: as in `told`.
     """
     print_any_name()
+    mask_tracebacks()
     try:
         code = int(work())
         sys.stdout.flush()
@@ -43,10 +51,10 @@ def run_bordered(
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (Exception, KeyboardInterrupt) as error:
-        sentence = told(error, extra, stopped)
+        sentence = told(error, extra, stopped, resumes)
         if sentence is None:
             raise
-        lines = [one_line(line) for line in sentence[0].splitlines()]
+        lines = [one_line(line) for line in mask(sentence[0]).splitlines()]
         write_line(sys.stderr, f"{name}: " + "\n".join(lines))
         return sentence[1]
 

@@ -256,6 +256,10 @@ def _focus(args: argparse.Namespace) -> int:
     return 0
 
 
+_OVER = "\r"
+"""Begins what is written over the line before, on a terminal only."""
+
+
 def _print_focus(watch: Any, seconds: float | None) -> None:
     """Print the figures once a second; one line that is written over on a terminal."""
     import time
@@ -288,14 +292,14 @@ def _record(args: argparse.Namespace) -> int:
 
     def show(so_far: Recording) -> None:
         if is_terminal:
-            print(f"\r{so_far.kept} of {args.count} kept", end="", flush=True)
+            print(f"{_OVER}{so_far.kept} of {args.count} kept", end="", flush=True)
 
     try:
         recording = record(camera, name, args.out, args.count, choice, show)
     except KeyboardInterrupt:
         print("\nstopped; the pictures recorded so far are kept")
         return 0
-    print(f"\r{recording.kept} pictures in {recording.folder}")
+    print(f"{_OVER * is_terminal}{recording.kept} pictures in {recording.folder}")
     for why, count in recording.left_out.most_common():
         print(f"left out: {count} ({why})")
     return 0 if recording.kept else EXIT_PROBLEM

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.cli.parser import set_examples
+from edge_app.host import plain_text
 
 NOTHING_INSPECTED = 1
 """Exit code: there were pictures, and the bundle could judge none of them."""
@@ -65,7 +66,7 @@ def _inspect(args: argparse.Namespace) -> int:
         verdicts[str(result["verdict"])] += 1
         print(json.dumps(result) if args.json else one_line(result), flush=True)
     product = bundle.manifest.product
-    print(summary(verdicts, product), file=sys.stderr)
+    print(plain_text.one_line(summary(verdicts, product)), file=sys.stderr)
     return 0 if inspected(verdicts) else NOTHING_INSPECTED
 
 
@@ -95,15 +96,23 @@ def summary(verdicts: Mapping[str, int], product: str) -> str:
 
 
 def one_line(result: Mapping[str, Any]) -> str:
-    """Return a picture's verdict with score and limit, or with the reason why there is none."""
+    """Return a picture's verdict with score and limit, or with the reason why there is none.
+
+    Of a picture that shows several products it is the worst one's, with a count of each verdict.
+    """
     score, limit = result.get("score"), result.get("threshold")
     detail = str(result.get("reason", ""))
     if isinstance(score, float):
         detail = f"{score:.3f}" + (f" of {limit:.3f}" if isinstance(limit, float) else "")
-    picture = str(result["picture"]).encode(errors="backslashreplace").decode()
+    parts = result.get("parts", ())
+    if parts:
+        bad = sum(part["verdict"] == "NG" for part in parts)
+        unsure = sum(part["verdict"] == "NOT_INSPECTED" for part in parts)
+        detail += f"  ({len(parts)} parts: {bad} NG, {unsure} not inspected)"
+    picture = plain_text.one_line(str(result["picture"]))
     verdict = "OK (suspect)" if result.get("is_suspect") else result["verdict"]
     return f"{verdict:<14}{detail:>18}  {picture}"
 
 
 def _say_left_out(what: str) -> None:
-    print(f"left out: {what}", file=sys.stderr)
+    print(plain_text.one_line(f"left out: {what}"), file=sys.stderr)

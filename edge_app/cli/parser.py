@@ -6,10 +6,12 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from edge_app import __version__
 from edge_app.errors import nearest_of
+from edge_app.host.process_title import hide_arguments
+from edge_app.secret_text import has_secret, learn, mask
 
 Number = Callable[[str], Any]
 
@@ -29,6 +31,12 @@ class CommandParser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """Refuse what this command does not know, with its own usage and the nearest option."""
         words = list(sys.argv[1:] if args is None else args)
+        values = [w.partition("=")[2] if w.startswith("--") else w for w in words]
+        secret = [value for value in values if has_secret(value)]
+        for word in secret:
+            learn(word)
+        if args is None:
+            hide_arguments(secret)
         if any("\0" in word for word in words):
             self.error("an argument holds a zero byte, which no name and no number can.")
         found, rest = super().parse_known_args(words, namespace)
@@ -37,6 +45,10 @@ class CommandParser(argparse.ArgumentParser):
             told = (f"{word}{nearest_of(word.partition('=')[0], known)}" for word in rest)
             self.error(f"unrecognized arguments: {' '.join(told)}")
         return found, rest
+
+    def error(self, message: str) -> NoReturn:
+        """End with a usage error; passwords in what was given are not repeated."""
+        super().error(mask(message))
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
         """Refuse a lone `--` in the place of a value, of which argparse makes an empty list."""
@@ -85,6 +97,18 @@ def set_examples(parser: argparse.ArgumentParser, *examples: str) -> None:
     before = f"{parser.epilog}\n\n" if parser.epilog else ""
     parser.epilog = before + as_epilog(examples)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+
+
+def add_command(
+    commands: argparse._SubParsersAction[Any], name: str, about: str, *examples: str
+) -> argparse.ArgumentParser:
+    """Add a sub-command whose own --help begins with the sentence of the list."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=about, description=f"{about[0].upper()}{about[1:]}."
+    )
+    if examples:
+        set_examples(parser, *examples)
+    return parser
 
 
 def whole(least: int, most: int = 2**31 - 1) -> Number:

@@ -9,8 +9,8 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edge_app.cameras.registry import family_of, open_camera
-from edge_app.cameras.source_url import anchor_path
-from edge_app.config.fields import ExistingFile, Table, TopicLevel
+from edge_app.cameras.source_url import anchor_path, parse_source_url
+from edge_app.config.fields import ExistingFile, Table, TopicLevel, is_to_come
 from edge_app.errors import EdgeError
 from edge_app.imaging.camera_calibration import load_geometry
 
@@ -52,10 +52,10 @@ class CameraConfig(Table):
 
     @field_validator("calibration_file")
     @classmethod
-    def _check_calibration(cls, file: Path | None) -> Path | None:
+    def _check_calibration(cls, file: Path | None, info: ValidationInfo) -> Path | None:
         """Return the file if it is one that `edge-app camera calibrate` wrote."""
         try:
-            if file is not None:
+            if file is not None and (file.is_file() or not is_to_come(file, info)):
                 load_geometry(file)
         except EdgeError as error:
             raise ValueError(str(error)) from error
@@ -68,14 +68,14 @@ class CameraConfig(Table):
         try:
             if family_of(url).path_is_file:
                 url = anchor_path(url, (info.context or {}).get("folder", Path()))
-            open_camera(url, "check")
+            open_camera(_checkable(url, info), "check")
         except EdgeError as error:
             raise ValueError(str(error)) from error
         return url
 
     @model_validator(mode="after")
-    def _check_trigger_source(self) -> CameraConfig:
-        awaits_fire = open_camera(self.url, "check").describe().awaits_fire
+    def _check_trigger_source(self, info: ValidationInfo) -> CameraConfig:
+        awaits_fire = open_camera(_checkable(self.url, info), "check").describe().awaits_fire
         if awaits_fire and self.trigger_listen is None:
             raise ValueError(
                 "trigger=software needs a port that receives the triggers; give "
@@ -87,3 +87,12 @@ class CameraConfig(Table):
                 "not fired by the device"
             )
         return self
+
+
+def _checkable(url: str, info: ValidationInfo) -> str:
+    """Return an address without the file of its driver's settings, if that is still to come."""
+    parsed = parse_source_url(url) if family_of(url).scheme == "basler" else None
+    file = parsed.options.get("features", "") if parsed else ""
+    if not file or not is_to_come(Path(file), info):
+        return url
+    return url.replace(f"features={file}", "").replace("?&", "?").replace("&&", "&")

@@ -36,10 +36,15 @@ def _anchored(path: Path, info: ValidationInfo) -> Path:
 
 def _existing_file(path: Path, info: ValidationInfo) -> Path:
     anchored = _anchored(path, info)
-    if not anchored.is_file():
+    if not anchored.is_file() and not is_to_come(anchored, info):
         kind = "is a folder" if anchored.is_dir() else "does not exist"
         raise ValueError(f"the file {anchored} {kind}; expected an existing file")
     return anchored
+
+
+def is_to_come(path: Path, info: ValidationInfo) -> bool:
+    """Tell whether a file will be there although it is not there now: in a restore."""
+    return path in (info.context or {}).get("absent", ())
 
 
 AnchoredPath = Annotated[Path, Field(strict=False), AfterValidator(_anchored)]

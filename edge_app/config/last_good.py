@@ -18,6 +18,7 @@ from pathlib import Path
 from edge_app.config.load import config_of, load_config, parse_toml
 from edge_app.config.model import AppConfig, DeviceConfig
 from edge_app.errors import ConfigError
+from edge_app.host.small_file import read_small, read_small_text
 from edge_app.store.durable_write import perform, write_durably
 
 NAME = "last-good-config.json"
@@ -57,14 +58,20 @@ def load_or_last_good(path: Path, environment: Mapping[str, str] = os.environ) -
 def remember(config: AppConfig, path: Path) -> None:
     """Keep the file with which this start succeeded; a disk that takes nothing is only logged."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_small_text(path)
         entry = {"path": str(path.absolute()), "text": text, "sha256": _digest(path, text)}
         data = json.dumps(entry, ensure_ascii=False).encode()
         kept = config.device.state_dir / NAME
-        if not kept.is_file() or kept.read_bytes() != data:
-            write_durably(perform, kept, data)
+        if not _is_kept(kept, data):
+            write_durably(perform, kept, data, is_private=True)  # cameras' passwords are in it
     except (OSError, UnicodeDecodeError) as error:
         _log.warning("the configuration cannot be kept for a start without it: %s", error)
+
+
+def _is_kept(kept: Path, data: bytes) -> bool:
+    """Return whether it is there as it should be."""
+    is_private = kept.is_file() and kept.stat().st_mode & 0o077 == 0
+    return is_private and kept.read_bytes() == data
 
 
 def _remembered(kept: Path, path: Path) -> AppConfig | None:
@@ -87,7 +94,7 @@ def _state_folders(path: Path, environment: Mapping[str, str]) -> list[Path]:
     """Return where the state folder may be, as the broken file, systemd or the default says."""
     folders = []
     try:
-        found = _STATE_DIR.search(path.read_bytes())
+        found = _STATE_DIR.search(read_small(path))
         if found is not None:
             folders.append(path.absolute().parent / found.group(1).decode())
     except (OSError, UnicodeDecodeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -13,6 +13,8 @@ from pydantic_core import ErrorDetails
 
 from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError, nearest_of
+from edge_app.host.small_file import read_small_text
+from edge_app.secret_text import shown_address
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -33,11 +35,14 @@ def load_config(path: Path | str) -> AppConfig:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_small_text(path)
     except OSError as error:
         raise ConfigError(f"Configuration {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"Configuration {path} is not valid TOML: {error}.") from error
+        raise ConfigError(
+            f"Configuration {path} is not valid TOML: byte {error.start} is no UTF-8 (expected "
+            "that, got perhaps Latin-1 or UTF-16). Save the file as UTF-8."
+        ) from error
     return config_of(parse_toml(text, str(path)), path.absolute().parent, str(path))
 
 
@@ -53,18 +58,24 @@ def parse_toml(text: str, origin: str) -> dict[str, Any]:
         raise ConfigError(f"Configuration {origin} is not valid TOML: {error}.") from error
 
 
-def config_of(document: dict[str, Any], folder: Path, origin: str) -> AppConfig:
+def config_of(
+    document: dict[str, Any],
+    folder: Path,
+    origin: str,
+    absent: Collection[Path] = (),
+) -> AppConfig:
     """Return the checked configuration of a parsed document.
 
     Args:
         folder: base of relative paths.
         origin: names the document in messages.
+        absent: files that will be there, and need not be there now.
 
     Raises:
         ConfigError: as `load_config`.
     """
     try:
-        return AppConfig.model_validate(document, context={"folder": folder})
+        return AppConfig.model_validate(document, context={"folder": folder, "absent": absent})
     except ValidationError as error:
         problems = [_explain(detail) for detail in error.errors(include_url=False)]
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
@@ -98,7 +109,14 @@ def _explain(detail: ErrorDetails) -> str:
     message = detail["msg"].removeprefix("Value error, ")
     if kind == "value_error":
         return f"{_place(location)}{message}"
-    return f"{_place(location)}{message}, got {detail['input']!r}"
+    return f"{_place(location)}{message}, got {_shown(detail['input'])}"
+
+
+def _shown(value: object) -> str:
+    """Return a wrong value for people: no passwords, and nothing of what lies inside tables."""
+    if isinstance(value, dict | list | tuple):
+        return f"a {'table' if isinstance(value, dict) else 'list'} of {len(value)}"
+    return repr(shown_address(value) if isinstance(value, str) else value)
 
 
 def _place(location: Location) -> str:

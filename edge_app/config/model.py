@@ -15,8 +15,11 @@ from pydantic import Field, field_validator, model_validator
 
 from edge_app.config.camera import CameraConfig
 from edge_app.config.fields import AnchoredPath, ExistingFile, Table, TopicLevel
+from edge_app.host.name_lookup import own_name
 from edge_app.mqtt.settings import MqttSettings
+from edge_app.secret_text import has_secret, shown_address
 
+BROKER_HOST = re.compile(r"[^\s/\\@?#]+")
 ALLOWED_HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?")
 
 
@@ -53,6 +56,16 @@ class MqttConfig(Table):
     keepalive_s: int = Field(30, ge=5, le=3600)
     reconnect_max_s: float = Field(30.0, ge=1, le=3600)
     publish_results: bool = False
+
+    @field_validator("host")
+    @classmethod
+    def _is_host(cls, host: str) -> str:
+        if not BROKER_HOST.fullmatch(host):
+            raise ValueError(
+                f"{shown_address(host)!r} is not a host; expected a name or an address alone: the "
+                "port stands in port, the login in username and password_file"
+            )
+        return host
 
     @model_validator(mode="after")
     def _belong_together(self) -> MqttConfig:
@@ -95,6 +108,24 @@ class EvidenceConfig(Table):
     max_mb: int = Field(1024, ge=1)
     jpeg_quality: int = Field(90, ge=1, le=100)
     base_url: str | None = Field(None, pattern=r"^https?://[^\s]+$")
+
+    @field_validator("base_url")
+    @classmethod
+    def _holds_no_login(cls, url: str | None) -> str | None:
+        if url is not None and has_secret(url):
+            raise ValueError(
+                f"{shown_address(url)!r} was given with a login or a token; every alert would "
+                "publish it. Give the address alone"
+            )
+        return url
+
+
+class HistoryConfig(Table):
+    """What the device remembers of each part; see docs/history.md."""
+
+    enabled: bool = True
+    max_age_days: float = Field(90.0, gt=0, le=36_500)
+    max_mb: int = Field(1024, ge=8, le=1_048_576)
 
 
 class PageConfig(Table):
@@ -227,6 +258,7 @@ class AppConfig(Table):
     mqtt: MqttConfig = _table(MqttConfig)
     outbox: OutboxConfig = _table(OutboxConfig)
     evidence: EvidenceConfig = _table(EvidenceConfig)
+    history: HistoryConfig = _table(HistoryConfig)
     page: PageConfig = _table(PageConfig)
     runtime: RuntimeConfig = _table(RuntimeConfig)
     watchdog: WatchdogConfig = _table(WatchdogConfig)
@@ -236,6 +268,12 @@ class AppConfig(Table):
     slots: Annotated[dict[TopicLevel, SlotConfig], Field(strict=False)] = Field(
         alias="slot", default_factory=dict
     )
+
+    @property
+    def evidence_base_url(self) -> str:
+        """The address before `/evidence/...` in alerts: configured, or the page's."""
+        host = self.page.host if is_loopback(self.page.host) else own_name()[0]
+        return self.evidence.base_url or f"http://{host}:{self.page.port}"
 
     def slot(self, name: str) -> SlotConfig:
         """Return a slot's rules: its table, or the defaults."""

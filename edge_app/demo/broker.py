@@ -9,9 +9,14 @@ import asyncio
 import logging
 import socket
 import threading
+from collections.abc import Collection
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from edge_app.errors import BrokerError, ConfigError
+
+if TYPE_CHECKING:
+    from amqtt.broker import Broker
 
 START_TIMEOUT_S = 10.0
 """Importing amqtt and opening a port takes half a second on a slow machine."""
@@ -39,6 +44,7 @@ class EmbeddedBroker:
         self._end: asyncio.Event | None = None
         self._is_ready = threading.Event()
         self._failure: Exception | None = None
+        self._broker: Broker | None = None
         self._thread = threading.Thread(target=self._run, name="demo-broker", daemon=True)
 
     def __enter__(self) -> EmbeddedBroker:
@@ -67,6 +73,11 @@ class EmbeddedBroker:
             self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join(START_TIMEOUT_S)
 
+    def has_subscribers(self, topic: str, clients: Collection[str]) -> bool:
+        """Tell whether these clients have subscribed to a topic filter by now."""
+        found = self._broker.subscriptions.get(topic, ()) if self._broker else ()
+        return set(clients) <= {session.client_id for session, _ in list(found)}
+
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
@@ -83,7 +94,7 @@ class EmbeddedBroker:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         self._loop.set_exception_handler(_note)
-        broker = Broker(_configuration(self.port))
+        broker = self._broker = Broker(_configuration(self.port))
         await broker.start()
         self._is_ready.set()
         await self._end.wait()

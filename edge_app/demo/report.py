@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.console import Console
 from rich.table import Table
 
+from edge_app.binomial import exact_interval
 from edge_app.records import JsonObject
 
 
@@ -17,6 +20,7 @@ def print_summary(summary: JsonObject, console: Console) -> None:
     for name, text in _rows(summary):
         table.add_row(name, text)
     console.print(table)
+    console.print(_how_sure(summary))
     for title, key in (("By kind", "recall_by_kind"), ("By defect size", "recall_by_size")):
         if summary[key]:
             console.print(_breakdown(title, summary[key]))
@@ -26,8 +30,8 @@ def _rows(summary: JsonObject) -> list[tuple[str, str]]:
     good = summary["parts"] - summary["defective"]
     rows = [
         ("Parts judged", str(summary["parts"])),
-        ("Defective, caught", f"{summary['caught']} of {summary['defective']}"),
-        ("False alarms (good parts)", f"{summary['false_alarms']} of {good}"),
+        ("Defective, caught", _share_text(summary["caught"], summary["defective"])),
+        ("False alarms (good parts)", _share_text(summary["false_alarms"], good)),
         ("Not inspected", str(summary["not_inspected"])),
         ("Alarms received over MQTT", _text(summary["alerts_received"])),
         ("Defect box overlaps the true one", f"{summary['located']} of {summary['caught']}"),
@@ -45,6 +49,37 @@ def _rows(summary: JsonObject) -> list[tuple[str, str]]:
         recall = f"{baseline['recall']:.0%} at {baseline['false_alarm_rate']:.1%} false alarms"
         rows.append(("Baseline: mean image difference", recall))
     return rows
+
+
+def _share_text(hits: int, count: int) -> str:
+    """Return a count with the rates that it allows, e.g. "9 of 10 (95 %: 56 % to 100 %)"."""
+    if not count:
+        return "none seen"
+    low, high = exact_interval(min(hits, count), count)
+    return f"{hits} of {count} (95 %: {_least(low)} to {_most(high)})"
+
+
+def _least(rate: float) -> str:
+    return f"{math.floor(100 * rate)} %"
+
+
+def _most(rate: float) -> str:
+    return f"{math.ceil(100 * rate)} %"
+
+
+def _how_sure(summary: JsonObject) -> str:
+    """Return what the counts can say, in a sentence for whoever has not met such intervals."""
+    bad, good = summary["defective"], summary["parts"] - summary["defective"]
+    if not bad or not good:
+        return "Too few parts to say how many defects are caught, or how many alarms are false."
+    low = exact_interval(summary["caught"], bad)[0]
+    high = exact_interval(min(summary["false_alarms"], good), good)[1]
+    return (
+        f"How sure is that? {bad} defective and {good} good parts show, with 95 % confidence, "
+        f"that at least {_least(low)} of such defects are caught and at most "
+        f"{_most(high)} of good parts raise an alarm. More parts (--parts) say it more "
+        "exactly."
+    )
 
 
 def _breakdown(title: str, found: dict[str, JsonObject]) -> Table:

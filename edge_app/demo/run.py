@@ -25,6 +25,7 @@ from edge_app.demo.report import print_summary
 from edge_app.demo.scoring import Scoreboard
 from edge_app.demo.subscriber import WatchProcess
 from edge_app.errors import ConfigError, ModelError
+from edge_app.mqtt.topics import alert_filter
 from edge_app.records import JsonObject
 from edge_app.simulator.truth import SEEDS, Product
 
@@ -32,8 +33,11 @@ CAMERA = "line1"
 LIVE_FPS, LIVE_ADVANCE_PX = 10, 120
 """The belt runs at 1200 px/s: two and a half parts per second, smooth on the page."""
 
-SUBSCRIBE_S = 1.5
-"""The subscriber's process needs this long to connect before the first alert."""
+SUBSCRIBE_S = 30.0
+"""At most so long the first alert waits for the subscribers' processes; on a busy computer their
+start takes seconds."""
+
+USUAL_PORT = 8080
 
 BASELINE_RATE = 0.01
 """The baseline gets the same false-alarm rate as the demo's budget."""
@@ -48,7 +52,7 @@ class DemoOptions:
         parts: stop after this many; None runs until stopped.
         seconds: stop after this long; 0 runs until stopped.
         headless: no page, no table, faster than real time.
-        port: the page's; another free one if it is in use.
+        port: the page's; 0: any free one; None: USUAL_PORT, or a free one if that is in use.
     """
 
     product: Product = "tapered"
@@ -57,7 +61,7 @@ class DemoOptions:
     seconds: float = 0.0
     headless: bool = False
     as_json: bool = False
-    port: int = 8080
+    port: int | None = None
     seed: int = SEEDS["test"]
 
 
@@ -65,10 +69,10 @@ def run_demo(options: DemoOptions, console: Console) -> JsonObject:
     """Run the demo to its end and return the summary.
 
     Raises:
-        ConfigError: there is no shipped bundle for the product.
+        ConfigError: there is no shipped bundle for the product, or the page's port is in use.
     """
     with tempfile.TemporaryDirectory(prefix="cropliq-demo-") as state, EmbeddedBroker() as broker:
-        port = 0 if options.headless else free_port(options.port)
+        port = 0 if options.headless else page_port(options.port, console)
         config = _config(options, Path(state), broker.port, port)
         camera = open_camera(config.cameras[0].url, CAMERA)
         if not isinstance(camera, SimulatedCamera):
@@ -81,15 +85,23 @@ def run_demo(options: DemoOptions, console: Console) -> JsonObject:
             console.print(f"Live page: [bold]{app.page_url}[/]   (Ctrl-C ends the demo)")
         watch.start()
         try:
-            time.sleep(SUBSCRIBE_S)
+            _wait_for_watchers(broker, watch)
             started_s = time.monotonic()
             exit_code = _run(app, options)
             elapsed_s = time.monotonic() - started_s
+            watch.wait_for(board.alarms)
         finally:
             received = watch.stop()
         if exit_code == 1:
             raise ModelError("The demo's inspection ended with an error; see the log above.")
         return _summary(options, board, baseline, received, elapsed_s)
+
+
+def _wait_for_watchers(broker: EmbeddedBroker, watch: WatchProcess) -> None:
+    """Let no alert go out before those who show and count it have subscribed."""
+    end_s = time.monotonic() + SUBSCRIBE_S
+    while time.monotonic() < end_s and not broker.has_subscribers(alert_filter(), watch.clients):
+        time.sleep(0.05)
 
 
 def _run(app: EdgeApp, options: DemoOptions) -> int:
@@ -175,17 +187,35 @@ def _bundle(options: DemoOptions) -> Path:
     return path
 
 
-def free_port(wanted: int) -> int:
-    """Return the wanted loopback port, or another free one if it is in use."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise ConfigError("No free port on loopback for the live page.")
+def page_port(wanted: int | None, console: Console) -> int:
+    """Return the loopback port for the page.
+
+    Args:
+        wanted: as `DemoOptions.port`.
+
+    Raises:
+        ConfigError: the port that was asked for is in use.
+    """
+    try:
+        return _free_port(USUAL_PORT if wanted is None else wanted)
+    except OSError as error:
+        why = error.strerror or str(error)
+    if wanted is not None:
+        raise ConfigError(
+            f"--port {wanted} cannot be used: {why}. Name another one, or leave --port out for any "
+            "free one."
+        )
+    port = _free_port(0)
+    console.print(f"Port {USUAL_PORT} cannot be used ({why}): the page is on {port}.")
+    return port
+
+
+def _free_port(wanted: int) -> int:
+    """Return a loopback port that can be listened on; 0 stands for any."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", wanted))
+        return int(probe.getsockname()[1])
 
 
 def demo_command(options: DemoOptions) -> int:

@@ -7,7 +7,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from edge_app.records import FrameReport, JsonObject, PartVerdict, VerdictState
+from edge_app.records import (
+    AlarmEvent,
+    EventKind,
+    FrameReport,
+    JsonObject,
+    PartVerdict,
+    VerdictState,
+)
 from edge_app.simulator.truth import (
     RESERVED_KIND,
     SIZE_BINS,
@@ -40,6 +47,9 @@ class Scoreboard:
 
     Args:
         truth_of: frame id → ground truth of that frame.
+
+    Attributes:
+        alarms: NG parts that were announced.
     """
 
     def __init__(self, truth_of: Callable[[int], FrameTruth]) -> None:
@@ -48,10 +58,12 @@ class Scoreboard:
         self._number_of: dict[str, int] = {}
         self._phantoms = 0
         self.frames = 0
+        self.alarms = 0
 
     def take(self, report: FrameReport) -> None:
         """Add one frame's outcome; called in the inspection thread."""
         self.frames += 1
+        self.alarms += sum(_is_alarm(event) for event in report.events)
         truth = self._truth_of(report.frame.frame_id)
         for part in truth.parts:
             self._parts.setdefault(part.number, _Seen(part.defect))
@@ -123,6 +135,12 @@ class Scoreboard:
                 "caught": sum(_is_ng(p) for p in reserved),
             },
         }
+
+
+def _is_alarm(event: AlarmEvent) -> bool:
+    verdict = event.verdict
+    is_ng = verdict is not None and verdict.state is VerdictState.NG
+    return is_ng and event.kind is EventKind.NEW
 
 
 def _is_ng(part: _Seen) -> bool:

@@ -15,7 +15,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge_app.config.model import AppConfig, MqttConfig, is_loopback
 from edge_app.doctor.checks import Check
 from edge_app.errors import ConfigError
-from edge_app.mqtt.connection import MQTT_5, MQTT_311, make_client
+from edge_app.mqtt.connection import MQTT_5, MQTT_311, connect_properties, make_client
 from edge_app.mqtt.topics import DeviceName, Topics
 
 ANSWER_TIMEOUT_S = 1.5
@@ -62,7 +62,8 @@ def _probe(mqtt: MqttConfig, topic: str, protocol: MQTTProtocolVersion) -> Check
     """Connect, log in, publish; None if the broker does not speak this protocol version."""
     answers = _Answers()
     client = _client(mqtt, answers, protocol)
-    client.connect(mqtt.host, mqtt.port, mqtt.keepalive_s)
+    announced = connect_properties() if protocol == MQTT_5 else None
+    client.connect(mqtt.host, mqtt.port, mqtt.keepalive_s, properties=announced)
     client.loop_start()
     try:
         if not answers.logged_in.wait(ANSWER_TIMEOUT_S) or answers.login is None:

@@ -16,13 +16,12 @@ from typing import Literal
 
 from edge_app.backends.tensorrt_library import MODULES, load_tensorrt
 from edge_app.cameras.isolation.process import python_with
-from edge_app.cameras.registry import family_of, open_camera
-from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig
-from edge_app.errors import BundleError, CameraError, ConfigError, ModelError
+from edge_app.errors import BundleError, ConfigError, ModelError
 from edge_app.host.clock import clock_is_synchronised
 from edge_app.model.open_for_device import how_signed, open_bundle
 from edge_app.mqtt.topics import DeviceName
+from edge_app.secret_text import mask
 
 CheckState = Literal["ok", "warning", "fail", "absent"]
 
@@ -51,6 +50,10 @@ class Check:
     state: CheckState
     detail: str
     advice: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", mask(self.detail))
+        object.__setattr__(self, "advice", mask(self.advice))
 
 
 def check_opencv() -> Check:
@@ -225,21 +228,6 @@ def check_bundle(config: AppConfig) -> Check:
         advice = "For production: sign it, set trusted_keys_dir and allow_unsigned = false."
         return Check("bundle", "warning", detail, advice)
     return Check("bundle", "ok", detail)
-
-
-def check_camera(camera: CameraConfig) -> Check:
-    """Whether a folder or a video can be opened; other cameras are not opened here."""
-    name = f"camera {camera.name}"
-    if not family_of(camera.url).path_is_file:
-        return Check(name, "ok", f"{camera.url} is a valid address; it was not opened.")
-    source = open_camera(camera.url, camera.name)
-    try:
-        source.open()
-    except CameraError as error:
-        return Check(name, "fail", str(error), "Correct its url, or put the files there.")
-    finally:
-        source.close()
-    return Check(name, "ok", f"{camera.url} opens.")
 
 
 def check_secrets(config: AppConfig) -> Check:

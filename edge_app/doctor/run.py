@@ -21,7 +21,6 @@ from edge_app.doctor.checks import (
     CheckState,
     check_aravis,
     check_bundle,
-    check_camera,
     check_clock,
     check_cuda,
     check_module,
@@ -31,6 +30,7 @@ from edge_app.doctor.checks import (
     check_state_dir,
     check_tensorrt,
 )
+from edge_app.doctor.configured import check_backend, check_camera, check_evidence
 from edge_app.doctor.keys import check_keys, check_operator_keys
 
 __all__ = ["Check", "CheckState", "format_json", "has_failed", "print_table", "run_doctor"]
@@ -49,7 +49,19 @@ def run_doctor(config: AppConfig | None, deadline_s: float = DEADLINE_S) -> list
     Args:
         config: without it only the machine is checked, not broker, disk, bundle and cameras.
     """
-    questions = _machine_questions() + ([] if config is None else _config_questions(config))
+    asked = [] if config is None else [*_offline_questions(config), *_online_questions(config)]
+    return _answers([*_machine_questions(), *asked], deadline_s)
+
+
+def check_configured(config: AppConfig, deadline_s: float = DEADLINE_S) -> list[Check]:
+    """Return what `edge-app run` would stumble over on this machine, network and disk left out.
+
+    Never raises.
+    """
+    return _answers(_offline_questions(config), deadline_s)
+
+
+def _answers(questions: list[Question], deadline_s: float) -> list[Check]:
     answers: dict[int, Check] = {}
     threads = [_ask(number, question, answers) for number, question in enumerate(questions)]
     until_s = time.monotonic() + deadline_s
@@ -70,7 +82,8 @@ def format_json(checks: list[Check]) -> str:
 
 def print_table(checks: list[Check], console: Console | None = None) -> None:
     """Print one row per check; colours only on a terminal."""
-    table = Table("check", "state", "what was found, and what to do", box=None, pad_edge=False)
+    table = Table("check", "state", box=None, pad_edge=False)
+    table.add_column("what was found, and what to do", overflow="fold")
     for check in checks:
         said = check.detail + (f"\n→ {check.advice}" if check.advice else "")
         table.add_row(check.name, f"[{_STYLES[check.state]}]{check.state}[/]", escape(said))
@@ -92,17 +105,24 @@ def _machine_questions() -> list[Question]:
     ]
 
 
-def _config_questions(config: AppConfig) -> list[Question]:
+def _offline_questions(config: AppConfig) -> list[Question]:
     cameras: list[Question] = [
         (f"camera {camera.name}", partial(check_camera, camera)) for camera in config.cameras
     ]
     return [
         *cameras,
+        ("backend", lambda: check_backend(config)),
         ("bundle", lambda: check_bundle(config)),
         ("trusted keys", lambda: check_keys(config, datetime.now(timezone.utc))),
         ("operators' keys", lambda: check_operator_keys(config, datetime.now(timezone.utc))),
-        ("disk", lambda: check_state_dir(config)),
+        ("evidence", lambda: check_evidence(config)),
         ("secrets", lambda: check_secrets(config)),
+    ]
+
+
+def _online_questions(config: AppConfig) -> list[Question]:
+    return [
+        ("disk", lambda: check_state_dir(config)),
         ("broker", lambda: check_broker(config)),
     ]
 

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 LINES = 5
@@ -29,27 +30,33 @@ class _Cause:
 class LogLimit(logging.Filter):
     """Lets the first lines of each cause through and counts the rest. Thread-safe.
 
-    A cause is a logger, a level and a message before its values are filled in.
+    A cause is a logger, a level and a message before its values are filled in, or what a line's
+    `extra` calls `cause`, where one place in the code says several things. Lines below INFO
+    are all written: who asks for them wants them.
 
     Args:
         emit: writes a line that counts the others; it does not pass through this filter.
         clock_s: monotonic seconds.
+        later: has `report` called once, so many seconds later; None: the owner calls it.
     """
 
     def __init__(
         self,
         emit: Callable[[logging.LogRecord], object],
         clock_s: Callable[[], float] = time.monotonic,
+        later: Callable[[float, Callable[[], None]], None] | None = None,
     ) -> None:
         super().__init__()
-        self._emit, self._clock_s = emit, clock_s
+        self._emit, self._clock_s, self._later = emit, clock_s, later
         self._lock = threading.Lock()
         self._causes: dict[tuple[str, int, str], _Cause] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a line is written."""
+        if record.levelno < logging.INFO:
+            return True
         self.report()
-        key = (record.name, record.levelno, str(record.msg))
+        key = (record.name, record.levelno, str(getattr(record, "cause", record.msg)))
         with self._lock:
             if key not in self._causes and len(self._causes) >= MAX_CAUSES:
                 key = _OTHERS
@@ -59,7 +66,10 @@ class LogLimit(logging.Filter):
                 return True
             cause.more += 1
             cause.last = record
-            return False
+            is_first = cause.more == 1
+        if is_first and self._later is not None:
+            self._later(PERIOD_S, self.report)
+        return False
 
     def report(self) -> None:
         """Write the counts of the causes whose minute is over; to be called from time to time."""
@@ -79,8 +89,16 @@ def _summary(last: logging.LogRecord, more: int) -> logging.LogRecord:
     )
 
 
+def call_later(wait_s: float, work: Callable[[], None]) -> None:
+    """Call something in a thread of its own; without a thread left it is not called."""
+    timer = threading.Timer(wait_s, work)
+    timer.daemon = True
+    with suppress(RuntimeError):
+        timer.start()
+
+
 def limit_handler(handler: logging.Handler) -> LogLimit:
-    """Limit what a handler writes; return the limit, for its `report`."""
+    """Limit what a handler writes; return the limit, for its `report`, which also happens alone."""
 
     def emit(record: logging.LogRecord) -> None:
         handler.acquire()
@@ -89,6 +107,6 @@ def limit_handler(handler: logging.Handler) -> LogLimit:
         finally:
             handler.release()
 
-    limit = LogLimit(emit)
+    limit = LogLimit(emit, later=call_later)
     handler.addFilter(limit)
     return limit

@@ -12,8 +12,15 @@ import os
 import socket
 import struct
 import sys
+import threading
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
+
+from edge_app.host.log_limit import LogLimit, limit_handler
+from edge_app.host.plain_text import indented_lines
+from edge_app.secret_text import mask
 
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 JOURNAL_STREAM = "JOURNAL_STREAM"
@@ -27,19 +34,58 @@ _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 """syslog(3): 3 error, 4 warning, 6 informational; below INFO it is 7, debug."""
 
 
-def start_logging(level: str) -> None:
-    """Send every log line to the journal if stderr goes there, else to stderr as text.
+def start_logging(level: str) -> LogLimit:
+    """Send log lines to the journal if stderr goes there, else to stderr as text.
+
+    They are limited per cause (`log_limit.py`): nobody outside fills the log, or hides in it.
 
     A crash, and the SIGABRT by which systemd's watchdog ends the service, write the Python stack
     of every thread to stderr, so that the journal shows where a loop was stuck.
     """
     faulthandler.enable()
-    text = logging.Formatter(TEXT_FORMAT)
+    text: logging.Formatter = MaskedFormatter(TEXT_FORMAT)
     handler: logging.Handler = logging.StreamHandler()
     if stderr_is_journal():
-        handler, text = JournalHandler(), logging.Formatter("%(message)s")
+        handler, text = JournalHandler(), MaskedFormatter("%(message)s")
     handler.setFormatter(text)
     logging.basicConfig(level=level, handlers=[handler])
+    mask_tracebacks()
+    return limit_handler(handler)
+
+
+class MaskedFormatter(logging.Formatter):
+    """Leaves passwords out of every line, tracebacks and texts of libraries included.
+
+    What a message holds from outside (a part's name, a picture's) breaks no line and is obeyed by
+    no terminal.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        """Return the line without what follows it, such as a traceback."""
+        record.message = indented_lines(record.message)
+        return super().formatMessage(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return mask(super().format(record))
+
+
+def mask_tracebacks() -> None:
+    """Leave passwords out of the tracebacks of defects, in the main thread and in others."""
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        print(mask("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr)
+
+    def show_of_thread(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None:
+            name = args.thread.name if args.thread else "?"
+            print(f"Exception in thread {name}:", file=sys.stderr)
+            show(args.exc_type, args.exc_value, args.exc_traceback)
+
+    if sys.excepthook is sys.__excepthook__:  # not where a program has put its own in place
+        sys.excepthook = show
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = show_of_thread
 
 
 def stderr_is_journal(environment: Mapping[str, str] = os.environ, stderr_fd: int = 2) -> bool:

@@ -11,6 +11,8 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 
+from edge_app.secret_text import mask
+
 NOTIFY_SOCKET = "NOTIFY_SOCKET"
 WATCHDOG_USEC = "WATCHDOG_USEC"
 
@@ -61,7 +63,7 @@ class ServiceNotifier:
 
     def status(self, text: str) -> None:
         """Show one line in `systemctl status`; the same text again is not sent."""
-        line = " ".join(text.split())
+        line = mask(" ".join(text.split()))
         if line != self._status:
             self._status = line
             self._send(f"STATUS={line}")

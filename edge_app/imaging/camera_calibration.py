@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from edge_app.errors import ConfigError, FrameCorrupt
+from edge_app.host.small_file import read_small_text
 from edge_app.records import Defect, F64Array, JsonObject, PointXy, U8Array
 
 FORMAT = "cropliq-edge-geometry-1"
@@ -142,7 +143,7 @@ def load_geometry(file: Path) -> Geometry:
         ConfigError: the file is missing, or is not one that `edge-app camera calibrate` wrote.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_small_text(file))
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']!r}, expected {FORMAT!r}")
         height, width = (int(v) for v in content["frame_hw"])

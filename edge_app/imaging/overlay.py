@@ -70,6 +70,12 @@ def draw_report(report: FrameReport, map_threshold: float | None = None) -> U8Ar
     if map_threshold is not None:
         picture = _blend_all(picture, report, map_threshold)
     pen = Pen.for_frame(picture)
+    if report.several:
+        for found in report.several:  # never one product's verdict on another
+            is_cut = found.anomaly is None
+            corners_xy = corners_of(found.view.detection.box_cxcywhr)
+            _draw_part(picture, corners_xy, None if is_cut else found.verdict, pen)
+        return picture
     left = {v.part_id: v for v in report.finished}
     for view in report.views:
         verdict = left.get(view.part_id) or report.verdicts.get(view.part_id)
@@ -195,9 +201,14 @@ def _tint(region_hwc: U8Array, level_hw: F32Array) -> None:
 
 
 def _blend_all(picture: U8Array, report: FrameReport, map_threshold: float) -> U8Array:
-    for part_id, anomaly in report.anomalies.items():
-        corners_xy = report.crop_corners_xy.get(part_id, ())
-        picture = blend_map(picture, anomaly.map_hw, corners_xy, map_threshold)
+    if report.several:
+        placed = [(found.anomaly, found.crop_corners_xy) for found in report.several]
+    else:
+        corners = report.crop_corners_xy
+        placed = [(found, corners.get(part_id, ())) for part_id, found in report.anomalies.items()]
+    for anomaly, corners_xy in placed:
+        if anomaly is not None:
+            picture = blend_map(picture, anomaly.map_hw, corners_xy, map_threshold)
     return picture
 
 

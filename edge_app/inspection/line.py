@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
 
@@ -35,6 +35,7 @@ from edge_app.records import (
     Detection,
     Frame,
     FrameReport,
+    JudgedView,
     PartVerdict,
     PartView,
     SuspectPart,
@@ -116,12 +117,16 @@ class InspectionLine:
         clock.mark("inspect")
         events: list[AlarmEvent] = []
         unclassified = 0
+        judged: dict[int, tuple[ViewResult, Anomaly]] = {}
         for view, crop, anomaly in zip(due, crops, anomalies, strict=True):
-            caused, failed = self._judge(frame, view, crop, anomaly)
-            events += caused
+            result, failed = self._judge(frame, view, crop, anomaly)
             unclassified += failed
+            if result is not None:
+                judged[id(view)] = (result, anomaly)
+                events += self._record(result, frame)
         shown = _highest_scoring(due, anomalies)
         verdicts = {v.part_id: self._ledger.verdict(v.part_id) for v in views}
+        several = self._each_by_itself(views, judged)
         departed = (*sighting.departed, *self._blind_spot(frame, sighting, trouble))
         unseen = trouble or self._why_unseen(frame, sighting)
         finished, last_events, suspects = self._close(departed, frame, unseen)
@@ -141,6 +146,7 @@ class InspectionLine:
             trouble=trouble,
             unclassified=unclassified,
             suspects=suspects,
+            several=several,
         )
 
     def miss(self, frame: Frame, reason: str) -> FrameReport:
@@ -209,24 +215,67 @@ class InspectionLine:
 
     def _judge(
         self, frame: Frame, view: PartView, crop: U8Array, anomaly: Anomaly
-    ) -> tuple[list[AlarmEvent], int]:
-        """Return the events a view causes, and on how many defects the classifier failed."""
+    ) -> tuple[ViewResult | None, int]:
+        """Return what a view shows, and on how many defects the classifier failed.
+
+        None: what is not in the picture is not known to be good or bad.
+        """
         box = view.detection.box_cxcywhr
         state, reason = judge_score(anomaly.score, self._limits)
         if state is VerdictState.OK and self._is_implausible(frame, crop):
             state, reason = VerdictState.NOT_INSPECTED, IMPLAUSIBLE
         found = self._defects(frame, box, anomaly) if state is VerdictState.NG else Classified(())
         if not view.is_whole and not any(is_seen(d, frame.hw) for d in found.defects):
-            return [], found.failed  # what is not in the picture is not known to be good or bad
+            return None, found.failed
         score = anomaly.score if state is not VerdictState.NOT_INSPECTED else None
         suspect = state is VerdictState.OK and is_suspect(anomaly.score, self._limits)
         result = ViewResult(
             view.part_id, state, reason, score, corners_of(box), found.defects, suspect
         )
+        return result, found.failed
+
+    def _record(self, result: ViewResult, frame: Frame) -> list[AlarmEvent]:
+        """Return the events that a view causes."""
         kind = self._ledger.record(result, frame)
-        if kind is None:
-            return [], found.failed
-        return [self._ledger.publish(view.part_id, kind, frame)], found.failed
+        return [] if kind is None else [self._ledger.publish(result.part_id, kind, frame)]
+
+    def _each_by_itself(
+        self, views: Sequence[PartView], judged: Mapping[int, tuple[ViewResult, Anomaly]]
+    ) -> tuple[JudgedView, ...]:
+        """Return every view with its own verdict, where several of this picture are one part.
+
+        Args:
+            judged: id() of a view → what it shows.
+        """
+        if len({view.part_id for view in views}) == len(views):
+            return ()
+        return tuple(self._by_itself(view, judged.get(id(view))) for view in views)
+
+    def _by_itself(self, view: PartView, found: tuple[ViewResult, Anomaly] | None) -> JudgedView:
+        about, box = self._ledger.verdict(view.part_id), view.detection.box_cxcywhr
+        own = replace(
+            about,
+            state=VerdictState.NOT_INSPECTED,
+            reason="never_whole",
+            score=None,
+            product_corners_xy=corners_of(box),
+            defects=(),
+            views_judged=0,
+            is_suspect=False,
+        )
+        if found is None:
+            return JudgedView(view, own)
+        result, anomaly = found
+        own = replace(
+            own,
+            state=result.state,
+            reason=result.reason,
+            score=result.score,
+            defects=result.defects,
+            views_judged=int(result.state is not VerdictState.NOT_INSPECTED),
+            is_suspect=result.is_suspect,
+        )
+        return JudgedView(view, own, anomaly, crop_corners(box, self._stages.spec))
 
     def _is_implausible(self, frame: Frame, crop: U8Array) -> bool:
         """Tell whether a crop cannot show such a part; say why when the reason is a new one."""

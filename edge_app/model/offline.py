@@ -21,6 +21,7 @@ from edge_app.records import (
     Frame,
     FrameReport,
     JsonObject,
+    PartVerdict,
     U8Array,
 )
 
@@ -123,8 +124,14 @@ def whole_products(model: LoadedModel, pixels_hwc: U8Array) -> list[tuple[BoxCxc
 
 
 def verdict_json(report: FrameReport) -> JsonObject:
-    """Return the verdict of a one-part frame as plain JSON values."""
+    """Return the verdict of a one-part frame as plain JSON values; `parts` has each product by
+    itself where the picture shows several."""
     (verdict,) = report.finished
+    parts = [_judged_json(found.verdict) for found in report.several]
+    return {**_judged_json(verdict), **({"parts": parts} if parts else {})}
+
+
+def _judged_json(verdict: PartVerdict) -> JsonObject:
     return {
         "verdict": verdict.state.value,
         "is_suspect": verdict.is_suspect,

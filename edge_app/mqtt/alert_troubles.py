@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from edge_app.mqtt.backoff import Backoff
+from edge_app.mqtt.memory_block import MEMORY_BASE
 from edge_app.mqtt.shorten import SMALLEST_BYTES
 
 MAX_STRIKES = 2
@@ -43,8 +44,10 @@ class AlertTroubles:
         now_s: monotonic clock.
 
     Attributes:
-        careful_until: up to this number alerts are sent one at a time: one of several that were on
-            their way when a connection ended may be why.
+        careful_until: up to this number stored alerts are sent one at a time: one of several that
+            were on their way when a connection ended may be why.
+        careful_keys: the same of alerts that were told from memory, each by its place. Their
+            places are above all stored ones; they say nothing about what is stored.
         max_bytes: the largest payload, as far as the broker's behaviour has shown it.
     """
 
@@ -58,6 +61,7 @@ class AlertTroubles:
         self._retry_at_s = float("inf")
         self._has_arrived = False
         self.careful_until = 0
+        self.careful_keys: set[int] = set()
         self.max_bytes: int | None = None
 
     # -- before an alert is sent ----------------------------------------------------------------
@@ -121,6 +125,7 @@ class AlertTroubles:
         trouble = self._troubles.setdefault(seq, _Trouble(topic))
         is_new = not trouble.is_aside
         trouble.why, trouble.is_aside, trouble.max_bytes = why, True, None
+        self.careful_keys.discard(seq)
         if is_new:
             same = [t for t in self._troubles.values() if t.is_aside and t.topic == topic]
             if sum(t.why == why for t in same) >= MAX_ASIDE_PER_TOPIC:
@@ -130,6 +135,7 @@ class AlertTroubles:
     def arrived(self, seq: int, topic: str) -> None:
         """Note that the broker took an alert."""
         self._has_arrived = True
+        self.careful_keys.discard(seq)
         trouble = self._troubles.pop(seq, None)
         self._refused_topics.pop(topic, None)
         if trouble is None:
@@ -153,12 +159,14 @@ class AlertTroubles:
 
     def lost(self, in_flight: Collection[int]) -> None:
         """Note what was on its way when a connection ended: it is sent one at a time next."""
-        self.careful_until = max([self.careful_until, *in_flight])
+        stored = [seq for seq in in_flight if seq < MEMORY_BASE]
+        self.careful_until = max([self.careful_until, *stored])
+        self.careful_keys.update(seq for seq in in_flight if seq > MEMORY_BASE)
 
     @property
     def count_aside(self) -> int:
-        """How many single alerts are set aside; more wait behind a refused topic."""
-        return sum(trouble.is_aside for trouble in self._troubles.values())
+        """How many single alerts are set aside; more wait behind a refused topic. Any thread."""
+        return sum(trouble.is_aside for trouble in list(self._troubles.values()))
 
     @property
     def text(self) -> str | None:

@@ -142,8 +142,7 @@ class Delivery:
     def _send_alerts(self) -> None:
         if self._troubles.parole(self._waiting <= 0) or self._waiting < 0:
             self._scan_again()
-        is_careful = not self._is_proven or self._sent_seq < self._troubles.careful_until
-        wanted = (1 if is_careful else WINDOW) - len(self._flights)
+        wanted = (1 if self._is_careful else WINDOW) - len(self._flights)
         room = min(wanted, self._connection.room("alerts"))
         count = 0
         if room > 0:
@@ -323,6 +322,14 @@ class Delivery:
             (f.sent_at_s for f in self._flights.values() if not f.is_acked), default=None
         )
         return oldest_s is not None and self._now_s() - oldest_s > ACK_TIMEOUT_S
+
+    @property
+    def _is_careful(self) -> bool:
+        """Alerts go one at a time: nothing has arrived yet, or one of those ahead is suspected."""
+        troubles = self._troubles
+        if not self._is_proven or self._sent_seq < troubles.careful_until:
+            return True
+        return self._outbox.waits_in_memory(troubles.careful_keys)
 
     @property
     def _waiting(self) -> int:

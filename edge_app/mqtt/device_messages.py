@@ -80,6 +80,8 @@ class CameraHealth(Body):
     """One camera's counters since the start, and its rates over the last period."""
 
     camera: str
+    state: str = Field(default="", description="as on the page, e.g. capturing, no_bundle")
+    reason: str = Field(default="", description="why, at present")
     frames_per_second: float = 0.0
     latency_ms_p50: float | None = None
     latency_ms_p95: float | None = None
@@ -119,6 +121,26 @@ class OutboxHealth(Body):
     store_id: str = Field(default="", description="the numbering in use")
 
 
+class MessageCounts(Body):
+    """Messages that did not go, or come, as they should; since the start unless said otherwise."""
+
+    shortened: Count = Field(
+        default=0, description="alerts sent without all they hold: the broker takes no more"
+    )
+    set_aside: Count = Field(
+        default=0, description="alerts that the broker does not take now; kept and tried again"
+    )
+    unsendable: Count = Field(
+        default=0, description="other messages that are larger than the broker takes now"
+    )
+    foreign: Count = Field(
+        default=0, description="messages of others on the device's alert topics; passed over"
+    )
+    foreign_kept: Count = Field(
+        default=0, description="those among them that were written to the dead-letter file"
+    )
+
+
 class Health(Message):
     """`health`: figures for people and dashboards. QoS 0."""
 
@@ -128,5 +150,6 @@ class Health(Message):
     cameras: tuple[CameraHealth, ...] = ()
     outbox: OutboxHealth | None = None
     results_dropped: Count = 0
+    messages: MessageCounts | None = None
     temperature_c: float | None = None
     disk_free_bytes: Count | None = None

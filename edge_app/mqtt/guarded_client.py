@@ -9,11 +9,13 @@ session, again with every connection.
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import MQTTErrorCode
 
+from edge_app.host.name_lookup import addresses_of
 from edge_app.mqtt.broker_limits import MAX_PACKET_IN
 
 CHUNK_BYTES = 64 << 10
@@ -48,6 +50,18 @@ class GuardedClient(Client):
             if self.on_broken is not None:
                 self.on_broken(self.why_broken)
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
+
+    def _create_socket_connection(self) -> socket.socket:
+        """Connect to the first of the host's addresses that answers; names have a limit too."""
+        if self._get_proxy():
+            return super()._create_socket_connection()
+        fault: OSError | None = None
+        for address in addresses_of(self._host, self._port, self.connect_timeout):
+            try:
+                return socket.create_connection(address, self.connect_timeout)
+            except OSError as error:
+                fault = error
+        raise fault or OSError(f"{self._host!r} has no address")
 
     def note_broken(self, error: Exception) -> None:
         """Remember, in words, that a packet could not be read."""

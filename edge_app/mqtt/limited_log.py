@@ -45,7 +45,7 @@ class LimitedLog:
             self._log.debug("%s", text)
             return False
         more = f" ({left_out} more like this since the last line)" if left_out else ""
-        self._log.log(level, "%s%s", text, more)
+        self._log.log(level, "%s%s", text, more, extra={"cause": cause})
         return True
 
     def _take(self, cause: str) -> int | None:

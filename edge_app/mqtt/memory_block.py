@@ -89,6 +89,12 @@ class MemoryBlock:
         if told is not None and told.number and not told.has_arrived and seq:
             self._stored_as[told.number] = seq
 
+    def has_any(self, keys: Collection[int]) -> bool:
+        """Tell whether an alert at one of these places is in memory only and has not arrived."""
+        numbers = {key - MEMORY_BASE for key in keys}
+        with self._lock:
+            return any(t.number in numbers and not t.has_arrived for t in self._told.values())
+
     @property
     def waiting(self) -> int:
         """How many alerts are in memory only and have not arrived."""

@@ -45,6 +45,7 @@ class Outbox:
         monotonic_ns: times the wait for evidence.
         loss_alert: makes the gap alert that tells a loss; None leaves losses for the next start.
         boot: the id of this start of the machine.
+        holds: while it says so, acknowledged alerts stay: the history has not recorded them yet.
 
     Raises:
         OutboxError: the file cannot be opened, or another process holds it. A corrupt file is no
@@ -60,6 +61,7 @@ class Outbox:
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
         loss_alert: Callable[[Loss], AlertDraft] | None = None,
         boot: str | None = None,
+        holds: Callable[[], bool] = lambda: False,
     ) -> None:
         self._max = max_messages
         self._pending = PendingEvidence(monotonic_ns)
@@ -73,6 +75,7 @@ class Outbox:
             self._reserve,
             loss_alert,
             boot_id() if boot is None else boot,
+            holds,
         )
         self._disk.open_first()
         self._reserve.make()
@@ -186,6 +189,10 @@ class Outbox:
             if not self._memory.waiting:
                 raise
         return batch + self._memory.batch(count - len(batch), after_seq, self._disk.session)
+
+    def waits_in_memory(self, keys: Collection[int]) -> bool:
+        """Tell whether an alert at one of these places is told from memory and has not arrived."""
+        return bool(keys) and self._memory.has_any(keys)
 
     def wait_s(self, at_most_s: float) -> float:
         """Return how long it takes until an alert that waits for its evidence goes without."""

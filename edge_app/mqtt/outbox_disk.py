@@ -66,8 +66,10 @@ class OutboxDisk:
         reserve: Reserve,
         loss_alert: Callable[[Loss], AlertDraft] | None,
         boot: str,
+        holds: Callable[[], bool] = lambda: False,
     ) -> None:
         self._path = path
+        self._holds = holds
         self._max = max_messages
         self.pending = pending
         self._reserve = reserve
@@ -180,7 +182,7 @@ class OutboxDisk:
         if not self._is_number_noted:
             self._note_numbers(self.next_seq)
         connection.execute(f"PRAGMA synchronous={'FULL' if is_durable else 'NORMAL'}")
-        deleting = frozenset(self.undeleted)
+        deleting = frozenset() if self._holds() else frozenset(self.undeleted)
         try:
             with transaction(connection):
                 self.depth -= delete_rows(connection, list(deleting)) if deleting else 0

@@ -145,7 +145,7 @@ def replace_corrupt(path: Path, error: Exception, highest: int) -> tuple[sqlite3
     connection = open_file(path)
     copied = copy_readable(kept, connection, highest)
     note = f"outbox was corrupt ({error}): kept as {kept.name}, {copied} alerts taken over"
-    _log.error(note)
+    _log.error("%s", note)
     return connection, note
 
 

@@ -16,6 +16,7 @@ from edge_app.mqtt.messages import (
     CameraStateName,
     DeviceInfo,
     Health,
+    MessageCounts,
     PartResult,
 )
 from edge_app.mqtt.outbox import Outbox
@@ -110,6 +111,17 @@ class Publisher:
     def messages_foreign(self) -> int:
         """How many messages others published on this device's alert topics, as far as it heard."""
         return self._handler.messages_foreign
+
+    def take_foreign(self) -> tuple[str, bytes, str] | None:
+        """Return one message of somebody else, for the dead-letter file: topic, payload, why."""
+        try:
+            return self._handler.foreign.popleft()
+        except IndexError:
+            return None
+
+    def counts(self, foreign_kept: int = 0) -> MessageCounts:
+        """Return how many messages did not go, or come, as they should."""
+        return self._handler.counts(foreign_kept)
 
     def wake(self) -> None:
         """Call after `Outbox.append`: the alerts go out now instead of at the next tick."""

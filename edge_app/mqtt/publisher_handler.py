@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from paho.mqtt.client import topic_matches_sub
@@ -18,7 +19,7 @@ from edge_app.mqtt.broker_limits import BrokerLimits
 from edge_app.mqtt.connection import Acked, Connection, Lost, Received, Will
 from edge_app.mqtt.delivery import Delivery, refusal_text
 from edge_app.mqtt.limited_log import LimitedLog
-from edge_app.mqtt.messages import DeviceStatus, StatusName
+from edge_app.mqtt.messages import DeviceStatus, MessageCounts, StatusName
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.outgoing import Outgoing
 from edge_app.mqtt.publisher_state import PublisherState
@@ -31,6 +32,12 @@ from edge_app.mqtt.session import (
 )
 from edge_app.mqtt.timestamps import rfc3339, uuid7
 from edge_app.mqtt.topics import Topics
+
+MAX_FOREIGN = 5
+"""Messages of others that wait for the dead-letter file; the latest ones."""
+MAX_FOREIGN_BYTES = 4 << 10
+"""Kept of each."""
+FOREIGN = "not sent by this device"
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +52,7 @@ class PublisherHandler:
 
     Attributes:
         messages_foreign: messages on this device's own topics that it did not send.
-        alerts_shortened: alerts that went out without all they hold.
+        foreign: the latest of them, for the dead-letter file; (topic, payload, why).
     """
 
     def __init__(
@@ -73,7 +80,8 @@ class PublisherHandler:
         self._outbox_reason: str | None = None
         self._status: tuple[StatusName, str] | None = None
         self.messages_foreign = 0
-        self.alerts_shortened = 0
+        self.foreign: deque[tuple[str, bytes, str]] = deque(maxlen=MAX_FOREIGN)
+        self._shortened = 0
         self._set_status("online", "")
 
     def set_app_reason(self, source: str, reason: str | None) -> None:
@@ -81,6 +89,17 @@ class PublisherHandler:
         with self._app_reasons_lock:
             reasons = {**self._app_reasons, source: reason}
             self._app_reasons = {name: why for name, why in reasons.items() if why is not None}
+
+    def counts(self, foreign_kept: int) -> MessageCounts:
+        """Return the figures for `health`; from any thread."""
+        delivery = self._delivery
+        return MessageCounts(
+            shortened=self._shortened + (0 if delivery is None else delivery.shortened),
+            set_aside=self._troubles.count_aside,
+            unsendable=len(self._outgoing.unsendable),
+            foreign=self.messages_foreign,
+            foreign_kept=foreign_kept,
+        )
 
     # -- called by the session ------------------------------------------------------------------
 
@@ -137,6 +156,7 @@ class PublisherHandler:
         """
         if topic_matches_sub(self._topics.own_alerts, event.topic):
             self.messages_foreign += 1
+            self.foreign.append((event.topic, event.payload[:MAX_FOREIGN_BYTES], FOREIGN))
             self._foreign.line(
                 logging.WARNING,
                 "foreign",
@@ -160,11 +180,11 @@ class PublisherHandler:
     def disconnected(self, reason: Disconnection) -> float:
         """Record the reason; return the wait before the next attempt in seconds."""
         delivery, self._delivery, self._connection = self._delivery, None, None
+        self._shortened += 0 if delivery is None else delivery.shortened
         if isinstance(reason, Lost):
             topic = delivery.unproven_topic if delivery is not None else None
             refusal = delivery.refusal if delivery is not None else None
             is_explained = delivery is not None and delivery.lost(reason)
-            self.alerts_shortened += delivery.shortened if delivery is not None else 0
             wait_s = self._state.lost(reason, topic, refusal, is_explained)
             if self._state.refusal is not None:  # said first, before the broker hangs up again
                 self._set_status("degraded", self._state.refusal)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_app.errors import ConfigError
+from edge_app.host.small_file import plain_file
+from edge_app.store.secret_file import read_secret
 
 RECONNECT_MIN_S = 1.0
 """A restarted broker is back within a second or two; alerts should follow at once."""
@@ -55,16 +57,7 @@ class MqttSettings:
         """
         if self.password_file is None:
             return None
-        try:
-            lines = Path(self.password_file).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"MQTT password_file cannot be read: {error}") from error
-        if not lines or not lines[0].strip():
-            raise ConfigError(
-                f"MQTT password_file {self.password_file} is empty: put the password on its "
-                "first line"
-            )
-        return lines[0].strip()
+        return read_secret(Path(self.password_file), "MQTT password_file")
 
     def tls_context(self) -> ssl.SSLContext | None:
         """Return the TLS context, None for a plain connection.
@@ -77,7 +70,7 @@ class MqttSettings:
         try:
             context = ssl.create_default_context(cafile=_text(self.ca_file))
             if self.cert_file is not None:
-                context.load_cert_chain(str(self.cert_file), _text(self.key_file))
+                context.load_cert_chain(plain_file(self.cert_file), _text(self.key_file))
         except (OSError, ssl.SSLError) as error:
             files = f"ca_file={self.ca_file}, cert_file={self.cert_file}, key_file={self.key_file}"
             raise ConfigError(f"MQTT certificates cannot be used ({files}): {error}") from error
@@ -85,4 +78,4 @@ class MqttSettings:
 
 
 def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+    return None if path is None else plain_file(path)

@@ -21,6 +21,7 @@ from edge_app.records import (
     Frame,
     FrameReport,
     JsonObject,
+    JudgedView,
     PartVerdict,
     PartView,
     U8Array,
@@ -28,12 +29,17 @@ from edge_app.records import (
 
 _VERDICT: TypeAdapter[PartVerdict] = TypeAdapter(PartVerdict)
 _LENGTH = struct.Struct("<I")
+_OWN = "\0"
+"""Begins the key of a map that belongs to one of several products; no part's id does."""
 
 
 def notes_of(report: FrameReport, map_threshold: float | None) -> bytes:
     """Return what is drawn of a report, without its pixels."""
     maps = [(part_id, _float32(found)) for part_id, found in report.anomalies.items()]
+    own = [(i, found) for i, found in enumerate(report.several) if found.anomaly is not None]
+    maps += [(_own_key(i), _float32(f.anomaly)) for i, f in own if f.anomaly is not None]
     head = {
+        "several": [_judged(found) for found in report.several],
         "views": [_view(view) for view in report.views],
         "verdicts": {key: _dump(verdict) for key, verdict in report.verdicts.items()},
         "finished": [_dump(verdict) for verdict in report.finished],
@@ -59,7 +65,11 @@ def report_of(camera: str, pixels_hwc: U8Array, notes: bytes) -> tuple[FrameRepo
         report = FrameReport(
             frame=Frame(camera, 0, pixels_hwc, 0),
             views=tuple(_view_of(view) for view in head["views"]),
-            anomalies={part_id: Anomaly(0.0, values) for part_id, values in maps.items()},
+            anomalies={
+                part_id: Anomaly(0.0, values)
+                for part_id, values in maps.items()
+                if not part_id.startswith(_OWN)
+            },
             crop_corners_xy={
                 key: tuple((float(x), float(y)) for x, y in corners)
                 for key, corners in head["crops"].items()
@@ -67,6 +77,10 @@ def report_of(camera: str, pixels_hwc: U8Array, notes: bytes) -> tuple[FrameRepo
             verdicts={key: _VERDICT.validate_python(v) for key, v in head["verdicts"].items()},
             finished=tuple(_VERDICT.validate_python(v) for v in head["finished"]),
             events=(),
+            several=tuple(
+                _judged_of(entry, maps.get(_own_key(i)))
+                for i, entry in enumerate(head.get("several", ()))
+            ),
         )
         return report, head["map_threshold"]
     except (struct.error, KeyError, TypeError, ValueError, RecursionError) as error:
@@ -88,6 +102,27 @@ def _view_of(view: JsonObject) -> PartView:
     if len(box) != 5:
         raise ValueError(f"a box has {len(box)} values, expected 5")
     return PartView(str(view["part"]), 0, Detection(box, float(view["confidence"])), True)
+
+
+def _own_key(index: int) -> str:
+    return f"{_OWN}{index}"
+
+
+def _judged(found: JudgedView) -> JsonObject:
+    return {
+        "view": _view(found.view),
+        "verdict": _dump(found.verdict),
+        "crop": found.crop_corners_xy,
+    }
+
+
+def _judged_of(entry: JsonObject, values: F32Array | None) -> JudgedView:
+    return JudgedView(
+        _view_of(entry["view"]),
+        _VERDICT.validate_python(entry["verdict"]),
+        None if values is None else Anomaly(0.0, values),
+        tuple((float(x), float(y)) for x, y in entry["crop"]),
+    )
 
 
 def _float32(found: Anomaly) -> F32Array:

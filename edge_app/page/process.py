@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_app.errors import ConfigError
-from edge_app.host.log_limit import LogLimit, limit_handler
+from edge_app.host.log_limit import LogLimit
 from edge_app.host.logging_setup import start_logging
 from edge_app.host.sd_notify import ServiceNotifier
 from edge_app.ipc.page_link import Settings
@@ -171,6 +171,6 @@ def _connect(path: Path) -> socket.socket | None:
 
 
 def _log_limited(level: str) -> LogLimit:
-    start_logging(level)
+    limit = start_logging(level)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # its start is ours to tell
-    return limit_handler(logging.getLogger().handlers[0])
+    return limit

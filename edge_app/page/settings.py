@@ -8,6 +8,7 @@ from pathlib import Path
 from edge_app.config.model import AppConfig, is_loopback
 from edge_app.errors import ConfigError
 from edge_app.ipc.page_link import Settings
+from edge_app.store.secret_file import read_secret
 
 MIN_TOKEN_CHARS = 16
 
@@ -74,9 +75,6 @@ def first_line(file: Path) -> str:
     """Return a secret file's first line.
 
     Raises:
-        ConfigError: the file is empty.
+        ConfigError: the file is empty or cannot be read.
     """
-    text = file.read_text(encoding="utf-8").strip()
-    if not text:
-        raise ConfigError(f"The secret file {file} is empty; write the secret into its first line.")
-    return text.splitlines()[0].strip()
+    return read_secret(file, "The secret file")

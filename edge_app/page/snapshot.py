@@ -8,10 +8,7 @@ from urllib.parse import urlsplit
 
 from edge_app.page.state import AlertCard, CameraView, Facts, PageState
 from edge_app.page.words import (
-    BLIND_CAMERA_STATES,
     EVENT_WORDS,
-    GOOD_CAMERA_STATES,
-    IDLE_CAMERA_STATES,
     age_words,
     camera_words,
     reason_words,
@@ -49,11 +46,11 @@ def _camera_json(view: CameraView, facts: Facts, now_s: float) -> JsonObject:
         "sequence": view.sequence,
         "picture_age_s": age_s,
         "picture_age_text": "" if age_s is None else age_words(age_s),
-        "state": view.state,
-        "state_text": camera_words(view.state or "starting", view.detail, age_s),
-        "state_words": camera_words(view.state or "starting", "", age_s),
-        "is_good": None if view.state in IDLE_CAMERA_STATES else view.state in GOOD_CAMERA_STATES,
-        "is_blind": view.state in BLIND_CAMERA_STATES,
+        "state": view.shown.state,
+        "state_text": camera_words(view.shown.state, view.shown.reason, age_s),
+        "state_words": camera_words(view.shown.state, "", age_s),
+        "is_good": {"good": True, "plain": None, "bad": False}[view.shown.level],
+        "is_blind": not view.shown.is_inspecting,
         "verdict": None if view.verdict is None else _verdict_json(view.verdict),
         "figures": _figures(view, facts, now_s),
     }

@@ -15,11 +15,14 @@ from dataclasses import dataclass, field, replace
 from edge_app.imaging.overlay import PlacedMap, carry_maps
 from edge_app.page.counters import LineCounters
 from edge_app.records import AlarmEvent, FrameReport, JsonObject, PartVerdict
+from edge_app.shown_state import CameraFacts, ShownState, shown_state
 
 MAX_ALERTS = 20
 
 _URGENCY = {"OK": 0, "NOT_INSPECTED": 2, "NG": 3}
 _SUSPECT_URGENCY = 1
+
+STARTING = shown_state(CameraFacts())
 
 
 @dataclass(slots=True)
@@ -32,7 +35,7 @@ class CameraView:
         shown_at_s: when it arrived, on the state's monotonic clock.
         verdict: of the last part; an NG part still in the picture comes first.
         maps: by part id, the latest map of every part still in the picture.
-        state, detail: the camera's state from the grabber.
+        shown: its state.
     """
 
     name: str
@@ -41,8 +44,7 @@ class CameraView:
     shown_at_s: float | None = None
     verdict: PartVerdict | None = None
     maps: dict[str, PlacedMap] = field(default_factory=dict)
-    state: str = ""
-    detail: str = ""
+    shown: ShownState = STARTING
     counters: LineCounters = field(default_factory=LineCounters)
 
 
@@ -135,11 +137,10 @@ class PageState:
         """Set the broker's state in plain words, e.g. "connected"; None: neither good nor bad."""
         self._replace(broker=text, is_broker_good=is_good)
 
-    def set_camera(self, camera: str, state: str, detail: str = "") -> None:
-        """Set a camera's state: capturing, waiting_for_trigger, stalled, reconnecting, ended."""
+    def set_camera(self, camera: str, shown: ShownState) -> None:
+        """Set a camera's state; cameras are listed in the order in which they come first."""
         with self._lock:
-            view = self._camera(camera)
-            view.state, view.detail = state, detail
+            self._camera(camera).shown = shown
 
     def set_health(self, health: JsonObject) -> None:
         """Store the figures of the MQTT message `health` (as JSON object)."""

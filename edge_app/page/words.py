@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge_app.records import EventKind, PartVerdict, VerdictState
+from edge_app.shown_state import LEVELS
 
 VERDICT_WORDS: dict[VerdictState, str] = {
     VerdictState.OK: "OK",
@@ -34,12 +35,13 @@ _REASONS = {
     "repeated_picture": "the camera repeated the previous picture",
     "black_picture": "the picture is black",
     "white_picture": "the picture is white",
-    "implausible_picture": "the picture is blank, blurred or of another scene",
+    "implausible_picture": "the picture cannot be one of this part (blank, blurred, foreign)",
     "lost": "the pictures were lost before they were inspected",
     "restart": "the inspection was restarted",
 }
 
-_CAMERA_STATES = {
+_CAMERA_STATES: dict[str, str] = {
+    "starting": "starting",
     "capturing": "capturing",
     "impaired": "pictures have changed",
     "blind": "no usable picture",
@@ -47,11 +49,12 @@ _CAMERA_STATES = {
     "stalled": "stalled",
     "reconnecting": "not reachable, trying again",
     "ended": "has shown its last picture",
+    "no_bundle": "no bundle",
+    "degraded": "judged with reservations",
+    "paused": "paused",
 }
 
-GOOD_CAMERA_STATES = ("capturing", "waiting_for_trigger")
-IDLE_CAMERA_STATES = ("", "ended")
-BLIND_CAMERA_STATES = ("blind", "stalled", "reconnecting")
+_GOOD = frozenset(state for state, level in LEVELS.items() if level == "good")
 
 
 def verdict_words(verdict: PartVerdict) -> str:
@@ -69,7 +72,7 @@ def camera_words(state: str, detail: str, picture_age_s: float | None) -> str:
     words = _CAMERA_STATES.get(state, state.replace("_", " "))
     if detail:
         words += f" – {detail}"
-    if state not in GOOD_CAMERA_STATES and picture_age_s is not None:
+    if state not in _GOOD and picture_age_s is not None:
         words += f" – last picture {age_words(picture_age_s)} old"
     return words
 

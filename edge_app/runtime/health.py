@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edge_app.mqtt.messages import CameraHealth, Health
+from edge_app.mqtt.messages import CameraHealth, Health, MessageCounts
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.timestamps import rfc3339
 from edge_app.records import FrameReport, VerdictState
@@ -84,6 +84,7 @@ def read_health(
     state_dir: Path,
     started_s: float,
     messages_dropped: int,
+    messages: MessageCounts | None = None,
     clock_ns: Callable[[], int] = time.time_ns,
 ) -> Health:
     """Return the device's figures now."""
@@ -94,6 +95,7 @@ def read_health(
         cameras=tuple(counters[p.name].read(p) for p in pipelines),
         outbox=outbox.health(),
         results_dropped=messages_dropped,
+        messages=messages,
         temperature_c=_temperature_c(),
         disk_free_bytes=_disk_free_bytes(state_dir),
     )

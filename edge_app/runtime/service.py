@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from edge_app.cameras.capture_state import CameraState
 from edge_app.cameras.grabber import Grabber
@@ -12,6 +12,7 @@ from edge_app.host.watchdog import Loop, Watchdog
 from edge_app.mqtt.publisher import Publisher
 from edge_app.records import ModelIdentity
 from edge_app.runtime.inspection_thread import CameraPipeline, InspectionThread
+from edge_app.shown_state import ShownState
 
 READY_AFTER_S = 20.0
 """Ready at the latest, whatever the broker does: longer than a dial's own time-outs (5 s for TCP
@@ -107,14 +108,21 @@ def _camera_loop(grabber: Grabber, deadline_s: float) -> Loop:
 
 
 def status_line(
-    pipelines: Sequence[CameraPipeline],
+    shown: Mapping[str, ShownState],
     model: ModelIdentity | None,
     broker: str,
     alerts_waiting: int,
 ) -> str:
-    """Return how it stands, for `systemctl status`."""
-    cameras = ", ".join(
-        f"{pipeline.name} {pipeline.grabber.state().value}" for pipeline in pipelines
-    )
+    """Return how it stands, for `systemctl status`.
+
+    Args:
+        shown: the cameras' states, in the configured order.
+    """
+    cameras = ", ".join(_camera_text(name, state) for name, state in shown.items())
     judging = f"judging {model.product} {model.serial}" if model else "no model yet"
     return f"{cameras}; {judging}; broker {broker}; {alerts_waiting} alerts wait"
+
+
+def _camera_text(name: str, shown: ShownState) -> str:
+    reason = f" ({shown.reason})" if shown.reason else ""
+    return f"{name} {shown.state}{reason}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Protocol
+from dataclasses import asdict, replace
+from typing import Any, Protocol
 
 from edge_app.alerts.evidence import EvidenceStore
 from edge_app.config.model import AppConfig
@@ -16,9 +17,12 @@ from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.topics import DeviceName
 from edge_app.records import FrameReport, JsonObject, ModelIdentity
+from edge_app.runtime.foreign_letters import ForeignLetters
 from edge_app.runtime.health import CameraCounter, read_health
 from edge_app.runtime.inspection_thread import CameraPipeline
 from edge_app.runtime.service import status_line
+from edge_app.secret_text import mask
+from edge_app.shown_state import CameraFacts, CaptureFact, ShownState, shown_state
 
 HEALTH_EVERY_S = 5.0
 
@@ -30,7 +34,7 @@ class StatusScreen(Protocol):
 
     def set_broker(self, text: str, is_good: bool | None = None) -> None: ...
 
-    def set_camera(self, camera: str, state: str, detail: str = "") -> None: ...
+    def set_camera(self, camera: str, shown: ShownState) -> None: ...
 
     def set_health(self, health: JsonObject) -> None: ...
 
@@ -62,16 +66,53 @@ class StatusReport:
         self._pipelines: Sequence[CameraPipeline] = ()
         self._counters = {c.name: CameraCounter() for c in config.cameras}
         self._troubled: set[str] = set()
+        take = publisher.take_foreign if publisher else lambda: None
+        self._letters = ForeignLetters(config.device.state_dir, take)
+        self._lock = threading.Lock()
+        self._facts = {c.name: CameraFacts(slot=c.slot) for c in config.cameras}
+        self._shown: dict[str, ShownState] = {}
+        self._show_cameras()
 
     def watch(self, pipelines: Sequence[CameraPipeline]) -> None:
         """Take the cameras whose figures are read from now on; before any of them is started."""
         self._pipelines = pipelines
 
-    def camera_changed(self, name: str, state: str, why: str) -> None:
+    def camera_changed(self, name: str, state: CaptureFact, why: str) -> None:
         """Pass on a camera's state; called from its grabber's thread."""
-        self._screen.set_camera(name, state, why)
-        if self._publisher:
-            self._publisher.set_camera_state(name, state, why)  # type: ignore[arg-type]
+        with self._lock:
+            self._facts[name] = replace(self._facts[name], capture=state, reason=mask(why))
+        self._show_cameras()
+
+    def shown(self) -> dict[str, ShownState]:
+        """Return every configured camera's state, in the configured order."""
+        with self._lock:
+            return dict(self._shown)
+
+    def set_update(self, slot: str, text: str) -> None:
+        """Say what is being done with a new bundle of a slot; "" when nothing is."""
+        self._change_slot(slot, update=text)
+
+    def _change_slot(self, slot: str, **changes: Any) -> None:
+        with self._lock:
+            for name, facts in self._facts.items():
+                if facts.slot == slot:
+                    self._facts[name] = replace(facts, **changes)
+        self._show_cameras()
+
+    def _show_cameras(self) -> None:
+        """Tell everybody what has changed of any camera; a changed reason is news as well."""
+        with self._lock:
+            for name, facts in self._facts.items():
+                shown = shown_state(facts)
+                if shown == self._shown.get(name):
+                    continue
+                self._shown[name] = shown
+                self._screen.set_camera(name, shown)
+                if self._publisher:
+                    self._publisher.set_camera_state(name, shown.wire, shown.reason)
+                    is_bad = shown.level == "bad" and not shown.is_inspecting
+                    text = f"camera {name} {shown.state.replace('_', ' ')}: {shown.reason}"
+                    self._publisher.set_degraded(text if is_bad else None, f"camera {name}")
 
     def frame_judged(self, report: FrameReport) -> None:
         """Count and show one frame's outcome; called from the inspection thread."""
@@ -85,16 +126,19 @@ class StatusReport:
         """Publish what judges now."""
         if self._publisher:
             self._publisher.set_info(info)
+        for found in info.slots:
+            self._change_slot(found.slot, has_bundle=found.model is not None)
 
     def set_shortfall(self, slot: str, text: str | None) -> None:
         """Say `degraded` while a model lacks an engine, or a safer variant stands in."""
+        self._change_slot(slot, engine_missing=text or "")
         if self._publisher:
             self._publisher.set_degraded(text, f"engines of {slot}")
 
     def set_trouble(self, text: str | None, source: str) -> None:
         """Say `degraded` for a reason of the device's own; None withdraws it."""
         if self._publisher:
-            self._publisher.set_degraded(text, source)
+            self._publisher.set_degraded(None if text is None else mask(text), source)
 
     def tick(self) -> None:
         """Pass on what is due; called by the main loop a few times a second."""
@@ -102,12 +146,13 @@ class StatusReport:
         if now_s >= self._next_health_s:
             self._next_health_s = now_s + HEALTH_EVERY_S
             self._report_health()
+            self._letters.keep()
         self._report_broker()
 
     def line(self, model: ModelIdentity | None) -> str:
         """Return the one line of `systemctl status`."""
         broker = self._publisher.state if self._publisher else "not used"
-        return status_line(self._pipelines, model, broker, self._outbox.depth())
+        return status_line(self.shown(), model, broker, self._outbox.depth())
 
     def _publish_results(self, publisher: Publisher, report: FrameReport) -> None:
         for verdict in report.finished:
@@ -151,6 +196,16 @@ class StatusReport:
             )
 
     def _read_health(self) -> Health:
+        health = self._counted()
+        shown = self.shown()
+        cameras = (
+            camera.model_copy(update={"state": now.state, "reason": now.reason})
+            for camera in health.cameras
+            if (now := shown[camera.camera])
+        )
+        return health.model_copy(update={"cameras": tuple(cameras)})
+
+    def _counted(self) -> Health:
         return read_health(
             self._pipelines,
             self._counters,
@@ -158,6 +213,7 @@ class StatusReport:
             self._config.device.state_dir,
             self._started_s,
             self._publisher.messages_dropped if self._publisher else 0,
+            self._publisher.counts(self._letters.kept) if self._publisher else None,
         )
 
     def _report_broker(self) -> None:

@@ -84,8 +84,16 @@ class Store:
         return self._by_product(slot, "before")
 
     def intent(self, slot: str) -> Intent | None:
-        """Return the record of the slot's unfinished order; None when there is none."""
-        return read_intent(self._intent(slot))
+        """Return the record of the slot's unfinished order; None when there is none.
+
+        One that names another slot is damaged: carried out, it could never be removed.
+        """
+        path = self._intent(slot)
+        intent = read_intent(path)
+        if intent is not None and intent.slot != slot:
+            _log.error("the record %s is of slot %r and is ignored", path, intent.slot)
+            return None
+        return intent
 
     def choices(self, slot: str) -> list[str]:
         """Return the digests that `run` tries at its start, best first: the record's, the links'.

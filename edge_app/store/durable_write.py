@@ -25,12 +25,14 @@ class Step:
         path: what is changed.
         other: rename: the new name; link: what it points at; copy: where the bytes come from.
         data: write: the whole content.
+        is_private: write: only this user may read it.
     """
 
     kind: StepKind
     path: Path
     other: Path | None = None
     data: bytes = b""
+    is_private: bool = False
 
 
 Perform = Callable[[Step], None]
@@ -46,7 +48,10 @@ def perform(step: Step) -> None:
     if step.kind == "make_folder":
         step.path.mkdir(parents=True, exist_ok=True)
     elif step.kind == "write":
-        step.path.write_bytes(step.data)
+        if step.is_private:
+            _write_private(step.path, step.data)
+        else:
+            step.path.write_bytes(step.data)
     elif step.kind == "copy":
         shutil.copyfile(_other(step), step.path)
     elif step.kind == "sync":
@@ -59,15 +64,18 @@ def perform(step: Step) -> None:
         step.path.unlink(missing_ok=True)
 
 
-def write_durably(do: Perform, path: Path, data: bytes) -> None:
+def write_durably(do: Perform, path: Path, data: bytes, is_private: bool = False) -> None:
     """Replace a file's content; at any moment the old or the new one is there, whole.
+
+    Args:
+        is_private: it holds secrets: only this user may read it.
 
     Raises:
         OSError: it could not be written; the old content is unchanged and nothing is left behind.
     """
     fresh = path.with_name(f".{path.name}.new")
     with _removed_on_failure(do, fresh):
-        do(Step("write", fresh, data=data))
+        do(Step("write", fresh, data=data, is_private=is_private))
         do(Step("sync", fresh))
         do(Step("rename", fresh, path))
     do(Step("sync", path.parent))
@@ -125,3 +133,10 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        os.fchmod(handle, 0o600)  # one that was there keeps its mode otherwise
+        file.write(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from edge_app.cameras.registry import open_camera
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import good_line
 from edge_app.simulator.truth import SEEDS, Product
+from export.bundle_build.early_check import check_build
 from export.bundle_build.pipeline import BuildOptions, build
 from export.workspace import OnStep
 
@@ -39,9 +41,11 @@ def build_demo_bundle(
 
     Args:
         false_alarm_rate: nominal, of that last limit.
+
+    Raises:
+        DataError: an option is of no use; nothing has been simulated by then.
     """
     data = out.with_name(f"{out.name}.pictures-{product}-{pictures}")
-    write_good_pictures(product, data / "train" / "good", pictures, on_step)
     options = BuildOptions(
         data=data,
         out=out,
@@ -53,6 +57,8 @@ def build_demo_bundle(
         device=device,
         max_views=MAX_VIEWS,
     )
+    check_build(replace(options, false_alarm_rate=false_alarm_rate))
+    write_good_pictures(product, data / "train" / "good", pictures, on_step)
     build(options, on_step)
     url = f"sim:{product}?seed={SEEDS['calibration']}&parts={CALIBRATION_PARTS}&mode=file"
     camera = open_camera(url + "&defect_rate=0", "calibration")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge_app.cli.parser import set_examples
 from edge_app.host.extras import require_module
 from export.output_room import check_out_folder
 
@@ -37,6 +38,7 @@ def add_build_many(commands: Any, check: Check) -> None:
         help="build a bundle for every product in a folder, several at once",
         description="Build a bundle for every product in a folder, several at once.",
     )
+    set_examples(parser, "edge-export build-many products --out bundles --jobs 2")
     parser.add_argument(
         "folder", type=Path, help="folder with one sub-folder per product: train/good or good"
     )

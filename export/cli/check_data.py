@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edge_app.cli.parser import set_examples
+
 
 def add_check_data(commands: Any) -> None:
     """Add the command to `edge-export`'s sub-parsers."""
@@ -16,6 +18,9 @@ def add_check_data(commands: Any) -> None:
         help="say what a folder of pictures holds and what a build would make of it",
         description="Say what a folder of pictures holds and what a build would make of it.",
         epilog="Exit code: 0 a build would start, 1 it would refuse, 2 wrong use.",
+    )
+    set_examples(
+        parser, "edge-export check-data pictures", "edge-export check-data pictures --json"
     )
     parser.add_argument("data", type=Path, metavar="DIR", help="data set, as for build --data")
     parser.add_argument(

@@ -6,8 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_app.cli.parser import set_examples
 from edge_app.errors import DataError
 from export.cli.log_look import add_log_look, look_of
+from export.cli.numbers import ANY_REAL, ANY_WHOLE
 from export.methods.names import NAMES
 from export.output_room import check_out_folder
 
@@ -22,6 +24,7 @@ def add_compare(commands: Any) -> None:
         help="train several methods on one data set and compare them",
         description="Train several methods on one data set and compare them.",
     )
+    set_examples(parser, "edge-export compare --data pictures --out compared --budget 1h")
     parser.add_argument(
         "--data",
         type=Path,
@@ -42,7 +45,7 @@ def add_compare(commands: Any) -> None:
     )
     parser.add_argument(
         "--latency-ms",
-        type=float,
+        type=ANY_REAL,
         help="recommend only methods that take at most this long per picture (default: no limit)",
     )
     parser.add_argument(
@@ -61,21 +64,21 @@ def add_compare(commands: Any) -> None:
     )
     parser.add_argument(
         "--processes",
-        type=int,
+        type=ANY_WHOLE,
         default=1,
         metavar="N",
         help="processes that train a method together (default: 1)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    parser.add_argument("--seed", type=ANY_WHOLE, default=0, help="random seed (default: 0)")
     parser.add_argument(
         "--steps",
-        type=int,
+        type=ANY_WHOLE,
         default=1000,
         help="maximum training steps; the budget may allow fewer (default: 1000)",
     )
     parser.add_argument(
         "--false-alarm-rate",
-        type=float,
+        type=ANY_REAL,
         default=0.02,
         help="nominal false-alarm rate, as a share of good parts (default: %(default)g)",
     )

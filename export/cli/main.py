@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.cli.border import print_any_name, told
+from edge_app.cli.parser import CommandParser, set_examples, top_parser, whole
+from export.cli.border import run_bordered
 from export.cli.build_many import add_build_many
 from export.cli.check_data import add_check_data
 from export.cli.compare import add_compare
 from export.cli.log_look import add_log_look
+from export.cli.numbers import ANY_REAL, ANY_WHOLE
 from export.cli.review import add_review
 from export.methods.names import DEFAULT, NAMES
 from export.output_room import check_out_folder
@@ -24,22 +26,21 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, 1 for a no, or 2; not 0 with one clear sentence on stderr."""
-    print_any_name()
     args = _parser().parse_args(argv)
-    try:
-        run: Callable[[argparse.Namespace], int] = args.run
-        return run(args)
-    except (Exception, KeyboardInterrupt) as error:
-        sentence = told(error)
-        if sentence is None:
-            raise
-        print(f"edge-export: {sentence[0]}", file=sys.stderr)
-        return sentence[1]
+    return run_bordered("edge-export", lambda: args.run(args))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edge-export", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+def _parser() -> CommandParser:
+    parser = top_parser(
+        "edge-export",
+        "Train on pictures of good parts and build bundles, on a workstation.",
+        (
+            "edge-export check-data pictures",
+            "edge-export build --data pictures --out part.bundle",
+            "edge-export evaluate --bundle part.bundle --data pictures",
+        ),
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, run, text in (
         ("build", _build, "build an unsigned bundle from pictures of good parts"),
         ("label", _label, "first step of a build: find the products in the pictures"),
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         step = commands.add_parser(name, help=text, description=_sentence(text))
         step.set_defaults(run=run)
+        set_examples(step, f"edge-export {name} --data pictures --out part.bundle")
         _build_options(step)
         if name == "build":
             step.add_argument(
@@ -61,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
             )
     text = "measure a bundle on pictures it has not seen"
     check = commands.add_parser("evaluate", help=text, description=_sentence(text))
+    set_examples(check, "edge-export evaluate --bundle part.bundle --data pictures")
     check.add_argument("--bundle", type=Path, required=True, metavar="FILE", help="the bundle")
     check.add_argument(
         "--data",
@@ -86,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     add_build_many(commands, _check_build_arguments)
     text = "build the bundle of `edge-app demo` from good parts of the simulated line"
     demo = commands.add_parser("demo-bundle", help=text, description=_sentence(text))
+    set_examples(demo, "edge-export demo-bundle --product square --out square.bundle")
     demo.add_argument(
         "--product",
         default="tapered",
@@ -94,7 +98,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--out", type=Path, required=True, help="the bundle to write")
     demo.add_argument(
-        "--pictures", type=int, default=400, help="good pictures to train on (default: 400)"
+        "--pictures",
+        type=whole(1, 100_000),
+        default=400,
+        help="good pictures to train on (default: 400)",
     )
     _shared(demo)
     demo.set_defaults(false_alarm_rate=0.0015, run=_demo_bundle)
@@ -155,7 +162,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        type=int,
+        type=ANY_WHOLE,
         choices=(1, 2),
         default=2,
         help="bundle format; 1: only what release 0.1.0 can judge, the rest is left out and named; "
@@ -163,7 +170,7 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--processes",
-        type=int,
+        type=ANY_WHOLE,
         default=1,
         metavar="N",
         help="processes that train the inspector together through torchrun, with --device cuda "
@@ -176,23 +183,23 @@ def _shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="cpu", help="where to train: cpu, cuda:N or auto (default: cpu)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    parser.add_argument("--seed", type=ANY_WHOLE, default=0, help="random seed (default: 0)")
     parser.add_argument(
         "--serial",
-        type=int,
+        type=ANY_WHOLE,
         default=1,
         help="the bundle's serial; must grow for each new bundle of a product (default: 1)",
     )
     parser.add_argument(
         "--steps",
-        type=int,
+        type=ANY_WHOLE,
         default=100,
         help="training steps of the method; ensemble, patchcore and padim take none, 100 suit "
         "cropliq, others need more (default: 100)",
     )
     parser.add_argument(
         "--false-alarm-rate",
-        type=float,
+        type=ANY_REAL,
         default=0.02,
         help="nominal false-alarm rate, as a share of good parts (default: %(default)g)",
     )

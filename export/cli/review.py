@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_app.cli.parser import set_examples
+
 if TYPE_CHECKING:
     from export.bundle_build.review_sheet import Said, Sheet
 
@@ -28,6 +30,11 @@ def add_review(commands: Any) -> None:
         epilog="Without a choice it takes over what was written into BUNDLE.review/review.csv and "
         "shows the table. Decisions are kept in review.json beside the data; the next build uses "
         "them. Only parts called defective are left out.",
+    )
+    set_examples(
+        parser,
+        "edge-export review part.bundle",
+        "edge-export review part.bundle --defective 0012.png --harmless 0040.png",
     )
     parser.add_argument("bundle", type=Path, help="the bundle that edge-export build wrote")
     for option, _, help_text in OPTIONS:

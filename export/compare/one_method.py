@@ -23,7 +23,7 @@ from export.bundle_build.pipeline import (
     finish,
     learnt_defects,
 )
-from export.compare.advice import Contender
+from export.compare.advice import AtLimit, Contender
 from export.compare.cost import cost_of
 from export.compare.sheets import pictures_shown, write_rows
 from export.defects.pictures import scan_defects
@@ -223,7 +223,9 @@ def contender_of(row: JsonObject) -> Contender:
     """Return a measured row's scores and speed, for the recommendation."""
     good = [p["score"] for p in row["scores"] if p["kind"] == GOOD]
     bad = [p["score"] for p in row["scores"] if p["kind"] != GOOD]
-    return Contender(row["method"], _ranked(good), _ranked(bad), picture_ms(row))
+    figures = row["figures"]
+    at_limit = AtLimit(figures["caught"], len(bad), figures["value"], figures["efficiency"])
+    return Contender(row["method"], _ranked(good), _ranked(bad), picture_ms(row), at_limit)
 
 
 def _ranked(scores: Sequence[float | None]) -> F64Array:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.thresholds.threshold import rate_bound
+from edge_app.binomial import rate_bound
 from edge_app.errors import DataError
 from edge_app.records import F64Array
 

@@ -112,7 +112,7 @@ CONSUMERS = (
         _reader("cam1.json", load_geometry, ConfigError),
     ),
     Consumer(
-        "edge_app.cameras.watch_journal:WatchJournal._read",
+        "edge_app.cameras.watch_journal:_entries",
         lambda: b'[1, "a.png", 5]\n[2, "b.png", 6]\n',
         _watch_journal,
     ),
@@ -137,6 +137,8 @@ CONSUMERS += tuple(
     for site, where in {
         "edge_app.agent.commands.journal:CommandJournal._read": "tests/edge_app/agent",
         "edge_app.agent.install.trial_process:_outcome": "tests/edge_app/agent",
+        "edge_app.backup.archive:_listing_of": "tests/edge_app/backup",
+        "edge_app.backup.restore:_table": "tests/edge_app/backup",
         "edge_app.backends.engine_build:_listen": "tests/edge_app/backends",
         "edge_app.backends.engine_build:child_main": "tests/edge_app/backends",
         "edge_app.bundle.signature:_parsed": "tests/edge_app/bundle",

@@ -78,11 +78,13 @@ def members_of(
 
 def tar_of(members: Members) -> bytes:
     """Return a tar file as an attacker would write it: nothing is checked."""
-    body = b""
+    body, signature_length = b"", 0
     for name, data in members:
         head = name if isinstance(name, bytes) else header(name, len(data))
         body += head + data + b"\0" * (-len(data) % BLOCK)
-    return body + end_bytes(len(body))
+        if name == "bundle.sig" and not signature_length:
+            signature_length = len(body)
+    return body + end_bytes(len(body) - signature_length)
 
 
 def signed_tar(members: Members, signer: Signer, terms: SigningTerms = NO_TERMS) -> bytes:

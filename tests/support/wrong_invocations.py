@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-NUMBERS = ("x", "", "nan", "inf", "-inf", "-1e99", "1e999", "9" * 400, "0x10", "--", "½")
+NUMBERS = ("x", "", "nan", "inf", "-inf", "-1e99", "1e999", "9" * 5000, "0x10", "--", "½")
 TEXTS = ("", " ", "../x", "a b\n", "\x1b[31m", "ü" * 300, "-", "#+", "{}")
 ADDRESSES = ("nonsense", "folder:", "folder:GONE", "video:GARBAGE", "video:FOLDER", "sim:nothing",
              "sim:tapered?parts=x", "folder:FOLDER?lop=1", "watch:GARBAGE")  # fmt: skip
@@ -22,6 +23,8 @@ INPUTS = (
     "TRUNCATED",
     "GARBAGE/in",
     "L" * 300,
+    "/dev/zero",
+    "PIPE",
 )
 OUTPUTS = ("GARBAGE/out", "FOLDER", "/proc/out", "/dev/full", "L" * 300)
 MISTYPED = ("runn", "--hlep", "--verison", "x" * 500)
@@ -52,11 +55,12 @@ class Files:
         for name, content in contents.items():
             (folder / name).write_bytes(content)
         (folder / "FOLDER").mkdir()
+        os.mkfifo(folder / "PIPE")
         return cls(folder)
 
     def named(self, word: str) -> str:
         """Return a word with the names in it made paths."""
-        for name in ("GONE", "FOLDER", "GARBAGE", "EMPTY", "TEXT", "ZEROS", "TRUNCATED"):
+        for name in ("GONE", "FOLDER", "GARBAGE", "EMPTY", "TEXT", "ZEROS", "TRUNCATED", "PIPE"):
             word = word.replace(name, str(self.folder / name))
         return word if not word.startswith("LLL") else str(self.folder / word)
 
@@ -109,6 +113,8 @@ def _line(
             line += _given(option, _plain(action), action)
         elif option and action.option_strings[0] in LIMITS | REFUSED:
             line += [*option, (LIMITS | REFUSED)[action.option_strings[0]]]
+        elif option == ["--device"] and action.default == "cpu":
+            line += [*option, "cuda:99"]  # where to train: nowhere
     return line
 
 

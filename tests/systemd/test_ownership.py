@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ import pytest
 from edge_app.agent.install.socket_server import PeerServer
 from edge_app.alerts.evidence import EvidenceStore
 from edge_app.config.model import AgentConfig
+from edge_app.history.schema import open_for_writing
 from edge_app.host import file_ownership
 from edge_app.ipc.frame_ring import FrameRingWriter
 from edge_app.ipc.page_link import Settings
@@ -158,6 +160,32 @@ def test_evidence_is_given_to_the_readers(
     ):
         assert path.stat().st_gid == 4242
         assert mode_of(path) == rows()[name].mode
+
+
+@pytest.mark.needs("root")
+def test_the_history_is_given_to_the_readers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file and what SQLite keeps beside it have group and mode while it is open."""
+    lookup = file_ownership.grp.getgrnam
+    there = SimpleNamespace(gr_gid=4242)
+    monkeypatch.setattr(
+        file_ownership.grp,
+        "getgrnam",
+        lambda n: there if n == file_ownership.READERS else lookup(n),
+    )
+    file_ownership._gid_of.cache_clear()
+    before = os.umask(0o077)
+    try:
+        with closing(open_for_writing(tmp_path / "history.sqlite")):
+            found = {path.name: path for path in tmp_path.iterdir()}
+            assert set(found) == {"history.sqlite", "history.sqlite-wal", "history.sqlite-shm"}
+            row = rows()["/var/lib/cropliq-edge/history.sqlite"]
+            assert {mode_of(path) for path in found.values()} == {row.mode}
+            assert {path.stat().st_gid for path in found.values()} == {4242}
+    finally:
+        os.umask(before)
+        file_ownership._gid_of.cache_clear()
 
 
 def test_what_is_secret_has_no_other_reader(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from deploy.bundles.sign import sign_bundle
 from edge_app.bundle.archive import read_bundle, write_bundle
 from edge_app.bundle.manifest import FORMAT_1
 from edge_app.bundle.signature import SigningTerms
+from edge_app.bundle.trusted_keys import parse_moment
 
 pytestmark = pytest.mark.needs("the repository's history")
 
@@ -128,3 +129,30 @@ def test_the_release_after_format_2_goes_back_to_the_bundle_before_it(
             lambda: judging(station) == digest_of("alpha-1"),
             f"the bundle before it judges, not {judging(station)}: {found.run and found.run.text}",
         )
+
+
+VERIFIES = """
+import sys
+from pathlib import Path
+from edge_app.bundle_verify import verify_bundle
+from edge_app.trust import load_trust
+for name in sys.argv[2:]:
+    print(verify_bundle(Path(name), load_trust(Path(sys.argv[1]))).sha256)
+"""
+
+
+def test_the_release_verifies_what_is_signed_now(release: Code, tmp_path: Path) -> None:
+    """The one form of today's signatures is one of those that 0.1.0 reads."""
+    key = tmp_path / "keys" / "line1.pub"
+    signer = Signer("line1")
+    key.parent.mkdir()
+    key.write_bytes(
+        signer.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
+    write_bright_bundle(tmp_path / "plain.bundle")
+    files = [tmp_path / f"{number}.bundle" for number in range(4)]
+    terms = SigningTerms(expires_at=parse_moment("2100-01-01", "test"), allow_back=True)
+    for file in files:
+        sign_bundle(tmp_path / "plain.bundle", signer.key, file, terms)
+    told = run_on_release(release.root, VERIFIES, str(key.parent), *map(str, files)).splitlines()
+    assert told == [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from edge_app.agent.commands.rules import MAX_LIFE
 from edge_app.errors import CommandError
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 class _Taken(BaseModel):
     """Command id → when it expires."""
 
-    commands: dict[str, datetime] = {}
+    commands: dict[str, AwareDatetime] = {}
 
 
 class CommandJournal:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_app.agent.install.state_reports import NOBODY, AskedBy
 from edge_app.agent.install.transitions import Event, Move, Queue, Refusal, State, outcome
 from edge_app.errors import EdgeError
 from edge_app.ipc.protocol import (
@@ -33,11 +34,18 @@ News = Building | Loaded | Golden | Shadow | Switched | Probation | RolledBack |
 
 @dataclass(frozen=True, slots=True)
 class Install:
-    """A file to install; `origin` is where it came from, `begun` is called when its turn comes."""
+    """A file to install.
+
+    Attributes:
+        origin: where it came from.
+        asked_by: whose its reports are.
+        sha256: its digest, where it was verified before its turn.
+    """
 
     file: Path
     origin: str
-    begun: Callable[[], None] = lambda: None
+    asked_by: AskedBy = NOBODY
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

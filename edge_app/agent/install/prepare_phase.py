@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from edge_app.agent.install.inbox import Interrupted, Select
+from edge_app.agent.install.inbox import Install, Interrupted, Select
+from edge_app.agent.install.order_check import OrderCheck
 from edge_app.agent.install.slot_order import SlotContext, SlotOrder
 from edge_app.agent.install.transitions import Event, State
 from edge_app.ipc.protocol import Building, Golden, Loaded
@@ -16,8 +17,8 @@ class PreparePhase:
             the time counts from the last message about them.
     """
 
-    def __init__(self, context: SlotContext, timeout_s: float) -> None:
-        self._inbox, self._timeout_s = context.inbox, timeout_s
+    def __init__(self, context: SlotContext, timeout_s: float, check: OrderCheck) -> None:
+        self._inbox, self._timeout_s, self._check = context.inbox, timeout_s, check
 
     def prepare(self, order: SlotOrder, begun_by: Event) -> None:
         """Have the order's bundle prepared and wait until it is; the caller takes GOLDEN.
@@ -29,7 +30,8 @@ class PreparePhase:
         order.advance(begun_by)
         while not self._is_loaded(order):
             changeover = self._inbox.waiting(Select) if order.state is State.BUILDING else None
-            if changeover is not None:
+            assert not isinstance(changeover, Install)
+            if changeover is not None and self._check.may_change_over(changeover, order):
                 words = "given up for a changeover that came while its engines were built"
                 raise Interrupted(changeover, words)
         self._inbox.answer(order.sha256, Golden, timeout_s=self._timeout_s, state=order.state)

@@ -11,8 +11,9 @@ from edge_app.agent.install.inbox import (
     OrderFailed,
     Select,
 )
+from edge_app.agent.install.order_check import OrderCheck
 from edge_app.agent.install.slot_order import SlotContext, SlotOrder
-from edge_app.agent.install.transitions import Event
+from edge_app.agent.install.transitions import Event, Queue
 from edge_app.ipc.protocol import Failed, Shadow
 
 POLL_S = 0.5
@@ -21,8 +22,9 @@ POLL_S = 0.5
 class ShadowPhase:
     """Has a prepared candidate judge beside the model in use. Used by the slot's thread."""
 
-    def __init__(self, context: SlotContext) -> None:
+    def __init__(self, context: SlotContext, check: OrderCheck) -> None:
         self._rules, self._reporter, self._inbox = context.rules, context.reporter, context.inbox
+        self._check = check
 
     def compare(self, order: SlotOrder) -> Event:
         """Let it judge beside the model in use until rule or person has decided for it.
@@ -34,14 +36,25 @@ class ShadowPhase:
             OrderFailed: it is turned down; the message says why.
         """
         order.advance(Event.COMPARE, "comparing on live parts", percent=0.0)
+        same: list[Install] = []
+        try:
+            return self._until_decided(order, same)
+        finally:
+            for item in same:
+                self._inbox.enqueue(item, Queue.LATER)
+
+    def _until_decided(self, order: SlotOrder, same: list[Install]) -> Event:
+        """As `compare`; installations of the very bundle that is compared are put into `same`."""
         final: Shadow | None = None
         while True:
             item = self._inbox.waiting(Select, Install) or self._inbox.next_busy(POLL_S)
             if isinstance(item, Decide):
                 return self._decide(item)
-            if isinstance(item, Select | Install):
-                what = "a changeover" if isinstance(item, Select) else "a newer installation"
-                raise Interrupted(item, f"given up for {what} that came during the comparison")
+            if isinstance(item, Select) and self._check.may_change_over(item, order):
+                words = "given up for a changeover that came during the comparison"
+                raise Interrupted(item, words)
+            if isinstance(item, Install):
+                self._take_install(item, order, same)
             if isinstance(item, Gone):
                 raise InspectionGone(item.is_planned)
             if isinstance(item, Failed) and item.sha256 == order.sha256:
@@ -51,6 +64,17 @@ class ShadowPhase:
                 final = item if item.is_final else None
                 if self._may_pass(order, item):
                     return Event.PASSED
+
+    def _take_install(self, item: Install, order: SlotOrder, same: list[Install]) -> None:
+        """Raise `Interrupted` for an installation that is possible and of another bundle."""
+        checked = self._check.may_install(item, order)
+        if checked is None:
+            return
+        if self._check.is_same(checked, order):
+            same.append(checked)
+            return
+        words = "given up for a newer installation that came during the comparison"
+        raise Interrupted(checked, words)
 
     def _decide(self, item: Decide) -> Event:
         if not item.promote:

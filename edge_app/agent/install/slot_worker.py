@@ -36,6 +36,7 @@ from edge_app.agent.install.inbox import (
     Stopping,
     event_of_error,
 )
+from edge_app.agent.install.order_check import LATE, OrderCheck
 from edge_app.agent.install.prepare_phase import PreparePhase
 from edge_app.agent.install.shadow_phase import ShadowPhase
 from edge_app.agent.install.slot_order import SlotContext, SlotOrder
@@ -94,9 +95,10 @@ class SlotFlow:
         self._rules, self._store, self._checks = rules, store, checks
         self._reporter, self._times, self._keep = reporter, times, keep
         self._context = SlotContext(slot, rules, store, send, reporter, self.inbox)
-        self._preparing = PreparePhase(self._context, times.prepare_s)
-        self._comparing = ShadowPhase(self._context)
-        self._switching = SwitchPhase(self._context, self._preparing)
+        check = OrderCheck(self._context, checks)
+        self._preparing = PreparePhase(self._context, times.prepare_s, check)
+        self._comparing = ShadowPhase(self._context, check)
+        self._switching = SwitchPhase(self._context, self._preparing, check)
         self._thread = threading.Thread(target=self._run, name=f"slot-{slot}", daemon=True)
 
     def start(self) -> None:
@@ -183,15 +185,14 @@ class SlotFlow:
     # -- installing -----------------------------------------------------------------------------
 
     def _install(self, job: Install) -> None:
-        job.begun()
         claimed = claimed_sha256(job.file)
-        self._reporter.begin(claimed)
+        self._reporter.begin(claimed, asked_by=job.asked_by)
         self._store.hold(self.slot, claimed)
         order = SlotOrder(self._context, "candidate")
         try:
             if not self._try(order, job):
                 return
-            accepted_by = self._have_it_accepted(order)
+            accepted_by = self._have_it_accepted(order, job)
         except Stopping:
             raise
         except (EdgeError, OSError) as error:
@@ -214,7 +215,7 @@ class SlotFlow:
         order.advance(Event.TRIED)
         return True
 
-    def _have_it_accepted(self, order: SlotOrder) -> Event:
+    def _have_it_accepted(self, order: SlotOrder, job: Install) -> Event:
         """Have it prepared and compared on the line; return the event by which it is accepted.
 
         Raises:
@@ -228,7 +229,8 @@ class SlotFlow:
             )
         if self._finish_what_was_left() and order.candidate is not None:
             candidate = order.candidate
-            self._reporter.begin(candidate.sha256, candidate.product, candidate.serial)
+            about = (candidate.sha256, candidate.product, candidate.serial)
+            self._reporter.begin(*about, asked_by=job.asked_by)
         self._preparing.prepare(order, Event.INSPECTION_READY)
         order.advance(Event.GOLDEN)
         if self._rules.shadow_parts and self.inbox.active is not None:
@@ -280,9 +282,7 @@ class SlotFlow:
                 prepared.
         """
         if job.is_late():
-            raise EdgeError(
-                "the command expired before its turn came; the slot was busy. Send it again."
-            )
+            raise EdgeError(LATE)
         candidate = installed_candidate(self._store, self.slot, job.product)
         if candidate.sha256 == self._store.active(self.slot):
             order.advance(Event.IN_USE)

@@ -24,6 +24,7 @@ from edge_app.agent.install.inbox import (
     event_of,
     event_of_error,
 )
+from edge_app.agent.install.order_check import OrderCheck
 from edge_app.agent.install.prepare_phase import PreparePhase
 from edge_app.agent.install.slot_order import SlotContext, SlotOrder
 from edge_app.agent.install.transitions import Event, Refusal, State, outcome
@@ -44,8 +45,8 @@ AFTER_RESTART = "edge-app run does not judge with it after a restart"
 class SwitchPhase:
     """Switches one slot to another bundle. Used by the slot's thread."""
 
-    def __init__(self, context: SlotContext, prepare: PreparePhase) -> None:
-        self._context, self._prepare = context, prepare
+    def __init__(self, context: SlotContext, prepare: PreparePhase, check: OrderCheck) -> None:
+        self._context, self._prepare, self._check = context, prepare, check
         self._inbox = context.inbox
         self._left_over: str | None = None
 
@@ -67,7 +68,7 @@ class SwitchPhase:
         """Resume an order after a restart of the agent or of the inspection process."""
         order = SlotOrder.resumed(self._context, intent)
         found = candidate_of(self._context.store, intent.new_sha256)
-        self._context.reporter.begin(intent.new_sha256, found.product or None, found.serial)
+        self._context.reporter.resume(intent.new_sha256, found.product or None, found.serial)
         is_new = self._inbox.active == intent.new_sha256
         event = Event.RESUMED_WITH_NEW if is_new else Event.RESUMED_WITH_OTHER
         self._guarded(order, lambda order: self._resume(order, event))
@@ -186,6 +187,8 @@ class SwitchPhase:
             item = self._inbox.waiting(Select) or self._inbox.next_busy(POLL_S)
             if isinstance(item, Gone):
                 self._wait_for_restart(order, item.is_planned)
+                continue
+            if isinstance(item, Select) and not self._check.may_change_over(item, order):
                 continue
             event = event_of(item, order.sha256)
             found = Refusal("") if event is None else outcome(order.state, event)

@@ -22,8 +22,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge_app.agent.pull.download_rules import DownloadRules, check_address, first_byte_of
-from edge_app.agent.pull.http_range import Interrupted, RangeAnswer, open_range
+from edge_app.agent.pull.http_range import (
+    ClockDoubt,
+    Interrupted,
+    RangeAnswer,
+    open_range,
+)
 from edge_app.errors import DownloadCancelled, DownloadError
+from edge_app.host.clock import clock_is_synchronised
 from edge_app.mqtt.backoff import Backoff
 from edge_app.mqtt.deploy_messages import Desired
 from edge_app.store.durable_write import Step, perform
@@ -46,6 +52,7 @@ class Downloader:
         tls: None trusts the system's certificates.
         now_s: monotonic clock.
         random_unit: numbers in [0, 1) for the back-off.
+        is_clock_right: whether a time source sets the wall clock; None: unknown.
     """
 
     def __init__(
@@ -55,12 +62,14 @@ class Downloader:
         tls: ssl.SSLContext | None = None,
         now_s: Callable[[], float] = time.monotonic,
         random_unit: Callable[[], float] = random.random,
+        is_clock_right: Callable[[], bool | None] = clock_is_synchronised,
     ) -> None:
         self._incoming = incoming
         self._rules = rules
         self._tls = tls or ssl.create_default_context()
         self._now_s = now_s
         self._random = random_unit
+        self._is_clock_right = is_clock_right
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def fetch(
@@ -150,6 +159,12 @@ class Downloader:
             try:
                 self._fetch_once(desired, partial, cancel, progress)
                 return
+            except ClockDoubt as error:
+                why = str(error)
+                if self._is_final(error):
+                    raise DownloadError(f"Server not trusted: {why}.") from error
+                if error.is_early and not self._is_clock_right():
+                    progress_s = self._now_s()  # it waits for the clock, however long that takes
             except Interrupted as error:
                 why = str(error)
             now_s, size = self._now_s(), _length(partial)
@@ -164,6 +179,11 @@ class Downloader:
             progress(100 * size / desired.length, f"trying again: {why}")
             if cancel.wait(backoff.next_s()):
                 raise DownloadCancelled("download cancelled")
+
+    def _is_final(self, doubt: ClockDoubt) -> bool:
+        """Tell whether a certificate is refused for good: a clock that is not right decides
+        nothing, and one that is right sees an early certificate become valid."""
+        return not doubt.is_early and bool(self._is_clock_right())
 
     def _fetch_once(
         self, desired: Desired, partial: Path, cancel: threading.Event, progress: Progress

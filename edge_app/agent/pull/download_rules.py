@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from edge_app.config.model import is_loopback
 from edge_app.errors import DownloadError
+from edge_app.host.plain_text import number_of
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
@@ -140,12 +141,12 @@ def first_byte_of(status: int, headers: Message, asked_from: int, length: int, w
         total, first = _number(headers.get("Content-Length")), 0
     elif status == PARTIAL:
         found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
-        if found is None or int(found[1]) != asked_from:
+        if found is None or number_of(found[1]) != asked_from:
             raise DownloadError(
                 f"{where} answers with a range that was not asked for: expected bytes "
                 f"{asked_from}-, got {headers.get('Content-Range')!r}."
             )
-        total, first = int(found[3]), asked_from
+        total, first = number_of(found[3]), asked_from
     else:
         raise DownloadError(f"{where} answers with status {status}; expected the file (200, 206).")
     if total != length:
@@ -158,4 +159,4 @@ def first_byte_of(status: int, headers: Message, asked_from: int, length: int, w
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() else None
+    return number_of(text) if text is not None and text.isascii() and text.isdigit() else None

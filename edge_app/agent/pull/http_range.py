@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime, timezone
 from email.message import Message
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 
@@ -17,12 +18,26 @@ from edge_app.agent.pull.download_rules import (
 )
 from edge_app.errors import DownloadError
 
+_NOT_YET_VALID, _HAS_EXPIRED = 9, 10
+"""X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED of <openssl/x509_vfy.h>."""
 MAX_WORDS = 200
 """Characters of a server's own words that are passed on; http.client reads lines of 64 KB."""
 
 
 class Interrupted(Exception):
     """The bytes stopped coming, or never began to; trying again may help."""
+
+
+class ClockDoubt(Interrupted):
+    """By this device's clock the server's certificate is not valid yet, or not any more.
+
+    Attributes:
+        is_early: not valid yet, as to a clock that has not been set.
+    """
+
+    def __init__(self, why: str, is_early: bool) -> None:
+        super().__init__(why)
+        self.is_early = is_early
 
 
 class RangeAnswer:
@@ -63,6 +78,7 @@ def open_range(
     Raises:
         DownloadError: an address is forbidden, redirects go in circles, or the certificate is not
             trusted.
+        ClockDoubt: the certificate's time and this device's clock do not fit.
         Interrupted: there was no answer.
     """
     for _ in range(MAX_REDIRECTS + 1):
@@ -98,6 +114,13 @@ def _errors_translated() -> Iterator[None]:
     try:
         yield
     except ssl.SSLCertVerificationError as error:
+        if error.verify_code in (_NOT_YET_VALID, _HAS_EXPIRED):
+            raise ClockDoubt(
+                f"the server's certificate is not trusted ({error.verify_message}): here it is "
+                f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC. If that is wrong, this clock "
+                "has to be set (NTP); else the certificate has to be renewed",
+                is_early=error.verify_code == _NOT_YET_VALID,
+            ) from error
         raise DownloadError(
             f"Server not trusted: {error.verify_message}. Name its authority in [download] ca_file."
         ) from error

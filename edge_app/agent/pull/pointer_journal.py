@@ -48,12 +48,18 @@ class SlotRecord(BaseModel):
         current: the newest pointer that was begun.
         starts: how often its bundle was handed over for installation.
         last_report: what was last said about the slot.
+        orders: id → digest of the pointers whose bundles were handed over, until they end.
+        joined: id of such an order → id of a newer pointer to the same bundle, which it serves.
+        file_for: id of a pointer to a bundle that is being installed from a person's file.
     """
 
     handled: list[str] = []
     current: Desired | None = None
     starts: int = 0
     last_report: Reported | None = None
+    orders: dict[str, str] = {}
+    joined: dict[str, str] = {}
+    file_for: str | None = None
 
 
 class PointerJournal:
@@ -89,12 +95,50 @@ class PointerJournal:
             record.current, record.starts = desired, 0
             self._write(slot)
 
-    def count_start(self, slot: str) -> int:
-        """Return how often the current pointer's bundle was handed over, this time included."""
+    def count_start(self, slot: str, desired: Desired) -> int:
+        """Return how often this pointer's bundle was handed over, this time included."""
         record = self.record(slot)
         record.starts += 1
+        record.orders[desired.message_id] = desired.sha256
         self._write(slot)
         return record.starts
+
+    def order_of(self, slot: str, sha256: str) -> str | None:
+        """Return the pointer by which a bundle is being installed, from before a restart too."""
+        record = self.record(slot)
+        ids = [i for i, digest in record.orders.items() if digest == sha256]
+        if ids:
+            return ids[-1]
+        current = record.current
+        is_current = current is not None and current.sha256 == sha256
+        return current.message_id if is_current and current is not None else None
+
+    def join(self, slot: str, desired: Desired) -> Reported | None:
+        """Let the order that is installing this very bundle serve a newer pointer too.
+
+        Returns:
+            The slot's last report, under the newer pointer's id; None: no order installs it.
+        """
+        record = self.record(slot)
+        ids = [i for i, digest in record.orders.items() if digest == desired.sha256]
+        if not ids:
+            return None
+        record.joined.update(dict.fromkeys(ids, desired.message_id))
+        self._write(slot)
+        last = record.last_report
+        is_about_it = last is not None and last.sha256 == desired.sha256
+        if last is None or not is_about_it or last.state in FINAL_STATES:
+            return None
+        return last.model_copy(update={"desired_id": desired.message_id})
+
+    def serve_file(self, slot: str, desired: Desired) -> None:
+        """Let a person's installation of this very bundle serve a pointer too."""
+        self.record(slot).file_for = desired.message_id
+        self._write(slot)
+
+    def is_in_hand(self, slot: str, sha256: str) -> bool:
+        """Tell whether a pointer's bundle was handed over, and has not come to its end."""
+        return sha256 in self.record(slot).orders.values()
 
     def end(self, slot: str, message_id: str) -> None:
         """Remember a pointer as carried out, refused or overtaken, and as the newest of these."""
@@ -108,15 +152,28 @@ class PointerJournal:
     def note(self, report: Reported) -> Reported:
         """Return a report with the id of the pointer it belongs to, and remember it."""
         record = self.record(report.slot)
-        current = record.current
-        if report.desired_id is None and current is not None and current.sha256 == report.sha256:
-            report = report.model_copy(update={"desired_id": current.message_id})
+        own = report.desired_id
+        report = report.model_copy(update={"desired_id": self._served_by(record, report)})
         previous, record.last_report = record.last_report, report
         if report.state in FINAL_STATES and report.desired_id is not None:
+            for ended in (own, report.desired_id):
+                record.orders.pop(ended or "", None)
+                record.joined.pop(ended or "", None)
+            record.file_for = None if record.file_for == report.desired_id else record.file_for
             self.end(report.slot, report.desired_id)
         elif previous is None or previous.state != report.state:
             self._write(report.slot)
         return report
+
+    def _served_by(self, record: SlotRecord, report: Reported) -> str | None:
+        """Return the id of the newest pointer that the report's order serves."""
+        if report.desired_id is not None:
+            return record.joined.get(report.desired_id, report.desired_id)
+        current = record.current
+        is_served = current is not None and record.file_for == current.message_id
+        if is_served and current is not None and current.sha256 == report.sha256:
+            return current.message_id
+        return None
 
     def _path(self, slot: str) -> Path:
         return self._folder / f"pointer-{slot}.json"

@@ -32,9 +32,10 @@ _log = logging.getLogger(__name__)
 
 
 class Installer(Protocol):
-    """The agent's installation: verify, try, switch. Returns at once; progress comes as reports."""
+    """The agent's installation: verify, try, switch. Returns at once; progress comes as reports
+    that carry the pointer's id."""
 
-    def __call__(self, file: Path, slot: str, origin: str) -> None: ...
+    def __call__(self, file: Path, slot: str, origin: str, *, desired_id: str) -> None: ...
 
 
 class Releases(Protocol):
@@ -113,6 +114,11 @@ class Puller:
             fetch.cancel.set()
         for fetch in fetches:
             fetch.thread.join(JOIN_S)
+
+    def order_of(self, slot: str, sha256: str) -> str | None:
+        """Return the id of the pointer by which a bundle is being installed; None: none is."""
+        with self._lock:
+            return self._journal.order_of(slot, sha256)
 
     def note(self, report: Reported) -> None:
         """Take a report of the agent's and publish it."""
@@ -200,7 +206,11 @@ class Puller:
     def _begin(self, slot: str, desired: Desired) -> None:
         self._end_fetch(slot, "overtaken by a newer pointer")
         self._journal.take_up(slot, desired)
+        if self._journal.is_in_hand(slot, desired.sha256):
+            self._join(slot, desired)
+            return
         if self._is_installing(slot, desired):
+            self._journal.serve_file(slot, desired)
             return
         if self._releases.intent(slot) is None and self._releases.active(slot) == desired.sha256:
             self._say(slot, "committed", desired, "already in use")
@@ -212,6 +222,14 @@ class Puller:
         self._fetches[slot] = fetch
         self._forget_others()
         fetch.thread.start()
+
+    def _join(self, slot: str, desired: Desired) -> None:
+        """Have the installation of this very bundle, which goes on, answer the newer pointer."""
+        self._handed_over[slot] = desired.message_id
+        _log.info("slot %s: the bundle that was pushed again is being installed", slot)
+        report = self._journal.join(slot, desired)
+        if report is not None:
+            self._publish(report)
 
     def _end_fetch(self, slot: str, reason: str) -> None:
         fetch = self._fetches.pop(slot, None)
@@ -291,14 +309,18 @@ class Puller:
             if self._fetches.get(fetch.slot) is not fetch:
                 return
             del self._fetches[fetch.slot]
-            if file is not None and self._journal.count_start(fetch.slot) > MAX_STARTS:
+            if (
+                file is not None
+                and self._journal.count_start(fetch.slot, fetch.desired) > MAX_STARTS
+            ):
                 file = None
                 why = f"Bundle refused: the agent ended {MAX_STARTS} times while installing it."
             if file is None:
                 self._say(fetch.slot, "refused", fetch.desired, why)
                 return
             self._handed_over[fetch.slot] = fetch.desired.message_id
-        self._install(file, fetch.slot, "push")  # not under the lock: it may report at once
+        # not under the lock: it may report at once
+        self._install(file, fetch.slot, "push", desired_id=fetch.desired.message_id)
 
 
 class _Fetch:

@@ -19,6 +19,7 @@ from edge_app.agent.pull.puller import Installer, Puller
 from edge_app.bundle.trusted_keys import load_trust
 from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError
+from edge_app.host.small_file import plain_file
 from edge_app.mqtt.command_messages import CommandAnswer
 from edge_app.mqtt.deploy_messages import Reported
 from edge_app.mqtt.settings import MqttSettings
@@ -81,6 +82,10 @@ class PushSide:
         """Publish what the agent reached; returns at once."""
         self._puller.note(report)
 
+    def order_of(self, slot: str, sha256: str) -> str | None:
+        """Return the id of the pointer by which a bundle is being installed; None: none is."""
+        return self._puller.order_of(slot, sha256)
+
     def _publish(self, report: Reported) -> None:
         if self._client is not None:
             self._client.publish(report)
@@ -138,7 +143,7 @@ def agent_settings(config: AppConfig) -> MqttSettings:
 def _tls(config: AppConfig) -> ssl.SSLContext:
     ca_file = config.download.ca_file
     try:
-        return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+        return ssl.create_default_context(cafile=None if ca_file is None else plain_file(ca_file))
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"[download] ca_file {ca_file} cannot be used: {error}") from error
 

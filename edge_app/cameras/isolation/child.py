@@ -20,6 +20,7 @@ from edge_app.cameras.isolation.raw import PictureAwaited, PictureSpoilt, RawFra
 from edge_app.cameras.isolation.ring import RingWriter
 from edge_app.cameras.isolation.wire import Message, Wire, WireClosed
 from edge_app.errors import CameraUnavailable, EdgeError, FrameCorrupt, FrameTimeout
+from edge_app.secret_text import mask
 
 READ_SLICE_S = 0.25
 """Longest single wait for a frame: a driver that returns is heard of four times a second."""
@@ -189,7 +190,7 @@ def serve(wire: Wire) -> None:
 def _failure_of(error: Exception) -> Message:
     if isinstance(error, EdgeError):
         return {"is": "failed", "kind": type(error).__name__, "why": str(error)}
-    why = f"the driver raised {type(error).__name__}: {error}"
+    why = mask(f"the driver raised {type(error).__name__}: {error}")
     return {"is": "failed", "kind": CameraUnavailable.__name__, "why": why}
 
 

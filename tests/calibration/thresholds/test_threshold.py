@@ -14,20 +14,8 @@ from calibration.thresholds.threshold import (
     nominal_rank,
     nominal_threshold,
     prefer_grid,
-    rate_bound,
 )
 from edge_app.errors import DataError
-
-
-@pytest.mark.needs("the extra train")
-def test_rate_bound_agrees_with_the_beta_quantile() -> None:
-    """The bisected bound is SciPy's exact Clopper-Pearson bound."""
-    from scipy.stats import beta
-
-    for alarms, count in ((0, 30), (3, 100), (10, 3000), (99, 100)):
-        exact = beta.ppf(0.95, alarms + 1, count - alarms)
-        assert rate_bound(alarms, count) == pytest.approx(exact, rel=1e-9)
-    assert rate_bound(5, 5) == 1.0
 
 
 def test_budget_is_kept_in_95_of_100_draws() -> None:

@@ -74,7 +74,8 @@ def test_a_bundle_is_served_whole(get: Get) -> None:
 @pytest.mark.parametrize(
     ("asked", "first", "end"),
     [("bytes=10-", 10, None), ("bytes=0-0", 0, 1), ("bytes=5-9", 5, 10), ("bytes=-7", -7, None),
-     ("bytes=100-99999999", 100, None)],
+     ("bytes=100-99999999", 100, None), (f"bytes=100-{'9' * 5000}", 100, None),
+     (f"bytes={'0' * 5000}10-", 10, None)],
 )  # fmt: skip
 def test_a_range_is_served_as_asked(get: Get, asked: str, first: int, end: int | None) -> None:
     """Status 206 with the range's bytes and place."""
@@ -84,7 +85,7 @@ def test_a_range_is_served_as_asked(get: Get, asked: str, first: int, end: int |
     assert headers["Content-Range"] == f"bytes {begin}-{begin + len(body) - 1}/{len(PAYLOAD)}"
 
 
-@pytest.mark.parametrize("asked", ["bytes=1048576-", "bytes=99999999-"])
+@pytest.mark.parametrize("asked", ["bytes=1048576-", "bytes=99999999-", f"bytes={'9' * 5000}-"])
 def test_a_range_behind_the_end_is_unsatisfiable(get: Get, asked: str) -> None:
     """Status 416 with the true length."""
     code, headers, body = get("/a.bundle", asked)

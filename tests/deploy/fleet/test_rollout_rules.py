@@ -156,10 +156,10 @@ def test_a_device_that_does_not_answer_in_time_has_failed() -> None:
 
 
 def test_another_workstations_push_is_noticed() -> None:
-    """A newer pointer in the slot means that ours will not be carried out."""
+    """Another pointer in the slot, by whatever clock, means that ours will not be carried out."""
     turn = waiting()
     assert update_device(turn, SlotView(desired=pointer(OFFER.url)), 101.0, Limits())
-    assert turn.reason == "replaced by a newer push"
+    assert turn.reason == "replaced by another push"
 
 
 def test_the_state_survives_in_its_file(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 import tarfile
@@ -53,7 +54,8 @@ def test_everything_a_device_needs_is_inside_and_listed(archive: Path) -> None:
     files = members(archive)
     (wheel,) = (name for name in files if name.startswith("wheels/"))
     assert set(files) == {
-        "SHA256SUMS", "constraints.txt", "edge-app.example.toml", "install.sh", wheel,
+        "SHA256SUMS", "EXTRAS", "constraints.txt", "edge-app.example.toml", "install.sh",
+        "keep_extras.py", wheel,
         "systemd/edge-app.service", "systemd/edge-app-agent.service",
         "systemd/edge-app-page.service",
         "systemd/edge-app-jetson.conf",
@@ -65,6 +67,45 @@ def test_everything_a_device_needs_is_inside_and_listed(archive: Path) -> None:
     }
     digests = {n: hashlib.sha256(c).hexdigest() for n, c in files.items() if n != "SHA256SUMS"}
     assert listed == digests
+
+
+def test_every_library_has_one_version_and_its_digests(archive: Path) -> None:
+    """pip then takes no other file, whatever the index offers; no extra came uninvited."""
+    entries = members(archive)["constraints.txt"].decode().replace("\\\n", "").splitlines()
+    assert len(entries) > 10
+    for entry in entries:
+        assert re.match(r"[\w.-]+(\[[\w,-]+\])?==\S+ ", entry), entry
+        assert re.search(r" --hash=sha256:[0-9a-f]{64}", entry), entry
+    assert not {"av", "pypylon", "pillow-heif"} & {entry.split("=")[0] for entry in entries}
+    assert members(archive)["EXTRAS"] == b""
+
+
+def test_extras_are_pinned_with_the_rest(tmp_path: Path) -> None:
+    """`--extras` adds their libraries, and the archive says which they are."""
+    key = generate_key(tmp_path / "keys", "line-2", None, None)
+    done = edge_deploy(
+        "package", "--out", tmp_path / "i.tar", "--keys", tmp_path / "keys",
+        "--sign-with", tmp_path / "keys" / "line-2.key", "--extras", "basler,rtsp",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    files = members(tmp_path / "i.tar")
+    names = {line.split("=")[0] for line in files["constraints.txt"].decode().splitlines()}
+    assert {"av", "pypylon", "numpy"} <= names
+    assert files["EXTRAS"] == b"basler\nrtsp\n"
+    assert key.has_signed(files["SHA256SUMS"], files["SHA256SUMS.sig"])
+
+
+def test_a_signer_whom_no_device_would_trust_is_refused(tmp_path: Path) -> None:
+    """The next archive would be refused everywhere: told here, before anything is sent."""
+    generate_key(tmp_path / "keys", "ours", None, None)
+    generate_key(tmp_path / "other", "theirs", None, None)
+    done = edge_deploy(
+        "package", "--out", tmp_path / "i.tar", "--keys", tmp_path / "keys",
+        "--sign-with", tmp_path / "other" / "theirs.key",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "is not among the trusted keys" in done.stderr
+    assert not (tmp_path / "i.tar").exists()
 
 
 def test_no_private_key_and_no_training_code_is_inside(archive: Path) -> None:
@@ -121,6 +162,9 @@ def test_a_damaged_archive_is_refused_before_anything_happens(
         (["--python", "3.10"], "without it the device"),
         (["--keys", "."], "holds no public key"),
         (["--offline", "--platform", "riscv64"], "invalid choice"),
+        (["--extras", "basler,rtps"], "did you mean 'rtsp'?"),
+        (["--extras", ""], "unknown extra ''"),
+        (["--sign-with", "a.key"], "needs --keys"),
     ],
 )
 def test_a_wrong_use_says_what_to_do(tmp_path: Path, arguments: list[str], told: str) -> None:

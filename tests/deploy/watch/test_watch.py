@@ -18,9 +18,11 @@ from support.alert_drafts import WHO, draft
 from support.brokers import HOST, Listener, Mosquitto
 
 from deploy.watch.evidence import fetch_evidence
+from deploy.watch.options import watch_client_id
 from edge_app.demo.broker import EmbeddedBroker
 from edge_app.errors import DataError
 from edge_app.mqtt.messages import Alert, AlertDraft, EvidenceBody
+from edge_app.mqtt.topics import alert_filter
 from edge_app.records import Evidence
 
 COMMAND = [str(Path(sys.executable).with_name("edge-deploy")), "watch"]
@@ -143,6 +145,28 @@ def test_evidence_is_saved_only_if_its_hash_is_right(
     sender.close()
 
 
+@pytest.mark.needs("mosquitto")
+def test_one_picture_is_saved_of_a_part(
+    mosquitto: Mosquitto, pictures: tuple[Path, str], tmp_path: Path
+) -> None:
+    """The end of an alarm names the picture of its raise; another alarm may show the same bytes."""
+    folder, address = pictures
+    (folder / "1.jpg").write_bytes(b"picture one")
+    shown = Evidence(f"{address}/1.jpg", hashlib.sha256(b"picture one").hexdigest())
+    saved = tmp_path / "saved"
+    process = watch(mosquitto, "--count", "3", "--evidence", str(saved))
+    wait_for_session(process)
+    sender = Listener(mosquitto.port, "nothing")
+    raised = draft(1, evidence=shown)
+    ended_alarm = draft(2, evidence=shown).model_copy(update={"alarm_id": raised.alarm_id})
+    other = draft(3, evidence=shown).model_copy(update={"alarm_id": "another"})
+    for seq, alert in enumerate((raised, ended_alarm, other), 1):
+        sender.publish(TOPIC, payload(alert, seq))
+    ended(process)
+    assert {path.name.split("-")[2] for path in saved.iterdir()} == {"1", "3"}
+    sender.close()
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [
@@ -188,6 +212,51 @@ def test_a_watch_without_a_broker_ends_in_time_with_code_one() -> None:
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.count("no broker") == 1
+
+
+@pytest.mark.needs("mosquitto")
+def test_a_time_that_ends_without_a_connection_is_no_success(mosquitto: Mosquitto) -> None:
+    """Without --count too, whether the broker was never there or has gone; with one it is fine."""
+    never = subprocess.run(
+        [*COMMAND, "--broker", "127.0.0.1:1", "--timeout-s", "0.5"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert never.returncode == 1
+    assert "not connected to 127.0.0.1:1 when the time was over: [Errno 111]" in never.stderr
+    process = watch(mosquitto, "--timeout-s", "4", "--client-id", "quiet")
+    wait_for_session(process)
+    ended(process)
+    assert process.returncode == 0
+    process = watch(mosquitto, "--timeout-s", "6", "--client-id", "left-alone")
+    wait_for_session(process)
+    mosquitto.stop()
+    _, told = ended(process)
+    assert process.returncode == 1
+    assert "when the time was over" in told
+
+
+@pytest.mark.needs("mosquitto")
+def test_a_watch_shows_what_it_was_asked_for(mosquitto: Mosquitto) -> None:
+    """Neither another line's watch on this machine nor an earlier one of this id adds to it."""
+    other = TOPIC.replace(f"/{WHO.line}/", "/other/")
+    assert other != TOPIC
+    assert watch_client_id("desk", alert_filter()) == "edge-watch-desk"
+    assert watch_client_id("desk", alert_filter(line="l1")) != watch_client_id(
+        "desk", alert_filter(line="l2")
+    )
+    first = watch(mosquitto, "--count", "1", "--client-id", "shift-a")
+    wait_for_session(first)
+    sender = Listener(mosquitto.port, "nothing")
+    sender.publish(TOPIC, payload(draft(1), 1))
+    ended(first)
+    sender.publish(TOPIC, payload(draft(2), 2))  # kept for the first one's session
+    second = watch(
+        mosquitto, "--line", "other", "--client-id", "shift-a", "--json", "--timeout-s", "5"
+    )
+    out, told = ended(second)
+    assert out == ""
+    assert "an earlier watch with the client id 'shift-a' had asked for more" in told
+    sender.close()
 
 
 @pytest.mark.parametrize("broker", ["host:port", ":1883", "host:0", "host:99999"])

@@ -41,7 +41,11 @@ class Fed:
         self.acked: list[int] = []
         self.out, self.notes = io.StringIO(), io.StringIO()
         options = WatchOptions(
-            MqttSettings("nowhere"), TOPIC, "w", as_json=as_json, dead_letters=folder / "refused"
+            MqttSettings("nowhere"),
+            f"{WHO.root}/cam/+/alert",
+            "w",
+            as_json=as_json,
+            dead_letters=folder / "refused",
         )
         self.watch = Watch(options, self.out, self.notes, now_s=lambda: self.clock_s)
         self._sent = 0
@@ -63,7 +67,8 @@ class Fed:
     def assert_all_counted(self) -> None:
         watch = self.watch
         assert sorted(self.acked) == list(range(1, self._sent + 1))
-        assert watch.shown + watch.duplicates + watch.refused == self._sent
+        told = watch.shown + watch.duplicates + watch.refused
+        assert told + watch.unasked == self._sent
 
 
 def assert_plain(text: str) -> None:

@@ -26,9 +26,12 @@ def start(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Start]:
     """Return a function that starts a device on one and the same store."""
     started: list[SimulatedDevice] = []
 
-    def make(slots: tuple[str, ...] = ("main",), bad: Collection[str] = ()) -> SimulatedDevice:
+    def make(
+        slots: tuple[str, ...] = ("main",), bad: Collection[str] = (), step_s: float = 0.0
+    ) -> SimulatedDevice:
         settings = MqttSettings(HOST, mosquitto.port, reconnect_min_s=0.1, reconnect_max_s=0.3)
-        device = SimulatedDevice(WHO, settings, tmp_path / "store", RULES, slots=slots, bad=bad)
+        folder = tmp_path / "store"
+        device = SimulatedDevice(WHO, settings, folder, RULES, step_s=step_s, slots=slots, bad=bad)
         started.append(device)
         device.start()
         return device

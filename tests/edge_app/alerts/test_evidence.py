@@ -322,3 +322,14 @@ def test_senseless_limits_are_refused(
     """Limits that would keep nothing are errors, not silence."""
     with pytest.raises(ConfigError, match="Evidence limits"):
         EvidenceStore(tmp_path, age_h, size, quality, BASE)
+
+
+def test_a_folder_with_a_pictures_name_holds_up_nothing(tmp_path: Path, clock: Clock) -> None:
+    """It cannot be deleted as a picture can: it is none, and the others go as before."""
+    odd = tmp_path / "2020-01-01" / "cam1-0.jpg"
+    odd.mkdir(parents=True)
+    (odd.parent / "cam1-1.jpg").write_bytes(b"x" * 7000)
+    store = opened(tmp_path, clock, max_bytes=8000)
+    assert store.save("a", picture()) is not None
+    assert store.stats().bytes <= 8000
+    assert not (odd.parent / "cam1-1.jpg").exists()

@@ -141,3 +141,13 @@ def test_timings_are_kept_whole_or_not_at_all(
     assert list(tmp_path.glob("*.partial")) == []
     EngineCache(tmp_path / "gone").store_timings(KEY, b"learnt")
     assert "timings cannot be kept" in caplog.text
+
+
+@pytest.mark.parametrize("field", ["graph", "length", "build_s"])
+def test_a_description_with_a_value_of_another_kind_is_none(tmp_path: Path, field: str) -> None:
+    """The list of engines can be printed all the same."""
+    cache = EngineCache(tmp_path)
+    cache.store(KEY, "inspector", b"plan", 1.0)
+    file = next(tmp_path.glob("*.json"))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {field: {"a": []}}))
+    assert cache.entries() == []

@@ -72,7 +72,7 @@ def test_the_aravis_tool_s_lines_become_addresses(
 
 @pytest.mark.parametrize("error", [OSError(30, "Read-only file system"), RuntimeError("shm")])
 def test_a_stack_that_fails_costs_itself(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """A library that cannot even be loaded, e.g. with a read-only /dev/shm: the others are shown."""
+    """A library that cannot be loaded, e.g. with a read-only /dev/shm: the others are shown."""
 
     def fail(name: str) -> None:
         raise error

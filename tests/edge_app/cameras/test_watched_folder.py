@@ -168,3 +168,30 @@ def test_address_gives_the_camera(tmp_path: Path) -> None:
         open_camera("watch:", "cam1")
     with pytest.raises(CameraUnavailable, match="is closed"):
         camera.read(0.1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'[{10**30}, "b.png", 7]',
+        '[-1, "b.png", 7]',
+        '[true, "b.png", 7]',
+        '[2, "../a.png", 7]',
+        '[0, "b.png", 7]',
+        '[1e999, "b.png", 7]',
+    ],
+)
+def test_a_journal_line_that_cannot_be_costs_itself(tmp_path: Path, line: str) -> None:
+    """No number from outside outgrows the outbox, no name leads out of the folder."""
+    (tmp_path / "a.png").write_bytes(picture(10))
+    (tmp_path / JOURNAL).write_text(f"{line}\n")
+    camera = watch(tmp_path)
+    assert level_of(camera) == (1, 10)
+    camera.close()
+
+
+def test_a_folder_with_the_journals_name_is_said(tmp_path: Path) -> None:
+    """The camera is unavailable, with the reason; nothing else ends."""
+    (tmp_path / JOURNAL).mkdir()
+    with pytest.raises(CameraUnavailable, match="no plain file"):
+        watch(tmp_path)

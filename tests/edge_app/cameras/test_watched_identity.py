@@ -119,6 +119,12 @@ def test_the_journal_of_0_1_0_is_understood_and_it_understands_ours(tmp_path: Pa
     assert [line[:2] for line in plain] == [[4, "a.bmp"], [5, "b.bmp"]]
     assert all(len(line) == 3 for line in plain)
     assert [line["of"] for line in lines if isinstance(line, dict)] == [5]
+    for line in lines:  # as 0.1.0 reads it
+        try:
+            number, _name, _mtime_ns = line
+        except ValueError:
+            continue
+        int(number)
 
 
 def test_what_cannot_be_read_is_left_out_and_said(

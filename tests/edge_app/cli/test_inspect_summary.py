@@ -28,6 +28,20 @@ def test_verdicts_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert all(" of 150.000 " in line for line in told.out.splitlines())
 
 
+def test_a_pictures_name_is_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Terminal escapes and line breaks in it are shown, not obeyed."""
+    bundle = write_bright_bundle(tmp_path / "a.bundle")
+    folder = write_pictures(tmp_path / "in", 1, set())
+    (picture,) = folder.iterdir()
+    picture.rename(folder / "a\x1b[2J\nOK  9.9.png")
+    (folder / "b\x1b[31m.webm").write_bytes(b"x")
+    assert main(["inspect", str(folder), "--bundle", str(bundle)]) == 0
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 1
+    assert "\\x1b[2J\\nOK  9.9.png" in told.out
+    assert "\x1b" not in told.out + told.err
+
+
 def test_nothing_inspected_names_the_product_and_is_no_success(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
+from edge_app.demo import run as demo_run
 
 EDGE_APP = str(Path(sys.executable).with_name("edge-app"))
 
@@ -37,6 +42,23 @@ def test_a_live_run_stops_by_itself() -> None:
     assert done.returncode == 0, done.stderr
     assert "against its ground truth" in done.stdout
     assert "Live page" in done.stderr
+
+
+def test_a_port_that_was_asked_for_is_never_replaced() -> None:
+    """Taken: said at once, code 2. The usual one, which nobody asked for, is, and that is said."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        done = demo("--seconds", "2", "--port", str(port))
+        assert done.returncode == 2
+        assert f"--port {port} cannot be used: Address already in use" in done.stderr
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(demo_run, "USUAL_PORT", port)
+            console = Console(file=StringIO())
+            assert demo_run.page_port(None, console) not in (0, port)
+            assert isinstance(console.file, StringIO)
+            assert f"Port {port} cannot be used" in console.file.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -32,13 +32,13 @@ from edge_app.doctor import run as doctor
 from edge_app.doctor.broker import check_broker
 from edge_app.doctor.checks import (
     check_bundle,
-    check_camera,
     check_cuda,
     check_module,
     check_secrets,
     check_state_dir,
     check_tensorrt,
 )
+from edge_app.doctor.configured import check_camera
 from edge_app.doctor.run import Check, format_json, has_failed, print_table, run_doctor
 from edge_app.host.clock import clock_is_synchronised
 

@@ -14,6 +14,7 @@ from edge_app.alerts.evidence import EvidenceStore
 from edge_app.page.server import LivePage
 from edge_app.page.state import PageState
 from edge_app.records import EventKind, VerdictState
+from edge_app.shown_state import CameraFacts, shown_state
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -43,7 +44,7 @@ def test_a_person_sees_verdict_alert_and_connections(
     """NG part: the banner, its score against the limit, the alert's card and its picture."""
     bad = make_verdict(VerdictState.NG)
     evidence = store.save(bad.part_id, np.full((200, 320, 3), 90, np.uint8))
-    state.set_camera("belt-1", "capturing")
+    state.set_camera("belt-1", shown_state(CameraFacts("capturing")))
     state.set_broker("connected", is_good=True)
     state.set_bundle({"Product": "tapered", "Serial": "3"})
     state.show(make_report(seen=(bad,), events=(make_event(EventKind.NEW, bad),)))
@@ -67,7 +68,7 @@ def test_a_stalled_camera_never_leaves_ok_standing(
 ) -> None:
     """The last part was good, then the camera stalls: the banner says NOT INSPECTING."""
     state.show(make_report(finished=(make_verdict(VerdictState.OK),)))
-    state.set_camera("belt-1", "stalled")
+    state.set_camera("belt-1", shown_state(CameraFacts("stalled")))
     state.set_broker("unreachable for 12 s - 3 alerts wait safely on disk", is_good=False)
     dom = seen_by_a_person(page.url, tmp_path / "profile", "390,844")
     assert text_of(dom, "verdict") == "NOT INSPECTING"
@@ -80,7 +81,7 @@ def test_a_suspect_part_is_amber_with_its_own_word_and_counted(
     page: LivePage, state: PageState, tmp_path: Path
 ) -> None:
     """OK (suspect): another colour than OK and than NOT INSPECTED, no alert."""
-    state.set_camera("belt-1", "capturing")
+    state.set_camera("belt-1", shown_state(CameraFacts("capturing")))
     state.show(make_report(finished=(make_verdict(VerdictState.OK, is_suspect=True),)))
     dom = seen_by_a_person(page.url, tmp_path / "profile")
     assert 'data-verdict="SUSPECT"' in dom

@@ -42,6 +42,7 @@ from edge_app.records import (
     PartView,
     VerdictState,
 )
+from edge_app.shown_state import CameraFacts, shown_state
 
 SETTINGS = Settings(host="127.0.0.1", port=8080, token="a-long-enough-token-0123")
 
@@ -289,6 +290,7 @@ def test_a_line_that_says_nothing_is_not_shown_as_live() -> None:
     now_s = [100.0]
     line = RemoteLine(lambda _settings: None, clock_s=lambda: now_s[0])
     state = PageState(lambda: now_s[0])
+    state.set_camera("belt-1", shown_state(CameraFacts("capturing")))
     state.show(make_report(seen=(make_verdict(VerdictState.OK),)))
     line._keep(LineState(state=state_json(state), alerts=None))
     assert line.state()["cameras"][0]["is_blind"] is False

@@ -21,6 +21,7 @@ from edge_app.records import (
     SuspectPart,
     VerdictState,
 )
+from edge_app.shown_state import CameraFacts, CaptureFact, shown_state
 
 OK, NG, NOT_INSPECTED = VerdictState.OK, VerdictState.NG, VerdictState.NOT_INSPECTED
 
@@ -126,7 +127,7 @@ def test_figures_count_each_part_once(state: PageState, clock: Clock) -> None:
 
 def test_a_fresh_camera_has_no_made_up_figures(state: PageState) -> None:
     """Nothing seen yet: no percentage, no latency, no count of skipped pictures."""
-    state.set_camera("belt-1", "reconnecting", "no answer from 10.0.0.7")
+    state.set_camera("belt-1", shown_state(CameraFacts("reconnecting", "no answer from 10.0.0.7")))
     figures = camera(state)["figures"]
     assert (figures["ng_percent"], figures["latency_ms"], figures["skipped"]) == (None, None, None)
     assert "no answer from 10.0.0.7" in camera(state)["state_text"]
@@ -135,7 +136,7 @@ def test_a_fresh_camera_has_no_made_up_figures(state: PageState) -> None:
 def test_a_stalled_camera_is_said_with_the_pictures_age(state: PageState, clock: Clock) -> None:
     """A stall leaves the picture, its age and no doubt that nothing is inspected."""
     state.show(make_report(finished=(make_verdict(OK),)))
-    state.set_camera("belt-1", "stalled")
+    state.set_camera("belt-1", shown_state(CameraFacts("stalled")))
     clock.now_s += 8
     shown = camera(state)
     assert shown["state_text"] == "stalled – last picture 8 s old"
@@ -143,15 +144,36 @@ def test_a_stalled_camera_is_said_with_the_pictures_age(state: PageState, clock:
 
 
 @pytest.mark.parametrize(("name", "is_blind"), [("blind", True), ("impaired", False)])
-def test_pictures_that_are_not_right_are_never_a_good_camera(name: str, is_blind: bool) -> None:
+def test_pictures_that_are_not_right_are_never_a_good_camera(
+    name: CaptureFact, is_blind: bool
+) -> None:
     """Blind: NOT INSPECTING; impaired: judged on, but the chip says what is wrong."""
     state = PageState()
     state.show(make_report(finished=(make_verdict(VerdictState.OK),)))
-    state.set_camera("belt-1", name, "the lamp is off")
+    state.set_camera("belt-1", shown_state(CameraFacts(name, "the lamp is off")))
     shown = camera(state)
     assert (shown["is_good"], shown["is_blind"]) == (False, is_blind)
     assert "the lamp is off" in shown["state_text"]
     assert "the lamp is off" not in shown["state_words"]
+
+
+def test_a_camera_that_has_ended_leaves_no_green_ok(state: PageState) -> None:
+    """Its last part was OK; nothing is inspected any more, and nothing says that it is."""
+    state.show(make_report(finished=(make_verdict(OK),)))
+    state.set_camera("belt-1", shown_state(CameraFacts("ended", "the folder has no more pictures")))
+    shown = camera(state)
+    assert (shown["is_good"], shown["is_blind"]) == (None, True)
+    assert "the folder has no more pictures" in shown["state_text"]
+
+
+def test_every_camera_is_listed_before_its_first_picture(state: PageState) -> None:
+    """In the order in which they were named, whichever delivers first."""
+    for name in ("right", "left"):
+        state.set_camera(name, shown_state(CameraFacts()))
+    state.show(make_report())
+    names = [entry["name"] for entry in state_json(state)["cameras"]]
+    assert names == ["right", "left", "belt-1"]
+    assert state_json(state)["cameras"][0]["state_text"] == "starting – it is being opened"
 
 
 def test_an_unreadable_picture_keeps_the_last_one(state: PageState) -> None:

@@ -112,3 +112,15 @@ def test_a_record_that_is_none_is_ignored(tmp_path: Path, caplog: pytest.LogCapt
     (tmp_path / "state" / "intent-main.json").write_text("{}")
     assert store.choices("main") == [sha("a")]
     assert "cannot be read and is ignored" in caplog.text
+
+
+def test_a_record_of_another_slot_is_none(tmp_path: Path) -> None:
+    """Carried out, it could never be removed: each start would begin it again."""
+    store = Store(tmp_path)
+    store.prepare(["main"])
+    store.set_intent(
+        Intent(slot="main", kind="install", phase="probation", old_sha256=None, new_sha256="a" * 64)
+    )
+    file = tmp_path / "state" / "intent-main.json"
+    file.write_text(file.read_text().replace('"main"', '"maim"'))
+    assert store.intent("main") is None

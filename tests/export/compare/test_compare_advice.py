@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from export.compare.advice import Contender, advise
+from export.compare.advice import AtLimit, Contender, advise
 from export.compare.chart import speed_chart
+from export.evaluation.operating_point import Verdicts, operating_figures
 
 
 def contender(name: str, apart: float, picture_ms: float, seed: int = 0) -> Contender:
@@ -54,6 +56,34 @@ def test_pictures_that_were_not_inspected_count_as_most_anomalous() -> None:
     assert blind.auroc == 0.5
     blind_to_good = Contender("blind", np.full(60, np.inf), np.zeros(60), 1.0)
     assert advise([blind_to_good, contender("seeing", 3, 9)], None).method == "seeing"
+
+
+def limited(apart: float, limit: float, name: str) -> Contender:
+    """Return a method with a limit of its own, measured as an evaluation does."""
+    made = contender(name, apart, 9.0)
+    good, bad = made.good > limit, made.bad > limit
+    found = operating_figures(Verdicts(made.good, good), Verdicts(made.bad, bad))
+    at_limit = AtLimit(found["caught"], len(bad), found["value"], found["efficiency"])
+    return Contender(name, made.good, made.bad, 9.0, at_limit)
+
+
+def test_what_cannot_alarm_at_its_limit_is_not_recommended() -> None:
+    """The scores separate perfectly, and the limit lies above all of them: 0 of 60 caught."""
+    found = advise([limited(9, 50, "sharp"), limited(3, 1.5, "usable")], None)
+    assert found.method == "usable"
+    assert "sharp" not in found.alike
+    assert "sharp (image AUROC 1.0000) catches 0 of 60 defective pictures" in found.text
+
+
+@pytest.mark.parametrize("limit", [50.0, 11.2, -50.0])
+def test_a_limit_above_or_below_everything_is_no_limit(limit: float) -> None:
+    """None caught, one or two caught, or everything an alarm: nothing is recommended."""
+    only = limited(9, limit, "sharp")
+    assert only.auroc == 1.0
+    found = advise([only], None)
+    assert found.method is None
+    assert "none alarms usefully at its own limit" in found.text
+    assert "sharp" in found.text
 
 
 def test_the_chart_names_every_method_once() -> None:

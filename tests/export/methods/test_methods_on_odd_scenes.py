@@ -1,4 +1,4 @@
-"""Blank, noisy, blurred, inverted and foreign pictures before every method: never OK."""
+"""Every method before blank, noisy, blurred, inverted and foreign pictures: never OK."""
 
 from __future__ import annotations
 

@@ -222,3 +222,9 @@ def test_a_command_reads_back_as_it_was_sent() -> None:
     """The order's text, which is what was signed, survives the message unchanged."""
     given = command(WHO, "beta")
     assert Command.model_validate_json(given.payload()).order == given.order
+
+
+def test_a_remembered_time_without_a_zone_is_damage(tmp_path: Path) -> None:
+    """It cannot be compared with the clock: the journal starts empty, and takes commands."""
+    (tmp_path / "commands.json").write_text('{"commands": {"a": "2026-11-29T12:00:00"}}')
+    CommandJournal(tmp_path, now).take(ID, now() + timedelta(minutes=1))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from email.message import Message
+
 import pytest
 
-from edge_app.agent.pull.download_rules import DownloadRules, check_address
+from edge_app.agent.pull.download_rules import DownloadRules, check_address, first_byte_of
 from edge_app.errors import DownloadError
 
 RULES = DownloadRules(("station.plant", "files.plant:8443", "127.0.0.1", "[::1]:9000"), 1)
@@ -66,3 +68,17 @@ def test_no_host_listed_means_no_download() -> None:
     """The list is empty by default, and the message says where to add a host."""
     with pytest.raises(DownloadError, match=r"no host only.*\[download\] allowed_hosts"):
         check_address("https://station.plant/a", DownloadRules((), 1))
+
+
+@pytest.mark.parametrize("digits", ["9" * 30, "9" * 5000])
+def test_numbers_of_any_length_from_a_server_are_refused_in_words(digits: str) -> None:
+    """Python refuses to read more than 4,300 digits: still another length, and no traceback."""
+    told = Message()
+    told["Content-Length"] = digits
+    with pytest.raises(DownloadError):
+        first_byte_of(200, told, 0, 100, "here")
+    for text in (f"bytes {digits}-99/100", f"bytes 10-99/{digits}"):
+        told = Message()
+        told["Content-Range"] = text
+        with pytest.raises(DownloadError):
+            first_byte_of(206, told, 10, 100, "here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from support.workstation import Start, Station, incoming
 from edge_app.agent.pull.puller import MAX_UNKNOWN_SLOTS
 
 pytestmark = pytest.mark.needs("mosquitto")
+PAYLOAD_SHA = hashlib.sha256(PAYLOAD).hexdigest()
 
 
 def test_a_replayed_pointer_is_refused_and_fetches_nothing(station: Station, start: Start) -> None:
@@ -155,3 +157,26 @@ def test_a_bundle_that_is_in_use_already_is_not_fetched(station: Station, start:
         assert len(server.asked) == 1
     assert last["reason"] == "already in use"
     assert len(device.installs) == 1
+
+
+@pytest.mark.parametrize("moment", ["verifying", "self_check", "shadow", "switching", "probation"])
+def test_the_same_bundle_pushed_again_is_the_same_installation(
+    station: Station, start: Start, moment: str
+) -> None:
+    """Whenever it comes: it goes on, once, and answers the newer pointer from then on; nobody is
+    told of a refusal, and the commit belongs to an order."""
+    device = start(step_s=0.4)
+    with serving(whole(PAYLOAD)) as server:
+        first = pointer(server.url)
+        station.place(first)
+        station.wait_for(moment, first)
+        again = pointer(server.url)
+        station.place(again)
+        station.wait_for("committed", again)
+    assert device.installs == [PAYLOAD_SHA]
+    reports = [(r["state"], r["desired_id"]) for r in station.reports()]
+    assert "refused" not in {state for state, _ in reports}
+    begun = [i for i, (_, order) in enumerate(reports) if order == again.message_id]
+    assert {order for _, order in reports[begun[0] :]} == {again.message_id}
+    assert reports[begun[0]][0] == moment, "the workstation hears at once how far it is"
+    assert {order for _, order in reports[: begun[0]]} == {first.message_id}

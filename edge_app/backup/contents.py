@@ -1,0 +1,109 @@
+"""Which files belong to a backup: the configuration, what it names, and the agent's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from edge_app.cameras.source_url import parse_source_url
+from edge_app.config.load import load_config
+from edge_app.config.model import AppConfig
+from edge_app.errors import ConfigError
+
+CONFIGURATION, ABSOLUTE, STORE = "configuration", "absolute", "store"
+"""Where a file lies: below the configuration's folder, elsewhere, below [agent] store_dir."""
+
+PLACES = (CONFIGURATION, ABSOLUTE, STORE)
+
+PARTS = ("configuration", "keys", "numbers")
+"""What a file is. Later releases add accounts, history and audit; a release that does not know a
+part refuses the archive instead of leaving it out."""
+
+MAX_KEYS = 1000
+"""Files of one key folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One file.
+
+    Attributes:
+        part: of PARTS.
+        name: its place and its path there, e.g. "configuration/trusted_keys/line1.pub".
+        source: where it lies on this device.
+    """
+
+    part: str
+    name: str
+    source: Path
+
+
+def items_of(config_path: Path) -> tuple[AppConfig, list[Item]]:
+    """Return a device's configuration and the files of its backup, the configuration first.
+
+    Raises:
+        ConfigError: the configuration cannot be used, or a key folder cannot be listed.
+    """
+    config = load_config(config_path)
+    folder = config_path.absolute().parent
+    items = [Item("configuration", f"{CONFIGURATION}/{config_path.name}", config_path.absolute())]
+    for path, is_secret in _named_files(config):
+        items.append(Item("keys" if is_secret else "configuration", _place(path, folder), path))
+    state = config.agent.store_dir / "state"
+    for path in sorted(state.glob("*.json")) if state.is_dir() else []:
+        if not path.name.startswith("intent-"):  # of a bundle that is not in the backup
+            items.append(Item("numbers", f"{STORE}/state/{path.name}", path))
+    return config, list({item.name: item for item in items}.values())
+
+
+def _place(path: Path, folder: Path) -> str:
+    try:
+        return f"{CONFIGURATION}/{path.relative_to(folder).as_posix()}"
+    except ValueError:
+        return f"{ABSOLUTE}{path.as_posix()}"
+
+
+def _named_files(config: AppConfig) -> Iterator[tuple[Path, bool]]:
+    """Yield every file that a configuration names, and whether it is a key or a password."""
+    for name, path in paths_in(config):
+        if name.endswith("_keys_dir") and path.is_dir():
+            yield from ((file, True) for file in _keys_in(path))
+        elif path.is_file():
+            yield path, name.endswith(("password_file", "key_file", "token_file", "cert_file"))
+    for camera in config.cameras:
+        features = (
+            parse_source_url(camera.url).options.get("features") if _is_ours(camera.url) else ""
+        )
+        if features and Path(features).is_file():
+            yield Path(features), False
+
+
+def _is_ours(url: str) -> bool:
+    return url.lower().startswith("basler:")
+
+
+def _keys_in(folder: Path) -> list[Path]:
+    files = sorted(p for p in folder.iterdir() if p.is_file())
+    if len(files) > MAX_KEYS:
+        raise ConfigError(
+            f"{folder} holds {len(files)} files, at most {MAX_KEYS} are expected of a key folder. "
+            "Is it the right one?"
+        )
+    return files
+
+
+def paths_in(table: BaseModel) -> Iterator[tuple[str, Path]]:
+    """Yield the name and value of every path in a configuration's tables."""
+    for name in type(table).model_fields:
+        value = getattr(table, name)
+        rows = value.values() if isinstance(value, dict) else value
+        for entry in (
+            rows if isinstance(rows, tuple | list) or isinstance(value, dict) else (value,)
+        ):
+            if isinstance(entry, BaseModel):
+                yield from paths_in(entry)
+            elif isinstance(entry, Path):
+                yield name, entry.absolute()

@@ -1,0 +1,94 @@
+"""`edge-app backup` and `edge-app restore`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edge_app.cli.parser import set_examples
+
+PRIVATE_NOTE = "It holds private keys, passwords and tokens: keep it like a key."
+
+
+def add_backup_commands(backup: argparse.ArgumentParser, restore: argparse.ArgumentParser) -> None:
+    """Fill in the two sub-commands."""
+    backup.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML"
+    )
+    backup.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the archive to write; a new file"
+    )
+    set_examples(backup, "edge-app backup --config /etc/cropliq-edge/edge-app.toml --out d3.backup")
+    backup.set_defaults(work=_backup)
+    restore.add_argument("archive", type=Path, metavar="FILE", help="what `edge-app backup` wrote")
+    restore.add_argument(
+        "--into",
+        type=Path,
+        default=Path("/etc/cropliq-edge"),
+        metavar="DIR",
+        help="folder of the configuration (default: /etc/cropliq-edge)",
+    )
+    restore.add_argument(
+        "--dry-run", action="store_true", help="check everything and show what would be done"
+    )
+    set_examples(
+        restore,
+        "edge-app restore d3.backup --dry-run",
+        "systemctl stop edge-app edge-app-agent && edge-app restore d3.backup",
+    )
+    restore.set_defaults(work=_restore)
+
+
+def _backup(args: argparse.Namespace) -> int:
+    from datetime import datetime, timezone
+
+    from edge_app import __version__
+    from edge_app.backup.archive import FORMAT, Listing, entry_of, write_archive
+    from edge_app.backup.contents import items_of
+    from edge_app.mqtt.high_water import HighWater, read_high_water
+
+    config, items = items_of(args.config)
+    mark = read_high_water(config.device.state_dir / "outbox.sqlite.highwater") or HighWater()
+    listing = Listing(
+        format=FORMAT,
+        device=f"{config.device.site}/{config.device.line}/{config.device.device}",
+        config_name=args.config.name,
+        made_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        release=__version__,
+        store_id=f"{mark.store_id:x}" if mark.store_id else "",
+        highest_seq=mark.seq,
+        files=tuple(entry_of(item) for item in items),
+    )
+    write_archive(args.out, listing, items)
+    print(f"{args.out}: {len(items)} files of {listing.device}. {PRIVATE_NOTE}")
+    return 0
+
+
+def _restore(args: argparse.Namespace) -> int:
+    from edge_app.backup.archive import opened
+    from edge_app.backup.restore import carry_out, plan_restore
+
+    with opened(args.archive) as archive:
+        listing = archive.listing
+        plan = plan_restore(archive, args.into.absolute())
+    print(f"{listing.device}, backed up at {listing.made_at} by release {listing.release}")
+    for change in plan.changes:
+        kept = f" (the present one is kept as {change.kept.name})" if change.kept else ""
+        print(f"  {change.what:8} {change.target}{kept}")
+    print(f"  numbers  of alerts begin anew, under another store_id ({plan.outbox})")
+    if args.dry_run:
+        print("Everything was checked; nothing was changed (--dry-run).")
+        return 0
+    carry_out(plan)
+    print(_after(plan.config.agent.enabled))
+    return 0
+
+
+def _after(has_agent: bool) -> str:
+    push = (
+        " Bundles of the agent's store are not in a backup: push them again." if has_agent else ""
+    )
+    return (
+        "Restored. The device that this backup is of must not run any more: two with one name "
+        f"fight for the broker.{push}"
+    )

@@ -1,0 +1,160 @@
+"""`edge-app run | agent | page`: what systemd starts, and a person by hand."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_app.cli.parser import add_command
+from edge_app.errors import EdgeError
+
+if TYPE_CHECKING:
+    import threading
+
+    from edge_app.host.crash_backoff import CrashBackoff
+    from edge_app.host.sd_notify import ServiceNotifier
+
+PAGE_SOCKET = "/run/cropliq-edge/page.sock"
+PAGE_SOCKET_VARIABLE = "CROPLIQ_PAGE_SOCKET"
+"""Set by edge-app.service: the page is a service of its own and comes in there. Unset, the page is
+a child of `edge-app run`."""
+
+
+def add_service_commands(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the three commands to `edge-app`."""
+    run = add_command(
+        commands,
+        "run",
+        "inspect with the cameras and the broker of a configuration",
+        "edge-app run --config /etc/edge-app/edge-app.toml",
+    )
+    run.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML"
+    )
+    run.set_defaults(work=_run)
+
+    agent = add_command(
+        commands,
+        "agent",
+        "install new bundles while `edge-app run` inspects",
+        "edge-app agent --config /etc/edge-app/edge-app.toml",
+    )
+    agent.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML"
+    )
+    agent.set_defaults(work=_agent)
+
+    page = add_command(
+        commands,
+        "page",
+        "serve the live page beside `edge-app run`, as a service does",
+        f"edge-app page --socket {PAGE_SOCKET}",
+    )
+    page.add_argument(
+        "--socket",
+        type=Path,
+        default=Path(PAGE_SOCKET),
+        metavar="PATH",
+        help=f"where `edge-app run` listens for the page (default: {PAGE_SOCKET})",
+    )
+    page.set_defaults(work=_page)
+
+
+def _run(args: argparse.Namespace) -> int:
+    import logging
+    import os
+    import threading
+
+    stop = threading.Event()
+    notifier, backoff = _as_service(stop)
+    if not backoff.wait(stop, notifier.status):
+        return 0
+
+    from edge_app.app import EdgeApp
+    from edge_app.config.last_good import load_or_last_good, remember
+    from edge_app.host.logging_setup import start_logging
+
+    loaded = load_or_last_good(args.config)
+    config = loaded.config
+    start_logging(config.runtime.log_level)
+    _check_on_hangup(args.config)
+    page_socket = os.environ.get(PAGE_SOCKET_VARIABLE)
+    app = EdgeApp(
+        config,
+        stop=stop,
+        notifier=notifier,
+        page_socket=None if page_socket is None else Path(page_socket),
+    )
+    if loaded.fault:
+        app.use_last_good_configuration(loaded.fault)
+    else:
+        remember(config, args.config)
+    if app.page_url:
+        logging.getLogger(__name__).info("live page: %s", app.page_url)
+    backoff.settle_later()
+    code = app.run()
+    if stop.is_set():
+        backoff.clear()
+    return code
+
+
+def _page(args: argparse.Namespace) -> int:
+    import os
+
+    from edge_app.page.process import service_main
+
+    folder = os.environ.get("STATE_DIRECTORY")  # systemd's; by hand nothing is kept
+    return service_main(args.socket, None if folder is None else Path(folder))
+
+
+def _agent(args: argparse.Namespace) -> int:
+    import threading
+
+    stop = threading.Event()
+    notifier, backoff = _as_service(stop)
+    if not backoff.wait(stop, notifier.status):
+        return 0
+
+    from edge_app.agent.main import run_agent
+    from edge_app.config.load import load_config
+    from edge_app.host.logging_setup import start_logging
+
+    config = load_config(args.config)
+    start_logging(config.runtime.log_level)
+    backoff.settle_later()
+    code = run_agent(config, stop)
+    backoff.clear()
+    return code
+
+
+def _as_service(stop: threading.Event) -> tuple[ServiceNotifier, CrashBackoff]:
+    """Let signals set `stop`; return the connection to systemd, silent where there is none."""
+    import signal
+
+    from edge_app.host.crash_backoff import CrashBackoff
+    from edge_app.host.sd_notify import ServiceNotifier
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return ServiceNotifier.from_environment(), CrashBackoff.from_environment()
+
+
+def _check_on_hangup(config: Path) -> None:
+    """Answer SIGHUP in the log instead of ending; a configuration is read at the start only."""
+    import logging
+    import signal
+
+    from edge_app.config.load import load_config
+
+    log = logging.getLogger(__name__)
+
+    def check(*_: object) -> None:
+        try:
+            load_config(config)
+        except EdgeError as error:
+            log.error("SIGHUP: %s The line goes on with the one it has.", error)
+        else:
+            log.warning("SIGHUP: %s is in order; restart the service to use it", config)
+
+    signal.signal(signal.SIGHUP, check)

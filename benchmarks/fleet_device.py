@@ -49,6 +49,7 @@ class SimulatedDevice:
     ) -> None:
         self.who = who
         self.installs: list[str] = []
+        self._asked_by: dict[Path, str] = {}
         self.store = Store(folder)
         self.store.prepare(slots)
         self._step_s = step_s
@@ -65,10 +66,11 @@ class SimulatedDevice:
         self.side.stop()
 
     def _install(self, file: Path, slot: str, origin: str, *, desired_id: str) -> None:  # noqa: ARG002
-        arguments = (file, slot, desired_id)
-        threading.Thread(target=self._pretend, args=arguments, daemon=True).start()
+        self._asked_by[file] = desired_id
+        threading.Thread(target=self._pretend, args=(file, slot), daemon=True).start()
 
-    def _pretend(self, file: Path, slot: str, desired_id: str) -> None:
+    def _pretend(self, file: Path, slot: str) -> None:
+        desired_id = self._asked_by[file]
         sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
         self.installs.append(sha256)
         for state in WAY:

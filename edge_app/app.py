@@ -24,6 +24,7 @@ from edge_app.activation.slots import (
 )
 from edge_app.alerts.alarm_sink import AlarmSink
 from edge_app.alerts.alert_drafts import AlertDrafts
+from edge_app.alerts.clock_file import machine_clock
 from edge_app.alerts.evidence import EvidenceStore
 from edge_app.alerts.evidence_worker import EvidenceWorker
 from edge_app.cameras.protocol import Camera
@@ -33,6 +34,7 @@ from edge_app.errors import ConfigError
 from edge_app.history.retention import Retention
 from edge_app.history.schema import HISTORY_FILE
 from edge_app.history.writer import HistoryWriter
+from edge_app.host.age_clock import AgeClock
 from edge_app.host.clock import clock_is_synchronised
 from edge_app.host.name_lookup import own_name
 from edge_app.host.sd_notify import ServiceNotifier
@@ -111,7 +113,8 @@ class EdgeApp:
         sources = cameras or {c.name: open_configured(c) for c in config.cameras}
         self.page_state = PageState()
         self._is_safe = True
-        self._evidence = _open_evidence(config)
+        self._clock = machine_clock(config.device.state_dir)
+        self._evidence = _open_evidence(config, self._clock)
         self._pictures = EvidenceWorker(self._evidence) if self._evidence else None
         self._info = device_info(sources, config)
         self._publisher = self._make_publisher()
@@ -124,6 +127,7 @@ class EdgeApp:
             self.page_state,
             geometries,
             self._evidence,
+            self._clock,
         )
         self._pipelines = [self._make_pipeline(c, sources[c.name]) for c in config.cameras]
         ports = (make_trigger_port(c, sources[c.name]) for c in config.cameras)
@@ -182,6 +186,7 @@ class EdgeApp:
 
     def start(self) -> None:
         """Start every thread; returns once status is on its way."""
+        _warn_of_local_evidence(self._config)
         if self._publisher:
             self._publisher.start()
         if self._pictures:
@@ -292,7 +297,7 @@ class EdgeApp:
         return HistoryWriter(
             config.device.state_dir / HISTORY_FILE,
             {camera.name: camera.slot for camera in config.cameras},
-            Retention(config.history.max_age_days, config.history.max_mb),
+            Retention(config.history.max_age_days, config.history.max_mb, self._clock),
             {name: last for name, last in found.items() if last is not None},
             lambda why: self._status.set_trouble(why, "history"),
         )
@@ -369,7 +374,7 @@ def _product_of(ready: Ready | None) -> str | None:
     return None if ready is None else ready.model.identity.product
 
 
-def _open_evidence(config: AppConfig) -> EvidenceStore | None:
+def _open_evidence(config: AppConfig, clock: AgeClock) -> EvidenceStore | None:
     e = config.evidence
     if not e.enabled:
         return None
@@ -377,7 +382,8 @@ def _open_evidence(config: AppConfig) -> EvidenceStore | None:
         _warn_of_short_name()
     folder = evidence_folder(config)
     max_bytes = e.max_mb << 20
-    return EvidenceStore(folder, e.max_age_h, max_bytes, e.jpeg_quality, config.evidence_base_url)
+    base_url = config.evidence_base_url
+    return EvidenceStore(folder, e.max_age_h, max_bytes, e.jpeg_quality, base_url, clock)
 
 
 def _warn_of_short_name() -> None:
@@ -387,6 +393,19 @@ def _warn_of_short_name() -> None:
             "no name server answers: evidence is offered at this machine's short name, %s; give "
             "[evidence] base_url to be independent of them",
             name,
+        )
+
+
+def _warn_of_local_evidence(config: AppConfig) -> None:
+    """Say that nobody else can open the pictures that alerts name, where that is so."""
+    is_local = config.evidence.base_url is None and is_loopback(config.page.host)
+    is_for_others = config.mqtt.enabled and not is_loopback(config.mqtt.host)
+    if config.evidence.enabled and is_local and is_for_others:
+        _log.warning(
+            "alerts name their pictures as http://%s:%d/...: only this device can open that. Set "
+            "[page] host and token_file, or [evidence] base_url if a proxy serves the page",
+            config.page.host,
+            config.page.port,
         )
 
 

@@ -98,7 +98,8 @@ def test_every_command_tells_its_version(name: str, capsys: pytest.CaptureFixtur
         ("edge-calibrate", ["threshold", "x"], "thresholds"),
         ("edge-deploy", ["stauts"], "status"),
         ("edge-export", ["biuld"], "build"),
-        ("edge-export", ["check-data", "x", "--jsn"], "--json"),
+        ("edge-export", ["build", "--dta", "x"], "--data"),
+        ("edge-deploy", ["push", "--brokr=x"], "--broker"),
     ],
 )
 def test_the_nearest_word_is_named(

@@ -12,6 +12,7 @@ from calibration.cli.progress import Progress
 from edge_app.cli.border import run_bordered
 from edge_app.cli.parser import CommandParser, real, set_examples, top_parser, whole
 from edge_app.errors import DataError
+from edge_app.host.plain_text import indented_lines
 
 if TYPE_CHECKING:
     from calibration.parts.source import GoodSource
@@ -309,4 +310,4 @@ def _warn_unsigned(was_signed: bool, out: Path) -> None:
 
 
 def _warn(sentence: str) -> None:
-    print(f"warning: {sentence}", file=sys.stderr)
+    print(indented_lines(f"warning: {sentence}"), file=sys.stderr)

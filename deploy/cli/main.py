@@ -62,6 +62,13 @@ def _parser() -> CommandParser:
         "--evidence", type=Path, metavar="DIR", help="download each alert's picture into DIR"
     )
     watch.add_argument(
+        "--evidence-tokens",
+        type=Path,
+        metavar="FILE",
+        help="file with the tokens of the devices' pages, one HOST[:PORT] TOKEN a line "
+        "(default: none)",
+    )
+    watch.add_argument(
         "--refused",
         type=Path,
         metavar="FILE",
@@ -94,6 +101,7 @@ def _parser() -> CommandParser:
 def _watch(arguments: argparse.Namespace) -> int:
     from deploy.watch.options import WatchOptions, watch_client_id
     from deploy.watch.run import Watch
+    from deploy.watch.tokens import read_tokens
     from edge_app.mqtt.topics import alert_filter
 
     topic = alert_filter(arguments.site, arguments.line, arguments.device)
@@ -103,6 +111,7 @@ def _watch(arguments: argparse.Namespace) -> int:
         client_id=arguments.client_id or watch_client_id(socket.gethostname(), topic),
         as_json=arguments.json,
         evidence_folder=arguments.evidence,
+        evidence_tokens=read_tokens(arguments.evidence_tokens) if arguments.evidence_tokens else {},
         count=arguments.count,
         timeout_s=arguments.timeout_s,
         dead_letters=arguments.refused,

@@ -9,6 +9,7 @@ from deploy.fleet.mqtt_client import FleetMqttClient
 from deploy.fleet.pointer import make_pointer
 from deploy.fleet.rollout_rules import (
     Limits,
+    believed_s,
     is_over,
     is_replaced,
     next_wave,
@@ -112,6 +113,7 @@ class Rollout:
         for name, turn in self._state.turns.items():
             if turn.state != "waiting" or turn.desired is None:
                 continue
+            turn.sent_at_s = believed_s(turn.sent_at_s, self._now_s())
             standing = self._slot(name).desired
             if is_replaced(turn, standing):
                 if self._slot(name).reported_id != turn.desired.message_id:

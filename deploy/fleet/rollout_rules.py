@@ -27,6 +27,8 @@ ORDER: tuple[DeployState, ...] = (
     "committed",
 )
 """The states of a bundle that is accepted; a device in a later one has passed the earlier ones."""
+MADE_S = 1_700_000_000.0
+"""November 2023: no pointer of ours was sent before."""
 FAILED_STATES = ("refused", "rolled_back")
 
 
@@ -98,6 +100,16 @@ def update_device(turn: DeviceRollout, view: SlotView, now_s: float, limits: Lim
         last = turn.last.state if turn.last else "no answer"
         turn.state, turn.reason = "failed", f"not in {limits.timeout_s:.0f} s, last: {last}"
     return turn != before
+
+
+def believed_s(sent_at_s: float | None, now_s: float) -> float:
+    """Return when a pointer was sent: now, where a clock that was not right says otherwise.
+
+    Before this software was made, or still to come: patience begins anew then, nobody has failed.
+    """
+    if sent_at_s is None or not MADE_S <= sent_at_s <= now_s:
+        return now_s
+    return sent_at_s
 
 
 def is_replaced(turn: DeviceRollout, standing: Desired | None) -> bool:

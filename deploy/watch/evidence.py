@@ -11,11 +11,12 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from deploy.watch.tokens import token_for
 from edge_app.errors import DataError
 from edge_app.host.plain_text import one_line
 from edge_app.mqtt.messages import EvidenceBody
@@ -30,11 +31,15 @@ MAX_REDIRECTS = 3
 CHUNK_BYTES = 64 << 10
 
 
-def fetch_evidence(evidence: EvidenceBody, folder: Path, name: str) -> Path:
+def fetch_evidence(
+    evidence: EvidenceBody, folder: Path, name: str, tokens: Mapping[str, str] | None = None
+) -> Path:
     """Save an alert's picture below `folder` and return where.
 
     Args:
         name: the file's name without its extension; all but letters, digits and ._- is replaced.
+
+        tokens: host, or host:port → its page's token, of `read_tokens`.
 
     Raises:
         DataError: the address is not http(s), cannot be read in time, leads to another host, is too
@@ -43,7 +48,7 @@ def fetch_evidence(evidence: EvidenceBody, folder: Path, name: str) -> Path:
     url = one_line(evidence.url, 300)
     address = _address(evidence.url, url)
     try:
-        picture = _read(address, evidence.url)
+        picture = _read(address, evidence.url, tokens or {})
     except (http.client.HTTPException, OSError, ValueError, RecursionError) as error:
         raise DataError(f"evidence {url} cannot be fetched: {one_line(str(error), 300)}") from error
     _check(picture, evidence)
@@ -62,10 +67,12 @@ def _address(text: str, shown: str) -> SplitResult:
     return address
 
 
-def _read(address: SplitResult, url: str) -> bytes:
+def _read(address: SplitResult, url: str, tokens: Mapping[str, str]) -> bytes:
     """Return the bytes at an address, following redirects on the same host."""
     for _ in range(MAX_REDIRECTS):
-        with _asked(address) as answer:
+        with _asked(address, token_for(address, tokens)) as answer:
+            if answer.status == 401:
+                raise OSError("the page asks for its token: name the host in --evidence-tokens")
             if answer.status not in (301, 302, 303, 307, 308):
                 if answer.status != 200:
                     raise OSError(f"the server answers {answer.status}")
@@ -87,7 +94,7 @@ def _body(answer: http.client.HTTPResponse) -> bytes:
 
 
 @contextmanager
-def _asked(address: SplitResult) -> Iterator[http.client.HTTPResponse]:
+def _asked(address: SplitResult, token: str | None) -> Iterator[http.client.HTTPResponse]:
     """Ask for an address; after FETCH_TIMEOUT_S the connection is cut, whatever it is doing."""
     host, port = address.hostname or "", address.port
     is_tls = address.scheme == "https"
@@ -106,7 +113,8 @@ def _asked(address: SplitResult) -> Iterator[http.client.HTTPResponse]:
     timer.start()
     try:
         connection.sock = _encrypted(plain, host) if is_tls else plain
-        connection.request("GET", (address.path or "/") + _query(address))
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        connection.request("GET", (address.path or "/") + _query(address), headers=headers)
         yield connection.getresponse()
         if has_expired.is_set():
             raise TimeoutError

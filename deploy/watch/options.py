@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_app.mqtt.settings import MqttSettings
@@ -19,6 +20,7 @@ class WatchOptions:
         topic: subscription filter (`topics.alert_filter`).
         client_id: names the persistent session: the same id receives what arrived meanwhile.
         evidence_folder: where to save each alert's picture; None fetches none.
+        evidence_tokens: host, or host:port → its page's token.
         count: end after so many alerts; None goes on.
         timeout_s: end after so long; None goes on.
         dead_letters: where messages that are no alerts are kept; None: `default_dead_letters`.
@@ -29,6 +31,7 @@ class WatchOptions:
     client_id: str
     as_json: bool = False
     evidence_folder: Path | None = None
+    evidence_tokens: Mapping[str, str] = field(default_factory=dict)
     count: int | None = None
     timeout_s: float | None = None
     dead_letters: Path | None = None

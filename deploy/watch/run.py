@@ -287,14 +287,10 @@ class Watch:
         try:
             topic = message.topic
             if not topic_matches_sub(self._options.topic, topic):
-                self._pass_over(client, message)
+                self._pass_over(client, message, topic)
                 return
             if isinstance(client, GuardedClient) and client.cut_bytes:
                 raise DataError(too_large_text(topic, client.cut_bytes))
-            if not topic_matches_sub(self._options.topic, topic):
-                self.unasked += 1  # some brokers send retained messages of other topics
-                client.ack(message.mid, message.qos)
-                return
             alert = read_alert(topic, payload)
             text = json_line(payload) if self._options.as_json else self._row(alert)
         except Exception as error:
@@ -304,10 +300,12 @@ class Watch:
             return
         self._take(alert, _Arrived(alert, text, client, message.mid, message.qos))
 
-    def _pass_over(self, client: Client, message: MQTTMessage) -> None:
-        """Leave out what an earlier watch under this client id had subscribed to."""
+    def _pass_over(self, client: Client, message: MQTTMessage, topic: str) -> None:
+        """Leave out what an earlier watch under this client id had subscribed to, and the retained
+        messages of any topic that some brokers send to a new subscriber."""
+        self.unasked += 1
         client.ack(message.mid, message.qos)
-        if not self._had_others:
+        if topic.endswith("/alert") and not self._had_others:
             self._had_others = True
             self._note(
                 f"an earlier watch with the client id {self._options.client_id!r} had asked for "

@@ -31,8 +31,17 @@ PREPARE_SLACK_S = 60.0
 """Beyond the trial's own time: the inspection process gives way to its line while it prepares."""
 
 
-def run_agent(config: AppConfig, stop: threading.Event) -> int:
+def run_agent(
+    config: AppConfig,
+    stop: threading.Event,
+    fault: str = "",
+    started: Callable[[], None] = lambda: None,
+) -> int:
     """Run the agent until `stop` is set; return the exit code, 0.
+
+    Args:
+        fault: what is wrong with the configuration's file, if the last one that started is used.
+        started: called once the agent runs.
 
     Raises:
         ConfigError: the configuration has no agent or no trusted keys, or the store or the socket
@@ -45,15 +54,21 @@ def run_agent(config: AppConfig, stop: threading.Event) -> int:
         for side in push_sides:
             side.report(reported)
 
+    trouble = ""
+    if fault:
+        _log.error("the last configuration that started is used: %s", fault)
+        trouble = f"the configuration cannot be used, the last one that started is: {fault}"
+
     def order_of(slot: str, sha256: str) -> str | None:
         return next((i for s in push_sides if (i := s.order_of(slot, sha256)) is not None), None)
 
     agent = make_agent(config, store, report, stop, order_of)
-    push_sides.append(push_side(config, store, agent.install, agent.select))
+    push_sides.append(push_side(config, store, agent.install, agent.select, trouble))
     try:
         for side in push_sides:
             side.start()
         agent.start()
+        started()
         ServiceNotifier.from_environment().serve_until(stop, agent.is_alive)
     except OSError as error:
         raise ConfigError(

@@ -3,8 +3,7 @@
 Pictures of suspect parts lie among them, have no alert, and never take more than a share of the
 size: nobody waits for them, and an alert's picture must not go for their sake.
 
-No picture goes for its age while the clock is not synchronised, has jumped, or was just started: a
-clock that is a year ahead for a moment would delete everything. Size is always kept.
+Which picture goes next is `evidence_index.py`'s; size is always kept.
 
 An alert never fails because of its picture: every failure here ends in `None`, a count in `stats()`
 and one warning in the log. Pictures are renamed into place but not flushed to
@@ -17,19 +16,18 @@ import errno
 import hashlib
 import logging
 import os
-import re
 import stat
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from edge_app.alerts.evidence_files import SAFE_PATH, encode_jpeg, picture_at, safe_name
+from edge_app.alerts.evidence_index import SUSPECT, EvidenceIndex, Kept
 from edge_app.errors import ConfigError
-from edge_app.host.age_clock import EPOCH_S, JUMP_S, AgeClock
+from edge_app.host.age_clock import AgeClock
 from edge_app.host.file_ownership import share_with_readers
 from edge_app.records import Evidence, U8Array
 
@@ -51,10 +49,6 @@ MAX_DELETIONS_PER_SAVE = 64
 
 SUSPECT_SHARE = 0.25
 """Of the store's size, for suspect parts: they are more than bad parts, and matter less."""
-
-_SUSPECT = ".suspect"
-"""Ends such a picture's name; a part's id ends with a number."""
-_SUSPECT_NAME = re.compile(r"\.suspect(-\d+)?\.jpg$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +72,6 @@ class EvidenceStats:
     problem: str
     suspects: int = 0
     suspects_dropped: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    path: Path
-    saved_at_s: float  # by the wall clock of that time
-    length: int  # bytes
-    steady_s: float | None = None  # when this process saved it
 
 
 Write = Callable[[Path, bytes], None]
@@ -152,14 +138,10 @@ class EvidenceStore:
         self._jpeg_quality = jpeg_quality
         self._base_url = base_url.rstrip("/")
         self._clock = clock or AgeClock()
-        self._opened_s = self._clock.steady_s()
-        self._stamped_with_s = self._clock.wall_s() - self._opened_s  # wall clock - steady clock
+        self._index = EvidenceIndex(self._clock)
         self._write = write
         self._lock = threading.Lock()
-        self._kept: deque[_Kept] = deque()  # of alerts, oldest first
-        self._suspects: deque[_Kept] = deque()  # of suspect parts, likewise
-        self._bytes = self._dropped = self._expired = 0
-        self._suspect_bytes = self._suspects_dropped = 0
+        self._dropped = self._suspects_dropped = 0
         self._problem = ""
         self._is_listed = False
         self._open()
@@ -196,16 +178,17 @@ class EvidenceStore:
         if data is None or len(data) > SUSPECT_SHARE * self._max_bytes:
             self.drop_suspect(f"the picture of {name} is too large, or none that JPEG can hold")
             return None
-        excess = self._suspect_bytes + len(data) - int(SUSPECT_SHARE * self._max_bytes)
-        self._free(excess, (self._suspects,))
+        kept_bytes = self._index.counts.suspect_bytes
+        excess = kept_bytes + len(data) - int(SUSPECT_SHARE * self._max_bytes)
+        self._index.free(excess, (self._index.suspects,))
         return self._store(name, data, is_suspect=True)
 
     def prune(self, at_most: int | None = None) -> int:
         """Delete what is over age or size now, the oldest first; return how many went."""
         if not self._is_listed:
             self._open()
-        self._stamp_anew()
-        return self._expire(0, self._count if at_most is None else at_most)
+        self._index.stamp_anew()
+        return self._expire(0, self._index.counts.count if at_most is None else at_most)
 
     def drop(self, problem: str) -> None:
         """Count a picture that is not kept, and say why: at first as a warning."""
@@ -227,20 +210,17 @@ class EvidenceStore:
 
     def stats(self) -> EvidenceStats:
         """Return what the store holds and what it lost."""
+        found = self._index.counts
         with self._lock:
             return EvidenceStats(
-                self._count,
-                self._bytes,
+                found.count,
+                found.bytes,
                 self._dropped,
-                self._expired,
+                found.deleted,
                 self._problem,
-                len(self._suspects),
+                found.suspects,
                 self._suspects_dropped,
             )
-
-    @property
-    def _count(self) -> int:
-        return len(self._kept) + len(self._suspects)
 
     def path_of(self, url_path: str) -> Path | None:
         """Return the file behind "{date}/{name}.jpg", or None if that is no picture kept here.
@@ -270,8 +250,7 @@ class EvidenceStore:
             for unfinished in self._folder.glob("*/.*.part"):
                 unfinished.unlink(missing_ok=True)
         kept = [picture for picture in found if picture is not None]
-        for picture in sorted(kept, key=lambda k: (_order(k.saved_at_s), k.path.name)):
-            self._take_in(picture)
+        self._index.take_in_all(kept)
         self._expire(0, limit=len(kept))
 
     def _store(self, name: str, data: bytes, is_suspect: bool = False) -> Evidence | None:
@@ -280,7 +259,7 @@ class EvidenceStore:
             self._open()
         self._expire(len(data), MAX_DELETIONS_PER_SAVE)
         try:
-            path = self._free_path(safe_name(name) + (_SUSPECT if is_suspect else ""), now_s)
+            path = self._free_path(safe_name(name) + (SUSPECT if is_suspect else ""), now_s)
             self._write_making_room(path, data, is_suspect)
         except OSError as error:
             drop = self.drop_suspect if is_suspect else self.drop
@@ -288,18 +267,10 @@ class EvidenceStore:
             return None
         with suppress(OSError):
             os.utime(path, (now_s, now_s))
-        self._take_in(_Kept(path, now_s, len(data), self._clock.steady_s()))
+        self._index.take_in(Kept(path, now_s, len(data), self._clock.steady_s()))
         self._recover()
         url = f"{self._base_url}/evidence/{path.parent.name}/{path.name}"
         return Evidence(url, hashlib.sha256(data).hexdigest())
-
-    def _take_in(self, picture: _Kept) -> None:
-        """Put a picture into the index, as its name says."""
-        is_suspect = _SUSPECT_NAME.search(picture.path.name) is not None
-        with self._lock:
-            (self._suspects if is_suspect else self._kept).append(picture)
-            self._bytes += picture.length
-            self._suspect_bytes += picture.length if is_suspect else 0
 
     def _free_path(self, stem: str, now_s: float) -> Path:
         """Return an unused path in the day's folder, which is made if missing."""
@@ -317,85 +288,18 @@ class EvidenceStore:
         Raises:
             OSError: another fault, or still full with nothing left to delete.
         """
-        queues = (self._suspects,) if is_suspect else (self._suspects, self._kept)
+        index = self._index
+        queues = (index.suspects,) if is_suspect else (index.suspects, index.alerts)
         while True:
             try:
                 _make_shared(path.parent)
                 return self._write(path, data)
             except OSError as error:
-                if error.errno not in DISK_FULL or not self._free(len(data), queues):
+                if error.errno not in DISK_FULL or not index.free(len(data), queues):
                     raise
 
-    def _free(self, wanted_bytes: int, queues: Sequence[deque[_Kept]]) -> int:
-        """Delete that many bytes, the first queue's pictures first; return how many went."""
-        freed = 0
-        for queue in queues:
-            while queue and freed < wanted_bytes:
-                if not (went := self._delete_oldest(queue)):
-                    break
-                freed += went
-        return freed
-
     def _expire(self, incoming_bytes: int, limit: int) -> int:
-        may_expire = self._clock.may_expire()
-        for deleted in range(limit):
-            is_over = self._bytes + incoming_bytes > self._max_bytes
-            filled = [queue for queue in (self._kept, self._suspects) if queue]
-            oldest = max(filled, key=lambda queue: self._age_s(queue[0]), default=None)
-            if oldest is None:
-                return deleted
-            is_old = may_expire and self._age_s(oldest[0]) > self._max_age_s
-            if not (is_over or is_old) or not self._delete_oldest(oldest):
-                return deleted
-        return limit
-
-    def _stamp_anew(self) -> None:
-        """Correct the time stamps of this process' pictures once the clock has been set."""
-        offset_s = self._clock.wall_s() - self._clock.steady_s()
-        if abs(offset_s - self._stamped_with_s) < JUMP_S or not self._clock.is_synchronised():
-            return
-        self._stamped_with_s = offset_s
-        for queue in (self._kept, self._suspects):
-            for place, picture in enumerate(queue):
-                if picture.steady_s is not None:
-                    at_s = picture.steady_s + offset_s
-                    queue[place] = replace(picture, saved_at_s=at_s)
-                    with suppress(OSError):
-                        os.utime(picture.path, (at_s, at_s))
-
-    def _age_s(self, picture: _Kept) -> float:
-        """Return how old a picture is: by the steady clock where that can tell.
-
-        A time stamp of a clock that was not set, or ahead, says nothing: then it is as old as this
-        process.
-        """
-        if picture.steady_s is not None:
-            return self._clock.steady_s() - picture.steady_s
-        now_s = self._clock.wall_s()
-        if EPOCH_S <= picture.saved_at_s <= now_s:
-            return now_s - picture.saved_at_s
-        return self._clock.steady_s() - self._opened_s
-
-    def _delete_oldest(self, queue: deque[_Kept]) -> int:
-        """Delete a queue's oldest picture and its folder once empty; return how many bytes went.
-
-        0 if the disk refuses: the picture stays in the index.
-        """
-        oldest = queue[0]
-        try:
-            oldest.path.unlink(missing_ok=True)
-        except OSError as error:
-            LOG.debug("Evidence %s cannot be deleted: %s", oldest.path.name, error.strerror)
-            return 0
-        with self._lock:  # never while the disk works
-            queue.popleft()
-            self._bytes -= oldest.length
-            self._suspect_bytes -= oldest.length if queue is self._suspects else 0
-            self._expired += 1
-        if not queue or queue[0].path.parent != oldest.path.parent:
-            with suppress(OSError):
-                oldest.path.parent.rmdir()
-        return max(1, oldest.length)
+        return self._index.expire(incoming_bytes, self._max_bytes, self._max_age_s, limit)
 
     def _recover(self) -> None:
         with self._lock:
@@ -409,11 +313,6 @@ def _is_ours(path: Path) -> bool:
     return SAFE_PATH.fullmatch(f"{path.parent.name}/{path.name}") is not None
 
 
-def _order(saved_at_s: float) -> float:
-    """Return where a time stamp stands: one of a clock that was not set comes last."""
-    return saved_at_s if saved_at_s >= EPOCH_S else float("inf")
-
-
 def _make_shared(folder: Path) -> None:
     """Make a folder if it is missing, and let the readers' group in."""
     if not folder.is_dir():
@@ -421,7 +320,7 @@ def _make_shared(folder: Path) -> None:
         share_with_readers(folder)
 
 
-def _look_at(path: Path) -> _Kept | None:
+def _look_at(path: Path) -> Kept | None:
     """Return a picture; None for what is no file, has gone, or lies on a damaged place."""
     try:
         found = path.lstat()
@@ -430,4 +329,4 @@ def _look_at(path: Path) -> _Kept | None:
     if not stat.S_ISREG(found.st_mode):
         return None
     share_with_readers(path)  # a picture of an earlier release
-    return _Kept(path, found.st_mtime, found.st_size)
+    return Kept(path, found.st_mtime, found.st_size)

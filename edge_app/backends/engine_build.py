@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -144,6 +145,7 @@ class _Reporter:
 
 def child_main(folder: Path) -> int:
     """Build the graph in `folder`; return the exit code."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # `systemctl kill -s HUP` means the service
     with suppress(OSError):  # a sandbox may forbid it: a slower line is better than no engine
         os.nice(NICENESS)
     with suppress(OSError):  # a container may forbid it

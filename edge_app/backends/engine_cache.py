@@ -6,6 +6,7 @@ JSON, so that after a system update it is ignored instead of crashing, and the r
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -13,12 +14,14 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING
 
 from edge_app.backends.cuda_driver import Gpu
 from edge_app.errors import ModelError
 from edge_app.host.file_ownership import give_to_owner, make_folder
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +74,12 @@ class Entry:
     build_s: float
 
 
-_ENTRY = TypeAdapter(Entry)
+@functools.cache
+def _entry_type() -> TypeAdapter[Entry]:
+    """Return what checks an entry; made when one is read, since --help reads none."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Entry)
 
 
 def engine_key(
@@ -184,7 +192,7 @@ class EngineCache:
             content = json.loads(file.read_bytes())
             if content.pop("format") != FORMAT or not file.with_suffix(".plan").is_file():
                 return None
-            return _ENTRY.validate_python(content)
+            return _entry_type().validate_python(content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 

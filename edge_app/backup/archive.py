@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from edge_app.backup.contents import PARTS, PLACES, Item
 from edge_app.errors import ConfigError, OutputError
+from edge_app.host.small_file import plain_file
 
 FORMAT = "cropliq-backup/1"
 LIST = "backup.json"
@@ -143,8 +144,10 @@ def opened(path: Path) -> Iterator[Archive]:
     Raises:
         ConfigError: it is none, is of a release that this one does not know, or is damaged.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ConfigError(f"{path} is no file. Expected one that `edge-app backup` wrote.")
     try:
-        with tarfile.open(path, "r:") as tar:
+        with tarfile.open(plain_file(path), "r:") as tar:
             listing = _listing_of(tar, path)
             _check(tar, listing, path)
             yield Archive(tar, listing)

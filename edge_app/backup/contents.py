@@ -54,7 +54,7 @@ def items_of(config_path: Path) -> tuple[AppConfig, list[Item]]:
         items.append(Item("keys" if is_secret else "configuration", _place(path, folder), path))
     state = config.agent.store_dir / "state"
     for path in sorted(state.glob("*.json")) if state.is_dir() else []:
-        if not path.name.startswith("intent-"):  # of a bundle that is not in the backup
+        if not path.name.startswith(("intent-", "admitted.")):  # of bundles that stay here
             items.append(Item("numbers", f"{STORE}/state/{path.name}", path))
     return config, list({item.name: item for item in items}.values())
 

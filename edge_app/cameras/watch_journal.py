@@ -7,12 +7,14 @@ import os
 import stat
 from bisect import bisect_left
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
 from edge_app.errors import CameraUnavailable
 from edge_app.records import JsonObject
+from edge_app.store.durable_write import Step, perform
 
 JOURNAL = ".edge-app-watch.jsonl"
 MAX_NUMBER = 2**62
@@ -134,6 +136,8 @@ class WatchJournal:
             file.flush()
             os.fsync(file.fileno())
         new.replace(self._path)
+        with suppress(OSError):  # some network shares sync no folders
+            perform(Step("sync", self._path.parent))
         return self._path.open("a", encoding="utf-8")
 
 

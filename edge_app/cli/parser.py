@@ -39,12 +39,33 @@ class CommandParser(argparse.ArgumentParser):
             hide_arguments(secret)
         if any("\0" in word for word in words):
             self.error("an argument holds a zero byte, which no name and no number can.")
+        if unknown := self._unknown_options(words):
+            self._refuse(unknown)  # before what is missing: it may be what was mistyped
         found, rest = super().parse_known_args(words, namespace)
         if rest:
-            known = tuple(o for action in self._actions for o in action.option_strings)
-            told = (f"{word}{nearest_of(word.partition('=')[0], known)}" for word in rest)
-            self.error(f"unrecognized arguments: {' '.join(told)}")
+            self._refuse(rest)
         return found, rest
+
+    def _unknown_options(self, words: Sequence[str]) -> list[str]:
+        """Return long options that are none of this command's, nor the beginning of one."""
+        if any(isinstance(action, argparse._SubParsersAction) for action in self._actions):
+            return []
+        names = [word.partition("=")[0] for word in words if " " not in word]
+        end = names.index("--") if "--" in names else len(names)
+        known = self._option_strings()
+        return [
+            name
+            for name in names[:end]
+            if name.startswith("--") and not any(option.startswith(name) for option in known)
+        ]
+
+    def _refuse(self, words: Sequence[str]) -> NoReturn:
+        known = self._option_strings()
+        told = (f"{word}{nearest_of(word.partition('=')[0], known)}" for word in words)
+        self.error(f"unrecognized arguments: {' '.join(told)}")
+
+    def _option_strings(self) -> tuple[str, ...]:
+        return tuple(o for action in self._actions for o in action.option_strings)
 
     def error(self, message: str) -> NoReturn:
         """End with a usage error; passwords in what was given are not repeated."""

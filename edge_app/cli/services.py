@@ -67,6 +67,7 @@ def _run(args: argparse.Namespace) -> int:
     import threading
 
     stop = threading.Event()
+    _check_on_hangup(args.config)
     notifier, backoff = _as_service(stop)
     if not backoff.wait(stop, notifier.status):
         return 0
@@ -78,7 +79,6 @@ def _run(args: argparse.Namespace) -> int:
     loaded = load_or_last_good(args.config)
     config = loaded.config
     start_logging(config.runtime.log_level)
-    _check_on_hangup(args.config)
     page_socket = os.environ.get(PAGE_SOCKET_VARIABLE)
     app = EdgeApp(
         config,
@@ -112,18 +112,24 @@ def _agent(args: argparse.Namespace) -> int:
     import threading
 
     stop = threading.Event()
+    _check_on_hangup(args.config)
     notifier, backoff = _as_service(stop)
     if not backoff.wait(stop, notifier.status):
         return 0
 
     from edge_app.agent.main import run_agent
-    from edge_app.config.load import load_config
+    from edge_app.config.last_good import AGENT, load_or_last_good, remember
     from edge_app.host.logging_setup import start_logging
 
-    config = load_config(args.config)
-    start_logging(config.runtime.log_level)
+    loaded = load_or_last_good(args.config, home=AGENT)
+    start_logging(loaded.config.runtime.log_level)
     backoff.settle_later()
-    code = run_agent(config, stop)
+
+    def started() -> None:
+        if not loaded.fault:
+            remember(loaded.config, args.config, AGENT)
+
+    code = run_agent(loaded.config, stop, loaded.fault, started)
     backoff.clear()
     return code
 
@@ -153,7 +159,7 @@ def _check_on_hangup(config: Path) -> None:
         try:
             load_config(config)
         except EdgeError as error:
-            log.error("SIGHUP: %s The line goes on with the one it has.", error)
+            log.error("SIGHUP: %s The service goes on with the one it has.", error)
         else:
             log.warning("SIGHUP: %s is in order; restart the service to use it", config)
 

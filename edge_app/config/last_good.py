@@ -11,20 +11,46 @@ import json
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_app.config.load import config_of, load_config, parse_toml
-from edge_app.config.model import AppConfig, DeviceConfig
+from edge_app.config.model import AgentConfig, AppConfig, DeviceConfig
 from edge_app.errors import ConfigError
 from edge_app.host.small_file import read_small, read_small_text
 from edge_app.store.durable_write import perform, write_durably
 
 NAME = "last-good-config.json"
-_STATE_DIR = re.compile(rb'^\s*state_dir\s*=\s*"([^"\\]+)"', re.MULTILINE)
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a process keeps its copy: each in a folder of its own, that it alone writes to.
+
+    Attributes:
+        key: the folder's key in the configuration.
+        default: what the folder is without it.
+        of: returns what the folder is with a configuration.
+    """
+
+    key: str
+    default: Path
+    of: Callable[[AppConfig], Path]
+
+
+INSPECTION = Home(
+    "state_dir",
+    DeviceConfig.model_fields["state_dir"].default,
+    lambda config: config.device.state_dir,
+)
+AGENT = Home(
+    "store_dir",
+    AgentConfig.model_fields["store_dir"].default,
+    lambda config: config.agent.store_dir,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +65,9 @@ class Loaded:
     fault: str = ""
 
 
-def load_or_last_good(path: Path, environment: Mapping[str, str] = os.environ) -> Loaded:
+def load_or_last_good(
+    path: Path, environment: Mapping[str, str] = os.environ, home: Home = INSPECTION
+) -> Loaded:
     """Return the file's configuration, or the last one that started if it cannot be used.
 
     Raises:
@@ -48,20 +76,20 @@ def load_or_last_good(path: Path, environment: Mapping[str, str] = os.environ) -
     try:
         return Loaded(load_config(path))
     except ConfigError as error:
-        for folder in _state_folders(path, environment):
+        for folder in _folders(path, environment, home):
             config = _remembered(folder / NAME, path)
             if config is not None:
                 return Loaded(config, str(error))
         raise
 
 
-def remember(config: AppConfig, path: Path) -> None:
+def remember(config: AppConfig, path: Path, home: Home = INSPECTION) -> None:
     """Keep the file with which this start succeeded; a disk that takes nothing is only logged."""
     try:
         text = read_small_text(path)
         entry = {"path": str(path.absolute()), "text": text, "sha256": _digest(path, text)}
         data = json.dumps(entry, ensure_ascii=False).encode()
-        kept = config.device.state_dir / NAME
+        kept = home.of(config) / NAME
         if not _is_kept(kept, data):
             write_durably(perform, kept, data, is_private=True)  # cameras' passwords are in it
     except (OSError, UnicodeDecodeError) as error:
@@ -90,15 +118,16 @@ def _digest(path: Path, text: str) -> str:
     return hashlib.sha256(f"{path.absolute()}\n{text}".encode()).hexdigest()
 
 
-def _state_folders(path: Path, environment: Mapping[str, str]) -> list[Path]:
-    """Return where the state folder may be, as the broken file, systemd or the default says."""
+def _folders(path: Path, environment: Mapping[str, str], home: Home) -> list[Path]:
+    """Return where the copy may be, as the broken file, systemd or the default says."""
     folders = []
     try:
-        found = _STATE_DIR.search(read_small(path))
+        line = rf'^\s*{home.key}\s*=\s*"([^"\\]+)"'.encode()
+        found = re.search(line, read_small(path), re.MULTILINE)
         if found is not None:
             folders.append(path.absolute().parent / found.group(1).decode())
     except (OSError, UnicodeDecodeError):
         pass
     named = environment.get("STATE_DIRECTORY", "")
     folders += [Path(name) for name in named.split(":") if name]
-    return [*folders, DeviceConfig.model_fields["state_dir"].default]
+    return [*folders, home.default]

@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +19,7 @@ from edge_app.backends.tensorrt_library import MODULES, load_tensorrt
 from edge_app.cameras.isolation.process import python_with
 from edge_app.config.model import AppConfig
 from edge_app.errors import BundleError, ConfigError, ModelError
+from edge_app.host.age_clock import EPOCH_S
 from edge_app.host.clock import clock_is_synchronised
 from edge_app.model.open_for_device import how_signed, open_bundle
 from edge_app.mqtt.topics import DeviceName
@@ -174,7 +176,14 @@ def _first_line(path: Path) -> str:
 def check_clock() -> Check:
     """Whether alarm times can be trusted."""
     is_synchronised = clock_is_synchronised()
-    advice = "Start chrony or systemd-timesyncd; alarms say `clock not synchronised` until then."
+    advice = (
+        "A time source (NTP) is required: start chrony, ntpd or systemd-timesyncd and let it reach "
+        "its server. Until then alarms say `clock not synchronised` and no evidence goes for its "
+        "age."
+    )
+    if time.time() < EPOCH_S:
+        detail = f"The clock says {time.strftime('%Y-%m-%d', time.gmtime())}: it was never set."
+        return Check("clock", "fail", detail, advice)
     if is_synchronised is None:
         return Check("clock", "warning", "The kernel does not report the clock's status.", advice)
     if not is_synchronised:

@@ -201,10 +201,18 @@ class HistoryReader:
 def part_of(row: sqlite3.Row) -> dict[str, Any]:
     """Return a row as people and programs read it."""
     part = dict(row)
-    part["corners"] = json.loads(part["corners"]) if part["corners"] else []
-    part["defects"] = json.loads(part["defects"]) if part["defects"] else []
+    part["corners"], part["defects"] = list_of(part["corners"]), list_of(part["defects"])
     part["is_suspect"], part["is_final"] = bool(part["is_suspect"]), bool(part["is_final"])
     return _timed(part, "captured_ns", "recorded_ns")
+
+
+def list_of(text: str | None) -> list[Any]:
+    """Return a column's list; an empty one where the row is damaged."""
+    try:
+        found = json.loads(text or "[]")
+    except (ValueError, TypeError, RecursionError):
+        return []
+    return found if isinstance(found, list) else []
 
 
 def time_text(ns: int) -> str:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from edge_app.history.schema import transaction
-from edge_app.host.age_clock import AgeClock
+from edge_app.host.age_clock import EPOCH_S, AgeClock
 
 PIECE = 2_000
 """Parts in one transaction: some tens of milliseconds."""
@@ -60,9 +60,27 @@ class Retention:
             return int(piece[-1][0])
         if not self.clock.may_expire():
             return None
-        oldest_ns = int((self.clock.wall_s() - self.max_age_days * 86_400) * 1e9)
-        old = [int(row) for row, recorded_ns in piece if recorded_ns < oldest_ns]
-        return old[-1] if old and old[0] == piece[0][0] else None
+        now_ns = int(self.clock.wall_s() * 1e9)
+        return _last_old(piece, now_ns, now_ns - int(self.max_age_days * 86_400e9))
+
+
+def _last_old(piece: list[tuple[int, int]], now_ns: int, oldest_ns: int) -> int | None:
+    """Return the last of the rows at the beginning that are too old; None if the first is not.
+
+    Rows are in the order in which they were recorded, whatever the clock said: none is older than
+    the one before it. A stamp of a clock that was ahead, or not set, says nothing; such a row goes
+    with the next one that is old.
+    """
+    last, newest_ns = None, 0
+    for row, recorded_ns in piece:
+        if recorded_ns <= now_ns:
+            newest_ns = max(newest_ns, recorded_ns)
+        if newest_ns < EPOCH_S * 1e9:
+            continue
+        if newest_ns >= oldest_ns:
+            break
+        last = int(row)
+    return last
 
 
 def _used_bytes(connection: sqlite3.Connection) -> int:

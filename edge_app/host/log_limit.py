@@ -9,9 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-LINES = 5
+LINES = 4
 PERIOD_S = 60.0
-"""Of each cause so many lines a minute; then one line that counts the others."""
+"""Of each cause so many lines a minute, then one that counts the rest: under ten in any minute."""
 
 MAX_CAUSES = 200
 """Causes are places in the code; should texts from outside become causes, they share one."""

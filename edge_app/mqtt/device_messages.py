@@ -153,3 +153,9 @@ class Health(Message):
     messages: MessageCounts | None = None
     temperature_c: float | None = None
     disk_free_bytes: Count | None = None
+    clock_synchronised: bool | None = Field(
+        default=None, description="whether the clock follows a time source now; null: unknown"
+    )
+    clock_jumps: Count = Field(
+        default=0, description="how often it was set by more than a minute since the start"
+    )

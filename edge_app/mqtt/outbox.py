@@ -129,7 +129,7 @@ class Outbox:
         """Return the camera's last finished source number, None if it never finished one."""
         if not self._disk.is_open:
             return None
-        query = "SELECT number FROM finished WHERE camera = ?"
+        query = "SELECT number FROM finished WHERE camera = ? AND typeof(number) = 'integer'"
         row = self._disk.read(lambda c: c.execute(query, (camera,)).fetchone())
         return int(row[0]) if row else None
 

@@ -76,7 +76,7 @@ def fault_of(error: Exception) -> Fault:
         return "full"
     if "locked" in text:
         return "locked"
-    if "malformed" in text or "not a database" in text:
+    if "malformed" in text or "not a database" in text or "could not decode" in text:
         return "corrupt"
     if "readonly" in text:
         return "disk"
@@ -116,9 +116,10 @@ def open_file(path: Path) -> sqlite3.Connection:
 
 def _check_tables(connection: sqlite3.Connection) -> None:
     """Compare the tables' definitions: SQLite believes a damaged one if it can be parsed."""
-    found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master")}
+    query = "SELECT CAST(sql AS BLOB) FROM sqlite_master"  # damaged, it need not be UTF-8
+    found = {sql for (sql,) in connection.execute(query)}
     for statement in _TABLES:
-        if statement.replace("IF NOT EXISTS ", "") not in found:
+        if statement.replace("IF NOT EXISTS ", "").encode() not in found:
             raise sqlite3.DatabaseError("database disk image is malformed: a table's definition")
 
 
@@ -216,8 +217,11 @@ def _copy_numbered(
     for row in _rows(broken, f"SELECT * FROM {table} WHERE seq > 0 ORDER BY seq"):
         _insert(connection, table, row)
         last = int(row[0])  # type: ignore[call-overload]
+    one = f"SELECT * FROM {table} WHERE seq = ?"
+    if not list(_rows(broken, f"EXPLAIN {one}", 0)):
+        return  # no such table any more: each of the questions would fail, and cost its time
     for seq in range(last + 1, min(highest, last + MAX_SOUGHT) + 1):
-        for row in _rows(broken, f"SELECT * FROM {table} WHERE seq = {seq}"):
+        for row in _rows(broken, one, seq):
             _insert(connection, table, row)
 
 
@@ -234,8 +238,8 @@ class _Text(bytes):
     """The bytes of a text."""
 
 
-def _rows(broken: sqlite3.Connection, query: str) -> Iterator[tuple[object, ...]]:
+def _rows(broken: sqlite3.Connection, query: str, *values: int) -> Iterator[tuple[object, ...]]:
     try:
-        yield from broken.execute(query)
+        yield from broken.execute(query, values)
     except (sqlite3.Error, OverflowError):
         return

@@ -95,9 +95,11 @@ class Row:
         try:
             draft = AlertDraft.model_validate_json(self.body)
             json.loads(self.body)
-            json.loads(self.extra or b"{}")
+            numbering = json.loads(self.extra or b"{}")
         except (ValidationError, ValueError, RecursionError, MemoryError):
             return "it is no alert, and has no check"
+        if not isinstance(numbering, dict):
+            return "its numbering is none, and it has no check"
         if draft.camera.encode() != self.camera:
             return "its camera is not the one that it names, and it has no check"
         return None

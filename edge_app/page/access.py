@@ -1,8 +1,8 @@
 """Who may see the page: a token for everyone, or this machine only. One ASGI layer for all routes.
 
-With a token every request needs it: `Authorization: Bearer TOKEN`, or a cookie that the page sets
-once it was opened as `/?token=TOKEN`. Without a token the page is bound to loopback and answers
-only to loopback names, so that no web site can reach it through DNS rebinding.
+With a token every request needs it: `Authorization: Bearer TOKEN`, `?token=TOKEN`, or a cookie that
+the page sets once a browser has opened it as `/?token=TOKEN`. Without a token the page is bound to
+loopback and answers only to loopback names, so that no web site can reach it through DNS rebinding.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "cropliq_page"
+DATA = ("/api/", "/frame/", "/stream/", "/evidence/", "/healthz")
+"""Addresses that are read by programs; the others are opened by people."""
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 SECURITY_HEADERS = {
@@ -72,6 +74,8 @@ class Access:
         query = parse_qsl(scope["query_string"].decode("latin-1"))
         given = dict(query).get("token")
         if given is not None and _same(given, self._token):
+            if scope["path"].startswith(DATA):
+                return None  # for scripts: they keep no cookie and show no address bar
             return self._remember(scope["path"], query)
         if _same(_bearer(headers), self._token):
             return None

@@ -115,6 +115,10 @@ def service_main(socket_path: Path, state_folder: Path | None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     limit = _log_limited("INFO")
+    signal.signal(
+        signal.SIGHUP,
+        lambda *_: _log.warning("SIGHUP is ignored: the page is told its settings by inspection"),
+    )
     file = SettingsFile(None if state_folder is None else state_folder / "settings.json")
     process = PageProcess(file.read(), file.write, stop)
 
@@ -131,7 +135,8 @@ def service_main(socket_path: Path, state_folder: Path | None) -> int:
 def child_main(descriptor: int, log_level: str) -> int:
     """Be the page of the process at the other end of a socket, and end with it."""
     limit_child()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the whole; it tells us
+    for number in (signal.SIGINT, signal.SIGHUP):  # meant for the whole, which tells us
+        signal.signal(number, signal.SIG_IGN)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     limit = _log_limited(log_level)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from edge_app.host.age_clock import AgeClock
 from edge_app.mqtt.messages import CameraHealth, Health, MessageCounts
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.timestamps import rfc3339
@@ -84,6 +85,7 @@ def read_health(
     state_dir: Path,
     started_s: float,
     messages_dropped: int,
+    clock: AgeClock,
     messages: MessageCounts | None = None,
     clock_ns: Callable[[], int] = time.time_ns,
 ) -> Health:
@@ -98,6 +100,8 @@ def read_health(
         messages=messages,
         temperature_c=_temperature_c(),
         disk_free_bytes=_disk_free_bytes(state_dir),
+        clock_synchronised=clock.is_synchronised(),
+        clock_jumps=clock.jumps,
     )
 
 

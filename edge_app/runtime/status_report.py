@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from edge_app.alerts.evidence import EvidenceStore
 from edge_app.config.model import AppConfig
+from edge_app.host.age_clock import AgeClock
 from edge_app.host.clock import clock_is_synchronised
 from edge_app.imaging.camera_calibration import Geometry
 from edge_app.mqtt.messages import DeviceInfo, Health, OutboxHealth, result_from_verdict
@@ -46,6 +47,7 @@ class StatusReport:
         publisher: None where no broker is used.
         geometries: camera → calibration, for results in millimetres.
         evidence: None where no pictures are kept.
+        clock: whose state is published.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class StatusReport:
         screen: StatusScreen,
         geometries: Mapping[str, Geometry],
         evidence: EvidenceStore | None,
+        clock: AgeClock,
     ) -> None:
+        self._clock = clock
         self._config, self._who = config, who
         self._outbox, self._publisher, self._screen = outbox, publisher, screen
         self._geometries, self._evidence = geometries, evidence
@@ -196,6 +200,7 @@ class StatusReport:
             )
 
     def _read_health(self) -> Health:
+        self._clock.may_expire()  # a look: a jump is seen by comparing
         health = self._counted()
         shown = self.shown()
         cameras = (
@@ -213,6 +218,7 @@ class StatusReport:
             self._config.device.state_dir,
             self._started_s,
             self._publisher.messages_dropped if self._publisher else 0,
+            self._clock,
             self._publisher.counts(self._letters.kept) if self._publisher else None,
         )
 

@@ -4,7 +4,7 @@
     {root}/slots/{slot}/active, previous     → ../../releases/{sha256}.bundle
     {root}/slots/{slot}/installed/{product}.bundle → ../../../releases/{sha256}.bundle
     {root}/slots/{slot}/before/{product}.bundle    the product's bundle before that one
-    {root}/state/serials.json, intent-{slot}.json
+    {root}/state/serials.json, admitted.json, intent-{slot}.json
     {root}/incoming/
 
 The agent writes; `edge-app run` reads, and trusts a file no further than its signature.
@@ -203,6 +203,7 @@ class Store:
             OSError: it stays where it is.
         """
         write_durably(self._do, self._releases / f"{sha256}.json", card.model_dump_json().encode())
+        self._note_admitted(sha256)
         self._do(Step("sync", file))
         self._do(Step("rename", file, self.release(sha256)))
         self._do(Step("sync", self._releases))
@@ -265,7 +266,8 @@ class Store:
     def _prune(self, keep: int) -> list[str]:
         needed = self._needed() | set(self._in_hand.values())
         spare = [p for p in self._releases.glob(f"*{_SUFFIX}") if p.stem not in needed]
-        spare.sort(key=lambda p: p.stat().st_mtime_ns, reverse=True)
+        order = {sha256: place for place, sha256 in enumerate(self._admitted())}
+        spare.sort(key=lambda p: (order.get(p.stem, -1), p.stat().st_mtime_ns), reverse=True)
         gone = []
         for path in spare[keep:]:
             try:
@@ -281,6 +283,18 @@ class Store:
         """Remove incomplete files that a power cut left; called at the agent's start."""
         for path in [*self.root.rglob(".*.new"), *self.incoming.glob("file-*")]:
             self.discard(path)
+
+    def _admitted(self) -> list[str]:
+        """Return digests in the order in which they came: a file's time is that of some clock."""
+        try:
+            found = json.loads((self._state / "admitted.json").read_bytes())
+        except (OSError, ValueError, RecursionError, MemoryError):
+            return []
+        return [s for s in found if isinstance(s, str)] if isinstance(found, list) else []
+
+    def _note_admitted(self, sha256: str) -> None:
+        order = [s for s in self._admitted() if s != sha256 and self.has(s)] + [sha256]
+        write_durably(self._do, self._state / "admitted.json", json.dumps(order).encode())
 
     def _needed(self) -> set[str]:
         needed: set[str | None] = set()

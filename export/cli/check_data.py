@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.cli.parser import set_examples
+from edge_app.host.plain_text import indented_lines
 
 
 def add_check_data(commands: Any) -> None:
@@ -41,12 +42,12 @@ def _check_data(args: argparse.Namespace) -> int:
     sheet = args.sheet or Path(f"{args.data.resolve().name}.check-data.png")
     found = check_data(args.data, sheet)
     for what, told in found.rows:
-        print(f"{what:<16} {told}")
+        print(indented_lines(f"{what:<16} {told}"))
     for warning in found.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(indented_lines(f"warning: {warning}"), file=sys.stderr)
     if found.sheet is not None:
         print(f"{'Contact sheet':<16} {found.sheet}")
-    print(f"build would {found.would}")
+    print(indented_lines(f"build would {found.would}"))
     if args.json:
         print(json.dumps(found.as_json()))
     return 0 if found.is_usable else 1

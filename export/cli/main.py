@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_app.cli.parser import CommandParser, set_examples, top_parser, whole
+from edge_app.host.plain_text import indented_lines
 from export.cli.border import run_bordered
 from export.cli.build_many import add_build_many
 from export.cli.check_data import add_check_data
@@ -337,7 +338,7 @@ def _train(args: argparse.Namespace) -> int:
 
 def _warn(warnings: Sequence[str]) -> None:
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(indented_lines(f"warning: {warning}"), file=sys.stderr)
 
 
 def _evaluate(args: argparse.Namespace) -> int:

@@ -135,19 +135,17 @@ CONSUMERS = (
 CONSUMERS += tuple(
     Consumer(site, tested_in=where)
     for site, where in {
-        "edge_app.agent.commands.journal:CommandJournal._read": "tests/edge_app/agent",
         "edge_app.agent.install.trial_process:_outcome": "tests/edge_app/agent",
+        "edge_app.alerts.clock_file:read_record": "tests/edge_app/alerts",
+        "edge_app.store.bundle_store:Store._admitted": "tests/edge_app/store",
         "edge_app.backup.archive:_listing_of": "tests/edge_app/backup",
         "edge_app.backup.restore:_table": "tests/edge_app/backup",
         "edge_app.backends.engine_build:_listen": "tests/edge_app/backends",
         "edge_app.backends.engine_build:child_main": "tests/edge_app/backends",
         "edge_app.bundle.signature:_parsed": "tests/edge_app/bundle",
+        "edge_app.bundle.signature:verify_signature": "tests/edge_app/bundle/test_one_form.py",
         "edge_app.cameras.isolation.wire:Wire.receive": "tests/edge_app/cameras",
-        "edge_app.ipc.protocol:PeerSocket.receive": "tests/edge_app/agent",
         "edge_app.mqtt.overflow:take_overflow": "tests/edge_app/mqtt/test_outbox.py",
-        "edge_app.config.last_good:_remembered": "tests/edge_app/config",
-        "edge_app.mqtt.outbox_rows:Row._odd": "tests/edge_app/mqtt/test_outbox_damage.py",
-        "edge_app.mqtt.outbox_rows:Row.alert": "tests/edge_app/mqtt/test_outbox_damage.py",
         "edge_app.mqtt.outbox_rows:replace_body": "tests/edge_app/mqtt/test_outbox_damage.py",
     }.items()
 )

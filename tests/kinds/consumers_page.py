@@ -10,6 +10,5 @@ CONSUMERS = tuple(
         "edge_app.ipc.page_link:PageLink._parse": "tests/edge_app/page/test_page_feed.py",
         "edge_app.page.changeover_routes:ChangeoverRoutes.select": "tests/edge_app/page",
         "edge_app.page.picture_notes:report_of": "tests/edge_app/page/test_page_feed.py",
-        "edge_app.page.settings_file:SettingsFile.read": "tests/edge_app/page",
     }.items()
 )

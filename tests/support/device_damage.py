@@ -182,8 +182,9 @@ def _start_watched(folder: Path, origin: Path) -> list[str]:
 def _make_memory(folder: Path, rng: random.Random) -> None:
     pointers = PointerJournal(folder)
     for _ in range(rng.randint(1, 4)):
-        pointers.take_up("main", pointer("https://station.plant/screws.bundle"))
-        pointers.count_start("main")
+        wish = pointer("https://station.plant/screws.bundle")
+        pointers.take_up("main", wish)
+        pointers.count_start("main", wish)
     commands = CommandJournal(folder, lambda: NOW)
     for number in range(rng.randint(1, 5)):
         commands.take(f"command-{number}", NOW + timedelta(minutes=number))
@@ -194,7 +195,7 @@ def _start_memory(folder: Path, _origin: Path) -> list[str]:
     pointers = PointerJournal(folder)
     wish = pointer("https://station.plant/nuts.bundle")
     pointers.take_up("main", wish)
-    pointers.count_start("main")
+    pointers.count_start("main", wish)
     pointers.end("main", wish.message_id)
     CommandJournal(folder, lambda: NOW).take("a-new-command", NOW + timedelta(minutes=1))
     CommandJournal(folder, lambda: NOW)

@@ -18,7 +18,7 @@ class InstallStation:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.prefix, self.etc, self.units = folder / "opt", folder / "etc", folder / "units"
-        self.units.mkdir(parents=True)
+        self.units.mkdir(parents=True, exist_ok=True)
 
     def unpack(self, archive: Path, into: str = "here") -> Path:
         """Unpack an archive as `tar -xf` does, over what is there."""

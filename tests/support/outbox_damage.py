@@ -159,6 +159,7 @@ def start_again(state: State, folder: Path, boot: str) -> Outcome:
     ours = {store_id for store_id, _ in state.used}
     for _ in range(2):
         outbox = open_outbox(folder, boot)
+        outbox.last_finished("cam1")
         outbox.append([draft(n) for n in range(3)], "cam1", 9999)
         for alert in outbox.next_batch(10_000):
             body = json.loads(alert.body)

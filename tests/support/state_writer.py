@@ -76,7 +76,8 @@ def use_store(folder: Path, said: Said) -> None:
 def use_journals(folder: Path, said: Said) -> None:
     """What must not be done twice."""
     commands, pointers = CommandJournal(folder, lambda: NOW), PointerJournal(folder)
-    watched = WatchJournal(folder, 0)
+    (folder / "watched").mkdir()
+    watched = WatchJournal(folder / "watched", 0)
     for number in range(3):
         commands.take(f"command-{number}", NOW + timedelta(minutes=5))
         said("command", id=f"command-{number}")

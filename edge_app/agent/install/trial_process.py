@@ -160,6 +160,7 @@ def _try_bundle(file: Path, max_bytes: int) -> CheckResult:
 
 def main(arguments: Sequence[str]) -> int:
     """Try the bundle and print the result."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # `systemctl kill -s HUP` means the agent
     file, max_bytes, memory_bytes, cpu_s = arguments
     _limit(int(memory_bytes), int(cpu_s))
     try:

@@ -74,6 +74,7 @@ class AgentMqttClient:
         sink: takes the pointers.
         commands: takes people's commands; None: they are not subscribed to.
         version: of this software, for `agent/status`.
+        reason: what is not as it should be, for the same.
         clock_ns: wall clock, ns since the epoch.
         random_unit: numbers in [0, 1) for the back-off.
 
@@ -90,12 +91,13 @@ class AgentMqttClient:
         clock_ns: Callable[[], int] = time.time_ns,
         random_unit: Callable[[], float] = random.random,
         commands: CommandSink | None = None,
+        reason: str = "",
     ) -> None:
         self._where = f"{settings.host}:{settings.port}"
         self._topics = Topics(who)
         self._sink = sink
         self._commands = commands
-        self._version = version
+        self._version, self._reason = version, reason
         self._clock_ns = clock_ns
         self._client_id = settings.client_id or client_id("agent", who)
         self._outgoing = Outgoing()
@@ -209,7 +211,7 @@ class AgentMqttClient:
 
     def _set_status(self, state: AgentState) -> None:
         since = rfc3339(self._clock_ns())
-        message = AgentStatus(state=state, version=self._version, since=since)
+        message = AgentStatus(state=state, reason=self._reason, version=self._version, since=since)
         self._outgoing.retain(self._topics.agent_status, message)
 
     def _why_lost(self, why: str) -> str:

@@ -103,6 +103,19 @@ class PointerJournal:
         self._write(slot)
         return record.starts
 
+    def forget_lost(self, slot: str, resumed: str | None) -> None:
+        """At a start: forget the orders whose installation has ended with the process before.
+
+        Args:
+            resumed: digest of the bundle whose installation is resumed; None: none is.
+        """
+        record = self.record(slot)
+        kept = {i: digest for i, digest in record.orders.items() if digest == resumed}
+        if kept != record.orders:
+            record.orders = kept
+            record.joined = {i: newer for i, newer in record.joined.items() if i in kept}
+            self._write(slot)
+
     def order_of(self, slot: str, sha256: str) -> str | None:
         """Return the pointer by which a bundle is being installed, from before a restart too."""
         record = self.record(slot)

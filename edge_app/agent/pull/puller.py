@@ -93,6 +93,9 @@ class Puller:
         To be called before the agent's own start.
         """
         with self._lock:
+            for slot in self._slots:
+                intent = self._releases.intent(slot)
+                self._journal.forget_lost(slot, intent.new_sha256 if intent else None)
             records = [self._journal.record(slot) for slot in self._slots]
             wanted = {
                 stem_of(slot, record.current)

@@ -36,6 +36,7 @@ class PushSide:
         slots: this device's slots.
         install: `Agent.install`.
         orders: signed changeover commands; None: none are accepted.
+        trouble: said in `agent/status`.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class PushSide:
         slots: tuple[str, ...],
         install: Installer,
         orders: Orders | None = None,
+        trouble: str = "",
     ) -> None:
         self._puller = Puller(
             downloader,
@@ -61,7 +63,9 @@ class PushSide:
             journal = CommandJournal(store.root / "state", lambda: datetime.now(timezone.utc))
             handler = CommandHandler(orders, who, journal, slots, self._answer, time.time_ns)
         self._client = (
-            AgentMqttClient(settings, who, self._puller, _version(), commands=handler)
+            AgentMqttClient(
+                settings, who, self._puller, _version(), commands=handler, reason=trouble
+            )
             if settings is not None
             else None
         )
@@ -95,8 +99,10 @@ class PushSide:
             self._client.answer(answer)
 
 
-def push_side(config: AppConfig, store: Store, install: Installer, select: SelectSlot) -> PushSide:
-    """Return the push side that a configuration describes.
+def push_side(
+    config: AppConfig, store: Store, install: Installer, select: SelectSlot, trouble: str = ""
+) -> PushSide:
+    """Return the push side that a configuration describes; `trouble` is said in `agent/status`.
 
     Raises:
         ConfigError: `[download] ca_file` cannot be used, or the operators' keys cannot be read.
@@ -117,6 +123,7 @@ def push_side(config: AppConfig, store: Store, install: Installer, select: Selec
         config.slot_names,
         install,
         _orders(config, select),
+        trouble,
     )
 
 

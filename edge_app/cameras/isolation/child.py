@@ -205,6 +205,7 @@ def main(fd: int, parent_pid: int) -> None:
     """Serve over an inherited socket; stop signals are the parent's business."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     die_with_parent(parent_pid)
     try:
         serve(Wire(socket.socket(fileno=fd)))

@@ -10,6 +10,7 @@ from support.deploy_pointers import pointer
 from deploy.fleet.pointer import Offer
 from deploy.fleet.rollout_rules import (
     Limits,
+    believed_s,
     is_over,
     make_waves,
     next_wave,
@@ -153,6 +154,17 @@ def test_a_device_that_does_not_answer_in_time_has_failed() -> None:
     assert not update_device(turn, SlotView(), 159.0, Limits(timeout_s=60.0))
     assert update_device(turn, SlotView(), 161.0, Limits(timeout_s=60.0))
     assert (turn.state, turn.reason) == ("failed", "not in 60 s, last: no answer")
+
+
+@pytest.mark.parametrize(
+    ("sent_at_s", "believed"),
+    [(None, 2e9), (120.0, 2e9), (2.1e9, 2e9), (1.9e9, 1.9e9), (2e9, 2e9)],
+)
+def test_a_clock_that_was_not_right_makes_nobody_fail(
+    sent_at_s: float | None, believed: float
+) -> None:
+    """Sent at 1970, or tomorrow: patience begins anew when the roll-out is resumed."""
+    assert believed_s(sent_at_s, 2e9) == believed
 
 
 def test_another_workstations_push_is_noticed() -> None:

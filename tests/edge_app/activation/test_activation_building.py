@@ -88,6 +88,9 @@ def test_a_changeover_does_not_wait_for_a_build(
         agent.reports.clear()
         agent.agent.install(new, "main", "file")
         wait_until(lambda: "building" in agent.states(), 20, "a build")
+        is_ok, text = agent.select("gamma")
+        assert (is_ok, "installed: alpha, beta" in text) == (False, True)
+        assert "refused" not in agent.states(), "an order that is not possible ends no build"
         is_ok, text = agent.select("alpha")
         assert is_ok, text
         assert float(text.split("(")[1].split()[0]) < 10_000, "a third of the build"

@@ -294,7 +294,8 @@ def test_old_pictures_go_in_small_steps(tmp_path: Path) -> None:
     """2,000 expired pictures are deleted by the worker, and a new one is written in between."""
     device = Device(tmp_path)
     at_s = [0.0]
-    device.store._clock = AgeClock(lambda: 1.8e9 + at_s[0], lambda: at_s[0], lambda: True, 0)
+    clock = AgeClock(lambda: 1.8e9 + at_s[0], lambda: at_s[0], lambda: True, 0)
+    device.store._clock = device.store._index._clock = clock
     assert all(device.store._store(f"old-{n}", b"x") is not None for n in range(2_000))
     at_s[0] = 25 * 3600
     device.judges_bad(1)

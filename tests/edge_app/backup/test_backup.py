@@ -249,7 +249,8 @@ def test_wrong_use_is_a_sentence(
     archive: Path, device: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No overwriting, no archive, no configuration, a bundle in its place, no place to write."""
-    bundle = device.parent / "a.bundle"
+    bundle, pipe = device.parent / "a.bundle", tmp_path / "pipe"
+    os.mkfifo(pipe)
     for words, said in (
         (["backup", "--config", str(device), "--out", str(archive)], "is there already"),
         (["backup", "--config", str(tmp_path / "x"), "--out", str(tmp_path / "y")], "No such file"),
@@ -257,7 +258,8 @@ def test_wrong_use_is_a_sentence(
         (["restore", str(tmp_path / "gone")], "No such file"),
         (["restore", str(device)], "is no backup of this product"),
         (["restore", str(bundle)], "is no backup of this product"),
-        (["restore", str(tmp_path)], "."),
+        (["restore", str(tmp_path)], "is no file"),
+        (["restore", str(pipe)], "is no file"),
     ):
         assert main(words) == 2
         err = capsys.readouterr().err

@@ -111,3 +111,22 @@ def test_first_failure_warns_repeats_are_quiet_recovery_informs(
         state.lost("gone")
     levels = [record.levelname for record in caplog.records]
     assert levels == ["WARNING", "DEBUG", "DEBUG", "INFO", "WARNING"]
+
+
+def test_a_changed_reason_is_news_and_other_figures_are_not() -> None:
+    """Unreachable from the start, then for another reason: both are told, once each, and logged as
+    warnings; the same reason with another number is no news."""
+    state, told = make("live")
+    for why in (
+        "no route",
+        "no route",
+        "it refuses the login",
+        "no frame for 5 s",
+        "no frame for 7 s",
+    ):
+        state.lost(why)
+    assert told == [
+        ("reconnecting", "no route"),
+        ("reconnecting", "it refuses the login"),
+        ("reconnecting", "no frame for 5 s"),
+    ]

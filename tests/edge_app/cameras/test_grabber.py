@@ -268,6 +268,7 @@ def test_flaky_source_is_reopened_with_growing_waits() -> None:
     assert camera.opened_after == [None, None, None, None, 2, 3]
     assert grabber.counts().reconnects == 2
     assert states == [
+        ("reconnecting", "off"),
         ("capturing", ""),
         ("reconnecting", "cable out"),
         ("capturing", ""),

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.activation_bundles import trusted_keys
 from support.app_config import ROOT, edge_app, running, write_config
 from support.brokers import Listener, Mosquitto, wait_until
 
@@ -110,3 +114,29 @@ def test_the_line_goes_on_and_says_so(mosquitto: Mosquitto, tmp_path: Path) -> N
     with running(config):
         wait_until(lambda: states()[-1][0] == "degraded" and "prot" in states()[-1][1])
     assert edge_app("check-config", str(config)).returncode == 2
+
+
+def test_the_agent_goes_on_and_says_so(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """It keeps a copy of its own, in its own folder; `agent/status` has the mistake's place."""
+    trusted_keys(tmp_path / "keys")
+    agent = '[agent]\nenabled = true\nstore_dir = "store"\nsocket = "agent.sock"'
+    config = write_config(tmp_path, "sim:round?fps=5", mosquitto.port, more=agent)
+    text = config.read_text().replace('path = "a.bundle"\nallow_unsigned = true', "")
+    config.write_text(text.replace("[bundle]", '[bundle]\ntrusted_keys_dir = "keys"'))
+    listener = Listener(mosquitto.port, f"{ROOT}/#")
+    command = [sys.executable, "-m", "edge_app.cli.main", "agent", "--config", str(config)]
+
+    def reasons() -> list[str]:
+        return [body["reason"] for body in listener.bodies("agent/status")]
+
+    def run_until(is_so: Callable[[], bool]) -> None:
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                wait_until(is_so, 30)
+            finally:
+                process.terminate()
+                process.communicate(timeout=20)
+
+    run_until(lambda: reasons()[-1:] == [""] and (tmp_path / "store" / NAME).exists())
+    config.write_text(config.read_text().replace("[mqtt]", "[mqtt]\nprot = 5"))
+    run_until(lambda: "prot" in reasons()[-1])

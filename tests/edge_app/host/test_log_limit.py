@@ -50,7 +50,7 @@ def test_a_flood_becomes_a_few_lines_and_a_count(
     assert len(kept.lines) == LINES
     clock.now_s = PERIOD_S
     limit.report()
-    assert kept.lines[LINES:] == ["request 406 refused (402 more like this)"]
+    assert kept.lines[LINES:] == ["request 406 refused (403 more like this)"]
     limit.report()
     assert len(kept.lines) == LINES + 1
     logger.warning("request %d refused", 1)

@@ -287,6 +287,7 @@ def test_a_mark_with_a_changed_digit_is_no_mark(path: Path) -> None:
         (b"count INTEGER NOT NULL, body", b"cound INTEGER NOT NULL, body"),
         (b"seq INTEGER PRIMARY KEY, session", b"seq INTEGER PRIMARY KEX, session"),
         (b"alerts (seq INTEGER", b"alerts (seq INTEGES"),
+        (b"value INTEGER NOT NULL)", b"value INTEGER \xceOT NULL)"),
     ],
 )
 def test_a_damaged_table_definition_is_damage(path: Path, before: bytes, after: bytes) -> None:

@@ -255,6 +255,18 @@ def test_the_token_opens_the_page_once_and_for_all(guarded: LivePage, state: Pag
     assert httpx.get(f"{guarded.url}/api/state", headers=bearer, trust_env=False).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/api/state", "/api/alerts", "/frame/belt-1.jpg?map=1"])
+def test_a_script_with_the_token_in_its_address_is_answered(
+    guarded: LivePage, state: PageState, path: str
+) -> None:
+    """Without a cookie and without following a redirect; a wrong token is refused as ever."""
+    state.show(make_report())
+    mark = "&" if "?" in path else "?"
+    answer = httpx.get(f"{guarded.url}{path}{mark}token={TOKEN}", trust_env=False)
+    assert (answer.status_code, "set-cookie" in answer.headers) == (200, False)
+    assert httpx.get(f"{guarded.url}{path}{mark}token=x", trust_env=False).status_code == 401
+
+
 def test_the_token_link_never_leads_to_another_host(guarded: LivePage) -> None:
     """`//evil.example/?token=` is answered with a path on this device."""
     head = f"GET //evil.example/?token={TOKEN} HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -114,6 +114,29 @@ def test_a_record_that_is_none_is_ignored(tmp_path: Path, caplog: pytest.LogCapt
     assert "cannot be read and is ignored" in caplog.text
 
 
+@pytest.mark.parametrize("newest_s", [0.0, 2e9, 4e9])
+def test_a_clock_that_was_wrong_does_not_decide_which_bundle_is_old(
+    tmp_path: Path, newest_s: float
+) -> None:
+    """Admitted at 1970, in 2033 or in 2096 by the machine's clock: the last one to come stays."""
+    store = filled(tmp_path, "first", "second")
+    for name, at_s in (("third", 1_800_000_000.0), ("fourth", newest_s)):
+        file = store.incoming / f"{name}.bundle"
+        file.write_bytes(b"x")
+        os.utime(file, (at_s, at_s))
+        store.admit(file, sha(name), Card(product="p", serial=1))
+    assert set(store.prune(keep=1)) == {sha("first"), sha("second"), sha("third")}
+    assert store.has(sha("fourth"))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1, null]", "[" * 100_000])
+def test_a_damaged_order_falls_back_to_the_files_times(tmp_path: Path, text: str) -> None:
+    """It costs the order only."""
+    store = filled(tmp_path, "old", "new")
+    (tmp_path / "state" / "admitted.json").write_text(text)
+    assert store.prune(keep=1) == [sha("old")]
+
+
 def test_a_record_of_another_slot_is_none(tmp_path: Path) -> None:
     """Carried out, it could never be removed: each start would begin it again."""
     store = Store(tmp_path)

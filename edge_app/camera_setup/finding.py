@@ -11,6 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+V4L2, BASLER = "V4L2 (USB, built-in)", "Basler (pylon)"
+ARAVIS = "GigE Vision and USB3 Vision (Aravis)"
+
 V4L2_CLASS = Path("/sys/class/video4linux")
 ARV_TOOL = "arv-tool-0.8"
 ARV_TIMEOUT_S = 15.0
@@ -34,13 +37,25 @@ class Stack:
 
 def find_cameras() -> list[Stack]:
     """Return the cameras of every stack; takes a few seconds and opens no camera."""
-    finders: tuple[Callable[[], Stack], ...] = (find_v4l2, find_basler, find_aravis)
-    return [find() for find in finders]
+    finders: dict[str, Callable[[], Stack]] = {
+        V4L2: find_v4l2,
+        BASLER: find_basler,
+        ARAVIS: find_aravis,
+    }
+    return [_found_by(find, name) for name, find in finders.items()]
+
+
+def _found_by(find: Callable[[], Stack], name: str) -> Stack:
+    """Return what a stack finds; one that fails, whatever its library raises, costs itself."""
+    try:
+        return find()
+    except Exception as error:  # e.g. OSError: pylon wants room in /dev/shm
+        return Stack(name, (), f"it failed: {type(error).__name__}: {error}")
 
 
 def find_v4l2(sys_class: Path = V4L2_CLASS) -> Stack:
     """Return the V4L2 capture devices; a camera's further nodes (metadata) are left out."""
-    name = "V4L2 (USB, built-in)"
+    name = V4L2
     if not sys_class.is_dir():
         return Stack(name, (), f"this kernel shows no video devices ({sys_class} does not exist)")
     found = []
@@ -54,21 +69,21 @@ def find_basler() -> Stack:
     """Return the cameras that pylon sees; with PYLON_CAMEMU=N also N emulated ones."""
     try:
         pylon = importlib.import_module("pypylon.pylon")
-    except ImportError:
-        return Stack("Basler (pylon)", (), "pypylon is not installed: pip install pypylon")
+    except ModuleNotFoundError:
+        return Stack(BASLER, (), "pypylon is not installed: pip install pypylon")
     try:
         devices = pylon.TlFactory.GetInstance().EnumerateDevices()
     except Exception as error:  # pypylon's own exception classes
-        return Stack("Basler (pylon)", (), f"pylon failed: {error}")
+        return Stack(BASLER, (), f"pylon failed: {error}")
     return Stack(
-        "Basler (pylon)",
+        BASLER,
         tuple((f"basler:{d.GetSerialNumber()}", d.GetFriendlyName()) for d in devices),
     )
 
 
 def find_aravis() -> Stack:
     """Return the GigE Vision and USB3 Vision cameras that Aravis sees."""
-    name = "GigE Vision and USB3 Vision (Aravis)"
+    name = ARAVIS
     tool = shutil.which(ARV_TOOL)
     if tool is None:
         return Stack(name, (), f"{ARV_TOOL} is not installed: apt-get install aravis-tools-cli")

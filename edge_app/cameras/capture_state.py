@@ -25,6 +25,9 @@ REPEATS_TO_REOPEN = 3
 """A triggered source with the same picture at so many triggers in a row is opened again: a driver
 that repeats its buffer does not stop by itself (docs/cameras.md, "Picture health")."""
 
+WITHOUT_PICTURE_S = 60.0
+"""A source that sends data all the time and gives no good picture for this long is opened again."""
+
 IDLE_AFTER_S = 2.0
 """A triggered camera without a trigger for this long is called waiting; slower than the usual
 belt's pace, so that the retained state on MQTT does not flip with every part."""
@@ -120,6 +123,20 @@ class CaptureState:
         if self._mode == "triggered" and silent_s >= IDLE_AFTER_S:
             self._set(CameraState.WAITING_FOR_TRIGGER, "")
         return False
+
+    def data_came(self, data_ns: int, now_ns: int) -> bool:
+        """A silent live source still sent data at `data_ns`. Returns True to go on waiting."""
+        silent_s = (now_ns - (self._last_frame_ns or now_ns)) / 1e9
+        if silent_s >= max(WITHOUT_PICTURE_S, self._stall_after_s):
+            return False
+        if (now_ns - data_ns) / 1e9 >= self._stall_after_s:
+            return False
+        self._set(
+            CameraState.BLIND,
+            f"data comes, and no whole picture for {self._stall_after_s:g} s: the next good key "
+            "frame is awaited",
+        )
+        return True
 
     def stalled(self, why: str = "") -> float:
         """The source is open but stands still. Returns the seconds to wait before reopening."""

@@ -29,7 +29,7 @@ from edge_app.cameras.frame_queue import (
 )
 from edge_app.cameras.grabber_counts import GrabberCounts
 from edge_app.cameras.picture_health import Finding, PictureFault, PictureHealth
-from edge_app.cameras.protocol import Camera
+from edge_app.cameras.protocol import Camera, FlowingCamera
 from edge_app.errors import CameraUnavailable, EndOfStream, FrameCorrupt, FrameTimeout
 from edge_app.records import Frame
 
@@ -246,12 +246,22 @@ class Grabber:
             return self._mode == "live" and self._nothing_came()
         self._is_corrupt_told, now_ns = False, self._monotonic_ns()
         self._count(frame)
-        finding = self._health.look(frame.pixels_hwc, now_ns) if self._health else None
+        finding = self._look(frame, now_ns)
         if finding is not None and not finding.fault.is_usable:
             return self._refuse(frame, finding)
         self._state.frame_came(now_ns, finding)
         self._pass_on(with_arrival(frame, self._mode, now_ns))
         return False
+
+    def _look(self, frame: Frame, now_ns: int) -> Finding | None:
+        """Return what is wrong with a picture; one that cannot be looked at goes on as it is."""
+        if self._health is None:
+            return None
+        try:
+            return self._health.look(frame.pixels_hwc, now_ns)
+        except Exception:  # no memory, or an odd shape: the same would come at the next opening
+            log.warning("camera %s: a picture's health is not known", self.name, exc_info=True)
+            return None
 
     def _count(self, frame: Frame) -> None:
         """Count a frame, and the ones its number says were lost on the way (live)."""
@@ -277,8 +287,16 @@ class Grabber:
         return stands_still
 
     def _nothing_came(self, why: str = "") -> bool:
-        """Back off when a live source has stalled; tell whether it has."""
-        if not self._state.nothing_came(self._monotonic_ns()):
+        """Back off when a live source has stalled; tell whether it has.
+
+        One that still sends data is waited for: a stream may have a key frame every ten seconds.
+        """
+        now_ns = self._monotonic_ns()
+        if not self._state.nothing_came(now_ns):
+            return False
+        camera = self._camera
+        data_ns = camera.data_came_ns() if isinstance(camera, FlowingCamera) else None
+        if data_ns is not None and self._state.data_came(data_ns, now_ns):
             return False
         self._back_off(self._state.stalled(why))
         return True

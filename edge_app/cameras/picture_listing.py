@@ -6,6 +6,7 @@
 | folders of storage and systems | `@*` (`@eaDir`), `$*` (`$RECYCLE.BIN`), `#recycle` |
 | our own outputs | folders `*.work`, `*.evaluation`, `*.review`; what `inspect --out` drew |
 | links to folders | they may lead in circles, or out of what a person named |
+| folders that cannot be read | `lost+found`; the folder that is named has to be readable |
 | other endings | what is no jpg, png, bmp, tif or webp; heic without pillow-heif |
 
 The folder that a person names is looked into whatever it is called; only one of drawings is
@@ -30,13 +31,14 @@ log = logging.getLogger(__name__)
 DRAWINGS_MARK = ".edge-app-inspect"
 """The file that says that `edge-app inspect` drew what lies in a folder."""
 
-OTHER, HIDDEN, SYSTEM, OURS, DRAWINGS, LINK = (
+OTHER, HIDDEN, SYSTEM, OURS, DRAWINGS, LINK, UNREADABLE = (
     "",
     "hidden",
     "of another system",
     "outputs of edge-export",
     "drawings of edge-app inspect",
     "links to folders",
+    "folders that cannot be read",
 )
 
 _MAX_NAMED = 6
@@ -138,10 +140,18 @@ def _label(item: LeftOut) -> str:
 
 
 def _files(folder: Path, recursive: bool, left_out: list[LeftOut]) -> list[Path]:
-    """Return every file that is looked at; an unreadable folder is an error, not a gap."""
+    """Return every file that is looked at; a sub-folder that cannot be read (`lost+found`) is left
+    out and named, the folder itself is an error."""
     found: list[Path] = []
+
+    def unreadable(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            raise error
+        name = Path(error.filename).relative_to(folder).as_posix()
+        left_out.append(LeftOut(f"{name}/", UNREADABLE))
+
     try:
-        for parent, folders, names in os.walk(folder, onerror=_raise):
+        for parent, folders, names in os.walk(folder, onerror=unreadable):
             above = Path(parent)
             inside = above.relative_to(folder)
             reasons = {name: _why_not(above / name) for name in folders} if recursive else {}
@@ -162,13 +172,9 @@ def _why_not(folder: Path) -> str | None:
     why = why_folder_is_left_out(folder.name)
     if why is None and folder.is_symlink():
         return LINK
-    if why is None and (folder / DRAWINGS_MARK).is_file():
+    if why is None and os.path.isfile(folder / DRAWINGS_MARK):  # noqa: PTH113 — False if forbidden
         return DRAWINGS
     return why
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def _natural_key(relative: Path) -> tuple[tuple[tuple[str | int, ...], ...], str]:

@@ -126,6 +126,14 @@ def load_picture(path: Path | str) -> LoadedPicture:
         FrameCorrupt: as `read_picture`.
     """
     path = Path(path)
+    try:
+        return _loaded(path)
+    except (MemoryError, cv2.error, ValueError, OverflowError, RecursionError) as error:
+        why = getattr(error, "err", "") or str(error) or "not enough memory"
+        raise _corrupt(path, f"it cannot be decoded: {why}") from error
+
+
+def _loaded(path: Path) -> LoadedPicture:
     header, decoded = _decoded(path)
     pixels, is_12_bit = _to_8_bit(decoded, header, path)
     has_alpha = decoded.ndim == 3 and decoded.shape[2] in (2, 4) and header.values != CMYK

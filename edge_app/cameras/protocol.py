@@ -88,3 +88,11 @@ class FiredCamera(Protocol):
         Returns:
             The part's source number.
         """
+
+
+@runtime_checkable
+class FlowingCamera(Protocol):
+    """A camera that lives as long as data comes, whether or not a picture can be made of it."""
+
+    def data_came_ns(self) -> int | None:
+        """Return when data without a usable picture came last, host monotonic; None: never."""

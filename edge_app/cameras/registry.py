@@ -83,6 +83,12 @@ FAMILIES = (
         "Network cameras; our own option comes after the #.",
     ),
     CameraFamily(
+        "rtsps",
+        "edge_app.cameras.rtsp",
+        "rtsps://user:password@host:322/stream",
+        "The same over TLS.",
+    ),
+    CameraFamily(
         "gstreamer",
         "edge_app.cameras.gstreamer",
         "gstreamer:v4l2src device=/dev/video0 ! video/x-raw,width=1280,height=720",

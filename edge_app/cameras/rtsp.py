@@ -1,4 +1,4 @@
-"""`rtsp:`: network cameras, in an isolated process.
+"""`rtsp:` and `rtsps:`: network cameras, in an isolated process.
 
 The question mark and what follows it belong to the camera's own server; our options stand behind
 a `#`, which RTSP never sends: `rtsp://host/stream?channel=1#transport=udp`.
@@ -30,6 +30,8 @@ def from_url(url: str, *, name: str) -> IsolatedCamera:
     address, _, fragment = with_quoted_login(url).partition("#")
     if not re.match(r"rtsps?://[^/\s]+", address, re.IGNORECASE):
         raise ConfigError(f"Camera {name}: {url!r} names no host. Write 'rtsp://host/stream'.")
+    scheme, colon, rest = address.partition(":")
+    address = scheme.lower() + colon + rest  # FFmpeg knows the small letters only
     shown = shown_address(address)
     settings = {"url": address, "shown_url": shown, "transport": _transport(fragment, shown)}
     driver = IsolatedDriver(shown, "edge_app.cameras.drivers.rtsp", settings, is_local=False)

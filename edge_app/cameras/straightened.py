@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from edge_app.cameras.protocol import Camera, CameraInfo, FiredCamera
+from edge_app.cameras.protocol import Camera, CameraInfo, FiredCamera, FlowingCamera
 from edge_app.errors import FrameCorrupt
 from edge_app.records import Frame, U8Array
 
@@ -30,9 +30,10 @@ class StraightenedCamera:
         frame = self._camera.read(timeout_s)
         try:
             return replace(frame, pixels_hwc=self._straighten(frame.pixels_hwc))
-        except FrameCorrupt as error:
+        except (FrameCorrupt, MemoryError) as error:
             name = frame.trigger_id or frame.source_name
-            raise FrameCorrupt(str(error), frame.source_number, name) from error
+            why = str(error) or "there is not enough memory to straighten the picture"
+            raise FrameCorrupt(why, frame.source_number, name) from error
 
     def close(self) -> None:
         self._camera.close()
@@ -43,3 +44,6 @@ class StraightenedCamera:
     def fire(self, trigger_id: str | None = None) -> int:
         assert isinstance(self._camera, FiredCamera)
         return self._camera.fire(trigger_id)
+
+    def data_came_ns(self) -> int | None:
+        return self._camera.data_came_ns() if isinstance(self._camera, FlowingCamera) else None

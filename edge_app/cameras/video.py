@@ -11,6 +11,7 @@ import numpy as np
 
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.cameras.source_url import parse_source_url
+from edge_app.cameras.video_container import has_frame_count, missing_bytes
 from edge_app.errors import CameraUnavailable, ConfigError, EndOfStream, FrameCorrupt
 from edge_app.records import Frame
 
@@ -20,8 +21,8 @@ ASSUMED_FPS = 25.0
 """For files that state no frame rate; PAL's, and the middle of what factory recordings have."""
 
 MISSING_SHARE = 0.02
-"""A container without an exact frame count (mkv) has duration x rate, which is off by about a
-frame; fewer frames than 2 % (at least 1) below the promise mean that the file was cut."""
+"""Of a container's own count of frames: a decoder may skip single ones. More than 2 % (at least 1)
+below it mean that the file was cut."""
 
 
 class VideoCamera:
@@ -126,17 +127,28 @@ class VideoCamera:
 
     def _ending(self) -> EndOfStream | FrameCorrupt:
         """Return what the end means: damage is reported once, then the stream has ended."""
-        allowed = max(1, round(self._promised * MISSING_SHARE))
-        is_whole = 0 < self._position >= self._promised - allowed
-        if self._damage_told or is_whole:
+        why = "" if self._damage_told else self._why_too_early()
+        if not why:
             return EndOfStream(f"Video {self._path}: all {self._position} frames shown.")
         self._damage_told = True
         return FrameCorrupt(
-            f"Video {self._path} is damaged: it ends after frame {self._position}, its header "
-            f"promises {self._promised}. Copy it again from the recorder.",
+            f"Video {self._path} is damaged: it ends after frame {self._position}, {why}. "
+            "Copy it again from the recorder.",
             self._position + 1 if self._parts else None,
             f"{self._path.name}#{self._position + 1}",
         )
+
+    def _why_too_early(self) -> str:
+        """Return by what the file should be longer; "" where nothing says so."""
+        try:
+            missing, is_counted = missing_bytes(self._path), has_frame_count(self._path)
+        except OSError as error:
+            return f"and cannot be read any more: {error.strerror}"
+        allowed = max(1, round(self._promised * MISSING_SHARE))
+        is_short = is_counted and self._position < self._promised - allowed
+        if is_short or self._position == 0:
+            return f"its header promises {self._promised}"
+        return f"{missing} bytes are missing at its end" if missing else ""
 
 
 def _sane(value: float, low: float, high: float) -> float | None:

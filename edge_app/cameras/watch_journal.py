@@ -8,11 +8,12 @@ import stat
 from bisect import bisect_left
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
 from edge_app.errors import CameraUnavailable
+from edge_app.records import JsonObject
 from edge_app.store.durable_write import Step, perform
 
 JOURNAL = ".edge-app-watch.jsonl"
@@ -22,10 +23,17 @@ MAX_NUMBER = 2**62
 
 @dataclass(frozen=True, slots=True)
 class FileVersion:
-    """One content of one file: written again, it has another time."""
+    """One content of one file: written again, it has another time, or at least other bytes.
+
+    Attributes:
+        size: in bytes; -1 in a journal of 0.1.0, which kept none.
+        digest: of the whole file, "" where it has not been read or was not kept.
+    """
 
     name: str
     mtime_ns: int
+    size: int = -1
+    digest: str = ""
 
     def age_key(self) -> tuple[int, str]:
         """Sorts oldest first."""
@@ -33,7 +41,9 @@ class FileVersion:
 
 
 class WatchJournal:
-    """One line per shown file: number, name, time; deleted files are forgotten at opening.
+    """What was shown, two lines a file: number, name and time; size and digest.
+
+    Deleted files are forgotten at opening.
 
     Args:
         folder: the watched folder; the journal lies in it, hidden.
@@ -48,7 +58,9 @@ class WatchJournal:
     def __init__(self, folder: Path, finished: int) -> None:
         self._path = folder / JOURNAL
         entries = [e for e in self._read() if e[0] > finished or _is_there(folder / e[1].name)]
-        self._seen = {version for _, version in entries}
+        self._seen: dict[tuple[str, int], list[FileVersion]] = {}
+        for _, version in entries:
+            self._remember(version)
         self._unfinished = deque(entry for entry in entries if entry[0] > finished)
         self._last_number = max([finished, *(number for number, _ in entries)])
         try:
@@ -60,8 +72,22 @@ class WatchJournal:
             ) from error
 
     def has(self, version: FileVersion) -> bool:
-        """Tell whether this content was shown."""
-        return version in self._seen
+        """Tell whether this content was shown; without a digest, size and time decide."""
+        return any(
+            shown.size in (-1, version.size)
+            and (not version.digest or shown.digest in ("", version.digest))
+            for shown in self._seen.get((version.name, version.mtime_ns), [])
+        )
+
+    def is_new(self, version: FileVersion, newest: int) -> bool:
+        """Tell whether a file is among the `newest` shown ones, whose content may have changed
+        within its time; of an entry without a digest there is nothing to compare."""
+        latest = list(self._seen)[-newest:]
+        known = self._seen.get((version.name, version.mtime_ns), [])
+        return (version.name, version.mtime_ns) in latest and any(k.digest for k in known)
+
+    def _remember(self, version: FileVersion) -> None:
+        self._seen.setdefault((version.name, version.mtime_ns), []).append(version)
 
     def next_unfinished(self) -> tuple[int, FileVersion] | None:
         """Return what was shown before a crash and never judged, oldest first; each once."""
@@ -70,7 +96,7 @@ class WatchJournal:
     def add(self, version: FileVersion) -> int:
         """Note a file as shown and return its number; on disk when this returns."""
         self._last_number += 1
-        self._seen.add(version)
+        self._remember(version)
         try:
             self._file.write(_line(self._last_number, version))
             self._file.flush()
@@ -100,8 +126,7 @@ class WatchJournal:
                 f"{self._path} cannot be read: {error.strerror}. The list of the pictures shown is "
                 "kept there: give this user the right to read it."
             ) from error
-        entries = [entry for line in lines if (entry := _entry(line)) is not None]
-        return _in_order(entries)
+        return _in_order(_entries(lines))
 
     def _rewrite(self, entries: list[tuple[int, FileVersion]]) -> TextIO:
         """Write what is still needed and return the file, open for more."""
@@ -116,12 +141,27 @@ class WatchJournal:
         return self._path.open("a", encoding="utf-8")
 
 
-def _entry(line: bytes) -> tuple[int, FileVersion] | None:
-    """Return what a line says, None if that cannot be."""
-    try:
-        number, name, mtime_ns = json.loads(line)
-    except (ValueError, TypeError, RecursionError):
+def _entries(lines: list[bytes]) -> list[tuple[int, FileVersion]]:
+    """Return what the lines say; what cannot be is passed over."""
+    entries: list[tuple[int, FileVersion]] = []
+    for line in lines:
+        try:
+            found = json.loads(line)
+        except (ValueError, TypeError, RecursionError):
+            continue
+        if isinstance(found, dict):
+            if entries:
+                entries[-1] = _with_content(entries[-1], found)
+        elif (entry := _entry(found)) is not None:
+            entries.append(entry)
+    return entries
+
+
+def _entry(found: object) -> tuple[int, FileVersion] | None:
+    """Return what a line's first form says, None if that cannot be."""
+    if not isinstance(found, list) or len(found) != 3:
         return None
+    number, name, mtime_ns = found
     is_whole = type(number) is int and type(mtime_ns) is int and isinstance(name, str)
     if not is_whole or not 0 < number <= MAX_NUMBER or Path(name).name != name:
         return None
@@ -156,5 +196,22 @@ def _is_there(file: Path) -> bool:
         return False
 
 
+def _with_content(entry: tuple[int, FileVersion], found: JsonObject) -> tuple[int, FileVersion]:
+    """Return an entry with size and digest, if the line behind it is about the same number."""
+    number, version = entry
+    content = found.get("content")
+    if found.get("of") != number or not isinstance(content, list) or len(content) != 2:
+        return entry
+    size, digest = content
+    if type(size) is not int or not isinstance(digest, str):
+        return entry
+    return number, replace(version, size=size, digest=digest)
+
+
 def _line(number: int, version: FileVersion) -> str:
-    return json.dumps([number, version.name, version.mtime_ns]) + "\n"
+    """Return an entry's lines: 0.1.0 reads the first and passes over the second, which must not
+    have three members."""
+    lines = json.dumps([number, version.name, version.mtime_ns]) + "\n"
+    if version.size >= 0:
+        lines += json.dumps({"of": number, "content": [version.size, version.digest]}) + "\n"
+    return lines

@@ -112,7 +112,7 @@ CONSUMERS = (
         _reader("cam1.json", load_geometry, ConfigError),
     ),
     Consumer(
-        "edge_app.cameras.watch_journal:_entry",
+        "edge_app.cameras.watch_journal:_entries",
         lambda: b'[1, "a.png", 5]\n[2, "b.png", 6]\n',
         _watch_journal,
     ),

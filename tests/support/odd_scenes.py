@@ -17,7 +17,7 @@ def odd_scenes(good_hwc: U8Array, seed: int = 0) -> Iterator[tuple[str, U8Array]
     mean, std = good_hwc.mean(axis=(0, 1)), good_hwc.std(axis=(0, 1)) + 1
 
     def noisy(level: object, by: object) -> U8Array:
-        return np.clip(rng.normal(level, by, shape), 0, 255).astype(np.uint8)  # type: ignore[arg-type]
+        return np.clip(rng.normal(level, by, shape), 0, 255).astype(np.uint8)
 
     yield "black", np.zeros(shape, np.uint8)
     yield "dark", noisy(3, 2)

@@ -1,7 +1,8 @@
 """A real RTSP server on loopback, as a process: GStreamer's, with an H.264 test picture.
 
-Run by the system's Python, which has PyGObject: `rtsp_server.py PORT`. It prints "ready", then
-obeys lines on its input: "640x480" changes the picture's size in the middle of the stream.
+Run by the system's Python, which has PyGObject: `rtsp_server.py PORT [GOP [LOSS]]`, frames between
+two key frames and share of RTP packets that are lost. It prints "ready", then obeys lines on its
+input: "640x480" changes the picture's size in the middle of the stream.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import threading
 PIPELINE = (
     "( videotestsrc is-live=true pattern=smpte horizontal-speed=4 ! "
     "capsfilter name=size caps=video/x-raw,width=320,height=240,framerate=25/1 ! "
-    "openh264enc gop-size=12 ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
+    "openh264enc gop-size={gop} ! h264parse ! rtph264pay pt=96 mtu={mtu} config-interval=-1 "
+    "! identity name=pay0 drop-probability={loss} )"
 )
 
 
-def serve(port: int) -> None:
+def serve(port: int, gop: int = 12, loss: float = 0.0) -> None:
     """Serve rtsp://127.0.0.1:PORT/line until killed."""
     import gi
 
@@ -26,7 +28,8 @@ def serve(port: int) -> None:
 
     Gst.init([])
     server = GstRtspServer.RTSPServer(address="127.0.0.1", service=str(port))
-    factory = GstRtspServer.RTSPMediaFactory(launch=PIPELINE, shared=True)
+    pipeline = PIPELINE.format(gop=gop, loss=loss, mtu=300 if loss else 1400)
+    factory = GstRtspServer.RTSPMediaFactory(launch=pipeline, shared=True)
     sizes = []
     factory.connect(
         "media-configure",
@@ -47,4 +50,4 @@ def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    serve(int(sys.argv[1]), *map(int, sys.argv[2:3]), *map(float, sys.argv[3:4]))

@@ -1,4 +1,8 @@
-"""RTSP through PyAV (FFmpeg), in the child."""
+"""RTSP through PyAV (FFmpeg), in the child.
+
+A decoder fills what it did not get with what it has: nothing is good after a lost packet or a
+decoder's complaint until the next key frame that decodes without one.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from edge_app.cameras.isolation.raw import RawFrame, Settings
-from edge_app.errors import CameraUnavailable, FrameCorrupt, FrameTimeout
+from edge_app.cameras.isolation.raw import PictureAwaited, PictureSpoilt, RawFrame, Settings
+from edge_app.errors import CameraUnavailable
 
 OPEN_S = 8.0
 """Connecting, DESCRIBE, SETUP, PLAY, and the first key frame for the stream's parameters."""
@@ -17,11 +21,14 @@ SILENT_S = 2.5
 the parent would take the silence for a driver that hangs (`isolation.camera.SILENCE_S`)."""
 
 FFMPEG_OPTIONS = {
-    "fflags": "nobuffer+discardcorrupt",
+    "fflags": "nobuffer",
     "flags": "low_delay",
     "analyzeduration": "500000",  # microseconds of stream analysed before the first picture
     "max_delay": "200000",  # microseconds a UDP packet that came out of order is waited for
 }
+
+LOSSES = ("missed", "missing", "max delay reached", "dropping", "corrupt", "eoi")
+"""In what FFmpeg warns of when packets did not come; a decoder's own errors always count."""
 
 
 class RtspSource:
@@ -31,16 +38,24 @@ class RtspSource:
         self._url, self._shown_url, self._transport = url, shown_url, transport
         self._container: Any = None
         self._frames: Iterator[Any] = iter(())
+        self._doubt = "the stream's first key frame has not come yet"
+        self._bad_pts = -1 << 63
+        self._complaints: list[Any] = []
 
     def open(self) -> None:
         try:
             import av
+            import av.logging
         except ImportError as error:
             raise CameraUnavailable(
                 "Network cameras need PyAV, which is not installed: "
                 "pip install 'cropliq-edge[rtsp]'."
             ) from error
-        self._av_error = av.FFmpegError
+        self._av_error, self._error_level = av.FFmpegError, av.logging.ERROR
+        av.logging.set_level(av.logging.WARNING)
+        av.logging.set_skip_repeated(False)  # the same complaint of the next picture counts too
+        self._capture = av.logging.Capture(local=False)
+        self._complaints = self._capture.__enter__()
         options = {**FFMPEG_OPTIONS, "rtsp_transport": self._transport}
         try:
             self._container = av.open(self._url, options=options, timeout=(OPEN_S, SILENT_S))
@@ -72,9 +87,9 @@ class RtspSource:
                 f"{self._shown_url}: nothing came for {SILENT_S:g} s; the stream has frozen."
             )
         if frame is None:
-            raise FrameTimeout("a packet held no whole picture")
-        if frame.is_corrupt:
-            raise FrameCorrupt("parts of the picture did not arrive")
+            raise PictureAwaited("a packet held no whole picture")
+        if self._doubt:
+            raise PictureSpoilt(f"not whole until the next good key frame: {self._doubt}")
         return _raw_of(frame)
 
     def trigger(self) -> None:
@@ -84,12 +99,49 @@ class RtspSource:
         if self._container is not None:
             self._container.close()
             self._container = None
+        if self._complaints is not None and hasattr(self, "_capture"):
+            self._capture.__exit__(None, None, None)
+            del self._capture
 
     def _decoded(self, stream: Any) -> Iterator[Any]:
-        """Yield pictures as they come, and None for a packet without one."""
+        """Yield pictures as they come, and None for a packet without one; keep the doubt."""
+        lost_ahead = ""
         for packet in self._container.demux(stream):
-            frames = packet.decode()
-            yield from frames or [None]
+            # A picture is complete when the next one begins: what is found missing then may be
+            # of either.
+            lost, lost_ahead = lost_ahead, self._complaint(LOSSES)
+            lost = "a packet came damaged" if packet.is_corrupt else lost or lost_ahead
+            try:
+                frames = packet.decode()
+                wrong = self._complaint()
+            except self._av_error as error:
+                frames, wrong = [], f"the decoder says: {error.strerror}"
+            if lost or wrong or any(frame.is_corrupt for frame in frames):
+                self._doubt = lost or wrong or "parts of the picture did not arrive"
+                if packet.pts is not None:
+                    self._bad_pts = max(self._bad_pts, packet.pts)
+            if not frames:
+                yield None
+            for frame in frames:
+                # A decoder may give a picture some packets later: what counts is its own.
+                if frame.key_frame and frame.pts is not None and frame.pts > self._bad_pts:
+                    self._doubt = ""
+                yield frame
+
+    def _complaint(self, words: tuple[str, ...] = ("",)) -> str:
+        """Return the first thing FFmpeg has said about missing or wrong data, and forget all.
+
+        Args:
+            words: only what has one of these in it. Errors before a picture may be those of the
+                pictures before it, which a decoder that came in between could not read.
+        """
+        said, self._complaints[:] = list(self._complaints), []
+        for level, name, text in said:
+            plain = text.strip().lower()
+            is_wrong = level <= self._error_level or any(word in plain for word in LOSSES)
+            if is_wrong and any(word in plain for word in words):
+                return f"{name}: {plain}"[:200]
+        return ""
 
 
 def _raw_of(frame: Any) -> RawFrame:

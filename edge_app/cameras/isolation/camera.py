@@ -103,6 +103,7 @@ class IsolatedCamera:
         self._clock, self._is_clock_wrong = DeviceClock(), False
         self._frame_id = 0
         self._failure: CameraError | None = None
+        self._data_ns: int | None = None
         self._hw: tuple[int, int] | None = None
 
     @property
@@ -113,7 +114,7 @@ class IsolatedCamera:
     def open(self, resume_after: int | None = None) -> None:
         self.close()
         self._triggers.reopened(resume_after or 0)
-        self._clock, self._frame_id = DeviceClock(), 0
+        self._clock, self._frame_id, self._data_ns = DeviceClock(), 0, None
         self._process = CameraProcess(self._name, self._driver.interpreter)
         self._process.send(
             {
@@ -191,9 +192,15 @@ class IsolatedCamera:
             awaits_fire=self._driver.trigger == "fired" and not self._driver.interval_s,
         )
 
+    def data_came_ns(self) -> int | None:
+        """See `protocol.FlowingCamera`."""
+        return self._data_ns
+
     def _frame_of(self, message: Message, fd: int | None) -> Frame | None:
         """Return the frame a message announces; None where it announces none."""
         kind = message["is"]
+        if message.get("data"):
+            self._data_ns = time.monotonic_ns()
         if kind == "frame":
             return self._take_frame(message)
         if kind == "lost":

@@ -16,7 +16,7 @@ import sys
 from typing import cast
 
 from edge_app.cameras.isolation.frame_ids import FrameIdGaps
-from edge_app.cameras.isolation.raw import RawFrame, RawSource
+from edge_app.cameras.isolation.raw import PictureAwaited, PictureSpoilt, RawFrame, RawSource
 from edge_app.cameras.isolation.ring import RingWriter
 from edge_app.cameras.isolation.wire import Message, Wire, WireClosed
 from edge_app.errors import CameraUnavailable, EdgeError, FrameCorrupt, FrameTimeout
@@ -97,12 +97,13 @@ class Courier:
         """Read for one slice and pass on what came; tell whether a frame came or was lost."""
         try:
             raw = self._source.read(READ_SLICE_S)
-        except FrameTimeout:
-            self._wire.send({"is": "alive"}, may_wait=True)
+        except FrameTimeout as error:
+            is_data = isinstance(error, PictureAwaited)
+            self._wire.send({"is": "alive", "data": is_data}, may_wait=True)
             return False
         except FrameCorrupt as error:
             self._gaps.told_as_lost()
-            self._say_lost(number, str(error))
+            self._say_lost(number, str(error), isinstance(error, PictureSpoilt))
             return True
         missing = self._gaps.missing_before(raw.frame_id)
         if missing and not self._is_fired:
@@ -148,9 +149,10 @@ class Courier:
         self._wire.send(news, self._ring.fd, may_wait=True)
         return self._ring
 
-    def _say_lost(self, number: int | None, why: str) -> None:
+    def _say_lost(self, number: int | None, why: str, is_data: bool = False) -> None:
         """One frame came, but not whole."""
-        self._wire.send({"is": "lost", "number": number, "why": why}, may_wait=True)
+        message: Message = {"is": "lost", "number": number, "why": why, "data": is_data}
+        self._wire.send(message, may_wait=True)
 
     def _say_missed(self, count: int, why: str) -> None:
         """So many frames are known of only by the gap they left."""

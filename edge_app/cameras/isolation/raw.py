@@ -5,8 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from edge_app.errors import FrameCorrupt, FrameTimeout
+
 Settings = dict[str, Any]
 """What a driver needs to know; travels as JSON."""
+
+
+class PictureAwaited(FrameTimeout):
+    """Data came, and no picture yet: the camera lives."""
+
+
+class PictureSpoilt(FrameCorrupt):
+    """Data came, and the picture made of it cannot be believed: the camera lives."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

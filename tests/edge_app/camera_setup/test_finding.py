@@ -68,3 +68,16 @@ def test_the_aravis_tool_s_lines_become_addresses(
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     assert finding.find_aravis().found == (("aravis:Aravis-Fake-GV01", "at 127.0.0.1"),)
+
+
+@pytest.mark.parametrize("error", [OSError(30, "Read-only file system"), RuntimeError("shm")])
+def test_a_stack_that_fails_costs_itself(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """A library that cannot be loaded, e.g. with a read-only /dev/shm: the others are shown."""
+
+    def fail(name: str) -> None:
+        raise error
+
+    monkeypatch.setattr(finding.importlib, "import_module", fail)
+    stacks = finding.find_cameras()
+    assert [s.name for s in stacks] == [finding.V4L2, finding.BASLER, finding.ARAVIS]
+    assert str(error) in stacks[1].note

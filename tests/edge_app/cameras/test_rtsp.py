@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from edge_app.cameras.isolation.camera import IsolatedCamera
 from edge_app.cameras.isolation.process import SYSTEM_PYTHON
 from edge_app.cameras.registry import open_camera
 from edge_app.cameras.rtsp import from_url
-from edge_app.errors import CameraUnavailable, ConfigError, FrameTimeout
+from edge_app.errors import CameraUnavailable, ConfigError, FrameCorrupt, FrameTimeout
 from edge_app.records import Frame
 
 SERVER = Path(__file__).parents[2] / "support" / "rtsp_server.py"
@@ -29,14 +31,15 @@ SERVER = Path(__file__).parents[2] / "support" / "rtsp_server.py"
 class RtspServer:
     """GStreamer's RTSP server as a process; `port` stays the same over restarts."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
+        self.options = options
         self.port = free_port()
         self.url = f"rtsp://127.0.0.1:{self.port}/line"
         self.start()
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [SYSTEM_PYTHON, str(SERVER), str(self.port)],
+            [SYSTEM_PYTHON, str(SERVER), str(self.port), *self.options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -184,3 +187,113 @@ def test_udp_works_too(server: RtspServer) -> None:
     camera.open()
     assert camera.read(3.0).hw == (240, 320)
     camera.close()
+
+
+@pytest.fixture
+@needing("the extra rtsp", "GStreamer's RTSP server")
+def rare_keys() -> Iterator[RtspServer]:
+    """Return a server with a key frame every 10 s."""
+    running = RtspServer("250")
+    yield running
+    running.kill()
+
+
+def test_a_stream_with_rare_key_frames_is_waited_for(rare_keys: RtspServer) -> None:
+    """Who joins between two key frames gets data and no picture for up to 10 s: that is life. The
+    state says so, nothing is opened again, and the first picture handed on is a whole one."""
+    first = from_url(rare_keys.url, name="first")
+    first.open()
+    first.read(40.0)
+    states: list[tuple[CameraState, str]] = []
+    grabber = Grabber(
+        from_url(rare_keys.url, name="cam1"),
+        "cam1",
+        limits=GrabberLimits(stall_after_s=1.5),
+        on_state=lambda state, why: states.append((state, why)),
+    )
+    grabber.start()
+    frame = grabber.next(40.0)
+    counts = grabber.counts()
+    grabber.stop()
+    first.close()
+    assert isinstance(frame, Frame)
+    assert counts.reconnects == 0
+    assert [s for s, _ in states] in (
+        [CameraState.BLIND, CameraState.CAPTURING],
+        [CameraState.CAPTURING],  # it joined just before a key frame
+    )
+    if len(states) == 2:
+        assert "the next good key frame is awaited" in states[0][1]
+
+
+def block_means(frame: Frame) -> np.ndarray:
+    """Return the colour bars in blocks of 8 pixels, (h', w', 3); noise lies below them."""
+    h, w = frame.hw
+    means = frame.pixels_hwc.reshape(h // 8, 8, w // 8, 8, 3).mean(axis=(1, 3))
+    return means[: 2 * h // 8 // 3]
+
+
+@pytest.fixture
+@needing("the extra rtsp", "GStreamer's RTSP server")
+def lossy() -> Iterator[RtspServer]:
+    """Return a server of which 2 % of the packets are lost."""
+    running = RtspServer("12", "0.02")
+    yield running
+    running.kill()
+
+
+def test_no_picture_of_a_lossy_stream_is_broken(server: RtspServer, lossy: RtspServer) -> None:
+    """2 % of the packets are lost over UDP: every picture handed on is like one of the stream
+    without losses, block by block; the others are counted as corrupt."""
+    whole = from_url(server.url, name="whole")
+    whole.open()
+    known = np.stack([block_means(whole.read(3.0)) for _ in range(200)])  # it repeats after 80
+    whole.close()
+    camera = from_url(f"{lossy.url}#transport=udp", name="cam1")
+    camera.open()
+    good, corrupt, broken = 0, 0, 0
+    until_s = time.monotonic() + 12.0
+    while good + corrupt < 225 and time.monotonic() < until_s:
+        try:
+            seen = block_means(camera.read(1.0))
+        except FrameCorrupt:
+            corrupt += 1
+            continue
+        except FrameTimeout:
+            continue
+        good += 1
+        differing = (np.abs(known - seen).max(axis=3) > 30).sum(axis=(1, 2))
+        broken += differing.min() > 2  # blocks of 8 x 8
+    camera.close()
+    assert broken == 0
+    assert corrupt > 20
+    assert good > 10
+
+
+def test_capitals_and_tls_are_addresses_too() -> None:
+    """`RTSP://` is asked for as rtsp://, the path as it is written; rtsps is a scheme."""
+    camera = open_camera("RTSP://Host/Path", "cam1")
+    assert camera.describe().url == "rtsp://Host/Path"
+    assert isinstance(camera, IsolatedCamera)
+    assert camera._driver.settings["url"] == "rtsp://Host/Path"
+    assert open_camera("RTSPS://h:322/x", "cam1").describe().url == "rtsps://h:322/x"
+
+
+@pytest.mark.needs("the extra rtsp")
+def test_rtsps_speaks_tls() -> None:
+    """A camera behind rtsps is greeted with a TLS handshake."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        heard: list[bytes] = []
+
+        def accept() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                heard.append(connection.recv(3))
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        with pytest.raises(CameraUnavailable, match="cannot be opened"):
+            from_url(f"rtsps://127.0.0.1:{port}/x", name="cam1").open()
+        thread.join(5.0)
+    assert heard[0][:2] == b"\x16\x03", heard

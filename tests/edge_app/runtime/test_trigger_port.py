@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,8 +40,17 @@ def port(book: TriggerBook) -> Iterator[int]:
 class Plc:
     """A client that sends lines and reads the answers."""
 
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection((HOST, port), timeout=10)
+    def __init__(self, port: int, own: str = HOST, receives: int = 0) -> None:
+        self._socket = socket.socket()
+        if receives:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
+        self._socket.settimeout(30)
+        self._socket.bind((own, 0))
+        try:
+            self._socket.connect((HOST, port))
+        except OSError:
+            self._socket.close()
+            raise
         self._answers = self._socket.makefile("rb")
 
     def send(self, text: bytes) -> None:
@@ -100,18 +111,18 @@ def test_half_a_line_fires_nothing(book: TriggerBook, port: int) -> None:
 
 
 def test_too_many_connections_are_told_so(port: int) -> None:
-    """The one beyond the limit is refused; when another leaves there is room again."""
+    """The one beyond the limit from elsewhere is refused; when another leaves there is room."""
     clients = [Plc(port) for _ in range(MAX_CLIENTS)]
     for client in clients:
         client.send(b"\n")
         assert client.answer().startswith("fired")
-    beyond = Plc(port)
+    beyond = Plc(port, "127.0.0.2")
     assert beyond.answer() == f"refused: {MAX_CLIENTS} others are connected\n"
     beyond.close()
     clients.pop().close()
 
     def is_let_in() -> bool:
-        later = Plc(port)
+        later = Plc(port, "127.0.0.2")
         later.send(b"\n")
         answer = later.answer()
         later.close()
@@ -120,6 +131,64 @@ def test_too_many_connections_are_told_so(port: int) -> None:
     wait_until(is_let_in)
     for client in clients:
         client.close()
+
+
+def test_connections_left_behind_do_not_shut_the_port(port: int) -> None:
+    """A PLC that lost its power 20 times and hung up never: each new connection fires."""
+    left = []
+    for n in range(20):
+        plc = Plc(port)
+        plc.send(f"again{n}\n".encode())
+        assert plc.answer() == f"fired {n + 1} again{n}\n"
+        left.append(plc)
+    assert left[0].answer() == ""
+    left[-1].send(b"last\n")
+    assert left[-1].answer() == "fired 21 last\n"
+    for plc in left:
+        plc.close()
+
+
+def test_a_client_that_reads_no_answers_stops_nothing(
+    book: TriggerBook, port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its triggers count when they come, none is kept back and fired when it hangs up, it is said
+    once, and others get their answers."""
+    numbers: list[int] = []
+    deaf = Plc(port, receives=4096)
+    lines = b"".join(b"x" * MAX_ID + b"\n" for _ in range(20_000))
+    sender = threading.Thread(target=deaf.send, args=(lines,))
+    sender.start()
+    sender.join(60)
+    assert not sender.is_alive()
+
+    def is_taken() -> bool:
+        other = Plc(port, "127.0.0.2")
+        other.send(b"other\n")
+        numbers.append(int(other.answer().split()[1]))
+        other.close()
+        return numbers[-1] > 20_000
+
+    wait_until(is_taken, 30, "all triggers taken")
+    before = numbers[-1]
+    deaf.close()
+    time.sleep(0.3)
+    assert is_taken()
+    assert numbers[-1] == before + 1
+    told = [r.getMessage() for r in caplog.records if "does not read" in r.getMessage()]
+    assert len(told) == 1
+
+
+def test_half_a_line_is_not_waited_for(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line has to be finished in time; a client that is silent between lines stays."""
+    monkeypatch.setattr("edge_app.runtime.trigger_port.LINE_S", 0.4)
+    silent, half = Plc(port), Plc(port)
+    half.send(b"lot7")
+    assert half.answer().startswith("refused: half a line for 0.4 s")
+    assert half.answer() == ""
+    silent.send(b"\n")
+    assert silent.answer().startswith("fired")
+    silent.close()
+    half.close()
 
 
 def test_a_stopped_port_hangs_up(book: TriggerBook) -> None:

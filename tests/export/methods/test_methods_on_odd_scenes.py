@@ -22,7 +22,7 @@ from edge_app.model.offline import offline_line
 from edge_app.records import Frame, U8Array
 from export.methods.names import NAMES
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 KNOWN = 8
 

@@ -29,9 +29,10 @@ from typing import Any
 from edge_app.history.reader import HistoryReader, PartFilter
 from edge_app.history.retention import Retention
 from edge_app.history.rows import BINS_PER_LIMIT, HOUR_NS, score_bin
-from edge_app.history.schema import open_for_writing, transaction
+from edge_app.history.schema import open_for_writing
 from edge_app.history.writer import HistoryWriter
 from edge_app.records import ModelIdentity, PartVerdict, VerdictState
+from edge_app.store.sqlite_files import transaction
 
 START_NS = 1_780_000_000 * 10**9
 EVERY_NS = 333_333_333

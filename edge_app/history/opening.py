@@ -9,7 +9,8 @@ from pathlib import Path
 
 from edge_app.history.entries import GapEntry
 from edge_app.history.rows import RowWriter, close_open_parts
-from edge_app.history.schema import open_for_writing, transaction
+from edge_app.history.schema import open_for_writing
+from edge_app.store.sqlite_files import move_aside, transaction
 
 
 @dataclass(slots=True)
@@ -52,7 +53,7 @@ def open_history(
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
-        aside = _put_aside(path)
+        aside = move_aside(path)
         note = f"the history is damaged ({error}): it lies at {aside.name}, a new one begins"
         connection = open_for_writing(path)
     try:
@@ -106,19 +107,6 @@ def _declare(
             " SET number = excluded.number",
             (number, last),
         )
-
-
-def _put_aside(path: Path) -> Path:
-    """Move a damaged file away, to the first free name; its bytes are kept."""
-    count = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{count}")).exists():
-        count += 1
-    for suffix in ("-wal", "-shm"):
-        beside = path.with_name(path.name + suffix)
-        if beside.exists():
-            beside.rename(aside.with_name(aside.name + suffix))
-    path.rename(aside)
-    return aside
 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:

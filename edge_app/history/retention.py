@@ -6,8 +6,8 @@ import sqlite3
 import time
 from dataclasses import dataclass, field
 
-from edge_app.history.schema import transaction
 from edge_app.host.age_clock import EPOCH_S, AgeClock
+from edge_app.store.sqlite_files import transaction
 
 PIECE = 2_000
 """Parts in one transaction: some tens of milliseconds."""

@@ -8,12 +8,11 @@ the write-ahead log from being folded back.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from edge_app.errors import HistoryError
 from edge_app.host.file_ownership import share_with_readers
+from edge_app.store.sqlite_files import transaction
 
 HISTORY_FILE = "history.sqlite"
 """Its name in the state folder."""
@@ -137,16 +136,3 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         connection.isolation_level = None
         return connection
     raise AssertionError("one of the two ways returns or raises")
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Commit at the end, roll back on any exception."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield connection
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")

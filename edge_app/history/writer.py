@@ -22,8 +22,8 @@ from edge_app.history.entries import Entry, EvidenceEntry, GapEntry, PartEntry
 from edge_app.history.opening import Opened, is_damage, open_history
 from edge_app.history.retention import Retention
 from edge_app.history.rows import RowWriter
-from edge_app.history.schema import transaction
 from edge_app.records import AlarmEvent, EventKind, PartVerdict, VerdictState
+from edge_app.store.sqlite_files import transaction
 
 _log = logging.getLogger(__name__)
 

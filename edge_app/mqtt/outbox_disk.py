@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from edge_app.errors import OutboxError
 from edge_app.mqtt.high_water import SEQ_BLOCK, HighWater, read_high_water
-from edge_app.mqtt.outbox_file import disk_refuses, fault_of, transaction, write_meta
+from edge_app.mqtt.outbox_file import disk_refuses, fault_of, write_meta
 from edge_app.mqtt.outbox_losses import ROWS_GONE, Loss, note_loss, take_losses
 from edge_app.mqtt.outbox_rows import Row, delete_rows, insert_row, read_rows
 from edge_app.mqtt.outbox_start import (
@@ -29,6 +29,7 @@ from edge_app.mqtt.pending_evidence import PendingEvidence, clear_pending
 from edge_app.mqtt.reserve import Reserve
 from edge_app.records import JsonObject
 from edge_app.store.last_number import LastNumber
+from edge_app.store.sqlite_files import transaction
 
 BUSY_S = 0.2
 """How long the publisher waits for a write in progress; on a slow disk it goes on with what is in

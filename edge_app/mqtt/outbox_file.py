@@ -6,11 +6,10 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from edge_app.mqtt.high_water import sync_folder
+from edge_app.store.sqlite_files import transaction
 
 FORMAT = 1
 WAL_PAGES = 128
@@ -143,32 +142,6 @@ def read_meta(connection: sqlite3.Connection, name: str) -> int:
 def write_meta(connection: sqlite3.Connection, name: str, value: int) -> None:
     """Store a number under a name."""
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """All of it or nothing, on the disk when the block ends."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield connection
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def move_aside(path: Path) -> Path:
-    """Rename a broken outbox and its log, so that nothing of it is lost; return the new path."""
-    number = 1
-    while (kept := path.with_name(f"{path.name}.corrupt-{number}")).exists():
-        number += 1
-    for suffix in ("-wal", ""):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.rename(kept.with_name(kept.name + suffix))
-    sync_folder(path.parent)
-    return kept
 
 
 def copy_readable(kept: Path, connection: sqlite3.Connection, highest: int) -> int:

@@ -15,16 +15,15 @@ from edge_app.mqtt.numbering import Numbering, StoredNumbers, decide
 from edge_app.mqtt.outbox_file import (
     copy_readable,
     fault_of,
-    move_aside,
     open_file,
     read_meta,
-    transaction,
     write_meta,
 )
 from edge_app.mqtt.outbox_losses import ROW_DAMAGED, Loss, Missing, missing_rows, note_loss
 from edge_app.mqtt.outbox_rescue import Found, look_for_rows
 from edge_app.mqtt.outbox_rows import Row, delete_rows, put_aside, read_rows
 from edge_app.store.last_number import LastNumber, LastNumberFile
+from edge_app.store.sqlite_files import move_aside, transaction
 
 ROWS_AT_ONCE = 500
 

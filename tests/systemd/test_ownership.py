@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,12 +126,9 @@ def test_the_pages_socket_is_the_units(tmp_path: Path) -> None:
     assert rows()[path].mode == f"{SOCKET_MODES[Role.PAGE]:04o}"
 
 
-@pytest.mark.needs("root")
-@pytest.mark.parametrize("is_old", [False, True], ids=["new", "of an earlier release"])
-def test_evidence_is_given_to_the_readers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_old: bool
-) -> None:
-    """Folder, day and picture get group and mode; so do those that an earlier release left."""
+@pytest.fixture
+def readers(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The number of a readers' group as install.sh makes one, under the unit's umask."""
     lookup = file_ownership.grp.getgrnam
     there = SimpleNamespace(gr_gid=4242)
     monkeypatch.setattr(
@@ -140,17 +138,22 @@ def test_evidence_is_given_to_the_readers(
     )
     file_ownership._gid_of.cache_clear()
     before = os.umask(0o077)
-    try:
-        if is_old:
-            old = tmp_path / "evidence" / "2099-01-02"
-            old.mkdir(parents=True)
-            (old / "a.jpg").write_bytes(b"x")
-        store = EvidenceStore(tmp_path / "evidence", 24, 10**7, 85, "http://x")
-        if not is_old:
-            assert store.save("a", np.zeros((8, 8, 3), np.uint8)) is not None
-    finally:
-        os.umask(before)
-        file_ownership._gid_of.cache_clear()
+    yield there.gr_gid
+    os.umask(before)
+    file_ownership._gid_of.cache_clear()
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("is_old", [False, True], ids=["new", "of an earlier release"])
+def test_evidence_is_given_to_the_readers(tmp_path: Path, readers: int, is_old: bool) -> None:
+    """Folder, day and picture get group and mode; so do those that an earlier release left."""
+    if is_old:
+        old = tmp_path / "evidence" / "2099-01-02"
+        old.mkdir(parents=True)
+        (old / "a.jpg").write_bytes(b"x")
+    store = EvidenceStore(tmp_path / "evidence", 24, 10**7, 85, "http://x")
+    if not is_old:
+        assert store.save("a", np.zeros((8, 8, 3), np.uint8)) is not None
     (picture,) = (tmp_path / "evidence").glob("*/*.jpg")
     base = "/var/lib/cropliq-edge/evidence/"
     for path, name in (
@@ -158,34 +161,19 @@ def test_evidence_is_given_to_the_readers(
         (picture.parent, base + "DAY/"),
         (picture, base + "DAY/NAME.jpg"),
     ):
-        assert path.stat().st_gid == 4242
+        assert path.stat().st_gid == readers
         assert mode_of(path) == rows()[name].mode
 
 
 @pytest.mark.needs("root")
-def test_the_history_is_given_to_the_readers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_history_is_given_to_the_readers(tmp_path: Path, readers: int) -> None:
     """The file and what SQLite keeps beside it have group and mode while it is open."""
-    lookup = file_ownership.grp.getgrnam
-    there = SimpleNamespace(gr_gid=4242)
-    monkeypatch.setattr(
-        file_ownership.grp,
-        "getgrnam",
-        lambda n: there if n == file_ownership.READERS else lookup(n),
-    )
-    file_ownership._gid_of.cache_clear()
-    before = os.umask(0o077)
-    try:
-        with closing(open_for_writing(tmp_path / "history.sqlite")):
-            found = {path.name: path for path in tmp_path.iterdir()}
-            assert set(found) == {"history.sqlite", "history.sqlite-wal", "history.sqlite-shm"}
-            row = rows()["/var/lib/cropliq-edge/history.sqlite"]
-            assert {mode_of(path) for path in found.values()} == {row.mode}
-            assert {path.stat().st_gid for path in found.values()} == {4242}
-    finally:
-        os.umask(before)
-        file_ownership._gid_of.cache_clear()
+    with closing(open_for_writing(tmp_path / "history.sqlite")):
+        found = {path.name: path for path in tmp_path.iterdir()}
+        assert set(found) == {"history.sqlite", "history.sqlite-wal", "history.sqlite-shm"}
+        row = rows()["/var/lib/cropliq-edge/history.sqlite"]
+        assert {mode_of(path) for path in found.values()} == {row.mode}
+        assert {path.stat().st_gid for path in found.values()} == {readers}
 
 
 def test_what_is_secret_has_no_other_reader(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_a_damaged_file_is_kept_and_a_new_one_begins(path: Path) -> None:
         writer.finished([verdict(200)])
     assert [p["number"] for p in parts(path)] == [200]
     assert [g["reason"] for g in HistoryReader(path).gaps()] == ["damaged"]
-    (aside,) = path.parent.glob("history.sqlite.damaged-*")
+    (aside,) = path.parent.glob("history.sqlite.corrupt-?")
     assert aside.stat().st_size == len(whole)
 
 

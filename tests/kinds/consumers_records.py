@@ -26,6 +26,9 @@ from edge_app.ipc.protocol import PeerSocket, ProtocolError, SlotsCommand
 from edge_app.mqtt.outbox_rows import Row
 from edge_app.page.settings_file import SettingsFile
 
+_FOLDER = TemporaryDirectory()
+"""Of the configuration, whose bundle has to be there."""
+
 
 def _commands(payload: bytes, folder: Path) -> bool:
     (folder / "commands.json").write_bytes(payload)
@@ -37,11 +40,10 @@ def _commands(payload: bytes, folder: Path) -> bool:
 
 @lru_cache
 def _configuration() -> tuple[Path, bytes]:
-    """Return a path and what is kept of the file that was there."""
-    with TemporaryDirectory() as folder:
-        path = write_config(Path(folder), "sim:round", 1)
-        text = path.read_text()
-        entry = {"path": str(path), "text": text, "sha256": _digest(path, text)}
+    """Return a path and what is kept of the file that is there."""
+    path = write_config(Path(_FOLDER.name), "sim:round", 1)
+    text = path.read_text()
+    entry = {"path": str(path), "text": text, "sha256": _digest(path, text)}
     return path, json.dumps(entry).encode()
 
 

@@ -22,6 +22,7 @@ from edge_app.bundle.trusted_keys import TrustedKey, TrustPolicy, key_id_of
 from edge_app.bundle.ustar import entry_bytes
 from edge_app.bundle.verify import VerifiedBundle, read_contents, verify_bundle
 from edge_app.errors import BundleError, ConfigError
+from edge_app.store.output_file import put_in_place
 
 WORKSTATION_LIMITS = BundleLimits(max_bytes=16_384 << 20)
 """The largest that a device can be configured to accept."""
@@ -48,7 +49,7 @@ def sign_bundle(
     try:
         _copy_behind(entry_bytes(SIGNATURE, text), bundle, contents.body_offset, partial)
         verified = verify_bundle(partial, TrustPolicy({own.key_id: own}), WORKSTATION_LIMITS)
-        partial.replace(out)
+        put_in_place(partial, out)
     except OSError as error:
         raise ConfigError(f"{out} cannot be written: {error.strerror}.") from error
     finally:

@@ -12,6 +12,7 @@ from deploy.fleet.pointer import Offer
 from edge_app.errors import ConfigError
 from edge_app.host.small_file import read_small
 from edge_app.mqtt.deploy_messages import DeployState, Desired, Reported
+from edge_app.store.output_file import put_in_place
 
 FORMAT: Literal["cropliq-rollout/2"] = "cropliq-rollout/2"
 """Format 1 has no `broker`, `wait_for` and `before`."""
@@ -148,7 +149,7 @@ def save_state(path: Path, state: RolloutState) -> None:
             file.write(state.model_dump_json(indent=1))
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
+        put_in_place(partial, path)
     except OSError as error:
         raise ConfigError(
             f"Roll-out state {path} cannot be written: {error.strerror}. Name a file in a folder "

@@ -37,6 +37,7 @@ from deploy.package.wheels import (
     pin_dependencies,
 )
 from edge_app.bundle.signature import with_low_s
+from edge_app.store.output_file import check_replaceable, put_in_place
 
 FOLDER = "cropliq-edge-device"
 SUMS = "SHA256SUMS"
@@ -73,6 +74,7 @@ def write_package(options: PackageOptions) -> None:
         ConfigError, DataError: a wheel cannot be built or fetched, or no device would trust the
             signer; see also `copy_keys`.
     """
+    check_replaceable(options.out)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / FOLDER
         _fill(folder, options)
@@ -84,7 +86,7 @@ def write_package(options: PackageOptions) -> None:
             (folder / SIGNATURE).write_bytes(with_low_s(signature))
         partial = options.out.with_name(options.out.name + ".partial")
         partial.write_bytes(_tar_of(folder))
-        partial.replace(options.out)
+        put_in_place(partial, options.out)
 
 
 def _fill(folder: Path, options: PackageOptions) -> None:

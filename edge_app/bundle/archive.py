@@ -24,6 +24,7 @@ from edge_app.bundle.trusted_keys import TrustPolicy
 from edge_app.bundle.ustar import end_bytes, entry_bytes
 from edge_app.bundle.verify import VerifiedBundle, read_contents
 from edge_app.errors import BundleError
+from edge_app.store.output_file import check_replaceable, put_in_place
 
 __all__ = [
     "MANIFEST",
@@ -115,8 +116,9 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
     data += end_bytes(len(data))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
+    check_replaceable(path)
     partial.write_bytes(data)
-    partial.replace(path)
+    put_in_place(partial, path)
     return hashlib.sha256(data).hexdigest()
 
 

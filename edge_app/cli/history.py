@@ -202,13 +202,15 @@ def _opened(out: Path) -> Iterator[TextIO]:
     if str(out) == "-":
         yield sys.stdout
         return
+    from edge_app.store.output_file import put_in_place
+
     if out.exists():
         raise OutputError(f"{out} exists already. Name a new file, or remove that one.")
     part = out.with_name(f".{out.name}.part")
     try:
         with part.open("w", encoding="utf-8", newline="") as file:
             yield file
-        part.replace(out)
+        put_in_place(part, out)
     finally:
         part.unlink(missing_ok=True)
 

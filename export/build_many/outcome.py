@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from edge_app.store.output_file import check_replaceable, put_in_place
+
 
 class Built(Protocol):
     """A bundle that a build has written."""
@@ -50,7 +52,11 @@ def recorded(file: Path, build: Callable[[], Result]) -> Result:
     """Return what `build` returns, and write its outcome into `file`, also where it raises.
 
     A process that is killed leaves no file: an earlier run's is removed first.
+
+    Raises:
+        OutputError: the name is that of a folder, pipe or device; nothing was built.
     """
+    check_replaceable(file)
     file.unlink(missing_ok=True)
     try:
         result = build()
@@ -73,4 +79,4 @@ def _write(file: Path, outcome: BuildOutcome) -> None:
     """Write the file whole: a reader never sees half of it."""
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(asdict(outcome)) + "\n", encoding="utf-8")
-    partial.replace(file)
+    put_in_place(partial, file)

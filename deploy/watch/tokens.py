@@ -10,8 +10,7 @@ from pathlib import Path
 from urllib.parse import SplitResult
 
 from edge_app.errors import ConfigError
-
-MAX_FILE_BYTES = 1 << 20
+from edge_app.host.small_file import read_small_text
 
 
 def read_tokens(path: Path) -> dict[str, str]:
@@ -23,9 +22,7 @@ def read_tokens(path: Path) -> dict[str, str]:
         ConfigError: it cannot be read, or a line is not of that form; the message has no token.
     """
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"--evidence-tokens {path}: larger than {MAX_FILE_BYTES} bytes.")
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_small_text(path).splitlines()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise ConfigError(f"--evidence-tokens {path} cannot be read: {why}.") from error

@@ -79,7 +79,6 @@ def check_product(
     golden: GoldenLooks,
     coarse: F32Array,
     scores: F64Array,
-    unjudged: int,
     old: Thresholds,
 ) -> None:
     """Refuse parts that are not the product's.
@@ -87,29 +86,40 @@ def check_product(
     Args:
         coarse: (n, 576) of the judged parts, see `coarse_look`.
         scores: (n,) of distinct judged parts.
-        unjudged: parts that were seen and not judged.
         old: the limit in force and the scores it was set from.
 
     Raises:
-        DataError: they do not lie, look or score like the product.
+        DataError: they do not look or score like the product.
     """
-    wrong = (
-        _wrong_pose(len(coarse), unjudged)
-        or _wrong_look(golden, coarse)
-        or _wrong_scores(scores, old)
-    )
+    wrong = _wrong_look(golden, coarse) or _wrong_scores(scores, old)
     if wrong:
-        raise DataError(
-            f"These are not good parts of {product}: {wrong}. A limit from them would make the "
-            "bundle deaf. Give pictures of good parts from its own station; where that has "
-            "changed, build the bundle again."
-        )
+        raise _not_of(product, wrong)
 
 
-def _wrong_pose(judged: int, unjudged: int) -> str:
+def check_judged(product: str, judged: int, unjudged: int, unlike: int) -> None:
+    """Refuse parts of which most could not be judged: they are no views of the product.
+
+    Args:
+        unjudged: parts that were seen and not judged.
+        unlike: those of them whose pictures can be none of the product.
+
+    Raises:
+        DataError: more than MOST_UNJUDGED of them.
+    """
     if unjudged <= MOST_UNJUDGED * (judged + unjudged):
-        return ""
-    return f"{unjudged} of {judged + unjudged} could not be judged, expected nearly all"
+        return
+    why = f"{unjudged} of {judged + unjudged} could not be judged, expected nearly all"
+    if unlike:
+        why = f"they look unlike its golden pictures ({unlike} of {judged + unjudged}; {why})"
+    raise _not_of(product, why)
+
+
+def _not_of(product: str, why: str) -> DataError:
+    return DataError(
+        f"These are not good parts of {product}: {why}. A limit from them would make the "
+        "bundle deaf. Give pictures of good parts from its own station; where that has "
+        "changed, build the bundle again."
+    )
 
 
 def _wrong_look(golden: GoldenLooks, coarse: F32Array) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from calibration.parts.identity import GoldenLooks, check_product, golden_looks_of
+from calibration.parts.identity import GoldenLooks, check_judged, check_product, golden_looks_of
 from calibration.parts.looks import PartLooks
 from calibration.parts.source import GoodSource
 from edge_app.bundle.archive import Bundle
 from edge_app.errors import DataError
+from edge_app.inspection.plausibility import IMPLAUSIBLE
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.records import F64Array, FrameReport
 
@@ -25,12 +26,13 @@ class JudgedParts:
         scores: by part id, the largest over the judged views.
         map_peaks: one per judged view.
         not_inspected: parts that left without a judged view.
+        unlike: those of them whose pictures can be none of the product.
     """
 
     def __init__(self, bundle: Bundle, model: LoadedModel) -> None:
         self.scores: dict[str, float] = {}
         self.map_peaks: list[float] = []
-        self.not_inspected = 0
+        self.not_inspected = self.unlike = 0
         self._bundle, self._precision = bundle, model.identity.precision
         self._golden: GoldenLooks = golden_looks_of(bundle, model)
         self._looks = PartLooks(model.spec)
@@ -41,6 +43,7 @@ class JudgedParts:
         for verdict in report.finished:
             if verdict.score is None:
                 self.not_inspected += 1
+                self.unlike += verdict.reason == IMPLAUSIBLE
             else:
                 self.scores[verdict.part_id] = verdict.score
         self.map_peaks += [float(a.map_hw.max()) for a in report.anomalies.values()]
@@ -57,14 +60,15 @@ class JudgedParts:
         usual = self._golden.usual_rms[1 if self._looks.is_of_crops else 0]
         groups = self._looks.groups_of(parts, usual)
         chosen = highest_of_each(dict(zip(parts, groups, strict=True)), self.scores)
+        product = self._bundle.manifest.product
+        check_judged(product, len(parts), self.not_inspected, self.unlike)
         if len(chosen) < MIN_PARTS:
             raise DataError(_too_few(len(chosen), len(parts), self.not_inspected))
         check_product(
-            self._bundle.manifest.product,
+            product,
             self._golden,
             self._looks.coarse_of(chosen),
             self.scores_of(chosen),
-            self.not_inspected,
             self._bundle.variant(self._precision).thresholds,
         )
         return chosen

@@ -29,6 +29,7 @@ PACKAGES = ("edge_app", "calibration", "export")
 
 JUDGING_CODE = (
     *(f"edge_app/{name}" for name in ("backends", "imaging", "inspection", "model")),
+    "edge_app/binomial",
     *(f"edge_app/bundle/{name}" for name in ("manifest", "thresholds", "variant")),
     "edge_app/cameras/picture",
     "calibration/parts/groups",
@@ -47,7 +48,8 @@ Not what packs and signs a bundle, carries alarms, shows pages, stores or downlo
 
 NOT_JUDGING = frozenset(
     {"calibration.parts", "edge_app.bundle", "edge_app.cameras", "edge_app.errors",
-     "edge_app.host", "edge_app.mqtt", "edge_app.records", "edge_app.store", "export.charts",
+     "edge_app.host", "edge_app.mqtt", "edge_app.records", "edge_app.secret_text",
+     "edge_app.store", "export.charts",
      "export.folder_lock", "export.output_room", "export.versions", "export.workspace"}
 )  # fmt: skip
 """Imported by a build and left out of the digest: they write files, name things, draw charts."""

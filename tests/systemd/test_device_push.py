@@ -133,8 +133,9 @@ def test_both_services_are_active_and_meet(device: Device, workstation: Workstat
         assert device.container.show(unit, "ActiveState") == "active"
     users = {device.container.show(u, "User") for u in ("edge-app", "edge-app-agent")}
     assert users == {"cropliq-edge", "cropliq-edge-agent"}
-    device.wait_online()
     wait_until(lambda: device.listener.bodies("/agent/status") != [], PATIENCE_S)
+    wait_until(lambda: device.states()[-1:] != [], PATIENCE_S)
+    assert device.states()[-1][0] == "degraded"  # without a bundle nothing is inspected
 
 
 def test_a_pushed_bundle_is_activated(device: Device, workstation: Workstation) -> None:
@@ -142,6 +143,7 @@ def test_a_pushed_bundle_is_activated(device: Device, workstation: Workstation) 
     told = workstation.push(1, ALL_GOOD)
     assert "committed" in told, told + device.container.journal("edge-app-agent")
     wait_until(lambda: judged_by(device) == 1, PATIENCE_S)
+    device.wait_online()
 
 
 def test_a_bad_bundle_is_rolled_back(device: Device, workstation: Workstation) -> None:

@@ -156,7 +156,7 @@ def test_the_page_is_a_service_of_its_own(device: Device) -> None:
 
     wait_until(lambda: bool(cameras()), PATIENCE_S)
     pid = device.container.show("edge-app-page", "MainPID")
-    account = device.container.run(f"ps -o user:32= -p {pid}").stdout.strip()
+    account = device.container.run(f"stat -c %U /proc/{pid}").stdout.strip()
     assert account == "cropliq-edge-page"
     groups = set(device.container.run(f"id -Gn {account}").stdout.split())
     assert "cropliq-edge" not in groups

@@ -276,7 +276,7 @@ def test_a_configuration_that_this_release_cannot_use_changes_nothing(
     """As after a downgrade: an unknown key is named before anything is replaced."""
     import hashlib
 
-    text = device.read_bytes() + b"\n[history]\ndays = 3\n"
+    text = device.read_bytes() + b"\n[tomorrow]\ndays = 3\n"
 
     def change(listing: dict[str, object]) -> None:
         first = listing["files"][0]  # type: ignore[index]
@@ -297,7 +297,7 @@ def test_a_configuration_that_this_release_cannot_use_changes_nothing(
             member.size = len(data)
             new.addfile(member, io.BytesIO(data))
     assert main(["restore", str(out), "--into", str(tmp_path / "new")]) == 2
-    assert "unknown table 'history'" in capsys.readouterr().err
+    assert "unknown table 'tomorrow'" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 

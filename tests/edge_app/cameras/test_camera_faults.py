@@ -149,6 +149,8 @@ class Watched:
         self.grabber.stop()
 
     def _state_changed(self, state: CameraState, why: str) -> None:
+        if self.states and self.states[-1][1] == state.value:
+            return  # another reason
         self.states.append((self.clock.now_ns - 1000 * S, state.value))
         self.whys.append(why)
 
@@ -177,8 +179,8 @@ def test_unplugged_before_the_start() -> None:
     plugged_ns = clock.now_ns + 17 * S + S // 3
     camera = PlayedCamera(clock, "live", [NEW] * 3, plugged_at_ns=plugged_ns)
     seen = Watched(camera, clock)
-    assert seen.state_names == ["capturing", "ended"]  # reconnecting is how it begins
-    assert seen.states[0][0] <= plugged_ns - 1000 * S + 2 * S
+    assert seen.state_names == ["reconnecting", "capturing", "ended"]
+    assert seen.states[1][0] <= plugged_ns - 1000 * S + 2 * S
 
 
 def test_frozen_picture_of_a_live_camera() -> None:

@@ -107,6 +107,7 @@ def test_decode_agrees_with_ultralytics(weights: Path, exported: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_unseen_scenes_are_found(tmp_path: Path) -> None:
     """After the default number of steps it finds unseen bars: mAP50 over 0.95, 3° or better."""
     taught = [scene(seed) for seed in range(48)]

@@ -117,7 +117,7 @@ def test_a_refused_login_is_named_and_loses_nothing(
 def test_a_missing_password_file_is_named(outbox: Outbox, start_publisher: Start) -> None:
     """Secrets come from files; an unreadable one is said in words and retried."""
     publisher = start_publisher(1, username="x", password_file=Path("/nowhere/password"))
-    wait_until(lambda: "password_file cannot be read" in publisher.state)
+    wait_until(lambda: "password_file /nowhere/password cannot be read" in publisher.state)
     assert publisher.state.startswith("degraded: ")
 
 

@@ -164,7 +164,7 @@ def test_the_page_is_a_service_of_its_own(device: Device) -> None:
     wait_until(
         lambda: device.container.run(f"find {evidence} -name '*.jpg'").stdout != "", PATIENCE_S
     )
-    as_page = "setpriv --reuid=cropliq-edge-page --regid=cropliq-edge-page --groups"
+    as_page = "cd / && setpriv --reuid=cropliq-edge-page --regid=cropliq-edge-page --groups"
     find = f"find {evidence} -name '*.jpg' -exec cat {{}} +"
     device.container.run(f"{as_page}=cropliq-edge-read {find} >/dev/null")
     assert device.container.run(f"{as_page}=nogroup {find}", check=False).returncode != 0

@@ -63,6 +63,7 @@ from edge_app.runtime.inspection_thread import CameraPipeline, GapWatch, Inspect
 from edge_app.runtime.recorded_sink import RecordedSink
 from edge_app.runtime.service import Service, loops_of
 from edge_app.runtime.status_report import StatusReport
+from edge_app.runtime.waiting_alarms import waiting_alarms
 
 _log = logging.getLogger(__name__)
 
@@ -300,6 +301,7 @@ class EdgeApp:
             Retention(config.history.max_age_days, config.history.max_mb, self._clock),
             {name: last for name, last in found.items() if last is not None},
             lambda why: self._status.set_trouble(why, "history"),
+            lambda: waiting_alarms(self.outbox),
         )
 
     def _make_service(self, notifier: ServiceNotifier) -> Service:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.history.entries import GapEntry
+from edge_app.errors import OutboxError
+from edge_app.history.entries import GapEntry, PartEntry
 from edge_app.history.rows import RowWriter, close_open_parts
 from edge_app.history.schema import open_for_writing
 from edge_app.store.sqlite_files import move_aside, transaction
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -33,12 +37,14 @@ def open_history(
     last_finished: Mapping[str, int] | None,
     now_ns: Callable[[], int],
     is_damaged: bool = False,
+    waiting: Callable[[], Iterable[PartEntry]] = tuple,
 ) -> Opened:
     """Open the file, or begin a new one beside a damaged one, and declare what is missing.
 
     Args:
         last_finished: camera → the outbox's last finished part; None where the same process opens
             the file again.
+        waiting: parts whose alerts wait in the outbox; those without a row get one.
         is_damaged: a write has found damage: a new file begins, whatever a look at it says.
 
     Raises:
@@ -59,7 +65,7 @@ def open_history(
     try:
         rows.forget()
         with transaction(connection):
-            _declare(connection, rows, last_finished, now_ns(), bool(note))
+            _declare(connection, rows, last_finished, now_ns(), bool(note), waiting)
         parts = int(connection.execute("SELECT count(*) FROM parts").fetchone()[0])
     except BaseException:
         connection.close()
@@ -86,6 +92,7 @@ def _declare(
     last_finished: Mapping[str, int] | None,
     now_ns: int,
     is_damaged: bool,
+    waiting: Callable[[], Iterable[PartEntry]],
 ) -> None:
     if last_finished is not None:
         close_open_parts(connection)
@@ -94,19 +101,68 @@ def _declare(
         rows.write(connection, [GapEntry(None, "loss", "damaged", now_ns)])
     elif latest is not None and last_finished is not None:
         rows.write(connection, [GapEntry(None, "down", "restart", now_ns, from_ns=int(latest))])
+    reached = _progress(connection)
+    taken_in: dict[str, set[int]] = {}
+    if last_finished is not None:
+        try:
+            for entry in waiting():
+                _take_in(connection, rows, entry, reached, taken_in)
+        except OutboxError as error:
+            _log.warning("waiting alarms are not looked for in the history: %s", error)
     for camera, last in (last_finished or {}).items():
         number = rows.camera_id(connection, camera)
-        query = "SELECT number FROM progress WHERE camera = ?"
-        found = connection.execute(query, (number,)).fetchone()
-        if found is not None and last > found[0]:
-            first = int(found[0]) + 1
-            loss = GapEntry(camera, "loss", "not_recorded", now_ns, first, last, last - first + 1)
-            rows.write(connection, [loss])
+        if camera in reached and last > reached[camera]:
+            there = taken_in.get(camera, set())
+            for first, end in _without(range(reached[camera] + 1, last + 1), there):
+                count = end - first + 1
+                loss = GapEntry(camera, "loss", "not_recorded", now_ns, first, end, count)
+                rows.write(connection, [loss])
         connection.execute(
             "INSERT INTO progress VALUES (?, ?) ON CONFLICT (camera) DO UPDATE"
             " SET number = excluded.number",
             (number, last),
         )
+
+
+def _progress(connection: sqlite3.Connection) -> dict[str, int]:
+    query = "SELECT name, number FROM progress JOIN cameras ON cameras.id = camera"
+    return {str(name): int(number) for name, number in connection.execute(query)}
+
+
+def _take_in(
+    connection: sqlite3.Connection,
+    rows: RowWriter,
+    entry: PartEntry,
+    reached: Mapping[str, int],
+    taken_in: dict[str, set[int]],
+) -> None:
+    """Record a part whose alert waits and whose row a kill has cost.
+
+    What is older than the history's own last number, or than what the retention deleted, had a row.
+    """
+    verdict = entry.verdict
+    number, camera = verdict.source_number, verdict.camera
+    had = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM parts WHERE part_id = ?) OR EXISTS (SELECT 1 FROM deleted"
+        " JOIN cameras ON cameras.id = camera WHERE name = ? AND to_ns >= ?)",
+        (verdict.part_id, camera, verdict.captured_at_ns),
+    ).fetchone()[0]
+    if had or (number is not None and number <= reached.get(camera, -1)):
+        return
+    rows.write(connection, [entry])
+    if number is not None:
+        taken_in.setdefault(camera, set()).add(number)
+
+
+def _without(numbers: range, there: Collection[int]) -> Iterator[tuple[int, int]]:
+    """Yield (first, last) of what is left of a range, both included."""
+    first = numbers.start
+    for number in sorted(n for n in there if n in numbers):
+        if number > first:
+            yield first, number - 1
+        first = number + 1
+    if first < numbers.stop:
+        yield first, numbers.stop - 1
 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -71,6 +71,7 @@ class HistoryWriter:
         retention: what is deleted, and when.
         last_finished: camera → the last part that the outbox calls finished, of numbered sources;
             whatever is above the history's own last number is declared lost.
+        waiting: parts whose alerts wait in the outbox: a kill may have cost them their row.
         on_trouble: gets the reason when nothing can be written any more, None when it works again.
     """
 
@@ -81,16 +82,19 @@ class HistoryWriter:
         retention: Retention,
         last_finished: Mapping[str, int],
         on_trouble: Callable[[str | None], None] = lambda _: None,
+        waiting: Callable[[], Iterable[PartEntry]] = tuple,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._path, self._retention = path, retention
         self._rows = RowWriter(slots, now_ns)
         self._last_finished: dict[str, int] | None = dict(last_finished)
+        self._alerts_waiting = waiting
         self._on_trouble, self._now_ns = on_trouble, now_ns
         self._waiting: deque[Entry] = deque()
         self._condition = threading.Condition()
         self._alarmed = 0
-        self._held_since_s: float | None = None
+        self._has_opened = False
+        self._held_since_s: float | None = time.monotonic()
         self._lost: dict[str, _Lost] = {}
         self._lost_total = 0
         self._file: Opened | None = None
@@ -121,7 +125,7 @@ class HistoryWriter:
         """Announce alarms, before they are stored in the outbox; `alarmed` has to follow."""
         count = sum(_is_alarm(event) for event in events)
         with self._condition:
-            if count and not self._alarmed:
+            if count and not self._alarmed and self._has_opened:
                 self._held_since_s = time.monotonic()
             self._alarmed += count
 
@@ -156,7 +160,8 @@ class HistoryWriter:
     def holds_alerts(self) -> bool:
         """Tell whether an alert's row is not committed yet, so that the alert has to stay."""
         with self._condition:
-            if not self._alarmed or self._trouble or self._held_since_s is None:
+            is_all_there = self._has_opened and not self._alarmed
+            if is_all_there or self._trouble or self._held_since_s is None:
                 return False
             return time.monotonic() - self._held_since_s < HOLD_S
 
@@ -240,8 +245,15 @@ class HistoryWriter:
     def _opened(self) -> Opened:
         if self._file is None:
             self._file = open_history(
-                self._path, self._rows, self._last_finished, self._now_ns, self._is_damaged
+                self._path,
+                self._rows,
+                self._last_finished,
+                self._now_ns,
+                self._is_damaged,
+                self._alerts_waiting,
             )
+            with self._condition:
+                self._has_opened = True
             self._is_damaged = False
             self._last_finished = None
             if self._file.note:

@@ -11,7 +11,7 @@ import logging
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from edge_app.errors import OutboxError
@@ -124,6 +124,22 @@ class Outbox:
     def tell_from_memory(self, alerts: Sequence[AlertDraft]) -> None:
         """Have alerts told that cannot be stored now; `append` them once they can."""
         self._memory.tell(alerts)
+
+    def waiting(self, at_once: int = 200) -> Iterator[StoredAlert]:
+        """Yield every stored alert that waits, in order, and change nothing; damaged ones are left
+        out.
+
+        Raises:
+            OutboxError: the disk cannot be read.
+        """
+        after = 0
+        while self._disk.is_open:
+            with self._disk.lock:
+                rows = self._disk.rows(after, MAX_SEQ, at_once)
+            if not rows:
+                return
+            after = rows[-1].seq
+            yield from (row.alert(self.store_id) for row in rows if row.fault() is None)
 
     def last_finished(self, camera: str) -> int | None:
         """Return the camera's last finished source number, None if it never finished one."""

@@ -13,6 +13,7 @@ import pytest
 from support.brokers import wait_until
 from support.history_parts import alarm, gap, kept, verdict
 
+from edge_app.history.entries import PartEntry
 from edge_app.history.ledger import check_history
 from edge_app.history.reader import HistoryReader, PartFilter
 from edge_app.history.retention import Retention
@@ -71,7 +72,8 @@ def test_an_alert_stays_until_its_row_is_committed(path: Path) -> None:
     """From before the alarm is stored until the row is in the file, and no longer."""
     bad = verdict(1, "NG", 5.0)
     with writing(path) as writer:
-        assert not writer.holds_alerts()
+        assert writer.holds_alerts()  # those of before, until it is open and has looked
+        wait_until(lambda: not writer.holds_alerts(), 10)
         writer.expect([alarm(bad), gap(5, 6)])
         assert writer.holds_alerts()
         writer.alarmed([alarm(bad), gap(5, 6)])
@@ -102,6 +104,23 @@ def test_a_killed_process_leaves_its_alarms_and_says_what_it_lost(path: Path) ->
     assert (camera.parts, camera.declared, camera.holes) == (3, 3, [])
     (hour,) = HistoryReader(path).counts(0, 2**62)
     assert (hour["ok"], hour["ng"]) == (2, 1)
+
+
+def test_alarms_that_wait_without_a_row_get_one(path: Path) -> None:
+    """A kill between the outbox and the row: what the alert knows is recorded, and is no loss."""
+    with writing(path) as writer:
+        writer.finished([verdict(1), verdict(2, "NG", 5.0)])
+    waiting = [PartEntry(verdict(n, "NG", 5.0), f"alarm-c-{n}") for n in (2, 4, 6)]
+    writer = HistoryWriter(path, SLOTS, Retention(90, 64), {"c": 7}, waiting=lambda: waiting)
+    writer.start()
+    writer.finished([verdict(8)])
+    writer.close()
+    assert [p["number"] for p in parts(path)] == [1, 2, 4, 6, 8]
+    assert parts(path)[2]["alarm_id"] == "alarm-c-4"
+    losses = [g for g in HistoryReader(path).gaps() if g["kind"] == "loss"]
+    assert [(g["first_number"], g["last_number"]) for g in losses] == [(7, 7), (5, 5), (3, 3)]
+    (camera,) = check_history(path).cameras
+    assert (camera.parts, camera.declared, camera.hole_count, camera.restarts) == (5, 3, 0, 0)
 
 
 def test_an_update_changes_the_same_row(path: Path) -> None:

@@ -50,8 +50,9 @@ def _entry_of(draft: AlertDraft) -> PartEntry | None:
         frame_id=draft.frame_id or 0,
         frame_hw=draft.frame_hw or (0, 0),
         captured_at_ns=epoch_ns(draft.captured_at),
-        model=model
-        and ModelIdentity(model.product, model.serial, model.bundle_sha256, model.precision),
+        model=None
+        if model is None
+        else ModelIdentity(model.product, model.serial, model.bundle_sha256, model.precision),
         product_corners_xy=draft.product_corners_xy,
         defects=tuple(
             Defect(d.polygon_xy, d.box_xyxy, d.peak or 0.0, d.kind, d.weak_localisation)

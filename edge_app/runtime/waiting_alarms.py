@@ -25,14 +25,18 @@ def waiting_alarms(outbox: Outbox) -> Iterator[PartEntry]:
     for stored in outbox.waiting():
         if stored.session == outbox.session:
             continue  # this start records its own
-        try:
-            draft = AlertDraft.model_validate_json(stored.body)
-            entry = _entry_of(draft)
-        except (ValidationError, ValueError) as error:
-            _log.debug("a waiting alert is no part of the history: %s", error)
-            continue
+        entry = alarm_of(stored.body)
         if entry is not None:
             yield entry
+
+
+def alarm_of(body: str) -> PartEntry | None:
+    """Return the part that a stored alert is about; None if there is none, or it is no alert."""
+    try:
+        return _entry_of(AlertDraft.model_validate_json(body))
+    except (ValidationError, ValueError) as error:
+        _log.debug("a waiting alert is no part of the history: %s", error)
+        return None
 
 
 def _entry_of(draft: AlertDraft) -> PartEntry | None:

@@ -25,6 +25,7 @@ from edge_app.ipc.page_link import Settings
 from edge_app.ipc.protocol import PeerSocket, ProtocolError, SlotsCommand
 from edge_app.mqtt.outbox_rows import Row
 from edge_app.page.settings_file import SettingsFile
+from edge_app.runtime.waiting_alarms import alarm_of
 
 _FOLDER = TemporaryDirectory()
 """Of the configuration, whose bundle has to be there."""
@@ -58,6 +59,10 @@ def _kept_configuration(payload: bytes, folder: Path) -> bool:
 def _row_body(payload: bytes, _folder: Path) -> bool:
     """A row without a check: what is no alert has a fault, what has none can be sent."""
     return _is_sent(Row(1, 1, b"cam1", payload, None, b""))
+
+
+def _waiting_alarm(payload: bytes, _folder: Path) -> bool:
+    return alarm_of(payload.decode("utf-8", "replace")) is not None
 
 
 def _row_extra(payload: bytes, _folder: Path) -> bool:
@@ -128,6 +133,7 @@ CONSUMERS = (
     ),
     Consumer("edge_app.mqtt.outbox_rows:Row._odd", _body, _row_body),
     Consumer("edge_app.mqtt.outbox_rows:Row.alert", _json({"told_as": None}), _row_extra),
+    Consumer("edge_app.runtime.waiting_alarms:alarm_of", _body, _waiting_alarm),
     Consumer("edge_app.ipc.protocol:PeerSocket.receive", _json({"type": "slots"}), _peer),
     Consumer(
         "edge_app.page.settings_file:SettingsFile.read",

@@ -194,8 +194,8 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         "[device] device is missing",
         f"[bundle] path: the file {tmp_path}/missing.tar does not exist; expected an existing file",
         "[[camera]] no. 2 url: Camera address 'foldr:pictures': unknown scheme 'foldr' "
-        "(did you mean 'folder'?). Known: sim, folder, video, v4l2, watch, basler, aravis, rtsp, rtsps, "
-        "gstreamer, csi.",
+        "(did you mean 'folder'?). Known: sim, folder, video, v4l2, watch, basler, aravis, rtsp, "
+        "rtsps, gstreamer, csi.",
         "[[camera]] no. 2 queue_depth: Input should be greater than or equal to 1, got 0",
         "[mqtt] port: Input should be a valid integer, got '8883'",
         "[mqtt] unknown key 'prot' (did you mean 'port'?); known: enabled, host, port, tls, "

@@ -106,7 +106,10 @@ def _declare(
     if last_finished is not None:
         try:
             for entry in waiting():
-                _take_in(connection, rows, entry, reached, taken_in)
+                try:
+                    _take_in(connection, rows, entry, reached, taken_in)
+                except (sqlite3.IntegrityError, sqlite3.ProgrammingError, OverflowError) as error:
+                    _log.warning("a waiting alarm cannot be in the history: %s", error)
         except OutboxError as error:
             _log.warning("waiting alarms are not looked for in the history: %s", error)
     for camera, last in (last_finished or {}).items():

@@ -205,7 +205,12 @@ class HistoryWriter:
     def _attempt(self, batch: Sequence[Entry]) -> bool:
         """Write a batch; tell whether that worked."""
         try:
-            self._write(batch)
+            file = self._opened()
+        except Exception as error:  # whatever it is, no entry is to blame
+            self._fail(error)
+            return False
+        try:
+            self._write(file, batch)
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError) as error:
             return self._attempt_each(batch, error)
         except (sqlite3.Error, OSError, HistoryError) as error:
@@ -224,8 +229,7 @@ class HistoryWriter:
             self._leave_out(batch[0], error)
         return True
 
-    def _write(self, batch: Sequence[Entry]) -> None:
-        file = self._opened()
+    def _write(self, file: Opened, batch: Sequence[Entry]) -> None:
         losses = self._losses()
         if batch or losses:
             alarmed = sum(isinstance(e, PartEntry) and not e.is_final for e in batch)

@@ -110,7 +110,9 @@ def test_alarms_that_wait_without_a_row_get_one(path: Path) -> None:
     """A kill between the outbox and the row: what the alert knows is recorded, and is no loss."""
     with writing(path) as writer:
         writer.finished([verdict(1), verdict(2, "NG", 5.0)])
+    odd = replace(verdict(10**30, "NG", 5.0), threshold=float("nan"))  # costs itself
     waiting = [PartEntry(verdict(n, "NG", 5.0), f"alarm-c-{n}") for n in (2, 4, 6)]
+    waiting[1:1] = [PartEntry(odd, "odd"), PartEntry(verdict(10**30, "NG", 5.0), "huge")]
     writer = HistoryWriter(path, SLOTS, Retention(90, 64), {"c": 7}, waiting=lambda: waiting)
     writer.start()
     writer.finished([verdict(8)])

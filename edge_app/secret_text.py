@@ -56,19 +56,19 @@ _SECRET_NAME = re.compile(
     r"proxy-id|session|signature|cookie|header",
     re.IGNORECASE,
 )
-_PAIR = re.compile(r"([A-Za-z0-9_.%\[\]-]+)(\s*=\s*)")
+_PAIR = re.compile(r"(?<![A-Za-z0-9_.%\[\]-])([A-Za-z0-9_.%\[\]-]+)(\s*=\s*)")
 _PLAIN_NUMBER = re.compile(r"-?[0-9]{1,3}(\.[0-9]{1,6})?")
 _FLAG = re.compile(r"[a-z]{1,12}")
 _TRANSPORT = re.compile(r"#transport=(tcp|udp)\Z")
 _LEAD = re.compile(r"\s*[/\\]*")
-_LOGIN_IN_PATH = re.compile(r"[^/@:]*:.*@")
 _VALUE = re.compile(
     r"(?:\([A-Za-z0-9_/-]+\)\s*)?(?:\"(?:[^\"\\]|\\.)*(?:\"|\Z)|'(?:[^'\\]|\\.)*(?:'|\Z)|"
     r"(?:[^\s\\]|\\.)*)",
     re.DOTALL,
 )
-_NEXT = re.compile(r"\s+(?:!\s|[A-Za-z][A-Za-z0-9-]*\s*=)|\s*\Z")
-_URL_WITH_LOGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:[/\\]{2})[^\s'\"<>]*@")
+_NEXT = re.compile(r"(?<!\s)(?:\s+(?:!\s|[A-Za-z][A-Za-z0-9-]*\s*=)|\s*\Z)")
+_WORD = re.compile(r"[^\s'\"<>]+")
+_BEGINS_URL = re.compile(r"[A-Za-z0-9+.-]:[/\\]{2}")
 _NAMED_SECRET = re.compile(
     r"(?<![\w-])((?:[\w-]*(?:password|passwd|passphrase|pwd|user-pw|secret|api_?key)|pass|psw|pw|"
     r"token)(?:\s*=\s*|%3D))(\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|[^\s&;,'\"]+)",
@@ -97,7 +97,8 @@ def shown_address(address: str) -> str:
             return f"{scheme}:{_shown_network(rest)}"
         path, mark, options = rest.partition("?")
         shown = _shown_options(options) if mark else ""
-        return f"{scheme}:{_LOGIN_IN_PATH.sub('', path)}{mark}{shown}"
+        start, end = _login_in_path(path)
+        return f"{scheme}:{path[:start]}{path[end:]}{mark}{shown}"
     head = f"{scheme}:" if scheme else ""
     return head + _shown_network(rest)
 
@@ -138,7 +139,7 @@ def mask(text: str) -> str:
                 text = text.replace(form, shown)
     if known is not None:
         text = known.sub(HIDDEN, text)
-    text = _URL_WITH_LOGIN.sub(r"\1", text)
+    text = _without_logins(text)
     text = _NAMED_SECRET.sub(rf"\g<1>{HIDDEN}", text)
     return _AUTHORIZATION.sub(rf"\g<1>{HIDDEN}", text)
 
@@ -149,11 +150,33 @@ def has_secret(address: str) -> bool:
     return is_address and shown_address(address) != address
 
 
+def _without_logins(text: str) -> str:
+    """Return a text whose addresses have no login; the time grows with its length, not faster."""
+    return _WORD.sub(lambda word: _without_login(word[0]), text) if "@" in text else text
+
+
+def _without_login(word: str) -> str:
+    begins = _BEGINS_URL.search(word)
+    end = word.rfind("@")
+    if begins is None or end < begins.end():
+        return word
+    return word[: begins.end()] + word[end + 1 :]
+
+
 def _split_scheme(address: str) -> tuple[str, str]:
     scheme, colon, rest = address.partition(":")
     if not colon or not re.fullmatch(r"\s*[A-Za-z][A-Za-z0-9+.-]*", scheme) or "@" in scheme:
         return "", address
     return scheme, rest
+
+
+def _login_in_path(path: str) -> tuple[int, int]:
+    """Return where `name:password@` begins and ends in a local address; (0, 0) where none is."""
+    end = path.rfind("@")
+    colon = path.find(":", 0, max(end, 0))
+    if colon < 0:
+        return 0, 0
+    return max(path.rfind(sign, 0, colon) for sign in "/@") + 1, end + 1
 
 
 def _is_secret(name: str) -> bool:
@@ -239,7 +262,7 @@ def _shown_pipeline(text: str) -> str:
             value = text[pair.end() : end]
         shown.append(_shown_value(value, pair[1]) if _is_secret(pair[1]) or is_address else value)
         at = end
-    return "".join(shown) + _URL_WITH_LOGIN.sub(r"\1", text[at:])
+    return "".join(shown) + _without_logins(text[at:])
 
 
 def _shown_value(value: str, name: str) -> str:
@@ -278,8 +301,8 @@ def _secrets_in(address: str) -> list[str]:
         return secrets
     login = split_login(address)[0]
     if scheme.lower() in LOCAL_SCHEMES and "//" not in rest:
-        found = _LOGIN_IN_PATH.search(rest.partition("?")[0])
-        login = found.group()[:-1] if found else ""
+        start, end = _login_in_path(rest.partition("?")[0])
+        login = rest[start:end].removesuffix("@")
     front, mark, behind = login.partition("?")
     named = any(_is_secret(pair[1]) for pair in _PAIR.finditer(front))
     password = front.partition(":")[2]

@@ -88,5 +88,5 @@ def _holder(file: TextIO) -> str:
         file.seek(0)
         told = json.loads(file.read())
         return f" (process {int(told['pid'])}, since {str(told['since'])[:19]})"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return ""

@@ -154,7 +154,7 @@ def load_geometry(file: Path) -> Geometry:
             )
         to_mm = _finite(content["to_mm"], (3, 3))
         return Geometry((height, width), lens, to_mm, dict(content["about"]))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ConfigError(
             f"The calibration {file} cannot be used: {error}. "
             "Make it again with edge-app camera calibrate."
@@ -162,7 +162,10 @@ def load_geometry(file: Path) -> Geometry:
 
 
 def _finite(values: object, shape: tuple[int, ...]) -> F64Array:
-    array = np.asarray(values, np.float64)
-    if array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(f"expected {shape} finite numbers, got {array.shape}")
+    found = np.asarray(values, object)  # a long text would be taken for a number for seconds
+    if found.shape != shape or not all(type(v) in (int, float) for v in found.flat):
+        raise ValueError(f"expected {shape} finite numbers, got {found.shape}")
+    array = found.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError("expected finite numbers")
     return array

@@ -42,7 +42,7 @@ def read_serials(path: Path) -> dict[str, int]:
         return {str(k): int(v) for k, v in json.loads(path.read_bytes()).items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BundleError(
             f"{path} cannot be read ({error}): without it an old bundle could come back "
             "unnoticed. Restore the file, or remove it to trust every serial once more."

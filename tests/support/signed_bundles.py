@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -71,9 +72,8 @@ def members_of(
     write_bundle(path, manifest or bright_manifest(), files)
     raw = path.read_bytes()
     path.unlink()
-    length = int(raw[124:135], 8)
-    ordered = sorted(files, key=lambda n: (not n.endswith(".onnx"), n))
-    return [("manifest.json", raw[BLOCK : BLOCK + length]), *((n, files[n]) for n in ordered)]
+    text = raw[BLOCK : BLOCK + int(raw[124:135], 8)]
+    return [("manifest.json", text), *((name, files[name]) for name in json.loads(text)["members"])]
 
 
 def tar_of(members: Members) -> bytes:

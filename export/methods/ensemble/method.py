@@ -260,7 +260,7 @@ def _choice(judged: _Judged, data: TrainingSet) -> TermChoice:
         name: per_defect(scores, data.evidence.defect_of, count)
         for name, scores in judged.defects.items()
     }
-    return choose_terms(judged.good, found)
+    return choose_terms(judged.good, found, data.evidence.groups)
 
 
 def _map_scales(judged: _Judged, names: Sequence[str]) -> list[float]:

@@ -36,9 +36,9 @@ from export.methods.ensemble.choice import (
 from export.methods.ensemble.method import (
     MIN_STATISTICS_CROPS,
     Ensemble,
-    _features,
     _scores,
     _usable,
+    features_of,
 )
 from export.methods.ensemble.terms import ALL_TAPS
 from export.methods.onnx_file import write_graph
@@ -90,7 +90,7 @@ def test_the_folds_judge_as_the_graph_does(trained: Trained) -> None:
     """From kept half-precision features the same score and map maximum come out as from pixels."""
     graph = trained.graph
     crops = np.stack([part(300), damaged(301)])
-    features = _features(graph.backbone, crops, "cpu", "features", lambda _text, _share: None)
+    features = features_of(graph.backbone, crops, "cpu", "features", lambda _text, _share: None)
     scores, maps = _scores(graph, features)
     expected, expected_maps = run_torch(trained, crops)
     np.testing.assert_allclose(scores, expected, rtol=0.01, atol=0.02)

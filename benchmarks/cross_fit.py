@@ -45,8 +45,8 @@ TESTED_ODD, TESTED_DEFECTS = 300, 324
 CROP_HW = (32, 128)
 DIGEST_CHARACTERS = 12
 REDUCED = (
-    "crops of 32 × 128 pixels (the shipped bundle's: 128 × 448), a draw chooses its terms by 54 synthetic "
-    "defects (a build by 216) drawn into the crop, and alarms are counted on parts of one pool"
+    "crops of 32 × 128 pixels (the shipped bundle's: 128 × 448), a draw chooses its terms by 54 "
+    "synthetic defects (a build by 216) drawn into the crop, alarms are counted on parts of one pool"
 )
 
 

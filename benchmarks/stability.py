@@ -17,7 +17,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -150,12 +150,13 @@ def file_of(results: Path, set_name: str, way: str, digest: str) -> Path:
     return results / f"{set_name}-{slug}-{digest[:DIGEST_CHARACTERS]}.json"
 
 
-def make_missing(data: Path, results: Path, digest: str) -> None:
-    """Build what is not there yet of one set."""
+def make_missing(data: Path, results: Path, digests: Sequence[str]) -> None:
+    """Build what is not there yet of one set, by the code that is here, the last of `digests`."""
+    digest = digests[-1]
     for way in (OWN, *WAYS):
-        file = file_of(results, data.name, way, digest)
-        if file.is_file():
+        if any(file_of(results, data.name, way, d).is_file() for d in digests):
             continue
+        file = file_of(results, data.name, way, digest)
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
             source = data if way == OWN else _copied(data, way, work)
@@ -166,12 +167,14 @@ def make_missing(data: Path, results: Path, digest: str) -> None:
         print(json.dumps(content, ensure_ascii=False), flush=True)
 
 
-def table_of(set_name: str, results: Path, digest: str) -> str:
-    """Return the Markdown of one set; "" where nothing is there."""
+def table_of(set_name: str, results: Path, digests: Sequence[str]) -> str:
+    """Return the Markdown of one set, of the first code that has a row; "" where nothing is."""
     rows = []
     for way in (OWN, *WAYS):
-        file = file_of(results, set_name, way, digest)
-        if file.is_file():
+        file = next(
+            (f for d in digests if (f := file_of(results, set_name, way, d)).is_file()), None
+        )
+        if file is not None:
             content = json.loads(file.read_text(encoding="utf-8"))
             del content["set"], content["code_digest"]
             rows.append(Row(**content).cells())
@@ -186,14 +189,14 @@ def main() -> int:
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the rows")
-    parser.add_argument("--digest", default="", help="code whose rows the tables show (here)")
+    parser.add_argument("--digest", nargs="+", default=[], help="codes whose rows count (here)")
     parser.add_argument("--only-table", action="store_true", help="build nothing")
     parser.add_argument("--out", type=Path, help="write the tables there too")
     args = parser.parse_args()
-    digest = args.digest or code_digest(ROOT)
+    digests = [*args.digest, code_digest(ROOT)]
     for name in () if args.only_table else args.sets:
-        make_missing(args.data / name, args.results, digest)
-    tables = [table_of(name, args.results, digest) for name in args.sets]
+        make_missing(args.data / name, args.results, digests)
+    tables = [table_of(name, args.results, digests) for name in args.sets]
     text = "\n\n".join(table for table in tables if table)
     print(text)
     if args.out is not None:

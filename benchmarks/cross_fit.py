@@ -46,7 +46,7 @@ CROP_HW = (32, 128)
 DIGEST_CHARACTERS = 12
 REDUCED = (
     "crops of 32 × 128 pixels (the shipped bundle's: 128 × 448), a draw chooses its terms by 54 "
-    "synthetic defects (a build by 216) drawn into the crop, alarms are counted on parts of one pool"
+    "synthetic defects (a build by 216) drawn into the crop, alarms are counted on one pool's parts"
 )
 
 

@@ -19,6 +19,7 @@ from edge_app.activation.slots import (
     ModelSlots,
     degraded_text,
     describe_slot,
+    limit_facts,
     page_facts,
     weaknesses_of,
 )
@@ -147,7 +148,7 @@ class EdgeApp:
         self._thread = InspectionThread(self._pipelines, recorded, self._show)
         self._products = {slot: _product_of(ready) for slot, ready in self._slots.ready.items()}
         self._slots.join(self._thread, self._model_changed)
-        self._feed = PageFeed(self.page_state, settings_of(config))
+        self._feed = PageFeed(self.page_state, settings_of(config, page_socket))
         self._door = self._page_door(page_socket)
         self._show_model_on_page()
         self._status.set_slots(self._info_with_models())
@@ -175,7 +176,8 @@ class EdgeApp:
     def page_url(self) -> str | None:
         """Where the live page is, or None; its process may still be starting."""
         page = self._config.page
-        return page_url(page.host, page.port) if page.enabled else None
+        is_tls = page.tls_certificate is not None
+        return page_url(page.host, page.port, is_tls) if page.enabled else None
 
     def use_last_good_configuration(self, fault: str) -> None:
         """Say that the file cannot be used, and that this app was made with an earlier one."""
@@ -368,6 +370,7 @@ class EdgeApp:
     def _show_model_on_page(self) -> None:
         first = next(iter(self._slots.ready.values()))
         self.page_state.set_bundle(page_facts(first))
+        self.page_state.set_limits(limit_facts(self._slots.ready))
         self.page_state.set_map_threshold(first.model.limits.map_threshold if first else None)
         self.page_state.set_weaknesses(weaknesses_of(self._slots.ready))
 

@@ -20,6 +20,7 @@ from edge_app.cli.inspect import add_inspect_command
 from edge_app.cli.parser import CommandParser, add_command, top_parser
 from edge_app.cli.services import add_service_commands
 from edge_app.cli.slots import add_slot_commands
+from edge_app.cli.users import add_user_commands
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,6 +56,7 @@ def _parser() -> CommandParser:
     add_camera_commands(commands)
     add_engine_commands(commands)
     add_history_commands(commands)
+    add_user_commands(commands)
     add_backup_commands(
         add_command(commands, "backup", "save configuration, keys and numbers in one file"),
         add_command(commands, "restore", "make this machine the device that a backup is of"),

@@ -136,6 +136,14 @@ class PageConfig(Table):
     port: int = Field(8080, ge=1, le=65_535)
     token_file: ExistingFile | None = None
     changeover: bool = True
+    tls_certificate: ExistingFile | None = None
+    tls_key: ExistingFile | None = None
+
+    @model_validator(mode="after")
+    def _certificate_has_key(self) -> PageConfig:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together; give both or neither")
+        return self
 
     @model_validator(mode="after")
     def _needs_token_beyond_loopback(self) -> PageConfig:

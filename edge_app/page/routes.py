@@ -51,6 +51,7 @@ FIRST_PICTURE_S = 1.5
 WAY_IN = {
     "/login": ("login.html", "text/html"),
     "/login/login.js": ("login.js", "text/javascript"),
+    "/login/people.js": ("people.js", "text/javascript"),
     "/login/page.css": ("page.css", "text/css"),
     "/login/people.css": ("people.css", "text/css"),
     "/login/icon.svg": ("icon.svg", "image/svg+xml"),

@@ -30,6 +30,7 @@ NEEDS: dict[tuple[str, str], tuple[Need, Any]] = {
     ("GET", "/static"): (V, None),
     ("GET", "/login"): (P, None),
     ("GET", "/login/login.js"): (P, None),
+    ("GET", "/login/people.js"): (P, None),
     ("GET", "/login/page.css"): (P, None),
     ("GET", "/login/people.css"): (P, None),
     ("GET", "/login/icon.svg"): (P, None),

@@ -19,7 +19,6 @@ from edge_app.activation.slots import (
     ModelSlots,
     degraded_text,
     describe_slot,
-    limit_facts,
     page_facts,
     weaknesses_of,
 )
@@ -370,7 +369,6 @@ class EdgeApp:
     def _show_model_on_page(self) -> None:
         first = next(iter(self._slots.ready.values()))
         self.page_state.set_bundle(page_facts(first))
-        self.page_state.set_limits(limit_facts(self._slots.ready))
         self.page_state.set_map_threshold(first.model.limits.map_threshold if first else None)
         self.page_state.set_weaknesses(weaknesses_of(self._slots.ready))
 

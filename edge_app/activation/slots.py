@@ -27,7 +27,7 @@ from edge_app.model.loaded_model import LoadedModel
 from edge_app.model.open_for_device import how_signed, open_bundle
 from edge_app.mqtt.messages import SlotDescription, model_body
 from edge_app.mqtt.topics import DeviceName
-from edge_app.records import FrameReport, JsonObject
+from edge_app.records import FrameReport
 from edge_app.runtime.inspection_thread import InspectionThread
 from edge_app.store.bundle_store import Store
 
@@ -245,25 +245,6 @@ def page_facts(ready: Ready | None) -> dict[str, str]:
         "Signed": ready.signed,
         "SHA-256": ready.sha256[:16],
     }
-
-
-def limit_facts(ready: Mapping[str, Ready | None]) -> tuple[JsonObject, ...]:
-    """Return what each slot that has a model judges with, as the API answers it."""
-    return tuple(
-        {
-            "slot": slot,
-            "product": r.model.identity.product,
-            "serial": r.model.identity.serial,
-            "bundle_sha256": r.sha256,
-            "precision": r.model.identity.precision,
-            "score_threshold": r.model.limits.score_threshold,
-            "suspect_threshold": r.model.limits.suspect_threshold,
-            "map_threshold": r.model.limits.map_threshold,
-            "threshold_id": r.model.limits.threshold_id,
-        }
-        for slot, r in ready.items()
-        if r is not None
-    )
 
 
 def weaknesses_of(ready: Mapping[str, Ready | None]) -> tuple[str, ...]:

@@ -31,7 +31,6 @@ def state_json(state: PageState) -> JsonObject:
         "has_map": facts.map_threshold is not None,
         "cameras": state.read_cameras(describe),
         "notes": _notes(facts),
-        "limits": [dict(limits) for limits in facts.limits],
     }
 
 

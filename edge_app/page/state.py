@@ -69,7 +69,6 @@ class Facts:
 
     Attributes:
         weaknesses: a sentence for each model in use that misses most clearly visible defects.
-        limits: what each slot judges with, as the API answers it.
     """
 
     broker: str = ""
@@ -78,7 +77,6 @@ class Facts:
     health: JsonObject = field(default_factory=dict)
     map_threshold: float | None = None
     weaknesses: tuple[str, ...] = ()
-    limits: tuple[JsonObject, ...] = ()
 
 
 class PageState:
@@ -155,10 +153,6 @@ class PageState:
     def set_weaknesses(self, sentences: Sequence[str]) -> None:
         """Set what the models in use see too little of, one sentence each; empty for none."""
         self._replace(weaknesses=tuple(sentences))
-
-    def set_limits(self, limits: Sequence[JsonObject]) -> None:
-        """Set what each slot that has a model judges with."""
-        self._replace(limits=tuple(limits))
 
     def set_map_threshold(self, map_threshold: float | None) -> None:
         """Set the middle of the anomaly map's colour scale; without it no map is drawn."""

@@ -54,6 +54,7 @@ class CameraFacts:
         capture: how far its source is.
         reason: why, at present; "" when all is well.
         is_paused: a person has paused it.
+        pause: until when and why, for people; "" where nothing is to be said.
         slot: whose bundle judges its parts.
         has_bundle: there is one.
         engine_missing: why that bundle does not run as it was meant to; "" when it does.
@@ -63,6 +64,7 @@ class CameraFacts:
     capture: CaptureFact = "configured"
     reason: str = ""
     is_paused: bool = False
+    pause: str = ""
     slot: str = "main"
     has_bundle: bool = True
     engine_missing: str = ""
@@ -172,7 +174,7 @@ def _reason_of(facts: CameraFacts) -> str:
     """Return every fact that is not as it should be, the one that names the state first."""
     source = facts.reason or _OWN_WORDS.get(facts.capture, "")
     others = [
-        "paused by a person" if facts.is_paused else "",
+        f"paused by a person {facts.pause}".rstrip() if facts.is_paused else "",
         "" if facts.has_bundle else f"slot {facts.slot} has no bundle, its parts are not inspected",
         facts.engine_missing,
         facts.update,

@@ -155,13 +155,15 @@ def _words(ledger: Ledger) -> Iterator[str]:
             yield f"{camera.name}: {camera.hole_count - len(camera.holes)} more such holes"
     if ledger.downs:
         yield f"{ledger.downs} restarts: what passed unnumbered cameras meanwhile is unknown"
+    if ledger.pauses:
+        yield f"{ledger.pauses} pauses of unnumbered cameras: what passed meanwhile is unknown"
 
 
 def _export(args: argparse.Namespace) -> int:
     reader, wanted = _asked(args)
     out = args.csv if args.csv is not None else args.jsonl
     write = _write_csv if args.csv is not None else _write_lines
-    with _opened(out) as file:
+    with opened_for_export(out) as file:
         count = write(file, reader.every_part(wanted))
     print(f"{count} parts", file=sys.stderr)
     return 0
@@ -197,7 +199,7 @@ def _write_lines(file: TextIO, parts: Iterable[dict[str, Any]]) -> int:
 
 
 @contextmanager
-def _opened(out: Path) -> Iterator[TextIO]:
+def opened_for_export(out: Path) -> Iterator[TextIO]:
     """Open a file that appears whole or not at all; the terminal for "-"."""
     if str(out) == "-":
         yield sys.stdout

@@ -162,7 +162,36 @@ class NoteHead(_Order):
     type: Literal["note_head"] = "note_head"
 
 
-AnyOrder: TypeAlias = SetLimit | UndoLimit | Pause | Resume | Record | NoteHead
+class ShowLimits(_Order):
+    """Ask for each slot's limits; changes nothing."""
+
+    type: Literal["show_limits"] = "show_limits"
+
+
+AnyOrder: TypeAlias = SetLimit | UndoLimit | Pause | Resume | Record | NoteHead | ShowLimits
+
+
+class LimitState(_Message):
+    """What a slot judges with.
+
+    Attributes:
+        bundle_score_threshold: the bundle's own, or the configuration's in its place.
+        steps: how many `undo_limit` lead back to it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    slot: str
+    product: str
+    serial: int
+    sha256: Sha256
+    precision: str
+    threshold_id: str
+    score_threshold: float
+    suspect_threshold: float | None
+    map_threshold: float
+    bundle_score_threshold: float
+    steps: int = 0
 
 
 class OrderAnswer(_Message):
@@ -172,6 +201,7 @@ class OrderAnswer(_Message):
         text: for people.
         audit_seq: number of its record; None: nothing was recorded.
         audit_head: HASH:COUNT of the audit after it; "" where there is none.
+        limits: of every slot with a bundle; to `show_limits` only.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")  # later releases may add
@@ -180,6 +210,7 @@ class OrderAnswer(_Message):
     text: str = Field(max_length=4000)
     audit_seq: int | None = None
     audit_head: str = Field("", max_length=100)
+    limits: tuple[LimitState, ...] = ()
 
 
 ORDER: TypeAdapter[AnyOrder] = TypeAdapter(Annotated[AnyOrder, Field(discriminator="type")])

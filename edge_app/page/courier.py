@@ -10,7 +10,7 @@ from collections.abc import Callable
 from edge_app.accounts.directory import Actor, Directory
 from edge_app.accounts.people import Note
 from edge_app.errors import AccountError, ConfigError, OrderError
-from edge_app.ipc.orders import OrderClient, Record
+from edge_app.ipc.orders import Author, OrderClient, Record
 from edge_app.page.api.orders import author_of
 
 _log = logging.getLogger(__name__)
@@ -18,6 +18,9 @@ _log = logging.getLogger(__name__)
 EVERY_S = 1.0
 AGAIN_S = 15.0
 """After inspection was not there, or refused a record."""
+
+CONSOLE = Author(kind="machine", name="edge-app users")
+"""The page cannot prove that root was there, and does not say so: the reason names the console."""
 
 
 class AuditCourier:
@@ -69,13 +72,14 @@ class AuditCourier:
     def _hand_over(self, note: Note) -> bool:
         if self._stop.is_set():
             return False
+        is_root = note.kind == "root"
         record = Record(
-            author=author_of(Actor(note.kind, note.name, note.role)),
+            author=CONSOLE if is_root else author_of(Actor(note.kind, note.name, note.role)),
             order_id=note.order_id,
             event=note.event,
             old=note.old,
             new=note.new,
-            why=note.why,
+            why=f"root's console, {note.name}" if is_root else note.why,
         )
         answer = self._orders.send(record)
         if answer.is_done:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge_app.audit.schema import AUDIT_FILE
 from edge_app.config.model import AppConfig, is_loopback
 from edge_app.errors import ConfigError
 from edge_app.history.schema import HISTORY_FILE
@@ -73,6 +74,7 @@ def settings_of(config: AppConfig, page_socket: Path | None = None) -> Settings:
         changeover_socket=str(agent.socket) if can_change else None,
         evidence_folder=str(evidence_folder(config)) if config.evidence.enabled else None,
         history=str(state / HISTORY_FILE) if config.history.enabled else None,
+        audit=str(state / AUDIT_FILE),
         orders_socket=str(orders_socket(state, page_socket)),
         people_folder=str(state / PEOPLE_FOLDER),
         tls_certificate=None if tls is None else tls.chain_pem,

@@ -38,6 +38,7 @@ _REASONS = {
     "implausible_picture": "the picture cannot be one of this part (blank, blurred, foreign)",
     "lost": "the pictures were lost before they were inspected",
     "restart": "the inspection was restarted",
+    "paused": "inspection was paused by a person",
 }
 
 _CAMERA_STATES: dict[str, str] = {

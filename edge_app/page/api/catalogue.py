@@ -51,7 +51,7 @@ def operations(
 ) -> list[Operation]:
     """Return the operations of a page."""
     return [
-        *OrderAnswers(office.orders, source).operations(),
+        *OrderAnswers(office.orders, source, office.audit).operations(),
         *HistoryAnswers(office.history).operations(),
         *EvidenceAnswers(evidence, office.urls).operations(),
         *LoginAnswers(office.directory, cookie).operations(),

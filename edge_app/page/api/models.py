@@ -162,6 +162,8 @@ class SlotLimits(Answered):
     suspect_threshold: float | None
     map_threshold: float
     threshold_id: str
+    bundle_score_threshold: float = Field(description="the bundle's, or the configuration's")
+    steps: int = Field(description="how many `undo` lead back to it")
 
 
 class AllLimits(Answered):
@@ -220,6 +222,20 @@ class AuditHead(Answered):
     audit_head: str = Field(description="HASH:COUNT")
 
 
+class AuditQuery(Model):
+    """Which records."""
+
+    cursor: Whole | None = Field(None, description="`next` of the page before")
+    limit: Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]?|100)$")] = "50"
+
+
+class AuditPage(Answered):
+    """Records as `edge-app audit export` writes them, the newest first."""
+
+    records: list[dict[str, Any]]
+    next: str | None = Field(description="cursor of the next page; null: this was the last")
+
+
 class State(Answered):
     """What the page shows; see docs/page.md."""
 
@@ -229,7 +245,6 @@ class State(Answered):
     bundle: list[dict[str, Any]]
     notes: list[str]
     has_map: bool
-    limits: list[SlotLimits] = Field(default=[])
 
 
 class Me(Answered):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from edge_app.accounts.directory import Actor
+from edge_app.audit.reader import latest
+from edge_app.errors import AuditError
 from edge_app.ipc.orders import (
     ANSWER_S,
     AnyOrder,
@@ -18,6 +21,7 @@ from edge_app.ipc.orders import (
     Pause,
     Resume,
     SetLimit,
+    ShowLimits,
     UndoLimit,
 )
 from edge_app.mqtt.timestamps import uuid7
@@ -28,7 +32,7 @@ from edge_app.page.rights import Need
 from edge_app.page.source import LineSource
 
 PAGE_ITSELF = Author(kind="machine", name="page")
-"""Who asks for the head: nothing is changed by it."""
+"""Who asks for limits and head: nothing is changed by it."""
 
 
 class OrderAnswers:
@@ -37,6 +41,7 @@ class OrderAnswers:
     Args:
         orders: to inspection; None: it takes none.
         source: what inspection last said.
+        audit: inspection's audit; None: it keeps none.
         now_ns: wall clock.
     """
 
@@ -44,9 +49,11 @@ class OrderAnswers:
         self,
         orders: OrderClient | None,
         source: LineSource,
+        audit: Path | None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._orders, self._source, self._now_ns = orders, source, now_ns
+        self._audit = audit
 
     def operations(self) -> list[Operation]:
         """Return the operations."""
@@ -55,7 +62,7 @@ class OrderAnswers:
             Operation("GET", "/state", viewer, "What the page shows of the line.", self.state,
                       "state", m.State),
             Operation("GET", "/limits", viewer, "What each slot judges with now.", self.limits,
-                      "state", m.AllLimits),
+                      "orders", m.AllLimits),
             Operation("POST", "/limits/{slot}", engineer,
                       "Judge a slot's parts with other thresholds, from the next part on.",
                       self.set_limit, "orders", m.Done, body=m.LimitChange),
@@ -67,6 +74,8 @@ class OrderAnswers:
                       "orders", m.Done, body=m.PauseStart),
             Operation("POST", "/resume", operator, "Inspect again.", self.resume, "orders", m.Done,
                       body=m.PauseEnd),
+            Operation("GET", "/audit", viewer, "The audit's records, the newest first.", self.audit,
+                      "history", m.AuditPage, m.AuditQuery),
             Operation("GET", "/audit/head", viewer, "The end of the audit's chain.", self.head,
                       "orders", m.AuditHead),
         ]  # fmt: skip
@@ -76,8 +85,10 @@ class OrderAnswers:
         return self._source.state()
 
     def limits(self, _call: Call) -> dict[str, Any]:
-        """Return every slot's thresholds."""
-        return {"limits": self._source.state().get("limits", [])}
+        """Return every slot's thresholds, as inspection says."""
+        order = ShowLimits(author=PAGE_ITSELF, order_id=self._order_id())
+        found = [state.model_dump() for state in self._give(order).limits]
+        return {"limits": [{"bundle_sha256": one.pop("sha256"), **one} for one in found]}
 
     def set_limit(self, call: Call) -> OrderAnswer:
         """Change a slot's thresholds."""
@@ -117,6 +128,22 @@ class OrderAnswers:
         """Return the audit's head."""
         order = NoteHead(author=PAGE_ITSELF, order_id=self._order_id())
         return {"audit_head": self._give(order).audit_head}
+
+    def audit(self, call: Call) -> dict[str, Any]:
+        """Return a page of records."""
+        query: m.AuditQuery = call.query
+        if self._audit is None or not self._audit.is_file():
+            raise ProblemError(
+                503, "There is no audit yet: inspection has not run since it keeps one."
+            )
+        count = int(query.limit)
+        before = None if query.cursor is None else int(query.cursor)
+        try:
+            found = latest(self._audit, count, before)
+        except AuditError as error:
+            raise ProblemError(503, str(error)) from error
+        last = str(found[-1]["seq"]) if len(found) == count else None
+        return {"records": found, "next": last}
 
     def _give(self, order: AnyOrder) -> OrderAnswer:
         """Return inspection's answer.

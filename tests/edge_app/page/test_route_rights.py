@@ -42,6 +42,7 @@ NEEDS: dict[tuple[str, str], tuple[Need, Any]] = {
     ("POST", "/api/v1/limits/{slot}/undo"): (E, WHY),
     ("POST", "/api/v1/pause"): (O, {**WHY, "minutes": 5}),
     ("POST", "/api/v1/resume"): (O, WHY),
+    ("GET", "/api/v1/audit"): (V, None),
     ("GET", "/api/v1/audit/head"): (V, None),
     ("GET", "/api/v1/parts"): (V, None),
     ("GET", "/api/v1/parts/{id:int}"): (V, None),
@@ -125,6 +126,11 @@ def test_every_route_is_in_the_table_with_what_it_asks(page: PeoplePage) -> None
     assert routes_of(page) == {key: need for key, (need, _) in NEEDS.items()}
 
 
+def changes_since(page: PeoplePage, count: int) -> list[str]:
+    """Return the orders that change something, of those that came after the first `count`."""
+    return [o.type for o in page.orders[count:] if o.type not in ("note_head", "show_limits")]
+
+
 def asked(client: httpx.Client, method: str, path: str, body: Any) -> httpx.Response:
     for name, value in VALUES.items():
         path = path.replace(name, value)
@@ -149,7 +155,7 @@ def test_only_those_who_may_are_answered(
         assert answer.status_code != 500
         if not is_let_in or need in (P, V):
             assert page.file.read().model_dump_json() == before, who
-            assert [o for o in page.orders[orders:] if o.type != "note_head"] == [], who
+            assert changes_since(page, orders) == [], who
         if (method, path) == ("DELETE", "/api/v1/session") and is_let_in:
             callers[who] = page.client()  # logged out: in again
             name = {"a viewer": "viewer-1", "an operator": "operator-1", "an engineer": "eva"}[who]
@@ -178,7 +184,7 @@ def test_on_loopback_everybody_reads_and_nobody_changes(tmp_path: Path) -> None:
                 is_let_in = answer.status_code not in (401, 403)
                 assert is_let_in == (need in (P, V)), f"{method} {path}: {answer.status_code}"
                 assert page.file.read().model_dump_json() == before
-                assert [o for o in page.orders[orders:] if o.type != "note_head"] == []
+                assert changes_since(page, orders) == []
         assert COOKIE not in anybody.cookies
 
 

@@ -281,7 +281,8 @@ class AppConfig(Table):
     def evidence_base_url(self) -> str:
         """The address before `/evidence/...` in alerts: configured, or the page's."""
         host = self.page.host if is_loopback(self.page.host) else own_name()[0]
-        return self.evidence.base_url or f"http://{host}:{self.page.port}"
+        scheme = "http" if self.page.tls_certificate is None else "https"
+        return self.evidence.base_url or f"{scheme}://{host}:{self.page.port}"
 
     def slot(self, name: str) -> SlotConfig:
         """Return a slot's rules: its table, or the defaults."""

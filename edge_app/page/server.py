@@ -24,6 +24,8 @@ from edge_app.page.rights import Need, RightRoute
 from edge_app.page.routes import Pages
 from edge_app.page.settings import PageSettings, page_url
 from edge_app.page.source import LineSource
+from edge_app.page.tls import context_of
+from edge_app.page.tls_gate import gate_for
 
 LOG = logging.getLogger(__name__)
 
@@ -56,11 +58,12 @@ class PageServer:
     ) -> None:
         self._settings = settings
         self._stopping = stopping
+        context = None if settings.tls is None else context_of(settings.tls)
         self._server = _Server(
             uvicorn.Config(
                 Access(HeaderLimits(app), settings.token, log_ins),
                 loop="asyncio",
-                http=GuardedConnection,
+                http=GuardedConnection if context is None else gate_for(context),
                 ws="none",
                 lifespan="off",
                 access_log=False,
@@ -78,7 +81,7 @@ class PageServer:
     def url(self) -> str:
         """The page's address, without the token; its port is known once it was started."""
         port = self._socket.getsockname()[1] if self._socket else self._settings.port
-        return page_url(self._settings.host, port)
+        return page_url(self._settings.host, port, self._settings.tls is not None)
 
     @property
     def is_alive(self) -> bool:

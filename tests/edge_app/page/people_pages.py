@@ -19,6 +19,7 @@ from edge_app.accounts.people_file import PeopleFile
 from edge_app.accounts.roles import AccessRole
 from edge_app.accounts.sessions import Sessions
 from edge_app.alerts.evidence import EvidenceStore
+from edge_app.audit.schema import AUDIT_FILE
 from edge_app.history.retention import Retention
 from edge_app.history.schema import HISTORY_FILE
 from edge_app.history.writer import HistoryWriter
@@ -76,6 +77,7 @@ class PeoplePage:
         office = Office(
             self.directory,
             history=self.history,
+            audit=folder / AUDIT_FILE,
             orders=OrderClient(folder / "orders.sock"),
             urls=EvidenceUrls(self.clock),
         )

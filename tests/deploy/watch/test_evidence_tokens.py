@@ -101,13 +101,12 @@ def test_one_token_goes_to_the_hosts_that_are_named_and_to_no_other(tmp_path: Pa
     """--token-file with --token-host; either alone, an address, or an empty file is refused, and
     no message shows the token."""
     file = tmp_path / "token"
-    file.write_text("edge_0123456789abcdef\n")
+    secret = "edge_0123456789abcdef"
+    file.write_text(f"{secret}\n")
     tokens = read_token(file, ["Press-3.plant:8443", "press-4.plant"])
-    assert (
-        token_for(urlsplit("https://press-3.plant:8443/x.jpg"), tokens) == "edge_0123456789abcdef"
-    )
+    assert token_for(urlsplit("https://press-3.plant:8443/x.jpg"), tokens) == secret
     assert token_for(urlsplit("https://press-3.plant/x.jpg"), tokens) is None
-    assert token_for(urlsplit("https://press-4.plant:1/x.jpg"), tokens) == "edge_0123456789abcdef"
+    assert token_for(urlsplit("https://press-4.plant:1/x.jpg"), tokens) == secret
     assert token_for(urlsplit("https://evil.example/x.jpg"), tokens) is None
     assert read_token(None, ()) == {}
     empty = tmp_path / "empty"
@@ -118,4 +117,4 @@ def test_one_token_goes_to_the_hosts_that_are_named_and_to_no_other(tmp_path: Pa
     ):  # fmt: skip
         with pytest.raises(ConfigError) as refused:
             read_token(path, hosts)
-        assert "edge_0123456789abcdef" not in str(refused.value)
+        assert secret not in str(refused.value)

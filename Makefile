@@ -100,6 +100,7 @@ format: $(VENV)/.full
 bench: $(VENV)/.full
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.end_to_end
+	$(BIN)/python -m benchmarks.line_cost
 
 # NVIDIA's builder, 150 MB: with it the tests compile every graph for a GPU that is not here.
 tensorrt-rtx: $(VENV)/.full

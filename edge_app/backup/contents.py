@@ -45,18 +45,36 @@ def items_of(config_path: Path) -> tuple[AppConfig, list[Item]]:
     """Return a device's configuration and the files of its backup, the configuration first.
 
     Raises:
-        ConfigError: the configuration cannot be used, or a key folder cannot be listed.
+        ConfigError: the configuration cannot be used, or the agent's state cannot be listed.
     """
     config = load_config(config_path)
     folder = config_path.absolute().parent
     items = [Item("configuration", f"{CONFIGURATION}/{config_path.name}", config_path.absolute())]
     for path, is_secret in _named_files(config):
         items.append(Item("keys" if is_secret else "configuration", _place(path, folder), path))
-    state = config.agent.store_dir / "state"
-    for path in sorted(state.glob("*.json")) if state.is_dir() else []:
-        if not path.name.startswith(("intent-", "admitted.")):  # of bundles that stay here
+    for path in _listed(config.agent.store_dir / "state"):
+        if path.suffix == ".json" and not path.name.startswith(
+            ("intent-", "admitted.")
+        ):  # of bundles that stay here
             items.append(Item("numbers", f"{STORE}/state/{path.name}", path))
     return config, list({item.name: item for item in items}.values())
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Return what is in a folder, sorted; nothing where there is none.
+
+    Raises:
+        ConfigError: this user may not list it: `Path.glob` would pass over it without a word.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be listed ({error.strerror}), so its serials and the commands it "
+            "took would be missing from the backup. Run this as root, or as a user who may read it."
+        ) from error
 
 
 def _place(path: Path, folder: Path) -> str:

@@ -78,6 +78,8 @@ def large(folder: Path, count: int) -> dict[str, Any]:
             PartFilter(from_ns=START_NS + count // 2 * EVERY_NS,
                        to_ns=START_NS + (count // 2 + 400) * EVERY_NS)),
         "one part": lambda: reader.parts(PartFilter(part=f"cam0-{count // 2}")),
+        "kept at random": lambda: reader.parts(PartFilter(kept_for="random")),
+        "kept for nothing that is": lambda: reader.parts(PartFilter(kept_for="near_miss")),
         "an old page": lambda: reader.parts(PartFilter(), before=count // 2),
         "counts of a week": lambda: reader.counts(*week),
         "histogram of a week": lambda: reader.histogram(*week),
@@ -124,11 +126,11 @@ def _fill(path: Path, count: int) -> Iterator[int]:
 
 
 def _fill_piece(connection: sqlite3.Connection, numbers: range) -> None:
-    marks = ", ".join("?" * 21)
+    marks = ", ".join("?" * 22)
     connection.executemany(
         "INSERT INTO parts (camera, part_id, number, trigger_id, source_name, captured_ns,"
         " recorded_ns, state, reason, score, is_suspect, limit_id, model, views, latency_ms,"
-        " corners, defects, alarm_id, evidence_url, evidence_sha256, is_final)"
+        " corners, defects, alarm_id, evidence_url, evidence_sha256, is_final, kept_for)"
         f" VALUES ({marks})",
         (_row(number) for number in numbers),
     )
@@ -161,6 +163,7 @@ def _score(number: int) -> float:
 
 def _row(number: int) -> tuple[object, ...]:
     is_bad = number % 100 == 7
+    kept_for = "ng" if is_bad else "random" if number % 1000 == 3 else None
     corners = "[[100.1, 200.2], [300.3, 200.2], [300.3, 400.4], [100.1, 400.4]]"
     box = '"box": [120.0, 220.0, 140.0, 240.0], "peak": 3.1, "weak": false'
     defects = f'[{{"class": "{_kind(number)}", {box}}}]'
@@ -168,8 +171,8 @@ def _row(number: int) -> tuple[object, ...]:
     return (
         number % 2 + 1, f"cam{number % 2}-{number}", number, None, None, _at(number), _at(number),
         _state(number), "", _score(number), 0, 1, 1, 3, 51.2, corners, defects if is_bad else None,
-        f"alarm-{number}" if is_bad else None, url if is_bad else None,
-        "cd" * 32 if is_bad else None, 1,
+        f"alarm-{number}" if is_bad else None, url if kept_for else None,
+        "cd" * 32 if kept_for else None, 1, kept_for,
     )  # fmt: skip
 
 

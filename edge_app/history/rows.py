@@ -218,9 +218,9 @@ def _count(
 
 def _write_evidence(connection: sqlite3.Connection, entry: EvidenceEntry) -> None:
     connection.execute(
-        "UPDATE parts SET evidence_url = ?, evidence_sha256 = ? WHERE id ="
+        "UPDATE parts SET evidence_url = ?, evidence_sha256 = ?, kept_for = ? WHERE id ="
         " (SELECT max(id) FROM parts WHERE part_id = ?)",
-        (entry.url, entry.sha256, _text(entry.part_id)),
+        (entry.url, entry.sha256, entry.kept_for, _text(entry.part_id)),
     )
 
 

@@ -82,6 +82,12 @@ def encode_jpeg(pixels_hwc: U8Array, quality: int) -> bytes | None:
     return data.tobytes() if is_done else None
 
 
+def place_of(url: str) -> Path | None:
+    """Return "{date}/{name}.jpg" at the end of a picture's address; None if it has no such end."""
+    place = "/".join(url.split("/")[-2:])
+    return Path(place) if SAFE_PATH.fullmatch(place) else None
+
+
 def picture_at(folder: Path, url_path: str) -> Path | None:
     """Return the file behind "{date}/{name}.jpg" in a store's folder, or None if there is none.
 

@@ -142,6 +142,23 @@ class HistoryReader:
             yield from page
             before = int(page[-1]["id"])
 
+    def pictures(self) -> Iterator[tuple[str, str, str, int]]:
+        """Return (part id, address, sha256, ns since the epoch when the part was recorded) of every
+        picture that a part names, the newest first, a page at a time."""
+        query = (
+            "SELECT id, part_id, evidence_url, evidence_sha256, recorded_ns FROM parts INDEXED BY"
+            " parts_kept WHERE kept_for IS NOT NULL AND id < ? ORDER BY id DESC LIMIT ?"
+        )
+        before = 2**63 - 1
+        while True:
+            with closing(open_for_reading(self._path)) as connection:
+                page = connection.execute(query, (before, PAGE)).fetchall()
+            for _, part_id, url, sha256, recorded_ns in page:
+                yield str(part_id), str(url), str(sha256), int(recorded_ns)
+            if not page:
+                return
+            before = int(page[-1][0])
+
     def gaps(self, count: int = PAGE) -> list[dict[str, Any]]:
         """Return the latest gaps and losses, the newest first."""
         query = (

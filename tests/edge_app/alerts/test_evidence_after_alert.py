@@ -27,9 +27,9 @@ from edge_app.alerts.alarm_sink import AlarmSink
 from edge_app.alerts.alert_drafts import AlertDrafts
 from edge_app.alerts.evidence import EvidenceStore, write_whole
 from edge_app.alerts.evidence_worker import EvidenceWorker, Picture
+from edge_app.alerts.sidecar import PictureFiles
 from edge_app.demo.broker import EmbeddedBroker
 from edge_app.errors import OutboxError
-from edge_app.alerts.sidecar import PictureFiles
 from edge_app.host.age_clock import AgeClock
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.part_messages import Alert

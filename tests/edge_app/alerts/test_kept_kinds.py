@@ -168,9 +168,7 @@ def test_none_is_kept_of_a_kind_whose_number_is_zero(
         assert (store.save("p-1", noise(), of) is None) == (of == reason)
 
 
-def test_where_its_first_reason_has_enough_another_one_counts(
-    tmp_path: Path, clock: Clock
-) -> None:
+def test_where_its_first_reason_has_enough_another_one_counts(tmp_path: Path, clock: Clock) -> None:
     """A drawn suspect beyond the sample's number is still a suspect."""
     store = opened(tmp_path, clock, KeepLimits({**PER_HOUR, "random": 1}))
     for number in (1, 2):
@@ -298,9 +296,7 @@ def test_the_worker_tells_what_was_kept_and_why(tmp_path: Path, clock: Clock) ->
                                                         0), ("not_inspected",)),
     )  # fmt: skip
 
-    def on_kept(
-        part: PartVerdict, reasons: tuple[KeepReason, ...], evidence: Evidence
-    ) -> None:
+    def on_kept(part: PartVerdict, reasons: tuple[KeepReason, ...], evidence: Evidence) -> None:
         told.append((part.part_id, reasons, evidence.url))
 
     worker.offer_kept(FrameReport(frame, (), {}, {}, {}, (), (), kept=parts), on_kept)

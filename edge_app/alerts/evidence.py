@@ -45,6 +45,7 @@ from edge_app.errors import ConfigError
 from edge_app.host.age_clock import AgeClock
 from edge_app.host.file_ownership import share_with_readers
 from edge_app.records import Evidence, KeepReason, U8Array
+from edge_app.store.free_space import check_room
 
 __all__ = [
     "EvidenceStats",
@@ -360,6 +361,7 @@ class EvidenceStore:
         while True:
             try:
                 _make_shared(path.parent)
+                check_room(path.parent, len(data))
                 return self._write(path, data)
             except OSError as error:
                 room = (*GO_FIRST, "ng") if kind == "ng" else GO_FIRST if is_alert else (kind,)

@@ -30,6 +30,7 @@ from edge_app.records import (
     PartVerdict,
     VerdictState,
 )
+from edge_app.store.free_space import check_room
 from edge_app.store.sqlite_files import transaction
 
 _log = logging.getLogger(__name__)
@@ -248,6 +249,7 @@ class HistoryWriter:
         if batch or losses:
             alarmed = sum(isinstance(e, PartEntry) and not e.is_final for e in batch)
             is_durable = bool(alarmed)
+            check_room(self._path.parent)
             file.connection.execute(f"PRAGMA synchronous={'FULL' if is_durable else 'NORMAL'}")
             try:
                 with transaction(file.connection) as connection:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -41,6 +43,7 @@ from edge_app.records import (
     UprightCrop,
     VerdictState,
 )
+from edge_app.store import free_space
 
 NOON_S = 1_767_268_800.0  # 2026-01-01 12:00 UTC
 HOUR_S, DAY_S = 3600.0, 86_400.0
@@ -282,6 +285,40 @@ def test_a_start_deletes_sidecars_of_nothing_and_nobody_elses_files(
     (day / "notes.json").write_text('{"mine": 1}')
     assert opened(tmp_path, clock).stats().count == 0
     assert files(tmp_path) == ["2026-01-01/notes.json"]
+
+
+def test_pictures_leave_the_last_of_the_disk_to_alerts(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nearly full: an alert's picture takes the place of older ones, the others their own kind's;
+    with nothing left to delete the alert goes out without."""
+    store = opened(tmp_path, clock)
+    for number in range(3):
+        store.save(f"bad-{number}", noise(number))
+        store.save(f"p-{number}", noise(number), "random")
+    room = os.statvfs(tmp_path)
+    free = room.f_bavail * room.f_frsize
+    names = ("f_blocks", "f_frsize")
+
+    def nearly_full(_: Path) -> SimpleNamespace:
+        used = sum(p.stat().st_size for p in tmp_path.rglob("*.jpg"))
+        left = free_space.LEFT_FREE_BYTES + start - used
+        return SimpleNamespace(
+            f_bavail=left // room.f_frsize, **{n: getattr(room, n) for n in names}
+        )
+
+    assert free > free_space.LEFT_FREE_BYTES
+    start = store.stats().bytes
+    monkeypatch.setattr(os, "statvfs", nearly_full)
+    assert store.save("bad-3", noise(9)) is not None
+    assert store.stats().frames["random"] < 3
+    assert store.stats().frames["ng"] == 4
+    start = 0
+    assert store.save("p-9", noise(9), "suspect") is None
+    assert store.stats().frames["ng"] == 4
+    assert store.save("bad-4", noise(9)) is None
+    assert (store.stats().count, store.stats().dropped) == (0, 1)
+    assert "left to alerts" in store.stats().problem or "full" in store.stats().problem
 
 
 def test_the_worker_tells_what_was_kept_and_why(tmp_path: Path, clock: Clock) -> None:

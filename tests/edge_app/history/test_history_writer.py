@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.brokers import wait_until
@@ -21,7 +23,12 @@ from edge_app.history.retention import Retention
 from edge_app.history.writer import MAX_WAITING, HistoryWriter
 from edge_app.host.age_clock import AgeClock
 from edge_app.records import Evidence
+from edge_app.store import free_space
 
+STATVFS = (
+    "f_bsize", "f_frsize", "f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree", "f_favail",
+    "f_flag", "f_namemax",
+)  # fmt: skip
 SLOTS = {"c": "main", "d": "other"}
 
 
@@ -69,6 +76,34 @@ def test_a_part_is_there_with_everything(path: Path) -> None:
         "captured_at": "2026-09-21T14:13:22.000Z",
     }  # fmt: skip
     assert {name: found[name] for name in expected} == expected
+
+
+def test_the_last_of_the_disk_is_left_to_alerts(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nearly full: the history writes nothing and says so, holds no alert, and catches up."""
+    told: list[str | None] = []
+    bad = verdict(2, "NG", 5.0)
+    writer = HistoryWriter(path, SLOTS, Retention(90, 64), {}, told.append)
+    writer.start()
+    writer.finished([verdict(1)])
+    wait_until(lambda: writer.health().parts == 1, 10)
+    found = os.statvfs(path.parent)
+    fields = dict(zip(STATVFS, found, strict=False))
+    little = SimpleNamespace(**{**fields, "f_bavail": int(0.01 * found.f_blocks)})
+    with monkeypatch.context() as patch:
+        patch.setattr(free_space, "LEFT_FREE_BYTES", 2**60)
+        patch.setattr(os, "statvfs", lambda _: little)
+        writer.expect([alarm(bad)])
+        writer.alarmed([alarm(bad)])
+        writer.finished([bad])
+        wait_until(lambda: told != [], 10)
+        assert "left to alerts" in str(told[0])
+        assert not writer.holds_alerts()
+        assert len(parts(path)) == 1
+    writer.close()
+    assert [part["number"] for part in parts(path)] == [1, 2]
+    assert check_history(path).is_whole
 
 
 @pytest.mark.parametrize("is_in_one_batch", [True, False])

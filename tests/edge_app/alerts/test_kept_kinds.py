@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from support.alert_drafts import bad_part
-from support.needs import needing
+from support.needs import ROOT, needing
 from support.release_0_1_0 import run_on_release, unpack_release
 
 from edge_app.alerts.evidence import EvidenceStore
@@ -348,10 +350,13 @@ def test_last_week_is_there_by_default() -> None:
     e = EvidenceConfig()
     found = reach(e.max_mb << 20, e.max_age_h, e.limits, 0.03)
     assert found.frames == 7.0
-    assert 26 < found.crops < 28
-    assert round(reach(1024 << 20, e.max_age_h, e.limits, 0.03).frames, 1) < 2
-    large = reach(e.max_mb << 20, 10**6, e.limits, 0.03, Sizes(700_000, 20_000))
-    assert 1 < large.frames < 1.5
+    page = (ROOT / "docs" / "page.md").read_text(encoding="utf-8")
+    for max_mb, sizes in product((1024, e.max_mb, 16384), (Sizes(), Sizes(700e3, 20e3))):
+        found = reach(max_mb << 20, e.max_age_h, e.limits, 0.03, sizes)
+        told = f" | {found.frames:.1f} days | {found.crops:.1f} days |"
+        rows = re.findall(rf"\| {sizes.frame / 1000:.0f} kB.* \| {max_mb}\b.*", page)
+        assert all(row.endswith(told) for row in rows), (rows, told)
+        assert rows or max_mb != e.max_mb
 
 
 def test_the_default_holds_what_it_says(tmp_path: Path, clock: Clock) -> None:

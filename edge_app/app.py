@@ -266,13 +266,13 @@ class EdgeApp:
 
     def _shut_down(self) -> None:
         self._service.stopping()
-        self._orders.stop()
         for port in self._trigger_ports:
             port.stop()
         self._slots.stop(is_planned=self._thread.failure is None)
         for pipeline in self._pipelines:
             pipeline.grabber.stop()
         self._thread.stop()
+        self._orders.stop()
         if self._pictures:
             self._pictures.stop()
         if self._history:

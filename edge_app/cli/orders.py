@@ -79,7 +79,7 @@ def _add_slot_and_why(parser: Any) -> None:
 
 def _add_camera_and_why(parser: Any) -> None:
     parser.add_argument(
-        "--camera", type=text(64), default="", metavar="NAME", help="only this one (default: all)"
+        "--camera", type=text(64), metavar="NAME", help="only this one; all without it"
     )
     _add_why(parser)
 
@@ -145,7 +145,7 @@ def _pause(args: argparse.Namespace) -> int:
     from edge_app.ipc.orders import Pause
 
     config, common = _common(args)
-    order = Pause(**common, camera=args.camera, minutes=args.minutes, why=args.why)
+    order = Pause(**common, camera=args.camera or "", minutes=args.minutes, why=args.why)
     return _give(config, order)
 
 
@@ -153,7 +153,7 @@ def _resume(args: argparse.Namespace) -> int:
     from edge_app.ipc.orders import Resume
 
     config, common = _common(args)
-    return _give(config, Resume(**common, camera=args.camera, why=args.why))
+    return _give(config, Resume(**common, camera=args.camera or "", why=args.why))
 
 
 def _give(config: AppConfig, order: AnyOrder) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from edge_app.cli.parser import set_examples, text, whole
+from edge_app.cli.report import add_report_command
 from edge_app.errors import OutputError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def add_history_commands(commands: Any) -> None:
         "check the file, and that every numbered part is accounted for (1 if not)",
         _check,
     )
+    add_report_command(steps)
     exported = _step(steps, "export", "write parts as CSV or JSON lines, the newest first", _export)
     _add_filter(exported)
     to = exported.add_mutually_exclusive_group(required=True)

@@ -151,7 +151,7 @@ class RuntimeConfig(Table):
     """How the process runs."""
 
     threads: int = Field(0, ge=0, le=256)
-    backend: Literal["auto", "onnxruntime", "tensorrt"] = "auto"
+    backend: Literal["auto", "onnxruntime", "openvino", "tensorrt"] = "auto"
     precision: Literal["fp32", "fp16", "int8"] | None = None
     engine_dir: AnchoredPath | None = None
     max_batch: int = Field(8, ge=1, le=64)

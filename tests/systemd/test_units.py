@@ -83,6 +83,35 @@ def test_child_processes_may_make_themselves_small(name: str) -> None:
     assert any("setpriority" in line for line in filters[forbidding + 1 :])
 
 
+def calls_of(group: str) -> set[str]:
+    """Return the system calls of a group, by systemd's own tables."""
+    told = analyze("syscall-filter", group).stdout.splitlines()
+    names = [line.strip() for line in told[1:] if line.strip() and not line.strip().startswith("#")]
+    return set().union(*(calls_of(n) if n.startswith("@") else {n} for n in names))
+
+
+def allowed_calls(unit: Path) -> set[str]:
+    """Return what a unit's SystemCallFilter lines leave, in their order (systemd.exec(5))."""
+    allowed: set[str] = set()
+    for line in unit.read_text().splitlines():
+        if line.startswith("SystemCallFilter="):
+            words = line.partition("=")[2].removeprefix("~").split()
+            named = set().union(*(calls_of(w) if w.startswith("@") else {w} for w in words))
+            allowed = allowed - named if line.startswith("SystemCallFilter=~") else allowed | named
+    return allowed
+
+
+@pytest.mark.needs("systemd-analyze")
+@pytest.mark.parametrize("name", ["edge-app", "edge-app-agent"])
+def test_a_service_may_ask_whether_its_clock_is_right(name: str) -> None:
+    """adjtimex(3) is the call clock_adjtime since glibc 2.32; a clock whose state is not known
+    is not right: every alert says so, and things go for their age by a clock nobody has set."""
+    unit = UNITS / f"{name}.service"
+    assert {"adjtimex", "clock_adjtime"} <= allowed_calls(unit)
+    assert "clock_settime" not in allowed_calls(unit)
+    assert "ProtectClock=yes" not in unit.read_text().splitlines()
+
+
 def texts() -> Iterator[tuple[Path, str]]:
     """Yield what people read: documents, scripts, units, examples, and the strings in the code."""
     for pattern in (

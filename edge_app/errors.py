@@ -11,6 +11,9 @@
     │   ├── FrameCorrupt         one frame could not be read; the next may be fine
     │   └── EndOfStream          a file source has ended
     ├── OutboxError          the alarm store cannot be read or written
+    ├── HistoryError         the history of parts cannot be read
+    ├── AuditError           the audit cannot be read or written
+    ├── OrderError           an order to inspection is refused or was not answered
     ├── DownloadError        a bundle cannot be downloaded, permanently
     │   └── DownloadCancelled    another bundle was requested, or the agent stops
     ├── CommandError         an operator's command over MQTT is refused
@@ -89,6 +92,14 @@ class OutboxError(EdgeError):
 
 class HistoryError(EdgeError):
     """The history of parts cannot be opened or read."""
+
+
+class AuditError(EdgeError):
+    """The audit cannot be opened, read or written; what was to be recorded is not."""
+
+
+class OrderError(EdgeError):
+    """An order to inspection is refused, or got no answer."""
 
 
 class DownloadError(EdgeError):

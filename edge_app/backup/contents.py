@@ -8,19 +8,25 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from edge_app.audit.head_copy import HEAD_SUFFIX
+from edge_app.audit.schema import AUDIT_FILE, LIMITS_NAME
 from edge_app.cameras.source_url import parse_source_url
 from edge_app.config.load import load_config
 from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError
 
-CONFIGURATION, ABSOLUTE, STORE = "configuration", "absolute", "store"
-"""Where a file lies: below the configuration's folder, elsewhere, below [agent] store_dir."""
+CONFIGURATION, ABSOLUTE, STORE, STATE = "configuration", "absolute", "store", "state"
+"""Where a file lies: below the configuration's folder, elsewhere, below [agent] store_dir, below
+[device] state_dir."""
 
-PLACES = (CONFIGURATION, ABSOLUTE, STORE)
+PLACES = (CONFIGURATION, ABSOLUTE, STORE, STATE)
 
-PARTS = ("configuration", "keys", "numbers")
-"""What a file is. Later releases add accounts, history and audit; a release that does not know a
-part refuses the archive instead of leaving it out."""
+PARTS = ("configuration", "keys", "numbers", "audit")
+"""What a file is. Later releases add accounts and history; a release that does not know a part
+refuses the archive instead of leaving it out."""
+
+STATE_FILES = (AUDIT_FILE, AUDIT_FILE + HEAD_SUFFIX, LIMITS_NAME)
+"""The audit, and the limits that follow from it."""
 
 MAX_KEYS = 1000
 """Files of one key folder."""
@@ -57,6 +63,9 @@ def items_of(config_path: Path) -> tuple[AppConfig, list[Item]]:
             ("intent-", "admitted.")
         ):  # of bundles that stay here
             items.append(Item("numbers", f"{STORE}/state/{path.name}", path))
+    for name in STATE_FILES:
+        if (path := config.device.state_dir / name).is_file():
+            items.append(Item("audit", f"{STATE}/{name}", path))
     return config, list({item.name: item for item in items}.values())
 
 

@@ -157,7 +157,7 @@ class EdgeApp:
         )  # fmt: skip
         if self._history:
             self._orders.record_gaps(self._history, _numbered(sources))
-        self._feed = PageFeed(self.page_state, settings_of(config))
+        self._feed = PageFeed(self.page_state, settings_of(config, page_socket))
         self._door = self._page_door(page_socket)
         self._show_model_on_page()
         self._status.set_slots(self._info_with_models())
@@ -185,7 +185,8 @@ class EdgeApp:
     def page_url(self) -> str | None:
         """Where the live page is, or None; its process may still be starting."""
         page = self._config.page
-        return page_url(page.host, page.port) if page.enabled else None
+        is_tls = page.tls_certificate is not None
+        return page_url(page.host, page.port, is_tls) if page.enabled else None
 
     def use_last_good_configuration(self, fault: str) -> None:
         """Say that the file cannot be used, and that this app was made with an earlier one."""

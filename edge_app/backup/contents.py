@@ -19,6 +19,9 @@ CONFIGURATION, ABSOLUTE, STORE, STATE = "configuration", "absolute", "store", "s
 """Where a file lies: below the configuration's folder, elsewhere, below [agent] store_dir, below
 [device] state_dir."""
 
+SECRETS = ("password_file", "key_file", "token_file", "cert_file", "tls_key")
+"""Ends of the keys of a configuration that name what only the service may read."""
+
 PLACES = (CONFIGURATION, ABSOLUTE, STORE, STATE)
 
 PARTS = ("configuration", "keys", "numbers", "audit")
@@ -99,7 +102,7 @@ def _named_files(config: AppConfig) -> Iterator[tuple[Path, bool]]:
         if name.endswith("_keys_dir") and path.is_dir():
             yield from ((file, True) for file in _keys_in(path))
         elif path.is_file():
-            yield path, name.endswith(("password_file", "key_file", "token_file", "cert_file"))
+            yield path, name.endswith(SECRETS)
     for camera in config.cameras:
         features = (
             parse_source_url(camera.url).options.get("features") if _is_ours(camera.url) else ""

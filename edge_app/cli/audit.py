@@ -42,8 +42,7 @@ def add_audit_commands(commands: Any) -> None:
     )  # fmt: skip
     set_examples(
         checked,
-        "edge-app audit verify --config edge-app.toml --head 3fa9…:17",
-        "journalctl -u edge-app | edge-app audit verify --config edge-app.toml --heads -",
+        "edge-app audit verify --config edge-app.toml --heads journal.txt",
     )
     exported = _step(steps, "export", "write every record as JSON lines, the oldest first", _export)
     exported.add_argument(

@@ -45,20 +45,20 @@ def add_order_commands(commands: Any) -> None:
     )  # fmt: skip
     set_examples(
         changed,
-        'edge-app limit set --config edge-app.toml --limit 0.62 --why "scratches are accepted"',
+        "edge-app limit set --config edge-app.toml --limit 0.62 --why scratches",
     )
     undone = _command(steps, "undo", "return to the limits before the last change", _undo)
     _add_slot_and_why(undone)
-    set_examples(undone, 'edge-app limit undo --config edge-app.toml --why "too many rejects"')
+    set_examples(undone, "edge-app limit undo --config edge-app.toml --why rejects")
     pause = _command(commands, "pause", "inspect no parts for a while", _pause)
     pause.add_argument(
         "--minutes", type=whole(1, 480), required=True, metavar="N", help="ends by itself then"
     )
     _add_camera_and_why(pause)
-    set_examples(pause, 'edge-app pause --config edge-app.toml --minutes 20 --why "cleaning"')
+    set_examples(pause, "edge-app pause --config edge-app.toml --minutes 20 --why cleaning")
     resume = _command(commands, "resume", "inspect again before a pause is over", _resume)
     _add_camera_and_why(resume)
-    set_examples(resume, 'edge-app resume --config edge-app.toml --why "cleaned"')
+    set_examples(resume, "edge-app resume --config edge-app.toml --why cleaned")
 
 
 def _command(commands: Any, name: str, about: str, work: Any) -> Any:

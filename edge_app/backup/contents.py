@@ -8,19 +8,30 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from edge_app.accounts.people_file import PEOPLE_FILE, people_folder
+from edge_app.audit.head_copy import HEAD_SUFFIX
+from edge_app.audit.schema import AUDIT_FILE, LIMITS_NAME
 from edge_app.cameras.source_url import parse_source_url
 from edge_app.config.load import load_config
 from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError
 
-CONFIGURATION, ABSOLUTE, STORE = "configuration", "absolute", "store"
-"""Where a file lies: below the configuration's folder, elsewhere, below [agent] store_dir."""
+CONFIGURATION, ABSOLUTE, STORE, STATE = "configuration", "absolute", "store", "state"
+PAGE = "page"
+"""Where a file lies: below the configuration's folder, elsewhere, below [agent] store_dir, below
+[device] state_dir, in the page's folder."""
 
-PLACES = (CONFIGURATION, ABSOLUTE, STORE)
+SECRETS = ("password_file", "key_file", "token_file", "cert_file", "tls_key")
+"""Ends of the keys of a configuration that name what only the service may read."""
 
-PARTS = ("configuration", "keys", "numbers")
-"""What a file is. Later releases add accounts, history and audit; a release that does not know a
-part refuses the archive instead of leaving it out."""
+PLACES = (CONFIGURATION, ABSOLUTE, STORE, STATE, PAGE)
+
+PARTS = ("configuration", "keys", "numbers", "audit", "accounts")
+"""What a file is. Later releases add history; a release that does not know a part
+refuses the archive instead of leaving it out."""
+
+STATE_FILES = (AUDIT_FILE, AUDIT_FILE + HEAD_SUFFIX, LIMITS_NAME)
+"""The audit, and the limits that follow from it."""
 
 MAX_KEYS = 1000
 """Files of one key folder."""
@@ -57,6 +68,12 @@ def items_of(config_path: Path) -> tuple[AppConfig, list[Item]]:
             ("intent-", "admitted.")
         ):  # of bundles that stay here
             items.append(Item("numbers", f"{STORE}/state/{path.name}", path))
+    for name in STATE_FILES:
+        if (path := config.device.state_dir / name).is_file():
+            items.append(Item("audit", f"{STATE}/{name}", path))
+    people = people_folder(config.device.state_dir) / PEOPLE_FILE
+    if people.is_file():
+        items.append(Item("accounts", f"{PAGE}/{PEOPLE_FILE}", people))
     return config, list({item.name: item for item in items}.values())
 
 
@@ -90,7 +107,7 @@ def _named_files(config: AppConfig) -> Iterator[tuple[Path, bool]]:
         if name.endswith("_keys_dir") and path.is_dir():
             yield from ((file, True) for file in _keys_in(path))
         elif path.is_file():
-            yield path, name.endswith(("password_file", "key_file", "token_file", "cert_file"))
+            yield path, name.endswith(SECRETS)
     for camera in config.cameras:
         features = (
             parse_source_url(camera.url).options.get("features") if _is_ours(camera.url) else ""

@@ -305,7 +305,7 @@ def _make_evidence(folder: Path, rng: random.Random) -> None:
     for number in range(4):
         noise = np.random.default_rng(rng.randrange(1 << 30))
         store.save(f"cam1-{number}", noise.integers(0, 255, (40, 60, 3), np.uint8))
-        store.save_suspect(f"cam1-{number}s", np.full((20, 30, 3), 90, np.uint8))
+        store.save(f"cam1-{number}s", np.full((20, 30, 3), 90, np.uint8), "suspect")
 
 
 def _start_evidence(folder: Path, _origin: Path) -> list[str]:

@@ -47,6 +47,7 @@ from edge_app.mqtt.outbox_losses import loss_alerts
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.timestamps import uuid7
 from edge_app.mqtt.topics import DeviceName
+from edge_app.orders.device_orders import DeviceOrders, limits_of_device
 from edge_app.page.door import PageChild, PageDoor, PageListener
 from edge_app.page.feed import PageFeed
 from edge_app.page.settings import evidence_folder, page_url, settings_of
@@ -100,8 +101,11 @@ class EdgeApp:
         self._observers = list(observers)
         self._stop = stop or threading.Event()
         self._history: HistoryWriter | None = None
+        self._configuration_fault = ""
+        self._audit_head = ""
         self._who = DeviceName(config.device.site, config.device.line, config.device.device)
-        self._slots = ModelSlots(config, self._who)
+        own_limits = limits_of_device(config.device.state_dir)
+        self._slots = ModelSlots(config, self._who, own_limits)
         self.outbox = Outbox(
             config.device.state_dir / "outbox.sqlite",
             config.outbox.max_messages,
@@ -147,7 +151,13 @@ class EdgeApp:
         self._thread = InspectionThread(self._pipelines, recorded, self._show)
         self._products = {slot: _product_of(ready) for slot, ready in self._slots.ready.items()}
         self._slots.join(self._thread, self._model_changed)
-        self._feed = PageFeed(self.page_state, settings_of(config))
+        self._orders = DeviceOrders(
+            config, self._slots, own_limits, self._thread, self._status, page_socket,
+            self._audit_grew,
+        )  # fmt: skip
+        if self._history:
+            self._orders.record_gaps(self._history, _numbered(sources))
+        self._feed = PageFeed(self.page_state, settings_of(config, page_socket))
         self._door = self._page_door(page_socket)
         self._show_model_on_page()
         self._status.set_slots(self._info_with_models())
@@ -175,7 +185,8 @@ class EdgeApp:
     def page_url(self) -> str | None:
         """Where the live page is, or None; its process may still be starting."""
         page = self._config.page
-        return page_url(page.host, page.port) if page.enabled else None
+        is_tls = page.tls_certificate is not None
+        return page_url(page.host, page.port, is_tls) if page.enabled else None
 
     def use_last_good_configuration(self, fault: str) -> None:
         """Say that the file cannot be used, and that this app was made with an earlier one."""
@@ -184,6 +195,7 @@ class EdgeApp:
             f"the configuration cannot be used, the last one that started is: {fault}",
             "configuration",
         )
+        self._configuration_fault = fault
 
     def start(self) -> None:
         """Start every thread; returns once status is on its way."""
@@ -195,6 +207,7 @@ class EdgeApp:
         if self._history:
             self._history.start()
         self._start_page()
+        self._orders.start(self.outbox.store_id, self._configuration_fault)
         for pipeline in self._pipelines:
             pipeline.grabber.start()
         self._thread.start()
@@ -260,6 +273,7 @@ class EdgeApp:
         for pipeline in self._pipelines:
             pipeline.grabber.stop()
         self._thread.stop()
+        self._orders.stop()
         if self._pictures:
             self._pictures.stop()
         if self._history:
@@ -348,10 +362,15 @@ class EdgeApp:
 
     def _info_with_models(self) -> DeviceInfo:
         slots = tuple(describe_slot(slot, ready) for slot, ready in self._slots.ready.items())
-        return self._info.model_copy(update={"slots": slots})
+        return self._info.model_copy(update={"slots": slots, "audit_head": self._audit_head})
+
+    def _audit_grew(self, head: str) -> None:
+        self._audit_head = head
+        self._status.set_slots(self._info_with_models())
 
     def _model_changed(self, slot: str, ready: Ready | None) -> None:
         """Say what judges now; called after a change of model, outside the inspection thread."""
+        self._orders.model_changed(slot, ready)
         product = _product_of(ready)
         if product != self._products.get(slot):
             self._products[slot] = product
@@ -376,6 +395,12 @@ class EdgeApp:
         self.page_state.set_bundle(page_facts(first))
         self.page_state.set_map_threshold(first.model.limits.map_threshold if first else None)
         self.page_state.set_weaknesses(weaknesses_of(self._slots.ready))
+
+
+def _numbered(sources: dict[str, Camera]) -> dict[str, bool]:
+    """Return camera → whether each of its parts is known by a number or a trigger."""
+    found = {name: source.describe() for name, source in sources.items()}
+    return {name: info.is_numbered or info.mode == "triggered" for name, info in found.items()}
 
 
 def _product_of(ready: Ready | None) -> str | None:

@@ -57,6 +57,7 @@ class Listing(BaseModel):
         made_at: by the device's clock then, RFC 3339.
         release: of the software that made it.
         store_id, highest_seq: the numbering of alerts then: a restore begins another one.
+        audit_head: HASH:COUNT of the audit then; "" where there was none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -68,6 +69,7 @@ class Listing(BaseModel):
     release: str
     store_id: str = ""
     highest_seq: int = 0
+    audit_head: str = Field("", max_length=100)
     files: tuple[Entry, ...] = Field(max_length=MAX_FILES)
 
 

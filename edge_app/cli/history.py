@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from edge_app.cli.history_pictures import PictureCopy, account_words
 from edge_app.cli.parser import set_examples, text, whole
+from edge_app.cli.report import add_report_command
 from edge_app.errors import OutputError
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def add_history_commands(commands: Any) -> None:
     checked.add_argument(
         "--no-pictures", action="store_true", help="do not read the pictures that parts name"
     )
+    add_report_command(steps)
     exported = _step(steps, "export", "write parts as CSV or JSON lines, the newest first", _export)
     _add_filter(exported)
     to = exported.add_mutually_exclusive_group(required=True)
@@ -185,6 +187,8 @@ def _words(ledger: Ledger) -> Iterator[str]:
             yield f"{camera.name}: {camera.hole_count - len(camera.holes)} more such holes"
     if ledger.downs:
         yield f"{ledger.downs} restarts: what passed unnumbered cameras meanwhile is unknown"
+    if ledger.pauses:
+        yield f"{ledger.pauses} pauses of unnumbered cameras: what passed meanwhile is unknown"
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -192,12 +196,12 @@ def _export(args: argparse.Namespace) -> int:
     out = args.csv if args.csv is not None else args.jsonl
     write = _write_csv if args.csv is not None else _write_lines
     if args.pictures is None:
-        with _opened(out) as file:
+        with opened_for_export(out) as file:
             count = write(file, reader.every_part(wanted))
         print(f"{count} parts", file=sys.stderr)
         return 0
     copy = PictureCopy(_path(args).with_name(EVIDENCE_FOLDER), args.pictures)
-    with _opened(out) as file, copy:
+    with opened_for_export(out) as file, copy:
         count = write(file, copy.each(reader.every_part(wanted)))
     print(f"{count} parts, {copy.copied.words()}", file=sys.stderr)
     return 0
@@ -233,7 +237,7 @@ def _write_lines(file: TextIO, parts: Iterable[dict[str, Any]]) -> int:
 
 
 @contextmanager
-def _opened(out: Path) -> Iterator[TextIO]:
+def opened_for_export(out: Path) -> Iterator[TextIO]:
     """Open a file that appears whole or not at all; the terminal for "-"."""
     if str(out) == "-":
         yield sys.stdout

@@ -171,6 +171,14 @@ class PageConfig(Table):
     port: int = Field(8080, ge=1, le=65_535)
     token_file: ExistingFile | None = None
     changeover: bool = True
+    tls_certificate: ExistingFile | None = None
+    tls_key: ExistingFile | None = None
+
+    @model_validator(mode="after")
+    def _certificate_has_key(self) -> PageConfig:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together; give both or neither")
+        return self
 
     @model_validator(mode="after")
     def _needs_token_beyond_loopback(self) -> PageConfig:
@@ -186,7 +194,7 @@ class RuntimeConfig(Table):
     """How the process runs."""
 
     threads: int = Field(0, ge=0, le=256)
-    backend: Literal["auto", "onnxruntime", "tensorrt"] = "auto"
+    backend: Literal["auto", "onnxruntime", "openvino", "tensorrt"] = "auto"
     precision: Literal["fp32", "fp16", "int8"] | None = None
     engine_dir: AnchoredPath | None = None
     max_batch: int = Field(8, ge=1, le=64)
@@ -308,7 +316,8 @@ class AppConfig(Table):
     def evidence_base_url(self) -> str:
         """The address before `/evidence/...` in alerts: configured, or the page's."""
         host = self.page.host if is_loopback(self.page.host) else own_name()[0]
-        return self.evidence.base_url or f"http://{host}:{self.page.port}"
+        scheme = "http" if self.page.tls_certificate is None else "https"
+        return self.evidence.base_url or f"{scheme}://{host}:{self.page.port}"
 
     def slot(self, name: str) -> SlotConfig:
         """Return a slot's rules: its table, or the defaults."""

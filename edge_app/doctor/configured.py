@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from edge_app.alerts.keep_limits import Sizes, reach
+from edge_app.backends.openvino import has_openvino
 from edge_app.backends.tensorrt_library import MODULES
 from edge_app.cameras.isolation.process import python_with
 from edge_app.cameras.registry import family_of, open_camera
@@ -107,6 +108,9 @@ def check_backend(config: AppConfig) -> Check:
     if wanted == "tensorrt" and not any(importlib.util.find_spec(module) for module in MODULES):
         advice = "On a Jetson it comes with JetPack (docs/tensorrt.md); or set backend = auto."
         return Check(name, "fail", f"backend = {wanted!r}: no TensorRT is installed.", advice)
+    if wanted == "openvino" and not has_openvino():
+        advice = "Install the extra `openvino`; or set backend = auto."
+        return Check(name, "fail", f"backend = {wanted!r}: no OpenVINO is installed.", advice)
     return Check(name, "ok", f"[runtime] backend = {wanted!r}.")
 
 

@@ -9,7 +9,7 @@ from edge_app.records import PartVerdict
 
 GapKind = Literal["gap", "loss", "down"]
 """`gap`: numbered parts that nobody judged. `loss`: judged parts whose rows are not here. `down`:
-nothing was recorded for a while, and whether parts came is unknown."""
+nothing was recorded for a while, and whether parts came is unknown: a restart, or a pause."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from edge_app.errors import HistoryError
 from edge_app.history.rows import BINS_PER_LIMIT, HOUR_NS, NO_SCORE
 from edge_app.history.schema import open_for_reading
 
@@ -23,6 +25,9 @@ PAGE = 500
 
 ANY = "any"
 """Kept for whatever reason."""
+
+LOOK_EVERY = 5_000
+"""SQLite's steps between two looks at the clock: a millisecond at most."""
 
 _PARTS = (
     "SELECT parts.id, cameras.name AS camera, cameras.slot, part_id, number, trigger_id,"
@@ -113,10 +118,16 @@ class PartFilter:
 
 
 class HistoryReader:
-    """Answers questions about one device's history; opens the file for each."""
+    """Answers questions about one device's history; opens the file for each.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the history's file.
+        limit_s: a question that takes longer is given up with a HistoryError; None: none is.
+    """
+
+    def __init__(self, path: Path, limit_s: float | None = None) -> None:
         self._path = path
+        self._limit_s = limit_s
 
     def parts(
         self, wanted: PartFilter, before: int | None = None, count: int = PAGE
@@ -127,13 +138,24 @@ class HistoryReader:
             HistoryError: there is no history, or it cannot be read.
         """
         query, values = wanted.ids(before, min(count, PAGE))
-        with closing(open_for_reading(self._path)) as connection:
+        with self._opened() as connection:
             ids = [int(row[0]) for row in connection.execute(query, values)]
             marks = ", ".join("?" * len(ids))
             connection.row_factory = sqlite3.Row
             found = connection.execute(f"{_PARTS} WHERE parts.id IN ({marks})", ids).fetchall()
         rows = {int(row["id"]): row for row in found}
         return [part_of(rows[number]) for number in ids if number in rows]
+
+    def part(self, number: int) -> dict[str, Any] | None:
+        """Return the part with that `id`, None if there is none, or no longer.
+
+        Raises:
+            HistoryError: there is no history, or it cannot be read.
+        """
+        with self._opened() as connection:
+            connection.row_factory = sqlite3.Row
+            row = connection.execute(f"{_PARTS} WHERE parts.id = ?", (number,)).fetchone()
+        return None if row is None else part_of(row)
 
     def every_part(self, wanted: PartFilter) -> Iterator[dict[str, Any]]:
         """Return all parts, the newest first, a page at a time: memory stays flat."""
@@ -166,7 +188,7 @@ class HistoryReader:
             " reason, from_ns, to_ns FROM gaps LEFT JOIN cameras ON cameras.id = gaps.camera"
             " ORDER BY gaps.id DESC LIMIT ?"
         )
-        with closing(open_for_reading(self._path)) as connection:
+        with self._opened() as connection:
             connection.row_factory = sqlite3.Row
             rows = connection.execute(query, (count,)).fetchall()
         return [_timed(dict(row), "from_ns", "to_ns") for row in rows]
@@ -177,7 +199,7 @@ class HistoryReader:
             "SELECT cameras.name AS name, deleted.* FROM deleted"
             " JOIN cameras ON cameras.id = camera ORDER BY deleted.id"
         )
-        with closing(open_for_reading(self._path)) as connection:
+        with self._opened() as connection:
             connection.row_factory = sqlite3.Row
             rows = [dict(row) for row in connection.execute(query)]
         for row in rows:
@@ -201,7 +223,7 @@ class HistoryReader:
             " GROUP BY hour, cameras.name ORDER BY hour, cameras.name"
         )
         values = (*_hours(from_ns, to_ns), *([] if camera is None else [camera]))
-        with closing(open_for_reading(self._path)) as connection:
+        with self._opened() as connection:
             connection.row_factory = sqlite3.Row
             rows = [dict(row) for row in connection.execute(query, values)]
         for row in rows:
@@ -222,9 +244,28 @@ class HistoryReader:
             f"{' AND cameras.name = ?' if camera is not None else ''} GROUP BY bin ORDER BY bin"
         )
         values = (*_hours(from_ns, to_ns), NO_SCORE, *([] if camera is None else [camera]))
-        with closing(open_for_reading(self._path)) as connection:
+        with self._opened() as connection:
             found = connection.execute(query, values).fetchall()
         return [(number / BINS_PER_LIMIT, int(count)) for number, count in found]
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """Open the file for one question, which ends in time."""
+        with closing(open_for_reading(self._path)) as connection:
+            if self._limit_s is None:
+                yield connection
+                return
+            until_s = time.monotonic() + self._limit_s
+            connection.set_progress_handler(lambda: time.monotonic() > until_s, LOOK_EVERY)
+            try:
+                yield connection
+            except sqlite3.OperationalError as error:
+                if time.monotonic() <= until_s:
+                    raise HistoryError(f"history {self._path} cannot be read: {error}") from error
+                raise HistoryError(
+                    f"The history did not answer within {self._limit_s:g} s: ask for less, or for "
+                    "a shorter time."
+                ) from error
 
 
 def part_of(row: sqlite3.Row) -> dict[str, Any]:

@@ -172,6 +172,10 @@ class HistoryWriter:
         )
         self._put([entry], is_urgent=False)
 
+    def paused(self, camera: str, from_ns: int, to_ns: int) -> None:
+        """Record that a camera whose parts have no number was paused: what passed is unknown."""
+        self._put([GapEntry(camera, "down", "paused", to_ns, from_ns=from_ns)], is_urgent=False)
+
     def holds_alerts(self) -> bool:
         """Tell whether an alert's row is not committed yet, so that the alert has to stay."""
         with self._condition:

@@ -117,8 +117,10 @@ def test_keys_that_are_left_out_can_be_switched_on(tmp_path: Path) -> None:
     text = re.sub(r"(?m)^# (\w+ = )", r"\1", example_config_text())
     text = text.replace("tls = false", "tls = true")
     text = re.sub(r'(?m)^url = ".*"', 'url = "basler:?trigger=software"', text)
-    for name in ("ca.pem", "edge1.pem", "edge1.key", "mqtt.password", "page.token"):
+    for name in ("ca.pem", "edge1.pem", "edge1.key", "mqtt.password", "page.token", "page.crt"):
         (tmp_path / name).touch()
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials" / "page.key").touch()
     save_geometry(Geometry((4, 6), None, np.eye(3), {}), tmp_path / "cam1.calibration.json")
     config = load_config(write(tmp_path, text))
     assert config.cameras[0].belt_px_per_s_xy == (120.0, 0.0)

@@ -54,21 +54,21 @@ class CameraFacts:
         capture: how far its source is.
         reason: why, at present; "" when all is well.
         is_paused: a person has paused it.
-        pause: until when and why, for people; "" where nothing is to be said.
         slot: whose bundle judges its parts.
         has_bundle: there is one.
         engine_missing: why that bundle does not run as it was meant to; "" when it does.
         update: what is being done with a new bundle of the slot; "" when nothing is.
+        pause: until when it is paused and why, for people; "" where it is not.
     """
 
     capture: CaptureFact = "configured"
     reason: str = ""
     is_paused: bool = False
-    pause: str = ""
     slot: str = "main"
     has_bundle: bool = True
     engine_missing: str = ""
     update: str = ""
+    pause: str = ""
 
 
 @dataclass(frozen=True, slots=True)

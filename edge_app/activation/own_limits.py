@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_app.activation.model_loader import Ready
 from edge_app.audit.records import Head, heads_in
+from edge_app.audit.schema import LIMITS_NAME
 from edge_app.errors import OrderError
 from edge_app.host.small_file import read_small
 from edge_app.inspection.judge import Limits
@@ -25,7 +26,7 @@ from edge_app.store.intent import Sha256
 
 _log = logging.getLogger(__name__)
 
-LIMITS_FILE = "limits.json"
+LIMITS_FILE = LIMITS_NAME
 """Its name in the state folder."""
 
 FORMAT = "cropliq-limits/1"

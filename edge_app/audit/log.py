@@ -142,7 +142,9 @@ class AuditLog:
                     return replace(known, head=self._head or Head())
                 self._write_notes(connection)
                 head = self._append(connection, entry, answer)
-            except (sqlite3.Error, OSError, ValueError) as error:
+            except ValueError as error:
+                raise AuditError(f"This cannot be recorded, so it is not done: {error}.") from error
+            except (sqlite3.Error, OSError) as error:
                 self._fail(error)
                 raise AuditError(
                     f"The audit cannot be written ({error}), and nothing is done without a record "

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -58,10 +56,7 @@ def leave_note(state_dir: Path, note: RestoredNote) -> None:
 
 
 def take_restored(state_dir: Path) -> list[AuditEntry]:
-    """Return the note as an entry, and forget the one that is recorded already.
-
-    The file stays until it is replaced: its id makes sure that it is recorded once.
-    """
+    """Return the note as an entry; its id makes sure that it is recorded once."""
     try:
         data = read_small(state_dir / NOTE_FILE, MAX_BYTES)
     except OSError:
@@ -69,7 +64,7 @@ def take_restored(state_dir: Path) -> list[AuditEntry]:
     note = note_in(data)
     if note is None:
         return []
-    new: dict[str, Any] = json.loads(note.model_dump_json(exclude={"note_id", "by", "old_head"}))
+    new = note.model_dump(mode="json", exclude={"note_id", "by", "old_head"})
     return [
         AuditEntry(
             "restore",

@@ -7,6 +7,8 @@ alone is the whole audit, so that it can be copied.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from edge_app.errors import AuditError
@@ -15,6 +17,9 @@ from edge_app.store.sqlite_files import transaction
 
 AUDIT_FILE = "audit.sqlite"
 """Its name in the state folder."""
+
+LIMITS_NAME = "limits.json"
+"""Of the limits that follow from it, beside it."""
 
 FORMAT = 1
 """`PRAGMA user_version`. Later releases add to it; a newer file is left alone."""
@@ -82,6 +87,23 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         connection.close()
         raise _newer(path, found)
     return connection
+
+
+@contextmanager
+def held_still(path: Path) -> Iterator[None]:
+    """Keep an audit as it is meanwhile, so that the file can be copied; where there is none, or it
+    is damaged, nothing is done. Its writer waits BUSY_S at most, then refuses.
+
+    A transaction that a kill cut off is undone first.
+    """
+    if not path.is_file():
+        yield
+        return
+    with closing(sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)) as connection:
+        with suppress(sqlite3.DatabaseError):
+            connection.execute("BEGIN")
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        yield
 
 
 def _newer(path: Path, found: int) -> AuditError:

@@ -29,13 +29,11 @@ def add_audit_commands(commands: Any) -> None:
     listed.add_argument(
         "--count", type=whole(1, 100_000), default=20, metavar="N", help="records (default: 20)"
     )
-    listed.add_argument(
-        "--event", type=text(40), default="", metavar="E", help="only of this kind, e.g. limit"
-    )
+    listed.add_argument("--event", type=text(40), metavar="E", help="only of this kind, e.g. limit")
     set_examples(listed, "edge-app audit list --config edge-app.toml --event limit")
     checked = _step(steps, "verify", "check that no record was changed (1 if one was)", _verify)
     checked.add_argument(
-        "--head", action="append", type=_head, default=[], metavar="HASH:COUNT",
+        "--head", action="append", type=_head, metavar="HASH:COUNT",
         help="a head that was kept elsewhere, e.g. from `info` over MQTT; may be repeated",
     )  # fmt: skip
     checked.add_argument(
@@ -44,8 +42,7 @@ def add_audit_commands(commands: Any) -> None:
     )  # fmt: skip
     set_examples(
         checked,
-        "edge-app audit verify --config edge-app.toml --head 3fa9…:17",
-        "journalctl -u edge-app | edge-app audit verify --config edge-app.toml --heads -",
+        "edge-app audit verify --config edge-app.toml --heads journal.txt",
     )
     exported = _step(steps, "export", "write every record as JSON lines, the oldest first", _export)
     exported.add_argument(
@@ -77,7 +74,7 @@ def _list(args: argparse.Namespace) -> int:
     from edge_app.audit.reader import latest
     from edge_app.host.plain_text import one_line
 
-    found = latest(_path(args), args.count, event=args.event)
+    found = latest(_path(args), args.count, event=args.event or "")
     for record in found:
         print(one_line(_line(record)))
     if not found:
@@ -131,7 +128,7 @@ def _kept_heads(args: argparse.Namespace, path: Path) -> Iterator[NamedHead]:
     own = read_head(path)
     if own is not None:
         yield NamedHead(own, "the copy beside it")
-    for head in args.head:
+    for head in args.head or ():
         yield NamedHead(head, "the given head")
     if args.heads is None:
         return

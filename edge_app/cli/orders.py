@@ -45,20 +45,20 @@ def add_order_commands(commands: Any) -> None:
     )  # fmt: skip
     set_examples(
         changed,
-        'edge-app limit set --config edge-app.toml --limit 0.62 --why "scratches are accepted"',
+        "edge-app limit set --config edge-app.toml --limit 0.62 --why scratches",
     )
     undone = _command(steps, "undo", "return to the limits before the last change", _undo)
     _add_slot_and_why(undone)
-    set_examples(undone, 'edge-app limit undo --config edge-app.toml --why "too many rejects"')
+    set_examples(undone, "edge-app limit undo --config edge-app.toml --why rejects")
     pause = _command(commands, "pause", "inspect no parts for a while", _pause)
     pause.add_argument(
         "--minutes", type=whole(1, 480), required=True, metavar="N", help="ends by itself then"
     )
     _add_camera_and_why(pause)
-    set_examples(pause, 'edge-app pause --config edge-app.toml --minutes 20 --why "cleaning"')
+    set_examples(pause, "edge-app pause --config edge-app.toml --minutes 20 --why cleaning")
     resume = _command(commands, "resume", "inspect again before a pause is over", _resume)
     _add_camera_and_why(resume)
-    set_examples(resume, 'edge-app resume --config edge-app.toml --why "cleaned"')
+    set_examples(resume, "edge-app resume --config edge-app.toml --why cleaned")
 
 
 def _command(commands: Any, name: str, about: str, work: Any) -> Any:
@@ -79,7 +79,7 @@ def _add_slot_and_why(parser: Any) -> None:
 
 def _add_camera_and_why(parser: Any) -> None:
     parser.add_argument(
-        "--camera", type=text(64), default="", metavar="NAME", help="only this one (default: all)"
+        "--camera", type=text(64), metavar="NAME", help="only this one; all without it"
     )
     _add_why(parser)
 
@@ -145,7 +145,7 @@ def _pause(args: argparse.Namespace) -> int:
     from edge_app.ipc.orders import Pause
 
     config, common = _common(args)
-    order = Pause(**common, camera=args.camera, minutes=args.minutes, why=args.why)
+    order = Pause(**common, camera=args.camera or "", minutes=args.minutes, why=args.why)
     return _give(config, order)
 
 
@@ -153,7 +153,7 @@ def _resume(args: argparse.Namespace) -> int:
     from edge_app.ipc.orders import Resume
 
     config, common = _common(args)
-    return _give(config, Resume(**common, camera=args.camera, why=args.why))
+    return _give(config, Resume(**common, camera=args.camera or "", why=args.why))
 
 
 def _give(config: AppConfig, order: AnyOrder) -> int:

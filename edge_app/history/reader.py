@@ -23,6 +23,9 @@ from edge_app.history.schema import open_for_reading
 PAGE = 500
 """Most parts of one question."""
 
+ANY = "any"
+"""Kept for whatever reason."""
+
 LOOK_EVERY = 5_000
 """SQLite's steps between two looks at the clock: a millisecond at most."""
 
@@ -30,7 +33,7 @@ _PARTS = (
     "SELECT parts.id, cameras.name AS camera, cameras.slot, part_id, number, trigger_id,"
     " source_name, captured_ns, recorded_ns, state, reason, score, is_suspect, threshold,"
     " threshold_id, product, serial, bundle_sha256, precision, views, latency_ms, corners, defects,"
-    " alarm_id, evidence_url, evidence_sha256, is_final FROM parts"
+    " alarm_id, evidence_url, evidence_sha256, is_final, kept_for FROM parts"
     " JOIN cameras ON cameras.id = parts.camera JOIN limits ON limits.id = limit_id"
     " LEFT JOIN models ON models.id = parts.model"
 )
@@ -45,6 +48,7 @@ class PartFilter:
         suspects: only those that are suspect.
         part: a part id, trigger id or file name, exactly.
         from_ns, to_ns: captured in [from_ns, to_ns), ns since the epoch.
+        kept_for: a reason for which their picture was kept, or ANY.
     """
 
     camera: str | None = None
@@ -54,6 +58,7 @@ class PartFilter:
     defect_class: str = ""
     from_ns: int | None = None
     to_ns: int | None = None
+    kept_for: str = ""
 
     def ids(self, before: int | None, count: int) -> tuple[str, list[object]]:
         """Return a query for the ids of a page, the newest first, and its values.
@@ -63,7 +68,7 @@ class PartFilter:
         """
         terms: list[tuple[str, list[object]]] = []
         table = "parts"
-        is_rare = bool(self.part or self.defect_class or self.suspects)
+        is_rare = bool(self.part or self.defect_class or self.suspects or self.kept_for)
         is_rare = is_rare or bool(self.states and "OK" not in self.states)
         by_time = not is_rare and (self.from_ns is not None or self.to_ns is not None)
         if self.part:
@@ -78,9 +83,16 @@ class PartFilter:
             )
         if self.suspects:
             terms.append(("is_suspect", []))
+        if self.kept_for:
+            table = "parts INDEXED BY parts_kept"
+            terms.append(("kept_for IS NOT NULL", []))
+            if self.kept_for != ANY:
+                terms.append(("instr(',' || kept_for || ',', ?)", [f",{self.kept_for},"]))
         if self.states:
             marks = ", ".join("?" * len(self.states))
-            is_first = is_rare and not (self.part or self.defect_class or self.suspects)
+            is_first = is_rare and not (
+                self.part or self.defect_class or self.suspects or self.kept_for
+            )
             text = f"state IN ({marks}) AND state <> 'OK'" if is_first else f"+state IN ({marks})"
             terms.append((text, [*self.states]))
             if is_first:  # an index of its own, with the camera in it
@@ -151,6 +163,23 @@ class HistoryReader:
         while page := self.parts(wanted, before):
             yield from page
             before = int(page[-1]["id"])
+
+    def pictures(self) -> Iterator[tuple[str, str, str, int]]:
+        """Return (part id, address, sha256, ns since the epoch when the part was recorded) of every
+        picture that a part names, the newest first, a page at a time."""
+        query = (
+            "SELECT id, part_id, evidence_url, evidence_sha256, recorded_ns FROM parts INDEXED BY"
+            " parts_kept WHERE kept_for IS NOT NULL AND id < ? ORDER BY id DESC LIMIT ?"
+        )
+        before = 2**63 - 1
+        while True:
+            with self._opened() as connection:
+                page = connection.execute(query, (before, PAGE)).fetchall()
+            for _, part_id, url, sha256, recorded_ns in page:
+                yield str(part_id), str(url), str(sha256), int(recorded_ns)
+            if not page:
+                return
+            before = int(page[-1][0])
 
     def gaps(self, count: int = PAGE) -> list[dict[str, Any]]:
         """Return the latest gaps and losses, the newest first."""

@@ -25,13 +25,13 @@ from edge_app.inspection.stages import WholeFrame
 from edge_app.records import U8Array
 from export.augment.defect_like import ABSENT
 from export.bundle_build.records import BuildOptions, CutParts, Found, Labelled, View
-from export.calibrate.thresholds import per_group
 from export.data.crops import FoundPart
 from export.data.dataset import Picture
 from export.defects.evidence import (
     CHOICE_RATE,
     CrossFitted,
     Evidence,
+    per_group,
     recall_at,
     with_missing_caught,
 )

@@ -29,7 +29,7 @@ from edge_app.bundle.thresholds import (
 from edge_app.inspection.inspector import Inspector
 from edge_app.records import F64Array, U8Array
 from export.augment.defect_like import DEFECT_KINDS, SIZES, Size, synthetic_defect
-from export.defects.evidence import CrossFitted, I64Array
+from export.defects.evidence import CrossFitted, per_group
 
 BATCH = 16
 
@@ -237,14 +237,6 @@ def _sensitivity(
         )
         for (kind, size), scores in sorted(rows.items())
     )
-
-
-def per_group(values: F64Array, groups: I64Array) -> F64Array:
-    """Return one value per group, its largest, in the order of the groups' numbers."""
-    numbers, inverse = np.unique(groups, return_inverse=True)
-    largest = np.full(len(numbers), -np.inf)
-    np.maximum.at(largest, inverse, values)
-    return largest
 
 
 def _calibration(

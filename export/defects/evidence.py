@@ -180,6 +180,14 @@ def with_missing_caught(found: CrossFitted, kind: str) -> CrossFitted:
     return replace(found, defects=caught)
 
 
+def per_group(values: F64Array, groups: I64Array) -> F64Array:
+    """Return one value per group, its largest, in the order of the groups' numbers."""
+    numbers, inverse = np.unique(groups, return_inverse=True)
+    largest = np.full(len(numbers), -np.inf)
+    np.maximum.at(largest, inverse, values)
+    return largest
+
+
 def per_defect(scores: F64Array, defect_of: I64Array, count: int) -> F64Array:
     """Return (count,) the largest of each defect's crops' scores, −inf where it has no crop."""
     found = np.full(count, -np.inf)

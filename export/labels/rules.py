@@ -39,6 +39,9 @@ def usual_of(pictures: Sequence[Segmented]) -> Usual:
         return Usual(0.0, 1.0, "compact")
     area_px = float(np.median([shape.area_px for shape in largest]))
     typical = [s for s in largest if _ratio(s.area_px, area_px) <= AREA_RATIO]
+    if not typical:  # the median lies between two shapes of very different areas
+        typical = [min(largest, key=lambda s: (_ratio(s.area_px, area_px), s.area_px))]
+        area_px = typical[0].area_px
     kinds = Counter(kind_of(shape) for shape in typical)
     elongation = float(np.median([shape.elongation for shape in typical]))
     kind = max(kinds, key=lambda kind: kinds[kind])

@@ -137,7 +137,7 @@ class Whitening(nn.Module):
         every = max(1, len(points) * len(on_product) // WHITENING_POSITIONS)
         spread = (points[:, on_product] - mean[on_product]).reshape(-1, points.shape[2])
         order = np.random.default_rng(0).permutation(len(spread))[::every]
-        covariance, _, _ = ledoit_wolf(spread[order])
+        covariance, _ = ledoit_wolf(spread[order])
         self.mean.copy_(torch.from_numpy(mean))
         self.matrix.copy_(torch.from_numpy(whitening_of(covariance)))
 

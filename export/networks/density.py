@@ -70,7 +70,9 @@ def fit_global(embeddings: F64Array) -> GlobalGaussian:
     """
     _check_samples(embeddings)
     mean, std = embeddings.mean(0), embeddings.std(0) + STD_FLOOR
-    covariance, shrinkage, rank = ledoit_wolf((embeddings - mean) / std)
+    standardised = (embeddings - mean) / std
+    covariance, shrinkage = ledoit_wolf(standardised)
+    rank = effective_rank(standardised.T @ standardised / len(standardised))
     return GlobalGaussian(mean, whitening_of(covariance) / std, shrinkage, rank)
 
 
@@ -88,7 +90,7 @@ def fit_positions(features: F32Array, cell: int) -> PositionGaussian:
     total = 0.0
     for index, samples in enumerate(cells):
         centred = (samples - mean[index]).reshape(-1, samples.shape[2])
-        covariance, shrinkage, _ = ledoit_wolf(centred.astype(np.float64))
+        covariance, shrinkage = ledoit_wolf(centred.astype(np.float64))
         whitening[index] = whitening_of(covariance)
         total += shrinkage
     grid_mean = features.mean(0, dtype=np.float64).astype(np.float32)
@@ -112,8 +114,8 @@ def squared_distances(embeddings: F64Array, gaussian: GlobalGaussian) -> F64Arra
     return np.asarray((((embeddings - gaussian.mean) @ gaussian.whitening.T) ** 2).sum(1))
 
 
-def ledoit_wolf(centred: F64Array) -> tuple[F64Array, float, float]:
-    """Return the shrunk covariance, the shrinkage and the unshrunk spectrum's effective rank.
+def ledoit_wolf(centred: F64Array) -> tuple[F64Array, float]:
+    """Return the shrunk covariance and the shrinkage.
 
     Args:
         centred: (n, d) float64 samples with their mean already taken off.
@@ -129,7 +131,7 @@ def ledoit_wolf(centred: F64Array) -> tuple[F64Array, float, float]:
     shrinkage = min(max(noise, 0.0), distance) / distance if distance > 0 else 0.0
     shrunk = (1 - shrinkage) * empirical
     shrunk.flat[:: d + 1] += shrinkage * spread + np.finfo(np.float64).eps * max(spread, STD_FLOOR)
-    return shrunk, float(shrinkage), effective_rank(empirical)
+    return shrunk, float(shrinkage)
 
 
 def whitening_of(covariance: F64Array) -> F64Array:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_app.records import F64Array
-from export.defects.evidence import recall_at
+from export.defects.evidence import I64Array, per_group, recall_at
 
 POWER, SHIFT = 3.0, 3.0
 """The mean of (z + SHIFT)^POWER over the terms, its root less SHIFT. On good parts and synthetic
@@ -80,12 +80,16 @@ def combined(standardised: F64Array) -> F64Array:
     return np.where(np.isneginf(standardised).any(1), -np.inf, score)
 
 
-def choose_terms(good: dict[str, F64Array], defects: dict[str, F64Array]) -> TermChoice:
+def choose_terms(
+    good: dict[str, F64Array], defects: dict[str, F64Array], groups: I64Array
+) -> TermChoice:
     """Return the set of terms to take.
 
     Args:
         good: term → (n,) cross-fitted scores of good crops.
         defects: term → (d,) cross-fitted scores of synthetic defects.
+        groups: (n,) near-duplicates among the good crops share a number; the limits at which recall
+            is read count groups, as the bundle's own limit does.
     """
     table = {}
     for names in CANDIDATES:
@@ -95,7 +99,8 @@ def choose_terms(good: dict[str, F64Array], defects: dict[str, F64Array]) -> Ter
                 combined(standardised([side[name] for name in names], scales))
                 for side in (good, defects)
             )
-            table[names] = float(np.mean([recall_at(g, d, rate) for rate in CHOICE_RATES]))
+            grouped = per_group(g, groups)
+            table[names] = float(np.mean([recall_at(grouped, d, r) for r in CHOICE_RATES]))
     best = max(table.values())
     tied = [names for names, found in table.items() if found >= best - TIE]
     chosen = max(tied, key=lambda names: (len(names), table[names]))

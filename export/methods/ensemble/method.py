@@ -66,35 +66,57 @@ class Ensemble:
     def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return the graph fitted to all good crops, and how its folds judged them."""
         backbone = load_lite0(max(ALL_TAPS)).eval().requires_grad_(False).to(settings.device)
-        features = _features(backbone, data.crops, settings.device, "features", on_progress)
+        features = features_of(backbone, data.crops, settings.device, "features", on_progress)
         evidence = data.evidence or _without_defects(len(data.crops))
         defects = (
-            _features(backbone, evidence.defects, settings.device, "defects", on_progress)
+            features_of(backbone, evidence.defects, settings.device, "defects", on_progress)
             if len(evidence.defects)
             else None
         )
-        folds = folds_of(evidence.groups)
-        judged = _judged_by_folds(features, defects, data, evidence, folds, settings, on_progress)
-        chosen = _choice(judged, data)
-        scales = [scale_of(judged.good[name]) for name in chosen.terms]
-        terms = _fit(features, data.mask, settings.seed, chosen.terms, on_progress)
-        map_scales = _map_scales(judged, chosen.terms)
+        return fitted_to(Frozen(backbone, features, defects), data, settings, on_progress)
 
-        def joined(fitted: Fitted) -> EnsembleGraph:
-            picked = [fitted[name] for name in chosen.terms]
-            return EnsembleGraph(
-                backbone, chosen.terms, picked, scales, map_scales, data.crop_hw
-            ).eval()
 
-        found = _cross_fitted(joined, judged, features, defects, evidence, folds)
-        backbone.to("cpu")
-        about = {
-            "method": self.name,
-            "settings": {"terms": list(chosen.terms)},
-            "recall_by_terms": chosen.table,
-            "folds": found.folds,
-        }
-        return Trained(joined(terms), about, fp16_nodes=BACKBONE_SCOPES, cross_fitted=found)
+@dataclass(frozen=True, slots=True, eq=False)
+class Frozen:
+    """What no fold changes: the backbone, and its features of good crops and of defect crops."""
+
+    backbone: EfficientNetLite0
+    features: CropFeatures
+    defects: CropFeatures | None
+
+
+def fitted_to(
+    frozen: Frozen, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress
+) -> Trained:
+    """Return the graph fitted to all good crops, and how its folds judged them.
+
+    Args:
+        frozen: features of `data.crops` and of `data.evidence.defects`, in their order.
+    """
+    backbone, features, defects = frozen.backbone, frozen.features, frozen.defects
+    evidence = data.evidence or _without_defects(len(data.crops))
+    folds = folds_of(evidence.groups)
+    judged = _judged_by_folds(features, defects, data, evidence, folds, settings, on_progress)
+    chosen = _choice(judged, data)
+    scales = [scale_of(judged.good[name]) for name in chosen.terms]
+    terms = _fit(features, data.mask, settings.seed, chosen.terms, on_progress)
+    map_scales = _map_scales(judged, chosen.terms)
+
+    def joined(fitted: Fitted) -> EnsembleGraph:
+        picked = [fitted[name] for name in chosen.terms]
+        return EnsembleGraph(
+            backbone, chosen.terms, picked, scales, map_scales, data.crop_hw
+        ).eval()
+
+    found = _cross_fitted(joined, judged, features, defects, evidence, folds)
+    backbone.to("cpu")
+    about = {
+        "method": Ensemble().name,
+        "settings": {"terms": list(chosen.terms)},
+        "recall_by_terms": chosen.table,
+        "folds": found.folds,
+    }
+    return Trained(joined(terms), about, fp16_nodes=BACKBONE_SCOPES, cross_fitted=found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,13 +166,18 @@ def _cross_fitted(
     )
 
 
-def _features(
+def features_of(
     backbone: EfficientNetLite0,
     crops: U8Array,
     device: str,
     what: str,
     on_progress: OnProgress,
 ) -> CropFeatures:
+    """Return the frozen features of crops, uint8 (n, h, w, 3).
+
+    Args:
+        what: is being done, for the progress.
+    """
     found: dict[int, list[torch.Tensor]] = {b: [] for b in ALL_TAPS}
     with torch.no_grad():
         for start in range(0, len(crops), BATCH):
@@ -260,7 +287,7 @@ def _choice(judged: _Judged, data: TrainingSet) -> TermChoice:
         name: per_defect(scores, data.evidence.defect_of, count)
         for name, scores in judged.defects.items()
     }
-    return choose_terms(judged.good, found)
+    return choose_terms(judged.good, found, data.evidence.groups)
 
 
 def _map_scales(judged: _Judged, names: Sequence[str]) -> list[float]:

@@ -16,10 +16,9 @@ from export.calibrate.thresholds import (
     Scored,
     calibrate,
     calibrate_cross_fitted,
-    per_group,
     sensitivity_of,
 )
-from export.defects.evidence import CrossFitted
+from export.defects.evidence import CrossFitted, per_group
 
 pytestmark = pytest.mark.needs("the extra train")
 

@@ -11,7 +11,7 @@ import pytest
 from edge_app.records import F64Array, U8Array
 from export.labels.autolabel import segment
 from export.labels.records import Segmented
-from export.labels.rules import usual_of
+from export.labels.rules import judged, usual_of
 from export.labels.station import is_fixed_station
 from export.labels.symmetry import symmetry_of
 
@@ -137,3 +137,13 @@ def test_symmetry_is_measured_at_any_angle(outline: F64Array, fold: int, is_mirr
     found = symmetry_of(shapes)
     assert (found.fold, found.is_mirrored) == (fold, is_mirrored), found.sentence()
     assert found.has_stable_axis == (fold in (1, 2, 4))
+
+
+def test_a_median_between_two_sizes_is_nobodys_size() -> None:
+    """As many small parts as large ones: one that is there is the usual one, and no build ends."""
+    pictures = [segment(drawn(BAR * scale, (160, 120), 0.3, 1)) for scale in (0.4, 1.0)]
+    areas = [picture.whole[0].area_px for picture in pictures]
+    usual = usual_of(pictures)
+    assert usual.area_px in areas
+    assert usual.kind == "elongated"
+    assert sum(bool(judged(picture, usual).boxes) for picture in pictures) == 1

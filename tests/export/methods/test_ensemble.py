@@ -36,9 +36,9 @@ from export.methods.ensemble.choice import (
 from export.methods.ensemble.method import (
     MIN_STATISTICS_CROPS,
     Ensemble,
-    _features,
     _scores,
     _usable,
+    features_of,
 )
 from export.methods.ensemble.terms import ALL_TAPS
 from export.methods.onnx_file import write_graph
@@ -90,7 +90,7 @@ def test_the_folds_judge_as_the_graph_does(trained: Trained) -> None:
     """From kept half-precision features the same score and map maximum come out as from pixels."""
     graph = trained.graph
     crops = np.stack([part(300), damaged(301)])
-    features = _features(graph.backbone, crops, "cpu", "features", lambda _text, _share: None)
+    features = features_of(graph.backbone, crops, "cpu", "features", lambda _text, _share: None)
     scores, maps = _scores(graph, features)
     expected, expected_maps = run_torch(trained, crops)
     np.testing.assert_allclose(scores, expected, rtol=0.01, atol=0.02)
@@ -160,6 +160,10 @@ def test_terms_that_so_few_crops_cannot_carry_are_left_out() -> None:
     assert filled == ["detail", "memory", "context", "statistics", "regions"]
 
 
+EACH_ITS_OWN = np.arange(200)
+"""Groups of good crops that have no near-duplicates."""
+
+
 def judged(**ranks: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return good scores and defects' scores of terms, each of which sees a share of the defects.
 
@@ -175,7 +179,7 @@ def judged(**ranks: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]
 
 def test_of_terms_that_find_as_many_the_larger_set_is_taken() -> None:
     """What context adds is nothing here, and costs nothing: it may see what is not drawn."""
-    chosen = choose_terms(*judged(memory=0.5, context=0.5))
+    chosen = choose_terms(*judged(memory=0.5, context=0.5), EACH_ITS_OWN)
     assert chosen.terms == ("memory", "context")
     assert chosen.table["memory"] == pytest.approx(0.5, abs=0.02)
 
@@ -185,7 +189,7 @@ def test_a_term_that_costs_recall_is_left_out() -> None:
     good, bad = judged(memory=0.6, context=0.0)
     bad["memory"] = np.where(bad["memory"] > 0, 4.0, 0.0)
     good["context"][::20] = 30.0
-    chosen = choose_terms(good, bad)
+    chosen = choose_terms(good, bad, EACH_ITS_OWN)
     assert chosen.terms == ("memory",)
     assert chosen.table["memory"] > chosen.table["memory+context"] + TIE
 
@@ -195,8 +199,18 @@ def test_a_defect_that_is_in_no_crop_is_missed_by_every_set() -> None:
     good, bad = judged(memory=1.0, context=1.0)
     for scores in bad.values():
         scores[:100] = -np.inf
-    chosen = choose_terms(good, bad)
+    chosen = choose_terms(good, bad, EACH_ITS_OWN)
     assert set(chosen.table.values()) == {0.5}
+
+
+def test_an_odd_part_that_was_taken_ten_times_is_one_part_in_the_choice() -> None:
+    """The bundle's limit counts groups of near-duplicates, so the choice of terms does too: by
+    crops the ten would fill every rank up to 5 % and hide what the term finds."""
+    good, bad = judged(memory=0.6)
+    good["memory"][:10] = 30.0
+    bad["memory"] = np.where(bad["memory"] > 0, 10.0, 0.0)
+    groups = np.maximum(np.arange(200), 9)
+    assert choose_terms(good, bad, groups).table["memory"] == pytest.approx(0.75 * 0.6)
 
 
 def test_the_power_mean_by_hand() -> None:

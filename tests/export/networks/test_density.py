@@ -30,7 +30,7 @@ def test_shrinkage_is_scikit_learns(n: int, d: int) -> None:
     x = rng.normal(size=(n, d)) @ rng.normal(size=(d, d))
     x -= x.mean(0)
     expected, shrinkage = sklearn_covariance.ledoit_wolf(x, assume_centered=True)
-    covariance, ours, _ = ledoit_wolf(x)
+    covariance, ours = ledoit_wolf(x)
     np.testing.assert_allclose(covariance, expected, rtol=1e-10, atol=1e-12)
     assert ours == pytest.approx(shrinkage, abs=1e-12)
 

@@ -134,7 +134,7 @@ def use_code(people: People, code: Code, name: str, hashed: str, now_s: int) -> 
 
 
 def add_token(people: People, token: Token, now_s: int) -> None:
-    """Keep a token; expired ones make room.
+    """Keep a token. Expired ones are not removed: a clock that is wrong would remove them all.
 
     Raises:
         AccountError: the name is taken, or there are too many.
@@ -142,9 +142,9 @@ def add_token(people: People, token: Token, now_s: int) -> None:
     if any(t.name.casefold() == token.name.casefold() for t in people.tokens):
         raise AccountError(f"There is a token {token.name!r} already. Choose another name.")
     if len(people.tokens) >= MAX_TOKENS:
-        people.tokens = [t for t in people.tokens if now_s < t.expires_at_s]
-    if len(people.tokens) >= MAX_TOKENS:
-        raise AccountError(f"There are {MAX_TOKENS} tokens already: remove one first.")
+        expired = [t.name for t in people.tokens if t.expires_at_s <= now_s]
+        such = f", {len(expired)} of them expired, {expired[0]!r} among them" if expired else ""
+        raise AccountError(f"There are {MAX_TOKENS} tokens already{such}: remove one first.")
     people.tokens.append(token)
 
 

@@ -148,6 +148,7 @@ READ_ONLY = {
     "keygen": (2, r"No key written .*Permission denied"),
     "sign": (2, r"cannot be read"),
     "verify": (2, r"cannot be read"),
+    "limits": (2, r"Nothing can be written"),
 }
 """What writes beside the configuration; everything else works."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from edge_app.accounts.people_file import PEOPLE_FILE, people_folder
 from edge_app.audit.head_copy import HEAD_SUFFIX
 from edge_app.audit.schema import AUDIT_FILE, LIMITS_NAME
 from edge_app.cameras.source_url import parse_source_url
@@ -16,16 +17,17 @@ from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError
 
 CONFIGURATION, ABSOLUTE, STORE, STATE = "configuration", "absolute", "store", "state"
+PAGE = "page"
 """Where a file lies: below the configuration's folder, elsewhere, below [agent] store_dir, below
-[device] state_dir."""
+[device] state_dir, in the page's folder."""
 
 SECRETS = ("password_file", "key_file", "token_file", "cert_file", "tls_key")
 """Ends of the keys of a configuration that name what only the service may read."""
 
-PLACES = (CONFIGURATION, ABSOLUTE, STORE, STATE)
+PLACES = (CONFIGURATION, ABSOLUTE, STORE, STATE, PAGE)
 
-PARTS = ("configuration", "keys", "numbers", "audit")
-"""What a file is. Later releases add accounts and history; a release that does not know a part
+PARTS = ("configuration", "keys", "numbers", "audit", "accounts")
+"""What a file is. Later releases add history; a release that does not know a part
 refuses the archive instead of leaving it out."""
 
 STATE_FILES = (AUDIT_FILE, AUDIT_FILE + HEAD_SUFFIX, LIMITS_NAME)
@@ -69,6 +71,9 @@ def items_of(config_path: Path) -> tuple[AppConfig, list[Item]]:
     for name in STATE_FILES:
         if (path := config.device.state_dir / name).is_file():
             items.append(Item("audit", f"{STATE}/{name}", path))
+    people = people_folder(config.device.state_dir) / PEOPLE_FILE
+    if people.is_file():
+        items.append(Item("accounts", f"{PAGE}/{PEOPLE_FILE}", people))
     return config, list({item.name: item for item in items}.values())
 
 

@@ -8,13 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_app.accounts.people_file import SERVICE_FOLDER
 from edge_app.cli.parser import add_command, text, whole
 from edge_app.errors import AccountError
 
 if TYPE_CHECKING:
     from edge_app.accounts.directory import Actor, Directory
 
-PAGE_STATE = "/var/lib/cropliq-edge-page"
 ROLES = ("viewer", "operator", "engineer")
 HAS_ENGINEER = 1
 """`users first-engineer --if-none`: there is one already."""
@@ -76,9 +76,9 @@ def _verb(verbs: Any, name: str, about: str, work: Any) -> argparse.ArgumentPars
     parser.add_argument(
         "--state",
         type=Path,
-        default=Path(PAGE_STATE),
+        default=SERVICE_FOLDER,
         metavar="DIR",
-        help=f"the page's folder; of `run` by hand STATE_DIR/page (default: {PAGE_STATE})",
+        help=f"the page's folder; of `run` by hand STATE_DIR/page (default: {SERVICE_FOLDER})",
     )
     parser.set_defaults(work=work)
     return parser

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge_app.accounts.people_file import BY_HAND
 from edge_app.audit.schema import AUDIT_FILE
 from edge_app.config.model import AppConfig, is_loopback
 from edge_app.errors import ConfigError
@@ -16,7 +17,6 @@ from edge_app.store.secret_file import read_secret
 
 MIN_TOKEN_CHARS = 16
 
-PEOPLE_FOLDER = "page"
 """In the state folder: accounts of a page that is no service, made with the first of them."""
 
 
@@ -76,7 +76,7 @@ def settings_of(config: AppConfig, page_socket: Path | None = None) -> Settings:
         history=str(state / HISTORY_FILE) if config.history.enabled else None,
         audit=str(state / AUDIT_FILE),
         orders_socket=str(orders_socket(state, page_socket)),
-        people_folder=str(state / PEOPLE_FOLDER),
+        people_folder=str(state / BY_HAND),
         tls_certificate=None if tls is None else tls.chain_pem,
         tls_key=None if tls is None else tls.key_pem,
     )

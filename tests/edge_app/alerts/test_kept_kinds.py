@@ -368,7 +368,7 @@ def test_the_default_holds_what_it_says(tmp_path: Path, clock: Clock) -> None:
     per_day = {kind: count // scale for kind, count in PER_DAY.items()}
     store = opened(tmp_path, clock, KeepLimits(per_day, per_day), (e.max_mb << 20) // scale)
     frame, about = noise(1, (332, 434)), facts(1)
-    crop = UprightCrop(noise(2, (76, 96)), CORNERS)
+    crop = UprightCrop(noise(2, (107, 120)), CORNERS)
     about = replace(about, crop=crop)
     bad_a_day = round(0.03 * DAY_S / scale)
     for day in range(8):

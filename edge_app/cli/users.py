@@ -190,7 +190,7 @@ def _directory(args: argparse.Namespace) -> Directory:
     if not folder.is_dir():
         raise AccountError(
             f"There is no folder {folder}. It is made when the page starts (systemctl start "
-            "edge-app); of `edge-app run` by hand, make STATE_DIR/page and name it with --state."
+            "edge-app); of `edge-app run` by hand it is STATE_DIR/page: name it with --state."
         )
     found = folder.stat()
     if os.geteuid() == 0 and found.st_uid != 0:

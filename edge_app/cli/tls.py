@@ -74,8 +74,8 @@ def _make(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
+    from edge_app.config.page_certificate import ServerCertificate
     from edge_app.host.small_file import read_small_text
-    from edge_app.page.tls import ServerCertificate
 
     certificate, _ = _files(args.folder)
     if not certificate.is_file():

@@ -20,8 +20,9 @@ from edge_app.cameras.registry import family_of, open_camera
 from edge_app.cameras.source_url import parse_source_url
 from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig, is_loopback
+from edge_app.config.page_certificate import read_certificate
 from edge_app.doctor.checks import Check
-from edge_app.errors import CameraError
+from edge_app.errors import CameraError, ConfigError
 
 TYPELIB_TIMEOUT_S = 10.0
 
@@ -130,6 +131,25 @@ def check_evidence(config: AppConfig) -> Check:
     if config.mqtt.enabled and not is_loopback(config.mqtt.host):
         return Check(name, "warning", detail, f"{advice[:-1]}; [page] serves this machine only.")
     return Check(name, "ok", f"Alerts name pictures at {url}, for this machine only.")
+
+
+def check_certificate(config: AppConfig) -> Check:
+    """Whether the page can be served with its certificate."""
+    name, page = "page", config.page
+    if not page.enabled:
+        return Check(name, "absent", "[page] enabled = false: no page is served.")
+    try:
+        found = read_certificate(page.tls_certificate, page.tls_key)
+    except ConfigError as error:
+        return Check(name, "fail", str(error), "Make a pair with: sudo edge-app tls make --renew")
+    if found is not None:
+        return Check(name, "ok", f"The page is served over TLS, SHA-256 {found.fingerprint}.")
+    if is_loopback(page.host):
+        return Check(name, "ok", "The page is served over plain HTTP, to this machine only.")
+    advice = "Make a certificate with: sudo edge-app tls make"
+    return Check(
+        name, "warning", "Passwords and tokens for the page cross the network in clear.", advice
+    )
 
 
 PARTS_A_SECOND, BAD_SHARE = 3, 0.01

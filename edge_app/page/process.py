@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edge_app.accounts.directory import Directory
 from edge_app.accounts.people_file import PeopleFile
+from edge_app.config.page_certificate import ServerCertificate
 from edge_app.errors import ConfigError
 from edge_app.host.log_limit import LogLimit
 from edge_app.host.logging_setup import start_logging
@@ -31,7 +32,6 @@ from edge_app.page.remote import RemoteLine
 from edge_app.page.server import LivePage
 from edge_app.page.settings import PageSettings
 from edge_app.page.settings_file import SettingsFile
-from edge_app.page.tls import ServerCertificate
 
 _log = logging.getLogger(__name__)
 

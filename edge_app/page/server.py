@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from edge_app.accounts.directory import Directory
 from edge_app.accounts.people_file import PeopleFile
+from edge_app.config.page_certificate import context_of
 from edge_app.errors import ConfigError
 from edge_app.page.access import Access, LogIns
 from edge_app.page.api.catalogue import COOKIE, TLS_COOKIE, Office
@@ -24,7 +25,6 @@ from edge_app.page.rights import Need, RightRoute
 from edge_app.page.routes import Pages
 from edge_app.page.settings import PageSettings, page_url
 from edge_app.page.source import LineSource
-from edge_app.page.tls import context_of
 from edge_app.page.tls_gate import gate_for
 
 LOG = logging.getLogger(__name__)

@@ -8,11 +8,11 @@ from pathlib import Path
 from edge_app.accounts.people_file import BY_HAND
 from edge_app.audit.schema import AUDIT_FILE
 from edge_app.config.model import AppConfig, is_loopback
+from edge_app.config.page_certificate import ServerCertificate, read_certificate
 from edge_app.errors import ConfigError
 from edge_app.history.schema import HISTORY_FILE
 from edge_app.ipc.orders import orders_socket
 from edge_app.ipc.page_link import Settings
-from edge_app.page.tls import ServerCertificate, read_certificate
 from edge_app.store.secret_file import read_secret
 
 MIN_TOKEN_CHARS = 16

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from edge_app.config.page_certificate import ServerCertificate
 from edge_app.errors import ConfigError
-from edge_app.page.tls import ServerCertificate
 
 VALID_DAYS = 3650
 """A device stands for years, and nobody is told when this one ends; its owner compares it once."""

@@ -11,13 +11,14 @@ import httpx
 import pytest
 from page_processes import paged_line, state_of
 from people_pages import PASSWORD, ROOT, PeoplePage, at_once, people_page
+from support.app_config import write_config
 from support.brokers import wait_until
 
 from edge_app.cli.main import main
+from edge_app.config.page_certificate import ServerCertificate, context_of
 from edge_app.errors import ConfigError
 from edge_app.page import tls_gate
 from edge_app.page.api.catalogue import TLS_COOKIE
-from edge_app.page.tls import ServerCertificate, context_of
 from edge_app.page.tls_make import make_certificate
 
 MADE = make_certificate(["localhost", "127.0.0.1"], datetime.now(timezone.utc))
@@ -126,6 +127,25 @@ def test_an_unfit_certificate_is_refused_before_anything_is_served(
         context_of(ServerCertificate(chain, key))
     assert "both PEM" in str(refused.value)
     assert "PRIVATE" not in str(refused.value)
+
+
+def test_a_check_of_the_configuration_finds_an_unfit_certificate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`check-config` fails on what `run` would refuse, and shows a good one's fingerprint."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "credentials").mkdir()
+    pair = 'tls_certificate = "page.crt"\ntls_key = "credentials/page.key"\n'
+    config = write_config(tmp_path, "folder:in", 1)
+    served = f"[page]\nport = 8080\n{pair}"
+    config.write_text(config.read_text().replace("[page]\nenabled = false", served))
+    (tmp_path / "page.crt").write_text(MADE.chain_pem)
+    for key, is_fit in ((MADE.key_pem, True), (MADE.chain_pem, False)):
+        (tmp_path / "credentials" / "page.key").write_text(key)
+        main(["check-config", str(config), "--json"])
+        told = capsys.readouterr().out
+        assert ("cannot be used" in told) != is_fit
+        assert (MADE.fingerprint in told) == is_fit
 
 
 def test_a_name_that_no_certificate_can_hold_is_refused() -> None:

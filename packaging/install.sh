@@ -22,7 +22,8 @@ UNITS=/etc/systemd/system
 SERVICES="edge-app.service edge-app-agent.service edge-app-page.service"
 JETSON_UNIT=$UNITS/edge-app.service.d/10-jetson.conf
 GROUP=cropliq-edge                # of inspection and agent
-PAGE=cropliq-edge-page            # the page's account and its own group: in none of the others
+PAGE=cropliq-edge-page            # the page's account: in none of the others' groups
+PAGE_GROUP=$PAGE                  # its own
 READERS=cropliq-edge-read         # may read evidence pictures
 USERS="cropliq-edge-agent cropliq-edge"
 PAGE_STATE=/var/lib/cropliq-edge-page   # its accounts and the settings of its last run
@@ -339,8 +340,9 @@ make_units() {
 # Until there is an engineer, nobody changes anything on the page: the old token only reads. Each run
 # makes a new code and voids the one before.
 tell_first_engineer() {
-    install -d -m 0700 -o $PAGE -g $PAGE "$PAGE_STATE"
+    install -d -m 0700 -o $PAGE -g $PAGE_GROUP "$PAGE_STATE"
     told=$("$release/bin/edge-app" users first-engineer --if-none --state "$PAGE_STATE") || return 0
+    [ -n "$told" ] || return 0
     say "the page has no engineer yet: until then it only shows. docs/people.md"
     printf '%s\n' "$told"
 }

@@ -30,7 +30,11 @@ def _is_name(text: str) -> str:
     return text
 
 
-Name = Annotated[str, AfterValidator(_is_name)]
+Name = Annotated[
+    str,
+    AfterValidator(_is_name),
+    Field(json_schema_extra={"pattern": f"^{NAME.pattern}$"}),
+]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

@@ -66,9 +66,6 @@ MAX_DELETIONS_PER_SAVE = 64
 GO_FIRST: tuple[Kind | Literal["crops"], ...] = ("surplus", *SHARES, "crops")
 """On a full disk, before an alert's picture."""
 
-CROP_QUALITY = 95
-"""JPEG, at least: crops are small, and models are fitted to them."""
-
 
 @dataclass(frozen=True, slots=True)
 class EvidenceStats:
@@ -231,7 +228,7 @@ class EvidenceStore:
     def _crop_data(self, facts: PictureFacts | None) -> bytes | None:
         if facts is None or facts.crop is None:
             return None
-        return encode_jpeg(facts.crop.pixels_hwc, max(CROP_QUALITY, self._jpeg_quality))
+        return encode_jpeg(facts.crop.pixels_hwc, self._jpeg_quality)
 
     def prune(self, at_most: int | None = None) -> int:
         """Delete what is over age or size now, the oldest first; return how many went."""

@@ -228,15 +228,16 @@ class EvidenceIndex:
     def _delete_frame(self, kind: Kind, keeps_crop: bool = True) -> int:
         """Delete a kind's oldest frame, and its folder once empty; return how many bytes went.
 
-        Its crop and its sidecar stay, if it has a crop. 0 if the disk refuses: the picture stays
-        in the index.
+        Its crop and its sidecar stay, if it has a crop; of the surplus nothing does, or a flood of
+        bad parts would displace other parts' crops. 0 if the disk refuses: the picture stays in the
+        index.
         """
         queue = self._frames[kind]
         oldest = queue[0]
         if not _is_gone(oldest.path):
             return 0
         crop = None
-        if oldest.crop_length and keeps_crop:
+        if oldest.crop_length and keeps_crop and kind != "surplus":
             crop = replace(oldest, path=crop_of(oldest.path), length=oldest.crop_length,
                            crop_length=0)  # fmt: skip
         else:

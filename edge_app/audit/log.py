@@ -100,8 +100,8 @@ class AuditLog:
         """Open, check and write the notes, in a thread: a start does not wait for the disk."""
         self._thread.start()
 
-    def close(self, timeout_s: float = 3.0) -> None:
-        """Write what waits, and end."""
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Write what waits, and end; a disk that hangs is left alone after twice that time."""
         self._stop.set()
         self._wake_up.set()
         if self._thread.ident is not None:

@@ -18,11 +18,16 @@ def add_tls_commands(commands: argparse._SubParsersAction[Any]) -> None:
         commands,
         "tls",
         "make the page's certificate, or show its fingerprint",
-        "sudo edge-app tls make",
-        "sudo edge-app tls make --name press-3.plant.example --name 10.0.4.17",
+        "edge-app tls make",
+        "edge-app tls make --name press-3.plant.example --name 10.0.4.17",
     )
     verbs = tls.add_subparsers(dest="verb", required=True, metavar="VERB")
-    make = add_command(verbs, "make", "make a certificate that proves itself, and its key")
+    make = add_command(
+        verbs,
+        "make",
+        "make a certificate that proves itself, and its key",
+        "edge-app tls make --name press-3.plant.example",
+    )
     make.add_argument(
         "--name",
         action="append",
@@ -33,7 +38,9 @@ def add_tls_commands(commands: argparse._SubParsersAction[Any]) -> None:
     )
     make.add_argument("--renew", action="store_true", help="replace the one that is there")
     make.set_defaults(work=_make)
-    show = add_command(verbs, "show", "show the fingerprint of the certificate")
+    show = add_command(
+        verbs, "show", "show the fingerprint of the certificate", "edge-app tls show"
+    )
     show.set_defaults(work=_show)
     for parser in (make, show):
         parser.add_argument(

@@ -31,8 +31,8 @@ def _add_users(commands: argparse._SubParsersAction[Any]) -> None:
         commands,
         "users",
         "say who may log in on the page, and let the first engineer in",
-        "sudo edge-app users first-engineer",
-        "sudo edge-app users reset anna",
+        "edge-app users first-engineer",
+        "edge-app users reset anna",
     )
     verbs = users.add_subparsers(dest="verb", required=True, metavar="VERB")
     first = _verb(
@@ -58,7 +58,7 @@ def _add_tokens(commands: argparse._SubParsersAction[Any]) -> None:
         commands,
         "tokens",
         "give programs access to the API, or take it back",
-        "sudo edge-app tokens add mes --scope viewer --days 365",
+        "edge-app tokens add mes --scope viewer --days 365",
     )
     verbs = tokens.add_subparsers(dest="verb", required=True, metavar="VERB")
     _verb(verbs, "list", "list tokens, their scopes and when they end", _list_tokens)
@@ -72,7 +72,7 @@ def _add_tokens(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _verb(verbs: Any, name: str, about: str, work: Any) -> argparse.ArgumentParser:
-    parser = add_command(verbs, name, about)
+    parser = add_command(verbs, name, about, f"{verbs._prog_prefix} {name}{EXAMPLES[work]}")
     parser.add_argument(
         "--state",
         type=Path,
@@ -190,7 +190,7 @@ def _directory(args: argparse.Namespace) -> Directory:
     if not folder.is_dir():
         raise AccountError(
             f"There is no folder {folder}. It is made when the page starts (systemctl start "
-            "edge-app); of `edge-app run` by hand, make STATE_DIR/page and name it with --state."
+            "edge-app); of `edge-app run` by hand it is STATE_DIR/page: name it with --state."
         )
     found = folder.stat()
     if os.geteuid() == 0 and found.st_uid != 0:
@@ -201,3 +201,17 @@ def _directory(args: argparse.Namespace) -> Directory:
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
         raise AccountError(f"This user may not use {folder}: run the command as root, with sudo.")
     return Directory.of(PeopleFile(folder))
+
+
+EXAMPLES = {
+    _first: "",
+    _list_users: "",
+    _add: " anna --role operator",
+    _role: " anna engineer",
+    _reset: " anna",
+    _remove: " anna",
+    _list_tokens: "",
+    _add_token: " mes --scope viewer --days 365",
+    _remove_token: " mes",
+}
+"""What stands behind each command in its --help."""

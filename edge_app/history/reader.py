@@ -173,7 +173,7 @@ class HistoryReader:
         )
         before = 2**63 - 1
         while True:
-            with closing(open_for_reading(self._path)) as connection:
+            with self._opened() as connection:
                 page = connection.execute(query, (before, PAGE)).fetchall()
             for _, part_id, url, sha256, recorded_ns in page:
                 yield str(part_id), str(url), str(sha256), int(recorded_ns)

@@ -44,6 +44,9 @@ RECEIVE_S = 5.0
 """A peer that connects says at once what it wants, and reads the answer."""
 
 ANSWER_S = 5.0
+STOP_S = 2.0
+"""A stop waits so long for the order in hand: its disk may hang."""
+
 MAX_PEERS = 8
 """Connections at once; the ones above are closed unread."""
 
@@ -342,7 +345,7 @@ class OrderServer:
         self._thread.join(2.0)
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
-        if self._one.acquire(timeout=ANSWER_S):
+        if self._one.acquire(timeout=STOP_S):
             self._one.release()
 
     def _accept(self) -> None:

@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from edge_app.accounts.directory import Directory
@@ -124,6 +125,9 @@ class PageProcess:
         """Return what the API is answered from; people stay logged in over new settings."""
         if self._directory is None:
             told = None if wanted.people_folder is None else Path(wanted.people_folder)
+            if self._folder is None and told is not None:
+                with suppress(OSError):  # said by whoever needs it
+                    told.mkdir(mode=0o700, exist_ok=True)
             self._directory = Directory.of(PeopleFile(self._folder or told))
         orders = None
         if wanted.orders_socket is not None:

@@ -38,6 +38,8 @@ def test_every_part_has_a_row(tmp_path: Path) -> None:
     bad = [part for part in parts if part["state"] == "NG"]
     assert {part["alarm_id"] for part in bad} == alarms
     assert all(part["evidence_sha256"] for part in bad)
+    checked = edge_app("history", "check", "--config", str(config))
+    assert "pictures: 3 named, 3 whole" in checked.stdout, checked.stdout
     assert check_history(tmp_path / "state" / "history.sqlite").is_whole
 
 

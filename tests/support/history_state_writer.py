@@ -21,7 +21,7 @@ from support.history_parts import alarm, verdict
 from support.outbox_damage import BOOT, open_outbox
 from support.state_writer import Said
 
-PARTS = 60
+PARTS = 28
 """Of each start; every seventh is bad."""
 WAL_PAGES = 12
 

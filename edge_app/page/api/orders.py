@@ -133,9 +133,7 @@ class OrderAnswers:
         """Return a page of records."""
         query: m.AuditQuery = call.query
         if self._audit is None or not self._audit.is_file():
-            raise ProblemError(
-                503, "There is no audit yet: inspection has not run since it keeps one."
-            )
+            raise ProblemError(503, "There is no audit yet: inspection has not begun one.")
         count = int(query.limit)
         before = None if query.cursor is None else int(query.cursor)
         try:

@@ -218,6 +218,13 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         ("[page]\nhost = '0.0.0.0'", "host '0.0.0.0' lets others see the page: give token_file"),
         ("[page]\nhost = '::'", "host '::' lets others see the page"),
         ("[page]\nhost = 'edge1.example'", "host 'edge1.example' lets others see the page"),
+        (
+            "[evidence]\nsuspect_per_hour = 400",
+            "[evidence] suspect_per_hour = 400 is more than suspect_per_day = 300",
+        ),
+        ("[evidence]\nsample_percent = 101.0", "less than or equal to 100"),
+        ("[evidence]\nrandom_per_day = -1", "greater than or equal to 0"),
+        ("[evidence]\nnear_mis_percent = 1", "did you mean 'near_miss_percent'"),
         ("[threshold]\nscore_threshold = 1.0", "needs a reason"),
         ("[threshold]\nmap_threshold = nan\nreason = 'trial run'", "finite number"),
         ("[[camera]]\nname = 'cam1'\nurl = 'folder:x'", "names must differ; used twice: cam1"),

@@ -18,6 +18,7 @@ from edge_app.inspection.tracker import BeltTracker, OnePartPerFrame, Tracker
 from edge_app.inspection.worth_keeping import KeepRule
 from edge_app.model.loaded_model import load_model, make_line
 from edge_app.records import Detection, Frame, FrameReport, U8Array, VerdictState
+from edge_app.runtime.inspection_thread import PAUSED, without_alerts
 
 NONE, ALL = KeepRule(), KeepRule(sample_share=1.0)
 
@@ -127,6 +128,15 @@ def test_a_part_that_was_not_inspected_shows_what_came(tmp_path: Path) -> None:
     assert part.frame is frame
     unread = Frame("cam", 2, np.zeros((48, 64, 0), np.uint8), 1_000, None, 2)
     assert line.miss(unread, "overload").kept == ()
+
+
+def test_a_pause_keeps_no_picture(tmp_path: Path) -> None:
+    """People work at the line: neither as not inspected nor as one of the sample."""
+    line = line_of(tmp_path, ALL)
+    assert line.miss(bright(100), PAUSED).kept
+    assert without_alerts(line.miss(bright(100, 2), PAUSED)).kept == ()
+    judged = line.inspect(bright(130, 3))
+    assert without_alerts(judged).kept == judged.kept != ()
 
 
 class MovingBox:

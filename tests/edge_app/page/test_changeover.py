@@ -15,11 +15,11 @@ from support.agent_and_line import TRIGGERED, Device, Line, device, write_config
 from support.brokers import free_port, wait_until
 from support.chromium import browser
 
+from edge_app.accounts.people_file import BY_HAND
 from edge_app.agent.install.socket_server import PeerServer, Respond
 from edge_app.ipc.protocol import Answer, Hello, SlotsCommand
 from edge_app.ipc.protocol import PeerMessage as Said
 from edge_app.page import changeover as changeover_module
-from edge_app.page.settings import PEOPLE_FOLDER
 
 TOKEN = "a-long-enough-token-0123"
 SAME_SITE = {"Content-Type": "application/json"}
@@ -50,7 +50,7 @@ def running(config: Path) -> Iterator[tuple[Device, Line, httpx.Client]]:
         url = str(line.app.page_url)
         with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
             wait_until(lambda: answers(client))
-            let_in(client, line.app._config.device.state_dir / PEOPLE_FOLDER)
+            let_in(client, line.app._config.device.state_dir / BY_HAND)
             yield agent, line, client
 
 

@@ -12,7 +12,7 @@ from people_pages import PASSWORD, ROOT, let_in, people_page
 from support.brokers import wait_until
 from support.chromium import Browser, browser
 
-from edge_app.page.settings import PEOPLE_FOLDER
+from edge_app.accounts.people_file import BY_HAND
 
 START_S = 30.0
 
@@ -22,8 +22,10 @@ def test_a_persons_changes_reach_the_line_and_the_audit(tmp_path: Path) -> None:
     engineer's name; the parts of the line are in the history that the API reads."""
     with paged_line(tmp_path) as line:
         wait_until(lambda: shows_parts(line.url), START_S)
+        folder = line.app._config.device.state_dir / BY_HAND
+        assert folder.stat().st_mode & 0o777 == 0o700, "for `edge-app users --state`"
         with httpx.Client(base_url=line.url, timeout=20, trust_env=False) as eva:
-            let_in(eva, line.app._config.device.state_dir / PEOPLE_FOLDER, "engineer")
+            let_in(eva, line.app._config.device.state_dir / BY_HAND, "engineer")
             (old,) = eva.get("/api/v1/limits").json()["limits"]
             change = {
                 "score_threshold": old["score_threshold"] * 1.5,

@@ -79,7 +79,7 @@ class Plant:
         with serving(whole(self.payload)) as server:
             self.wish = pointer(server.url, self.payload)
             self.place(self.wish)
-            wait_until(lambda: self.state(self.wish) == "committed", 30, "the first bundle")
+            wait_until(lambda: self.state(self.wish) == "committed", 120, "the first bundle")
 
     def _report(self, report: Reported) -> None:
         self._push.report(report)

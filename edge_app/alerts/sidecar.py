@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class StoredFile:
         return {"file": self.name, "width": w, "height": h, "sha256": sha256}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PictureFiles:
     """A picture's files before they have names.
 
@@ -67,7 +68,7 @@ class PictureFiles:
     facts: PictureFacts | None
     crop: bytes | None
 
-    @property
+    @cached_property
     def estimate(self) -> int:
         """Return about how many bytes they take."""
         return sum(len(data) for data in self.named(Path(60 * "x"), 0.0).values())

@@ -116,6 +116,7 @@ demo-bundle: $(VENV)/.full
 
 schemas: $(VENV)/.full
 	$(BIN)/python -m edge_app.mqtt.schema docs
+	$(BIN)/python -m edge_app.page.api.write_document docs
 
 # What a fresh Debian lacks, in one sentence instead of a traceback later.
 SYSTEM := python3-venv libgl1 libglib2.0-0

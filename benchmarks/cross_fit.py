@@ -142,11 +142,9 @@ def table_of(results: Path, digest: str) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def make_draws(args: argparse.Namespace, digest: str) -> None:
+def make_draws(pool: Pool, args: argparse.Namespace, digest: str) -> None:
     """Make the draws that are missing, one of each cell in turn, until the time is up."""
     until = time.monotonic() + duration_s(args.budget)
-    torch.set_num_threads(1)
-    pool = make_pool(good_crops(args.pool, CROP_HW, args.cache))
     args.results.mkdir(parents=True, exist_ok=True)
     for number in range(args.draws):
         for n in args.sizes:
@@ -196,7 +194,8 @@ def main() -> int:
     args = parser.parse_args()
     digest = args.digest or code_digest(ROOT)
     if not args.only_table:
-        make_draws(args, digest)
+        torch.set_num_threads(1)
+        make_draws(make_pool(good_crops(args.pool, CROP_HW, args.cache)), args, digest)
     text = table_of(args.results, digest)
     print(text)
     if args.table is not None:

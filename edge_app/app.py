@@ -52,7 +52,7 @@ from edge_app.page.door import PageChild, PageDoor, PageListener
 from edge_app.page.feed import PageFeed
 from edge_app.page.settings import evidence_folder, page_url, settings_of
 from edge_app.page.state import PageState
-from edge_app.records import AlarmEvent, FrameReport
+from edge_app.records import AlarmEvent, Evidence, FrameReport, KeepReason, PartVerdict
 from edge_app.runtime.camera_assembly import (
     geometry_of,
     make_grabber,
@@ -157,7 +157,7 @@ class EdgeApp:
         )  # fmt: skip
         if self._history:
             self._orders.record_gaps(self._history, _numbered(sources))
-        self._feed = PageFeed(self.page_state, settings_of(config))
+        self._feed = PageFeed(self.page_state, settings_of(config, page_socket))
         self._door = self._page_door(page_socket)
         self._show_model_on_page()
         self._status.set_slots(self._info_with_models())
@@ -185,7 +185,8 @@ class EdgeApp:
     def page_url(self) -> str | None:
         """Where the live page is, or None; its process may still be starting."""
         page = self._config.page
-        return page_url(page.host, page.port) if page.enabled else None
+        is_tls = page.tls_certificate is not None
+        return page_url(page.host, page.port, is_tls) if page.enabled else None
 
     def use_last_good_configuration(self, fault: str) -> None:
         """Say that the file cannot be used, and that this app was made with an earlier one."""
@@ -292,7 +293,7 @@ class EdgeApp:
             self._history.finished(report.finished)
         self._status.frame_judged(report)
         if self._pictures:
-            self._pictures.offer_suspects(report)
+            self._pictures.offer_kept(report, self._part_kept)
         self._slots.observe(report)
         for observer in self._observers:
             observer(report)
@@ -301,6 +302,12 @@ class EdgeApp:
         self.page_state.add_picture(event)
         if self._history:
             self._history.kept(event)
+
+    def _part_kept(
+        self, verdict: PartVerdict, reasons: tuple[KeepReason, ...], evidence: Evidence
+    ) -> None:
+        if self._history:
+            self._history.kept_part(verdict, reasons, evidence)
 
     def _make_history(self, sources: dict[str, Camera]) -> HistoryWriter | None:
         config = self._config
@@ -406,10 +413,15 @@ def _open_evidence(config: AppConfig, clock: AgeClock) -> EvidenceStore | None:
         return None
     if e.base_url is None and not is_loopback(config.page.host):
         _warn_of_short_name()
-    folder = evidence_folder(config)
-    max_bytes = e.max_mb << 20
-    base_url = config.evidence_base_url
-    return EvidenceStore(folder, e.max_age_h, max_bytes, e.jpeg_quality, base_url, clock)
+    return EvidenceStore(
+        evidence_folder(config),
+        e.max_age_h,
+        e.max_mb << 20,
+        e.jpeg_quality,
+        config.evidence_base_url,
+        clock,
+        limits=e.limits,
+    )
 
 
 def _warn_of_short_name() -> None:

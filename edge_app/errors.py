@@ -16,6 +16,8 @@
     ├── OrderError           an order to inspection is refused or was not answered
     ├── DownloadError        a bundle cannot be downloaded, permanently
     │   └── DownloadCancelled    another bundle was requested, or the agent stops
+    ├── AccountError         an account, password, code or token is refused
+    │   └── AccountsUnusable     the file of accounts cannot be read or written
     ├── CommandError         an operator's command over MQTT is refused
     ├── BrokerError          the MQTT broker refuses us
     ├── OutputError          what a command writes for a person has no place to go
@@ -100,6 +102,14 @@ class AuditError(EdgeError):
 
 class OrderError(EdgeError):
     """An order to inspection is refused, or got no answer."""
+
+
+class AccountError(EdgeError):
+    """An account, a password, a code or a token is refused, or cannot be kept."""
+
+
+class AccountsUnusable(AccountError):
+    """The file of accounts cannot be read or written: nobody can be known."""
 
 
 class DownloadError(EdgeError):

@@ -25,6 +25,7 @@ from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig
 from edge_app.errors import BundleError, ConfigError, ModelError
 from edge_app.inspection.judge import Limits
+from edge_app.inspection.worth_keeping import KeepRule
 from edge_app.ipc.protocol import Hello
 from edge_app.model.load_for_device import engine_builder, load_for_device
 from edge_app.model.loaded_model import LoadedModel
@@ -107,6 +108,7 @@ class ModelSlots:
             part_prefix,
             config.belt_px_per_s_xy,
             new_alarm_id,
+            _keep_rule(self._config),
         )
         self._camera_lines.append(camera_line)
         return camera_line
@@ -325,6 +327,12 @@ def with_overrides(model: LoadedModel, config: AppConfig) -> LoadedModel:
     limits = Limits(score, area, _override_id(score, area, suspect), suspect)
     _log.warning("thresholds overridden: %s instead of %s; reason: %s", limits, old, own.reason)
     return model.with_limits(limits)
+
+
+def _keep_rule(config: AppConfig) -> KeepRule | None:
+    """Return whose pictures are worth keeping; None where none is kept."""
+    e = config.evidence
+    return KeepRule(e.near_miss_percent / 100, e.sample_percent / 100) if e.enabled else None
 
 
 def _override_id(score: float, area: float, suspect: float | None) -> str:

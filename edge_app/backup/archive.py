@@ -73,6 +73,10 @@ class Listing(BaseModel):
     files: tuple[Entry, ...] = Field(max_length=MAX_FILES)
 
 
+class ChangedMeanwhile(OutputError):
+    """A file was written while it was backed up: another attempt may do."""
+
+
 def entry_of(item: Item) -> Entry:
     """Return a file's line in the list.
 
@@ -89,7 +93,8 @@ def write_archive(out: Path, listing: Listing, items: list[Item]) -> None:
     """Write an archive that only this user may read; it is there whole and checked, or not at all.
 
     Raises:
-        OutputError: there is such a file already, or a file changed while it was read.
+        OutputError: there is such a file already.
+        ChangedMeanwhile: a file changed while it was read.
         OSError: it cannot be written.
     """
     if out.exists():
@@ -108,7 +113,7 @@ def write_archive(out: Path, listing: Listing, items: list[Item]) -> None:
             with opened(part):
                 pass
         except ConfigError as error:
-            raise OutputError(
+            raise ChangedMeanwhile(
                 f"A file changed while it was read; run it again. ({error})"
             ) from error
         part.replace(out)
@@ -239,5 +244,7 @@ def _add_file(tar: tarfile.TarFile, item: Item, entry: Entry) -> None:
     info.size, info.mode = entry.length, entry.mode
     with item.source.open("rb") as file:
         if os.fstat(file.fileno()).st_size != entry.length:
-            raise OutputError(f"{item.source} changed while it was read; run the backup again.")
+            raise ChangedMeanwhile(
+                f"{item.source} changed while it was read; run the backup again."
+            )
         tar.addfile(info, file)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_app.accounts.people_file import PEOPLE_FILE, people_folder
 from edge_app.audit.head_copy import HEAD_SUFFIX
 from edge_app.audit.restored import NOTE_FILE, RestoredNote, leave_note
 from edge_app.audit.schema import AUDIT_FILE
@@ -26,6 +27,7 @@ from edge_app.backup.audits import compared_audits
 from edge_app.backup.contents import (
     ABSOLUTE,
     CONFIGURATION,
+    PAGE,
     STATE,
     STATE_FILES,
     STORE,
@@ -172,6 +174,8 @@ def _target_of(entry: Entry, folder: Path, config: AppConfig, allowed: list[Path
         return folder / rest
     if _is(entry, STATE) and rest in STATE_FILES:
         return config.device.state_dir / rest
+    if _is(entry, PAGE) and rest == PEOPLE_FILE:
+        return people_folder(config.device.state_dir) / rest
     target = Path("/", rest)
     features = [c.url for c in config.cameras if str(target) in c.url]
     if features or any(target == path or target.parent == path for path in allowed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from edge_app.backup.contents import Item
     from edge_app.config.model import AppConfig
 
+ATTEMPTS, PAUSE_S = 5, 0.2
 PRIVATE_NOTE = "It holds private keys, passwords and tokens: keep it like a key."
 
 
@@ -52,9 +54,21 @@ def _backup(args: argparse.Namespace) -> int:
 
     config, items = items_of(args.config)
     with copied_audit(items) as still:
-        listing = _write(args, config, still)
+        listing = _written(args, config, still)
     print(f"{args.out}: {len(items)} files of {listing.device}. {PRIVATE_NOTE}")
     return 0
+
+
+def _written(args: argparse.Namespace, config: AppConfig, items: list[Item]) -> Listing:
+    """Write the archive; again where a file changed, as what follows the last record may."""
+    from edge_app.backup.archive import ChangedMeanwhile
+
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _write(args, config, items)
+        except ChangedMeanwhile:
+            time.sleep(PAUSE_S)
+    return _write(args, config, items)
 
 
 def _write(args: argparse.Namespace, config: AppConfig, items: list[Item]) -> Listing:

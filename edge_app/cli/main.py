@@ -22,6 +22,8 @@ from edge_app.cli.orders import add_order_commands
 from edge_app.cli.parser import CommandParser, add_command, top_parser
 from edge_app.cli.services import add_service_commands
 from edge_app.cli.slots import add_slot_commands
+from edge_app.cli.tls import add_tls_commands
+from edge_app.cli.users import add_user_commands
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,6 +59,8 @@ def _parser() -> CommandParser:
     add_camera_commands(commands)
     add_engine_commands(commands)
     add_history_commands(commands)
+    add_user_commands(commands)
+    add_tls_commands(commands)
     add_audit_commands(commands)
     add_order_commands(commands)
     add_backup_commands(

@@ -256,7 +256,8 @@ def check_bundle(config: AppConfig) -> Check:
 
 def check_secrets(config: AppConfig) -> Check:
     """Whether secrets can be read by the service only."""
-    secrets = (config.mqtt.password_file, config.mqtt.key_file, config.page.token_file)
+    page, mqtt = config.page, config.mqtt
+    secrets = (mqtt.password_file, mqtt.key_file, page.token_file, page.tls_key)
     named = [path for path in secrets if path is not None]
     others = stat.S_IRWXO
     loose = [str(path) for path in named if path.stat().st_mode & others]

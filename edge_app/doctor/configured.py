@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from edge_app.alerts.keep_limits import Sizes, reach
 from edge_app.backends.openvino import has_openvino
 from edge_app.backends.tensorrt_library import MODULES
 from edge_app.cameras.isolation.process import python_with
@@ -129,3 +130,21 @@ def check_evidence(config: AppConfig) -> Check:
     if config.mqtt.enabled and not is_loopback(config.mqtt.host):
         return Check(name, "warning", detail, f"{advice[:-1]}; [page] serves this machine only.")
     return Check(name, "ok", f"Alerts name pictures at {url}, for this machine only.")
+
+
+PARTS_A_SECOND, BAD_SHARE = 3, 0.01
+"""Of the line that `check_pictures` speaks of."""
+
+
+def check_pictures(config: AppConfig) -> Check:
+    """How far back pictures go, on a line of 3 parts a second with 1 % bad ones."""
+    name, e = "pictures", config.evidence
+    if not e.enabled:
+        return Check(name, "absent", "[evidence] enabled = false: no pictures are kept.")
+    found = reach(e.max_mb << 20, e.max_age_h, e.limits, PARTS_A_SECOND * BAD_SHARE)
+    size = f"{Sizes().frame / 1000:.0f} kB"
+    detail = (
+        f"{e.max_mb} MB hold pictures of {found.frames:.1f} days at {PARTS_A_SECOND} parts a "
+        f"second, {BAD_SHARE:.0%} bad and {size} a picture, and crops of {found.crops:.0f} days."
+    )
+    return Check(name, "ok", detail)

@@ -31,7 +31,7 @@ from edge_app.doctor.checks import (
     check_state_dir,
     check_tensorrt,
 )
-from edge_app.doctor.configured import check_backend, check_camera, check_evidence
+from edge_app.doctor.configured import check_backend, check_camera, check_evidence, check_pictures
 from edge_app.doctor.keys import check_keys, check_operator_keys
 
 __all__ = ["Check", "CheckState", "format_json", "has_failed", "print_table", "run_doctor"]
@@ -118,6 +118,7 @@ def _offline_questions(config: AppConfig) -> list[Question]:
         ("trusted keys", lambda: check_keys(config, datetime.now(timezone.utc))),
         ("operators' keys", lambda: check_operator_keys(config, datetime.now(timezone.utc))),
         ("evidence", lambda: check_evidence(config)),
+        ("pictures", lambda: check_pictures(config)),
         ("secrets", lambda: check_secrets(config)),
     ]
 

@@ -50,12 +50,17 @@ class GapEntry:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceEntry:
-    """A part's picture has been written."""
+    """A part's picture has been written.
+
+    Attributes:
+        kept_for: why, joined by commas; see `KeepReason`.
+    """
 
     camera: str
     part_id: str
     url: str
     sha256: str
+    kept_for: str
 
 
 Entry = PartEntry | GapEntry | EvidenceEntry

@@ -279,13 +279,15 @@ class InspectionThread:
 def without_alerts(report: FrameReport) -> FrameReport:
     """Return the report of parts that a pause let pass: NOT_INSPECTED (paused), without an alert.
 
-    A part that was alerted before keeps its verdict and its end.
+    A part that was alerted before keeps its verdict and its end. Of the others no picture is kept:
+    people work at the line.
     """
     finished = tuple(_paused(verdict) for verdict in report.finished)
     unseen = {v.part_id for v in report.finished if v.state is VerdictState.NOT_INSPECTED}
     verdicts = {k: _paused(v) if k in unseen else v for k, v in report.verdicts.items()}
     events = tuple(e for e in report.events if e.verdict is None or e.verdict.part_id not in unseen)
-    return replace(report, finished=finished, verdicts=verdicts, events=events)
+    kept = tuple(part for part in report.kept if part.verdict.part_id not in unseen)
+    return replace(report, finished=finished, verdicts=verdicts, events=events, kept=kept)
 
 
 def _paused(verdict: PartVerdict) -> PartVerdict:

@@ -158,13 +158,22 @@ def _train(
     options, cut = shared.options, shared.cut
     most = min(options.steps, method_of(name).traits.max_steps or options.steps)
     defects = learnt_defects(options, name, cut.cutting)
+    chooses = method_of(name).traits.cross_fits == "itself"
+    evidence = cut.evidence if chooses else None  # by which it takes its terms, as a build does
 
     def work(folder: Path, report: OnProgress) -> TrainingRecord:
         def train(steps: int, on_progress: OnProgress) -> InspectorRecord:
             _keep_steps(folder, steps)  # a stopped training goes on with these
             settings = TrainSettings(options.seed, steps, options.device, folder)
             return train_method(
-                name, cut.crops, cut.mask, settings, on_progress, defects, options.processes
+                name,
+                cut.crops,
+                cut.mask,
+                settings,
+                on_progress,
+                defects,
+                options.processes,
+                evidence,
             )
 
         started = time.monotonic()
@@ -177,6 +186,8 @@ def _train(
     settings["budget_s"] = shared.budget_s
     if defects is not None:
         settings["defects"] = defects.sha256
+    if evidence is not None:
+        settings["evidence"] = evidence.sha256
     return space.step("inspector", settings, TrainingRecord, work)
 
 

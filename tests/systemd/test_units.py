@@ -67,6 +67,13 @@ def test_a_jetsons_unit_keeps_the_promise_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", MAX_EXPOSURE)
+def test_a_service_reads_file_names_as_utf8_in_any_locale(name: str) -> None:
+    """A machine set up with LANG=de_AT.ISO-8859-1 hands that on; "Prüf" in the configuration would
+    then be another folder than the one on the disk."""
+    assert "Environment=PYTHONUTF8=1" in (UNITS / f"{name}.service").read_text().splitlines()
+
+
+@pytest.mark.parametrize("name", MAX_EXPOSURE)
 def test_no_restart_limit_ends_a_service_for_good(name: str) -> None:
     """Restarted always, without a start limit: a line is never left alone."""
     lines = (UNITS / f"{name}.service").read_text().splitlines()

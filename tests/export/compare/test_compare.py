@@ -130,6 +130,17 @@ def test_a_method_that_hardly_tells_is_measured_but_no_device_takes_it(
     assert "no golden pictures" in checked.reason
 
 
+@pytest.mark.slow
+def test_the_default_that_is_compared_is_the_one_that_a_build_takes(
+    data: Path, tmp_path: Path
+) -> None:
+    """It chooses its terms by the same synthetic defects: the same graph, byte for byte."""
+    (row,) = compare(replace(options(data, tmp_path), methods=(DEFAULT,)), lambda *_: None).rows
+    compared = Path(row["folder"]).parent / "inspector" / "inspector.onnx"
+    built = [file.read_bytes() for file in tmp_path.rglob("measured/inspector/inspector.onnx")]
+    assert compared.read_bytes() in built
+
+
 def test_an_earlier_comparisons_table_has_the_new_figures_from_its_scores(
     compared: Comparison,
 ) -> None:

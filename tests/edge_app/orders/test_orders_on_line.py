@@ -104,6 +104,9 @@ def test_a_limit_holds_between_two_parts_and_over_a_restart(tmp_path: Path) -> N
         (slot,) = device.info.slots
         assert slot.threshold_id == now.threshold_id
         wait_until(lambda: device.info.audit_head == answer.audit_head, 10, "the head in info")
+        audit = device.line.app._status._read_health().audit
+        assert audit is not None
+        assert (audit.head, audit.waiting, audit.trouble) == (answer.audit_head, 0, "")
         assert now.threshold_id in dict(device.line.app.page_state.facts().bundle)["Threshold"]
     with running(config) as device:
         assert device.limits() == now

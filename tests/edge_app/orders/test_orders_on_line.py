@@ -229,6 +229,15 @@ def test_the_audit_tells_of_starts_and_what_changed(tmp_path: Path) -> None:
     assert starts[2]["old"] == second["digest"] == third["digest"] != first["digest"]
     assert first["slots"]["main"]["score_threshold"] == 150.0
     assert first["store_id"] == third["store_id"] != ""
+    for file in device.state.glob("outbox.sqlite*"):
+        file.unlink()
+    with running(config) as device:
+        pass
+    (numbering,) = [
+        r for r in every_record(device.state / "audit.sqlite") if r["event"] == "numbering"
+    ]
+    assert numbering["old"] == first["store_id"]
+    assert numbering["new"] == device.line.app.outbox.store_id != first["store_id"]
 
 
 def test_a_limit_lapses_with_another_bundle(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from edge_app.errors import AuditError
@@ -25,6 +25,8 @@ FORMAT = 1
 """`PRAGMA user_version`. Later releases add to it; a newer file is left alone."""
 
 BUSY_S = 2.0
+HOLD_S = 20.0
+"""A copy waits so long for its turn."""
 
 _TABLES = (
     "CREATE TABLE records (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, hash TEXT NOT NULL)",
@@ -95,14 +97,21 @@ def held_still(path: Path) -> Iterator[None]:
     is damaged, nothing is done. Its writer waits BUSY_S at most, then refuses.
 
     A transaction that a kill cut off is undone first.
+
+    Raises:
+        AuditError: it is written without a pause.
     """
     if not path.is_file():
         yield
         return
-    with closing(sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)) as connection:
-        with suppress(sqlite3.DatabaseError):
+    with closing(sqlite3.connect(path, timeout=HOLD_S, isolation_level=None)) as connection:
+        try:
             connection.execute("BEGIN")
             connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        except sqlite3.OperationalError as error:
+            raise AuditError(f"audit {path} cannot be held: {error}. Run it again.") from error
+        except sqlite3.DatabaseError:  # damaged: it is copied as it is
+            pass
         yield
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from edge_app.accounts.people_file import PEOPLE_FILE, people_folder
-from edge_app.audit.head_copy import HEAD_SUFFIX
 from edge_app.audit.schema import AUDIT_FILE, LIMITS_NAME
 from edge_app.cameras.source_url import parse_source_url
 from edge_app.config.load import load_config
@@ -30,7 +29,7 @@ PARTS = ("configuration", "keys", "numbers", "audit", "accounts")
 """What a file is. Later releases add history; a release that does not know a part
 refuses the archive instead of leaving it out."""
 
-STATE_FILES = (AUDIT_FILE, AUDIT_FILE + HEAD_SUFFIX, LIMITS_NAME)
+STATE_FILES = (AUDIT_FILE, LIMITS_NAME)
 """The audit, and the limits that follow from it."""
 
 MAX_KEYS = 1000

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.accounts.people_file import PEOPLE_FILE, people_folder
+from edge_app.audit.head_copy import HEAD_SUFFIX
 from edge_app.audit.restored import NOTE_FILE, RestoredNote, leave_note
 from edge_app.audit.schema import AUDIT_FILE
 from edge_app.backup.archive import Archive, Entry
@@ -134,6 +135,8 @@ def carry_out(plan: Plan) -> None:
         if change.kept is not None:
             _copy(change.target, change.kept)
         _write(change)
+        if change.target.name == AUDIT_FILE:
+            _write_head(change.target, plan.note.new_head)
     state_dir = plan.config.device.state_dir
     if state_dir.is_dir():
         leave_note(state_dir, plan.note)
@@ -280,6 +283,16 @@ def _write(change: Change) -> None:
     write_durably(perform, target, data, is_private=True)
     _give(target, owner.st_uid, owner.st_gid)
     target.chmod(change.entry.mode & 0o755 | 0o600)
+
+
+def _write_head(audit: Path, head: str) -> None:
+    """Put the head beside the audit that goes on; the one of the other is in the next record."""
+    copy = audit.with_name(audit.name + HEAD_SUFFIX)
+    if not head:
+        perform(Step("remove", copy))
+        return
+    write_durably(perform, copy, f"{head}\n".encode(), is_private=True)
+    _give(copy, audit.stat().st_uid, audit.stat().st_gid)
 
 
 def _first_old(target: Path, fresh: list[Path]) -> Path:

@@ -49,13 +49,12 @@ def add_backup_commands(backup: argparse.ArgumentParser, restore: argparse.Argum
 
 
 def _backup(args: argparse.Namespace) -> int:
-    from edge_app.audit.schema import AUDIT_FILE, held_still
+    from edge_app.backup.audits import copied_audit
     from edge_app.backup.contents import items_of
 
     config, items = items_of(args.config)
-    state_dir = config.device.state_dir
-    with held_still(state_dir / AUDIT_FILE):
-        listing = _written(args, config, items)
+    with copied_audit(items) as still:
+        listing = _written(args, config, still)
     print(f"{args.out}: {len(items)} files of {listing.device}. {PRIVATE_NOTE}")
     return 0
 
@@ -76,12 +75,11 @@ def _write(args: argparse.Namespace, config: AppConfig, items: list[Item]) -> Li
     from datetime import datetime, timezone
 
     from edge_app import __version__
-    from edge_app.audit.head_copy import read_head
     from edge_app.audit.schema import AUDIT_FILE
     from edge_app.backup.archive import FORMAT, Listing, entry_of, write_archive
+    from edge_app.backup.audits import head_of
     from edge_app.mqtt.high_water import HighWater, read_high_water
 
-    head = read_head(config.device.state_dir / AUDIT_FILE)
     mark = read_high_water(config.device.state_dir / "outbox.sqlite.highwater") or HighWater()
     listing = Listing(
         format=FORMAT,
@@ -91,7 +89,7 @@ def _write(args: argparse.Namespace, config: AppConfig, items: list[Item]) -> Li
         release=__version__,
         store_id=f"{mark.store_id:x}" if mark.store_id else "",
         highest_seq=mark.seq,
-        audit_head=str(head or ""),
+        audit_head=next((head_of(i.source) for i in items if i.source.name == AUDIT_FILE), ""),
         files=tuple(entry_of(item) for item in items),
     )
     write_archive(args.out, listing, items)

@@ -104,6 +104,9 @@ def test_a_limit_holds_between_two_parts_and_over_a_restart(tmp_path: Path) -> N
         (slot,) = device.info.slots
         assert slot.threshold_id == now.threshold_id
         wait_until(lambda: device.info.audit_head == answer.audit_head, 10, "the head in info")
+        audit = device.line.app._status._read_health().audit
+        assert audit is not None
+        assert (audit.head, audit.waiting, audit.trouble) == (answer.audit_head, 0, "")
         assert now.threshold_id in dict(device.line.app.page_state.facts().bundle)["Threshold"]
     with running(config) as device:
         assert device.limits() == now
@@ -226,6 +229,15 @@ def test_the_audit_tells_of_starts_and_what_changed(tmp_path: Path) -> None:
     assert starts[2]["old"] == second["digest"] == third["digest"] != first["digest"]
     assert first["slots"]["main"]["score_threshold"] == 150.0
     assert first["store_id"] == third["store_id"] != ""
+    for file in device.state.glob("outbox.sqlite*"):
+        file.unlink()
+    with running(config) as device:
+        pass
+    (numbering,) = [
+        r for r in every_record(device.state / "audit.sqlite") if r["event"] == "numbering"
+    ]
+    assert numbering["old"] == first["store_id"]
+    assert numbering["new"] == device.line.app.outbox.store_id != first["store_id"]
 
 
 def test_a_limit_lapses_with_another_bundle(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 DEMO_ARGS ?=
 
-.PHONY: demo train test test-slow test-systemd test-arm64 test-gpu gpu-ready test-device check-arm64-wheels device-wheel tensorrt-rtx lint format bench demo-bundle schemas clean
+.PHONY: demo train test test-slow test-systemd test-arm64 test-gpu gpu-ready test-device check-arm64-wheels device-wheel tensorrt-rtx openvino lint format bench demo-bundle schemas clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-app demo --seconds $(DEMO_SECONDS) $(DEMO_ARGS)
@@ -100,10 +100,15 @@ format: $(VENV)/.full
 bench: $(VENV)/.full
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.end_to_end
+	$(BIN)/python -m benchmarks.line_cost
 
 # NVIDIA's builder, 150 MB: with it the tests compile every graph for a GPU that is not here.
 tensorrt-rtx: $(VENV)/.full
 	$(INSTALL) --editable ".[tensorrt-rtx]"
+
+# Beside the environment, not in it: only the tests that name it use it, 180 MB.
+openvino: $(VENV)/.full
+	$(UV) pip install --quiet --no-deps --constraint constraints.txt --target $(VENV)/openvino openvino
 
 # Trains the shipped bundle again from the simulated line; ten to twenty minutes on two cores.
 demo-bundle: $(VENV)/.full
@@ -111,6 +116,7 @@ demo-bundle: $(VENV)/.full
 
 schemas: $(VENV)/.full
 	$(BIN)/python -m edge_app.mqtt.schema docs
+	$(BIN)/python -m edge_app.page.api.write_document docs
 
 # What a fresh Debian lacks, in one sentence instead of a traceback later.
 SYSTEM := python3-venv libgl1 libglib2.0-0

@@ -2,11 +2,15 @@
 
     python -m benchmarks.history --rows 10000000 --folder /var/tmp
     python -m benchmarks.history --line 60
+    python -m benchmarks.history --beside 120
 
 The first fills a history (3 parts a second, 1 % bad) and times what people ask, each question anew
 from disk to answer, the median of several. The second times the inspection thread's calls at 100
 parts a second beside their whole interval, a recorded second and one that is not taking turns. The
-last line printed is one JSON object.
+third writes 100 parts a second, 1 % of them alarmed, while eight readers ask a page a second each
+and an export runs without a pause, taking turns of 10 s with as many processes that use the CPU
+likewise and read nothing; it times the inspection thread's calls and how long an alarm waits for
+its row. The last line printed is one JSON object.
 
 Not measured: SD cards and eMMC, whose synchronised writes take 10 to 100 times as long; the alarmed
 parts' rows wait for those in the history's own thread.
@@ -16,6 +20,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import resource
 import shutil
 import sqlite3
@@ -31,7 +37,7 @@ from edge_app.history.retention import Retention
 from edge_app.history.rows import BINS_PER_LIMIT, HOUR_NS, score_bin
 from edge_app.history.schema import open_for_writing
 from edge_app.history.writer import HistoryWriter
-from edge_app.records import ModelIdentity, PartVerdict, VerdictState
+from edge_app.records import AlarmEvent, EventKind, ModelIdentity, PartVerdict, VerdictState
 from edge_app.store.sqlite_files import transaction
 
 START_NS = 1_780_000_000 * 10**9
@@ -39,6 +45,8 @@ EVERY_NS = 333_333_333
 PIECE = 100_000
 WEEK_NS = 7 * 24 * HOUR_NS
 REPEATS = 7
+TURN_S = 10.0
+VIEWERS = 8
 PARTS_A_SECOND = 100
 
 
@@ -50,11 +58,15 @@ def main() -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--rows", type=int, metavar="N", help="fill a history with N parts")
     what.add_argument("--line", type=float, metavar="S", help="time the line's calls for S seconds")
+    what.add_argument("--beside", type=float, metavar="S", help="write beside readers for S s")
     parser.add_argument("--folder", type=Path, help="for the file (default: the system's)")
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="history-", dir=args.folder))
     try:
-        found = large(folder, args.rows) if args.rows else line_cost(folder, args.line)
+        if args.rows:
+            found = large(folder, args.rows)
+        else:
+            found = line_cost(folder, args.line) if args.line else beside(folder, args.beside)
     finally:
         shutil.rmtree(folder)
     print(json.dumps(found))
@@ -78,6 +90,8 @@ def large(folder: Path, count: int) -> dict[str, Any]:
             PartFilter(from_ns=START_NS + count // 2 * EVERY_NS,
                        to_ns=START_NS + (count // 2 + 400) * EVERY_NS)),
         "one part": lambda: reader.parts(PartFilter(part=f"cam0-{count // 2}")),
+        "kept at random": lambda: reader.parts(PartFilter(kept_for="random")),
+        "kept for nothing that is": lambda: reader.parts(PartFilter(kept_for="near_miss")),
         "an old page": lambda: reader.parts(PartFilter(), before=count // 2),
         "counts of a week": lambda: reader.counts(*week),
         "histogram of a week": lambda: reader.histogram(*week),
@@ -124,11 +138,11 @@ def _fill(path: Path, count: int) -> Iterator[int]:
 
 
 def _fill_piece(connection: sqlite3.Connection, numbers: range) -> None:
-    marks = ", ".join("?" * 21)
+    marks = ", ".join("?" * 22)
     connection.executemany(
         "INSERT INTO parts (camera, part_id, number, trigger_id, source_name, captured_ns,"
         " recorded_ns, state, reason, score, is_suspect, limit_id, model, views, latency_ms,"
-        " corners, defects, alarm_id, evidence_url, evidence_sha256, is_final)"
+        " corners, defects, alarm_id, evidence_url, evidence_sha256, is_final, kept_for)"
         f" VALUES ({marks})",
         (_row(number) for number in numbers),
     )
@@ -161,6 +175,7 @@ def _score(number: int) -> float:
 
 def _row(number: int) -> tuple[object, ...]:
     is_bad = number % 100 == 7
+    kept_for = "ng" if is_bad else "random" if number % 1000 == 3 else None
     corners = "[[100.1, 200.2], [300.3, 200.2], [300.3, 400.4], [100.1, 400.4]]"
     box = '"box": [120.0, 220.0, 140.0, 240.0], "peak": 3.1, "weak": false'
     defects = f'[{{"class": "{_kind(number)}", {box}}}]'
@@ -168,8 +183,8 @@ def _row(number: int) -> tuple[object, ...]:
     return (
         number % 2 + 1, f"cam{number % 2}-{number}", number, None, None, _at(number), _at(number),
         _state(number), "", _score(number), 0, 1, 1, 3, 51.2, corners, defects if is_bad else None,
-        f"alarm-{number}" if is_bad else None, url if is_bad else None,
-        "cd" * 32 if is_bad else None, 1,
+        f"alarm-{number}" if is_bad else None, url if kept_for else None,
+        "cd" * 32 if kept_for else None, 1, kept_for,
     )  # fmt: skip
 
 
@@ -202,6 +217,115 @@ def line_cost(folder: Path, seconds: float) -> dict[str, Any]:
         "share_of_the_line_percent": round(per_part_us * PARTS_A_SECOND / 1e4, 3),
         "process_seconds_in_all": round(begun_s, 2),
         "rows": writer.health().parts,
+    }
+
+
+def beside(folder: Path, seconds: float) -> dict[str, Any]:
+    """Write while others read, and while others only use the CPU."""
+    path = folder / "history.sqlite"
+    for _ in _fill(path, 200_000):
+        pass
+    writer = HistoryWriter(path, {"cam0": "main"}, Retention(90, 1024), {})
+    writer.start()
+    took: dict[str, dict[str, list[float]]] = {
+        name: {"call": [], "row": []} for name in ("readers", "load")
+    }
+    wal_mb = 0.0
+    count = 0
+    for turn in range(max(2, int(seconds // TURN_S))):
+        name = ("readers", "load")[turn % 2]
+        stop = multiprocessing.get_context("spawn").Event()
+        others = _others(path, name, stop)
+        end_s = time.monotonic() + TURN_S
+        while time.monotonic() < end_s:
+            count += 1
+            _one_part(writer, count, took[name])
+            wal_mb = max(wal_mb, path.with_name(path.name + "-wal").stat().st_size / 1e6)
+        stop.set()
+        for process in others:
+            process.join(30)
+    writer.close(60)
+    return {
+        "parts": count,
+        "largest_wal_mb": round(wal_mb, 1),
+        "milliseconds": {
+            name: {what: _quantiles(values) for what, values in of.items()}
+            for name, of in took.items()
+        },
+        "waiting": writer.health().waiting,
+        "lost": writer.health().lost,
+    }
+
+
+def _one_part(writer: HistoryWriter, number: int, took: dict[str, list[float]]) -> None:
+    """Record a part, every hundredth with an alarm; then wait for the next one's time."""
+    next_s = time.monotonic() + 1 / PARTS_A_SECOND
+    is_bad = number % 100 == 0
+    part = PartVerdict(
+        "cam0", f"live-{number}", VerdictState.NG if is_bad else VerdictState.OK, "", 1.0, 2.0,
+        "calibrated-1", number, (768, 1024), time.time_ns(), None, ((1.0, 1.0),) * 4,
+        source_number=1_000_000 + number,
+    )  # fmt: skip
+    begun_s = time.perf_counter()
+    if is_bad:
+        alarm = AlarmEvent(EventKind.NEW, "cam0", f"alarm-{number}", part)
+        writer.expect([alarm])
+        writer.alarmed([alarm])
+    writer.finished([part])
+    took["call"].append(time.perf_counter() - begun_s)
+    while is_bad and writer.holds_alerts():
+        time.sleep(0.0005)
+    if is_bad:
+        took["row"].append(time.perf_counter() - begun_s)
+    time.sleep(max(0.0, next_s - time.monotonic()))
+
+
+def _others(path: Path, name: str, stop: Any) -> list[Any]:
+    """Start eight viewers and an export, or what uses as much CPU and reads nothing."""
+    spawn = multiprocessing.get_context("spawn")
+    viewer, export = (_view, _export_all) if name == "readers" else (_look_busy, _spin)
+    work = [*[viewer] * VIEWERS, export]
+    processes = [spawn.Process(target=each, args=(path, stop), daemon=True) for each in work]
+    for process in processes:
+        process.start()
+    time.sleep(2.0)
+    return processes
+
+
+def _view(path: Path, stop: Any) -> None:
+    reader = HistoryReader(path)
+    while not stop.wait(1.0):
+        reader.parts(PartFilter(states=("NG",)))
+        reader.histogram(START_NS, START_NS + WEEK_NS)
+
+
+def _look_busy(_: Path, stop: Any) -> None:
+    while not stop.wait(1.0):
+        json.dumps(list(range(60_000)))
+
+
+def _export_all(path: Path, stop: Any) -> None:
+    os.nice(10)
+    reader = HistoryReader(path)
+    while not stop.is_set():
+        for part in reader.every_part(PartFilter()):
+            json.dumps(part)
+            if stop.is_set():
+                return
+
+
+def _spin(_: Path, stop: Any) -> None:
+    os.nice(10)
+    while not stop.is_set():
+        json.dumps(list(range(5_000)))
+
+
+def _quantiles(values: list[float]) -> dict[str, float]:
+    ordered = sorted(values)
+    at = {"median": 0.5, "99 %": 0.99, "largest": 1.0}
+    return {
+        name: round(ordered[min(len(ordered) - 1, int(q * len(ordered)))] * 1000, 3)
+        for name, q in at.items()
     }
 
 

@@ -1,6 +1,7 @@
 """What an attack on the live page costs the inspection beside it.
 
     python -m benchmarks.page_attack [--seconds 60]
+    python -m benchmarks.page_attack --readers
 
 Inspection (`edge-app run`, a process) judges pictures, every fourth part bad, and reports over a
 real broker connection; its page is a process of its own. Without the token, an attacker opens 1,100
@@ -9,6 +10,10 @@ protocol (upgrade), drips request bodies; 120 viewers ask for pictures. Then the
 an attack, with processes beside it that burn as much processor time as attacker and page did. What
 counts: alerts delivered of parts judged bad, descriptors and memory of inspection, lines of log,
 and the latency of a verdict in both.
+
+`--readers` does what a plant does on a busy day in the attack's place: eight viewers, of whom each
+asks for pictures and for pages of the history, and an export of the history that begins again and
+again.
 """
 
 from __future__ import annotations
@@ -58,6 +63,28 @@ class Attack:
     viewers: int = 120
     upgrades: int = 80_000
     slow_bodies: int = 50
+
+    async def work(self, port: int, seconds: float, _config: Path) -> Counter[str]:
+        """Do all of it at once for so long; return what was done."""
+        return await attack(port, self, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Eight people, and somebody's export."""
+
+    viewers: int = 8
+
+    async def work(self, port: int, seconds: float, config: Path) -> Counter[str]:
+        """Do all of it at once for so long; return what was done."""
+        done: Counter[str] = Counter()
+        end_s = time.monotonic() + seconds
+        await asyncio.gather(
+            *(_again(_viewer, port, end_s, done) for _ in range(self.viewers)),
+            *(_again(_reader, port, end_s, done) for _ in range(self.viewers)),
+            _exports(config, end_s, done),
+        )
+        return done
 
 
 @dataclass(slots=True)
@@ -133,6 +160,33 @@ async def _viewer(
         await asyncio.sleep(0.08)
 
 
+async def _reader(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, end_s: float, done: Counter[str]
+) -> None:
+    """Turn the pages of the history, from the newest part on."""
+    asked = "/api/v1/parts?limit=100"
+    while time.monotonic() < end_s:
+        writer.write(f"GET {asked} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if line)
+        length = int(fields.get(b"content-length", 0))
+        body = json.loads(await asyncio.wait_for(reader.readexactly(length), 10))
+        done[f"pages of the history {head.split()[1].decode()}"] += 1
+        following = body.get("next")
+        asked = f"/api/v1/parts?limit=100{f'&cursor={following}' if following else ''}"
+        await asyncio.sleep(0.5)
+
+
+async def _exports(config: Path, end_s: float, done: Counter[str]) -> None:
+    command = [sys.executable, "-m", "edge_app.cli.main", "history", "export", "--jsonl", "-"]
+    while time.monotonic() < end_s:
+        process = await asyncio.create_subprocess_exec(
+            *command, "--config", str(config),
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        done["exports" if await process.wait() == 0 else "exports that failed"] += 1
+
+
 async def _slow_body(
     _r: asyncio.StreamReader, writer: asyncio.StreamWriter, end_s: float, done: Counter[str]
 ) -> None:
@@ -185,8 +239,14 @@ def cost(pid: int) -> dict[str, float]:
     }
 
 
-def run(config: Path, broker_port: int, page_port: int, much: Attack | None, seconds: float,
-        burn_share: float = 0.0) -> dict[str, Any]:  # fmt: skip
+def run(
+    config: Path,
+    broker_port: int,
+    page_port: int,
+    much: Attack | Readers | None,
+    seconds: float,
+    burn_share: float = 0.0,
+) -> dict[str, Any]:
     """Inspect for so long, under attack or with other work beside it; return what was seen."""
     heard = Heard()
     client = subscriber(broker_port, heard)
@@ -204,13 +264,13 @@ def run(config: Path, broker_port: int, page_port: int, much: Attack | None, sec
         stop = threading.Event()
         watcher = threading.Thread(target=_watch, args=(line.pid, peak, stop))
         watcher.start()
-        own_before, began_s = time.process_time(), time.monotonic()
+        own_before, began_s = _own_cpu_s(), time.monotonic()
         if much is None:
             time.sleep(seconds)
         else:
-            done = asyncio.run(attack(page_port, much, seconds))
+            done = asyncio.run(much.work(page_port, seconds, config))
         took_s = time.monotonic() - began_s
-        beside_s = time.process_time() - own_before + _page_cpu_s(line.pid) - page_before
+        beside_s = _own_cpu_s() - own_before + _page_cpu_s(line.pid) - page_before
         stop.set()
         watcher.join()
         latencies = list(heard.latencies_ms)
@@ -286,6 +346,11 @@ def _watch(pid: int, peak: dict[str, float], stop: threading.Event) -> None:
             peak[key] = max(peak[key], value)
 
 
+def _own_cpu_s() -> float:
+    """Return this process's time and that of the children that have ended."""
+    return time.process_time() + sum(os.times()[2:4])
+
+
 def _page_cpu_s(pid: int) -> float:
     """Return the processor time of a process's children, user and system."""
     total = 0
@@ -320,7 +385,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def compare(much: Attack, seconds: float) -> dict[str, Any]:
+def compare(much: Attack | Readers, seconds: float) -> dict[str, Any]:
     """Run under attack and then the control run; return both."""
     found = {}
     with tempfile.TemporaryDirectory(prefix="page-attack-") as name:
@@ -342,10 +407,12 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full attack")
+    parser.add_argument("--readers", action="store_true", help="readers in the attack's place")
     args = parser.parse_args()
     full = Attack()
     much = Attack(*(max(1, int(args.scale * getattr(full, n))) for n in Attack.__slots__))
-    print(json.dumps({"load": os.getloadavg(), **compare(much, args.seconds)}, indent=2))
+    beside = Readers() if args.readers else much
+    print(json.dumps({"load": os.getloadavg(), **compare(beside, args.seconds)}, indent=2))
 
 
 if __name__ == "__main__":

@@ -47,11 +47,12 @@ from edge_app.mqtt.outbox_losses import loss_alerts
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.timestamps import uuid7
 from edge_app.mqtt.topics import DeviceName
+from edge_app.orders.device_orders import DeviceOrders, limits_of_device
 from edge_app.page.door import PageChild, PageDoor, PageListener
 from edge_app.page.feed import PageFeed
 from edge_app.page.settings import evidence_folder, page_url, settings_of
 from edge_app.page.state import PageState
-from edge_app.records import AlarmEvent, FrameReport
+from edge_app.records import AlarmEvent, Evidence, FrameReport, KeepReason, PartVerdict
 from edge_app.runtime.camera_assembly import (
     geometry_of,
     make_grabber,
@@ -100,8 +101,11 @@ class EdgeApp:
         self._observers = list(observers)
         self._stop = stop or threading.Event()
         self._history: HistoryWriter | None = None
+        self._configuration_fault = ""
+        self._audit_head = ""
         self._who = DeviceName(config.device.site, config.device.line, config.device.device)
-        self._slots = ModelSlots(config, self._who)
+        own_limits = limits_of_device(config.device.state_dir)
+        self._slots = ModelSlots(config, self._who, own_limits)
         self.outbox = Outbox(
             config.device.state_dir / "outbox.sqlite",
             config.outbox.max_messages,
@@ -147,7 +151,13 @@ class EdgeApp:
         self._thread = InspectionThread(self._pipelines, recorded, self._show)
         self._products = {slot: _product_of(ready) for slot, ready in self._slots.ready.items()}
         self._slots.join(self._thread, self._model_changed)
-        self._feed = PageFeed(self.page_state, settings_of(config))
+        self._orders = DeviceOrders(
+            config, self._slots, own_limits, self._thread, self._status, page_socket,
+            self._audit_grew,
+        )  # fmt: skip
+        if self._history:
+            self._orders.record_gaps(self._history, _numbered(sources))
+        self._feed = PageFeed(self.page_state, settings_of(config, page_socket))
         self._door = self._page_door(page_socket)
         self._show_model_on_page()
         self._status.set_slots(self._info_with_models())
@@ -175,7 +185,8 @@ class EdgeApp:
     def page_url(self) -> str | None:
         """Where the live page is, or None; its process may still be starting."""
         page = self._config.page
-        return page_url(page.host, page.port) if page.enabled else None
+        is_tls = page.tls_certificate is not None
+        return page_url(page.host, page.port, is_tls) if page.enabled else None
 
     def use_last_good_configuration(self, fault: str) -> None:
         """Say that the file cannot be used, and that this app was made with an earlier one."""
@@ -184,6 +195,7 @@ class EdgeApp:
             f"the configuration cannot be used, the last one that started is: {fault}",
             "configuration",
         )
+        self._configuration_fault = fault
 
     def start(self) -> None:
         """Start every thread; returns once status is on its way."""
@@ -195,6 +207,7 @@ class EdgeApp:
         if self._history:
             self._history.start()
         self._start_page()
+        self._orders.start(self.outbox.store_id, self._configuration_fault)
         for pipeline in self._pipelines:
             pipeline.grabber.start()
         self._thread.start()
@@ -260,6 +273,7 @@ class EdgeApp:
         for pipeline in self._pipelines:
             pipeline.grabber.stop()
         self._thread.stop()
+        self._orders.stop()
         if self._pictures:
             self._pictures.stop()
         if self._history:
@@ -279,7 +293,7 @@ class EdgeApp:
             self._history.finished(report.finished)
         self._status.frame_judged(report)
         if self._pictures:
-            self._pictures.offer_suspects(report)
+            self._pictures.offer_kept(report, self._part_kept)
         self._slots.observe(report)
         for observer in self._observers:
             observer(report)
@@ -288,6 +302,12 @@ class EdgeApp:
         self.page_state.add_picture(event)
         if self._history:
             self._history.kept(event)
+
+    def _part_kept(
+        self, verdict: PartVerdict, reasons: tuple[KeepReason, ...], evidence: Evidence
+    ) -> None:
+        if self._history:
+            self._history.kept_part(verdict, reasons, evidence)
 
     def _make_history(self, sources: dict[str, Camera]) -> HistoryWriter | None:
         config = self._config
@@ -342,10 +362,15 @@ class EdgeApp:
 
     def _info_with_models(self) -> DeviceInfo:
         slots = tuple(describe_slot(slot, ready) for slot, ready in self._slots.ready.items())
-        return self._info.model_copy(update={"slots": slots})
+        return self._info.model_copy(update={"slots": slots, "audit_head": self._audit_head})
+
+    def _audit_grew(self, head: str) -> None:
+        self._audit_head = head
+        self._status.set_slots(self._info_with_models())
 
     def _model_changed(self, slot: str, ready: Ready | None) -> None:
         """Say what judges now; called after a change of model, outside the inspection thread."""
+        self._orders.model_changed(slot, ready)
         product = _product_of(ready)
         if product != self._products.get(slot):
             self._products[slot] = product
@@ -372,6 +397,12 @@ class EdgeApp:
         self.page_state.set_weaknesses(weaknesses_of(self._slots.ready))
 
 
+def _numbered(sources: dict[str, Camera]) -> dict[str, bool]:
+    """Return camera → whether each of its parts is known by a number or a trigger."""
+    found = {name: source.describe() for name, source in sources.items()}
+    return {name: info.is_numbered or info.mode == "triggered" for name, info in found.items()}
+
+
 def _product_of(ready: Ready | None) -> str | None:
     return None if ready is None else ready.model.identity.product
 
@@ -382,10 +413,15 @@ def _open_evidence(config: AppConfig, clock: AgeClock) -> EvidenceStore | None:
         return None
     if e.base_url is None and not is_loopback(config.page.host):
         _warn_of_short_name()
-    folder = evidence_folder(config)
-    max_bytes = e.max_mb << 20
-    base_url = config.evidence_base_url
-    return EvidenceStore(folder, e.max_age_h, max_bytes, e.jpeg_quality, base_url, clock)
+    return EvidenceStore(
+        evidence_folder(config),
+        e.max_age_h,
+        e.max_mb << 20,
+        e.jpeg_quality,
+        config.evidence_base_url,
+        clock,
+        limits=e.limits,
+    )
 
 
 def _warn_of_short_name() -> None:

@@ -11,8 +11,13 @@
     │   ├── FrameCorrupt         one frame could not be read; the next may be fine
     │   └── EndOfStream          a file source has ended
     ├── OutboxError          the alarm store cannot be read or written
+    ├── HistoryError         the history of parts cannot be read
+    ├── AuditError           the audit cannot be read or written
+    ├── OrderError           an order to inspection is refused or was not answered
     ├── DownloadError        a bundle cannot be downloaded, permanently
     │   └── DownloadCancelled    another bundle was requested, or the agent stops
+    ├── AccountError         an account, password, code or token is refused
+    │   └── AccountsUnusable     the file of accounts cannot be read or written
     ├── CommandError         an operator's command over MQTT is refused
     ├── BrokerError          the MQTT broker refuses us
     ├── OutputError          what a command writes for a person has no place to go
@@ -89,6 +94,22 @@ class OutboxError(EdgeError):
 
 class HistoryError(EdgeError):
     """The history of parts cannot be opened or read."""
+
+
+class AuditError(EdgeError):
+    """The audit cannot be opened, read or written; what was to be recorded is not."""
+
+
+class OrderError(EdgeError):
+    """An order to inspection is refused, or got no answer."""
+
+
+class AccountError(EdgeError):
+    """An account, a password, a code or a token is refused, or cannot be kept."""
+
+
+class AccountsUnusable(AccountError):
+    """The file of accounts cannot be read or written: nobody can be known."""
 
 
 class DownloadError(EdgeError):

@@ -8,9 +8,9 @@ Sizes are (height, width) and end in `_hw`; points are (x, y) and end in `_xy`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,10 @@ BoxCxcywhr = tuple[float, float, float, float, float]
 """cx, cy, w, h in pixels, angle in radians: see `edge_app/imaging/oriented_box.py`."""
 
 PointXy = tuple[float, float]
+
+KeepReason = Literal["ng", "suspect", "near_miss", "not_inspected", "random"]
+"""Why a part's picture is kept. `near_miss`: OK, with a score close below the lower limit.
+`random`: drawn, whatever verdict and score are; such a part may have another reason as well."""
 
 MAX_DEFECTS = 20
 """Limit on outlines per part; the strongest are kept."""
@@ -197,6 +201,19 @@ class PartVerdict:
     is_suspect: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class UprightCrop:
+    """What the inspector saw of a part.
+
+    Attributes:
+        pixels_hwc: uint8 (crop_h, crop_w, 3), BGR, never written to.
+        corners_xy: (4 points) its outline in frame pixels, from its top left, clockwise.
+    """
+
+    pixels_hwc: U8Array
+    corners_xy: tuple[PointXy, ...]
+
+
 class EventKind(str, Enum):
     """`new` when a part is judged bad, `update` when another view changes it, `end` when it left.
 
@@ -233,7 +250,9 @@ class AlarmEvent:
         gap: set for gap.
         evidence: the kept picture of the view that `verdict` describes; the line sets none.
         frame: what that view was taken from, where a view caused the event: the picture is made of
-            it. Whoever keeps events leaves it out (`replace(event, frame=None)`).
+            it. Whoever keeps events leaves it out, and the crop (`without_pixels`).
+        crop: what the inspector saw of that view; None where nothing was scored.
+        reasons: why that picture is kept; empty without a frame.
     """
 
     kind: EventKind
@@ -243,14 +262,29 @@ class AlarmEvent:
     gap: Gap | None = None
     evidence: Evidence | None = None
     frame: Frame | None = None
+    crop: UprightCrop | None = None
+    reasons: tuple[KeepReason, ...] = ()
+
+    def without_pixels(self) -> AlarmEvent:
+        """Return the event as it may be kept: a frame is megabytes."""
+        return replace(self, frame=None, crop=None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SuspectPart:
-    """A part that left OK but suspect, and the frame of the view that says so."""
+class KeptPart:
+    """A part whose picture is to be kept.
+
+    Attributes:
+        frame: of the view that decided; of a part that was not inspected, the view of it that is
+            nearest to the picture's middle.
+        crop: what the inspector saw of that view; None where nothing was cut out.
+        reasons: why, the picture's own reason first; never empty.
+    """
 
     verdict: PartVerdict
     frame: Frame
+    reasons: tuple[KeepReason, ...]
+    crop: UprightCrop | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -287,7 +321,7 @@ class FrameReport:
         timings_ms: stage name → milliseconds.
         trouble: why the parts in the frame are unknown ("model_error"); "" if all is well.
         unclassified: defects that are "unknown" because the classifier failed on them.
-        suspects: those of `finished` that are suspect, for a picture of each.
+        kept: those of `finished` whose picture is worth keeping although no alert has it.
         several: each product by itself, where more than one makes up a part; empty otherwise.
     """
 
@@ -301,7 +335,7 @@ class FrameReport:
     timings_ms: dict[str, float] = field(default_factory=dict)
     trouble: str = ""
     unclassified: int = 0
-    suspects: tuple[SuspectPart, ...] = ()
+    kept: tuple[KeptPart, ...] = ()
     several: tuple[JudgedView, ...] = ()
 
 

@@ -58,6 +58,7 @@ class CameraFacts:
         has_bundle: there is one.
         engine_missing: why that bundle does not run as it was meant to; "" when it does.
         update: what is being done with a new bundle of the slot; "" when nothing is.
+        pause: until when it is paused and why, for people; "" where it is not.
     """
 
     capture: CaptureFact = "configured"
@@ -67,6 +68,7 @@ class CameraFacts:
     has_bundle: bool = True
     engine_missing: str = ""
     update: str = ""
+    pause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ def _reason_of(facts: CameraFacts) -> str:
     """Return every fact that is not as it should be, the one that names the state first."""
     source = facts.reason or _OWN_WORDS.get(facts.capture, "")
     others = [
-        "paused by a person" if facts.is_paused else "",
+        f"paused by a person {facts.pause}".rstrip() if facts.is_paused else "",
         "" if facts.has_bundle else f"slot {facts.slot} has no bundle, its parts are not inspected",
         facts.engine_missing,
         facts.update,

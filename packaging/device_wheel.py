@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DROPPED_COMMANDS = ("edge-export", "edge-calibrate", "edge-deploy")
-KEPT_EXTRAS = ("basler", "demo", "heic", "jetson", "rtsp")
+KEPT_EXTRAS = ("basler", "demo", "heic", "jetson", "openvino", "rtsp")
 WINDOWLESS = ('"opencv-python>=', '"opencv-python-headless>=')
 """A device shows no windows: the same OpenCV without libGL and libxcb, which a bare system lacks.
 The workstation keeps the other, because Ultralytics asks for it and the two exclude each other."""

@@ -22,10 +22,12 @@ UNITS=/etc/systemd/system
 SERVICES="edge-app.service edge-app-agent.service edge-app-page.service"
 JETSON_UNIT=$UNITS/edge-app.service.d/10-jetson.conf
 GROUP=cropliq-edge                # of inspection and agent
-PAGE=cropliq-edge-page            # the page's account and its own group: in none of the others
+PAGE=cropliq-edge-page            # the page's account: in none of the others' groups
+PAGE_GROUP=$PAGE                  # its own
 READERS=cropliq-edge-read         # may read evidence pictures
 USERS="cropliq-edge-agent cropliq-edge"
-STATE="/var/lib/cropliq-edge /var/lib/cropliq-edge-agent /var/lib/cropliq-edge-page"
+PAGE_STATE=/var/lib/cropliq-edge-page   # its accounts and the settings of its last run
+STATE="/var/lib/cropliq-edge /var/lib/cropliq-edge-agent $PAGE_STATE"
 COMMAND=/usr/local/bin/edge-app
 HERE=$(cd "$(dirname "$0")" && pwd)
 
@@ -75,6 +77,7 @@ main() {
     make_environment
     make_configuration
     make_units
+    tell_first_engineer
     say "done. Next: edit $CONFIG/edge-app.toml, then"
     say "  edge-app check-config $CONFIG/edge-app.toml && systemctl enable --now edge-app"
 }
@@ -282,7 +285,7 @@ make_configuration() {
     install -m 0640 -g $GROUP "$HERE/edge-app.example.toml" $CONFIG/
     [ -f $CONFIG/edge-app.toml ] ||
         install -m 0640 -g $GROUP "$HERE/edge-app.example.toml" $CONFIG/edge-app.toml
-    for name in mqtt.password mqtt.key agent.password agent.key page.token; do
+    for name in mqtt.password mqtt.key agent.password agent.key page.token page.key; do
         [ -f "$CONFIG/credentials/$name" ] || install -m 0600 /dev/null "$CONFIG/credentials/$name"
     done
     add_keys trusted_keys $CONFIG/trusted_keys
@@ -332,6 +335,16 @@ make_units() {
     systemctl daemon-reload
     # shellcheck disable=SC2086
     systemctl try-restart $SERVICES
+}
+
+# Until there is an engineer, nobody changes anything on the page: the old token only reads. Each run
+# makes a new code and voids the one before.
+tell_first_engineer() {
+    install -d -m 0700 -o $PAGE -g $PAGE_GROUP "$PAGE_STATE"
+    told=$("$release/bin/edge-app" users first-engineer --if-none --state "$PAGE_STATE") || return 0
+    [ -n "$told" ] || return 0
+    say "the page has no engineer yet: until then it only shows. docs/people.md"
+    printf '%s\n' "$told"
 }
 
 uninstall() {

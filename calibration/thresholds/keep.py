@@ -47,7 +47,13 @@ def check_out(out: Path) -> None:
         raise OutputError(f"--out {out} is a folder. Expected the name of a bundle file.")
     if out.exists():
         try:
+            out.open("rb").close()
             read_bundle(out)
+        except OSError as error:
+            raise OutputError(
+                f"--out {out} cannot be read: {error.strerror or error}. It may be a bundle, so it "
+                "is not overwritten. Check its rights, or name another file."
+            ) from error
         except BundleError as error:
             raise OutputError(
                 f"--out {out} exists and is no bundle: it is not overwritten. Name another file."

@@ -185,6 +185,10 @@ def _future(text: str | None) -> datetime | None:
     if text is None:
         return None
     moment = parse_moment(text, "--expires")
-    if moment <= datetime.now(timezone.utc):
-        raise ConfigError(f"--expires {text} has passed already.")
+    now = datetime.now(timezone.utc)
+    if moment <= now:
+        raise ConfigError(
+            f"--expires {text} has passed already: here it is {now:%Y-%m-%d %H:%M} UTC. Give a "
+            "later one, or set this clock if it is wrong."
+        )
     return moment

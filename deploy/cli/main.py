@@ -20,7 +20,7 @@ from deploy.cli.package import add_package_command
 from deploy.cli.push import add_push_commands
 from deploy.cli.select import add_select_command
 from edge_app.cli.border import run_bordered
-from edge_app.cli.parser import CommandParser, seconds, set_examples, top_parser, whole
+from edge_app.cli.parser import CommandParser, seconds, set_examples, text, top_parser, whole
 
 MOST_ALERTS = 1_000_000_000
 
@@ -69,6 +69,19 @@ def _parser() -> CommandParser:
         "(default: none)",
     )
     watch.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="file whose first line is one token, for the hosts of --token-host (default: none)",
+    )
+    watch.add_argument(
+        "--token-host",
+        action="append",
+        type=text(260),
+        metavar="HOST[:PORT]",
+        help="send the token of --token-file there, and nowhere else; may be repeated",
+    )
+    watch.add_argument(
         "--refused",
         type=Path,
         metavar="FILE",
@@ -101,7 +114,7 @@ def _parser() -> CommandParser:
 def _watch(arguments: argparse.Namespace) -> int:
     from deploy.watch.options import WatchOptions, watch_client_id
     from deploy.watch.run import Watch
-    from deploy.watch.tokens import read_tokens
+    from deploy.watch.tokens import read_token, read_tokens
     from edge_app.mqtt.topics import alert_filter
 
     topic = alert_filter(arguments.site, arguments.line, arguments.device)
@@ -111,7 +124,10 @@ def _watch(arguments: argparse.Namespace) -> int:
         client_id=arguments.client_id or watch_client_id(socket.gethostname(), topic),
         as_json=arguments.json,
         evidence_folder=arguments.evidence,
-        evidence_tokens=read_tokens(arguments.evidence_tokens) if arguments.evidence_tokens else {},
+        evidence_tokens={
+            **(read_tokens(arguments.evidence_tokens) if arguments.evidence_tokens else {}),
+            **read_token(arguments.token_file, arguments.token_host or ()),
+        },
         count=arguments.count,
         timeout_s=arguments.timeout_s,
         dead_letters=arguments.refused,

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from deploy.fleet.turns import Turns
 from edge_app.errors import ConfigError
 from edge_app.host.plain_text import one_line
 from edge_app.mqtt.deploy_messages import AgentStatus, Desired, Reported
@@ -46,6 +47,7 @@ class DeviceView:
     info: DeviceInfo | None = None
     agent: AgentStatus | None = None
     slots: dict[str, SlotView] = field(default_factory=dict)
+    turns: Turns = field(default_factory=Turns)
 
     def slot(self, name: str) -> SlotView:
         """Return a slot, an empty one if no message about it has arrived."""
@@ -98,7 +100,10 @@ class Fleet:
 
     def _apply(self, who: DeviceName, rest: list[str], payload: bytes | None) -> None:
         if rest == ["status"]:
-            self.device(who).status = _read(DeviceStatus, payload)
+            status = _read(DeviceStatus, payload)
+            self.device(who).status = status
+            if status is not None:
+                self.device(who).turns.note(status)
         elif rest == ["info"]:
             self.device(who).info = _read(DeviceInfo, payload)
         elif rest == ["agent", "status"]:

@@ -73,7 +73,9 @@ def _device_rows(who: DeviceName, device: DeviceView, now_ns: int) -> Iterator[F
             update=_update(slot),
             state=_state(slot),
             for_s=(now_ns - epoch_ns(report.at)) / 1e9 if report else None,
-            reason="; ".join(filter(None, (report.reason if report else "", trouble))),
+            reason="; ".join(
+                filter(None, (device.turns.fault, report.reason if report else "", trouble))
+            ),
         )
 
 

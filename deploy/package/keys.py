@@ -60,7 +60,10 @@ def check_signer(key: ec.EllipticCurvePublicKey, trusted: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> TrustPolicy:
-    public = sorted(source.glob(f"*{KEY_SUFFIX}"))
+    try:
+        public = sorted(file for file in source.iterdir() if file.suffix == KEY_SUFFIX)
+    except OSError as error:  # `Path.glob` would show an empty folder
+        raise DataError(f"The keys in {source} cannot be listed: {error.strerror}.") from error
     if not public:
         raise DataError(
             f"{source} holds no public key (*{KEY_SUFFIX}); `edge-deploy keygen` makes one."

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edge_app.errors import DataError
 
-EXTRAS = ("basler", "heic", "rtsp")
+EXTRAS = ("basler", "heic", "openvino", "rtsp")
 """What a device may have beyond its dependencies: each has wheels for both machines. pycuda, the
 extra `jetson`, is compiled on the device: docs/tensorrt.md."""
 

@@ -72,7 +72,9 @@ def _read(address: SplitResult, url: str, tokens: Mapping[str, str]) -> bytes:
     for _ in range(MAX_REDIRECTS):
         with _asked(address, token_for(address, tokens)) as answer:
             if answer.status == 401:
-                raise OSError("the page asks for its token: name the host in --evidence-tokens")
+                raise OSError(
+                    "the page asks for a token: name the host in --evidence-tokens or --token-host"
+                )
             if answer.status not in (301, 302, 303, 307, 308):
                 if answer.status != 200:
                     raise OSError(f"the server answers {answer.status}")

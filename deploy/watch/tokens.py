@@ -5,12 +5,16 @@ An alert names where its picture is, and whoever may publish alerts could name a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import SplitResult
 
 from edge_app.errors import ConfigError
 from edge_app.host.small_file import read_small_text
+from edge_app.store.secret_file import read_secret
+
+HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?")
 
 
 def read_tokens(path: Path) -> dict[str, str]:
@@ -38,6 +42,30 @@ def read_tokens(path: Path) -> dict[str, str]:
             )
         found[words[0].lower()] = words[1]
     return found
+
+
+def read_token(path: Path | None, hosts: Sequence[str]) -> dict[str, str]:
+    """Return host, or host:port → the one token of a file; {} without a file.
+
+    Raises:
+        ConfigError: the file cannot be read or is empty, or no host is named, or one is no host.
+    """
+    if path is None and not hosts:
+        return {}
+    if path is None or not hosts:
+        raise ConfigError(
+            "--token-file and --token-host belong together: an alert may name any server, and the "
+            "token is sent to none but those that are named."
+        )
+    for host in hosts:
+        if not HOST.fullmatch(host):
+            raise ConfigError(
+                f"--token-host {host[:80]!r} is no host; expected HOST or HOST:PORT, without https://."
+            )
+    token = read_secret(path, "--token-file")
+    if not token.isascii() or not token.isprintable():
+        raise ConfigError(f"--token-file {path}: expected a token of printable ASCII characters.")
+    return {host.lower(): token for host in hosts}
 
 
 def token_for(address: SplitResult, tokens: Mapping[str, str]) -> str | None:

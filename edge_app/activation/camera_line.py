@@ -12,6 +12,7 @@ from edge_app.cameras.protocol import CameraInfo
 from edge_app.inspection.line import InspectionLine
 from edge_app.inspection.part_ledger import PartLedger
 from edge_app.inspection.tracker import BeltTracker
+from edge_app.inspection.worth_keeping import KeepRule
 from edge_app.model.loaded_model import LoadedModel, make_line, make_tracker
 from edge_app.records import AlarmEvent, Frame, FrameReport
 from edge_app.runtime.inspection_thread import Line
@@ -69,6 +70,7 @@ class CameraLine:
         part_prefix: begins its part ids; unique per camera and session.
         speed_hint_px_per_s: the belt's, if it is known.
         new_alarm_id: see `PartLedger`.
+        keep: whose pictures are worth keeping.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class CameraLine:
         part_prefix: str,
         speed_hint_px_per_s: tuple[float, float] | None,
         new_alarm_id: Callable[[], str],
+        keep: KeepRule | None = None,
     ) -> None:
         self.camera = camera
         self.slot = slot
@@ -86,6 +89,7 @@ class CameraLine:
         self._prefix = part_prefix
         self._speed_hint = speed_hint_px_per_s
         self._new_alarm_id = new_alarm_id
+        self._keep = keep
         self._generation = 0
 
     def line_for(self, model: LoadedModel | None) -> Line:
@@ -94,7 +98,7 @@ class CameraLine:
         if model is None:
             return EmptyLine(self.camera, prefix, self.info.is_numbered, self._new_alarm_id)
         tracker = make_tracker(self.info, prefix, model.fills_frame, self._speed_hint)
-        return make_line(model, self.camera, tracker, self._new_alarm_id)
+        return make_line(model, self.camera, tracker, self._new_alarm_id, keep=self._keep)
 
     def hand_over(
         self, old: Line, model: LoadedModel | None, latest: Frame | None

@@ -11,10 +11,9 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from edge_app.activation.camera_line import CameraLine
 from edge_app.activation.model_loader import Loader, Ready
 from edge_app.activation.shadow_report import ShadowReport
 from edge_app.activation.shadow_run import ShadowPlan, ShadowRun, report_folder
@@ -50,8 +49,7 @@ class Activation:
     """Holds each slot's models and executes the agent's messages.
 
     Args:
-        camera_lines: of all cameras.
-        ready: slot → what judges at the start; None where nothing does.
+        slots: slot → its models.
         loop: the inspection thread.
         loader: makes models ready in the background.
         standby: slot → how many models are kept loaded for a changeover.
@@ -62,8 +60,7 @@ class Activation:
 
     def __init__(
         self,
-        camera_lines: Sequence[CameraLine],
-        ready: Mapping[str, Ready | None],
+        slots: Mapping[str, ActiveSlot],
         loop: InspectionLoop,
         loader: Loader,
         standby: Callable[[str], int],
@@ -71,11 +68,8 @@ class Activation:
         tell: Callable[[PeerMessage], None],
         on_active: Callable[[str, Ready | None], None],
     ) -> None:
-        self._slots = {
-            name: ActiveSlot(name, [line for line in camera_lines if line.slot == name], held, loop)
-            for name, held in ready.items()
-        }
-        self._slot_of = {line.camera: line.slot for line in camera_lines}
+        self._slots = slots
+        self._slot_of = {c.camera: name for name, slot in slots.items() for c in slot.camera_lines}
         self._loop, self._loader, self._standby = loop, loader, standby
         self._state_dir, self._tell, self._on_active = state_dir, tell, on_active
         self._tasks: queue.Queue[Callable[[], None] | None] = queue.Queue()
@@ -192,7 +186,7 @@ class Activation:
         if order.purpose == "standby":
             slot.keep_on_standby(ready, self._standby(slot.name))
         elif is_wanted:
-            slot.candidate = ready
+            slot.candidate = slot.own(slot.name, ready)
         else:
             return  # cancelled while it was being loaded
         self._tell(

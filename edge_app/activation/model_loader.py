@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from edge_app.bundle.archive import Bundle
 from edge_app.errors import BundleError, EdgeError
 from edge_app.host.memory import available_mb
+from edge_app.inspection.judge import Limits
 from edge_app.model.engine_jobs import BuildGivenUp, EngineBuilder, Percent
 from edge_app.model.golden_check import check_golden
 from edge_app.model.loaded_model import LoadedModel
@@ -41,6 +42,8 @@ class Ready:
         signed: who vouches for its bundle, in words.
         pictures, latency_ms: of the golden set, as it came out in this process; 0 and None for
             the model that judged from the start.
+        bundle_limits: what the model was loaded with, where a person has set other limits since;
+            None: they are in force.
     """
 
     sha256: str
@@ -48,6 +51,7 @@ class Ready:
     signed: str
     pictures: int = 0
     latency_ms: float | None = None
+    bundle_limits: Limits | None = None
 
 
 class Loader:

@@ -15,6 +15,9 @@ from edge_app.ipc.protocol import Prepare, StartProbation
 from edge_app.records import Frame, FrameReport
 from edge_app.runtime.inspection_thread import Line, LineHandOver
 
+WithOwnLimits = Callable[[str, Ready], Ready]
+"""Takes a slot and a model; returns it with the limits that were set for it. Returns at once."""
+
 EXCHANGE_S = 10.0
 """The inspection thread exchanges lines within one turn, a fraction of a second; one that has not
 done it by then is stuck in a graph, and the watchdog says so."""
@@ -39,6 +42,7 @@ class ActiveSlot:
         camera_lines: of its cameras.
         active: what judges at the start.
         loop: exchanges lines between two parts.
+        own: see `WithOwnLimits`.
     """
 
     def __init__(
@@ -47,10 +51,12 @@ class ActiveSlot:
         camera_lines: Sequence[CameraLine],
         active: Ready | None,
         loop: InspectionLoop,
+        own: WithOwnLimits = lambda _slot, ready: ready,
     ) -> None:
         self.name = name
         self.camera_lines = camera_lines
         self.active = active
+        self.own = own
         self.previous: Ready | None = None
         self.candidate: Ready | None = None
         self.wanted: Prepare | None = (
@@ -109,9 +115,9 @@ class ActiveSlot:
             with lock:
                 if is_off:
                     return
-                for line in self.camera_lines:
-                    self._loop.exchange(line.camera, _hand_over(line, new))
-                self.previous, self.active = self.active, new
+                ready = None if new is None else self.own(self.name, new)
+                self._put_at_lines(ready)
+                self.previous, self.active = self.active, ready
                 self.counter, self.probation = PartCounter(), None
                 done.set()
 
@@ -122,6 +128,26 @@ class ActiveSlot:
         if done.is_set():
             self.candidate = None
         return done.is_set()
+
+    def follow_limits(self) -> threading.Event:
+        """Let the active model judge with the limits that are set for it now, between two parts;
+        return what is set when it does."""
+        done = threading.Event()
+
+        def exchange_limits() -> None:
+            if self.active is not None:
+                ready = self.own(self.name, self.active)
+                if ready is not self.active:
+                    self._put_at_lines(ready)
+                    self.active = ready
+            done.set()
+
+        self._loop.between_parts(exchange_limits)
+        return done
+
+    def _put_at_lines(self, ready: Ready | None) -> None:
+        for line in self.camera_lines:
+            self._loop.exchange(line.camera, _hand_over(line, ready))
 
     def start_probation(self, order: StartProbation) -> None:
         """Begin to watch what judges."""

@@ -5,8 +5,10 @@ Without `[agent]` there is one bundle, the configured one, and nothing ever chan
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from edge_app.activation.agent_client import AgentConnection
 from edge_app.activation.camera_line import CameraLine
 from edge_app.activation.controller import Activation
 from edge_app.activation.model_loader import Loader, Ready
+from edge_app.activation.own_limits import LIMITS_FILE, OwnLimits
+from edge_app.activation.slot_models import ActiveSlot
 from edge_app.bundle.archive import Bundle
 from edge_app.bundle.thresholds import weakness
 from edge_app.cameras.protocol import CameraInfo
@@ -21,6 +25,7 @@ from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig
 from edge_app.errors import BundleError, ConfigError, ModelError
 from edge_app.inspection.judge import Limits
+from edge_app.inspection.worth_keeping import KeepRule
 from edge_app.ipc.protocol import Hello
 from edge_app.model.load_for_device import engine_builder, load_for_device
 from edge_app.model.loaded_model import LoadedModel
@@ -47,6 +52,7 @@ class ModelSlots:
     Args:
         config: checked.
         who: this device.
+        own: limits that people have set here; None: those of the state folder.
 
     Attributes:
         ready: slot → what judges; None where nothing does.
@@ -55,21 +61,31 @@ class ModelSlots:
         BundleError, ModelError: without an agent, the one bundle cannot be used.
     """
 
-    def __init__(self, config: AppConfig, who: DeviceName) -> None:
+    def __init__(self, config: AppConfig, who: DeviceName, own: OwnLimits | None = None) -> None:
         self._config, self._who = config, who
+        self._own = own or OwnLimits(config.device.state_dir / LIMITS_FILE)
+        self._active: dict[str, ActiveSlot] = {}
+        self._changing = threading.Lock()
+        self._on_active: OnActive = lambda _slot, _ready: None
         self._store = Store(config.agent.store_dir)
         self._camera_lines: list[CameraLine] = []
         self._activation: Activation | None = None
         self._connection: AgentConnection | None = None
         self.ready: dict[str, Ready | None] = {}
         if not config.agent.enabled:
-            self.ready = dict.fromkeys(config.slot_names, self._configured())
+            configured = self._configured()
+            self.ready = {slot: self._own.applied(slot, configured) for slot in config.slot_names}
             return
         choices = {slot: self._store.choices(slot) for slot in config.slot_names}
         self._first = {slot: next(iter(digests), None) for slot, digests in choices.items()}
         self._connection = AgentConnection(config.agent.socket, self._hello)
         self._connection.greet()
-        self.ready = {slot: self._load_first(slot, found) for slot, found in choices.items()}
+        self.ready = {
+            slot: None
+            if (first := self._load_first(slot, found)) is None
+            else self._own.applied(slot, first)
+            for slot, found in choices.items()
+        }
 
     @property
     def model(self) -> LoadedModel | None:
@@ -92,6 +108,7 @@ class ModelSlots:
             part_prefix,
             config.belt_px_per_s_xy,
             new_alarm_id,
+            _keep_rule(self._config),
         )
         self._camera_lines.append(camera_line)
         return camera_line
@@ -102,18 +119,23 @@ class ModelSlots:
         return None if ready is None else ready.model
 
     def join(self, thread: InspectionThread, on_active: OnActive) -> None:
-        """Let the agent change models in this thread; without an agent nothing happens."""
+        """Let the agent change models, and people limits, in this thread."""
+        self._on_active = on_active
+        self._active = {
+            slot: ActiveSlot(
+                slot,
+                [line for line in self._camera_lines if line.slot == slot],
+                ready,
+                thread,
+                self._own.applied,
+            )
+            for slot, ready in self.ready.items()
+        }
         connection = self._connection
         if connection is None:
             return
-
-        def changed(slot: str, ready: Ready | None) -> None:
-            self.ready[slot] = ready
-            on_active(slot, ready)
-
         self._activation = Activation(
-            self._camera_lines,
-            self.ready,
+            self._active,
             thread,
             Loader(
                 self._read,
@@ -125,8 +147,32 @@ class ModelSlots:
             lambda slot: self._config.slot(slot).standby_models,
             self._config.device.state_dir,
             connection.tell,
-            changed,
+            self._changed,
         )
+
+    def follow_limits(self, slot: str, timeout_s: float) -> bool:
+        """Judge with the limits that are set now, from the slot's next part on.
+
+        Returns:
+            False: the line has not come to it within the time; it will before its next part.
+        """
+        done = self._active[slot].follow_limits()
+        if done.wait(timeout_s):
+            self._changed(slot, None)
+            return True
+
+        def late() -> None:
+            done.wait()
+            self._changed(slot, None)
+
+        threading.Thread(target=late, name="late-limit", daemon=True).start()
+        return False
+
+    def _changed(self, slot: str, _ready: Ready | None) -> None:
+        """Tell what judges now: what it is then, as agent and people may change it at once."""
+        with self._changing:
+            self.ready[slot] = self._active[slot].active
+            self._on_active(slot, self.ready[slot])
 
     def start(self) -> None:
         """Begin to take the agent's orders."""
@@ -276,14 +322,23 @@ def with_overrides(model: LoadedModel, config: AppConfig) -> LoadedModel:
     old = model.limits
     score = own.score_threshold if own.score_threshold is not None else old.score_threshold
     suspect = old.suspect_threshold
-    limits = Limits(
-        score,
-        own.map_threshold if own.map_threshold is not None else old.map_threshold,
-        "device-override",
-        None if suspect is None or suspect > score else suspect,
-    )
+    area = own.map_threshold if own.map_threshold is not None else old.map_threshold
+    suspect = None if suspect is None or suspect > score else suspect
+    limits = Limits(score, area, _override_id(score, area, suspect), suspect)
     _log.warning("thresholds overridden: %s instead of %s; reason: %s", limits, old, own.reason)
     return model.with_limits(limits)
+
+
+def _keep_rule(config: AppConfig) -> KeepRule | None:
+    """Return whose pictures are worth keeping; None where none is kept."""
+    e = config.evidence
+    return KeepRule(e.near_miss_percent / 100, e.sample_percent / 100) if e.enabled else None
+
+
+def _override_id(score: float, area: float, suspect: float | None) -> str:
+    """Return a name that other thresholds do not have."""
+    digest = hashlib.sha256(repr((score, area, suspect)).encode()).hexdigest()
+    return f"device-override-{digest[:8]}"
 
 
 def _ready(bundle: Bundle, model: LoadedModel) -> Ready:

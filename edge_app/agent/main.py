@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from datetime import datetime, timezone
 from pathlib import Path
 
 from edge_app.agent.agent import Agent
@@ -19,6 +18,7 @@ from edge_app.bundle.trusted_keys import TrustPolicy
 from edge_app.bundle.verify import VerifiedBundle, verify_bundle
 from edge_app.config.model import AppConfig
 from edge_app.errors import BundleError, ConfigError
+from edge_app.host.date_clock import DateClock
 from edge_app.host.sd_notify import ServiceNotifier
 from edge_app.model.open_for_device import limits_of, trust_of
 from edge_app.mqtt.deploy_messages import Reported
@@ -62,14 +62,20 @@ def run_agent(
     def order_of(slot: str, sha256: str) -> str | None:
         return next((i for s in push_sides if (i := s.order_of(slot, sha256)) is not None), None)
 
-    agent = make_agent(config, store, report, stop, order_of)
-    push_sides.append(push_side(config, store, agent.install, agent.select, trouble))
+    clock = DateClock()
+    agent = make_agent(config, store, report, stop, order_of, clock)
+    push_sides.append(push_side(config, store, agent.install, agent.select, trouble, clock))
+
+    def is_alive() -> bool:
+        clock.look()
+        return agent.is_alive()
+
     try:
         for side in push_sides:
             side.start()
         agent.start()
         started()
-        ServiceNotifier.from_environment().serve_until(stop, agent.is_alive)
+        ServiceNotifier.from_environment().serve_until(stop, is_alive)
     except OSError as error:
         raise ConfigError(
             f"The store {store.root} cannot be used: {error.strerror}. Give the agent's user the "
@@ -88,11 +94,13 @@ def make_agent(
     report: Report,
     stop: threading.Event,
     order_of: Callable[[str, str], str | None] = lambda _slot, _sha256: None,
+    clock: DateClock | None = None,
 ) -> Agent:
     """Return the agent that a configuration describes.
 
     Args:
         order_of: see `Agent`.
+        clock: decides what a date ends; None: the machine's.
 
     Raises:
         ConfigError: the configuration has no agent, or no trusted keys.
@@ -101,7 +109,7 @@ def make_agent(
         raise ConfigError("the agent is off; set [agent] enabled = true to bring bundles in.")
     return Agent(
         store,
-        make_checks(config, stop),
+        make_checks(config, stop, clock),
         {name: config.slot(name) for name in config.slot_names},
         FlowTimes(config.agent.inspection_wait_s, config.agent.check_wall_s + PREPARE_SLACK_S),
         config.agent.keep_releases,
@@ -111,8 +119,11 @@ def make_agent(
     )
 
 
-def make_checks(config: AppConfig, stop: threading.Event) -> Checks:
+def make_checks(config: AppConfig, stop: threading.Event, clock: DateClock | None = None) -> Checks:
     """Return what a bundle has to pass on this device.
+
+    Args:
+        clock: decides what a date ends; None: the machine's.
 
     Raises:
         ConfigError: no trusted keys are configured, or they cannot be read.
@@ -131,10 +142,17 @@ def make_checks(config: AppConfig, stop: threading.Event) -> Checks:
         config.agent.check_wall_s,
     )
 
+    dates = clock or DateClock()
+
     def admit(bundle: VerifiedBundle, high_water: int | None) -> None:
-        now = datetime.now(timezone.utc)
         check_admissible(
-            bundle.manifest, device, high_water, bundle.allow_back, now=now, expiry=bundle.expiry
+            bundle.manifest,
+            device,
+            high_water,
+            bundle.allow_back,
+            now=dates.now(),
+            expiry=bundle.expiry,
+            doubt=dates.doubt(),
         )
 
     def try_out(file: Path) -> CheckResult:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from edge_app.alerts.alarm_level import AlarmLevel
 from edge_app.alerts.alert_drafts import AlertDrafts, with_evidence
 from edge_app.alerts.evidence_worker import Picture, PictureTaker
+from edge_app.alerts.sidecar import PictureFacts
 from edge_app.alerts.store_queue import StoreQueue
 from edge_app.errors import OutboxError
 from edge_app.mqtt.messages import AlertDraft
@@ -183,7 +184,7 @@ class AlarmSink:
         if event.frame is None or self._pictures is None:
             return None
         before = self._views.get(event.alarm_id)
-        view = _View(replace(event, frame=None), draft, before=before)
+        view = _View(event.without_pixels(), draft, before=before)
         if before is not None:
             before.is_superseded = before.shown().is_superseded = True
         self._views[event.alarm_id] = view
@@ -193,9 +194,15 @@ class AlarmSink:
         """Hand an event's picture over. An `end` has none of its own."""
         if self._pictures is None or event.frame is None or event.verdict is None:
             return
-        pixels = event.frame.pixels_hwc
-        name = event.verdict.part_id
-        self._pictures.offer(Picture(name, pixels, lambda kept: self._settle(view, kept)))
+        facts = PictureFacts(event.verdict, event.reasons or ("ng",), event.crop, event.alarm_id)
+        self._pictures.offer(
+            Picture(
+                event.verdict.part_id,
+                event.frame.pixels_hwc,
+                lambda kept: self._settle(view, kept),
+                facts=facts,
+            )
+        )
 
     def _settle(self, view: _View, evidence: Evidence | None) -> None:
         """Bring a view's picture to its alerts, or let them go without."""

@@ -1,7 +1,9 @@
 """Evidence pictures on the device's disk: written whole or not at all, oldest deleted first.
 
-Pictures of suspect parts lie among them, have no alert, and never take more than a share of the
-size: nobody waits for them, and an alert's picture must not go for their sake.
+Pictures without an alert (of suspect parts, near misses, parts that were not inspected, and a
+random sample) lie among the alerts' and never take more than a share of the size: nobody waits for
+them, and an alert's picture must not go for their sake. Each has a sidecar that says what it shows,
+and the upright crop, which stays when the frame goes.
 
 Which picture goes next is `evidence_index.py`'s; size is always kept.
 
@@ -16,20 +18,34 @@ import errno
 import hashlib
 import logging
 import os
-import stat
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Literal
 
-from edge_app.alerts.evidence_files import SAFE_PATH, encode_jpeg, picture_at, safe_name
-from edge_app.alerts.evidence_index import SUSPECT, EvidenceIndex, Kept
+from edge_app.alerts.evidence_files import (
+    Kind,
+    crop_of,
+    encode_jpeg,
+    picture_at,
+    reason_of,
+    safe_name,
+    sidecar_of,
+    suffix_of,
+)
+from edge_app.alerts.evidence_index import EvidenceIndex, Kept
+from edge_app.alerts.evidence_listing import kept_in
+from edge_app.alerts.keep_limits import SHARES, KeepLimits
+from edge_app.alerts.sidecar import PictureFacts, PictureFiles, size_of
 from edge_app.errors import ConfigError
 from edge_app.host.age_clock import AgeClock
 from edge_app.host.file_ownership import share_with_readers
-from edge_app.records import Evidence, U8Array
+from edge_app.records import Evidence, KeepReason, U8Array
+from edge_app.store.free_space import check_room
 
 __all__ = [
     "EvidenceStats",
@@ -47,8 +63,8 @@ PASSING = (*DISK_FULL, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno
 MAX_DELETIONS_PER_SAVE = 64
 """Enough to catch up after an idle night within minutes; bounds one save's time."""
 
-SUSPECT_SHARE = 0.25
-"""Of the store's size, for suspect parts: they are more than bad parts, and matter less."""
+GO_FIRST: tuple[Kind | Literal["crops"], ...] = ("surplus", *SHARES, "crops")
+"""On a full disk, before an alert's picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +72,16 @@ class EvidenceStats:
     """What the store holds and what it lost since it was opened.
 
     Attributes:
-        count: pictures on disk.
-        bytes: their size together.
+        count: frames on disk.
+        bytes: the size of all files together.
         dropped: pictures that could not be kept; their alerts went out without one.
-        expired: pictures deleted for age, size or want of disk space.
+        expired: frames deleted for age, size or want of disk space.
         problem: the latest failure in plain words, "" when the last save worked.
         suspects: those of suspect parts among them.
         suspects_dropped: pictures of suspect parts that were not kept.
+        frames: by what they are kept for; `surplus`: of bad parts, beyond their number.
+        crops: crops whose frames have gone.
+        not_kept: pictures without an alert that were not kept, by reason.
     """
 
     count: int
@@ -72,6 +91,9 @@ class EvidenceStats:
     problem: str
     suspects: int = 0
     suspects_dropped: int = 0
+    frames: dict[str, int] = field(default_factory=dict)
+    crops: int = 0
+    not_kept: dict[str, int] = field(default_factory=dict)
 
 
 Write = Callable[[Path, bytes], None]
@@ -111,18 +133,20 @@ class EvidenceStore:
         base_url: str,
         clock: AgeClock | None = None,
         write: Write = write_whole,
+        limits: KeepLimits | None = None,
     ) -> None:
         """Open or create the store and delete what is already over its limits.
 
         Args:
             folder: made if missing; belongs to this store alone.
-            max_age_h: pictures older than this are deleted.
-            max_bytes: all pictures together stay below this.
+            max_age_h: frames older than this are deleted.
+            max_bytes: all files together stay below this.
             jpeg_quality: 1..100.
             base_url: where the page is reached, e.g. "http://10.0.0.5:8080"; pictures are at
                 {base_url}/evidence/{date}/{name}.jpg.
             clock: for time stamps and ages; None takes the machine's.
             write: how bytes reach the disk.
+            limits: of each kind of picture, and of the crops.
 
         Raises:
             ConfigError: a limit makes no sense, or the folder cannot be made or read. A disk that
@@ -140,61 +164,92 @@ class EvidenceStore:
         self._clock = clock or AgeClock()
         self._index = EvidenceIndex(self._clock)
         self._write = write
+        self._limits = limits or KeepLimits()
         self._lock = threading.Lock()
-        self._dropped = self._suspects_dropped = 0
+        self._dropped = 0
+        self._not_kept: Counter[str] = Counter()
         self._problem = ""
         self._is_listed = False
         self._open()
 
-    def save(self, name: str, pixels_hwc: U8Array) -> Evidence | None:
+    def save(
+        self,
+        name: str,
+        pixels_hwc: U8Array,
+        reason: KeepReason = "ng",
+        facts: PictureFacts | None = None,
+    ) -> Evidence | None:
         """Keep a picture and return where it can be fetched and what its bytes hash to.
+
+        A picture without an alert is kept up to the number of its kind, in place of older ones of
+        that kind if need be.
 
         Args:
             name: part or alarm id; anything but letters, digits, '.', '_' and '-' becomes '_'.
                 The same name twice makes two pictures: an alert's hash stays true.
             pixels_hwc: uint8 (h, w, 3) BGR or (h, w) grey.
+            reason: why; where enough of these were kept, the others in `facts` count.
+            facts: for its sidecar, with the crop; None: it has neither.
 
         Returns:
-            None when it could not be kept; never raises.
+            None when it was not kept; never raises.
         """
+        reasons = (reason, *(() if facts is None else facts.reasons))
+        kind = next((found for r in reasons if (found := self._kind_now(r))), None)
+        if kind is None:
+            self._count(reason)
+            return None
         data = encode_jpeg(pixels_hwc, self._jpeg_quality)
         if data is None:
-            self.drop(f"the picture of {name} could not be encoded as JPEG")
+            self.drop(f"the picture of {name} could not be encoded as JPEG", reason)
             return None
-        if len(data) > self._max_bytes:
+        files = PictureFiles(data, size_of(pixels_hwc), facts, self._crop_data(facts))
+        reason = reason_of(kind)
+        share = SHARES.get(reason, 1.0) * self._max_bytes
+        if files.estimate > share:
             self.drop(
                 f"a picture of {len(data)} bytes is larger than the whole store may be "
-                f"({self._max_bytes}); raise the evidence size limit"
+                f"({int(share)}); raise the evidence size limit",
+                reason,
             )
             return None
-        return self._store(name, data)
+        if reason != "ng":
+            self._index.trim(kind, share - files.estimate)
+        return self._store(name, kind, files)
 
-    def save_suspect(self, name: str, pixels_hwc: U8Array) -> Evidence | None:
-        """Keep the picture of a suspect part, in place of older ones of such parts if need be.
+    def _kind_now(self, reason: KeepReason) -> Kind | None:
+        """Return what a picture counts as; None where enough of its kind were kept."""
+        limits = self._limits
+        is_full = self._index.has_had(reason, limits.per_hour[reason], limits.per_day[reason])
+        if reason == "ng":
+            return "surplus" if is_full else "ng"
+        return None if is_full else reason
 
-        Args, return value: as `save`.
-        """
-        data = encode_jpeg(pixels_hwc, self._jpeg_quality)
-        if data is None or len(data) > SUSPECT_SHARE * self._max_bytes:
-            self.drop_suspect(f"the picture of {name} is too large, or none that JPEG can hold")
+    def _crop_data(self, facts: PictureFacts | None) -> bytes | None:
+        if facts is None or facts.crop is None:
             return None
-        kept_bytes = self._index.counts.suspect_bytes
-        excess = kept_bytes + len(data) - int(SUSPECT_SHARE * self._max_bytes)
-        self._index.free(excess, (self._index.suspects,))
-        return self._store(name, data, is_suspect=True)
+        return encode_jpeg(facts.crop.pixels_hwc, self._jpeg_quality)
 
     def prune(self, at_most: int | None = None) -> int:
         """Delete what is over age or size now, the oldest first; return how many went."""
         if not self._is_listed:
             self._open()
         self._index.stamp_anew()
-        return self._expire(0, self._index.counts.count if at_most is None else at_most)
+        return self._expire(0, self._index.counts.files if at_most is None else at_most)
 
-    def drop(self, problem: str) -> None:
-        """Count a picture that is not kept, and say why: at first as a warning."""
+    def drop(self, problem: str, reason: KeepReason = "ng") -> None:
+        """Count a picture that is not kept; of an alert's say why, at first as a warning."""
+        if reason != "ng":
+            self._count(reason)
+            LOG.debug("A picture without an alert (%s) is not kept: %s.", reason, problem)
+            return
         with self._lock:
             self._dropped += 1
         self._note(f"the alert goes out without a picture: {problem}")
+
+    def _count(self, reason: KeepReason) -> None:
+        with self._lock:
+            self._not_kept[reason] += 1
 
     def _note(self, problem: str) -> None:
         with self._lock:
@@ -202,24 +257,21 @@ class EvidenceStore:
             self._problem = problem
         LOG.log(level, "Evidence not kept, %s.", problem)
 
-    def drop_suspect(self, problem: str) -> None:
-        """Count a suspect part's picture that is not kept; nobody waits for it."""
-        with self._lock:
-            self._suspects_dropped += 1
-        LOG.debug("A suspect part's picture is not kept: %s.", problem)
-
     def stats(self) -> EvidenceStats:
         """Return what the store holds and what it lost."""
         found = self._index.counts
         with self._lock:
             return EvidenceStats(
-                found.count,
+                sum(found.frames.values()),
                 found.bytes,
                 self._dropped,
                 found.deleted,
                 self._problem,
-                found.suspects,
-                self._suspects_dropped,
+                found.frames["suspect"],
+                self._not_kept["suspect"],
+                {str(kind): count for kind, count in found.frames.items()},
+                found.crops,
+                dict(self._not_kept),
             )
 
     def path_of(self, url_path: str) -> Path | None:
@@ -236,7 +288,7 @@ class EvidenceStore:
             share_with_readers(self._folder)
             for day in self._folder.glob("*/"):
                 share_with_readers(day)
-            found = [_look_at(path) for path in self._folder.glob("*/*.jpg") if _is_ours(path)]
+            kept = kept_in(self._folder)
         except OSError as error:
             if error.errno in PASSING:
                 self._note(f"the evidence folder cannot be used ({error.strerror})")
@@ -246,60 +298,81 @@ class EvidenceStore:
                 "Make it writable for the service's user, or name another."
             ) from error
         self._is_listed = True
-        with suppress(OSError):
-            for unfinished in self._folder.glob("*/.*.part"):
-                unfinished.unlink(missing_ok=True)
-        kept = [picture for picture in found if picture is not None]
         self._index.take_in_all(kept)
-        self._expire(0, limit=len(kept))
+        self._expire(0, limit=2 * len(kept))
 
-    def _store(self, name: str, data: bytes, is_suspect: bool = False) -> Evidence | None:
+    def _store(self, name: str, kind: Kind, files: PictureFiles) -> Evidence | None:
         now_s = self._clock.wall_s()
         if not self._is_listed:
             self._open()
-        self._expire(len(data), MAX_DELETIONS_PER_SAVE)
+        self._expire(files.estimate, MAX_DELETIONS_PER_SAVE)
         try:
-            path = self._free_path(safe_name(name) + (SUSPECT if is_suspect else ""), now_s)
-            self._write_making_room(path, data, is_suspect)
+            path = self._free_path(safe_name(name) + suffix_of(kind), now_s)
+            kept = self._write_all(path, kind, files, now_s)
         except OSError as error:
-            drop = self.drop_suspect if is_suspect else self.drop
-            drop(f"the disk refused a picture ({error.strerror or error})")
+            self.drop(f"the disk refused a picture ({error.strerror or error})", reason_of(kind))
             return None
-        with suppress(OSError):
-            os.utime(path, (now_s, now_s))
-        self._index.take_in(Kept(path, now_s, len(data), self._clock.steady_s()))
+        self._index.take_in(kept)
         self._recover()
         url = f"{self._base_url}/evidence/{path.parent.name}/{path.name}"
-        return Evidence(url, hashlib.sha256(data).hexdigest())
+        return Evidence(url, hashlib.sha256(files.frame).hexdigest())
+
+    def _write_all(self, path: Path, kind: Kind, files: PictureFiles, now_s: float) -> Kept:
+        """Write sidecar, crop and frame, in this order: a frame is never without its sidecar.
+
+        Raises:
+            OSError: one of them cannot be written; none is left.
+        """
+        named = files.named(path, self._limits.sample_share)
+        try:
+            for file, data in named.items():
+                self._write_making_room(file, data, kind)
+                with suppress(OSError):
+                    os.utime(file, (now_s, now_s))
+        except OSError:
+            for file in named:
+                with suppress(OSError):
+                    file.unlink(missing_ok=True)
+            raise
+        crop, notes = named.get(crop_of(path), b""), named.get(sidecar_of(path), b"")
+        steady_s = self._clock.steady_s()
+        return Kept(path, now_s, len(named[path]), steady_s, len(crop), len(notes))
 
     def _free_path(self, stem: str, now_s: float) -> Path:
         """Return an unused path in the day's folder, which is made if missing."""
         day = datetime.fromtimestamp(now_s, timezone.utc).strftime("%Y-%m-%d")
         path, copies = self._folder / day / f"{stem}.jpg", 1
-        while path.exists():
+        while path.exists() or crop_of(path).exists() or sidecar_of(path).exists():
             copies += 1
             path = path.with_name(f"{stem}-{copies}.jpg")
         return path
 
-    def _write_making_room(self, path: Path, data: bytes, is_suspect: bool) -> None:
-        """Write; while the disk is full delete the oldest pictures and try again: those of suspect
-        parts first, and for a suspect part no others.
+    def _write_making_room(self, path: Path, data: bytes, kind: Kind) -> None:
+        """Write; while the disk is full delete the oldest pictures and try again: those without an
+        alert first, and for one of those none but its own kind.
 
         Raises:
             OSError: another fault, or still full with nothing left to delete.
         """
-        index = self._index
-        queues = (index.suspects,) if is_suspect else (index.suspects, index.alerts)
+        is_alert = reason_of(kind) == "ng"
         while True:
             try:
                 _make_shared(path.parent)
+                check_room(path.parent, len(data))
                 return self._write(path, data)
             except OSError as error:
-                if error.errno not in DISK_FULL or not index.free(len(data), queues):
+                room = (*GO_FIRST, "ng") if kind == "ng" else GO_FIRST if is_alert else (kind,)
+                if error.errno not in DISK_FULL or not self._index.free(len(data), room):
                     raise
 
     def _expire(self, incoming_bytes: int, limit: int) -> int:
-        return self._index.expire(incoming_bytes, self._max_bytes, self._max_age_s, limit)
+        return self._index.expire(
+            incoming_bytes,
+            self._max_bytes,
+            self._max_age_s,
+            limit,
+            self._limits.crop_max_age_h * 3600,
+        )
 
     def _recover(self) -> None:
         with self._lock:
@@ -308,25 +381,8 @@ class EvidenceStore:
             LOG.info("Evidence is kept again; %d pictures were not.", self._dropped)
 
 
-def _is_ours(path: Path) -> bool:
-    """Return whether this store could have written it: nobody else's picture is ever deleted."""
-    return SAFE_PATH.fullmatch(f"{path.parent.name}/{path.name}") is not None
-
-
 def _make_shared(folder: Path) -> None:
     """Make a folder if it is missing, and let the readers' group in."""
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         share_with_readers(folder)
-
-
-def _look_at(path: Path) -> Kept | None:
-    """Return a picture; None for what is no file, has gone, or lies on a damaged place."""
-    try:
-        found = path.lstat()
-    except OSError:
-        return None
-    if not stat.S_ISREG(found.st_mode):
-        return None
-    share_with_readers(path)  # a picture of an earlier release
-    return Kept(path, found.st_mtime, found.st_size)

@@ -12,10 +12,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from edge_app.alerts.evidence import EvidenceStore
-from edge_app.records import Evidence, FrameReport, U8Array
+from edge_app.alerts.sidecar import PictureFacts
+from edge_app.records import Evidence, FrameReport, KeepReason, PartVerdict, U8Array
 
 MAX_WAITING_BYTES = 128 << 20
 """Frames kept alive for their picture: 34 of 1280 × 1024, 8 of 5 megapixels. Encoding takes 5 to
@@ -28,8 +30,8 @@ PRUNE_STEP = 16
 """Deletions between two looks at the queue: a picture waits for so many at most, 2 to 3 ms on
 ext4."""
 
-MAX_SUSPECT_BYTES = MAX_WAITING_BYTES // 4
-"""Beyond this much waiting, pictures of suspect parts are dropped: alerts' pictures go first."""
+MAX_OTHER_BYTES = MAX_WAITING_BYTES // 4
+"""Beyond this much waiting, pictures without an alert are dropped: alerts' pictures go first."""
 
 STOP_S = 3.0
 """For the pictures that still wait when the app ends; alerts go out before they do."""
@@ -45,13 +47,24 @@ class Picture:
         name: of its part; see `EvidenceStore.save`.
         pixels_hwc: uint8 (h, w, 3) BGR, never written to.
         on_done: called once, with what was kept or None; from another thread, must be quick.
-        is_suspect: of a part that is OK but suspect: no alert waits for it.
+        reason: why it is kept; only for "ng" an alert waits.
+        facts: for its sidecar.
     """
 
     name: str
     pixels_hwc: U8Array
     on_done: Callable[[Evidence | None], None]
-    is_suspect: bool = False
+    reason: KeepReason = "ng"
+    facts: PictureFacts | None = None
+
+    @property
+    def has_alert(self) -> bool:
+        """Tell whether an alert waits for it."""
+        return self.reason == "ng"
+
+
+OnKept = Callable[[PartVerdict, tuple[KeepReason, ...], Evidence], None]
+"""Gets a part whose picture was kept without an alert, why, and the picture."""
 
 
 class PictureTaker(Protocol):
@@ -72,7 +85,7 @@ class EvidenceWorker:
     def __init__(self, store: EvidenceStore, max_waiting_bytes: int = MAX_WAITING_BYTES) -> None:
         self._store = store
         self._max_bytes = max_waiting_bytes
-        self._max_suspect_bytes = min(max_waiting_bytes, MAX_SUSPECT_BYTES)
+        self._max_other_bytes = min(max_waiting_bytes, MAX_OTHER_BYTES)
         self._waiting: deque[tuple[Picture, int]] = deque()
         self._waiting_bytes = 0
         self._is_busy = self._is_stopping = False
@@ -101,7 +114,7 @@ class EvidenceWorker:
 
     def offer(self, picture: Picture) -> None:
         """Take a picture; drop it where too many wait. Its alert is safe either way."""
-        limit = self._max_suspect_bytes if picture.is_suspect else self._max_bytes
+        limit = self._max_bytes if picture.has_alert else self._max_other_bytes
         with self._changed:
             cost = self._cost(picture)
             has_room = not self._waiting or self._waiting_bytes + cost <= limit
@@ -112,24 +125,34 @@ class EvidenceWorker:
                 return
         self._drop(picture, "bad parts come faster than their pictures can be written")
 
-    def offer_suspects(self, report: FrameReport) -> None:
-        """Take the pictures of the suspect parts that left with a frame."""
-        for suspect in report.suspects:
-            name, pixels = suspect.verdict.part_id, suspect.frame.pixels_hwc
-            self.offer(Picture(name, pixels, lambda _: None, is_suspect=True))
+    def offer_kept(self, report: FrameReport, on_kept: OnKept = lambda *_: None) -> None:
+        """Take the pictures, without an alert, of parts that left with a frame.
+
+        Args:
+            on_kept: called for each that was written; from another thread, must be quick.
+        """
+        for part in report.kept:
+            self.offer(
+                Picture(
+                    part.verdict.part_id,
+                    part.frame.pixels_hwc,
+                    partial(_tell, on_kept, part.verdict, part.reasons),
+                    "random" if "random" in part.reasons else part.reasons[0],
+                    PictureFacts(part.verdict, part.reasons, part.crop),
+                )
+            )
 
     def _cost(self, picture: Picture) -> int:
         """Return the memory a picture keeps: several parts of one frame share theirs."""
         last = self._waiting[-1][0] if self._waiting else None
         is_shared = last is not None and last.pixels_hwc is picture.pixels_hwc
-        return 0 if is_shared else picture.pixels_hwc.nbytes
+        crop = None if picture.facts is None else picture.facts.crop
+        cut = 0 if crop is None else crop.pixels_hwc.nbytes
+        return cut if is_shared else picture.pixels_hwc.nbytes + cut
 
     def _drop(self, picture: Picture, why: str) -> None:
-        self._drop_of(picture)(why)
+        self._store.drop(why, picture.reason)
         picture.on_done(None)
-
-    def _drop_of(self, picture: Picture) -> Callable[[str], None]:
-        return self._store.drop_suspect if picture.is_suspect else self._store.drop
 
     def _next(self, wait_s: float = 0.0) -> Picture | None:
         """Take the oldest picture, or None if none came in time or it is time to stop."""
@@ -157,12 +180,23 @@ class EvidenceWorker:
     def _write(self, picture: Picture) -> None:
         evidence = None
         try:
-            save = self._store.save_suspect if picture.is_suspect else self._store.save
-            evidence = save(picture.name, picture.pixels_hwc)
+            evidence = self._store.save(
+                picture.name, picture.pixels_hwc, picture.reason, picture.facts
+            )
         except Exception as error:  # the pictures after this one must not be lost to it
             _log.exception("writing the picture of %s failed", picture.name)
-            self._drop_of(picture)(str(error))
+            self._store.drop(str(error), picture.reason)
         try:
             picture.on_done(evidence)
         except Exception:
             _log.exception("the picture of %s did not reach its alert", picture.name)
+
+
+def _tell(
+    on_kept: OnKept,
+    verdict: PartVerdict,
+    reasons: tuple[KeepReason, ...],
+    evidence: Evidence | None,
+) -> None:
+    if evidence is not None:
+        on_kept(verdict, reasons, evidence)

@@ -86,10 +86,13 @@ def engine_key(
     model: bytes, library: str, version: str, gpu: Gpu, precision: str, max_batch: int
 ) -> EngineKey:
     """Return the key of a graph's engine on this machine."""
-    digest = hashlib.sha256(model).hexdigest()
-    return EngineKey(
-        digest, library, version, gpu.name, gpu.compute_capability, precision, max_batch
-    )
+    names = gpu.name, gpu.compute_capability
+    return EngineKey(graph_digest(model), library, version, *names, precision, max_batch)
+
+
+def graph_digest(model: bytes) -> str:
+    """Return the sha256 of a graph's bytes, as keys have it."""
+    return hashlib.sha256(model).hexdigest()
 
 
 class EngineCache:
@@ -205,6 +208,9 @@ class EngineCache:
         changes = ", ".join(f"{n}: {a}, now {b}" for n, a, b in differences(nearest, key))
         return f"The engine on disk was built for another machine state ({changes}). {BUILD}"
 
+
+OPENVINO = "openvino"
+"""The library of what `openvino.py` compiles and keeps here by itself."""
 
 BUILD = "Build it: edge-app engine build --config FILE."
 

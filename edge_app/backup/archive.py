@@ -57,6 +57,7 @@ class Listing(BaseModel):
         made_at: by the device's clock then, RFC 3339.
         release: of the software that made it.
         store_id, highest_seq: the numbering of alerts then: a restore begins another one.
+        audit_head: HASH:COUNT of the audit then; "" where there was none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -68,7 +69,12 @@ class Listing(BaseModel):
     release: str
     store_id: str = ""
     highest_seq: int = 0
+    audit_head: str = Field("", max_length=100)
     files: tuple[Entry, ...] = Field(max_length=MAX_FILES)
+
+
+class ChangedMeanwhile(OutputError):
+    """A file was written while it was backed up: another attempt may do."""
 
 
 def entry_of(item: Item) -> Entry:
@@ -87,7 +93,8 @@ def write_archive(out: Path, listing: Listing, items: list[Item]) -> None:
     """Write an archive that only this user may read; it is there whole and checked, or not at all.
 
     Raises:
-        OutputError: there is such a file already, or a file changed while it was read.
+        OutputError: there is such a file already.
+        ChangedMeanwhile: a file changed while it was read.
         OSError: it cannot be written.
     """
     if out.exists():
@@ -106,7 +113,7 @@ def write_archive(out: Path, listing: Listing, items: list[Item]) -> None:
             with opened(part):
                 pass
         except ConfigError as error:
-            raise OutputError(
+            raise ChangedMeanwhile(
                 f"A file changed while it was read; run it again. ({error})"
             ) from error
         part.replace(out)
@@ -237,5 +244,7 @@ def _add_file(tar: tarfile.TarFile, item: Item, entry: Entry) -> None:
     info.size, info.mode = entry.length, entry.mode
     with item.source.open("rb") as file:
         if os.fstat(file.fileno()).st_size != entry.length:
-            raise OutputError(f"{item.source} changed while it was read; run the backup again.")
+            raise ChangedMeanwhile(
+                f"{item.source} changed while it was read; run the backup again."
+            )
         tar.addfile(info, file)

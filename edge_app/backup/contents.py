@@ -8,19 +8,29 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from edge_app.accounts.people_file import PEOPLE_FILE, people_folder
+from edge_app.audit.schema import AUDIT_FILE, LIMITS_NAME
 from edge_app.cameras.source_url import parse_source_url
 from edge_app.config.load import load_config
 from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError
 
-CONFIGURATION, ABSOLUTE, STORE = "configuration", "absolute", "store"
-"""Where a file lies: below the configuration's folder, elsewhere, below [agent] store_dir."""
+CONFIGURATION, ABSOLUTE, STORE, STATE = "configuration", "absolute", "store", "state"
+PAGE = "page"
+"""Where a file lies: below the configuration's folder, elsewhere, below [agent] store_dir, below
+[device] state_dir, in the page's folder."""
 
-PLACES = (CONFIGURATION, ABSOLUTE, STORE)
+SECRETS = ("password_file", "key_file", "token_file", "cert_file", "tls_key")
+"""Ends of the keys of a configuration that name what only the service may read."""
 
-PARTS = ("configuration", "keys", "numbers")
-"""What a file is. Later releases add accounts, history and audit; a release that does not know a
-part refuses the archive instead of leaving it out."""
+PLACES = (CONFIGURATION, ABSOLUTE, STORE, STATE, PAGE)
+
+PARTS = ("configuration", "keys", "numbers", "audit", "accounts")
+"""What a file is. Later releases add history; a release that does not know a part
+refuses the archive instead of leaving it out."""
+
+STATE_FILES = (AUDIT_FILE, LIMITS_NAME)
+"""The audit, and the limits that follow from it."""
 
 MAX_KEYS = 1000
 """Files of one key folder."""
@@ -45,18 +55,42 @@ def items_of(config_path: Path) -> tuple[AppConfig, list[Item]]:
     """Return a device's configuration and the files of its backup, the configuration first.
 
     Raises:
-        ConfigError: the configuration cannot be used, or a key folder cannot be listed.
+        ConfigError: the configuration cannot be used, or the agent's state cannot be listed.
     """
     config = load_config(config_path)
     folder = config_path.absolute().parent
     items = [Item("configuration", f"{CONFIGURATION}/{config_path.name}", config_path.absolute())]
     for path, is_secret in _named_files(config):
         items.append(Item("keys" if is_secret else "configuration", _place(path, folder), path))
-    state = config.agent.store_dir / "state"
-    for path in sorted(state.glob("*.json")) if state.is_dir() else []:
-        if not path.name.startswith(("intent-", "admitted.")):  # of bundles that stay here
+    for path in _listed(config.agent.store_dir / "state"):
+        if path.suffix == ".json" and not path.name.startswith(
+            ("intent-", "admitted.")
+        ):  # of bundles that stay here
             items.append(Item("numbers", f"{STORE}/state/{path.name}", path))
+    for name in STATE_FILES:
+        if (path := config.device.state_dir / name).is_file():
+            items.append(Item("audit", f"{STATE}/{name}", path))
+    people = people_folder(config.device.state_dir) / PEOPLE_FILE
+    if people.is_file():
+        items.append(Item("accounts", f"{PAGE}/{PEOPLE_FILE}", people))
     return config, list({item.name: item for item in items}.values())
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Return what is in a folder, sorted; nothing where there is none.
+
+    Raises:
+        ConfigError: this user may not list it: `Path.glob` would pass over it without a word.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be listed ({error.strerror}), so its serials and the commands it "
+            "took would be missing from the backup. Run this as root, or as a user who may read it."
+        ) from error
 
 
 def _place(path: Path, folder: Path) -> str:
@@ -72,7 +106,7 @@ def _named_files(config: AppConfig) -> Iterator[tuple[Path, bool]]:
         if name.endswith("_keys_dir") and path.is_dir():
             yield from ((file, True) for file in _keys_in(path))
         elif path.is_file():
-            yield path, name.endswith(("password_file", "key_file", "token_file", "cert_file"))
+            yield path, name.endswith(SECRETS)
     for camera in config.cameras:
         features = (
             parse_source_url(camera.url).options.get("features") if _is_ours(camera.url) else ""

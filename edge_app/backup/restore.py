@@ -8,20 +8,36 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_app.accounts.people_file import PEOPLE_FILE, people_folder
+from edge_app.audit.head_copy import HEAD_SUFFIX
+from edge_app.audit.restored import NOTE_FILE, RestoredNote, leave_note
+from edge_app.audit.schema import AUDIT_FILE
 from edge_app.backup.archive import Archive, Entry
-from edge_app.backup.contents import ABSOLUTE, CONFIGURATION, STORE, paths_in
+from edge_app.backup.audits import compared_audits
+from edge_app.backup.contents import (
+    ABSOLUTE,
+    CONFIGURATION,
+    PAGE,
+    STATE,
+    STATE_FILES,
+    STORE,
+    paths_in,
+)
 from edge_app.config.load import config_of, parse_toml
 from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError
 from edge_app.mqtt.outbox_file import fault_of, open_file
+from edge_app.mqtt.timestamps import uuid7
 from edge_app.store.durable_write import Step, perform, write_durably
 
 MARKS = (".last", ".highwater")
@@ -33,7 +49,7 @@ class Change:
     """What becomes of one file.
 
     Attributes:
-        what: "new", "same", "replaced" or "merged".
+        what: "new", "same", "replaced", "merged", or "kept": the present one goes on from it.
         kept: where the present file goes; None if it stays or there is none.
         data: what is written; None for nothing.
     """
@@ -53,16 +69,21 @@ class Plan:
         config: as it will be.
         outbox: the outbox' file, there or not.
         marks: side files that are removed, so that a new numbering begins.
+        note: for the audit.
     """
 
     config: AppConfig
     changes: tuple[Change, ...]
     outbox: Path
     marks: tuple[Path, ...]
+    note: RestoredNote
 
 
-def plan_restore(archive: Archive, folder: Path) -> Plan:
+def plan_restore(archive: Archive, folder: Path, by: str = "root") -> Plan:
     """Return what a restore into a configuration's folder would do; changes nothing.
+
+    Args:
+        by: who restores, for the audit.
 
     Raises:
         ConfigError: this release cannot use the configuration, the archive names a file that the
@@ -71,15 +92,31 @@ def plan_restore(archive: Archive, folder: Path) -> Plan:
     listing = archive.listing
     config = _checked_configuration(archive, folder)
     allowed = [path for _, path in paths_in(config)]
+    outbox = config.device.state_dir / "outbox.sqlite"
+    _check_stopped(outbox)
+    audits = compared_audits(archive, config.device.state_dir)
     changes = []
     for entry in listing.files:
         target = _target_of(entry, folder, config, allowed)
-        changes.append(_change(entry, target, archive.read(entry)))
-    outbox = config.device.state_dir / "outbox.sqlite"
-    _check_stopped(outbox)
+        is_kept = _is(entry, STATE) and audits.goes_on
+        data = archive.read(entry)
+        changes.append(
+            Change(entry, target, "kept", None) if is_kept else _change(entry, target, data)
+        )
     marks = tuple(p for s in MARKS if (p := outbox.with_name(outbox.name + s)).exists())
     toml = f"{CONFIGURATION}/{listing.config_name}"
-    return Plan(config, tuple(sorted(changes, key=lambda c: c.entry.name == toml)), outbox, marks)
+    ordered = tuple(sorted(changes, key=lambda c: c.entry.name == toml))
+    kept = next((c.kept.name for c in ordered if c.kept and c.target.name == AUDIT_FILE), "")
+    note = RestoredNote(
+        note_id=uuid7(time.time_ns(), secrets.randbits),
+        by=by,
+        device=listing.device[:400],
+        made_at=listing.made_at[:100],
+        old_head=audits.present,
+        new_head=audits.backup,
+        kept=kept[:255],
+    )
+    return Plan(config, ordered, outbox, marks, note)
 
 
 def carry_out(plan: Plan) -> None:
@@ -98,6 +135,12 @@ def carry_out(plan: Plan) -> None:
         if change.kept is not None:
             _copy(change.target, change.kept)
         _write(change)
+        if change.target.name == AUDIT_FILE:
+            _write_head(change.target, plan.note.new_head)
+    state_dir = plan.config.device.state_dir
+    if state_dir.is_dir():
+        leave_note(state_dir, plan.note)
+        _give(state_dir / NOTE_FILE, state_dir.stat().st_uid, state_dir.stat().st_gid)
 
 
 def _checked_configuration(archive: Archive, folder: Path) -> AppConfig:
@@ -129,6 +172,10 @@ def _target_of(entry: Entry, folder: Path, config: AppConfig, allowed: list[Path
         return config.agent.store_dir / rest
     if _is(entry, CONFIGURATION):
         return folder / rest
+    if _is(entry, STATE) and rest in STATE_FILES:
+        return config.device.state_dir / rest
+    if _is(entry, PAGE) and rest == PEOPLE_FILE:
+        return people_folder(config.device.state_dir) / rest
     target = Path("/", rest)
     features = [c.url for c in config.cameras if str(target) in c.url]
     if features or any(target == path or target.parent == path for path in allowed):
@@ -236,6 +283,16 @@ def _write(change: Change) -> None:
     write_durably(perform, target, data, is_private=True)
     _give(target, owner.st_uid, owner.st_gid)
     target.chmod(change.entry.mode & 0o755 | 0o600)
+
+
+def _write_head(audit: Path, head: str) -> None:
+    """Put the head beside the audit that goes on; the one of the other is in the next record."""
+    copy = audit.with_name(audit.name + HEAD_SUFFIX)
+    if not head:
+        perform(Step("remove", copy))
+        return
+    write_durably(perform, copy, f"{head}\n".encode(), is_private=True)
+    _give(copy, audit.stat().st_uid, audit.stat().st_gid)
 
 
 def _first_old(target: Path, fresh: list[Path]) -> Path:

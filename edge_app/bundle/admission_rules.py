@@ -35,6 +35,7 @@ def check_admissible(
     now: datetime,
     expiry: Expiry | None = None,
     product: str | None = None,
+    doubt: str = "",
 ) -> None:
     """Return if a verified bundle may be installed on this device now.
 
@@ -46,6 +47,7 @@ def check_admissible(
         now: with a time zone.
         expiry: `VerifiedBundle.expiry`.
         product: what was asked for; None: any product.
+        doubt: why `now` may be wrong; "" if it is right.
 
     Raises:
         BundleError: it is another product, meant for other devices, expired, or older than what
@@ -55,7 +57,7 @@ def check_admissible(
     if product is not None and product != manifest.product:
         raise BundleError(f"{what}: it is for the product {manifest.product}, not {product}.")
     check_target(manifest, device)
-    check_not_expired(manifest, expiry, now)
+    check_not_expired(manifest, expiry, now, doubt)
     if installed_high_water is None or manifest.serial >= installed_high_water or allow_back:
         return
     raise BundleError(
@@ -80,18 +82,25 @@ def check_target(manifest: Manifest, device: DeviceName) -> None:
     )
 
 
-def check_not_expired(manifest: Manifest, expiry: Expiry | None, now: datetime) -> None:
+def check_not_expired(
+    manifest: Manifest, expiry: Expiry | None, now: datetime, doubt: str = ""
+) -> None:
     """Return if the bundle may still be installed.
+
+    Args:
+        doubt: why `now` may be wrong, for people; "" if it is right, or nobody knows.
 
     Raises:
         BundleError: its signature or its key has expired.
     """
     if expiry is None or now < expiry.at:
         return
+    advice = "Sign it again, or set this clock if that is wrong."
+    if doubt:
+        advice = f"But {doubt}: set it (NTP) first, then install the bundle again."
     raise BundleError(
         f"Bundle {manifest.product} {manifest.serial} refused: {expiry.of} expired on "
-        f"{expiry.at:%Y-%m-%d %H:%M} UTC, here it is {now:%Y-%m-%d %H:%M}. Sign it again, or set "
-        "this clock if that is wrong."
+        f"{expiry.at:%Y-%m-%d %H:%M} UTC, here it is {now:%Y-%m-%d %H:%M}. {advice}"
     )
 
 

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from edge_app.cli.orders import login_name
 from edge_app.cli.parser import set_examples
 
+if TYPE_CHECKING:
+    from edge_app.backup.archive import Listing
+    from edge_app.backup.contents import Item
+    from edge_app.config.model import AppConfig
+
+ATTEMPTS, PAUSE_S = 5, 0.2
 PRIVATE_NOTE = "It holds private keys, passwords and tokens: keep it like a key."
 
 
@@ -40,14 +49,37 @@ def add_backup_commands(backup: argparse.ArgumentParser, restore: argparse.Argum
 
 
 def _backup(args: argparse.Namespace) -> int:
+    from edge_app.backup.audits import copied_audit
+    from edge_app.backup.contents import items_of
+
+    config, items = items_of(args.config)
+    with copied_audit(items) as still:
+        listing = _written(args, config, still)
+    print(f"{args.out}: {len(items)} files of {listing.device}. {PRIVATE_NOTE}")
+    return 0
+
+
+def _written(args: argparse.Namespace, config: AppConfig, items: list[Item]) -> Listing:
+    """Write the archive; again where a file changed, as what follows the last record may."""
+    from edge_app.backup.archive import ChangedMeanwhile
+
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _write(args, config, items)
+        except ChangedMeanwhile:
+            time.sleep(PAUSE_S)
+    return _write(args, config, items)
+
+
+def _write(args: argparse.Namespace, config: AppConfig, items: list[Item]) -> Listing:
     from datetime import datetime, timezone
 
     from edge_app import __version__
+    from edge_app.audit.schema import AUDIT_FILE
     from edge_app.backup.archive import FORMAT, Listing, entry_of, write_archive
-    from edge_app.backup.contents import items_of
+    from edge_app.backup.audits import head_of
     from edge_app.mqtt.high_water import HighWater, read_high_water
 
-    config, items = items_of(args.config)
     mark = read_high_water(config.device.state_dir / "outbox.sqlite.highwater") or HighWater()
     listing = Listing(
         format=FORMAT,
@@ -57,11 +89,11 @@ def _backup(args: argparse.Namespace) -> int:
         release=__version__,
         store_id=f"{mark.store_id:x}" if mark.store_id else "",
         highest_seq=mark.seq,
+        audit_head=next((head_of(i.source) for i in items if i.source.name == AUDIT_FILE), ""),
         files=tuple(entry_of(item) for item in items),
     )
     write_archive(args.out, listing, items)
-    print(f"{args.out}: {len(items)} files of {listing.device}. {PRIVATE_NOTE}")
-    return 0
+    return listing
 
 
 def _restore(args: argparse.Namespace) -> int:
@@ -70,7 +102,7 @@ def _restore(args: argparse.Namespace) -> int:
 
     with opened(args.archive) as archive:
         listing = archive.listing
-        plan = plan_restore(archive, args.into.absolute())
+        plan = plan_restore(archive, args.into.absolute(), login_name())
     print(f"{listing.device}, backed up at {listing.made_at} by release {listing.release}")
     for change in plan.changes:
         kept = f" (the present one is kept as {change.kept.name})" if change.kept else ""

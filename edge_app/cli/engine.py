@@ -164,7 +164,7 @@ def _certify(bundle: Bundle, config: AppConfig) -> bool:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from edge_app.backends.engine_cache import total_mb
+    from edge_app.backends.engine_cache import OPENVINO, total_mb
 
     _, cache = _opened(args)
     entries = cache.entries()
@@ -172,6 +172,7 @@ def _list(args: argparse.Namespace) -> int:
     for entry in entries:
         key = entry.key
         fits = "fits" if here is not None and _state(key) == here else "not for this machine"
+        fits = "kept by itself" if key.library == OPENVINO else fits
         print(
             f"{key.digest()}  {entry.graph:<9} {key.precision}  up to {key.max_batch}  "
             f"{key.library} {key.version}  {key.gpu} ({key.compute_capability})  "
@@ -182,6 +183,8 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _prune(args: argparse.Namespace) -> int:
+    from edge_app.backends.engine_cache import OPENVINO
+
     _, cache = _opened(args)
     here = None if args.all else _machine()
     if here is None and not args.all:
@@ -189,7 +192,9 @@ def _prune(args: argparse.Namespace) -> int:
             "No GPU or no TensorRT found, so no engine can be recognised as usable here. Remove "
             "all of them with --all, or prune when the driver works again."
         )
-    removed = cache.prune(lambda key: not args.all and _state(key) == here)
+    removed = cache.prune(
+        lambda key: not args.all and (key.library == OPENVINO or _state(key) == here)
+    )
     print(f"{len(removed)} files removed from {cache.folder}")
     return 0
 

@@ -14,7 +14,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from edge_app.cli.history_pictures import PictureCopy, account_words
 from edge_app.cli.parser import set_examples, text, whole
+from edge_app.cli.report import add_report_command
 from edge_app.errors import OutputError
 
 if TYPE_CHECKING:
@@ -22,12 +24,15 @@ if TYPE_CHECKING:
     from edge_app.history.reader import HistoryReader, PartFilter
 
 EXIT_HOLES = 1
+EVIDENCE_FOLDER = "evidence"
+"""Beside the history, in the state folder."""
+KEPT_FOR = ("ng", "suspect", "near_miss", "not_inspected", "random", "any")
 STATES = ("OK", "NG", "NOT_INSPECTED")
 COLUMNS = (
     "id", "camera", "slot", "part_id", "number", "trigger_id", "source_name", "captured_at",
     "recorded_at", "state", "reason", "score", "threshold", "threshold_id", "is_suspect", "product",
     "serial", "bundle_sha256", "precision", "views", "latency_ms", "alarm_id", "evidence_url",
-    "evidence_sha256", "is_final", "corners", "defects",
+    "evidence_sha256", "is_final", "corners", "defects", "kept_for",
 )  # fmt: skip
 """Of an exported CSV file; later releases add at the end."""
 LINE = "{captured_at}  {camera:<12} {state:<13} {shown:>8} {limit:>8}  {part_id}  {more}"
@@ -43,12 +48,16 @@ def add_history_commands(commands: Any) -> None:
     listed.add_argument(
         "--count", type=whole(1, 100_000), default=20, metavar="N", help="parts (default: 20)"
     )
-    _step(
+    checked = _step(
         steps,
         "check",
-        "check the file, and that every numbered part is accounted for (1 if not)",
+        "check the file, its pictures, and that every numbered part is accounted for (1 if not)",
         _check,
     )
+    checked.add_argument(
+        "--no-pictures", action="store_true", help="do not read the pictures that parts name"
+    )
+    add_report_command(steps)
     exported = _step(steps, "export", "write parts as CSV or JSON lines, the newest first", _export)
     _add_filter(exported)
     to = exported.add_mutually_exclusive_group(required=True)
@@ -56,6 +65,10 @@ def add_history_commands(commands: Any) -> None:
     to.add_argument(
         "--jsonl", type=Path, metavar="FILE", help="a new file, one JSON object a line; - likewise"
     )
+    exported.add_argument(
+        "--pictures", type=Path, metavar="DIR",
+        help="also copy their pictures, crops and sidecars into a new folder",
+    )  # fmt: skip
 
 
 def _step(steps: Any, name: str, about: str, work: Any) -> Any:
@@ -75,6 +88,10 @@ def _add_filter(parser: Any) -> None:
         "--state", choices=STATES, action="append", help="only this verdict; may be repeated"
     )
     parser.add_argument("--suspects", action="store_true", help="only suspect parts")
+    parser.add_argument(
+        "--kept-for", choices=KEPT_FOR, metavar="REASON",
+        help=f"only those whose picture is kept for that: {', '.join(KEPT_FOR)}",
+    )  # fmt: skip
     parser.add_argument(
         "--part", type=text(1024), metavar="ID", help="only this part id, trigger id or file name"
     )
@@ -130,11 +147,26 @@ def _check(args: argparse.Namespace) -> int:
     path = _path(args)
     started_s = time.monotonic()
     ledger = check_history(path)
+    is_whole = ledger.is_whole
     for line in _words(ledger):
         print(line)
-    print(f"{path}: {'whole' if ledger.is_whole else 'NOT whole'}; "
+    if not args.no_pictures and not ledger.damage:
+        is_whole = _are_pictures_whole(path) and is_whole
+    print(f"{path}: {'whole' if is_whole else 'NOT whole'}; "
           f"{time.monotonic() - started_s:.1f} s")  # fmt: skip
-    return 0 if ledger.is_whole else EXIT_HOLES
+    return 0 if is_whole else EXIT_HOLES
+
+
+def _are_pictures_whole(path: Path) -> bool:
+    """Check every picture that a part names, and say what was found."""
+    from edge_app.alerts.kept_check import NamedPicture, check_named
+    from edge_app.history.reader import HistoryReader
+
+    named = (NamedPicture(*found) for found in HistoryReader(path).pictures())
+    account = check_named(path.with_name(EVIDENCE_FOLDER), named)
+    for line in account_words(account):
+        print(line)
+    return account.is_whole
 
 
 def _words(ledger: Ledger) -> Iterator[str]:
@@ -155,15 +187,23 @@ def _words(ledger: Ledger) -> Iterator[str]:
             yield f"{camera.name}: {camera.hole_count - len(camera.holes)} more such holes"
     if ledger.downs:
         yield f"{ledger.downs} restarts: what passed unnumbered cameras meanwhile is unknown"
+    if ledger.pauses:
+        yield f"{ledger.pauses} pauses of unnumbered cameras: what passed meanwhile is unknown"
 
 
 def _export(args: argparse.Namespace) -> int:
     reader, wanted = _asked(args)
     out = args.csv if args.csv is not None else args.jsonl
     write = _write_csv if args.csv is not None else _write_lines
-    with _opened(out) as file:
-        count = write(file, reader.every_part(wanted))
-    print(f"{count} parts", file=sys.stderr)
+    if args.pictures is None:
+        with opened_for_export(out) as file:
+            count = write(file, reader.every_part(wanted))
+        print(f"{count} parts", file=sys.stderr)
+        return 0
+    copy = PictureCopy(_path(args).with_name(EVIDENCE_FOLDER), args.pictures)
+    with opened_for_export(out) as file, copy:
+        count = write(file, copy.each(reader.every_part(wanted)))
+    print(f"{count} parts, {copy.copied.words()}", file=sys.stderr)
     return 0
 
 
@@ -197,7 +237,7 @@ def _write_lines(file: TextIO, parts: Iterable[dict[str, Any]]) -> int:
 
 
 @contextmanager
-def _opened(out: Path) -> Iterator[TextIO]:
+def opened_for_export(out: Path) -> Iterator[TextIO]:
     """Open a file that appears whole or not at all; the terminal for "-"."""
     if str(out) == "-":
         yield sys.stdout
@@ -220,7 +260,7 @@ def _asked(args: argparse.Namespace) -> tuple[HistoryReader, PartFilter]:
 
     wanted = PartFilter(
         args.camera, tuple(args.state or ()), args.suspects, args.part or "",
-        args.defect_class or "", args.begin, args.end,
+        args.defect_class or "", args.begin, args.end, args.kept_for or "",
     )  # fmt: skip
     return HistoryReader(_path(args)), wanted
 

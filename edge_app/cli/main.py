@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge_app.cli.audit import add_audit_commands
 from edge_app.cli.backup import add_backup_commands
 from edge_app.cli.border import run_bordered
 from edge_app.cli.camera import add_camera_commands
@@ -17,9 +18,12 @@ from edge_app.cli.demo import add_demo_command
 from edge_app.cli.engine import add_engine_commands
 from edge_app.cli.history import add_history_commands
 from edge_app.cli.inspect import add_inspect_command
+from edge_app.cli.orders import add_order_commands
 from edge_app.cli.parser import CommandParser, add_command, top_parser
 from edge_app.cli.services import add_service_commands
 from edge_app.cli.slots import add_slot_commands
+from edge_app.cli.tls import add_tls_commands
+from edge_app.cli.users import add_user_commands
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,6 +59,10 @@ def _parser() -> CommandParser:
     add_camera_commands(commands)
     add_engine_commands(commands)
     add_history_commands(commands)
+    add_user_commands(commands)
+    add_tls_commands(commands)
+    add_audit_commands(commands)
+    add_order_commands(commands)
     add_backup_commands(
         add_command(commands, "backup", "save configuration, keys and numbers in one file"),
         add_command(commands, "restore", "make this machine the device that a backup is of"),

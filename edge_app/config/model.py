@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from edge_app.alerts.keep_limits import PER_DAY, PER_HOUR, KeepLimits
 from edge_app.config.camera import CameraConfig
 from edge_app.config.fields import AnchoredPath, ExistingFile, Table, TopicLevel
 from edge_app.host.name_lookup import own_name
@@ -101,13 +102,47 @@ class OutboxConfig(Table):
 
 
 class EvidenceConfig(Table):
-    """Evidence pictures of defective parts."""
+    """Evidence pictures: of defective parts and of others worth keeping; see docs/page.md."""
 
     enabled: bool = True
     max_age_h: float = Field(168.0, gt=0)
-    max_mb: int = Field(1024, ge=1)
+    crop_max_age_h: float = Field(672.0, gt=0)
+    max_mb: int = Field(4096, ge=1)
     jpeg_quality: int = Field(90, ge=1, le=100)
     base_url: str | None = Field(None, pattern=r"^https?://[^\s]+$")
+    near_miss_percent: float = Field(90.0, ge=0, le=100)
+    sample_percent: float = Field(0.1, ge=0, le=100)
+    ng_per_hour: int = Field(600, ge=0, le=100_000)
+    ng_per_day: int = Field(5_000, ge=0, le=1_000_000)
+    suspect_per_hour: int = Field(60, ge=0, le=100_000)
+    suspect_per_day: int = Field(300, ge=0, le=1_000_000)
+    near_miss_per_hour: int = Field(30, ge=0, le=100_000)
+    near_miss_per_day: int = Field(150, ge=0, le=1_000_000)
+    not_inspected_per_hour: int = Field(60, ge=0, le=100_000)
+    not_inspected_per_day: int = Field(300, ge=0, le=1_000_000)
+    random_per_hour: int = Field(60, ge=0, le=100_000)
+    random_per_day: int = Field(300, ge=0, le=1_000_000)
+
+    @property
+    def limits(self) -> KeepLimits:
+        """Return what limits the pictures of each kind."""
+        return KeepLimits(
+            {kind: getattr(self, f"{kind}_per_hour") for kind in PER_HOUR},
+            {kind: getattr(self, f"{kind}_per_day") for kind in PER_DAY},
+            self.crop_max_age_h,
+            self.sample_percent / 100,
+        )
+
+    @model_validator(mode="after")
+    def _hours_fit_into_days(self) -> EvidenceConfig:
+        limits = self.limits
+        for kind, count in limits.per_hour.items():
+            if count > limits.per_day[kind] > 0:
+                raise ValueError(
+                    f"{kind}_per_hour = {count} is more than {kind}_per_day = "
+                    f"{limits.per_day[kind]}; give no more an hour than a day"
+                )
+        return self
 
     @field_validator("base_url")
     @classmethod
@@ -136,6 +171,14 @@ class PageConfig(Table):
     port: int = Field(8080, ge=1, le=65_535)
     token_file: ExistingFile | None = None
     changeover: bool = True
+    tls_certificate: ExistingFile | None = None
+    tls_key: ExistingFile | None = None
+
+    @model_validator(mode="after")
+    def _certificate_has_key(self) -> PageConfig:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together; give both or neither")
+        return self
 
     @model_validator(mode="after")
     def _needs_token_beyond_loopback(self) -> PageConfig:
@@ -151,7 +194,7 @@ class RuntimeConfig(Table):
     """How the process runs."""
 
     threads: int = Field(0, ge=0, le=256)
-    backend: Literal["auto", "onnxruntime", "tensorrt"] = "auto"
+    backend: Literal["auto", "onnxruntime", "openvino", "tensorrt"] = "auto"
     precision: Literal["fp32", "fp16", "int8"] | None = None
     engine_dir: AnchoredPath | None = None
     max_batch: int = Field(8, ge=1, le=64)
@@ -273,7 +316,8 @@ class AppConfig(Table):
     def evidence_base_url(self) -> str:
         """The address before `/evidence/...` in alerts: configured, or the page's."""
         host = self.page.host if is_loopback(self.page.host) else own_name()[0]
-        return self.evidence.base_url or f"http://{host}:{self.page.port}"
+        scheme = "http" if self.page.tls_certificate is None else "https"
+        return self.evidence.base_url or f"{scheme}://{host}:{self.page.port}"
 
     def slot(self, name: str) -> SlotConfig:
         """Return a slot's rules: its table, or the defaults."""

@@ -122,6 +122,21 @@ def check_onnxruntime() -> Check:
     return Check("ONNX Runtime", "ok", f"ONNX Runtime {ort.__version__} offers {providers}.")
 
 
+def check_openvino() -> Check:
+    """Which OpenVINO is installed; without it ONNX Runtime does the same work."""
+    try:
+        openvino = importlib.import_module("openvino")
+        processor = openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")
+    except ModuleNotFoundError:
+        advice = "The extra `openvino` runs the graphs faster on many x86 processors."
+        return Check("OpenVINO", "absent", "It is not installed.", advice)
+    except (ImportError, RuntimeError) as error:
+        advice = "Install it again, or remove it: ONNX Runtime does the same work."
+        return Check("OpenVINO", "warning", f"It cannot be used: {error}.", advice)
+    version = str(openvino.__version__).partition("-")[0]
+    return Check("OpenVINO", "ok", f"OpenVINO {version} runs on {processor}.")
+
+
 def check_tensorrt() -> Check:
     """Whether there is a TensorRT, or TensorRT-RTX, that can be imported and is new enough."""
     if not any(importlib.util.find_spec(module) for module in MODULES):
@@ -241,7 +256,8 @@ def check_bundle(config: AppConfig) -> Check:
 
 def check_secrets(config: AppConfig) -> Check:
     """Whether secrets can be read by the service only."""
-    secrets = (config.mqtt.password_file, config.mqtt.key_file, config.page.token_file)
+    page, mqtt = config.page, config.mqtt
+    secrets = (mqtt.password_file, mqtt.key_file, page.token_file, page.tls_key)
     named = [path for path in secrets if path is not None]
     others = stat.S_IRWXO
     loose = [str(path) for path in named if path.stat().st_mode & others]

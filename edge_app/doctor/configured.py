@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from edge_app.alerts.keep_limits import Sizes, reach
+from edge_app.backends.openvino import has_openvino
 from edge_app.backends.tensorrt_library import MODULES
 from edge_app.cameras.isolation.process import python_with
 from edge_app.cameras.registry import family_of, open_camera
 from edge_app.cameras.source_url import parse_source_url
 from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig, is_loopback
+from edge_app.config.page_certificate import read_certificate
 from edge_app.doctor.checks import Check
-from edge_app.errors import CameraError
+from edge_app.errors import CameraError, ConfigError
 
 TYPELIB_TIMEOUT_S = 10.0
 
@@ -106,6 +109,9 @@ def check_backend(config: AppConfig) -> Check:
     if wanted == "tensorrt" and not any(importlib.util.find_spec(module) for module in MODULES):
         advice = "On a Jetson it comes with JetPack (docs/tensorrt.md); or set backend = auto."
         return Check(name, "fail", f"backend = {wanted!r}: no TensorRT is installed.", advice)
+    if wanted == "openvino" and not has_openvino():
+        advice = "Install the extra `openvino`; or set backend = auto."
+        return Check(name, "fail", f"backend = {wanted!r}: no OpenVINO is installed.", advice)
     return Check(name, "ok", f"[runtime] backend = {wanted!r}.")
 
 
@@ -125,3 +131,40 @@ def check_evidence(config: AppConfig) -> Check:
     if config.mqtt.enabled and not is_loopback(config.mqtt.host):
         return Check(name, "warning", detail, f"{advice[:-1]}; [page] serves this machine only.")
     return Check(name, "ok", f"Alerts name pictures at {url}, for this machine only.")
+
+
+def check_certificate(config: AppConfig) -> Check:
+    """Whether the page can be served with its certificate."""
+    name, page = "page", config.page
+    if not page.enabled:
+        return Check(name, "absent", "[page] enabled = false: no page is served.")
+    try:
+        found = read_certificate(page.tls_certificate, page.tls_key)
+    except ConfigError as error:
+        return Check(name, "fail", str(error), "Make a pair with: sudo edge-app tls make --renew")
+    if found is not None:
+        return Check(name, "ok", f"The page is served over TLS, SHA-256 {found.fingerprint}.")
+    if is_loopback(page.host):
+        return Check(name, "ok", "The page is served over plain HTTP, to this machine only.")
+    advice = "Make a certificate with: sudo edge-app tls make"
+    return Check(
+        name, "warning", "Passwords and tokens for the page cross the network in clear.", advice
+    )
+
+
+PARTS_A_SECOND, BAD_SHARE = 3, 0.01
+"""Of the line that `check_pictures` speaks of."""
+
+
+def check_pictures(config: AppConfig) -> Check:
+    """How far back pictures go, on a line of 3 parts a second with 1 % bad ones."""
+    name, e = "pictures", config.evidence
+    if not e.enabled:
+        return Check(name, "absent", "[evidence] enabled = false: no pictures are kept.")
+    found = reach(e.max_mb << 20, e.max_age_h, e.limits, PARTS_A_SECOND * BAD_SHARE)
+    size = f"{Sizes().frame / 1000:.0f} kB"
+    detail = (
+        f"{e.max_mb} MB hold pictures of {found.frames:.1f} days at {PARTS_A_SECOND} parts a "
+        f"second, {BAD_SHARE:.0%} bad and {size} a picture, and crops of {found.crops:.0f} days."
+    )
+    return Check(name, "ok", detail)

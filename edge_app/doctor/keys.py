@@ -51,7 +51,10 @@ def check_operator_keys(config: AppConfig, now: datetime) -> Check:
         return Check(OPERATORS, "fail", str(error), advice)
     detail = _detail(trust)
     if _end_before(trust, now):
-        advice = "Every command is refused: make a new key with edge-deploy keygen."
+        advice = (
+            "Every command is refused: make a new key with edge-deploy keygen, or set this clock "
+            "if it is wrong."
+        )
         return Check(OPERATORS, "fail", f"{detail} All have expired.", advice)
     advice = _advice_on_rights(folder, "who changes products") or _advice_on_overlap(config, trust)
     if not advice and _end_before(trust, now + SOON):

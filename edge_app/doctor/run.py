@@ -26,11 +26,18 @@ from edge_app.doctor.checks import (
     check_module,
     check_onnxruntime,
     check_opencv,
+    check_openvino,
     check_secrets,
     check_state_dir,
     check_tensorrt,
 )
-from edge_app.doctor.configured import check_backend, check_camera, check_evidence
+from edge_app.doctor.configured import (
+    check_backend,
+    check_camera,
+    check_certificate,
+    check_evidence,
+    check_pictures,
+)
 from edge_app.doctor.keys import check_keys, check_operator_keys
 
 __all__ = ["Check", "CheckState", "format_json", "has_failed", "print_table", "run_doctor"]
@@ -99,6 +106,7 @@ def _machine_questions() -> list[Question]:
         ("PyAV", lambda: check_module("PyAV", "av", "av", av)),
         ("Aravis", check_aravis),
         ("ONNX Runtime", check_onnxruntime),
+        ("OpenVINO", check_openvino),
         ("TensorRT", check_tensorrt),
         ("CUDA", check_cuda),
         ("clock", check_clock),
@@ -116,6 +124,8 @@ def _offline_questions(config: AppConfig) -> list[Question]:
         ("trusted keys", lambda: check_keys(config, datetime.now(timezone.utc))),
         ("operators' keys", lambda: check_operator_keys(config, datetime.now(timezone.utc))),
         ("evidence", lambda: check_evidence(config)),
+        ("pictures", lambda: check_pictures(config)),
+        ("page", lambda: check_certificate(config)),
         ("secrets", lambda: check_secrets(config)),
     ]
 

@@ -9,7 +9,7 @@ from edge_app.records import PartVerdict
 
 GapKind = Literal["gap", "loss", "down"]
 """`gap`: numbered parts that nobody judged. `loss`: judged parts whose rows are not here. `down`:
-nothing was recorded for a while, and whether parts came is unknown."""
+nothing was recorded for a while, and whether parts came is unknown: a restart, or a pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,17 @@ class GapEntry:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceEntry:
-    """A part's picture has been written."""
+    """A part's picture has been written.
+
+    Attributes:
+        kept_for: why, joined by commas; see `KeepReason`.
+    """
 
     camera: str
     part_id: str
     url: str
     sha256: str
+    kept_for: str
 
 
 Entry = PartEntry | GapEntry | EvidenceEntry

@@ -45,11 +45,13 @@ class Ledger:
     Attributes:
         damage: SQLite's findings; empty if the file is whole.
         downs: times without any record.
+        pauses: of cameras whose parts have no number.
     """
 
     damage: tuple[str, ...]
     cameras: tuple[CameraLedger, ...]
     downs: int
+    pauses: int = 0
 
     @property
     def is_whole(self) -> bool:
@@ -66,11 +68,11 @@ def check_history(path: Path) -> Ledger:
         try:
             damage = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
             found = tuple(_cameras(connection))
-            query = "SELECT count(*) FROM gaps WHERE kind = 'down'"
-            downs = int(connection.execute(query).fetchone()[0])
+            query = "SELECT count(*), sum(reason = 'paused') FROM gaps WHERE kind = 'down'"
+            downs, pauses = (int(n or 0) for n in connection.execute(query).fetchone())
         except sqlite3.DatabaseError as error:
             return Ledger((str(error),), (), 0)
-    return Ledger(tuple(d for d in damage if d != "ok"), found, downs)
+    return Ledger(tuple(d for d in damage if d != "ok"), found, downs - pauses, pauses)
 
 
 def _cameras(connection: sqlite3.Connection) -> Iterator[CameraLedger]:

@@ -8,24 +8,32 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from edge_app.errors import HistoryError
 from edge_app.history.rows import BINS_PER_LIMIT, HOUR_NS, NO_SCORE
 from edge_app.history.schema import open_for_reading
 
 PAGE = 500
 """Most parts of one question."""
 
+ANY = "any"
+"""Kept for whatever reason."""
+
+LOOK_EVERY = 5_000
+"""SQLite's steps between two looks at the clock: a millisecond at most."""
+
 _PARTS = (
     "SELECT parts.id, cameras.name AS camera, cameras.slot, part_id, number, trigger_id,"
     " source_name, captured_ns, recorded_ns, state, reason, score, is_suspect, threshold,"
     " threshold_id, product, serial, bundle_sha256, precision, views, latency_ms, corners, defects,"
-    " alarm_id, evidence_url, evidence_sha256, is_final FROM parts"
+    " alarm_id, evidence_url, evidence_sha256, is_final, kept_for FROM parts"
     " JOIN cameras ON cameras.id = parts.camera JOIN limits ON limits.id = limit_id"
     " LEFT JOIN models ON models.id = parts.model"
 )
@@ -40,6 +48,7 @@ class PartFilter:
         suspects: only those that are suspect.
         part: a part id, trigger id or file name, exactly.
         from_ns, to_ns: captured in [from_ns, to_ns), ns since the epoch.
+        kept_for: a reason for which their picture was kept, or ANY.
     """
 
     camera: str | None = None
@@ -49,6 +58,7 @@ class PartFilter:
     defect_class: str = ""
     from_ns: int | None = None
     to_ns: int | None = None
+    kept_for: str = ""
 
     def ids(self, before: int | None, count: int) -> tuple[str, list[object]]:
         """Return a query for the ids of a page, the newest first, and its values.
@@ -58,7 +68,7 @@ class PartFilter:
         """
         terms: list[tuple[str, list[object]]] = []
         table = "parts"
-        is_rare = bool(self.part or self.defect_class or self.suspects)
+        is_rare = bool(self.part or self.defect_class or self.suspects or self.kept_for)
         is_rare = is_rare or bool(self.states and "OK" not in self.states)
         by_time = not is_rare and (self.from_ns is not None or self.to_ns is not None)
         if self.part:
@@ -73,9 +83,16 @@ class PartFilter:
             )
         if self.suspects:
             terms.append(("is_suspect", []))
+        if self.kept_for:
+            table = "parts INDEXED BY parts_kept"
+            terms.append(("kept_for IS NOT NULL", []))
+            if self.kept_for != ANY:
+                terms.append(("instr(',' || kept_for || ',', ?)", [f",{self.kept_for},"]))
         if self.states:
             marks = ", ".join("?" * len(self.states))
-            is_first = is_rare and not (self.part or self.defect_class or self.suspects)
+            is_first = is_rare and not (
+                self.part or self.defect_class or self.suspects or self.kept_for
+            )
             text = f"state IN ({marks}) AND state <> 'OK'" if is_first else f"+state IN ({marks})"
             terms.append((text, [*self.states]))
             if is_first:  # an index of its own, with the camera in it
@@ -101,10 +118,16 @@ class PartFilter:
 
 
 class HistoryReader:
-    """Answers questions about one device's history; opens the file for each."""
+    """Answers questions about one device's history; opens the file for each.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the history's file.
+        limit_s: a question that takes longer is given up with a HistoryError; None: none is.
+    """
+
+    def __init__(self, path: Path, limit_s: float | None = None) -> None:
         self._path = path
+        self._limit_s = limit_s
 
     def parts(
         self, wanted: PartFilter, before: int | None = None, count: int = PAGE
@@ -115,13 +138,24 @@ class HistoryReader:
             HistoryError: there is no history, or it cannot be read.
         """
         query, values = wanted.ids(before, min(count, PAGE))
-        with closing(open_for_reading(self._path)) as connection:
+        with self._opened() as connection:
             ids = [int(row[0]) for row in connection.execute(query, values)]
             marks = ", ".join("?" * len(ids))
             connection.row_factory = sqlite3.Row
             found = connection.execute(f"{_PARTS} WHERE parts.id IN ({marks})", ids).fetchall()
         rows = {int(row["id"]): row for row in found}
         return [part_of(rows[number]) for number in ids if number in rows]
+
+    def part(self, number: int) -> dict[str, Any] | None:
+        """Return the part with that `id`, None if there is none, or no longer.
+
+        Raises:
+            HistoryError: there is no history, or it cannot be read.
+        """
+        with self._opened() as connection:
+            connection.row_factory = sqlite3.Row
+            row = connection.execute(f"{_PARTS} WHERE parts.id = ?", (number,)).fetchone()
+        return None if row is None else part_of(row)
 
     def every_part(self, wanted: PartFilter) -> Iterator[dict[str, Any]]:
         """Return all parts, the newest first, a page at a time: memory stays flat."""
@@ -130,6 +164,23 @@ class HistoryReader:
             yield from page
             before = int(page[-1]["id"])
 
+    def pictures(self) -> Iterator[tuple[str, str, str, int]]:
+        """Return (part id, address, sha256, ns since the epoch when the part was recorded) of every
+        picture that a part names, the newest first, a page at a time."""
+        query = (
+            "SELECT id, part_id, evidence_url, evidence_sha256, recorded_ns FROM parts INDEXED BY"
+            " parts_kept WHERE kept_for IS NOT NULL AND id < ? ORDER BY id DESC LIMIT ?"
+        )
+        before = 2**63 - 1
+        while True:
+            with self._opened() as connection:
+                page = connection.execute(query, (before, PAGE)).fetchall()
+            for _, part_id, url, sha256, recorded_ns in page:
+                yield str(part_id), str(url), str(sha256), int(recorded_ns)
+            if not page:
+                return
+            before = int(page[-1][0])
+
     def gaps(self, count: int = PAGE) -> list[dict[str, Any]]:
         """Return the latest gaps and losses, the newest first."""
         query = (
@@ -137,7 +188,7 @@ class HistoryReader:
             " reason, from_ns, to_ns FROM gaps LEFT JOIN cameras ON cameras.id = gaps.camera"
             " ORDER BY gaps.id DESC LIMIT ?"
         )
-        with closing(open_for_reading(self._path)) as connection:
+        with self._opened() as connection:
             connection.row_factory = sqlite3.Row
             rows = connection.execute(query, (count,)).fetchall()
         return [_timed(dict(row), "from_ns", "to_ns") for row in rows]
@@ -148,7 +199,7 @@ class HistoryReader:
             "SELECT cameras.name AS name, deleted.* FROM deleted"
             " JOIN cameras ON cameras.id = camera ORDER BY deleted.id"
         )
-        with closing(open_for_reading(self._path)) as connection:
+        with self._opened() as connection:
             connection.row_factory = sqlite3.Row
             rows = [dict(row) for row in connection.execute(query)]
         for row in rows:
@@ -172,7 +223,7 @@ class HistoryReader:
             " GROUP BY hour, cameras.name ORDER BY hour, cameras.name"
         )
         values = (*_hours(from_ns, to_ns), *([] if camera is None else [camera]))
-        with closing(open_for_reading(self._path)) as connection:
+        with self._opened() as connection:
             connection.row_factory = sqlite3.Row
             rows = [dict(row) for row in connection.execute(query, values)]
         for row in rows:
@@ -193,9 +244,28 @@ class HistoryReader:
             f"{' AND cameras.name = ?' if camera is not None else ''} GROUP BY bin ORDER BY bin"
         )
         values = (*_hours(from_ns, to_ns), NO_SCORE, *([] if camera is None else [camera]))
-        with closing(open_for_reading(self._path)) as connection:
+        with self._opened() as connection:
             found = connection.execute(query, values).fetchall()
         return [(number / BINS_PER_LIMIT, int(count)) for number, count in found]
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """Open the file for one question, which ends in time."""
+        with closing(open_for_reading(self._path)) as connection:
+            if self._limit_s is None:
+                yield connection
+                return
+            until_s = time.monotonic() + self._limit_s
+            connection.set_progress_handler(lambda: time.monotonic() > until_s, LOOK_EVERY)
+            try:
+                yield connection
+            except sqlite3.OperationalError as error:
+                if time.monotonic() <= until_s:
+                    raise HistoryError(f"history {self._path} cannot be read: {error}") from error
+                raise HistoryError(
+                    f"The history did not answer within {self._limit_s:g} s: ask for less, or for "
+                    "a shorter time."
+                ) from error
 
 
 def part_of(row: sqlite3.Row) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import math
 import sqlite3
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from edge_app.history.entries import Entry, EvidenceEntry, GapEntry, PartEntry
@@ -17,6 +18,8 @@ BINS_PER_LIMIT = 20
 LAST_BIN = 3 * BINS_PER_LIMIT
 """This bin holds everything from three times the limit on."""
 NO_SCORE = -1
+MAX_EARLY = 100
+"""Pictures that were written before their parts' rows: an alert's may be, by milliseconds."""
 NO_MODEL = 0
 
 
@@ -30,6 +33,7 @@ class RowWriter:
     def __init__(self, slots: Mapping[str, str], now_ns: Callable[[], int] = time.time_ns) -> None:
         self._slots, self._now_ns = slots, now_ns
         self._ids: dict[tuple[str, tuple[object, ...]], int] = {}
+        self._early: OrderedDict[str, EvidenceEntry] = OrderedDict()
 
     def forget(self) -> None:
         """Look names up anew: what was written last is not in the file."""
@@ -42,8 +46,10 @@ class RowWriter:
                 self._write_part(connection, entry)
             elif isinstance(entry, GapEntry):
                 self._write_gap(connection, entry)
-            else:
-                _write_evidence(connection, entry)
+            elif not _write_evidence(connection, entry):
+                self._early[entry.part_id] = entry
+                if len(self._early) > MAX_EARLY:
+                    self._early.popitem(last=False)
 
     def camera_id(self, connection: sqlite3.Connection, name: str) -> int:
         """Return a camera's number in the file."""
@@ -64,6 +70,8 @@ class RowWriter:
             names, marks = ", ".join(row), ", ".join("?" * len(row))
             query = f"INSERT INTO parts ({names}) VALUES ({marks})"
             number = connection.execute(query, tuple(row.values())).lastrowid
+            if (early := self._early.get(verdict.part_id)) is not None:
+                _write_evidence(connection, early)
         else:
             number = found[0]
             if row["alarm_id"] is None:
@@ -216,12 +224,14 @@ def _count(
     )  # fmt: skip
 
 
-def _write_evidence(connection: sqlite3.Connection, entry: EvidenceEntry) -> None:
-    connection.execute(
-        "UPDATE parts SET evidence_url = ?, evidence_sha256 = ? WHERE id ="
+def _write_evidence(connection: sqlite3.Connection, entry: EvidenceEntry) -> bool:
+    """Note where a part's picture is; tell whether the part has a row."""
+    done = connection.execute(
+        "UPDATE parts SET evidence_url = ?, evidence_sha256 = ?, kept_for = ? WHERE id ="
         " (SELECT max(id) FROM parts WHERE part_id = ?)",
-        (entry.url, entry.sha256, _text(entry.part_id)),
+        (entry.url, entry.sha256, entry.kept_for, _text(entry.part_id)),
     )
+    return done.rowcount > 0
 
 
 def _defect(defect: Defect) -> dict[str, object]:

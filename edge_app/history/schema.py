@@ -24,6 +24,8 @@ WAL_PAGES = 1000
 WAL_LIMIT_BYTES = 8 << 20
 BUSY_S = 2.0
 
+KEPT_INDEX = "CREATE INDEX parts_kept ON parts (id, kept_for) WHERE kept_for IS NOT NULL"
+
 _TABLES = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE cameras (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, slot TEXT NOT NULL)",
@@ -38,7 +40,7 @@ _TABLES = (
     " is_suspect INTEGER NOT NULL, limit_id INTEGER NOT NULL, model INTEGER,"
     " views INTEGER NOT NULL, latency_ms REAL NOT NULL, corners TEXT, defects TEXT,"
     " alarm_id TEXT, evidence_url TEXT,"
-    " evidence_sha256 TEXT, is_final INTEGER NOT NULL)",
+    " evidence_sha256 TEXT, is_final INTEGER NOT NULL, kept_for TEXT)",
     "CREATE INDEX parts_by_time ON parts (captured_ns)",
     "CREATE INDEX parts_by_name ON parts (part_id)",
     "CREATE INDEX parts_by_trigger ON parts (trigger_id) WHERE trigger_id IS NOT NULL",
@@ -48,6 +50,7 @@ _TABLES = (
     "CREATE INDEX parts_not_ok_of ON parts (state, camera) WHERE state <> 'OK'",
     "CREATE INDEX parts_suspect ON parts (id) WHERE is_suspect",
     "CREATE INDEX parts_open ON parts (id) WHERE NOT is_final",
+    KEPT_INDEX,
     "CREATE TABLE part_classes (class TEXT NOT NULL, part INTEGER NOT NULL,"
     " PRIMARY KEY (class, part)) WITHOUT ROWID",
     "CREATE TABLE gaps (id INTEGER PRIMARY KEY, camera INTEGER, kind TEXT NOT NULL,"
@@ -105,6 +108,16 @@ def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
     query = "SELECT count(*) FROM sqlite_master WHERE type = 'table'"
     if int(connection.execute(query).fetchone()[0]) < count:
         raise sqlite3.DatabaseError("database disk image is malformed: a table is missing")
+    if not _has_reasons(connection):
+        with transaction(connection):
+            connection.execute("ALTER TABLE parts ADD COLUMN kept_for TEXT")
+            connection.execute(KEPT_INDEX)
+
+
+def _has_reasons(connection: sqlite3.Connection) -> bool:
+    """Tell whether parts say why their picture is kept; the first builds with a history did not."""
+    names = {str(row[1]) for row in connection.execute("PRAGMA table_info(parts)")}
+    return "kept_for" in names
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:
@@ -123,7 +136,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(f"{address}?{options}", uri=True, timeout=BUSY_S)
         try:
             found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            connection.execute("SELECT 1 FROM parts LIMIT 1").fetchone()
+            connection.execute("SELECT kept_for FROM parts LIMIT 1").fetchone()
         except sqlite3.Error as error:
             connection.close()
             why, is_last = error, "immutable" in options

@@ -22,7 +22,15 @@ from edge_app.history.entries import Entry, EvidenceEntry, GapEntry, PartEntry
 from edge_app.history.opening import Opened, is_damage, open_history
 from edge_app.history.retention import Retention
 from edge_app.history.rows import RowWriter
-from edge_app.records import AlarmEvent, EventKind, PartVerdict, VerdictState
+from edge_app.records import (
+    AlarmEvent,
+    EventKind,
+    Evidence,
+    KeepReason,
+    PartVerdict,
+    VerdictState,
+)
+from edge_app.store.free_space import check_room
 from edge_app.store.sqlite_files import transaction
 
 _log = logging.getLogger(__name__)
@@ -153,9 +161,20 @@ class HistoryWriter:
     def kept(self, event: AlarmEvent) -> None:
         """Record where an alarm's picture is."""
         if event.verdict is not None and event.evidence is not None:
-            e = event.evidence
-            entry = EvidenceEntry(event.camera, event.verdict.part_id, e.url, e.sha256)
-            self._put([entry], is_urgent=False)
+            self.kept_part(event.verdict, event.reasons or ("ng",), event.evidence)
+
+    def kept_part(
+        self, verdict: PartVerdict, reasons: tuple[KeepReason, ...], evidence: Evidence
+    ) -> None:
+        """Record where a part's picture is, and why it is kept."""
+        entry = EvidenceEntry(
+            verdict.camera, verdict.part_id, evidence.url, evidence.sha256, ",".join(reasons)
+        )
+        self._put([entry], is_urgent=False)
+
+    def paused(self, camera: str, from_ns: int, to_ns: int) -> None:
+        """Record that a camera whose parts have no number was paused: what passed is unknown."""
+        self._put([GapEntry(camera, "down", "paused", to_ns, from_ns=from_ns)], is_urgent=False)
 
     def holds_alerts(self) -> bool:
         """Tell whether an alert's row is not committed yet, so that the alert has to stay."""
@@ -234,6 +253,7 @@ class HistoryWriter:
         if batch or losses:
             alarmed = sum(isinstance(e, PartEntry) and not e.is_final for e in batch)
             is_durable = bool(alarmed)
+            check_room(self._path.parent)
             file.connection.execute(f"PRAGMA synchronous={'FULL' if is_durable else 'NORMAL'}")
             try:
                 with transaction(file.connection) as connection:

@@ -23,7 +23,7 @@ from edge_app.imaging.oriented_box import corners_of
 from edge_app.imaging.upright_crop import crop_corners
 from edge_app.inspection.defect_classifier import Classified, DefectNamer
 from edge_app.inspection.judge import Limits, find_defects, is_seen, is_suspect, judge_score
-from edge_app.inspection.part_ledger import PartLedger, ViewResult
+from edge_app.inspection.part_ledger import PartLedger, ShownView, ViewResult
 from edge_app.inspection.plausibility import IMPLAUSIBLE, Plausibility
 from edge_app.inspection.stages import Stages
 from edge_app.inspection.station import MISSING, Station
@@ -36,10 +36,11 @@ from edge_app.records import (
     Frame,
     FrameReport,
     JudgedView,
+    KeptPart,
     PartVerdict,
     PartView,
-    SuspectPart,
     U8Array,
+    UprightCrop,
     VerdictState,
 )
 
@@ -129,7 +130,7 @@ class InspectionLine:
         several = self._each_by_itself(views, judged)
         departed = (*sighting.departed, *self._blind_spot(frame, sighting, trouble))
         unseen = trouble or self._why_unseen(frame, sighting)
-        finished, last_events, suspects = self._close(departed, frame, unseen)
+        finished, last_events, kept = self._close(departed, frame, unseen)
         clock.mark("judge")
         spec = self._stages.spec
         return FrameReport(
@@ -145,7 +146,7 @@ class InspectionLine:
             timings_ms=clock.timings_ms,
             trouble=trouble,
             unclassified=unclassified,
-            suspects=suspects,
+            kept=kept,
             several=several,
         )
 
@@ -155,15 +156,15 @@ class InspectionLine:
         Args:
             frame: number, trigger and time of the part; its picture may have no channels (h, w, 0).
         """
-        finished, events, _ = self._close((self._tracker.part_id(frame),), frame, reason)
+        finished, events, kept = self._close((self._tracker.part_id(frame),), frame, reason)
         verdicts = {v.part_id: v for v in finished}
-        return FrameReport(frame, (), {}, {}, verdicts, finished, events)
+        return FrameReport(frame, (), {}, {}, verdicts, finished, events, kept=kept)
 
     def finish(self, frame: Frame) -> FrameReport:
         """Close every part still in the picture: the source has ended after `frame`."""
-        finished, events, suspects = self._close(self._tracker.finish(), frame, "")
+        finished, events, kept = self._close(self._tracker.finish(), frame, "")
         verdicts = {v.part_id: v for v in finished}
-        return FrameReport(frame, (), {}, {}, verdicts, finished, events, suspects=suspects)
+        return FrameReport(frame, (), {}, {}, verdicts, finished, events, kept=kept)
 
     def gap(self, first_number: int, last_number: int, reason: str) -> AlarmEvent:
         """Return the event for numbered parts that passed without being inspected."""
@@ -228,16 +229,22 @@ class InspectionLine:
         if not view.is_whole and not any(is_seen(d, frame.hw) for d in found.defects):
             return None, found.failed
         score = anomaly.score if state is not VerdictState.NOT_INSPECTED else None
-        suspect = state is VerdictState.OK and is_suspect(anomaly.score, self._limits)
+        is_ok = state is VerdictState.OK
+        suspect = is_ok and is_suspect(anomaly.score, self._limits)
+        near_miss = is_ok and self._ledger.keep.is_near_miss(anomaly.score, self._limits)
+        seen = UprightCrop(crop, crop_corners(box, self._stages.spec))
         result = ViewResult(
-            view.part_id, state, reason, score, corners_of(box), found.defects, suspect
-        )
+            view.part_id, state, reason, score, corners_of(box), found.defects, suspect, near_miss,
+            seen,
+        )  # fmt: skip
         return result, found.failed
 
     def _record(self, result: ViewResult, frame: Frame) -> list[AlarmEvent]:
         """Return the events that a view causes."""
         kind = self._ledger.record(result, frame)
-        return [] if kind is None else [self._ledger.publish(result.part_id, kind, frame)]
+        return (
+            [] if kind is None else [self._ledger.publish(result.part_id, kind, frame, result.crop)]
+        )
 
     def _each_by_itself(
         self, views: Sequence[PartView], judged: Mapping[int, tuple[ViewResult, Anomaly]]
@@ -294,16 +301,17 @@ class InspectionLine:
 
     def _close(
         self, part_ids: Sequence[str], frame: Frame, trouble: str
-    ) -> tuple[tuple[PartVerdict, ...], tuple[AlarmEvent, ...], tuple[SuspectPart, ...]]:
-        finished, events, suspects = [], [], []
+    ) -> tuple[tuple[PartVerdict, ...], tuple[AlarmEvent, ...], tuple[KeptPart, ...]]:
+        finished, events, kept = [], [], []
         for part_id in part_ids:
-            deciding = self._ledger.suspect_frame(part_id)
+            is_sighted = self._ledger.is_sighted(part_id)
+            shown = self._ledger.shown(part_id) if is_sighted else ShownView(frame)
             verdict, last_events = self._ledger.leave(part_id, frame, trouble)
             finished.append(verdict)
             events += last_events
-            if deciding is not None and verdict.is_suspect:
-                suspects.append(SuspectPart(verdict, deciding))
-        return tuple(finished), tuple(events), tuple(suspects)
+            part = self._ledger.kept(verdict, shown)
+            kept += [] if part is None else [part]
+        return tuple(finished), tuple(events), tuple(kept)
 
 
 def _whole_first(

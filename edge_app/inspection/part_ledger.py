@@ -8,20 +8,24 @@ picture does not show is NG, "missing", where the bundle says so.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from edge_app.inspection.station import MISSING, missing_defect
+from edge_app.inspection.worth_keeping import KeepRule
 from edge_app.records import (
     AlarmEvent,
     Defect,
     EventKind,
     Frame,
     Gap,
+    KeptPart,
     ModelIdentity,
     PartVerdict,
     PointXy,
+    UprightCrop,
     VerdictState,
 )
 
@@ -37,6 +41,8 @@ class ViewResult:
     Attributes:
         reason: why a view that should have been judged was not; "" if it was.
         is_suspect: OK with a score in the suspect band.
+        is_near_miss: OK with a score close below the lower limit.
+        crop: what was scored.
     """
 
     part_id: str
@@ -46,12 +52,30 @@ class ViewResult:
     product_corners_xy: tuple[PointXy, ...]
     defects: tuple[Defect, ...]
     is_suspect: bool = False
+    is_near_miss: bool = False
+    crop: UprightCrop | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShownView:
+    """The view of a part that can be kept as its picture.
+
+    Attributes:
+        crop: what was scored; None where nothing was cut out.
+        is_near_miss: OK with a score close below the lower limit.
+        off_middle: pixels from the frame's middle, of a view that was not judged.
+    """
+
+    frame: Frame
+    crop: UprightCrop | None = None
+    is_near_miss: bool = False
+    off_middle: float = 0.0
 
 
 @dataclass(slots=True)
 class _Entry:
     verdict: PartVerdict
-    suspect_frame: Frame | None = None  # of the deciding view, while the part is suspect
+    shown: ShownView | None = None  # the deciding view, while its picture is worth keeping
     alarm_id: str | None = None
     published_score: float = 0.0
     failed_frame: int | None = None
@@ -70,6 +94,7 @@ class PartLedger:
         new_alarm_id: gives a fresh id; passed in so that tests are deterministic.
         now_ns: the wall clock, ns since the epoch, for a recording's latency.
         monotonic_ns: the clock nobody sets, for everybody else's.
+        keep: whose pictures are worth keeping.
     """
 
     def __init__(
@@ -81,12 +106,14 @@ class PartLedger:
         new_alarm_id: Callable[[], str],
         now_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        keep: KeepRule | None = None,
     ) -> None:
         self._camera = camera
         self._model = model
         self._threshold = threshold
         self._threshold_id = threshold_id
         self._new_alarm_id = new_alarm_id
+        self.keep = keep or KeepRule()
         self._now_ns = now_ns
         self._monotonic_ns = monotonic_ns
         self._entries: dict[str, _Entry] = {}
@@ -118,10 +145,21 @@ class PartLedger:
                     entry.verdict, model=model, threshold=threshold, threshold_id=threshold_id
                 )
 
+    def is_sighted(self, part_id: str) -> bool:
+        """Tell whether a part has been in the picture and has not left."""
+        return part_id in self._entries
+
     def sight(self, part_id: str, frame: Frame, corners_xy: tuple[PointXy, ...]) -> None:
         """Note that a part is in the picture; it is NOT_INSPECTED until a view is judged."""
-        if part_id not in self._entries:
-            self._entries[part_id] = _Entry(self._blank(part_id, frame, "never_whole", corners_xy))
+        entry = self._entries.get(part_id)
+        if entry is None:
+            entry = _Entry(self._blank(part_id, frame, "never_whole", corners_xy))
+            self._entries[part_id] = entry
+        if entry.verdict.views_judged == 0:
+            off_middle = _off_middle(corners_xy, frame.hw)
+            shown = entry.shown
+            if shown is None or (shown.crop is None and off_middle < shown.off_middle):
+                entry.shown = ShownView(frame, off_middle=off_middle)
 
     def record(self, result: ViewResult, frame: Frame) -> EventKind | None:
         """Take one view's result in; return the kind of event it calls for, if any."""
@@ -130,6 +168,7 @@ class PartLedger:
         if result.state is VerdictState.NOT_INSPECTED:
             entry.failed_frame, entry.failed_reason = frame.frame_id, result.reason
             if before.views_judged == 0:
+                entry.shown = ShownView(frame, result.crop)
                 entry.verdict = replace(before, reason=result.reason)
             return None
         score = result.score if result.score is not None else 0.0
@@ -142,7 +181,10 @@ class PartLedger:
                 latency_ms=self._latency_ms(frame),
                 is_suspect=result.is_suspect,
             )
-            entry.suspect_frame = frame if result.is_suspect else None
+            is_worth_it = result.is_suspect or result.is_near_miss
+            is_worth_it = is_worth_it or self.keep.is_drawn(result.part_id)
+            shown = ShownView(frame, result.crop, result.is_near_miss)
+            entry.shown = shown if is_worth_it else None
         entry.verdict = replace(entry.verdict, views_judged=before.views_judged + 1)
         return self._called_for(entry)
 
@@ -159,21 +201,41 @@ class PartLedger:
         gain = entry.verdict.score - entry.published_score
         return EventKind.UPDATE if gain > UPDATE_GAIN * abs(self._threshold) else None
 
-    def publish(self, part_id: str, kind: EventKind, frame: Frame) -> AlarmEvent:
+    def publish(
+        self, part_id: str, kind: EventKind, frame: Frame, crop: UprightCrop | None = None
+    ) -> AlarmEvent:
         """Return the `new` or `update` event for a part as it stands now.
 
         Args:
             frame: the one that the deciding view was taken from.
+            crop: what was scored of it.
         """
         entry = self._entries[part_id]
         entry.alarm_id = entry.alarm_id or self._new_alarm_id()
         entry.published_score = entry.verdict.score or 0.0
-        return replace(self._event(kind, entry), frame=frame)
+        return self._pictured(self._event(kind, entry), frame, crop)
 
-    def suspect_frame(self, part_id: str) -> Frame | None:
-        """Return the frame of the view for which a part in the picture is suspect, if it is."""
+    def _pictured(self, event: AlarmEvent, frame: Frame, crop: UprightCrop | None) -> AlarmEvent:
+        reasons = () if event.verdict is None else self.keep.reasons(event.verdict, False)
+        return replace(event, frame=frame, crop=crop, reasons=reasons)
+
+    def shown(self, part_id: str) -> ShownView | None:
+        """Return the view of a part in the picture that can be kept; None: it need not be."""
         entry = self._entries.get(part_id)
-        return entry.suspect_frame if entry else None
+        return entry.shown if entry else None
+
+    def kept(self, verdict: PartVerdict, shown: ShownView | None) -> KeptPart | None:
+        """Return a part that has left, if its picture is worth keeping without an alert.
+
+        A bad part's belongs to its alert.
+
+        Args:
+            shown: of before it left.
+        """
+        if shown is None or verdict.state is VerdictState.NG or 0 in shown.frame.pixels_hwc.shape:
+            return None
+        reasons = self.keep.reasons(verdict, shown.is_near_miss)
+        return KeptPart(verdict, shown.frame, reasons, shown.crop) if reasons else None
 
     def leave(
         self, part_id: str, frame: Frame, trouble: str = ""
@@ -215,7 +277,7 @@ class PartLedger:
             latency_ms=self._latency_ms(frame),
         )
         entry = _Entry(verdict, alarm_id=self._new_alarm_id())
-        new = replace(self._event(EventKind.NEW, entry), frame=frame)
+        new = self._pictured(self._event(EventKind.NEW, entry), frame, None)
         return verdict, [new, self._event(EventKind.END, entry)]
 
     def gap(self, first_number: int, last_number: int, reason: str) -> AlarmEvent:
@@ -246,3 +308,11 @@ class PartLedger:
             source_number=frame.source_number,
             source_name=frame.source_name,
         )
+
+
+def _off_middle(corners_xy: tuple[PointXy, ...], frame_hw: tuple[int, int]) -> float:
+    """Return how far a box is from the frame's middle, in pixels."""
+    h, w = frame_hw
+    count = max(1, len(corners_xy))
+    x, y = sum(p[0] for p in corners_xy) / count, sum(p[1] for p in corners_xy) / count
+    return math.hypot(x - (w - 1) / 2, y - (h - 1) / 2)

@@ -53,6 +53,10 @@ class Settings(LinkMessage):
         token: see `edge_app/page/server.py`.
         changeover_socket: the agent's socket; None: the page is read-only.
         evidence_folder: None: no pictures are kept.
+        history, audit: inspection's files; None: it keeps none.
+        orders_socket: where inspection takes orders; None: nowhere.
+        people_folder: where a page that has no folder of its own keeps accounts.
+        tls_certificate, tls_key: PEM; None: plain HTTP.
     """
 
     type: Literal["settings"] = "settings"
@@ -62,6 +66,12 @@ class Settings(LinkMessage):
     token: str | None = Field(None, repr=False)
     changeover_socket: str | None = None
     evidence_folder: str | None = None
+    history: str | None = None
+    audit: str | None = None
+    orders_socket: str | None = None
+    people_folder: str | None = None
+    tls_certificate: str | None = None
+    tls_key: str | None = Field(None, repr=False)
 
 
 class LineState(LinkMessage):

@@ -37,7 +37,7 @@ def backend_choice(config: AppConfig) -> BackendChoice:
 def engine_builder(config: AppConfig) -> EngineBuilder | None:
     """Return what builds a new bundle's engines; None where no engine can run or none is wanted."""
     runtime = config.runtime
-    if runtime.backend == "onnxruntime":
+    if runtime.backend in ("onnxruntime", "openvino"):
         return None
     try:
         key_here(b"", "fp32", runtime.max_batch)

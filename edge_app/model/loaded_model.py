@@ -30,6 +30,7 @@ from edge_app.inspection.pose import PoseFinder
 from edge_app.inspection.stages import ProductFinder, Stages, WholeFrame
 from edge_app.inspection.station import Station
 from edge_app.inspection.tracker import BeltTracker, OnePartPerFrame, Tracker
+from edge_app.inspection.worth_keeping import KeepRule
 from edge_app.records import ModelIdentity, U8Array
 
 MAX_GOLDEN = 32
@@ -241,15 +242,18 @@ def make_line(
     tracker: Tracker,
     new_alarm_id: Callable[[], str],
     ledger: PartLedger | None = None,
+    keep: KeepRule | None = None,
 ) -> InspectionLine:
     """Return the line of one camera, judging with `model`.
 
     Args:
         ledger: of a line that `model` takes over from, with the parts in the picture.
+        keep: whose pictures are worth keeping; None: those of suspect parts and of parts that were
+            not inspected. A ledger that is taken over keeps its own.
     """
     whose = (model.identity, model.limits.score_threshold, model.limits.threshold_id)
     if ledger is None:
-        ledger = PartLedger(camera, *whose, new_alarm_id)
+        ledger = PartLedger(camera, *whose, new_alarm_id, keep=keep)
     else:
         ledger.hand_over(*whose)
     return InspectionLine(

@@ -74,6 +74,9 @@ class DeviceInfo(Message):
     bundle_features: tuple[str, ...] = Field(
         default=(), description="features of cropliq-bundle/2 that it knows"
     )
+    audit_head: str = Field(
+        default="", description="HASH:COUNT of the audit's last record; keep it elsewhere"
+    )
 
 
 class CameraHealth(Body):
@@ -141,6 +144,14 @@ class MessageCounts(Body):
     )
 
 
+class AuditFigures(Body):
+    """The record of who changed what on this device."""
+
+    head: str = Field(default="", description="HASH:COUNT of its last record; keep it elsewhere")
+    waiting: Count = Field(default=0, description="records in memory: the disk takes none")
+    trouble: str = Field(default="", description="why nothing is recorded, or what was changed")
+
+
 class Health(Message):
     """`health`: figures for people and dashboards. QoS 0."""
 
@@ -159,3 +170,4 @@ class Health(Message):
     clock_jumps: Count = Field(
         default=0, description="how often it was set by more than a minute since the start"
     )
+    audit: AuditFigures | None = None

@@ -12,6 +12,7 @@ from typing import TypedDict
 
 from edge_app.imaging.camera_calibration import Geometry, extent_mm
 from edge_app.mqtt.device_messages import (
+    AuditFigures,
     CameraAlarmLevel,
     CameraDescription,
     CameraHealth,
@@ -46,6 +47,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "Alert",
     "AlertDraft",
+    "AuditFigures",
     "CameraAlarmLevel",
     "CameraDescription",
     "CameraHealth",

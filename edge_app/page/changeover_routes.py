@@ -1,21 +1,26 @@
-"""The only addresses of the live page that change anything: the product, through the agent."""
+"""Changing the product on the page, through the agent: for operators, in their name."""
 
 from __future__ import annotations
+
+import logging
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
-from edge_app.errors import EdgeError
+from edge_app.accounts.directory import Directory
+from edge_app.errors import AccountError, EdgeError
 from edge_app.page.changeover import Changeover
+from edge_app.page.rights import Need, Refusal, RightRoute, caller_of
+
+_log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 4096
 
 
 class _Selection(BaseModel):
-    """What the page's script sends."""
+    """What the page's script sends, or a program with a token."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -24,16 +29,21 @@ class _Selection(BaseModel):
 
 
 class ChangeoverRoutes:
-    """Lists products and changes slots over, in the page's own threads."""
+    """Lists products and changes slots over, in the page's own threads.
 
-    def __init__(self, changeover: Changeover) -> None:
-        self._changeover = changeover
+    Args:
+        changeover: asks the agent.
+        directory: takes down who changed what, for the audit.
+    """
 
-    def routes(self) -> list[Route]:
+    def __init__(self, changeover: Changeover, directory: Directory) -> None:
+        self._changeover, self._directory = changeover, directory
+
+    def routes(self) -> list[RightRoute]:
         """Return the addresses."""
         return [
-            Route("/api/slots", self.slots),
-            Route("/api/select", self.select, methods=["POST"]),
+            RightRoute("/api/slots", self.slots, Need.VIEWER, _refused),
+            RightRoute("/api/select", self.select, Need.OPERATOR, _refused, ("POST",)),
         ]
 
     async def slots(self, _request: Request) -> Response:
@@ -59,7 +69,19 @@ class ChangeoverRoutes:
             )
         except EdgeError as error:
             return _told(503, False, str(error))
+        if is_done:
+            await run_in_threadpool(self._take_down, request, selection)
         return _told(200 if is_done else 409, is_done, text)
+
+    def _take_down(self, request: Request, selection: _Selection) -> None:
+        """Keep who changed the product; the product is changed, whatever comes of it."""
+        actor = caller_of(request).actor
+        what = f"{selection.slot}: {selection.product}"
+        _log.info("%s %s changed the product: %s", actor.kind, actor.name, what)
+        try:
+            self._directory.note(actor, "product_selected", new=what)
+        except AccountError as error:
+            _log.warning("the audit is not told who changed the product: %s", error)
 
 
 def _is_own_script(request: Request) -> bool:
@@ -77,6 +99,10 @@ async def _body(request: Request) -> bytes:
         if len(body) > MAX_BODY_BYTES:
             return b""
     return body
+
+
+def _refused(refusal: Refusal) -> Response:
+    return _told(refusal.status, False, refusal.text)
 
 
 def _told(status: int, is_done: bool, text: str) -> Response:

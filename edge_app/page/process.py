@@ -10,15 +10,22 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+from edge_app.accounts.directory import Directory
+from edge_app.accounts.people_file import PeopleFile
+from edge_app.config.page_certificate import ServerCertificate
 from edge_app.errors import ConfigError
 from edge_app.host.log_limit import LogLimit
 from edge_app.host.logging_setup import start_logging
 from edge_app.host.sd_notify import ServiceNotifier
+from edge_app.ipc.orders import OrderClient
 from edge_app.ipc.page_link import Settings
 from edge_app.ipc.unix_socket import connected_to
+from edge_app.page.api.catalogue import Office
 from edge_app.page.changeover import Changeover
+from edge_app.page.courier import AuditCourier
 from edge_app.page.kept_pictures import KeptPictures
 from edge_app.page.limits import limit_child
 from edge_app.page.remote import RemoteLine
@@ -42,12 +49,20 @@ class PageProcess:
         kept: the settings of the last run; None: wait for inspection's.
         keep: called with settings that came from inspection.
         stop: ends everything.
+        folder: where accounts are kept; None: where inspection says.
     """
 
     def __init__(
-        self, kept: Settings | None, keep: Callable[[Settings], None], stop: threading.Event
+        self,
+        kept: Settings | None,
+        keep: Callable[[Settings], None],
+        stop: threading.Event,
+        folder: Path | None = None,
     ) -> None:
         self._wanted, self._keep, self._stop = kept, keep, stop
+        self._folder = folder
+        self._directory: Directory | None = None
+        self._courier: AuditCourier | None = None
         self._served: Settings | None = None
         self._page: LivePage | None = None
         self._problem = ""
@@ -68,9 +83,7 @@ class PageProcess:
         wanted = self._wanted
         if wanted is None or wanted == self._served:
             return
-        if self._page is not None:
-            self._page.stop()
-            self._page = None
+        self.close()
         self._page = self._open(wanted) if wanted.is_enabled else None
         if self._page is not None or not wanted.is_enabled:
             self._served, self._problem = wanted, ""
@@ -79,6 +92,10 @@ class PageProcess:
         """End the page."""
         if self._page is not None:
             self._page.stop()
+            self._page = None
+        if self._courier is not None:
+            self._courier.stop()
+            self._courier = None
 
     def _learn(self, settings: Settings) -> None:
         self._wanted = settings
@@ -89,10 +106,11 @@ class PageProcess:
         folder, agent = wanted.evidence_folder, wanted.changeover_socket
         try:
             page = LivePage(
-                PageSettings(wanted.host, wanted.port, wanted.token),
+                PageSettings(wanted.host, wanted.port, wanted.token, _certificate(wanted)),
                 self.line,
                 None if folder is None else KeptPictures(Path(folder)),
                 None if agent is None else Changeover(Path(agent)),
+                self._office(wanted),
             )
             page.start()
         except ConfigError as error:
@@ -100,8 +118,39 @@ class PageProcess:
                 self._problem = str(error)
                 _log.warning("no live page: %s It is tried again.", error)
             return None
-        _log.info("live page: %s", page.url)
+        _log.info("live page: %s%s", page.url, _fingerprint_words(wanted))
         return page
+
+    def _office(self, wanted: Settings) -> Office:
+        """Return what the API is answered from; people stay logged in over new settings."""
+        if self._directory is None:
+            told = None if wanted.people_folder is None else Path(wanted.people_folder)
+            if self._folder is None and told is not None:
+                with suppress(OSError):  # said by whoever needs it
+                    told.mkdir(mode=0o700, exist_ok=True)
+            self._directory = Directory.of(PeopleFile(self._folder or told))
+        orders = None
+        if wanted.orders_socket is not None:
+            orders = OrderClient(Path(wanted.orders_socket))
+            self._courier = AuditCourier(self._directory, orders)
+            self._courier.start()
+        return Office(
+            self._directory,
+            history=None if wanted.history is None else Path(wanted.history),
+            audit=None if wanted.audit is None else Path(wanted.audit),
+            orders=orders,
+        )
+
+
+def _certificate(wanted: Settings) -> ServerCertificate | None:
+    if wanted.tls_certificate is None or wanted.tls_key is None:
+        return None
+    return ServerCertificate(wanted.tls_certificate, wanted.tls_key)
+
+
+def _fingerprint_words(wanted: Settings) -> str:
+    certificate = _certificate(wanted)
+    return "" if certificate is None else f", certificate SHA-256 {certificate.fingerprint}"
 
 
 def service_main(socket_path: Path, state_folder: Path | None) -> int:
@@ -120,7 +169,7 @@ def service_main(socket_path: Path, state_folder: Path | None) -> int:
         lambda *_: _log.warning("SIGHUP is ignored: the page is told its settings by inspection"),
     )
     file = SettingsFile(None if state_folder is None else state_folder / "settings.json")
-    process = PageProcess(file.read(), file.write, stop)
+    process = PageProcess(file.read(), file.write, stop, state_folder)
 
     def follow() -> None:
         while not stop.is_set():

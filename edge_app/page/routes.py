@@ -1,4 +1,7 @@
-"""The page's addresses. These only read; changeover_routes.py has the one that changes products."""
+"""The page's addresses. Those here only read; changeover_routes.py changes products, api/ the rest.
+
+Every route states what it asks of its caller (rights.py).
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import (
     FileResponse,
@@ -18,12 +21,19 @@ from starlette.responses import (
     Response,
     StreamingResponse,
 )
-from starlette.routing import Mount, Route
+from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+from edge_app.accounts.directory import Directory
+from edge_app.accounts.people_file import PeopleFile
+from edge_app.page.api.catalogue import COOKIE, Office, api_routes, operations
+from edge_app.page.api.evidence import EvidenceFiles
+from edge_app.page.api.operation import BASE
 from edge_app.page.changeover import Changeover
 from edge_app.page.changeover_routes import ChangeoverRoutes
 from edge_app.page.pictures import PictureCache
+from edge_app.page.problem import problem, refused_in_text
+from edge_app.page.rights import Need, RightRoute
 from edge_app.page.source import LineSource
 
 STATIC = Path(__file__).parent / "static"
@@ -38,11 +48,15 @@ FIRST_PICTURE_S = 1.5
 """How long the first client of a camera waits until its pictures come over from inspection."""
 
 
-class EvidenceFiles(Protocol):
-    """Finds evidence pictures."""
-
-    def path_of(self, url_path: str) -> Path | None:
-        """Return the file behind "{date}/{name}.jpg", None if that is no picture kept here."""
+WAY_IN = {
+    "/login": ("login.html", "text/html"),
+    "/login/login.js": ("login.js", "text/javascript"),
+    "/login/people.js": ("people.js", "text/javascript"),
+    "/login/page.css": ("page.css", "text/css"),
+    "/login/people.css": ("people.css", "text/css"),
+    "/login/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+"""Address → file and kind of what is answered to everybody; nothing else is."""
 
 
 class Pages:
@@ -52,7 +66,9 @@ class Pages:
         source: the line's latest copies.
         evidence: the evidence pictures, or None if none are kept.
         is_stopping: tells streams to end.
-        changeover: changes products, or None if the page is read-only.
+        changeover: changes products, or None if the page changes none.
+        office: what the API is answered from; None: nobody can log in, and only the line is shown.
+        cookie: name of a login's cookie.
     """
 
     def __init__(
@@ -61,34 +77,55 @@ class Pages:
         evidence: EvidenceFiles | None,
         is_stopping: Callable[[], bool],
         changeover: Changeover | None = None,
+        office: Office | None = None,
+        cookie: str = COOKIE,
     ) -> None:
         self._source = source
         self._evidence = evidence
         self._changeover = changeover
+        self._office = office or Office(Directory.of(PeopleFile(None)))
+        self._cookie = cookie
         self._is_stopping = is_stopping
         self._pictures = PictureCache(source)
         self._streams = 0
 
     def app(self) -> Starlette:
         """Return the ASGI application, still without access rules."""
-        changing = ChangeoverRoutes(self._changeover).routes() if self._changeover else []
-        return Starlette(
-            routes=[
-                Route("/", self.index),
-                Route("/api/state", self.state),
-                Route("/api/alerts", self.alerts),
-                Route("/frame/{camera}.jpg", self.frame),
-                Route("/stream/{camera}.mjpeg", self.stream),
-                Route("/evidence/{path:path}", self.evidence),
-                Route("/healthz", self.healthz),
-                *changing,
-                Mount("/static", StaticFiles(directory=STATIC)),
-            ]
+        found = operations(self._office, self._source, self._evidence, self._cookie)
+        static = Mount("/static", StaticFiles(directory=STATIC))
+        routes = [*self.routes(), *api_routes(found), static]
+        return Starlette(routes=routes, exception_handlers={HTTPException: _not_served})
+
+    def routes(self) -> list[RightRoute]:
+        """Return the addresses beside the API's."""
+        changing = (
+            ChangeoverRoutes(self._changeover, self._office.directory).routes()
+            if self._changeover
+            else []
         )
+        reading = {
+            "/": self.index,
+            "/users": self.users,
+            "/api/state": self.state,
+            "/api/alerts": self.alerts,
+            "/frame/{camera}.jpg": self.frame,
+            "/stream/{camera}.mjpeg": self.stream,
+            "/evidence/{path:path}": self.evidence,
+            "/healthz": self.healthz,
+        }
+        return [
+            *(RightRoute(path, e, Need.VIEWER, refused_in_text) for path, e in reading.items()),
+            *(RightRoute(path, _way_in, Need.PUBLIC, refused_in_text) for path in WAY_IN),
+            *changing,
+        ]
 
     async def index(self, _request: Request) -> Response:
         """Answer with the page."""
         return FileResponse(STATIC / "index.html", media_type="text/html")
+
+    async def users(self, _request: Request) -> Response:
+        """Answer with the page of people; what it shows is asked for by its script."""
+        return FileResponse(STATIC / "users.html", media_type="text/html")
 
     async def state(self, _request: Request) -> Response:
         """Answer with verdicts, figures and states of all cameras."""
@@ -177,6 +214,20 @@ class Pages:
     async def _jpeg(self, camera: str, request: Request) -> tuple[int, bytes] | None:
         with_map = request.query_params.get("map") == "1"
         return await run_in_threadpool(self._pictures.jpeg, camera, with_map)
+
+
+async def _way_in(request: Request) -> Response:
+    name, kind = WAY_IN[request.url.path]
+    return FileResponse(STATIC / name, media_type=kind)
+
+
+async def _not_served(request: Request, error: Exception) -> Response:
+    """Answer to an address or method that there is not."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    what = "There is no such address." if status == 404 else "This address has no such method."
+    if request.url.path.startswith(f"{BASE}/"):
+        return problem(status, f"{what} See {BASE}/openapi.json.")
+    return PlainTextResponse("Not Found" if status == 404 else what, status)
 
 
 def _not_found(text: str) -> Response:

@@ -11,14 +11,21 @@ import anyio.to_thread
 import uvicorn
 from starlette.types import ASGIApp
 
+from edge_app.accounts.directory import Directory
+from edge_app.accounts.people_file import PeopleFile
+from edge_app.config.page_certificate import context_of
 from edge_app.errors import ConfigError
-from edge_app.page.access import Access
+from edge_app.page.access import Access, LogIns
+from edge_app.page.api.catalogue import COOKIE, TLS_COOKIE, Office
+from edge_app.page.api.evidence import EvidenceFiles
 from edge_app.page.changeover import Changeover
 from edge_app.page.connections import GuardedConnection
 from edge_app.page.request_headers import HeaderLimits
-from edge_app.page.routes import EvidenceFiles, Pages
+from edge_app.page.rights import Need, RightRoute
+from edge_app.page.routes import Pages
 from edge_app.page.settings import PageSettings, page_url
 from edge_app.page.source import LineSource
+from edge_app.page.tls_gate import gate_for
 
 LOG = logging.getLogger(__name__)
 
@@ -39,16 +46,24 @@ class PageServer:
         settings: where, and for whom.
         app: answers the requests.
         stopping: set by `stop`, so that streams end.
+        log_ins: who may log in; None: nobody.
     """
 
-    def __init__(self, settings: PageSettings, app: ASGIApp, stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        settings: PageSettings,
+        app: ASGIApp,
+        stopping: threading.Event,
+        log_ins: LogIns | None = None,
+    ) -> None:
         self._settings = settings
         self._stopping = stopping
+        context = None if settings.tls is None else context_of(settings.tls)
         self._server = _Server(
             uvicorn.Config(
-                Access(HeaderLimits(app), settings.token),
+                Access(HeaderLimits(app), settings.token, log_ins),
                 loop="asyncio",
-                http=GuardedConnection,
+                http=GuardedConnection if context is None else gate_for(context),
                 ws="none",
                 lifespan="off",
                 access_log=False,
@@ -66,7 +81,7 @@ class PageServer:
     def url(self) -> str:
         """The page's address, without the token; its port is known once it was started."""
         port = self._socket.getsockname()[1] if self._socket else self._settings.port
-        return page_url(self._settings.host, port)
+        return page_url(self._settings.host, port, self._settings.tls is not None)
 
     @property
     def is_alive(self) -> bool:
@@ -129,7 +144,8 @@ class LivePage(PageServer):
         settings: where, and for whom.
         source: the line's latest copies.
         evidence: finds the pictures that the alerts point to, if any are kept.
-        changeover: changes products, or None if the page is read-only.
+        changeover: changes products, or None if the page changes none.
+        office: who may log in, and what the API is answered from.
     """
 
     def __init__(
@@ -138,10 +154,19 @@ class LivePage(PageServer):
         source: LineSource,
         evidence: EvidenceFiles | None = None,
         changeover: Changeover | None = None,
+        office: Office | None = None,
     ) -> None:
         stopping = threading.Event()
-        pages = Pages(source, evidence, stopping.is_set, changeover)
-        super().__init__(settings, pages.app(), stopping)
+        office = office or Office(Directory.of(PeopleFile(None)))
+        cookie = COOKIE if settings.tls is None else TLS_COOKIE
+        pages = Pages(source, evidence, stopping.is_set, changeover, office, cookie)
+        app = pages.app()
+        self.routes = app.routes
+        open_paths = frozenset(
+            r.path for r in app.routes if isinstance(r, RightRoute) and r.need is Need.PUBLIC
+        )
+        log_ins = LogIns(office.directory, office.urls, open_paths, cookie)
+        super().__init__(settings, app, stopping, log_ins)
 
 
 def _bind(host: str, port: int) -> socket.socket:

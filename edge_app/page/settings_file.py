@@ -12,7 +12,7 @@ from edge_app.ipc.page_link import Settings
 
 _log = logging.getLogger(__name__)
 
-MAX_BYTES = 64 << 10
+MAX_BYTES = 256 << 10
 
 
 class SettingsFile:

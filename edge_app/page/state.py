@@ -110,8 +110,8 @@ class PageState:
         with self._lock:
             camera = self._camera(report.frame.camera)
             if report.frame.pixels_hwc.size > 0:
-                # without the suspects' frames: only this one stays in memory
-                camera.report, camera.shown_at_s = replace(report, suspects=()), now_s
+                # without other parts' frames: only this one stays in memory
+                camera.report, camera.shown_at_s = replace(report, kept=()), now_s
                 camera.sequence += 1
                 camera.counters.frame(now_s)
                 _keep_maps(camera.maps, report)
@@ -202,7 +202,7 @@ class PageState:
     def _take_event(self, event: AlarmEvent, now_ns: int) -> None:
         before = self._alerts.get(event.alarm_id)
         early = self._early.pop(event.alarm_id, None)
-        event = replace(event, frame=None)  # twenty frames would be hundreds of megabytes
+        event = event.without_pixels()  # twenty frames would be hundreds of megabytes
         pictured = before.pictured if before and early is None else early
         at_ns = before.at_ns if before else now_ns
         self.alerts_version += 1

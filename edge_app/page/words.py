@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge_app.records import EventKind, PartVerdict, VerdictState
+from edge_app.report.words import reason_text
 from edge_app.shown_state import LEVELS
 
 VERDICT_WORDS: dict[VerdictState, str] = {
@@ -19,25 +20,6 @@ EVENT_WORDS: dict[EventKind, str] = {
     EventKind.UPDATE: "Updated",
     EventKind.END: "Has left",
     EventKind.GAP: "Parts missed",
-}
-
-_REASONS = {
-    "overload": "parts came faster than they can be inspected",
-    "deadline": "the part waited too long for its verdict",
-    "no_product": "no product was found where one was expected",
-    "missing": "the product is missing",
-    "never_whole": "the part was never completely in the picture",
-    "not_finite": "the model gave no usable score",
-    "model_error": "the model failed on this picture",
-    "no_model": "no model is loaded",
-    "stalled": "the camera stood still",
-    "corrupt_picture": "the picture could not be read",
-    "repeated_picture": "the camera repeated the previous picture",
-    "black_picture": "the picture is black",
-    "white_picture": "the picture is white",
-    "implausible_picture": "the picture cannot be one of this part (blank, blurred, foreign)",
-    "lost": "the pictures were lost before they were inspected",
-    "restart": "the inspection was restarted",
 }
 
 _CAMERA_STATES: dict[str, str] = {
@@ -64,7 +46,7 @@ def verdict_words(verdict: PartVerdict) -> str:
 
 def reason_words(reason: str) -> str:
     """Return why a part was not inspected; an unknown code is shown with spaces, never hidden."""
-    return _REASONS.get(reason, reason.replace("_", " "))
+    return reason_text(reason, "en")
 
 
 def camera_words(state: str, detail: str, picture_age_s: float | None) -> str:

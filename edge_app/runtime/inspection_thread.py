@@ -18,12 +18,16 @@ import numpy as np
 
 from edge_app.cameras.grabber import CameraState, Grabber, Unjudged
 from edge_app.errors import EdgeError
-from edge_app.records import AlarmEvent, Frame, FrameReport
+from edge_app.records import AlarmEvent, Frame, FrameReport, PartVerdict, VerdictState
 
 _log = logging.getLogger(__name__)
 
 IDLE_POLL_S = 0.25
 """A frame of any camera wakes us; this is only how often a stop request is checked."""
+
+
+PAUSED = "paused"
+"""Reason of parts that pass while a person has paused their camera."""
 
 
 class Line(Protocol):
@@ -81,7 +85,11 @@ class GapWatch:
 
 @dataclass(slots=True)
 class CameraPipeline:
-    """One camera's way from its grabber to its line, and what is remembered between frames."""
+    """One camera's way from its grabber to its line, and what is remembered between frames.
+
+    Attributes:
+        is_paused: a person has paused it; changed by the inspection thread.
+    """
 
     name: str
     grabber: Grabber
@@ -90,6 +98,7 @@ class CameraPipeline:
     can_resume: bool = False
     latest: Frame | None = None
     is_closed: bool = field(default=False)
+    is_paused: bool = field(default=False)
 
 
 class InspectionThread:
@@ -156,6 +165,19 @@ class InspectionThread:
                 if report is not None:
                     self._hand_on(pipeline, report, None)
 
+    def pause(self, name: str, is_paused: bool) -> None:
+        """Inspect no part of a camera from its next one on, or inspect again; returns at once."""
+
+        def change() -> None:
+            for pipeline in self._pipelines:
+                if pipeline.name == name and pipeline.is_paused is not is_paused:
+                    if is_paused and pipeline.latest is not None and not pipeline.is_closed:
+                        report = without_alerts(pipeline.line.finish(pipeline.latest))
+                        self._hand_on(pipeline, report, None)
+                    pipeline.is_paused = is_paused
+
+        self.between_parts(change)
+
     def is_caught_up(self) -> bool:
         """Tell whether no frame waits anywhere."""
         return all(pipeline.grabber.queue_length() == 0 for pipeline in self._pipelines)
@@ -216,7 +238,9 @@ class InspectionThread:
             # The very first part: from here on a kill leaves a gap that can be reported.
             self._sink.deliver(pipeline.name, [], item.source_number - 1)
         missing = pipeline.gaps.before(item.source_number)
-        if isinstance(item, Unjudged):
+        if pipeline.is_paused:
+            report = self._pass_by(pipeline, item)
+        elif isinstance(item, Unjudged):
             _log.warning("%s: part not inspected: %s %s", pipeline.name, item.reason, item.message)
             report = pipeline.line.miss(_unseen(item), item.reason)
         else:
@@ -225,6 +249,14 @@ class InspectionThread:
         if missing:
             report = replace(report, events=(pipeline.line.gap(*missing), *report.events))
         self._hand_on(pipeline, report, item.source_number)
+
+    def _pass_by(self, pipeline: CameraPipeline, item: Frame | Unjudged) -> FrameReport:
+        """Return a part as not inspected, without an alert; of a belt nobody knows the parts."""
+        is_part = isinstance(item, Unjudged) or item.source_number is not None
+        frame = _unseen(item) if isinstance(item, Unjudged) else item
+        if not is_part and item.trigger_id is None:
+            return FrameReport(frame, (), {}, {}, {}, (), ())
+        return without_alerts(pipeline.line.miss(frame, PAUSED))
 
     def _inspect(self, pipeline: CameraPipeline, frame: Frame) -> FrameReport:
         try:
@@ -242,6 +274,25 @@ class InspectionThread:
             self._show(report)
         except Exception:  # the page is no reason to stop inspecting
             _log.exception("%s: showing frame %d failed", pipeline.name, report.frame.frame_id)
+
+
+def without_alerts(report: FrameReport) -> FrameReport:
+    """Return the report of parts that a pause let pass: NOT_INSPECTED (paused), without an alert.
+
+    A part that was alerted before keeps its verdict and its end. Of the others no picture is kept:
+    people work at the line.
+    """
+    finished = tuple(_paused(verdict) for verdict in report.finished)
+    unseen = {v.part_id for v in report.finished if v.state is VerdictState.NOT_INSPECTED}
+    verdicts = {k: _paused(v) if k in unseen else v for k, v in report.verdicts.items()}
+    events = tuple(e for e in report.events if e.verdict is None or e.verdict.part_id not in unseen)
+    kept = tuple(part for part in report.kept if part.verdict.part_id not in unseen)
+    return replace(report, finished=finished, verdicts=verdicts, events=events, kept=kept)
+
+
+def _paused(verdict: PartVerdict) -> PartVerdict:
+    is_unseen = verdict.state is VerdictState.NOT_INSPECTED
+    return replace(verdict, reason=PAUSED) if is_unseen else verdict
 
 
 def _stopped(frame: Frame) -> Unjudged:

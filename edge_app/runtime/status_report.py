@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Protocol
 
@@ -13,7 +13,13 @@ from edge_app.config.model import AppConfig
 from edge_app.host.age_clock import AgeClock
 from edge_app.host.clock import clock_is_synchronised
 from edge_app.imaging.camera_calibration import Geometry
-from edge_app.mqtt.messages import DeviceInfo, Health, OutboxHealth, result_from_verdict
+from edge_app.mqtt.messages import (
+    AuditFigures,
+    DeviceInfo,
+    Health,
+    OutboxHealth,
+    result_from_verdict,
+)
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.topics import DeviceName
@@ -75,6 +81,7 @@ class StatusReport:
         self._lock = threading.Lock()
         self._facts = {c.name: CameraFacts(slot=c.slot) for c in config.cameras}
         self._shown: dict[str, ShownState] = {}
+        self._read_audit: Callable[[], AuditFigures] | None = None
         self._show_cameras()
 
     def watch(self, pipelines: Sequence[CameraPipeline]) -> None:
@@ -95,6 +102,17 @@ class StatusReport:
     def set_update(self, slot: str, text: str) -> None:
         """Say what is being done with a new bundle of a slot; "" when nothing is."""
         self._change_slot(slot, update=text)
+
+    def set_paused(self, camera: str, is_paused: bool, text: str = "") -> None:
+        """Say that a person has paused a camera, until when and why; or that it inspects again."""
+        with self._lock:
+            facts = self._facts[camera]
+            self._facts[camera] = replace(facts, is_paused=is_paused, pause=mask(text))
+        self._show_cameras()
+
+    def watch_audit(self, read: Callable[[], AuditFigures]) -> None:
+        """Take what tells the audit's figures for `health`."""
+        self._read_audit = read
 
     def _change_slot(self, slot: str, **changes: Any) -> None:
         with self._lock:
@@ -208,7 +226,8 @@ class StatusReport:
             for camera in health.cameras
             if (now := shown[camera.camera])
         )
-        return health.model_copy(update={"cameras": tuple(cameras)})
+        audit = None if self._read_audit is None else self._read_audit()
+        return health.model_copy(update={"cameras": tuple(cameras), "audit": audit})
 
     def _counted(self) -> Health:
         return read_health(

@@ -192,6 +192,11 @@ def _left_out(items: Sequence[LeftOut]) -> tuple[str, ...]:
 def _warnings(seen: Survey) -> tuple[str, ...]:
     pictures, looks, warnings = seen.pictures, seen.looks, []
     parts = len({p.part for p in pictures})
+    folders = Counter(p.name.partition("/")[0] + "/" for p in pictures if "/" in p.name)
+    if len(folders) > 1:
+        warnings.append(
+            f"{len(folders)} folders are all taken for good parts: {told_counts(folders)}"
+        )
     if 0 < len(looks.grey) < len(pictures):
         warnings.append(
             f"{len(looks.grey)} of {len(pictures)} pictures are grey, the others in colour: take "

@@ -35,4 +35,7 @@ def test_every_bad_part_has_its_picture(tmp_path: Path) -> None:
         ((url, sha256),) = pictures
         file = tmp_path / "state" / "evidence" / url.split("/evidence/")[1]
         assert hashlib.sha256(file.read_bytes()).hexdigest() == sha256
-    assert len(list((tmp_path / "state" / "evidence").rglob("*.jpg"))) == 3
+    found = [path.name for path in (tmp_path / "state" / "evidence").rglob("*.*")]
+    assert sum(name.endswith(".crop.jpg") for name in found) == 3
+    assert sum(name.endswith(".json") for name in found) == 3
+    assert len(found) == 9

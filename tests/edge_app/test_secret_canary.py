@@ -10,12 +10,17 @@ import subprocess
 import time
 import traceback
 from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
+from urllib.request import urlopen
 
 import pytest
 from support.app_config import EDGE_APP, running, write_config
 from support.brokers import Listener, Mosquitto, free_port, wait_until
 from support.secret_forms import CANARY, secret_addresses
 
+import calibration.cli.main
+import deploy.cli.main
 import edge_app.cli.main
 from edge_app.cameras.registry import FAMILIES, open_camera
 from edge_app.cameras.rtsp import with_quoted_login
@@ -25,6 +30,9 @@ from edge_app.host.logging_setup import MaskedFormatter
 from edge_app.secret_text import LOCAL_SCHEMES, learn, mask, shown_address
 
 ADDRESSES = secret_addresses()
+SHIPPED = Path(edge_app.__file__).parent / "assets" / "demo-tapered.bundle"
+SLOW_TO_FAIL = ("rtsp", "gstreamer", "video")
+"""Sources that are opened first, for seconds; `camera test` above says the same of them."""
 LOGGED_IN = ("rtsp", "rtsps", "gstreamer")
 
 
@@ -124,6 +132,72 @@ def test_a_running_device_tells_no_password(tmp_path: Path, mosquitto: Mosquitto
     )  # fmt: skip
     assert len(json.loads(done.stdout)) > len(cameras)
     assert CANARY not in done.stdout + done.stderr, around(done.stdout + done.stderr)
+
+
+def test_the_page_tells_no_password(tmp_path: Path) -> None:
+    """Whatever it is asked for, and whatever somebody tries; some cameras of each kind."""
+    cameras = {f"cam{n}": a.replace("\\", "\\\\") for n, a in enumerate(openable()[::12])}
+    config, page = write_config(tmp_path, cameras, 1), free_port()
+    text = config.read_text()
+    config.write_text(text.replace("[page]\nenabled = false", f"[page]\nport = {page}"))
+    with running(config) as process:
+        wait_until(lambda: "cannot be opened" in page_answer(page, "/api/state"), 90, "the page")
+        state = page_answer(page, "/api/state")
+        answers = "".join(page_answer(page, path) for path in asked_of_the_page(cameras))
+        process.terminate()
+        out, err = process.communicate(timeout=30)
+    assert [camera for camera in cameras if f'"{camera}"' not in state] == []
+    assert answers.count("content-type") + answers.count("Content-Type") >= 12
+    for told in (state, answers, out, err):
+        assert CANARY not in told, around(told)
+
+
+def asked_of_the_page(cameras: dict[str, str]) -> list[str]:
+    """Return what a browser asks for, and what somebody may try."""
+    names = [quote(name, safe="") for name in (*list(cameras)[:3], "nosuch")]
+    return [
+        "/", "/api/state", "/api/alerts", "/api/slots", "/healthz", "/nosuch", "/?token=x",
+        "/evidence/2026-11-30/x.jpg", "/evidence/../last-good-config.json",
+        "/evidence/%2e%2e/last-good-config.json", "/static/../../state/last-good-config.json",
+        *(f"/frame/{name}.jpg" for name in names), "/stream/nosuch.mjpeg",
+    ]  # fmt: skip
+
+
+def page_answer(port: int, path: str) -> str:
+    """Return an answer's head and body, whatever its status; "" if there is no answer."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return f"{answer.headers}{answer.read().decode('latin-1')}"
+    except HTTPError as error:
+        return f"{error.headers}{error.read().decode('latin-1')}"
+    except (URLError, OSError):
+        return ""
+
+
+def test_a_bundle_and_its_report_tell_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Given a new limit, then signed with a key behind a passphrase: no member, report, key file or
+    output holds that; nor what is said of a source of good parts with a password."""
+    monkeypatch.setenv("CROPLIQ_KEY_PASSPHRASE", CANARY)
+    new, signed, keys = tmp_path / "new.bundle", tmp_path / "signed.bundle", tmp_path / "keys"
+    calibrate, deploy_main = calibration.cli.main.main, deploy.cli.main.main
+    shipped = str(SHIPPED)
+    assert calibrate(["thresholds", shipped, "--rate", "0.02", "--out", str(new)]) == 0
+    assert deploy_main(["keygen", "--out", str(keys), "--name", "anna"]) == 0
+    key = str(keys / "anna.key")
+    assert deploy_main(["sign", str(new), "--key", key, "--out", str(signed)]) == 0
+    assert edge_app.cli.main.main(
+        ["report", "--bundle", str(signed), "--out", str(tmp_path / "report.html")]
+    ) == 0  # fmt: skip
+    for address in [a for a in ADDRESSES if not a.lower().startswith(SLOW_TO_FAIL)][::3]:
+        assert calibrate(["thresholds", shipped, "--from", address, "--dry-run"]) == 2
+    assert len((tmp_path / "report.html").read_bytes()) > 10_000
+    written = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert len(written) >= 5
+    assert [p.name for p in written if CANARY.encode() in p.read_bytes()] == []
+    told = capsys.readouterr()
+    assert CANARY not in told.out + told.err, around(told.out + told.err)
 
 
 def process_titles(pid: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from edge_app.activation.slots import with_overrides
 from edge_app.app import EdgeApp
 from edge_app.bundle.archive import read_bundle, write_bundle
 from edge_app.config.load import load_config
+from edge_app.history.reader import HistoryReader, PartFilter
 from edge_app.model.loaded_model import load_model
 
 LEVELS = (100, 130, 140, 200, 100)
@@ -65,9 +67,14 @@ def test_suspect_parts_are_told_and_kept_without_an_alarm(
     assert "suspect_limit" in listener.bodies("/info")[0]["bundle_features"]
     listener.close()
     kept = sorted(path.name for path in (tmp_path / "state" / "evidence").glob("*/*.jpg"))
-    assert kept == sorted(
-        [*(f"{results[i]['part_id']}.suspect.jpg" for i in (1, 2)), f"{results[3]['part_id']}.jpg"]
-    )
+    names = [*(f"{results[i]['part_id']}.suspect" for i in (1, 2)), results[3]["part_id"]]
+    assert kept == sorted(name + end for name in names for end in (".jpg", ".crop.jpg"))
+    history = HistoryReader(tmp_path / "state" / "history.sqlite")
+    rows = {row["number"]: row for row in history.every_part(PartFilter())}
+    assert [rows[n]["kept_for"] for n in range(1, 6)] == [None, "suspect", "suspect", "ng", None]
+    for number in (2, 3, 4):
+        path = tmp_path / "state" / rows[number]["evidence_url"].split("/", 3)[3]
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == rows[number]["evidence_sha256"]
     health = app._status._read_health().cameras[0]
     assert (health.parts, health.parts_ng, health.parts_suspect) == (5, 1, 2)
     assert ("Suspect from", "120.000") in app.page_state.facts().bundle

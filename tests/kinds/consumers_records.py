@@ -17,6 +17,7 @@ from support.alert_drafts import draft
 from support.app_config import write_config
 
 from edge_app.agent.commands.journal import CommandJournal
+from edge_app.alerts.sidecar import read_sidecar
 from edge_app.config.last_good import _digest, _remembered
 from edge_app.errors import ConfigError
 from edge_app.history.reader import part_of
@@ -118,6 +119,11 @@ def _history_classes(payload: bytes, _folder: Path) -> bool:
     return bool(classes_of(payload.decode("utf-8", "replace")))
 
 
+def _sidecar(payload: bytes, folder: Path) -> bool:
+    (folder / "sidecar.json").write_bytes(payload)
+    return read_sidecar(folder / "sidecar.json") is not None
+
+
 def _json(value: object) -> Callable[[], bytes]:
     return lambda: json.dumps(value).encode()
 
@@ -139,6 +145,9 @@ CONSUMERS = (
         "edge_app.page.settings_file:SettingsFile.read",
         lambda: Settings(host="127.0.0.1", port=8080).model_dump_json().encode(),
         _page_settings,
+    ),
+    Consumer(
+        "edge_app.alerts.sidecar:read_sidecar", _json({"format": "cropliq-evidence/1"}), _sidecar
     ),
     Consumer("edge_app.history.reader:list_of", _json([{"class": "a"}]), _history_part),
     Consumer("edge_app.history.rows:classes_of", _json([{"class": "a"}]), _history_classes),

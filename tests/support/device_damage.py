@@ -21,15 +21,17 @@ import numpy as np
 from edge_app.agent.commands.journal import CommandJournal
 from edge_app.agent.pull.pointer_journal import PointerJournal
 from edge_app.alerts.evidence import EvidenceStore
+from edge_app.alerts.sidecar import PictureFacts
 from edge_app.backends.engine_cache import EngineCache, EngineKey, total_mb
 from edge_app.cameras.watch import WatchCamera
 from edge_app.cameras.watch_journal import JOURNAL
 from edge_app.config.last_good import load_or_last_good, remember
 from edge_app.config.load import load_config
 from edge_app.errors import BundleError, ConfigError, FrameCorrupt, FrameTimeout, ModelError
-from edge_app.records import Frame
+from edge_app.records import Frame, UprightCrop
 from edge_app.store.bundle_store import Card, Store
 from edge_app.store.intent import Figures, Intent
+from support.alert_drafts import bad_part
 from support.app_config import write_config
 from support.deploy_pointers import pointer
 from support.mutations import mutated
@@ -304,8 +306,10 @@ def _make_evidence(folder: Path, rng: random.Random) -> None:
     store = _evidence(folder)
     for number in range(4):
         noise = np.random.default_rng(rng.randrange(1 << 30))
-        store.save(f"cam1-{number}", noise.integers(0, 255, (40, 60, 3), np.uint8))
-        store.save_suspect(f"cam1-{number}s", np.full((20, 30, 3), 90, np.uint8))
+        crop = UprightCrop(noise.integers(0, 255, (8, 12, 3), np.uint8), ((0.0, 0.0),) * 4)
+        facts = PictureFacts(bad_part(number), ("ng",), crop)
+        store.save(f"cam1-{number}", noise.integers(0, 255, (40, 60, 3), np.uint8), facts=facts)
+        store.save(f"cam1-{number}s", np.full((20, 30, 3), 90, np.uint8), "suspect")
 
 
 def _start_evidence(folder: Path, _origin: Path) -> list[str]:

@@ -55,7 +55,9 @@ def alarm(part: PartVerdict, kind: str = "new") -> AlarmEvent:
 
 def kept(event: AlarmEvent) -> AlarmEvent:
     """Return an alarm with its picture."""
-    return replace(event, evidence=Evidence("http://d/evidence/1.jpg", "cd" * 32))
+    return replace(
+        event, evidence=Evidence("http://d/evidence/1.jpg", "cd" * 32), reasons=("ng", "random")
+    )
 
 
 def gap(first: int, last: int, camera: str = "c") -> AlarmEvent:

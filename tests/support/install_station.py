@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import os
+import pwd
 import subprocess
 import tarfile
 from pathlib import Path
@@ -37,9 +38,11 @@ class InstallStation:
         """
         text = INSTALL_SH.read_text().rsplit('main "$@"', 1)[0]
         group = grp.getgrgid(os.getgid()).gr_name
+        user = pwd.getpwuid(os.getuid()).pw_name
         places = (
             f'HERE="{here}" PREFIX="{self.prefix}" CONFIG="{self.etc}" UNITS="{self.units}" '
-            f'COMMAND="{self.folder}/bin/edge-app" GROUP={group} TMPDIR="{self.folder}"'
+            f'COMMAND="{self.folder}/bin/edge-app" GROUP={group} TMPDIR="{self.folder}" '
+            f'PAGE={user} PAGE_GROUP={group} PAGE_STATE="{self.folder}/page-state"'
         )
         apart = "make_users() { :; }\nsystemd_runs() { false; }\nid() { echo 0; }"
         return subprocess.run(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ REQUIRED = "CROPLIQ_REQUIRE_SYSTEM_PACKAGES"
 
 SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
 """Where Debian puts daemons, which the PATH of an ordinary user does not name."""
+
+OPENVINO_DIR = Path(sys.prefix) / "openvino"
+"""Where `make openvino` puts it: only tests that add the folder to their path see it."""
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -95,6 +99,11 @@ def _tensorrt_rtx() -> str:
     except ModelError:
         is_here = False
     return "" if is_here else "make tensorrt-rtx (x86-64 Linux)"
+
+
+def _openvino() -> str:
+    is_here = find_spec("openvino") is not None or (OPENVINO_DIR / "openvino").is_dir()
+    return "" if is_here else "make openvino"
 
 
 def _small_disk() -> str:
@@ -169,6 +178,7 @@ NEEDS: dict[str, Need] = {
         "python3-gi gir1.2-gst-rtsp-server-1.0", "GstRtspServer", "1.0", lambda: SYSTEM_PYTHON
     ),
     "Debian's python3": _fact(Path(SYSTEM_PYTHON).exists, "apt-get install python3"),
+    "the extra openvino": Need(_openvino, is_installed_by_ci=True),
     "TensorRT-RTX": Need(_tensorrt_rtx, is_installed_by_ci=True),
     "the extra heic": _extra("heic", "pillow_heif"),
     "the extra basler": _extra("basler", "pypylon"),

@@ -52,7 +52,7 @@ class Station:
                 desired is None or newest[0]["desired_id"] == desired.message_id
             )  # fmt: skip
 
-        wait_until(has_come, 10.0, state)
+        wait_until(has_come, 60.0, state)  # beside others on a loaded machine
         return self.reports()[-1]
 
     def agent_states(self) -> list[str]:

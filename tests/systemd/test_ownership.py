@@ -14,15 +14,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from edge_app.activation.own_limits import OwnLimits
 from edge_app.agent.install.socket_server import PeerServer
 from edge_app.alerts.evidence import EvidenceStore
+from edge_app.audit.log import AuditLog
+from edge_app.audit.records import AuditEntry
 from edge_app.config.model import AgentConfig
 from edge_app.history.schema import open_for_writing
 from edge_app.host import file_ownership
 from edge_app.ipc.frame_ring import FrameRingWriter
+from edge_app.ipc.orders import OrderAnswer, OrderServer, orders_socket
 from edge_app.ipc.page_link import Settings
 from edge_app.ipc.peers import ACCOUNTS, SOCKET_MODES, Role, role_socket
 from edge_app.page.settings_file import SettingsFile
+from edge_app.runtime.pauses import PauseBook
 
 ROOT = Path(__file__).parents[2]
 TABLE = (ROOT / "docs" / "service.md").read_text().split("<!-- ownership: tested -->")[1]
@@ -174,6 +179,36 @@ def test_the_history_is_given_to_the_readers(tmp_path: Path, readers: int) -> No
         row = rows()["/var/lib/cropliq-edge/history.sqlite"]
         assert {mode_of(path) for path in found.values()} == {row.mode}
         assert {path.stat().st_gid for path in found.values()} == {readers}
+
+
+@pytest.mark.needs("root")
+def test_the_audit_is_given_to_the_readers(tmp_path: Path, readers: int) -> None:
+    """The file and the copy of its head; what follows from it is inspection's alone."""
+    log = AuditLog(tmp_path / "audit.sqlite")
+    log.record(AuditEntry("user_added", "root", "root"))
+    log.close()
+    OwnLimits(tmp_path / "limits.json").follow([])
+    PauseBook(tmp_path / "pauses.json", ()).follow([])
+    for path in tmp_path.iterdir():
+        row = rows()[f"/var/lib/cropliq-edge/{path.name}"]
+        assert mode_of(path) == row.mode
+        assert (path.stat().st_gid == readers) == (row.group == file_ownership.READERS)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_orders_come_in_beside_the_page(tmp_path: Path) -> None:
+    """Open to all by its mode, as the page's account is in no group of ours; each is checked."""
+    (page,) = [p for p in rows() if p.endswith("/page.sock")]
+    row = rows()[str(orders_socket(tmp_path, Path(page)))]
+    server = OrderServer(tmp_path / "orders.sock", lambda _order, _peer: OrderAnswer(
+        is_done=True, text=""
+    ))  # fmt: skip
+    server.start()
+    try:
+        assert mode_of(server.path) == row.mode
+    finally:
+        server.stop()
+    assert row.readers == f"account `{ACCOUNTS[Role.PAGE]}`"
 
 
 def test_what_is_secret_has_no_other_reader(tmp_path: Path) -> None:

@@ -67,6 +67,13 @@ def test_a_jetsons_unit_keeps_the_promise_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", MAX_EXPOSURE)
+def test_a_service_reads_file_names_as_utf8_in_any_locale(name: str) -> None:
+    """A machine set up with LANG=de_AT.ISO-8859-1 hands that on; "Prüf" in the configuration would
+    then be another folder than the one on the disk."""
+    assert "Environment=PYTHONUTF8=1" in (UNITS / f"{name}.service").read_text().splitlines()
+
+
+@pytest.mark.parametrize("name", MAX_EXPOSURE)
 def test_no_restart_limit_ends_a_service_for_good(name: str) -> None:
     """Restarted always, without a start limit: a line is never left alone."""
     lines = (UNITS / f"{name}.service").read_text().splitlines()
@@ -81,6 +88,35 @@ def test_child_processes_may_make_themselves_small(name: str) -> None:
     filters = [line for line in lines if line.startswith("SystemCallFilter=")]
     forbidding = next(i for i, line in enumerate(filters) if "@resources" in line)
     assert any("setpriority" in line for line in filters[forbidding + 1 :])
+
+
+def calls_of(group: str) -> set[str]:
+    """Return the system calls of a group, by systemd's own tables."""
+    told = analyze("syscall-filter", group).stdout.splitlines()
+    names = [line.strip() for line in told[1:] if line.strip() and not line.strip().startswith("#")]
+    return set().union(*(calls_of(n) if n.startswith("@") else {n} for n in names))
+
+
+def allowed_calls(unit: Path) -> set[str]:
+    """Return what a unit's SystemCallFilter lines leave, in their order (systemd.exec(5))."""
+    allowed: set[str] = set()
+    for line in unit.read_text().splitlines():
+        if line.startswith("SystemCallFilter="):
+            words = line.partition("=")[2].removeprefix("~").split()
+            named = set().union(*(calls_of(w) if w.startswith("@") else {w} for w in words))
+            allowed = allowed - named if line.startswith("SystemCallFilter=~") else allowed | named
+    return allowed
+
+
+@pytest.mark.needs("systemd-analyze")
+@pytest.mark.parametrize("name", ["edge-app", "edge-app-agent"])
+def test_a_service_may_ask_whether_its_clock_is_right(name: str) -> None:
+    """adjtimex(3) is the call clock_adjtime since glibc 2.32; a clock whose state is not known
+    is not right: every alert says so, and things go for their age by a clock nobody has set."""
+    unit = UNITS / f"{name}.service"
+    assert {"adjtimex", "clock_adjtime"} <= allowed_calls(unit)
+    assert "clock_settime" not in allowed_calls(unit)
+    assert "ProtectClock=yes" not in unit.read_text().splitlines()
 
 
 def texts() -> Iterator[tuple[Path, str]]:

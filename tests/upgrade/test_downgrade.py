@@ -43,6 +43,15 @@ def test_the_release_goes_on_where_today_s_code_was_cut_off(
     all_at_once(phases, partial(goes_on_with_release, today, release, brokers, tmp_path))
 
 
+def unknown_to_the_release(state: Path) -> dict[str, bytes]:
+    """Return the files that 0.1.0 does not know."""
+    return {
+        path.name: path.read_bytes()
+        for path in sorted(state.iterdir())
+        if path.name.startswith(("audit", "limits", "pauses"))
+    }
+
+
 def test_an_upgrade_is_undone(tmp_path: Path, today: Code, release: Code, brokers: Brokers) -> None:
     """A device that was killed under 0.1.0 runs today's code, commits a bundle with it, is killed
     again and goes on with 0.1.0 as `python -m`: no alert is lost on the way, and when the new
@@ -52,9 +61,12 @@ def test_an_upgrade_is_undone(tmp_path: Path, today: Code, release: Code, broker
         goes_on(found, station, "alpha-1")
         install = found.install(bundle("alpha-2"))
         assert install.wait() == 0, install.text
+    added = unknown_to_the_release(folder / "state")
+    assert {"audit.sqlite", "audit.sqlite.head"} <= set(added)
     with device(folder, release, anew=True) as found, brokers.at(found) as station:
         goes_on(found, station, "alpha-2")
         rests(found)
+        assert unknown_to_the_release(folder / "state") == added
         (found.store / "releases" / f"{digest_of('alpha-2')}.bundle").write_bytes(b"damaged")
         station.forget()
         found.anew = False

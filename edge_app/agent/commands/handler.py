@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -42,10 +43,12 @@ class Orders:
     Attributes:
         select: `Agent.select`.
         operators: reads the operators' keys, again for every command: a revocation applies at once.
+        doubt: why the device's clock may be wrong, for people; "" if it is right.
     """
 
     select: SelectSlot
     operators: Callable[[], TrustPolicy]
+    doubt: Callable[[], str] = lambda: ""
 
 
 class CommandHandler:
@@ -55,6 +58,7 @@ class CommandHandler:
         slots: this device's slots.
         answer: publishes; called from any thread.
         now_ns: wall clock, ns since the epoch.
+        now_s: monotonic seconds: a command that waits is not late because the clock was set.
     """
 
     def __init__(
@@ -65,9 +69,11 @@ class CommandHandler:
         slots: Collection[str],
         answer: Callable[[CommandAnswer], None],
         now_ns: Callable[[], int],
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._orders, self._device, self._journal = orders, device, journal
         self._slots, self._publish, self._now_ns = tuple(slots), answer, now_ns
+        self._now_s = now_s
 
     def take(self, verb: str, payload: bytes, is_retained: bool) -> None:
         """Take a message on `cmd/{verb}`; an empty payload only clears a retained command."""
@@ -76,9 +82,11 @@ class CommandHandler:
         answer = _Answer(verb[:MAX_VERB_CHARS], hashlib.sha256(payload).hexdigest(), self._say)
         try:
             _check_topic(verb, is_retained)
-            order = read_command(payload, self._orders.operators(), self._device, self._now())
+            operators, doubt = self._orders.operators(), self._orders.doubt()
+            order = read_command(payload, operators, self._device, self._now(), doubt)
             answer.order = order
             end_ns = epoch_ns(order.expires_at)
+            end_s = self._now_s() + (end_ns - self._now_ns()) / 1e9
             self._journal.take(order.command_id, _utc(end_ns))
             self._check_slot(order.slot)
         except EdgeError as error:  # a ConfigError: the operators' keys cannot be read
@@ -86,7 +94,7 @@ class CommandHandler:
             return
         _log.info("slot %s: a command asks for %s", order.slot, order.product)
         self._orders.select(
-            order.slot, order.product, answer, is_late=lambda: self._now_ns() >= end_ns
+            order.slot, order.product, answer, is_late=lambda: self._now_s() >= end_s
         )
 
     def _check_slot(self, slot: str) -> None:

@@ -29,7 +29,7 @@ CLOCK_SLACK = timedelta(minutes=1)
 
 
 def read_command(
-    payload: bytes, trust: TrustPolicy, device: DeviceName, now: datetime
+    payload: bytes, trust: TrustPolicy, device: DeviceName, now: datetime, doubt: str = ""
 ) -> SelectProduct:
     """Return the order of a command that an operator's key vouches for.
 
@@ -38,6 +38,7 @@ def read_command(
     Args:
         trust: the operators' keys.
         now: with a time zone.
+        doubt: why `now` may be wrong, for people; "" if it is right.
 
     Raises:
         CommandError: it is no command, not signed by a trusted key, meant for another device,
@@ -46,7 +47,7 @@ def read_command(
     if len(payload) > MAX_COMMAND_BYTES:
         raise CommandError(f"Command refused: longer than {MAX_COMMAND_BYTES} bytes.")
     command = _parsed(Command, payload)
-    key = _operator(command.key_id, trust, now)
+    key = _operator(command.key_id, trust, now, doubt)
     signed = pae(command.order.encode(), COMMAND_TYPE)
     if not key.has_signed(signed, _decoded(command.signature)):
         raise CommandError(
@@ -56,11 +57,11 @@ def read_command(
     order = _parsed(SelectProduct, command.order.encode())
     if order.device != str(device):
         raise CommandError(f"Command refused: it is for {order.device}, this device is {device}.")
-    _check_time(_moment(order.issued_at), _moment(order.expires_at), now)
+    _check_time(_moment(order.issued_at), _moment(order.expires_at), now, doubt)
     return order
 
 
-def _operator(key_id: str, trust: TrustPolicy, now: datetime) -> TrustedKey:
+def _operator(key_id: str, trust: TrustPolicy, now: datetime, doubt: str) -> TrustedKey:
     if key_id in trust.revoked:
         raise CommandError(
             f"Command refused: it is signed with the revoked key {key_id[:16]}. Sign it with "
@@ -77,12 +78,20 @@ def _operator(key_id: str, trust: TrustPolicy, now: datetime) -> TrustedKey:
     if key.expires_at is not None and now >= key.expires_at:
         raise CommandError(
             f"Command refused: the key {key.name} expired on {key.expires_at:%Y-%m-%d %H:%M} UTC, "
-            f"here it is {now:%Y-%m-%d %H:%M}."
+            f"here it is {now:%Y-%m-%d %H:%M}. "
+            + _advice(
+                doubt, "Sign it with another operator's key, or set this clock if that is wrong."
+            )
         )
     return key
 
 
-def _check_time(issued_at: datetime, expires_at: datetime, now: datetime) -> None:
+def _advice(doubt: str, otherwise: str) -> str:
+    """Return what to do about a date that has passed, or is still to come, by this clock."""
+    return f"But {doubt}: set it (NTP) first, then send the command again." if doubt else otherwise
+
+
+def _check_time(issued_at: datetime, expires_at: datetime, now: datetime, doubt: str) -> None:
     if expires_at - issued_at > MAX_LIFE:
         raise CommandError(
             f"Command refused: it is valid for {expires_at - issued_at}, at most {MAX_LIFE} may be."
@@ -90,12 +99,14 @@ def _check_time(issued_at: datetime, expires_at: datetime, now: datetime) -> Non
     if now >= expires_at:
         raise CommandError(
             f"Command refused: it expired at {expires_at:%H:%M:%S} UTC, here it is {now:%H:%M:%S} "
-            f"on {now:%Y-%m-%d}. Send it again, or set this clock if that is wrong."
+            f"on {now:%Y-%m-%d}. "
+            + _advice(doubt, "Send it again, or set this clock if that is wrong.")
         )
     if issued_at - now > CLOCK_SLACK:
         raise CommandError(
             f"Command refused: it was issued at {issued_at:%H:%M:%S} UTC, which is still to come: "
-            f"here it is {now:%H:%M:%S} on {now:%Y-%m-%d}. Set the clock that is wrong."
+            f"here it is {now:%H:%M:%S} on {now:%Y-%m-%d}. "
+            + _advice(doubt, "Set the clock that is wrong.")
         )
 
 

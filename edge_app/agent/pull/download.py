@@ -41,6 +41,12 @@ RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 Progress = Callable[[float, str], None]
 """Takes the percentage that has arrived, and why nothing arrives at present ("" if it does)."""
+Hold = Callable[[Path, threading.Event, Progress], None]
+"""Holds back a complete file that cannot be judged yet; raises DownloadCancelled."""
+
+
+def _at_once(file: Path, cancel: threading.Event, progress: Progress) -> None:
+    """Hold nothing back."""
 
 
 class Downloader:
@@ -53,6 +59,7 @@ class Downloader:
         now_s: monotonic clock.
         random_unit: numbers in [0, 1) for the back-off.
         is_clock_right: whether a time source sets the wall clock; None: unknown.
+        hold: called with each complete file before it is returned.
     """
 
     def __init__(
@@ -63,6 +70,7 @@ class Downloader:
         now_s: Callable[[], float] = time.monotonic,
         random_unit: Callable[[], float] = random.random,
         is_clock_right: Callable[[], bool | None] = clock_is_synchronised,
+        hold: Hold = _at_once,
     ) -> None:
         self._incoming = incoming
         self._rules = rules
@@ -70,6 +78,7 @@ class Downloader:
         self._now_s = now_s
         self._random = random_unit
         self._is_clock_right = is_clock_right
+        self._hold = hold
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def fetch(
@@ -96,11 +105,15 @@ class Downloader:
             check_address(desired.url, self._rules)
             self._check_length(desired)
             if kept is not None and _is_whole(kept, desired):
+                self._hold(kept, cancel, progress)
                 return kept
             self._incoming.mkdir(parents=True, exist_ok=True)
             with self._locks[complete.name]:  # an earlier, cancelled call may not have ended yet
-                if not _is_whole(complete, desired):
+                if _is_whole(complete, desired):
+                    self._hold(complete, cancel, progress)
+                else:
                     self._fetch_twice(desired, partial, cancel, progress)
+                    self._hold(partial, cancel, progress)
                     _move_durably(partial, complete)
         except DownloadCancelled:
             raise
@@ -163,7 +176,7 @@ class Downloader:
                 why = str(error)
                 if self._is_final(error):
                     raise DownloadError(f"Server not trusted: {why}.") from error
-                if error.is_early and not self._is_clock_right():
+                if self._waits_for_clock(error):
                     progress_s = self._now_s()  # it waits for the clock, however long that takes
             except Interrupted as error:
                 why = str(error)
@@ -184,6 +197,12 @@ class Downloader:
         """Tell whether a certificate is refused for good: a clock that is not right decides
         nothing, and one that is right sees an early certificate become valid."""
         return not doubt.is_early and bool(self._is_clock_right())
+
+    def _waits_for_clock(self, doubt: ClockDoubt) -> bool:
+        """Tell whether a certificate is tried again without end: while the clock is known to be
+        wrong, and an early one also where nobody knows."""
+        is_right = self._is_clock_right()
+        return is_right is False or (is_right is None and doubt.is_early)
 
     def _fetch_once(
         self, desired: Desired, partial: Path, cancel: threading.Event, progress: Progress

@@ -8,18 +8,24 @@ import time
 from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from edge_app.agent.commands.handler import CommandHandler, Orders, SelectSlot
 from edge_app.agent.commands.journal import CommandJournal
+from edge_app.agent.pull.date_gate import DateGate
 from edge_app.agent.pull.download import Downloader
 from edge_app.agent.pull.download_rules import DownloadRules
 from edge_app.agent.pull.mqtt_client import AgentMqttClient
 from edge_app.agent.pull.pointer_journal import PointerJournal
 from edge_app.agent.pull.puller import Installer, Puller
+from edge_app.bundle.admission_rules import Expiry
 from edge_app.bundle.trusted_keys import load_trust
+from edge_app.bundle.verify import verify_bundle
 from edge_app.config.model import AppConfig
-from edge_app.errors import ConfigError
+from edge_app.errors import BundleError, ConfigError
+from edge_app.host.date_clock import DateClock
 from edge_app.host.small_file import plain_file
+from edge_app.model.open_for_device import limits_of, trust_of
 from edge_app.mqtt.command_messages import CommandAnswer
 from edge_app.mqtt.deploy_messages import Reported
 from edge_app.mqtt.settings import MqttSettings
@@ -100,9 +106,17 @@ class PushSide:
 
 
 def push_side(
-    config: AppConfig, store: Store, install: Installer, select: SelectSlot, trouble: str = ""
+    config: AppConfig,
+    store: Store,
+    install: Installer,
+    select: SelectSlot,
+    trouble: str = "",
+    clock: DateClock | None = None,
 ) -> PushSide:
     """Return the push side that a configuration describes; `trouble` is said in `agent/status`.
+
+    Args:
+        clock: the device's, which decides what a date ends; None: the machine's.
 
     Raises:
         ConfigError: `[download] ca_file` cannot be used, or the operators' keys cannot be read.
@@ -115,24 +129,39 @@ def push_side(
         give_up_after_s=config.download.give_up_after_s,
     )
     device = config.device
+    clock = clock or DateClock()
+    gate = DateGate(clock, functools.partial(_expiry_of, config), rules.give_up_after_s)
     return PushSide(
         agent_settings(config) if config.mqtt.enabled else None,
         DeviceName(device.site, device.line, device.device),
         store,
-        Downloader(store.incoming, rules, _tls(config)),
+        Downloader(
+            store.incoming, rules, _tls(config), is_clock_right=clock.is_right, hold=gate.wait
+        ),
         config.slot_names,
         install,
-        _orders(config, select),
+        _orders(config, select, clock),
         trouble,
     )
 
 
-def _orders(config: AppConfig, select: SelectSlot) -> Orders | None:
+def _expiry_of(config: AppConfig, file: Path) -> Expiry | None:
+    """Return when a file expires; None: never, or its installation says what else is wrong."""
+    try:
+        trust = trust_of(config.bundle)
+        return (
+            None if trust is None else verify_bundle(file, trust, limits_of(config.bundle)).expiry
+        )
+    except (BundleError, ConfigError):
+        return None
+
+
+def _orders(config: AppConfig, select: SelectSlot, clock: DateClock) -> Orders | None:
     folder = config.agent.operator_keys_dir
     if folder is None:
         return None
     load_trust(folder)  # a mistake in the folder is reported at the start, not at the first command
-    return Orders(select, functools.partial(load_trust, folder))
+    return Orders(select, functools.partial(load_trust, folder), clock.doubt)
 
 
 def agent_settings(config: AppConfig) -> MqttSettings:

@@ -1,6 +1,8 @@
 // The control that changes a slot over to another installed product. It asks the device and shows the
 // device's own words; what judges is said at the top of the page by the line itself.
 
+import { csrfHeaders, me } from "./people.js";
+
 const REFRESH_MS = 5000;
 const LIST_TIMEOUT_MS = 8000;
 const SELECT_TIMEOUT_MS = 70000; // the device itself gives up after 60 s, with a sentence
@@ -67,16 +69,26 @@ async function change(slot, product) {
   panel.classList.add("is-busy");
   tell(`Changing over to ${product} …`, "plain");
   const body = JSON.stringify({ slot, product });
-  const options = { method: "POST", headers: { "Content-Type": "application/json" }, body };
   try {
+    const { kind } = await me(true);
+    if (kind !== "person") {
+      end("Log in first (above, at the right): the product is changed in a person's name.", "bad");
+      return;
+    }
+    const headers = { "Content-Type": "application/json", ...(await csrfHeaders()) };
+    const options = { method: "POST", headers, body };
     const answer = await ask("/api/select", options, SELECT_TIMEOUT_MS);
-    tell(answer.body.text, answer.isOk ? "good" : "bad");
+    end(answer.body.text, answer.isOk ? "good" : "bad");
   } catch {
-    tell("The device did not answer. The top of the page shows the active product.", "bad");
+    end("The device did not answer. The top of the page shows the active product.", "bad");
   }
+  await refresh();
+}
+
+function end(text, level) {
+  tell(text, level);
   isBusy = false;
   panel.classList.remove("is-busy");
-  await refresh();
 }
 
 panel.addEventListener("toggle", refresh);

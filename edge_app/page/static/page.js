@@ -2,6 +2,7 @@
 // connection carries it. All texts go in as text, never as HTML.
 
 import { offerChangeover } from "./changeover.js";
+import { showWho } from "./people.js";
 
 const POLL_MS = 500;
 const PICTURE_PAUSE_MS = 80;
@@ -36,7 +37,7 @@ function chip(element, text, isGood) {
 
 async function read(address) {
   const answer = await fetch(address, { signal: AbortSignal.timeout(LOST_AFTER_MS) });
-  if (answer.status === 401) throw new Error("The device asks for the page's token: open the page with ?token= once more.");
+  if (answer.status === 401) throw new Error("The device asks for the page's token: log in, or open the page with ?token= once more.");
   if (!answer.ok) throw new Error(`The device answered ${answer.status}.`);
   return answer.json();
 }
@@ -275,6 +276,7 @@ async function swap(picture, camera, answer) {
   if (before.startsWith("blob:")) URL.revokeObjectURL(before);
 }
 
+showWho();
 for (;;) {
   await poll();
   await pause(POLL_MS);

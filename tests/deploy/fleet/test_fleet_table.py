@@ -44,6 +44,38 @@ def desired(wish: Desired = WISH) -> tuple[str, Desired]:
     return TOPICS.desired("main"), wish
 
 
+def state(session: int, at_s: int | None, state: str = "online") -> tuple[str, DeviceStatus]:
+    since = None if at_s is None else rfc3339(NOW_NS + at_s * 10**9)
+    return TOPICS.status, DeviceStatus(state=state, reason="", session=session, since=since)
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        ([(7, 1), (7, 2), (7, 1)], "two machines are this device"),  # restored from one backup
+        ([(7, 1), (7, None), (9, 2), (7, None), (7, 1)], "two machines are this device"),
+        ([(9, 1), (8, 2), (9, 1)], "two machines are this device"),
+        ([(9, 1), (9, None), (8, 2)], "its count of starts went back from 9 to 8"),
+        ([(7, 1), (7, None), (7, 1), (7, 1), (8, 2), (8, 3), (9, 4)], ""),
+        ([(7, None), (7, None)], ""),
+    ],
+    ids=["one backup", "after last wills", "a copy", "an old image", "right", "away"],
+)
+def test_two_machines_that_are_one_device_are_named(
+    states: list[tuple[int, int | None]], said: str
+) -> None:
+    """Its own state, sent again at each connection, tells: an earlier one never comes again."""
+    (row,) = heard(*(state(n, at, "offline" if at is None else "online") for n, at in states))
+    assert said in row.reason
+    assert bool(row.reason) == bool(said)
+
+
+def test_two_machines_stay_named_while_one_is_away() -> None:
+    """The next states are right again; the name is still used twice."""
+    rows = heard(state(7, 1), state(7, 2), state(7, 1), state(8, 3), state(9, 4))
+    assert "two machines are this device" in rows[0].reason
+
+
 def test_a_device_that_only_inspects_has_a_row() -> None:
     """No agent, no update: the model in use, the state of the inspection and its reason."""
     model = ModelBody(product="screws", serial=6, bundle_sha256="0" * 64, precision="fp32")

@@ -161,6 +161,7 @@ def test_a_damaged_archive_is_refused_before_anything_happens(
     [
         (["--python", "3.10"], "without it the device"),
         (["--keys", "."], "holds no public key"),
+        (["--keys", "gone"], "cannot be listed: No such file"),
         (["--offline", "--platform", "riscv64"], "invalid choice"),
         (["--extras", "basler,rtps"], "did you mean 'rtsp'?"),
         (["--extras", ""], "unknown extra ''"),

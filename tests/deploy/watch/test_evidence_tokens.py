@@ -14,7 +14,7 @@ import pytest
 from support.brokers import HOST
 
 from deploy.watch.evidence import fetch_evidence
-from deploy.watch.tokens import read_tokens, token_for
+from deploy.watch.tokens import read_token, read_tokens, token_for
 from edge_app.errors import ConfigError, DataError
 from edge_app.mqtt.messages import EvidenceBody
 
@@ -95,3 +95,26 @@ def test_a_line_of_another_form_is_named_without_the_token(tmp_path: Path, text:
     assert TOKEN not in str(error.value)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_tokens(tmp_path / "absent")
+
+
+def test_one_token_goes_to_the_hosts_that_are_named_and_to_no_other(tmp_path: Path) -> None:
+    """--token-file with --token-host; either alone, an address, or an empty file is refused, and
+    no message shows the token."""
+    file = tmp_path / "token"
+    secret = "edge_0123456789abcdef"
+    file.write_text(f"{secret}\n")
+    tokens = read_token(file, ["Press-3.plant:8443", "press-4.plant"])
+    assert token_for(urlsplit("https://press-3.plant:8443/x.jpg"), tokens) == secret
+    assert token_for(urlsplit("https://press-3.plant/x.jpg"), tokens) is None
+    assert token_for(urlsplit("https://press-4.plant:1/x.jpg"), tokens) == secret
+    assert token_for(urlsplit("https://evil.example/x.jpg"), tokens) is None
+    assert read_token(None, ()) == {}
+    empty = tmp_path / "empty"
+    empty.touch()
+    for path, hosts in (
+        (file, ()), (None, ["press-3"]), (file, ["https://press-3"]), (empty, ["press-3"]),
+        (tmp_path / "none", ["press-3"]),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError) as refused:
+            read_token(path, hosts)
+        assert secret not in str(refused.value)

@@ -27,6 +27,7 @@ from edge_app.alerts.alarm_sink import AlarmSink
 from edge_app.alerts.alert_drafts import AlertDrafts
 from edge_app.alerts.evidence import EvidenceStore, write_whole
 from edge_app.alerts.evidence_worker import EvidenceWorker, Picture
+from edge_app.alerts.sidecar import PictureFiles
 from edge_app.demo.broker import EmbeddedBroker
 from edge_app.errors import OutboxError
 from edge_app.host.age_clock import AgeClock
@@ -296,7 +297,8 @@ def test_old_pictures_go_in_small_steps(tmp_path: Path) -> None:
     at_s = [0.0]
     clock = AgeClock(lambda: 1.8e9 + at_s[0], lambda: at_s[0], lambda: True, 0)
     device.store._clock = device.store._index._clock = clock
-    assert all(device.store._store(f"old-{n}", b"x") is not None for n in range(2_000))
+    file = PictureFiles(b"x", (1, 1), None, None)
+    assert all(device.store._store(f"old-{n}", "ng", file) is not None for n in range(2_000))
     at_s[0] = 25 * 3600
     device.judges_bad(1)
     device.settles()
@@ -314,6 +316,8 @@ sys.path.insert(0, sys.argv[3])
 from test_evidence_after_alert import Device
 
 def die(path, data):
+    if path.suffix == ".json":
+        return evidence.write_whole(path, data)
     if sys.argv[2] == "half":
         path.with_name(f".{path.name}.part").write_bytes(data[:100])
     else:
@@ -342,6 +346,7 @@ def test_killed_between_alert_and_picture(
     assert device.outbox.last_finished("cam1") == 1
     assert device.store.stats().count == pictures
     assert not list((tmp_path / "evidence").rglob("*.part"))
+    assert len(list((tmp_path / "evidence").rglob("*.json"))) == pictures
     now_s = time.time()
     for kept in (tmp_path / "evidence").rglob("*.jpg"):
         os.utime(kept, (now_s - 25 * 3600, now_s - 25 * 3600))

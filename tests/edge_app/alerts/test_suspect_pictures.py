@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from support.alert_drafts import bad_part
 
-from edge_app.alerts.evidence import SUSPECT_SHARE, EvidenceStore
+from edge_app.alerts.evidence import EvidenceStore
 from edge_app.alerts.evidence_worker import EvidenceWorker, Picture
+from edge_app.alerts.keep_limits import SHARES
 from edge_app.host.age_clock import AgeClock
-from edge_app.records import Evidence, Frame, FrameReport, SuspectPart, U8Array
+from edge_app.records import Evidence, Frame, FrameReport, KeptPart, U8Array
 
 NOON_S = 1_767_268_800.0  # 2026-01-01 12:00 UTC
 DAY = "2026-01-01"
@@ -53,8 +54,8 @@ def size_of_one(tmp_path: Path) -> int:
 def test_a_suspects_picture_is_told_apart_by_its_name(tmp_path: Path) -> None:
     """It can be fetched like any other, and after a restart it is still known for what it is."""
     store = opened(tmp_path)
-    kept = store.save_suspect("cam1-1-000042", picture())
-    store.save_suspect("cam1-1-000042", picture())
+    kept = store.save("cam1-1-000042", picture(), "suspect")
+    store.save("cam1-1-000042", picture(), "suspect")
     assert kept is not None
     assert kept.url == f"http://h/evidence/{DAY}/cam1-1-000042.suspect.jpg"
     assert store.path_of(f"{DAY}/cam1-1-000042.suspect.jpg") is not None
@@ -66,13 +67,13 @@ def test_a_suspects_picture_is_told_apart_by_its_name(tmp_path: Path) -> None:
 def test_suspects_take_a_share_of_the_store_at_most(tmp_path: Path) -> None:
     """The oldest of them go for new ones; the alerts' pictures stay."""
     size = size_of_one(tmp_path)
-    store = opened(tmp_path / "store", max_bytes=20 * size + size // 2)
+    store = opened(tmp_path / "store", max_bytes=80 * size + size // 2)
     for i in range(10):
         store.save(f"bad-{i}", picture(i))
     for i in range(30):
-        assert store.save_suspect(f"odd-{i}", picture(i)) is not None
+        assert store.save(f"odd-{i}", picture(i), "suspect") is not None
     kept = names(tmp_path / "store")
-    fit = int(SUSPECT_SHARE * 20)
+    fit = int(SHARES["suspect"] * 80)
     assert [n for n in kept if n.startswith("bad")] == [f"bad-{i}.jpg" for i in range(10)]
     last = {f"odd-{i}.suspect.jpg" for i in range(30 - fit, 30)}
     assert last - {f"odd-{30 - fit}.suspect.jpg"} <= {n for n in kept if "odd" in n} <= last
@@ -94,11 +95,11 @@ def test_a_full_disk_takes_suspects_first_and_for_them_nothing_else(tmp_path: Pa
     store = opened(tmp_path / "store", write=write)
     store.save("bad-1", picture())
     store.save("bad-2", picture())
-    store.save_suspect("odd-1", picture())
+    store.save("odd-1", picture(), "suspect")
     full["is"] = True
     assert store.save("bad-3", picture()) is not None
     assert names(tmp_path / "store") == ["bad-1.jpg", "bad-2.jpg", "bad-3.jpg"]
-    assert store.save_suspect("odd-2", picture()) is None
+    assert store.save("odd-2", picture(), "suspect") is None
     assert names(tmp_path / "store") == ["bad-1.jpg", "bad-2.jpg", "bad-3.jpg"]
     stats = store.stats()
     assert (stats.dropped, stats.suspects_dropped, stats.problem) == (0, 1, "")
@@ -110,7 +111,7 @@ def test_old_suspects_expire_like_the_others(tmp_path: Path) -> None:
     store = EvidenceStore(
         tmp_path, 1, 10_000_000, 85, "http://h", AgeClock(clock, clock, lambda: True, hold_s=0)
     )
-    store.save_suspect("odd", picture())
+    store.save("odd", picture(), "suspect")
     store.save("bad", picture())
     clock.now_s += 3700
     assert store.prune() == 2
@@ -121,26 +122,26 @@ def test_old_suspects_expire_like_the_others(tmp_path: Path) -> None:
 def test_what_cannot_be_kept_is_counted_apart(tmp_path: Path, pixels: U8Array) -> None:
     """No picture, or one larger than their share: no alert is said to lack one."""
     store = opened(tmp_path, max_bytes=4000)
-    assert store.save_suspect("odd", pixels) is None
+    assert store.save("odd", pixels, "suspect") is None
     assert (store.stats().dropped, store.stats().suspects_dropped) == (0, 1)
 
 
 def report_of(*numbers: int, pixels: U8Array | None = None) -> FrameReport:
     shown = picture() if pixels is None else pixels
     frame = Frame("cam1", 1, shown, 0)
-    parts = tuple(SuspectPart(bad_part(n), frame) for n in numbers)
-    return FrameReport(frame, (), {}, {}, {}, (), (), suspects=parts)
+    parts = tuple(KeptPart(bad_part(n), frame, ("suspect",)) for n in numbers)
+    return FrameReport(frame, (), {}, {}, {}, (), (), kept=parts)
 
 
 def test_the_worker_writes_what_a_report_carries(tmp_path: Path) -> None:
     """One picture per suspect part, under the part's id."""
     worker = EvidenceWorker(opened(tmp_path))
-    worker.offer_suspects(report_of(1, 2))
-    worker.offer_suspects(report_of())
+    worker.offer_kept(report_of(1, 2))
+    worker.offer_kept(report_of())
     worker.start()
     worker.stop()
     ids = [bad_part(n).part_id for n in (1, 2)]
-    assert names(tmp_path) == sorted(f"{part_id}.suspect.jpg" for part_id in ids)
+    assert names(tmp_path) == [f"{i}.suspect.{s}" for i in ids for s in ("jpg", "json")]
 
 
 def test_suspects_leave_room_for_alerts_in_the_queue(
@@ -153,7 +154,7 @@ def test_suspects_leave_room_for_alerts_in_the_queue(
     worker = EvidenceWorker(store)
     done: list[Evidence | None] = []
     for p in pixels:
-        worker.offer_suspects(report_of(1, pixels=p))
+        worker.offer_kept(report_of(1, pixels=p))
     assert store.stats().suspects_dropped == 3  # two are within 32 MiB
     for p in pixels:
         worker.offer(Picture("bad", p.copy(), done.append))

@@ -82,6 +82,19 @@ def test_a_new_machine_becomes_the_device(device: Path, archive: Path, tmp_path:
     assert load_config(new / "edge-app.toml").cameras == load_config(device).cameras
 
 
+def test_people_come_along(device: Path, tmp_path: Path) -> None:
+    """Who may log in, and with what; codes and passwords are digests there."""
+    people = device.parent / "state" / "page" / "people.json"
+    people.parent.mkdir(parents=True)
+    people.write_text('{"format": 1}')
+    people.chmod(0o600)
+    out, new = tmp_path / "people.backup", tmp_path / "new"
+    assert main(["backup", "--config", str(device), "--out", str(out)]) == 0
+    assert main(["restore", str(out), "--into", str(new)]) == 0
+    back = new / "state" / "page" / "people.json"
+    assert (back.read_text(), back.stat().st_mode & 0o777) == ('{"format": 1}', 0o600)
+
+
 def test_a_dry_run_changes_nothing(
     archive: Path, device: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

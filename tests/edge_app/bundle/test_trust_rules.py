@@ -41,6 +41,7 @@ def admit(
     high_water: int | None = None,
     now: datetime = NOON,
     product: str | None = None,
+    doubt: str = "",
 ) -> None:
     check_admissible(
         bundle.manifest,
@@ -50,6 +51,7 @@ def admit(
         now=now,
         expiry=bundle.expiry,
         product=product,
+        doubt=doubt,
     )
 
 
@@ -100,6 +102,14 @@ def test_an_expired_signature_installs_nothing(tmp_path: Path) -> None:
     admit(bundle, now=NOON - DAY)
     with pytest.raises(BundleError, match="its signature expired on 2026-11-22 12:00 UTC"):
         admit(bundle, now=NOON)
+
+
+def test_by_a_clock_that_may_be_wrong_the_refusal_says_so(tmp_path: Path) -> None:
+    """Nothing expired is accepted; a person who installs a file reads what to do first."""
+    bundle = verified(tmp_path, terms=SigningTerms(expires_at=NOON))
+    with pytest.raises(BundleError, match=r"But no time source has set this clock: set it \(NTP\)"):
+        admit(bundle, now=NOON, doubt="no time source has set this clock")
+    admit(bundle, now=NOON - DAY, doubt="no time source has set this clock")
 
 
 def test_an_expired_key_installs_nothing(tmp_path: Path) -> None:

@@ -117,8 +117,10 @@ def test_keys_that_are_left_out_can_be_switched_on(tmp_path: Path) -> None:
     text = re.sub(r"(?m)^# (\w+ = )", r"\1", example_config_text())
     text = text.replace("tls = false", "tls = true")
     text = re.sub(r'(?m)^url = ".*"', 'url = "basler:?trigger=software"', text)
-    for name in ("ca.pem", "edge1.pem", "edge1.key", "mqtt.password", "page.token"):
+    for name in ("ca.pem", "edge1.pem", "edge1.key", "mqtt.password", "page.token", "page.crt"):
         (tmp_path / name).touch()
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials" / "page.key").touch()
     save_geometry(Geometry((4, 6), None, np.eye(3), {}), tmp_path / "cam1.calibration.json")
     config = load_config(write(tmp_path, text))
     assert config.cameras[0].belt_px_per_s_xy == (120.0, 0.0)
@@ -216,6 +218,13 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         ("[page]\nhost = '0.0.0.0'", "host '0.0.0.0' lets others see the page: give token_file"),
         ("[page]\nhost = '::'", "host '::' lets others see the page"),
         ("[page]\nhost = 'edge1.example'", "host 'edge1.example' lets others see the page"),
+        (
+            "[evidence]\nsuspect_per_hour = 400",
+            "[evidence] suspect_per_hour = 400 is more than suspect_per_day = 300",
+        ),
+        ("[evidence]\nsample_percent = 101.0", "less than or equal to 100"),
+        ("[evidence]\nrandom_per_day = -1", "greater than or equal to 0"),
+        ("[evidence]\nnear_mis_percent = 1", "did you mean 'near_miss_percent'"),
         ("[threshold]\nscore_threshold = 1.0", "needs a reason"),
         ("[threshold]\nmap_threshold = nan\nreason = 'trial run'", "finite number"),
         ("[[camera]]\nname = 'cam1'\nurl = 'folder:x'", "names must differ; used twice: cam1"),

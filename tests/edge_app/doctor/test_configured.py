@@ -84,6 +84,27 @@ def test_a_configuration_in_order_is_fine(config: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("", "4096 MB hold pictures of 7.0 days at 3 parts a second, 1% bad and 112 kB a picture"),
+        ("max_mb = 1024", "1024 MB hold pictures of 1.8 days"),
+        ("max_age_h = 48.0", "4096 MB hold pictures of 2.0 days"),
+        ("enabled = false", "no pictures are kept"),
+    ],
+)
+def test_how_far_back_pictures_go_is_said(
+    config: Path, capsys: pytest.CaptureFixture[str], table: str, told: str
+) -> None:
+    """For the limits at hand; it is no fault, whatever they are."""
+    changed(config, "[mqtt]", f"[evidence]\n{table}\n[mqtt]")
+    code, out, _ = edge_app(capsys, "check-config", config, "--json")
+    (check,) = (check for check in json.loads(out) if check["name"] == "pictures")
+    assert code == 0
+    assert told in check["detail"]
+    assert check["state"] in ("ok", "absent")
+
+
+@pytest.mark.parametrize(
     ("old", "new", "name", "told"),
     [
         ("folder:pictures", "folder:gone", "camera cam1", "gone"),

@@ -15,6 +15,7 @@ from edge_app.errors import HistoryError
 from edge_app.history.reader import HistoryReader, PartFilter, time_text
 from edge_app.history.retention import Retention
 from edge_app.history.writer import HistoryWriter
+from edge_app.records import Evidence
 
 HOUR_NS = 3600 * 10**9
 
@@ -35,6 +36,8 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 part = replace(part, is_suspect=True, score=1.9)
             writer.finished([part])
     writer.finished([replace(verdict(601, "NOT_INSPECTED", None), reason="=cmd()")])
+    writer.kept_part(verdict(100), ("ng", "random"), Evidence("http://d/evidence/1.jpg", "ab" * 32))
+    writer.kept_part(verdict(8), ("suspect",), Evidence("http://d/evidence/2.jpg", "ab" * 32))
     writer.close()
     return folder
 
@@ -55,6 +58,13 @@ def reader(state: Path) -> HistoryReader:
         (PartFilter(states=("OK", "NG")), 1200),
         (PartFilter(suspects=True), 3),
         (PartFilter(part="d-17"), 1),
+        (PartFilter(kept_for="any"), 2),
+        (PartFilter(kept_for="random"), 1),
+        (PartFilter(kept_for="ng", states=("NG",), camera="c"), 1),
+        (PartFilter(kept_for="ng", states=("NG",), camera="d"), 0),
+        (PartFilter(kept_for="suspect", suspects=True, from_ns=START_NS), 1),
+        (PartFilter(kept_for="near_miss"), 0),
+        (PartFilter(kept_for="n"), 0),
         (PartFilter(defect_class="crack"), 12),
         (PartFilter(defect_class="crac"), 0),
         (PartFilter(defect_class='crack", "x'), 0),
@@ -107,7 +117,7 @@ def test_the_command(state: Path, tmp_path: Path) -> None:
     assert listed.returncode == 0, listed.stderr
     assert len(listed.stdout.splitlines()) == 3
     assert "crack" in listed.stdout
-    checked = edge_app("history", "check", "--config", str(config))
+    checked = edge_app("history", "check", "--config", str(config), "--no-pictures")
     assert checked.returncode == 0, checked.stdout
     assert "c: 601 parts" in checked.stdout
     assert "whole" in checked.stdout

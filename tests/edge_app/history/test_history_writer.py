@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.brokers import wait_until
 from support.history_parts import alarm, gap, kept, verdict
 
+from edge_app.errors import HistoryError
 from edge_app.history.entries import PartEntry
 from edge_app.history.ledger import check_history
 from edge_app.history.reader import HistoryReader, PartFilter
 from edge_app.history.retention import Retention
 from edge_app.history.writer import MAX_WAITING, HistoryWriter
 from edge_app.host.age_clock import AgeClock
+from edge_app.records import Evidence
+from edge_app.store import free_space
 
+STATVFS = (
+    "f_bsize", "f_frsize", "f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree", "f_favail",
+    "f_flag", "f_namemax",
+)  # fmt: skip
 SLOTS = {"c": "main", "d": "other"}
 
 
@@ -62,10 +71,71 @@ def test_a_part_is_there_with_everything(path: Path) -> None:
         "bundle_sha256": "ab" * 32, "precision": "fp32", "views": 1, "latency_ms": 12.35,
         "alarm_id": "alarm-c-2", "evidence_url": "http://d/evidence/1.jpg",
         "evidence_sha256": "cd" * 32, "is_final": True, "is_suspect": False,
+        "kept_for": "ng,random",
         "defects": [{"class": "crack", "box": [0.0, 0.0, 9.0, 9.0], "peak": 3.0, "weak": False}],
         "captured_at": "2026-09-21T14:13:22.000Z",
     }  # fmt: skip
     assert {name: found[name] for name in expected} == expected
+
+
+def test_the_last_of_the_disk_is_left_to_alerts(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nearly full: the history writes nothing and says so, holds no alert, and catches up."""
+    told: list[str | None] = []
+    bad = verdict(2, "NG", 5.0)
+    writer = HistoryWriter(path, SLOTS, Retention(90, 64), {}, told.append)
+    writer.start()
+    writer.finished([verdict(1)])
+    wait_until(lambda: writer.health().parts == 1, 10)
+    found = os.statvfs(path.parent)
+    fields = dict(zip(STATVFS, found, strict=False))
+    little = SimpleNamespace(**{**fields, "f_bavail": int(0.01 * found.f_blocks)})
+    with monkeypatch.context() as patch:
+        patch.setattr(free_space, "LEFT_FREE_BYTES", 2**60)
+        patch.setattr(os, "statvfs", lambda _: little)
+        writer.expect([alarm(bad)])
+        writer.alarmed([alarm(bad)])
+        writer.finished([bad])
+        wait_until(lambda: told != [], 10)
+        assert "left to alerts" in str(told[0])
+        assert not writer.holds_alerts()
+        assert len(parts(path)) == 1
+    writer.close()
+    assert [part["number"] for part in parts(path)] == [1, 2]
+    assert check_history(path).is_whole
+
+
+@pytest.mark.parametrize("is_in_one_batch", [True, False])
+def test_a_picture_before_its_parts_row_is_noted(path: Path, is_in_one_batch: bool) -> None:
+    """The evidence worker may be faster than inspection: the row takes the picture along."""
+    bad = verdict(1, "NG", 5.0)
+    with writing(path) as writer:
+        writer.kept(kept(alarm(bad)))
+        if not is_in_one_batch:
+            wait_until(lambda: not writer.health().waiting, 10)
+        writer.expect([alarm(bad)])
+        writer.alarmed([alarm(bad)])
+        writer.finished([bad])
+        writer.finished([verdict(2)])
+    found, other = parts(path)
+    assert (found["evidence_sha256"], found["kept_for"]) == ("cd" * 32, "ng,random")
+    assert other["evidence_sha256"] is None
+
+
+def test_a_file_of_the_first_builds_gains_what_is_new(path: Path) -> None:
+    """Parts without the reason for their picture: readable once a writer has opened it."""
+    with writing(path) as writer:
+        writer.finished([verdict(1)])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP INDEX parts_kept")
+        connection.execute("ALTER TABLE parts DROP COLUMN kept_for")
+    with pytest.raises(HistoryError, match="kept_for"):
+        parts(path)
+    with writing(path) as writer:
+        writer.kept_part(verdict(1), ("random",), Evidence("http://d/evidence/2.jpg", "ab" * 32))
+    assert [part["kept_for"] for part in parts(path)] == ["random"]
+    assert check_history(path).is_whole
 
 
 def test_an_alert_stays_until_its_row_is_committed(path: Path) -> None:

@@ -74,6 +74,45 @@ def test_good_parts_stay_good(model: LoadedModel) -> None:
         assert model.plausibility.why_not(crop) == ""
 
 
+def board_picture(seed: int) -> U8Array:
+    """Return a board: thin bright tracks on dark, nowhere the same; as rich in detail as noise."""
+    rng = np.random.default_rng(seed)
+    pixels = np.full((192, 192, 3), 40, np.uint8)
+    for _ in range(1500):
+        x, y = (int(v) for v in rng.integers(0, 192, 2))
+        length = int(rng.integers(3, 10))
+        end = (x + length, y) if rng.random() < 0.5 else (x, y + length)
+        cv2.line(pixels, (x, y), end, (200, 200, 200), 1)
+    return np.clip(pixels + rng.normal(0, 2, pixels.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("references", [4, 8, 12])
+def test_noise_is_told_from_a_product_that_is_as_rich_in_detail(references: int) -> None:
+    """Of the same light, contrast and colour: in a picture of anything neighbours are alike at some
+    scale. Further boards, darker and noisier ones too, stay good."""
+    plausibility = plausibility_of([board_picture(seed) for seed in range(references)])
+    assert plausibility is not None
+    rng = np.random.default_rng(7)
+    for seed in range(50, 80):
+        board = board_picture(seed)
+        mean, std = board.mean(), board.std()
+        grey = np.clip(rng.normal(mean, std, board.shape[:2]), 0, 255).astype(np.uint8)
+        assert plausibility.why_not(np.repeat(grey[:, :, None], 3, axis=2)) != "", seed
+        noisy = np.clip(board + rng.normal(0, 8, board.shape), 0, 255).astype(np.uint8)
+        darker = (board * 0.8).astype(np.uint8)
+        for good in (board, noisy, darker):
+            assert plausibility.why_not(good) == "", seed
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 9])
+def test_a_crop_of_a_few_pixels_has_figures(side: int) -> None:
+    """Down to one pixel; halved until nothing is left to compare."""
+    crop = np.full((side, side, 3), 90, np.uint8)
+    plausibility = plausibility_of([crop] * 4)
+    assert plausibility is not None
+    assert plausibility.why_not(crop) == ""
+
+
 @pytest.mark.parametrize("through", ["folder", "watch", "video", "inspect"])
 def test_no_odd_scene_is_ok_through_any_file_source(
     model: LoadedModel, through: str, tmp_path: Path

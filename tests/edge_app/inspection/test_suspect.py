@@ -71,7 +71,7 @@ def test_a_suspect_part_is_ok_without_an_event_and_with_its_frame(tmp_path: Path
     (verdict,) = report.finished
     assert (verdict.state, verdict.is_suspect, verdict.defects) == (OK, True, ())
     assert report.events == ()
-    (suspect,) = report.suspects
+    (suspect,) = report.kept
     assert suspect.verdict is verdict
     assert suspect.frame is frame
 
@@ -81,7 +81,7 @@ def test_other_parts_have_no_frame_to_keep(level: int, tmp_path: Path) -> None:
     """Neither good nor bad ones: a bad one's picture belongs to its alert."""
     report = line_of(tmp_path).inspect(bright(level))
     assert not report.finished[0].is_suspect
-    assert report.suspects == ()
+    assert report.kept == ()
 
 
 class OneBox:
@@ -120,7 +120,7 @@ def test_over_views_the_largest_score_decides(
     reports, frames = on_a_belt(tmp_path, levels)
     (verdict,) = [v for r in reports for v in r.finished]
     assert (verdict.state, verdict.is_suspect, verdict.views_judged) == (state, suspect, 3)
-    kept = [s.frame for r in reports for s in r.suspects]
+    kept = [s.frame for r in reports for s in r.kept]
     assert [frames.index(f) for f in kept] == ([] if deciding is None else [deciding])
 
 
@@ -143,7 +143,8 @@ def test_a_picture_with_a_failed_product_is_not_suspect(tmp_path: Path) -> None:
     report = line.inspect(bright(100))
     (verdict,) = report.finished
     assert (verdict.state, verdict.is_suspect) == (NOT_INSPECTED, False)
-    assert report.suspects == ()
+    (kept,) = report.kept
+    assert kept.reasons == ("not_inspected",)
 
 
 def test_offline_judging_says_suspect(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def test_auto_says_why_a_gpu_stays_idle(
     opener = GraphOpener(BackendChoice("auto", 1, tmp_path / "engines"))
     found = load_safest(_bundle(tmp_path, "fp32"), opener)
     assert opener.providers == {"inspector": "CPUExecutionProvider"}
-    assert "inspector runs on ONNX Runtime's CPU meanwhile" in caplog.text
+    assert "inspector runs on the CPU meanwhile" in caplog.text
     assert "edge-app engine build" in caplog.text
     assert found.model.shortfall.startswith("no engine for the inspector: ")
 

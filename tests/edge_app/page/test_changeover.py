@@ -9,20 +9,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+from people_pages import PASSWORD, PeoplePage, let_in, people_page
 from support.activation_bundles import manifest_of, write_release
 from support.agent_and_line import TRIGGERED, Device, Line, device, write_config
 from support.brokers import free_port, wait_until
 from support.chromium import browser
 
+from edge_app.accounts.people_file import BY_HAND
 from edge_app.agent.install.socket_server import PeerServer, Respond
 from edge_app.ipc.protocol import Answer, Hello, SlotsCommand
 from edge_app.ipc.protocol import PeerMessage as Said
 from edge_app.page import changeover as changeover_module
-from edge_app.page.changeover import Changeover
-from edge_app.page.server import LivePage
-from edge_app.page.settings import PageSettings
-from edge_app.page.source import LocalSource
-from edge_app.page.state import PageState
 
 TOKEN = "a-long-enough-token-0123"
 SAME_SITE = {"Content-Type": "application/json"}
@@ -53,6 +50,7 @@ def running(config: Path) -> Iterator[tuple[Device, Line, httpx.Client]]:
         url = str(line.app.page_url)
         with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
             wait_until(lambda: answers(client))
+            let_in(client, line.app._config.device.state_dir / BY_HAND)
             yield agent, line, client
 
 
@@ -99,40 +97,28 @@ def test_what_another_web_site_could_send_changes_nothing(
     tmp_path: Path, headers: dict[str, str], body: str, status: int
 ) -> None:
     """Forged, broken and endless requests never reach the agent's socket."""
-    page = LivePage(
-        PageSettings(port=0),
-        LocalSource(PageState()),
-        changeover=Changeover(tmp_path / "agent.sock"),
-    )
-    page.start()
-    try:
-        answer = httpx.post(page.url + "/api/select", headers=headers, content=body)
+    with people_page(tmp_path) as page:
+        anna = page.person("operator")
+        answer = anna.post("/api/select", headers=headers, content=body)
         assert answer.status_code == status
-    finally:
-        page.stop()
 
 
-def test_with_a_token_nobody_changes_anything_without_it(tmp_path: Path) -> None:
-    """Neither the list nor the change; with the token the agent is asked (it is not there)."""
-    changeover = Changeover(tmp_path / "agent.sock")
-    page = LivePage(
-        PageSettings(port=0, token=TOKEN), LocalSource(PageState()), changeover=changeover
-    )
-    page.start()
-    try:
-        with httpx.Client(base_url=page.url, trust_env=False) as client:
-            wish = {"slot": "main", "product": "alpha"}
-            assert client.post("/api/select", json=wish).status_code == 401
-            assert client.get("/api/slots").status_code == 401
-            bearer = {"Authorization": f"Bearer {TOKEN}"}
-            for answer in (
-                client.post("/api/select", json=wish, headers=bearer),
-                client.get("/api/slots", headers=bearer),
-            ):
-                assert answer.status_code == 503
-                assert "The agent does not answer on" in answer.json()["text"]
-    finally:
-        page.stop()
+def test_with_the_pages_token_alone_nobody_changes_anything(tmp_path: Path) -> None:
+    """Neither list nor change without it; with it the list (no agent is there), and no change; a
+    program with a token of its own may change."""
+    with people_page(tmp_path, token=TOKEN) as page:
+        wish = {"slot": "main", "product": "alpha"}
+        stranger = page.client()
+        assert stranger.post("/api/select", json=wish).status_code == 401
+        assert stranger.get("/api/slots").status_code == 401
+        screen = page.client(Authorization=f"Bearer {TOKEN}")
+        assert screen.post("/api/select", json=wish).status_code == 401
+        for answer in (
+            page.program("operator").post("/api/select", json=wish),
+            screen.get("/api/slots"),
+        ):
+            assert answer.status_code == 503
+            assert "The agent does not answer on" in answer.json()["text"]
 
 
 def test_a_page_that_only_shows_has_no_such_address(tmp_path: Path) -> None:
@@ -170,19 +156,15 @@ def test_an_agent_that_takes_long_is_said_to(
     desk = SlowDesk()
     server = PeerServer(tmp_path / "agent.sock", desk)
     server.start()
-    page = LivePage(
-        PageSettings(port=0),
-        LocalSource(PageState()),
-        changeover=Changeover(tmp_path / "agent.sock"),
-    )
-    page.start()
     texts: list[str] = []
     wish = {"slot": "main", "product": "alpha"}
+    page = PeoplePage(tmp_path)
 
     def ask() -> None:
-        texts.append(httpx.post(page.url + "/api/select", json=wish, timeout=20).json()["text"])
+        texts.append(anna.post("/api/select", json=wish).json()["text"])
 
     try:
+        anna = page.person("operator")
         first = threading.Thread(target=ask)
         first.start()
         wait_until(lambda: bool(texts) or bool(server._peers), what="the first is under way")
@@ -204,7 +186,15 @@ def test_a_finger_on_a_phone_changes_the_product(tmp_path: Path) -> None:
         running(config_of(tmp_path)) as (_, line, _),
         browser("chromium", tmp_path / "profile") as phone,
     ):
-        phone.open(str(line.app.page_url))
+        phone.open(f"{line.app.page_url}/login")
+        phone.wait_for("document.querySelector('#stranger')?.hidden === false")
+        log_in = "document.querySelector('#login-form')"
+        phone.run(f"{log_in}.elements.name.value = 'operator-1'")
+        phone.run(f"{log_in}.elements.password.value = '{PASSWORD}'")
+        phone.tap("#login-form button")
+        phone.wait_for("document.querySelector('#known').hidden === false")
+        phone.run("location.href = '/'")
+        phone.wait_for("document.querySelector('#who')?.textContent === 'operator-1, operator'")
         phone.wait_for("document.querySelector('#changeover')?.hidden === false")
         phone.tap("#changeover summary")
         phone.wait_for("document.querySelector('.slot-now')?.textContent === 'beta judges'")

@@ -18,7 +18,7 @@ from edge_app.records import (
     Evidence,
     Gap,
     JsonObject,
-    SuspectPart,
+    KeptPart,
     VerdictState,
 )
 from edge_app.shown_state import CameraFacts, CaptureFact, shown_state
@@ -103,11 +103,11 @@ def test_the_banner_prefers_what_is_worse(state: PageState) -> None:
 def test_the_frame_of_a_suspect_part_is_not_held(state: PageState) -> None:
     """Only the shown picture stays in memory."""
     report = make_report(finished=(make_verdict(OK, is_suspect=True),))
-    suspect = SuspectPart(report.finished[0], report.frame)
-    state.show(replace(report, suspects=(suspect,)))
+    suspect = KeptPart(report.finished[0], report.frame, ("suspect",))
+    state.show(replace(report, kept=(suspect,)))
     held = state.picture("belt-1")
     assert held is not None
-    assert held[1].suspects == ()
+    assert held[1].kept == ()
 
 
 def test_figures_count_each_part_once(state: PageState, clock: Clock) -> None:

@@ -123,3 +123,12 @@ def test_test_data_is_refused_by_whatever_name(
 def test_a_folder_that_is_called_test_far_above_says_nothing(tmp_path: Path) -> None:
     write(tmp_path / "test" / "screws" / "good", 25)
     assert len(scan_good_pictures(tmp_path / "test" / "screws").pictures) == 25
+
+
+def test_folders_that_say_nothing_are_all_taken_and_named(tmp_path: Path) -> None:
+    """`0` and `1` may be classes or cameras: a person sees what is taken for good parts."""
+    write(tmp_path / "0", 22)
+    assert not [w for w in scan_good_pictures(tmp_path).warnings if "folders" in w]
+    write(tmp_path / "1", 5, start=100)
+    told = "2 folders are all taken for good parts: 0/ (22 pictures), 1/ (5 pictures)"
+    assert told in scan_good_pictures(tmp_path).warnings

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from support.alert_drafts import WHO
 from support.operator_commands import command, operator
 from support.signed_bundles import Signer, trusting
 
+from edge_app.agent.commands.handler import CommandHandler, Orders
 from edge_app.agent.commands.journal import MAX_REMEMBERED, CommandJournal
 from edge_app.agent.commands.rules import MAX_COMMAND_BYTES, read_command
 from edge_app.bundle.trusted_keys import TrustPolicy
@@ -101,6 +104,45 @@ def test_an_expired_operators_command_is_refused() -> None:
     """A key's last day is its last day."""
     trust = trusting(operator().public(now() - timedelta(days=1)))
     assert "the key operator expired on" in refusal(command(WHO, "beta").payload(), trust)
+
+
+@pytest.mark.parametrize("case", ["key", "stale", "from the future"])
+def test_by_a_clock_that_may_be_wrong_the_refusal_says_so(case: str) -> None:
+    """Never taken, and the advice is to set the clock; by a right one it is to send it again."""
+    trust = trusting(operator().public(now() - timedelta(days=1) if case == "key" else None))
+    given = command(WHO, "beta", age_s={"stale": 3600.0, "from the future": -3600.0}.get(case, 0.0))
+    with pytest.raises(CommandError) as error:
+        read_command(given.payload(), trust, WHO, now(), "no time source has set this clock")
+    assert "But no time source has set this clock: set it (NTP) first" in str(error.value)
+    assert "time source" not in refusal(given.payload(), trust)
+
+
+@pytest.mark.parametrize(("jump_s", "waits_s", "is_late"), [
+    (366 * 86_400, 30, False), (-366 * 86_400, 30, False), (-366 * 86_400, 61, True), (0, 61, True),
+])  # fmt: skip
+def test_how_long_a_command_may_wait_for_its_turn_is_not_the_wall_clocks_to_say(
+    tmp_path: Path, jump_s: int, waits_s: int, is_late: bool
+) -> None:
+    """Set a year ahead or back in the meantime: it counts for its minute, neither less nor more."""
+    clock = {"wall_ns": time.time_ns(), "steady_s": 100.0}
+    taken: list[Callable[[], bool]] = []
+
+    def select(slot: str, product: str, answer: object, is_late: Callable[[], bool]) -> None:
+        taken.append(is_late)
+
+    handler = CommandHandler(
+        Orders(select, lambda: trusting(operator().public())),
+        WHO,
+        CommandJournal(tmp_path, now),
+        ["main"],
+        print,
+        lambda: int(clock["wall_ns"]),
+        lambda: clock["steady_s"],
+    )
+    handler.take("select_product", command(WHO, "beta", life_s=60).payload(), False)
+    clock["steady_s"] += waits_s
+    clock["wall_ns"] += (waits_s + jump_s) * 1_000_000_000
+    assert taken[0]() == is_late
 
 
 @pytest.mark.parametrize("entry", ["product", "slot", "device"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -37,14 +37,17 @@ def served(folder: Path) -> Iterator[tuple[str, ssl.SSLContext]]:
         thread.join()
 
 
-def fetch(folder: Path, url: str, tls: ssl.SSLContext, is_right: bool | None) -> list[str]:
+def fetch(
+    folder: Path, url: str, tls: ssl.SSLContext, is_right: bool | Callable[[], bool] | None
+) -> list[str]:
     """Fetch the payload with little patience; return why it waited, each reason once."""
     rules = DownloadRules(
         allowed_hosts=("127.0.0.1",), max_bytes=len(PAYLOAD), give_up_after_s=0.3,
         retry_min_s=0.01, retry_max_s=0.05,
     )  # fmt: skip
     told: dict[str, None] = {}
-    downloader = Downloader(folder / "incoming", rules, tls, is_clock_right=lambda: is_right)
+    clock = is_right if callable(is_right) else lambda: is_right
+    downloader = Downloader(folder / "incoming", rules, tls, is_clock_right=clock)
     downloader.fetch(
         pointer(url), "main", threading.Event(), lambda _, why: told.update({why: None})
     )
@@ -72,15 +75,27 @@ def test_with_a_right_clock_an_early_certificate_is_given_up_in_time(
         fetch(tmp_path, url, tls, True)
 
 
-@pytest.mark.parametrize(("is_right", "said"), [(True, "Server not trusted"), (False, "given up")])
+@pytest.mark.parametrize(("is_right", "said"), [(True, "Server not trusted"), (None, "given up")])
 def test_an_expired_certificate_is_refused_at_once_by_a_right_clock_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_right: bool, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_right: bool | None, said: str
 ) -> None:
-    """A clock a year ahead sees every certificate expire: it is tried for as long as a server is
-    that does not answer."""
+    """A clock a year ahead sees every certificate expire: where nobody knows, it is tried for as
+    long as a server is that does not answer."""
     monkeypatch.setattr(certificate, "CLOCK_SLACK", timedelta(days=9))
     monkeypatch.setattr(certificate, "VALID_DAYS", -1)
     with served(tmp_path) as (url, tls), pytest.raises(DownloadError) as error:
         fetch(tmp_path, url, tls, is_right)
     assert said in str(error.value)
     assert "expired" in str(error.value)
+
+
+def test_a_clock_that_is_known_to_be_wrong_refuses_no_expired_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for longer than for a server that does not answer, until it is set."""
+    monkeypatch.setattr(certificate, "CLOCK_SLACK", timedelta(days=9))
+    monkeypatch.setattr(certificate, "VALID_DAYS", -1)
+    is_set = threading.Event()
+    threading.Timer(1.0, is_set.set).start()
+    with served(tmp_path) as (url, tls), pytest.raises(DownloadError, match="Server not trusted"):
+        fetch(tmp_path, url, tls, is_set.is_set)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from edge_app.agent.pull import download
 from edge_app.agent.pull.wiring import PushSide, push_side
 from edge_app.bundle.signature import SigningTerms
 from edge_app.config.load import load_config
+from edge_app.host.date_clock import DateClock
 from edge_app.mqtt.deploy_messages import Desired, Reported
 from edge_app.mqtt.topics import DeviceName, Topics
 from edge_app.store.bundle_store import Store
@@ -59,9 +61,15 @@ class Plant:
         config = load_config(path)
         self.store = Store(config.agent.store_dir)
         self._stop = threading.Event()
-        self._agent = make_agent(config, self.store, self._report, self._stop)
+        self.is_synchronised, self.ahead_s = True, 0.0
+        clock = DateClock(
+            wall_s=lambda: time.time() + self.ahead_s,
+            is_synchronised=lambda: self.is_synchronised,
+            hold_s=0.0,
+        )
+        self._agent = make_agent(config, self.store, self._report, self._stop, clock=clock)
         self._push: PushSide = push_side(
-            config, self.store, self._agent.install, self._agent.select
+            config, self.store, self._agent.install, self._agent.select, clock=clock
         )
         self._push.start()
         self._agent.start()
@@ -71,7 +79,7 @@ class Plant:
         with serving(whole(self.payload)) as server:
             self.wish = pointer(server.url, self.payload)
             self.place(self.wish)
-            wait_until(lambda: self.state(self.wish) == "committed", 30, "the first bundle")
+            wait_until(lambda: self.state(self.wish) == "committed", 120, "the first bundle")
 
     def _report(self, report: Reported) -> None:
         self._push.report(report)
@@ -96,6 +104,10 @@ class Plant:
         wish = desired.message_id
         found = [b for b in self.station.bodies("/reported") if b["desired_id"] == wish]
         return Reported.model_validate(found[-1]) if found else None
+
+    def reason(self, desired: Desired) -> str:
+        report = self.answer_to(desired)
+        return report.reason if report else ""
 
     def refusal(self, desired: Desired) -> str:
         """Place a pointer and return why it was refused; the line must judge on as before."""
@@ -238,6 +250,27 @@ def test_a_bundle_that_may_not_be_used_here(
     new = signed_tar(members, who, terms)
     with serving(whole(new)) as server:
         assert told in plant.refusal(pointer(server.url, new))
+
+
+def test_a_bundle_that_has_expired_by_a_wrong_clock_waits_for_the_right_one(plant: Plant) -> None:
+    """A year ahead without a time source: it is not refused, and the reason is told; once the clock
+    is set the bundle comes to its trial (which this one does not pass)."""
+    terms = SigningTerms(expires_at=datetime.now(timezone.utc) + timedelta(days=30))
+    manifest = manifest_of("alpha", 6, ALL_GOOD, golden_shift=9.0)
+    files = {**bright_files(), **golden_files()}
+    new = signed_tar(members_of(plant.folder, files, manifest), signer(), terms)
+    plant.is_synchronised, plant.ahead_s = False, 366 * 86_400.0
+    with serving(whole(new)) as server:
+        wish = pointer(server.url, new)
+        plant.place(wish)
+        wait_until(lambda: "waiting for the clock" in plant.reason(wish), 20, "it waits")
+        assert "no time source has set this clock" in plant.reason(wish)
+        assert plant.state(wish) == "downloading"
+        plant.is_synchronised, plant.ahead_s = True, 0.0
+        wait_until(lambda: plant.state(wish) == "refused", 30, "its trial")
+    assert "expired" not in plant.reason(wish)
+    assert "golden" in plant.reason(wish)
+    plant.assert_still_judges()
 
 
 def test_an_unsigned_bundle(plant: Plant) -> None:

@@ -1,0 +1,1 @@
+"""People, their roles and passwords, tokens of programs, and who is logged in."""

@@ -1,0 +1,1 @@
+"""What people and programs order on a running device: recorded first, then carried out."""

@@ -1,0 +1,179 @@
+"""Takes orders from the socket: who may, recorded first, then carried out, once.
+
+check the author → was it carried out before? → check the order → audit → do it → answer
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from edge_app.audit.log import AuditLog, Recorded
+from edge_app.audit.records import AuditEntry
+from edge_app.errors import OrderError
+from edge_app.ipc.orders import (
+    AnyOrder,
+    Author,
+    LimitState,
+    NoteHead,
+    OrderAnswer,
+    Pause,
+    Record,
+    Resume,
+    SetLimit,
+    ShowLimits,
+    UndoLimit,
+)
+from edge_app.ipc.peers import ACCOUNTS, ROOT_UID, Peer, Role, uid_of
+
+_log = logging.getLogger(__name__)
+
+MAY: dict[type, frozenset[str]] = {
+    SetLimit: frozenset({"engineer"}),
+    UndoLimit: frozenset({"engineer"}),
+    Pause: frozenset({"operator", "engineer"}),
+    Resume: frozenset({"operator", "engineer"}),
+}
+"""Roles that may give an order; root may give all. What is not here changes nothing."""
+
+OWN_EVENTS = frozenset(
+    {
+        "limit", "limit_undone", "pause", "resumed", "pause_ended", "configuration", "model",
+        "product", "restore", "numbering", "audit_begun", "audit_changed", "notes_lost",
+    }
+)  # fmt: skip
+"""Of this process: what follows from some of them is done at the next start, so that nobody else
+may record them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An order that has been checked.
+
+    Attributes:
+        event, subject, old, new: of its record.
+        done: the sentence for people when it is carried out.
+        act: carries it out, given its record; returns what else is to be said, or "".
+    """
+
+    event: str
+    subject: str
+    old: Any
+    new: Any
+    done: str
+    act: Callable[[Mapping[str, Any]], str]
+
+
+class LimitDesk(Protocol):
+    """Orders about limits."""
+
+    def prepare_set(self, order: SetLimit) -> Prepared: ...
+
+    def prepare_undo(self, order: UndoLimit) -> Prepared: ...
+
+    def states(self) -> tuple[LimitState, ...]: ...
+
+
+class PauseDesk(Protocol):
+    """Orders about pauses."""
+
+    def prepare_pause(self, order: Pause) -> Prepared: ...
+
+    def prepare_resume(self, order: Resume) -> Prepared: ...
+
+
+class OrderDesk:
+    """Carries orders out; see `edge_app.ipc.orders.Execute`.
+
+    Args:
+        device: site/line/device.
+        audit: has every order before it is carried out.
+    """
+
+    def __init__(self, device: str, audit: AuditLog, limits: LimitDesk, pauses: PauseDesk) -> None:
+        self._device, self._audit = device, audit
+        self._limits, self._pauses = limits, pauses
+
+    def execute(self, order: AnyOrder, peer: Peer) -> OrderAnswer:
+        """Return what became of an order.
+
+        Raises:
+            OrderError: it is refused; nothing has changed.
+            AuditError: it cannot be recorded; nothing has changed.
+        """
+        if order.device not in ("", self._device):
+            raise OrderError(f"This device is {self._device}, the order is for {order.device}.")
+        _check_author(order, peer)
+        if isinstance(order, NoteHead | ShowLimits):
+            states = self._limits.states() if isinstance(order, ShowLimits) else ()
+            head = str(self._audit.health().head)
+            return OrderAnswer(is_done=True, text=head, audit_head=head, limits=states)
+        known = self._audit.known(order.order_id)
+        if known is not None:
+            return _answer(known, str((known.answer or {}).get("text", "")) or "Done before.")
+        prepared = self._prepare(order)
+        entry = _entry(order, prepared, peer)
+        recorded = self._audit.record(entry, {"text": prepared.done})
+        more = prepared.act(
+            {
+                "event": entry.event,
+                "subject": entry.subject,
+                "new": entry.new,
+                "hash": recorded.head.hash,
+                "seq": recorded.seq,
+            }
+        )
+        return _answer(recorded, f"{prepared.done} {more}".rstrip())
+
+    def _prepare(self, order: AnyOrder) -> Prepared:
+        if isinstance(order, SetLimit):
+            return self._limits.prepare_set(order)
+        if isinstance(order, UndoLimit):
+            return self._limits.prepare_undo(order)
+        if isinstance(order, Pause):
+            return self._pauses.prepare_pause(order)
+        if isinstance(order, Resume):
+            return self._pauses.prepare_resume(order)
+        if isinstance(order, Record):
+            if order.event in OWN_EVENTS:
+                raise OrderError(f"{order.event!r} is recorded by inspection itself only.")
+            return Prepared(order.event, "", order.old, order.new, "Recorded.", lambda _record: "")
+        raise OrderError(f"{type(order).__name__} is no order that is recorded.")
+
+
+def _check_author(order: AnyOrder, peer: Peer) -> None:
+    """Refuse an author that this peer cannot speak for, and one whose role does not allow it."""
+    author = order.author
+    if author.kind == "root" and peer.uid not in (ROOT_UID, os.geteuid()):
+        raise OrderError("Only root, and the account that inspects, may order as root.")
+    allowed = MAY.get(type(order))
+    if allowed is not None and author.kind != "root" and author.role not in allowed:
+        raise OrderError(
+            f"{author.name} may not do that: it takes the role {' or '.join(sorted(allowed))}, "
+            f"got {author.role or 'none'}."
+        )
+
+
+def _entry(order: AnyOrder, prepared: Prepared, peer: Peer) -> AuditEntry:
+    author: Author = order.author
+    return AuditEntry(
+        event=prepared.event,
+        author_kind=author.kind,
+        author_name=author.name,
+        author_role=author.role,
+        subject=prepared.subject,
+        old=prepared.old,
+        new=prepared.new,
+        why=getattr(order, "why", ""),
+        via="page" if peer.uid == uid_of(ACCOUNTS[Role.PAGE]) else f"uid {peer.uid}",
+        order_id=order.order_id,
+    )
+
+
+def _answer(recorded: Recorded, text: str) -> OrderAnswer:
+    return OrderAnswer(
+        is_done=True, text=text[:4000], audit_seq=recorded.seq, audit_head=str(recorded.head)
+    )

@@ -1,0 +1,76 @@
+"""Every operation of the API, from what the page's process has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from edge_app.accounts.directory import Directory
+from edge_app.accounts.people_file import PeopleFile
+from edge_app.ipc.orders import OrderClient
+from edge_app.page.api.document import openapi
+from edge_app.page.api.evidence import EvidenceAnswers, EvidenceFiles
+from edge_app.page.api.history import HistoryAnswers
+from edge_app.page.api.logins import LoginAnswers
+from edge_app.page.api.operation import BASE, Operation, Rooms, route_of
+from edge_app.page.api.orders import OrderAnswers
+from edge_app.page.evidence_urls import EvidenceUrls
+from edge_app.page.problem import refused
+from edge_app.page.rights import Need, RightRoute
+from edge_app.page.source import LineSource, LocalSource
+from edge_app.page.state import PageState
+
+COOKIE, TLS_COOKIE = "cropliq_session", "__Host-cropliq_session"
+"""Of a login. Over TLS the browser itself keeps it to this device, and to TLS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What the API is answered from.
+
+    Attributes:
+        directory: who may log in.
+        history: inspection's history; None: it keeps none.
+        audit: inspection's audit; None: it keeps none.
+        orders: gives orders to inspection; None: it takes none.
+        urls: signs addresses of pictures.
+    """
+
+    directory: Directory
+    history: Path | None = None
+    audit: Path | None = None
+    orders: OrderClient | None = None
+    urls: EvidenceUrls = field(default_factory=EvidenceUrls)
+
+
+def operations(
+    office: Office, source: LineSource, evidence: EvidenceFiles | None, cookie: str
+) -> list[Operation]:
+    """Return the operations of a page."""
+    return [
+        *OrderAnswers(office.orders, source, office.audit).operations(),
+        *HistoryAnswers(office.history).operations(),
+        *EvidenceAnswers(evidence, office.urls).operations(),
+        *LoginAnswers(office.directory, cookie).operations(),
+    ]
+
+
+def every_operation() -> list[Operation]:
+    """Return the operations of a page that has nothing, for the document."""
+    office = Office(Directory.of(PeopleFile(None)))
+    return operations(office, LocalSource(PageState()), None, COOKIE)
+
+
+def api_routes(found: list[Operation]) -> list[RightRoute]:
+    """Return the routes of operations, and the one of their document."""
+    rooms = Rooms()
+    document = openapi(found)
+
+    async def described(_request: Request) -> Response:
+        return JSONResponse(document)
+
+    routes = [route_of(operation, rooms) for operation in found]
+    return [*routes, RightRoute(f"{BASE}/openapi.json", described, Need.VIEWER, refused)]

@@ -1,0 +1,364 @@
+"""What the API takes and answers. Names and meanings are the promise of /api/v1: they only gain."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from edge_app.accounts.people import Name
+from edge_app.accounts.roles import AccessRole
+from edge_app.ipc.orders import MAX_PAUSE_MIN, MAX_THRESHOLD
+from edge_app.page.api.operation import Answered, Model
+from edge_app.page.evidence_urls import LONGEST_S
+
+MOST_NS = 2**63 - 1
+MOST_ID = 2**63 - 2
+
+
+def moment_ns(text: str) -> int:
+    """Return a time in ns since the epoch.
+
+    Raises:
+        ValueError: it is no such time.
+    """
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00").replace(" ", "+"))
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)
+        ns = int(moment.timestamp()) * 10**9 + moment.microsecond * 1000
+    except (ValueError, OverflowError, OSError):
+        ns = MOST_NS + 1
+    if not 0 <= ns <= MOST_NS:
+        raise ValueError("expected a time from 1970 to 2261, such as 2026-11-30T06:00:00Z")
+    return ns
+
+
+def _is_moment(text: str) -> str:
+    moment_ns(text)
+    return text
+
+
+def _is_plain(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("expected printable characters in one line")
+    return text
+
+
+Moment = Annotated[
+    str,
+    StringConstraints(min_length=10, max_length=40),
+    AfterValidator(_is_moment),
+    Field(description="RFC 3339, e.g. 2026-11-30T06:00:00Z; UTC unless an offset is given"),
+]
+Plain = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_is_plain)]
+ShortName = Annotated[
+    str, StringConstraints(min_length=1, max_length=64), AfterValidator(_is_plain)
+]
+Why = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=3, max_length=500),
+    AfterValidator(_is_plain),
+    Field(description="stands in the audit"),
+]
+Whole = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
+Threshold = Annotated[float, Field(ge=-MAX_THRESHOLD, le=MAX_THRESHOLD)]
+Password = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Hour = Annotated[str, StringConstraints(pattern=r"^([01]?[0-9]|2[0-3])$")]
+
+
+class PartsQuery(Model):
+    """Which parts."""
+
+    camera: ShortName | None = None
+    state: list[Literal["OK", "NG", "NOT_INSPECTED"]] = Field(default=[], max_length=3)
+    suspects: Literal["true", "false"] = "false"
+    part: Plain | None = Field(None, description="a part id, trigger id or file name, exactly")
+    defect_class: ShortName | None = Field(None, alias="class")
+    begin: Moment | None = Field(None, alias="from", description="captured at or after")
+    end: Moment | None = Field(None, alias="to", description="captured before")
+    cursor: Whole | None = Field(None, description="`next` of the page before")
+    limit: Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]?|[1-4][0-9]{2}|500)$")] = "100"
+
+
+class Part(Answered):
+    """One part, or an alarm's so far."""
+
+    id: int
+    camera: str
+    slot: str
+    part_id: str
+    number: int | None
+    trigger_id: str | None
+    source_name: str | None
+    captured_at: str
+    recorded_at: str
+    state: Literal["OK", "NG", "NOT_INSPECTED"]
+    reason: str
+    score: float | None
+    is_suspect: bool
+    threshold: float
+    threshold_id: str
+    product: str | None
+    serial: int | None
+    bundle_sha256: str | None
+    precision: str | None
+    views: int
+    latency_ms: float
+    corners: list[Any]
+    defects: list[Any]
+    alarm_id: str | None
+    evidence_url: str | None
+    evidence_sha256: str | None
+    is_final: bool
+
+
+class PartsPage(Answered):
+    """Parts, the newest first."""
+
+    parts: list[Part]
+    next: str | None = Field(description="cursor of the next page; null: this was the last")
+
+
+class CountsQuery(Model):
+    """Which counts."""
+
+    begin: Moment | None = Field(None, alias="from", description="default: a day before `to`")
+    end: Moment | None = Field(None, alias="to", description="default: now")
+    camera: ShortName | None = None
+    per: Literal["hour", "shift", "day"] = "hour"
+    shift_start: list[Hour] = Field(
+        default=["6", "14", "22"], max_length=24, description="hours of the device's local time"
+    )
+
+
+class Count(Answered):
+    """Parts of one camera in one hour, shift or day."""
+
+    begin: str = Field(alias="from")
+    camera: str
+    ok: int
+    suspect: int = Field(description="of those that are OK")
+    ng: int
+    not_inspected: int
+
+
+class Counts(Answered):
+    """Counts, the oldest first; the first and the last hour count whole."""
+
+    counts: list[Count]
+
+
+class SlotLimits(Answered):
+    """What a slot judges with now."""
+
+    slot: str
+    product: str
+    serial: int
+    bundle_sha256: str
+    precision: str
+    score_threshold: float
+    suspect_threshold: float | None
+    map_threshold: float
+    threshold_id: str
+    bundle_score_threshold: float = Field(description="the bundle's, or the configuration's")
+    steps: int = Field(description="how many `undo` lead back to it")
+
+
+class AllLimits(Answered):
+    """Every slot that has a model."""
+
+    limits: list[SlotLimits]
+
+
+class LimitChange(Model):
+    """Judge with these from the next part on; what is left out stays as it is."""
+
+    score_threshold: Threshold | None = None
+    suspect_threshold: Threshold | None = None
+    map_threshold: Threshold | None = None
+    for_sha256: str = Field(
+        pattern=r"^[0-9a-f]{64}$", description="the bundle that was looked at; another one refuses"
+    )
+    why: Why
+
+
+class Reason(Model):
+    """Why."""
+
+    why: Why
+
+
+class PauseStart(Model):
+    """Inspect nothing for a while."""
+
+    camera: Annotated[str, StringConstraints(max_length=64), AfterValidator(_is_plain)] = Field(
+        "", description="empty: every camera"
+    )
+    minutes: int = Field(ge=1, le=MAX_PAUSE_MIN)
+    why: Why
+
+
+class PauseEnd(Model):
+    """Inspect again."""
+
+    camera: Annotated[str, StringConstraints(max_length=64), AfterValidator(_is_plain)] = ""
+    why: Why
+
+
+class Done(Answered):
+    """What became of an order."""
+
+    is_done: bool
+    text: str
+    audit_seq: int | None = None
+    audit_head: str = ""
+
+
+class AuditHead(Answered):
+    """The end of the audit's chain."""
+
+    audit_head: str = Field(description="HASH:COUNT")
+
+
+class AuditQuery(Model):
+    """Which records."""
+
+    cursor: Whole | None = Field(None, description="`next` of the page before")
+    limit: Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]?|100)$")] = "50"
+
+
+class AuditPage(Answered):
+    """Records as `edge-app audit export` writes them, the newest first."""
+
+    records: list[dict[str, Any]]
+    next: str | None = Field(description="cursor of the next page; null: this was the last")
+
+
+class State(Answered):
+    """What the page shows; see docs/page.md."""
+
+    now_ns: int
+    cameras: list[dict[str, Any]]
+    broker: dict[str, Any]
+    bundle: list[dict[str, Any]]
+    notes: list[str]
+    has_map: bool
+
+
+class Me(Answered):
+    """Who calls."""
+
+    kind: Literal["person", "machine", ""] = Field(description='"": nobody that could be named')
+    name: str
+    role: AccessRole | Literal[""]
+    csrf: str = Field(description="a person's script sends it as X-CSRF-Token with every change")
+    has_engineer: bool
+    is_kept: bool = Field(description="whether accounts can be kept")
+
+
+class LogIn(Model):
+    """A person's name and password."""
+
+    name: Name
+    password: Password = Field(repr=False)
+
+
+class CodeUse(Model):
+    """A one-time code, whose it is, and the password that is chosen."""
+
+    code: Annotated[str, StringConstraints(min_length=1, max_length=40)] = Field(repr=False)
+    name: Name
+    password: Password = Field(repr=False)
+
+
+class PasswordChange(Model):
+    """The present password and the next one."""
+
+    old: Password = Field(repr=False)
+    new: Password = Field(repr=False)
+
+
+class User(Answered):
+    """A person."""
+
+    name: str
+    role: AccessRole
+    has_password: bool
+    made_at: str
+    password_changed_at: str | None
+
+
+class Users(Answered):
+    """Every person."""
+
+    users: list[User]
+
+
+class NewUser(Model):
+    """A person to be."""
+
+    name: Name
+    role: AccessRole
+
+
+class RoleChange(Model):
+    """Another role."""
+
+    role: AccessRole
+
+
+class CodeMade(Answered):
+    """A code that works once, for a day; it is not shown again."""
+
+    name: str
+    code: str
+
+
+class TokenInfo(Answered):
+    """A program's token, without its secret."""
+
+    name: str
+    scope: AccessRole
+    made_at: str
+    expires_at: str
+    made_by: str
+    is_expired: bool
+
+
+class Tokens(Answered):
+    """Every token."""
+
+    tokens: list[TokenInfo]
+
+
+class NewToken(Model):
+    """A token to be."""
+
+    name: Name
+    scope: AccessRole
+    days: int = Field(90, ge=1, le=3660)
+
+
+class TokenMade(Answered):
+    """A token's secret; it is not shown again."""
+
+    name: str
+    token: str
+
+
+class EvidenceWish(Model):
+    """Which picture, for how long."""
+
+    picture: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\d/[^/\s]{1,255}$")] = Field(
+        description="DATE/NAME.jpg, the end of an evidence address"
+    )
+    valid_s: int = Field(3600, ge=1, le=LONGEST_S)
+
+
+class SignedUrl(Answered):
+    """An address on this page that opens without a login until it expires."""
+
+    url: str
+    expires_at: str

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -101,10 +102,16 @@ class Row:
         if self.refused:
             return [self.name, f"refused: {self.refused}", *[""] * 6]
         return [
-            self.name, self.way, self.orientation, self.terms, f"{self.limit:.3f}",
+            self.name, self.way, self.orientation, _named(self.terms), f"{self.limit:.3f}",
             f"{self.rank} of {self.good_parts}", f"{self.recall:.1%}",
             f"{self.seconds:.0f}" + (" (weak)" if self.is_weak else ""),
         ]  # fmt: skip
+
+
+def _named(settings: str) -> str:
+    """Return the terms of a method's settings as the bundle notes them, else the settings."""
+    quoted = re.findall(r"'(\w+)'", settings)
+    return ", ".join(quoted[1:]) if quoted[:1] == ["terms"] else settings
 
 
 HEAD = ["saved", "way to the crop", "orientation", "terms", "limit", "k of n", "recall", "s"]

@@ -22,12 +22,24 @@ def kept(folder: Path, digest: str, row: Row) -> None:
 
 def test_a_table_shows_the_first_code_that_has_a_row(tmp_path: Path) -> None:
     """One way of each code, one that was refused, and none for what was not built."""
-    row = Row(OWN, "", "whole 224 × 224", "fixed", "memory", 1.25, 1, 38, 0.5, False, 60.0)
+    row = Row(
+        OWN,
+        "",
+        "whole 224 × 224",
+        "fixed",
+        "{'terms': ['memory', 'context']}",
+        1.25,
+        1,
+        38,
+        0.5,
+        False,
+        60.0,
+    )
     kept(tmp_path, OLD, row)
     kept(tmp_path, NEW, Row("JPEG 97", "too few pictures"))
     assert table_of("cubes", tmp_path, [NEW]).count("\n") == 4
     lines = table_of("cubes", tmp_path, [OLD, NEW]).splitlines()
-    assert lines[4].split(" | ")[4:6] == ["1.250", "1 of 38"]
+    assert lines[4].split(" | ")[3:6] == ["memory, context", "1.250", "1 of 38"]
     assert "refused: too few pictures" in lines[5]
     assert table_of("tiles", tmp_path, [OLD, NEW]) == ""
 

@@ -20,6 +20,7 @@ from edge_app.errors import HistoryError
 from edge_app.history.rows import BINS_PER_LIMIT, HOUR_NS, NO_SCORE
 from edge_app.history.schema import open_for_reading
 
+MAX_NS = 2**63 - 1
 PAGE = 500
 """Most parts of one question."""
 
@@ -103,9 +104,9 @@ class PartFilter:
             terms.append((f"{plus}camera = (SELECT id FROM cameras WHERE name = ?)", [self.camera]))
         plus = "" if by_time else "+"
         if self.from_ns is not None:
-            terms.append((f"{plus}captured_ns >= ?", [self.from_ns]))
+            terms.append((f"{plus}captured_ns >= ?", [storable_ns(self.from_ns)]))
         if self.to_ns is not None:
-            terms.append((f"{plus}captured_ns < ?", [self.to_ns]))
+            terms.append((f"{plus}captured_ns < ?", [storable_ns(self.to_ns)]))
         if before is not None and by_time:
             at = "(SELECT captured_ns FROM parts WHERE id = ?)"
             terms.append((f"captured_ns <= {at} AND (captured_ns < {at} OR id < ?)", [before] * 3))
@@ -266,6 +267,11 @@ class HistoryReader:
                     f"The history did not answer within {self._limit_s:g} s: ask for less, or for "
                     "a shorter time."
                 ) from error
+
+
+def storable_ns(ns: int) -> int:
+    """Return a time that SQLite can compare with: the years 1677 to 2262, nothing lies beyond."""
+    return max(-MAX_NS, min(MAX_NS, ns))
 
 
 def part_of(row: sqlite3.Row) -> dict[str, Any]:

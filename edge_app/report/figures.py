@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.binomial import exact_interval
-from edge_app.history.reader import HistoryReader, PartFilter
+from edge_app.history.reader import HistoryReader, PartFilter, storable_ns
 from edge_app.history.rows import HOUR_NS
 from edge_app.history.schema import open_for_reading
 from edge_app.report.period import Period
@@ -187,7 +187,7 @@ def _slice_of(at_s: float, period: Period) -> datetime:
 
 
 def _where(begin_ns: int, end_ns: int, camera: str | None) -> tuple[str, list[object]]:
-    values: list[object] = [begin_ns, end_ns]
+    values: list[object] = [storable_ns(begin_ns), storable_ns(end_ns)]
     text = "captured_ns >= ? AND captured_ns < ?"
     if camera is not None:
         text += " AND parts.camera = (SELECT id FROM cameras WHERE name = ?)"
@@ -243,7 +243,7 @@ def _known(connection: sqlite3.Connection, period: Period, camera: str | None) -
     begin = period.from_ns // HOUR_NS * HOUR_NS
     end = -(-period.to_ns // HOUR_NS) * HOUR_NS
     query = "SELECT count(*) FROM parts WHERE captured_ns >= ? AND captured_ns < ?"
-    values: list[object] = [begin, end]
+    values: list[object] = [storable_ns(begin), storable_ns(end)]
     if camera is not None:
         query += " AND camera = (SELECT id FROM cameras WHERE name = ?)"
         values.append(camera)

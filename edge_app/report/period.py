@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from edge_app.errors import ConfigError
 
 LOCALTIME = Path("/etc/localtime")
+YEARS = range(1970, 2201)
+LONGEST = timedelta(days=370)
 _WEEK = re.compile(r"([0-9]{4})-W([0-9]{1,2})")
 _SHIFT = re.compile(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})")
 
@@ -68,10 +70,13 @@ def zone_of(name: str | None) -> tzinfo:
 
 
 def day_of(day: date, zone: tzinfo) -> Period:
-    """Return a calendar day."""
-    return Period(
-        _local(day, time(), zone), _local(day + timedelta(days=1), time(), zone), f"{day}"
-    )
+    """Return a calendar day.
+
+    Raises:
+        ConfigError: it is in no year that a device may have recorded.
+    """
+    begin = _local(day, time(), zone)
+    return Period(begin, _local(day + timedelta(days=1), time(), zone), f"{day}")
 
 
 def week_of(text: str, zone: tzinfo) -> Period:
@@ -104,18 +109,21 @@ def shift_of(day: date, text: str, zone: tzinfo) -> Period:
         begin, end = time(int(found[1]), int(found[2])), time(int(found[3]), int(found[4]))
     except ValueError as error:
         raise ConfigError(f"expected a shift such as 06:00-14:00, got {text[:40]!r}.") from error
+    first = _local(day, begin, zone)
     last = day if end > begin else day + timedelta(days=1)
-    return Period(_local(day, begin, zone), _local(last, end, zone), f"{day} {text}")
+    return Period(first, _local(last, end, zone), f"{day} {text}")
 
 
 def between(begin: datetime, end: datetime) -> Period:
     """Return a time from one moment to another, both with a zone.
 
     Raises:
-        ConfigError: it ends before it begins.
+        ConfigError: it ends before it begins, or is longer than a year.
     """
     if end <= begin:
         raise ConfigError(f"the report ends ({end}) before it begins ({begin}).")
+    if end - begin > LONGEST:
+        raise ConfigError(f"a report is of {LONGEST.days} days at most, got {(end - begin).days}.")
     return Period(begin, end, f"{begin:%Y-%m-%d %H:%M} – {end:%Y-%m-%d %H:%M}")
 
 
@@ -127,7 +135,8 @@ def moment(text: str, zone: tzinfo) -> datetime:
     """
     try:
         found = datetime.fromisoformat(text.replace("Z", "+00:00"))
-        return found if found.tzinfo else _local(found.date(), found.time(), zone)
+        local = _local(found.date(), found.time(), zone)
+        return found if found.tzinfo else local
     except (ValueError, OverflowError, OSError) as error:
         raise ConfigError(
             f"expected a date or time such as 2026-11-30 or 2026-11-30T06:00, got {text[:40]!r}."
@@ -135,6 +144,8 @@ def moment(text: str, zone: tzinfo) -> datetime:
 
 
 def _local(day: date, at: time, zone: tzinfo) -> datetime:
+    if day.year not in YEARS:
+        raise ConfigError(f"expected a time between {YEARS[0]} and {YEARS[-1]}, got {day}.")
     return datetime.combine(day, at, zone)
 
 

@@ -147,3 +147,11 @@ def test_a_hole_is_found(tmp_path: Path) -> None:
     checked = edge_app("history", "check", "--config", str(config))
     assert checked.returncode == 1
     assert "c: numbers 3 to 4 are missing" in checked.stdout
+
+
+@pytest.mark.parametrize(("ns", "count"), [(10**21, 0), (-(10**21), 1201)])
+def test_times_that_no_file_can_hold_are_compared_all_the_same(
+    reader: HistoryReader, ns: int, count: int
+) -> None:
+    assert sum(1 for _ in reader.every_part(PartFilter(from_ns=ns))) == count
+    assert sum(1 for _ in reader.every_part(PartFilter(to_ns=ns))) == 1201 - count

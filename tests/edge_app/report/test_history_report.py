@@ -153,9 +153,17 @@ def test_many_parts_have_the_same_interval_by_either_formula() -> None:
         (lambda: zone_of("Mars/Olympus"), "no time zone 'Mars/Olympus'"),
         (lambda: zone_of("../../etc/passwd"), "no time zone"),
         (lambda: moment("soon", VIENNA), "a date or time such as"),
+        (lambda: moment("9999-12-31T23:59+00:00", VIENNA), "between 1970 and 2200"),
+        (lambda: day_of(date.max, VIENNA), "between 1970 and 2200"),
+        (lambda: day_of(date.min, VIENNA), "between 1970 and 2200"),
+        (lambda: shift_of(date.max, "22:00-06:00", VIENNA), "between 1970 and 2200"),
         (
             lambda: between(moment("2026-11-30", VIENNA), moment("2026-11-29", VIENNA)),
             "before it begins",
+        ),
+        (
+            lambda: between(moment("2024-11-30", VIENNA), moment("2026-11-29", VIENNA)),
+            "370 days at most, got 729",
         ),
     ],
 )

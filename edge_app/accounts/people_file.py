@@ -16,23 +16,15 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from edge_app.accounts.people import People
+from edge_app.accounts.place import PEOPLE_FILE
 from edge_app.errors import AccountsUnusable
 from edge_app.host.small_file import read_small
 from edge_app.store.durable_write import perform, write_durably
 
-PEOPLE_FILE = "people.json"
 LOCK_FILE = "people.lock"
-SERVICE_FOLDER = Path("/var/lib/cropliq-edge-page")
-"""Of the page's service; a page that is a child of `edge-app run` has STATE_DIR/page."""
-BY_HAND = "page"
 MAX_BYTES = 4 << 20
 
 T = TypeVar("T")
-
-
-def people_folder(state_dir: Path) -> Path:
-    """Return where a device keeps its people: in the service's folder where there is one."""
-    return SERVICE_FOLDER if SERVICE_FOLDER.is_dir() else state_dir / BY_HAND
 
 
 class PeopleFile:

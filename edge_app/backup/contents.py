@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from edge_app.accounts.people_file import PEOPLE_FILE, people_folder
+from edge_app.accounts.place import PEOPLE_FILE, people_folder
 from edge_app.audit.schema import AUDIT_FILE, LIMITS_NAME
 from edge_app.cameras.source_url import parse_source_url
 from edge_app.config.load import load_config

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_app.accounts.people_file import PEOPLE_FILE, people_folder
+from edge_app.accounts.place import PEOPLE_FILE, people_folder
 from edge_app.audit.head_copy import HEAD_SUFFIX
 from edge_app.audit.restored import NOTE_FILE, RestoredNote, leave_note
 from edge_app.audit.schema import AUDIT_FILE

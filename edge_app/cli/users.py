@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_app.accounts.people_file import SERVICE_FOLDER
+from edge_app.accounts.place import SERVICE_FOLDER
 from edge_app.cli.parser import add_command, text, whole
 from edge_app.errors import AccountError
 

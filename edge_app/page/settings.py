@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_app.accounts.people_file import BY_HAND
+from edge_app.accounts.place import BY_HAND
 from edge_app.audit.schema import AUDIT_FILE
 from edge_app.config.model import AppConfig, is_loopback
 from edge_app.config.page_certificate import ServerCertificate, read_certificate

@@ -7,7 +7,8 @@ from pathlib import Path
 from registry import Consumer
 
 from edge_app.accounts.people import Account, Code, Note, People, Token
-from edge_app.accounts.people_file import PEOPLE_FILE, PeopleFile
+from edge_app.accounts.people_file import PeopleFile
+from edge_app.accounts.place import PEOPLE_FILE
 from edge_app.accounts.roles import AccessRole
 from edge_app.errors import AccountsUnusable
 

@@ -16,9 +16,9 @@ import deploy
 import edge_app
 from edge_app.secret_text import mask, shown_address
 
-CHARS = 40_000
-MOST_S = 0.5
-"""CPU. What grows with the square takes 1 to 10 s for so many, what grows with the length 1 ms."""
+CHARS = 100_000
+MOST_S = 2.5
+"""CPU. What grows with the square takes 6 to 60 s for so many, what grows with the length 0.2."""
 
 PIECES = (
     "x", "X", "0", " ", "\n", "-", "_", ".", ":", "/", "\\", "@", "=", "&", "%", '"', "'", "[", "(",

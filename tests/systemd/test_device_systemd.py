@@ -174,7 +174,7 @@ def test_the_page_is_a_service_of_its_own(device: Device) -> None:
     wait_until(lambda: bool(cameras()), PATIENCE_S)
     assert device.main_pid() == line_pid
     device.container.run("systemctl stop edge-app")
-    assert device.container.show("edge-app-page", "ActiveState") == "inactive"
+    wait_until(lambda: device.container.show("edge-app-page", "ActiveState") == "inactive", 20)
     device.container.run("systemctl start edge-app-page")
 
     def is_alone() -> bool:

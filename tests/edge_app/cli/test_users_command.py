@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,14 @@ STRANGER = 54_321
 """An account that this machine does not have."""
 
 CODE = re.compile(r": ([A-Z2-9]{4}(?:-[A-Z2-9]{4}){3})$", re.MULTILINE)
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """Return a folder that every account may pass; pytest's own are root's alone."""
+    with tempfile.TemporaryDirectory(prefix="cropliq-users-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 def edge_app(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
@@ -79,13 +89,10 @@ def test_a_name_that_is_unknown_or_unfit_is_told(tmp_path: Path, args: tuple[str
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it gives its rights up")
-def test_root_gives_its_rights_up_before_it_touches_the_pages_folder(tmp_path: Path) -> None:
+def test_root_gives_its_rights_up_before_it_touches_the_pages_folder(open_path: Path) -> None:
     """What is written belongs to the page's account; a link that the page has laid leads root to
     no file of others."""
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
-    folder = tmp_path / "state"
+    folder = open_path / "state"
     folder.mkdir(mode=0o700)
     os.chown(folder, STRANGER, STRANGER)
     code_in(edge_app(folder, "users", "first-engineer"))
@@ -94,7 +101,7 @@ def test_root_gives_its_rights_up_before_it_touches_the_pages_folder(tmp_path: P
         assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (
             STRANGER, STRANGER, 0o600,
         )  # fmt: skip
-    target = tmp_path / "shadow"
+    target = open_path / "shadow"
     target.write_text("root's own")
     target.chmod(0o644)
     (folder / ".people.json.new").symlink_to(target)

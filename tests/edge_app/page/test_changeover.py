@@ -15,7 +15,7 @@ from support.agent_and_line import TRIGGERED, Device, Line, device, write_config
 from support.brokers import free_port, wait_until
 from support.chromium import browser
 
-from edge_app.accounts.people_file import BY_HAND
+from edge_app.accounts.place import BY_HAND
 from edge_app.agent.install.socket_server import PeerServer, Respond
 from edge_app.ipc.protocol import Answer, Hello, SlotsCommand
 from edge_app.ipc.protocol import PeerMessage as Said

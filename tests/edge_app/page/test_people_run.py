@@ -12,7 +12,7 @@ from people_pages import PASSWORD, ROOT, let_in, people_page
 from support.brokers import wait_until
 from support.chromium import Browser, browser
 
-from edge_app.accounts.people_file import BY_HAND
+from edge_app.accounts.place import BY_HAND
 
 START_S = 30.0
 

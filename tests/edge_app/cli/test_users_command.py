@@ -88,7 +88,7 @@ def test_a_name_that_is_unknown_or_unfit_is_told(tmp_path: Path, args: tuple[str
     assert not (tmp_path / "people.json").exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it gives its rights up")
+@pytest.mark.needs("root")
 def test_root_gives_its_rights_up_before_it_touches_the_pages_folder(open_path: Path) -> None:
     """What is written belongs to the page's account; a link that the page has laid leads root to
     no file of others."""

@@ -19,7 +19,7 @@ from edge_app.activation.model_loader import Ready
 from edge_app.audit.records import Head, heads_in
 from edge_app.audit.schema import LIMITS_NAME
 from edge_app.errors import OrderError
-from edge_app.host.small_file import read_small
+from edge_app.host.small_file import read_state
 from edge_app.inspection.judge import Limits
 from edge_app.store.durable_write import perform, write_durably
 from edge_app.store.intent import Sha256
@@ -140,14 +140,9 @@ class OwnLimits:
             self._changes.pop(key, None)
 
     def _read(self) -> None:
-        try:
-            data = read_small(self._path, MAX_FILE_BYTES)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            _log.error("the limits in %s cannot be read: %s", self._path, error)
-            return
-        self._changes, self.head = limits_in(data)
+        data = read_state(self._path, "limits", MAX_FILE_BYTES)
+        if data is not None:
+            self._changes, self.head = limits_in(data)
 
     def _text(self) -> bytes:
         kept = tuple(_Kept(slot=key[0], changes=own) for key, own in self._changes.items())

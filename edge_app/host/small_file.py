@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import select
 import stat
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 MOST_BYTES = 1 << 20
 """A configuration, a key or a list that is larger is another file than the one that was meant."""
@@ -48,6 +51,22 @@ def read_small(path: Path | str, most: int = MOST_BYTES) -> bytes:
         os.close(descriptor)
     words = f"more than {most:,} bytes: it is another file than the one that was meant"
     raise OSError(errno.EFBIG, words, name)
+
+
+def read_state(path: Path, what: str, most: int = MOST_BYTES) -> bytes | None:
+    """Return a state file's bytes; None where there is none, or, said in the log, it cannot be
+    read.
+
+    Args:
+        what: of the sentence "the WHAT in PATH cannot be read".
+    """
+    try:
+        return read_small(path, most)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        _log.error("the %s in %s cannot be read: %s", what, path, error)
+        return None
 
 
 def read_small_text(path: Path | str, most: int = MOST_BYTES, encoding: str = "utf-8-sig") -> str:

@@ -19,7 +19,6 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -28,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 
 from edge_app.errors import ConfigError, EdgeError, OrderError
 from edge_app.ipc.peers import SOCKET_MODES, Peer, Role, listen, may_play, peer_of
-from edge_app.ipc.unix_socket import connected_to
+from edge_app.ipc.unix_socket import connected_to, stop_listening
 from edge_app.mqtt.timestamps import UUID7_PATTERN
 from edge_app.store.intent import Sha256
 
@@ -339,12 +338,7 @@ class OrderServer:
         listener, self._listener = self._listener, None
         if listener is None:
             return
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        self._thread.join(2.0)
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)
+        stop_listening(listener, self._thread, self.path)
         if self._one.acquire(timeout=STOP_S):
             self._one.release()
 

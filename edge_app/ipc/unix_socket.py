@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+JOIN_S = 2.0
 MOST_BYTES = 107
 """Of a Unix socket's address in Linux; a longer path is reached through its folder."""
 
@@ -36,6 +38,16 @@ def connected_to(path: Path) -> socket.socket:
         connection.close()
         raise
     return connection
+
+
+def stop_listening(listener: socket.socket, thread: threading.Thread, path: Path) -> None:
+    """Close a socket that a thread accepts from, wait for the thread, and remove the file."""
+    with suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join(JOIN_S)
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

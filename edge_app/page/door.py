@@ -13,12 +13,12 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from edge_app.errors import ConfigError
 from edge_app.ipc.peers import SOCKET_MODES, Role, listen, may_play, peer_of
+from edge_app.ipc.unix_socket import stop_listening
 from edge_app.page.feed import PageFeed
 
 _log = logging.getLogger(__name__)
@@ -92,12 +92,7 @@ class PageListener:
         listener, self._listener = self._listener, None
         if listener is None:
             return
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        self._thread.join(2.0)
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
+        stop_listening(listener, self._thread, self._path)
 
     def _accept(self) -> None:
         while (listener := self._listener) is not None:

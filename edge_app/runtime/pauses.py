@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_app.audit.records import Head, heads_in
 from edge_app.host.boot import boot_id
-from edge_app.host.small_file import read_small
+from edge_app.host.small_file import read_state
 from edge_app.store.durable_write import perform, write_durably
 
 _log = logging.getLogger(__name__)
@@ -153,12 +153,8 @@ class PauseBook:
                 self._pauses[pause.camera] = pause
 
     def _read(self) -> None:
-        try:
-            data = read_small(self._path, MAX_FILE_BYTES)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            _log.error("the pauses in %s cannot be read: %s", self._path, error)
+        data = read_state(self._path, "pauses", MAX_FILE_BYTES)
+        if data is None:
             return
         found, self.head = pauses_in(data)
         self._pauses = {p.camera: p for p in found if p.camera in self._cameras}

@@ -132,18 +132,20 @@ class AlertTroubles:
                 self._refused_topics[topic] = why
             self._retry_later()
 
-    def arrived(self, seq: int, topic: str) -> None:
-        """Note that the broker took an alert."""
+    def arrived(self, seq: int, topic: str) -> bool:
+        """Note that the broker took an alert; return whether others are to be tried anew, which
+        were passed over because of their topic."""
         self._has_arrived = True
         self.careful_keys.discard(seq)
         trouble = self._troubles.pop(seq, None)
         self._refused_topics.pop(topic, None)
         if trouble is None:
-            return
+            return False
         if trouble.max_bytes is not None:
             self.max_bytes = min(trouble.max_bytes, self.max_bytes or trouble.max_bytes)
         if trouble.is_aside:
             self._release(topic)
+        return trouble.is_aside
 
     def forget_missing(self, last_seq: int, found: Collection[int]) -> None:
         """Forget what was set aside and is no longer stored.

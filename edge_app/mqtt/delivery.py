@@ -267,7 +267,8 @@ class Delivery:
         else:
             self._is_proven = True
             self._arrived.append(flight.seq)
-            self._troubles.arrived(flight.seq, flight.topic)
+            if self._troubles.arrived(flight.seq, flight.topic):
+                self._scan_again()  # those before it were passed over
 
     def _refuse(self, flight: _Flight, why: str, code: int) -> None:
         """Stop until `resume`, or go on with the next alert if this one has been set aside."""

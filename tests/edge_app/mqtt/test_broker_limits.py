@@ -225,6 +225,29 @@ def test_one_alert_that_the_broker_never_takes_costs_only_itself(
     wait_until(lambda: publisher.state == "connected")
 
 
+def test_what_is_set_aside_before_the_one_that_gets_through_is_sent_too(
+    broker: ScriptedBroker, outbox: Outbox, start_publisher: Start
+) -> None:
+    """Alerts 1 and 2 are set aside; 1 is tried again in vain, then 2 arrives: 1 follows at once."""
+    refused: list[int] = []
+    is_allowed = [False]
+
+    def judge(topic: str, payload: bytes) -> int:
+        if is_allowed[0] or not topic.endswith("/alert"):
+            return 0
+        seq = int(json.loads(payload)["seq"])
+        is_allowed[0] = seq == 1 and 2 in refused
+        refused.append(seq)
+        return 0x87
+
+    broker.script.judges = judge
+    outbox.append([draft(n) for n in range(5)])
+    publisher = start_publisher(broker.port, reconnect_min_s=0.1, reconnect_max_s=0.1)
+    wait_until(lambda: is_allowed[0], 60, publisher.state)
+    wait_until(lambda: outbox.depth() == 0, 20, publisher.state)
+    assert {alert.seq for alert in alerts(broker)} == {1, 2, 3, 4, 5}
+
+
 @pytest.mark.parametrize("speaks_mqtt5", [True, False], ids=["MQTT 5", "MQTT 3.1.1"])
 def test_acknowledgements_that_come_late_and_twice_delete_nothing_else(
     broker: ScriptedBroker, outbox: Outbox, start_publisher: Start, count: int, speaks_mqtt5: bool

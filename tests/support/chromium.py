@@ -15,6 +15,10 @@ from typing import Any
 PHONE_HW = (844, 390)
 
 
+class NavigatedError(Exception):
+    """The page went elsewhere before it could answer."""
+
+
 class Browser:
     """One page in a headless Chromium. Protocol: one JSON object per message, ended by a zero."""
 
@@ -42,12 +46,19 @@ class Browser:
         return answer["result"].get("value")
 
     def wait_for(self, script: str, timeout_s: float = 60.0) -> Any:
-        """Wait until an expression is true; return it."""
+        """Wait until an expression is true, on the page that is there by then; return it."""
         end_s = time.monotonic() + timeout_s
-        while not (value := self.run(script)):
+        while not (value := self._run_if_settled(script)):
             assert time.monotonic() < end_s, f"not within {timeout_s} s: {script}"
             time.sleep(0.1)
         return value
+
+    def _run_if_settled(self, script: str) -> Any:
+        """Return what an expression is; None while one page gives way to another."""
+        try:
+            return self.run(script)
+        except NavigatedError:
+            return None
 
     def tap(self, css: str) -> None:
         """Touch the middle of an element with a finger; it has to be in view and not covered."""
@@ -75,6 +86,8 @@ class Browser:
         os.write(self._to_it, json.dumps(message).encode() + b"\0")
         while (answer := self._next()).get("id") != self._number:
             pass
+        if "navigated" in str(answer.get("error", "")):
+            raise NavigatedError(str(parameters)[:200])
         assert "error" not in answer, answer
         return answer["result"]
 

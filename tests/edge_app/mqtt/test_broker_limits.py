@@ -64,7 +64,7 @@ def retry_now_until_drained(publisher: Publisher, outbox: Outbox) -> None:
         publisher._handler._troubles._retry_at_s = 0.0
         return outbox.depth() == 0
 
-    wait_until(is_drained, 240, publisher.state)
+    wait_until(is_drained, 30, publisher.state)
 
 
 @pytest.mark.parametrize("receive_maximum", [1, 5, 10])
@@ -272,7 +272,7 @@ def test_a_camera_that_the_broker_refuses_holds_up_no_other(
     broker.script.publish_codes = {"cam2/alert": 0x87}
     outbox.append([draft(n, camera=f"cam{n % 2 + 1}") for n in range(count)])
     publisher = start_publisher(broker.port)
-    wait_until(lambda: outbox.depth() == count // 2, 240, publisher.state)
+    wait_until(lambda: outbox.depth() == count // 2, 30, publisher.state)
     wait_until(lambda: "publish refused: Not authorized" in publisher.state)
     assert len(broker.published("cam2/alert")) <= 16  # as many as were on their way
     broker.script.publish_codes = {}

@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 DEMO_ARGS ?=
 
-.PHONY: demo train test test-slow test-systemd test-arm64 test-gpu gpu-ready test-device check-arm64-wheels device-wheel tensorrt-rtx openvino lint format bench demo-bundle schemas clean
+.PHONY: demo train test test-slow test-systemd test-arm64 test-gpu gpu-ready test-device check-arm64-wheels device-wheel wheels tensorrt-rtx openvino lint format bench demo-bundle schemas clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-app demo --seconds $(DEMO_SECONDS) $(DEMO_ARGS)
@@ -85,6 +85,11 @@ check-arm64-wheels: | $(UV)
 
 # The wheel a device installs: edge_app alone, with edge-app as its only command.
 device-wheel: | $(UV)
+	$(BIN)/python packaging/device_wheel.py dist
+
+# What goes to people: the sources, the wheel with all four commands, and the device's.
+wheels: | $(UV)
+	$(UV) build --quiet --out-dir dist
 	$(BIN)/python packaging/device_wheel.py dist
 
 lint: $(VENV)/.full

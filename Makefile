@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 DEMO_ARGS ?=
 
-.PHONY: demo train test test-slow test-systemd test-arm64 test-gpu gpu-ready test-device check-arm64-wheels device-wheel wheels tensorrt-rtx openvino lint format bench demo-bundle schemas clean
+.PHONY: demo train test test-slow test-systemd test-arm64 test-gpu gpu-ready test-device check-arm64-wheels device-wheel docs man wheels tensorrt-rtx openvino lint format bench demo-bundle schemas clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-app demo --seconds $(DEMO_SECONDS) $(DEMO_ARGS)
@@ -78,7 +78,8 @@ test-device: | $(UV)
 
 # Every dependency of the device, cameras included, has a wheel for 64-bit Arm and JetPack 6's
 # Python 3.10 (glibc 2.35; pylon's wheel asks for 2.31).
-check-arm64-wheels: | $(UV)
+check-arm64-wheels: man
+	rm -rf dist
 	$(UV) pip install --quiet --dry-run --python-platform aarch64-manylinux_2_31 --python-version 3.10 \
 		--only-binary :all: --constraint constraints.txt --target $(VENV)/arm64 -r pyproject.toml \
 		--extra basler --extra rtsp
@@ -86,6 +87,17 @@ check-arm64-wheels: | $(UV)
 # The wheel a device installs: edge_app alone, with edge-app as its only command.
 device-wheel: | $(UV)
 	$(BIN)/python packaging/device_wheel.py dist
+
+# The site, in build/site: strictly, so that a link that leads nowhere is an error. Read it there, or
+# serve it: it needs no network.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "build/site/index.html"
+
+# Man pages and what shells complete, in share/; `make wheels` puts them into the wheel.
+man: $(VENV)/.docs
+	rm -rf share
+	$(BIN)/python tools/site/manual.py share
 
 # What goes to people: the sources, the wheel with all four commands, and the device's.
 wheels: | $(UV)
@@ -140,10 +152,15 @@ $(VENV)/.train: pyproject.toml constraints.txt | $(UV)
 	$(INSTALL) --editable ".[demo,train]"
 	@touch $@ $(VENV)/.demo
 
+$(VENV)/.docs: pyproject.toml constraints.txt | $(UV)
+	@echo "Installing what makes the site and the man pages (once) ..."
+	$(INSTALL) --editable ".[docs]"
+	@touch $@
+
 $(VENV)/.full: pyproject.toml constraints.txt | $(UV)
 	@echo "Installing the training environment and the test tools (once; several GB) ..."
-	$(INSTALL) --editable ".[basler,demo,dev,heic,rtsp,train]"
-	@touch $@ $(VENV)/.demo $(VENV)/.train
+	$(INSTALL) --editable ".[basler,demo,dev,docs,heic,rtsp,train]"
+	@touch $@ $(VENV)/.demo $(VENV)/.docs $(VENV)/.train
 
 clean:
-	rm -rf $(VENV) $(VENV)-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-* build dist share *.egg-info .pytest_cache .mypy_cache .ruff_cache

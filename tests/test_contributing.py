@@ -51,9 +51,9 @@ def test_every_target_that_a_workflow_makes_is_in_the_makefile(workflow: Path) -
 
 
 def test_the_workflows_make_what_the_gate_makes() -> None:
-    """`make lint` and `make test` of .ci/run are there, and wheels besides."""
+    """`make lint` and `make test` of .ci/run are there, and documents and wheels besides."""
     ours = {word for w in WORKFLOWS for command in _commands(w) for word in _made(command)}
-    assert {"lint", "test", "wheels", "test-slow", "test-device"} <= ours
+    assert {"lint", "test", "docs", "wheels", "test-slow", "test-device"} <= ours
     gate = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert {"lint", "test", "test-slow"} <= _made(gate)
 

@@ -38,6 +38,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_no_two_pages_differ_by_case_only(site: Path) -> None:
+    """Some disks keep one of them only."""
+    names = [p.relative_to(site).as_posix().lower() for p in site.rglob("*.html")]
+    assert len(set(names)) == len(names)
+
+
 def test_every_document_is_a_page(site: Path) -> None:
     """docs/, decisions included but for their template, and the documents of the root."""
     documents = [p for p in (ROOT / "docs").rglob("*.md") if not p.name.startswith("0000")]

@@ -22,7 +22,7 @@ from links import ROOT, page_of, rewritten, targets
 ABOUT = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md")
 """Documents of the repository's root that are pages."""
 
-RECORDS = ("CHANGELOG", "attacks", "decisions/", "faults", "methods_table")
+RECORDS = ("project/CHANGELOG", "attacks", "decisions/", "faults", "methods_table")
 """Pages that mention everything once."""
 
 API = {
@@ -131,7 +131,7 @@ def _api() -> str:
         "# From Python",
         "",
         "What the [examples](examples/README.md) use, and what lies beside it. Until 1.0 it may "
-        "change, with a line in the [changelog](CHANGELOG.md); what is not here may change "
+        "change, with a line in the [changelog](project/CHANGELOG.md); what is not here may change "
         "without one.",
         "",
     ]

@@ -44,13 +44,16 @@ def rewritten(text: str, source: str, page: str, page_of: Callable[[str], str]) 
 def page_of(path: str) -> str:
     """Return where a file of the repository is on the site: documents at its root.
 
-    The README is the first page, other texts keep their place, program text is shown as a page.
+    The README is the first page; other texts of the root lie in a folder, since SECURITY.md and
+    docs/security.md would be one page on some disks; program text is shown as a page.
     """
     if path == "README.md":
         return "index.md"
     if path.startswith(f"{DOCS}/"):
         inner = path.removeprefix(f"{DOCS}/")
         return f"{inner}/README.md" if (ROOT / path).is_dir() else inner
+    if "/" not in path:
+        return f"project/{path}"
     return path if path.endswith(".md") else f"source/{path}.md"
 
 

@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 DEMO_ARGS ?=
 
-.PHONY: demo train test test-slow test-systemd test-arm64 test-gpu gpu-ready test-device check-arm64-wheels device-wheel docs man wheels tensorrt-rtx openvino lint format bench demo-bundle schemas clean
+.PHONY: demo train test test-slow test-systemd test-arm64 test-gpu gpu-ready test-device check-arm64-wheels device-wheel docs man wheels release tensorrt-rtx openvino lint format bench demo-bundle schemas clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-app demo --seconds $(DEMO_SECONDS) $(DEMO_ARGS)
@@ -78,8 +78,7 @@ test-device: | $(UV)
 
 # Every dependency of the device, cameras included, has a wheel for 64-bit Arm and JetPack 6's
 # Python 3.10 (glibc 2.35; pylon's wheel asks for 2.31).
-check-arm64-wheels: man
-	rm -rf dist
+check-arm64-wheels: | $(UV)
 	$(UV) pip install --quiet --dry-run --python-platform aarch64-manylinux_2_31 --python-version 3.10 \
 		--only-binary :all: --constraint constraints.txt --target $(VENV)/arm64 -r pyproject.toml \
 		--extra basler --extra rtsp
@@ -100,9 +99,19 @@ man: $(VENV)/.docs
 	$(BIN)/python tools/site/manual.py share
 
 # What goes to people: the sources, the wheel with all four commands, and the device's.
-wheels: | $(UV)
+wheels: man
+	rm -rf dist build/lib build/bdist.*
 	$(UV) build --quiet --out-dir dist
 	$(BIN)/python packaging/device_wheel.py dist
+
+# Refused unless the version is that of the commit's tag and of a dated section of CHANGELOG.md, and
+# nothing is uncommitted. Then all of that, lists of what is installed with each wheel (CycloneDX), and
+# everybody's sha256.
+release: | $(UV)
+	@$(BIN)/python packaging/release.py check
+	$(MAKE) wheels
+	$(BIN)/python packaging/release.py describe dist
+
 
 lint: $(VENV)/.full
 	$(BIN)/ruff check .

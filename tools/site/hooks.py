@@ -22,7 +22,7 @@ from links import ROOT, page_of, rewritten, targets
 ABOUT = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md")
 """Documents of the repository's root that are pages."""
 
-RECORDS = ("project/CHANGELOG", "attacks", "decisions/", "faults", "methods_table")
+RECORDS = ("project/CHANGELOG", "attacks", "decisions/", "faults", "methods_table", "python")
 """Pages that mention everything once."""
 
 API = {

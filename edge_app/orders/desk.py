@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from edge_app.audit.log import AuditLog, Recorded
 from edge_app.audit.records import AuditEntry
 from edge_app.errors import OrderError
-from edge_app.ipc.orders import (
+from edge_app.ipc.order_schema import (
     AnyOrder,
     Author,
     LimitState,
@@ -86,7 +86,7 @@ class PauseDesk(Protocol):
 
 
 class OrderDesk:
-    """Carries orders out; see `edge_app.ipc.orders.Execute`.
+    """Carries orders out; see `edge_app.ipc.order_server.Execute`.
 
     Args:
         device: site/line/device.

@@ -21,7 +21,8 @@ from edge_app.audit.schema import AUDIT_FILE
 from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError
 from edge_app.history.writer import HistoryWriter
-from edge_app.ipc.orders import OrderServer, orders_socket
+from edge_app.ipc.order_client import orders_socket
+from edge_app.ipc.order_server import OrderServer
 from edge_app.mqtt.messages import AuditFigures
 from edge_app.orders.configuration_record import (
     changes_between,

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from edge_app.accounts.directory import Directory
 from edge_app.accounts.people_file import PeopleFile
-from edge_app.ipc.orders import OrderClient
+from edge_app.ipc.order_client import OrderClient
 from edge_app.page.api.document import openapi
 from edge_app.page.api.evidence import EvidenceAnswers, EvidenceFiles
 from edge_app.page.api.history import HistoryAnswers

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from edge_app.accounts.people import Name
 from edge_app.accounts.roles import AccessRole
-from edge_app.ipc.orders import MAX_PAUSE_MIN, MAX_THRESHOLD
+from edge_app.ipc.order_schema import MAX_PAUSE_MIN, MAX_THRESHOLD
 from edge_app.page.api.operation import Answered, Model
 from edge_app.page.evidence_urls import LONGEST_S
 

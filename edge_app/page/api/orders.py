@@ -11,13 +11,12 @@ from typing import Any
 from edge_app.accounts.directory import Actor
 from edge_app.audit.reader import latest
 from edge_app.errors import AuditError
-from edge_app.ipc.orders import (
-    ANSWER_S,
+from edge_app.ipc.order_client import ANSWER_S, OrderClient
+from edge_app.ipc.order_schema import (
     AnyOrder,
     Author,
     NoteHead,
     OrderAnswer,
-    OrderClient,
     Pause,
     Resume,
     SetLimit,

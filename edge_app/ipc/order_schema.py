@@ -26,6 +26,10 @@ MAX_LINE_BYTES = 32 << 10
 
 MAX_THRESHOLD = 1e9
 MAX_PAUSE_MIN = 480
+MAX_ID = 2**62
+MAX_PIXEL = 100_000.0
+MIN_REGION_POINTS, MAX_REGION_POINTS = 3, 100
+MAX_NOTE_CHARS = 500
 
 
 def _printable(text: str) -> str:
@@ -44,6 +48,21 @@ Why = Annotated[
 OptionalName = Annotated[str, Field(max_length=64), After(_printable)]
 Threshold = Annotated[float, Field(ge=-MAX_THRESHOLD, le=MAX_THRESHOLD)]
 PersonRole = Literal["viewer", "operator", "engineer"]
+Mark = Literal["right", "false_alarm", "missed", "unsure"]
+"""What a person says of a verdict: it is right, a good part was called bad, a bad one good, or they
+cannot tell."""
+Settled = Literal["taken_out", "good"]
+"""What became of a bad part: it is off the line, or a person found it good."""
+Pixel = Annotated[float, Field(ge=0, le=MAX_PIXEL)]
+Region = Annotated[
+    tuple[tuple[Pixel, Pixel], ...],
+    Field(min_length=MIN_REGION_POINTS, max_length=MAX_REGION_POINTS),
+]
+Note = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=MAX_NOTE_CHARS),
+    After(_printable),
+]
 
 
 class _Message(BaseModel):
@@ -118,6 +137,44 @@ class Resume(_Order):
     why: Why
 
 
+class _OfPart(_Order):
+    """Base of what is said of one part.
+
+    Attributes:
+        part: its `id` in the history.
+        part_id: its name there; another one refuses the order.
+    """
+
+    part: int = Field(ge=1, le=MAX_ID)
+    part_id: Line
+
+
+class MarkPart(_OfPart):
+    """Say whether a part's verdict is right; the verdict stays what it was.
+
+    Attributes:
+        defect_class: what the author sees; "" for nothing said.
+        region: where, a polygon of points (x, y) in frame pixels.
+    """
+
+    type: Literal["mark"] = "mark"
+    mark: Mark
+    defect_class: OptionalName = ""
+    region: Region | None = None
+    note: Note = ""
+
+
+class SettlePart(_OfPart):
+    """Say what became of a bad part that waits to be taken out.
+
+    Attributes:
+        outcome: `good` marks the part `false_alarm` as well.
+    """
+
+    type: Literal["settle"] = "settle"
+    outcome: Settled
+
+
 class Record(_Order):
     """Put into the audit what the page has done: accounts, tokens, roles, reviews.
 
@@ -144,7 +201,9 @@ class ShowLimits(_Order):
     type: Literal["show_limits"] = "show_limits"
 
 
-AnyOrder: TypeAlias = SetLimit | UndoLimit | Pause | Resume | Record | NoteHead | ShowLimits
+AnyOrder: TypeAlias = (
+    SetLimit | UndoLimit | Pause | Resume | MarkPart | SettlePart | Record | NoteHead | ShowLimits
+)
 
 
 class LimitState(_Message):

@@ -139,6 +139,7 @@ class PageProcess:
             history=None if wanted.history is None else Path(wanted.history),
             audit=None if wanted.audit is None else Path(wanted.audit),
             orders=orders,
+            bad_parts=wanted.bad_parts,
         )
 
 

@@ -79,6 +79,7 @@ def settings_of(config: AppConfig, page_socket: Path | None = None) -> Settings:
         people_folder=str(state / BY_HAND),
         tls_certificate=None if tls is None else tls.chain_pem,
         tls_key=None if tls is None else tls.key_pem,
+        bad_parts=page.bad_parts,
     )
 
 

@@ -52,7 +52,7 @@ class Desks:
 
 def a_desk(folder: Path) -> tuple[OrderDesk, AuditLog, Desks]:
     log, desks = AuditLog(folder / "audit.sqlite"), Desks()
-    return OrderDesk("graz/l2/d3", log, desks, desks), log, desks
+    return OrderDesk("graz/l2/d3", log, desks, desks, desks), log, desks
 
 
 VALUES: dict[str, dict[str, Any]] = {

@@ -49,7 +49,7 @@ class Machine:
             self.log.note,
         )
         self.pauses = PauseOrders(self.book, ("cam1", "cam2"), effects, lambda: self.wall_ns)
-        self.desk = OrderDesk("a/b/c", self.log, None, self.pauses)  # type: ignore[arg-type]
+        self.desk = OrderDesk("a/b/c", self.log, None, self.pauses, None)  # type: ignore[arg-type]
         self.pauses.start()
 
     def restart(self) -> None:

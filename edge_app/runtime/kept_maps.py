@@ -36,11 +36,13 @@ class MapKeeper:
         if not (report.anomalies or report.kept or self._seen):
             return report
         self._remember(report)
-        events = tuple(self._with_map(event, report) for event in report.events)
-        kept = tuple(self._kept_with_map(part) for part in report.kept)
+        if report.events or report.kept:
+            events = tuple(self._with_map(event, report) for event in report.events)
+            kept = tuple(self._kept_with_map(part) for part in report.kept)
+            report = replace(report, events=events, kept=kept)
         for verdict in report.finished:
             self._seen.pop(verdict.part_id, None)
-        return replace(report, events=events, kept=kept)
+        return report
 
     def _remember(self, report: FrameReport) -> None:
         for part_id, anomaly in report.anomalies.items():

@@ -37,7 +37,7 @@ def add_pull(commands: Any) -> None:
         help="a device's page; may be repeated",
     )  # fmt: skip
     parser.add_argument(
-        "--token-file", action="append", type=Path, default=[], metavar="FILE",
+        "--token-file", action="append", type=Path, metavar="FILE",
         help="an API token of the device (edge-app tokens add): one for all devices, or one for "
         "each in their order",
     )  # fmt: skip

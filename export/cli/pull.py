@@ -46,7 +46,7 @@ def add_pull(commands: Any) -> None:
         help="certificate of the pages, where they have their own (default: the system's)",
     )  # fmt: skip
     parser.add_argument(
-        "--name", action="append", default=[], metavar="NAME",
+        "--name", action="append", metavar="NAME",
         help="a device's name in the data set, in the order of --device (default: HOST_PORT)",
     )  # fmt: skip
     parser.add_argument(
@@ -87,7 +87,7 @@ def _addresses(args: argparse.Namespace) -> list[DeviceAddress]:
     from edge_app.store.secret_file import read_secret
     from export.feedback.device import DeviceAddress
 
-    urls, files, names = args.device, args.token_file, args.name
+    urls, files, names = args.device, args.token_file or [], args.name or []
     if len(files) not in (0, 1, len(urls)):
         raise ConfigError(
             f"{len(urls)} devices and {len(files)} token files: expected one file for all, or one "

@@ -103,7 +103,8 @@ def _shadow(args: argparse.Namespace) -> int:
 
 
 def _rows(state_dir: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
-    from edge_app.history.reader import ANY, HistoryReader, PartFilter
+    from edge_app.history.part_filter import ANY, PartFilter
+    from edge_app.history.reader import HistoryReader
     from edge_app.history.schema import HISTORY_FILE
 
     wanted = PartFilter(kept_for=ANY, from_ns=args.begin, to_ns=args.end)

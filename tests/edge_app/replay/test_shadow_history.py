@@ -15,7 +15,8 @@ from edge_app.bundle.archive import write_bundle
 from edge_app.cli.main import main
 from edge_app.cli.shadow import Progress
 from edge_app.errors import HistoryError
-from edge_app.history.reader import ANY, HistoryReader, PartFilter
+from edge_app.history.part_filter import ANY, PartFilter
+from edge_app.history.reader import HistoryReader
 from edge_app.history.schema import HISTORY_FILE
 
 PARTS = 8

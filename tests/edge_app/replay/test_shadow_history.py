@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from edge_app.errors import HistoryError
 from edge_app.history.part_filter import ANY, PartFilter
 from edge_app.history.reader import HistoryReader
 from edge_app.history.schema import HISTORY_FILE
+from edge_app.ipc.order_client import OrderClient, orders_socket
+from edge_app.ipc.order_schema import Author, MarkPart
+from edge_app.mqtt.timestamps import uuid7
 
 PARTS = 8
 BAD = {2, 5, 7}
@@ -36,7 +40,21 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
         while _kept(reader) < len(BAD) or _all(reader) < PARTS:
             assert time.monotonic() < until
             time.sleep(0.2)
+        say(folder / "state", reader, {"0002.png": "right", "0005.png": "false_alarm"})
     return made
+
+
+def say(state: Path, reader: HistoryReader, marks: dict[str, str]) -> None:
+    """Mark parts as root does."""
+    client = OrderClient(orders_socket(state, None))
+    for part in reader.parts(PartFilter(states=("NG",)), None, 100):
+        if part["source_name"] in marks:
+            order = MarkPart(
+                author=Author(kind="root", name="root"), order_id=uuid7(time.time_ns(), secrets.randbits),
+                part=part["id"], part_id=part["part_id"], mark=marks[part["source_name"]],
+            )  # fmt: skip
+            answer = client.send(order)
+            assert answer.is_done, answer.text
 
 
 def _kept(reader: HistoryReader) -> int:
@@ -80,13 +98,15 @@ def test_a_deafer_model_is_told_by_the_alarms_it_would_let_pass(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deaf = bundle(tmp_path, score_threshold=400.0, threshold_id="deaf")
-    assert shadow(config, tmp_path / "out", deaf, "--json") == 0
+    assert shadow(config, tmp_path / "out", deaf, "--json") == 1
     found = json.loads(capsys.readouterr().out)
-    assert found["changes"] == {"now_passes": len(BAD)}
-    assert found["marked"] == {"none": found["parts"]}
+    assert found["changes"] == {"defect_lost": 1, "false_alarm_gone": 1, "now_passes": 1}
+    assert (found["marked"]["good"], found["marked"]["defect"]) == (1, 1)
     page = (tmp_path / "out" / "report.html").read_text()
-    assert f"{len(BAD)} alarms of today" in page
+    assert "Do not use the new model as it is: 1 confirmed" in page
+    assert "people say: defect" in page
     assert len(list((tmp_path / "out").glob("*-new.jpg"))) == len(BAD)
+    assert shadow(config, tmp_path / "again", deaf, "--accept") == 0
 
 
 def test_the_same_model_changes_nothing(
@@ -94,7 +114,7 @@ def test_the_same_model_changes_nothing(
 ) -> None:
     assert shadow(config, tmp_path / "out", bundle(tmp_path)) == 0
     told = capsys.readouterr().out
-    assert "No kept part is a confirmed defect" in told
+    assert "No confirmed defect of 1 would be lost." in told
     assert "No verdict changes." in (tmp_path / "out" / "report.html").read_text()
 
 

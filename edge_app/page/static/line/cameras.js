@@ -1,6 +1,7 @@
 // The cameras of the line: every configured one, with its state, its newest picture and its last verdict.
 
 import { byId, chip, clone, pause, write } from "../lib/dom.js";
+import { numberName } from "../lib/describe.js";
 import { number, rawText, shareText } from "../lib/share.js";
 import { lineState } from "../lib/state.js";
 import { age, clockTime } from "../lib/times.js";
@@ -36,7 +37,7 @@ function cameraCard(name) {
 // What a verdict is called: OK, SUSPECT, NG, NOT_INSPECTED.
 export const verdictCode = (verdict) => (verdict.is_suspect ? "SUSPECT" : verdict.state);
 
-export const partName = (verdict) => verdict.source_name ?? verdict.trigger_id ?? (verdict.number == null ? verdict.part_id : t("line.part", { name: verdict.number }));
+export const partName = (verdict) => verdict.source_name ?? verdict.trigger_id ?? numberName(verdict);
 
 function showVerdict(camera, data) {
   const { card, find } = camera;

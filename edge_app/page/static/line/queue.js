@@ -2,11 +2,10 @@
 // it. Settling never changes lamp, alert or verdict.
 
 import { BASE, may, read, send, toLogin } from "../lib/api.js";
-import { faultText } from "../lib/describe.js";
+import { faultText, nameOf } from "../lib/describe.js";
 import { byId, make, tell, write } from "../lib/dom.js";
 import { age, clockTime, moment } from "../lib/times.js";
 import { t } from "../lib/words.js";
-import { nameOf } from "./stage.js";
 
 const MOST = 20;
 

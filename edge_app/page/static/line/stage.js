@@ -1,7 +1,7 @@
 // The one thing that counts now: take this part out, check by hand, or all is well.
 
 import { byId, write } from "../lib/dom.js";
-import { faultText, overText } from "../lib/describe.js";
+import { faultText, nameOf, overText } from "../lib/describe.js";
 import { evidencePicture, sidecarOf } from "../lib/evidence.js";
 import { shareText } from "../lib/share.js";
 import { lineState } from "../lib/state.js";
@@ -38,13 +38,6 @@ function takeOut(queue, state) {
     part,
     isLatched: true,
   };
-}
-
-// The number first: it is what people say to each other; a serial or a file's name beside it.
-export function nameOf(part) {
-  const serial = part.trigger_id ?? part.source_name;
-  const name = part.number == null ? null : t("line.part", { name: part.number });
-  return [name, serial ? t("line.serial", { serial }) : ""].filter(Boolean).join(" · ") || part.part_id;
 }
 
 function blind(now, state) {

@@ -14,7 +14,8 @@ export function numberName({ number: own, part_id: id }) {
 // The number first: it is what people say to each other; a serial or a file's name beside it.
 export function nameOf(part) {
   const serial = part.trigger_id ?? part.source_name;
-  return [numberName(part), serial ? t("part.serial", { serial }) : ""].filter(Boolean).join(" · ");
+  const name = part.number == null && serial ? "" : numberName(part);
+  return [name, serial ? t("part.serial", { serial }) : ""].filter(Boolean).join(" · ");
 }
 
 const side = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);

@@ -8,12 +8,14 @@ import { age, clockTime, moment } from "../lib/times.js";
 import { t } from "../lib/words.js";
 
 const MOST = 20;
+const SAID_MS = 10000; // what became of a part stands so long
 
 // hasQueue is null until the device has answered, false where it keeps no history.
 export const queue = { mode: "latch", waiting: 0, parts: [], shown: null, hasQueue: null };
 export const settledIds = new Set();
 
 let isBusy = false;
+let forgetting = 0;
 let onChange = () => {};
 
 export async function readQueue() {
@@ -74,6 +76,8 @@ async function settle(part, outcome) {
   const done = outcome === "good" ? t("queue.was_good", { part: nameOf(part) }) : t("queue.was_taken_out", { part: nameOf(part) });
   // "was taken out by X" is the device's own sentence: somebody else was faster
   tell(byId("settled"), isOk ? done : (body.detail ?? body.text), isOk ? "good" : "bad");
+  clearTimeout(forgetting);
+  forgetting = setTimeout(() => tell(byId("settled"), ""), SAID_MS);
   await readQueue().catch(() => {});
   onChange();
 }

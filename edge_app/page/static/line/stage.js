@@ -7,7 +7,7 @@ import { shareText } from "../lib/share.js";
 import { lineState } from "../lib/state.js";
 import { age, clockTime, moment } from "../lib/times.js";
 import { oneOf, t } from "../lib/words.js";
-import { partName, verdictCode } from "./cameras.js";
+import { verdictCode } from "./cameras.js";
 
 const URGENCY = ["NONE", "OK", "SUSPECT", "NOT_INSPECTED", "NG"];
 
@@ -68,7 +68,7 @@ function ofVerdict(verdict, queue, state, known) {
   return {
     code,
     word: oneOf("verdict", code),
-    which: [part ? nameOf(part) : partName(verdict), many ? verdict.camera : ""].filter(Boolean).join(" · "),
+    which: [nameOf(verdict), many ? verdict.camera : ""].filter(Boolean).join(" · "),
     when: t("line.at", { time: clockTime(verdict.captured_at_ns) }),
     todo: [todos[code] ?? "", now.level === "bad" ? `${now.title}. ${now.todo}` : ""].filter(Boolean).join(" "),
     sentence: verdict.score == null ? oneOf("reason", verdict.reason_code) : shareText(verdict.score, verdict.threshold),

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_app.activation.model_loader import Ready
+from edge_app.activation.slot_models import Cause
 from edge_app.activation.slots import (
     ModelSlots,
     degraded_text,
@@ -368,9 +369,9 @@ class EdgeApp:
         self._audit_head = head
         self._status.set_slots(self._info_with_models())
 
-    def _model_changed(self, slot: str, ready: Ready | None) -> None:
+    def _model_changed(self, slot: str, ready: Ready | None, cause: Cause) -> None:
         """Say what judges now; called after a change of model, outside the inspection thread."""
-        self._orders.model_changed(slot, ready)
+        self._orders.model_changed(slot, ready, cause)
         product = _product_of(ready)
         if product != self._products.get(slot):
             self._products[slot] = product

@@ -17,7 +17,7 @@ from edge_app.activation.camera_line import CameraLine
 from edge_app.activation.controller import Activation
 from edge_app.activation.model_loader import Loader, Ready
 from edge_app.activation.own_limits import LIMITS_FILE, OwnLimits
-from edge_app.activation.slot_models import ActiveSlot
+from edge_app.activation.slot_models import ActiveSlot, Cause, OnActive
 from edge_app.bundle.archive import Bundle
 from edge_app.bundle.thresholds import weakness
 from edge_app.cameras.protocol import CameraInfo
@@ -41,9 +41,6 @@ _log = logging.getLogger(__name__)
 MAX_SHORTFALL_CHARS = 300
 """A builder may name every layer; the journal has it whole."""
 
-OnActive = Callable[[str, "Ready | None"], None]
-"""Called with a slot and its new active model; outside the inspection thread."""
-
 
 class ModelSlots:
     """Every slot's model. Made before the cameras; the agent is first told which bundle is about
@@ -66,7 +63,7 @@ class ModelSlots:
         self._own = own or OwnLimits(config.device.state_dir / LIMITS_FILE)
         self._active: dict[str, ActiveSlot] = {}
         self._changing = threading.Lock()
-        self._on_active: OnActive = lambda _slot, _ready: None
+        self._on_active: OnActive = lambda _slot, _ready, _cause: None
         self._store = Store(config.agent.store_dir)
         self._camera_lines: list[CameraLine] = []
         self._activation: Activation | None = None
@@ -158,21 +155,21 @@ class ModelSlots:
         """
         done = self._active[slot].follow_limits()
         if done.wait(timeout_s):
-            self._changed(slot, None)
+            self._changed(slot, None, Cause())
             return True
 
         def late() -> None:
             done.wait()
-            self._changed(slot, None)
+            self._changed(slot, None, Cause())
 
         threading.Thread(target=late, name="late-limit", daemon=True).start()
         return False
 
-    def _changed(self, slot: str, _ready: Ready | None) -> None:
+    def _changed(self, slot: str, _ready: Ready | None, cause: Cause) -> None:
         """Tell what judges now: what it is then, as agent and people may change it at once."""
         with self._changing:
             self.ready[slot] = self._active[slot].active
-            self._on_active(slot, self.ready[slot])
+            self._on_active(slot, self.ready[slot], cause)
 
     def start(self) -> None:
         """Begin to take the agent's orders."""

@@ -12,6 +12,7 @@ from typing import Any
 from edge_app import __version__
 from edge_app.activation.model_loader import Ready
 from edge_app.activation.own_limits import LIMITS_FILE, OwnLimits, shown
+from edge_app.activation.slot_models import Cause
 from edge_app.activation.slots import ModelSlots
 from edge_app.audit.log import AuditLog
 from edge_app.audit.reader import records_since, remembered
@@ -22,6 +23,7 @@ from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError
 from edge_app.history.writer import HistoryWriter
 from edge_app.ipc.orders import OrderServer, orders_socket
+from edge_app.ipc.protocol import THE_AGENT
 from edge_app.mqtt.messages import AuditFigures
 from edge_app.orders.configuration_record import (
     changes_between,
@@ -136,22 +138,25 @@ class DeviceOrders:
             self._thread.join(1.0)
         self.audit.close()
 
-    def model_changed(self, slot: str, ready: Ready | None) -> None:
-        """Record that another model judges; a changed limit has its own record."""
+    def model_changed(self, slot: str, ready: Ready | None, cause: Cause) -> None:
+        """Record that another model judges, and by whom; a changed limit has its own record."""
         before, after = self._told.get(slot), _model_of(ready)
         self._told[slot] = after
         if _bundle(before) == _bundle(after):
             return
+        by = cause.by or THE_AGENT
         is_product = (before or {}).get("product") != (after or {}).get("product")
         self.audit.note(
             AuditEntry(
                 "product" if is_product else "model",
-                "machine",
-                "agent",
+                by.kind,
+                by.name,
+                by.role,
                 subject=slot,
                 old=before,
                 new=after,
-                why="handed over by the agent",
+                why=cause.why or "handed over by the agent",
+                via=by.via or "device",
             )
         )
 

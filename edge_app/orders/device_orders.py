@@ -86,7 +86,13 @@ class DeviceOrders:
         names = tuple(camera.name for camera in config.cameras)
         book = PauseBook(state_dir / PAUSES_FILE, names)
         _catch_up(book, state_dir, ("pause", "resumed", "pause_ended"))
-        effects = PauseEffects(thread.pause, status.set_paused, self._passed, self.audit.note)
+        effects = PauseEffects(
+            thread.pause,
+            status.set_paused,
+            self._passed,
+            self.audit.note,
+            lambda: not self.audit.health().waiting,
+        )
         self._pauses = PauseOrders(book, names, effects, time.time_ns)
         who = config.device
         desk = OrderDesk(

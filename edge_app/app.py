@@ -12,6 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from edge_app.activation.model_loader import Ready
@@ -53,7 +54,14 @@ from edge_app.page.door import PageChild, PageDoor, PageListener
 from edge_app.page.feed import PageFeed
 from edge_app.page.settings import evidence_folder, page_url, settings_of
 from edge_app.page.state import PageState
-from edge_app.records import AlarmEvent, Evidence, FrameReport, KeepReason, PartVerdict
+from edge_app.records import (
+    AlarmEvent,
+    Evidence,
+    FrameReport,
+    JsonObject,
+    KeepReason,
+    PartVerdict,
+)
 from edge_app.runtime.camera_assembly import (
     geometry_of,
     make_grabber,
@@ -156,6 +164,8 @@ class EdgeApp:
             config, self._slots, own_limits, self._thread, self._status, page_socket,
             self._audit_grew,
         )  # fmt: skip
+        self._status.watch_figures("history", self._history_figures)
+        self._status.watch_figures("agent", self._slots.agent_figures)
         if self._history:
             self._orders.record_gaps(self._history, _numbered(sources))
         self._feed = PageFeed(self.page_state, settings_of(config, page_socket))
@@ -309,6 +319,10 @@ class EdgeApp:
     ) -> None:
         if self._history:
             self._history.kept_part(verdict, reasons, evidence)
+
+    def _history_figures(self) -> JsonObject:
+        history = self._history
+        return {"is_kept": False} if history is None else asdict(history.health())
 
     def _make_history(self, sources: dict[str, Camera]) -> HistoryWriter | None:
         config = self._config

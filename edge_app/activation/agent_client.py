@@ -78,6 +78,11 @@ class AgentConnection:
         if self._thread.ident is not None:
             self._thread.join(timeout=2.0)
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the agent is there now."""
+        return self._peer is not None
+
     def tell(self, line: PeerMessage) -> None:
         """Send a message, if the agent is connected; a later one learns all it needs from hello."""
         peer = self._peer

@@ -32,7 +32,7 @@ from edge_app.model.loaded_model import LoadedModel
 from edge_app.model.open_for_device import how_signed, open_bundle
 from edge_app.mqtt.messages import SlotDescription, model_body
 from edge_app.mqtt.topics import DeviceName
-from edge_app.records import FrameReport
+from edge_app.records import FrameReport, JsonObject
 from edge_app.runtime.inspection_thread import InspectionThread
 from edge_app.store.bundle_store import Store
 
@@ -188,6 +188,12 @@ class ModelSlots:
     def updates(self) -> dict[str, str]:
         """Return what is being done with each slot's new bundle; "" where nothing is."""
         return self._activation.updates() if self._activation is not None else {}
+
+    def agent_figures(self) -> JsonObject:
+        """Return whether bundles come over an agent, and whether it is there."""
+        connection = self._connection
+        is_there = connection is not None and connection.is_connected
+        return {"is_enabled": connection is not None, "is_connected": is_there}
 
     def observe(self, report: FrameReport) -> None:
         """Take a judged frame in; called by the inspection thread, returns at once."""

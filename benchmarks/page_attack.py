@@ -344,7 +344,7 @@ def write_line(folder: Path, broker_port: int, page_port: int, is_tls: bool = Fa
     from support.small_bundles import write_pictures
 
     write_pictures(folder / "in", 8, {3, 7})
-    config = write_config(
+    config: Path = write_config(
         folder,
         "folder:in?loop=1&interval_s=0.1",
         broker_port,
@@ -431,7 +431,7 @@ def _free_port() -> int:
 
 def compare(much: Attack | Readers, seconds: float, is_tls: bool = False) -> dict[str, Any]:
     """Run under attack and then the control run; return both."""
-    found = {}
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="page-attack-") as name:
         for arm in ("attacked", "control"):
             folder, port = Path(name) / arm, _free_port()

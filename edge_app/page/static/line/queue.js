@@ -3,11 +3,12 @@
 
 import { BASE, may, read, send, toLogin } from "../lib/api.js";
 import { faultText, nameOf } from "../lib/describe.js";
-import { byId, make, tell, write } from "../lib/dom.js";
+import { byId, make, pause, tell, write } from "../lib/dom.js";
 import { age, clockTime, moment } from "../lib/times.js";
 import { t } from "../lib/words.js";
 
 const MOST = 20;
+const REST_MS = 700; // a second touch that was meant for this part settles no other
 const SAID_MS = 10000; // what became of a part stands so long
 
 // hasQueue is null until the device has answered, false where it keeps no history.
@@ -85,7 +86,7 @@ async function settle(part, outcome) {
   tell(byId("settled"), isOk ? done : (body.detail ?? body.text), isOk ? "good" : "bad");
   clearTimeout(forgetting);
   forgetting = setTimeout(() => tell(byId("settled"), ""), SAID_MS);
-  await readQueue().catch(() => {});
+  await Promise.all([readQueue().catch(() => {}), pause(REST_MS)]);
   setBusy(false);
   onChange();
 }

@@ -11,7 +11,10 @@ import { verdictCode } from "./cameras.js";
 
 const URGENCY = ["NONE", "OK", "SUSPECT", "NOT_INSPECTED", "NG"];
 
+const AGAIN_MS = 2000; // what lies beside a picture may be written a moment after its row
+
 let pictured = null; // key of the picture that is shown
+let againMs = Infinity; // when it is asked for once more
 
 // What is shown: { code, word, which, when, todo, sentence, part }.
 export function stageOf({ state, queue, settledIds, isLost, known }) {
@@ -101,11 +104,15 @@ export function showStage(shown) {
 
 async function showPart({ part, sentence }) {
   const key = `${part.id} ${part.evidence_url} ${part.has_crop}`;
-  if (pictured === key) return;
-  pictured = key;
-  write(byId("sentence"), sentence ?? `${faultText(part, null)} – ${overText(part)}`);
-  const [picture, sidecar] = await Promise.all([evidencePicture(part), sidecarOf(part)]);
+  if (pictured === key && performance.now() < againMs) return;
+  const isNew = pictured !== key;
+  [pictured, againMs] = [key, Infinity];
+  if (isNew) write(byId("sentence"), sentence ?? `${faultText(part, null)} – ${overText(part)}`);
+  const sidecar = await sidecarOf(part);
+  const picture = await evidencePicture(part);
   if (pictured !== key) return; // another part counts by now
+  if (!sidecar && part.evidence_url) againMs = performance.now() + AGAIN_MS;
+  if (!sidecar && !isNew) return;
   if (part.state === "NG") write(byId("sentence"), `${faultText(part, sidecar)} – ${overText(part)}`);
   byId("evidence").hidden = false;
   byId("no-picture").hidden = picture !== null;

@@ -29,17 +29,22 @@ function below(part) {
   return document.body.classList.contains("has-many") ? `${part.camera} ${part.number ?? clockTime(part.captured_at)}` : numberName(part);
 }
 
+// Where this device serves a view of one part, each leads there.
+const hasPartView = () => Boolean(byId("views")?.querySelector('[href="/parts"]'));
+
 function show(parts) {
   const list = byId("strip");
-  const key = JSON.stringify(parts.map((part) => [part.id, part.state, part.take_out?.outcome]));
+  const isLink = hasPartView();
+  const key = JSON.stringify([isLink, document.body.className]) + JSON.stringify(parts.map((part) => [part.id, part.state, part.take_out?.outcome]));
   if (list.dataset.key === key) return;
   list.dataset.key = key;
   list.replaceChildren(...parts.map((part) => {
     const code = codeOf(part);
     const isSettled = Boolean(part.take_out?.outcome);
     return make("li", { dataset: { verdict: code, ...(isSettled ? { settled: "1" } : {}) }, title: `${part.part_id} · ${clockTime(part.captured_at)}` },
-      make("span", { className: "verdict-sign", dataset: { verdict: code }, "aria-hidden": "true" }),
-      make("span", { className: "strip-word" }, oneOf("verdict", code)),
-      make("span", { className: "strip-part" }, below(part)));
+      make(isLink ? "a" : "div", isLink ? { href: `/part?id=${part.id}` } : {},
+        make("span", { className: "verdict-sign", dataset: { verdict: code }, "aria-hidden": "true" }),
+        make("span", { className: "strip-word" }, oneOf("verdict", code)),
+        make("span", { className: "strip-part" }, below(part))));
   }));
 }

@@ -6,9 +6,11 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_app.cli.package_owners import run_unshared
 from edge_app.cli.parser import CommandParser, set_examples, top_parser, whole
 from edge_app.host.plain_text import indented_lines
 from export.cli.border import run_bordered
@@ -17,6 +19,7 @@ from export.cli.check_data import add_check_data
 from export.cli.compare import add_compare
 from export.cli.log_look import add_log_look
 from export.cli.numbers import ANY_REAL, ANY_WHOLE
+from export.cli.pull import add_pull
 from export.cli.review import add_review
 from export.methods.names import DEFAULT, NAMES
 from export.output_room import check_out_folder
@@ -28,7 +31,8 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, 1 for a no, or 2; not 0 with one clear sentence on stderr."""
     args = _parser().parse_args(argv)
-    return run_bordered("edge-export", lambda: args.run(args))
+    work = partial(run_unshared, __file__, lambda: args.run(args))
+    return run_bordered("edge-export", work)
 
 
 def _parser() -> CommandParser:
@@ -85,6 +89,7 @@ def _parser() -> CommandParser:
     add_log_look(check, "evaluate")
     check.set_defaults(run=_evaluate)
     add_review(commands)
+    add_pull(commands)
     add_check_data(commands)
     add_compare(commands)
     add_build_many(commands, _check_build_arguments)

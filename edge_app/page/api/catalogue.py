@@ -26,9 +26,23 @@ from edge_app.page.problem import refused
 from edge_app.page.rights import Need, RightRoute
 from edge_app.page.source import LineSource, LocalSource
 from edge_app.page.state import PageState
+from edge_app.records import JsonObject
 
 COOKIE, TLS_COOKIE = "cropliq_session", "__Host-cropliq_session"
 """Of a login. Over TLS the browser itself keeps it to this device, and to TLS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the device stands, as the configuration names it; "": not known yet."""
+
+    site: str = ""
+    line: str = ""
+    device: str = ""
+
+    def json(self) -> JsonObject:
+        """Return what the page shows of it."""
+        return {"site": self.site, "line": self.line, "device": self.device}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +55,7 @@ class Office:
         audit: inspection's audit; None: it keeps none.
         orders: gives orders to inspection; None: it takes none.
         urls: signs addresses of pictures.
+        place: the device's name.
         bad_parts: latch or list; see `[page] bad_parts`.
     """
 
@@ -49,6 +64,7 @@ class Office:
     audit: Path | None = None
     orders: OrderClient | None = None
     urls: EvidenceUrls = field(default_factory=EvidenceUrls)
+    place: Place = Place()
     bad_parts: str = "latch"
 
 

@@ -10,14 +10,16 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Protocol
 
 from edge_app.alerts.evidence import EvidenceStore
 from edge_app.alerts.sidecar import PictureFacts
-from edge_app.records import Evidence, FrameReport, KeepReason, PartVerdict, U8Array
+from edge_app.imaging.camera_calibration import Geometry
+from edge_app.records import Evidence, FrameReport, KeepReason, PartVerdict, U8Array, UprightCrop
 
 MAX_WAITING_BYTES = 128 << 20
 """Frames kept alive for their picture: 34 of 1280 × 1024, 8 of 5 megapixels. Encoding takes 5 to
@@ -80,10 +82,17 @@ class EvidenceWorker:
     Args:
         store: where pictures go.
         max_waiting_bytes: further pictures are dropped, unless none waits.
+        geometries: camera → its calibration, for defects in millimetres.
     """
 
-    def __init__(self, store: EvidenceStore, max_waiting_bytes: int = MAX_WAITING_BYTES) -> None:
+    def __init__(
+        self,
+        store: EvidenceStore,
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
+        geometries: Mapping[str, Geometry] = MappingProxyType({}),
+    ) -> None:
         self._store = store
+        self._geometries = geometries
         self._max_bytes = max_waiting_bytes
         self._max_other_bytes = min(max_waiting_bytes, MAX_OTHER_BYTES)
         self._waiting: deque[tuple[Picture, int]] = deque()
@@ -147,7 +156,7 @@ class EvidenceWorker:
         last = self._waiting[-1][0] if self._waiting else None
         is_shared = last is not None and last.pixels_hwc is picture.pixels_hwc
         crop = None if picture.facts is None else picture.facts.crop
-        cut = 0 if crop is None else crop.pixels_hwc.nbytes
+        cut = 0 if crop is None else crop.pixels_hwc.nbytes + _map_bytes(crop)
         return cut if is_shared else picture.pixels_hwc.nbytes + cut
 
     def _drop(self, picture: Picture, why: str) -> None:
@@ -180,9 +189,8 @@ class EvidenceWorker:
     def _write(self, picture: Picture) -> None:
         evidence = None
         try:
-            evidence = self._store.save(
-                picture.name, picture.pixels_hwc, picture.reason, picture.facts
-            )
+            facts = self._measured(picture.facts)
+            evidence = self._store.save(picture.name, picture.pixels_hwc, picture.reason, facts)
         except Exception as error:  # the pictures after this one must not be lost to it
             _log.exception("writing the picture of %s failed", picture.name)
             self._store.drop(str(error), picture.reason)
@@ -190,6 +198,15 @@ class EvidenceWorker:
             picture.on_done(evidence)
         except Exception:
             _log.exception("the picture of %s did not reach its alert", picture.name)
+
+    def _measured(self, facts: PictureFacts | None) -> PictureFacts | None:
+        """Return what is known of a picture, with its camera's calibration."""
+        geometry = None if facts is None else self._geometries.get(facts.verdict.camera)
+        return facts if facts is None or geometry is None else replace(facts, geometry=geometry)
+
+
+def _map_bytes(crop: UprightCrop) -> int:
+    return 0 if crop.map_hw is None else crop.map_hw.nbytes
 
 
 def _tell(

@@ -15,7 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from edge_app.alerts.evidence_files import crop_of, sidecar_of
+from edge_app.alerts.evidence_files import crop_of, map_of, sidecar_of
+from edge_app.imaging.camera_calibration import Geometry, extent_mm
 from edge_app.records import Defect, KeepReason, PartVerdict, PointXy, U8Array, UprightCrop
 
 FORMAT = "cropliq-evidence/1"
@@ -31,12 +32,14 @@ class PictureFacts:
         reasons: why, the picture's own reason first.
         crop: what the inspector saw; None where nothing was cut out.
         alarm_id: of the part's alarm, "" if it has none that shows the picture.
+        geometry: of the camera, for defects in millimetres; None: it is not calibrated.
     """
 
     verdict: PartVerdict
     reasons: tuple[KeepReason, ...]
     crop: UprightCrop | None = None
     alarm_id: str = ""
+    geometry: Geometry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +64,14 @@ class PictureFiles:
         frame: JPEG; frame_hw: its size in pixels.
         facts: None: there is no sidecar.
         crop: JPEG; None: there is none.
+        map: PNG over the crop, and what one step of it is worth; None: there is none.
     """
 
     frame: bytes
     frame_hw: tuple[int, int]
     facts: PictureFacts | None
     crop: bytes | None
+    map: tuple[bytes, float] | None = None
 
     @cached_property
     def estimate(self) -> int:
@@ -87,8 +92,17 @@ class PictureFiles:
         if self.crop is not None and self.facts.crop is not None:
             files[crop_of(path)] = self.crop
             crop = StoredFile(crop_of(path).name, self.crop, size_of(self.facts.crop.pixels_hwc))
-        notes = sidecar_bytes(self.facts, frame, crop, sample_share)
+        shown = None
+        if crop is not None and self.map is not None:
+            files[map_of(path)] = self.map[0]
+            shown = self._map_facts(path, *self.map)
+        notes = sidecar_bytes(self.facts, frame, crop, sample_share, shown)
         return {sidecar_of(path): notes, **files, path: self.frame}
+
+    def _map_facts(self, path: Path, data: bytes, step: float) -> dict[str, Any]:
+        map_hw = None if self.facts is None or self.facts.crop is None else self.facts.crop.map_hw
+        h, w = (0, 0) if map_hw is None else map_hw.shape
+        return {**StoredFile(map_of(path).name, data, (h, w)).described(), "scale": step}
 
 
 def size_of(pixels: U8Array) -> tuple[int, int]:
@@ -97,12 +111,17 @@ def size_of(pixels: U8Array) -> tuple[int, int]:
 
 
 def sidecar_bytes(
-    facts: PictureFacts, frame: StoredFile, crop: StoredFile | None, sample_share: float
+    facts: PictureFacts,
+    frame: StoredFile,
+    crop: StoredFile | None,
+    sample_share: float,
+    shown: dict[str, Any] | None = None,
 ) -> bytes:
     """Return a sidecar as JSON, one line.
 
     Args:
         sample_share: share of all parts that were drawn at random when this part was.
+        shown: of the map over the crop; None: there is none.
     """
     v = facts.verdict
     model = v.model
@@ -119,6 +138,7 @@ def sidecar_bytes(
         "captured_ns": v.captured_at_ns,
         "frame": frame.described(),
         "crop": cut,
+        "map": shown,
         "verdict": v.state.value,
         "reason": v.reason,
         "is_suspect": v.is_suspect,
@@ -133,7 +153,7 @@ def sidecar_bytes(
             "precision": model.precision,
         },
         "outline": _points(v.product_corners_xy),
-        "defects": [_defect(defect) for defect in v.defects],
+        "defects": [_defect(defect, facts.geometry) for defect in v.defects],
         "alarm_id": facts.alarm_id or None,
         "kept_for": list(facts.reasons),
         "sample": {"share": sample_share, "is_drawn": "random" in facts.reasons},
@@ -154,14 +174,21 @@ def read_sidecar(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def _defect(defect: Defect) -> dict[str, Any]:
+def _defect(defect: Defect, geometry: Geometry | None) -> dict[str, Any]:
     return {
         "class": defect.kind,
         "box": [_finite(round(v, 1)) for v in defect.box_xyxy],
         "peak": _finite(defect.peak),
         "weak": defect.weak_localisation,
         "polygon": _points(defect.polygon_xy),
+        "size_mm": _size_mm(defect, geometry),
     }
+
+
+def _size_mm(defect: Defect, geometry: Geometry | None) -> list[float | None] | None:
+    """Return length and width on the plane of the products."""
+    extent = None if geometry is None else extent_mm(defect, geometry)
+    return None if extent is None else [_finite(round(side, 2)) for side in extent.size_mm]
 
 
 def _points(points_xy: Sequence[PointXy]) -> list[list[float | None]]:

@@ -57,6 +57,8 @@ class Settings(LinkMessage):
         orders_socket: where inspection takes orders; None: nowhere.
         people_folder: where a page that has no folder of its own keeps accounts.
         tls_certificate, tls_key: PEM; None: plain HTTP.
+        site, line, device: what people know this device by.
+        bad_parts: whether a bad part waits for a person, or is off the line by itself.
     """
 
     type: Literal["settings"] = "settings"
@@ -72,6 +74,10 @@ class Settings(LinkMessage):
     people_folder: str | None = None
     tls_certificate: str | None = None
     tls_key: str | None = Field(None, repr=False)
+    site: str = ""
+    line: str = ""
+    device: str = ""
+    bad_parts: Literal["latch", "list"] = "latch"
 
 
 class LineState(LinkMessage):

@@ -11,7 +11,7 @@ from edge_app.config.model import AppConfig, is_loopback
 from edge_app.config.page_certificate import ServerCertificate, read_certificate
 from edge_app.errors import ConfigError
 from edge_app.history.schema import HISTORY_FILE
-from edge_app.ipc.orders import orders_socket
+from edge_app.ipc.order_client import orders_socket
 from edge_app.ipc.page_link import Settings
 from edge_app.store.secret_file import read_secret
 
@@ -79,6 +79,10 @@ def settings_of(config: AppConfig, page_socket: Path | None = None) -> Settings:
         people_folder=str(state / BY_HAND),
         tls_certificate=None if tls is None else tls.chain_pem,
         tls_key=None if tls is None else tls.key_pem,
+        site=config.device.site,
+        line=config.device.line,
+        device=config.device.device,
+        bad_parts=page.bad_parts,
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 from urllib.parse import urlsplit
 
+from edge_app.page.notices import notices_of
 from edge_app.page.state import AlertCard, CameraView, Facts, PageState
 from edge_app.page.words import (
     EVENT_WORDS,
@@ -14,23 +14,24 @@ from edge_app.page.words import (
     reason_words,
     verdict_words,
 )
-from edge_app.records import AlarmEvent, EventKind, JsonObject, PartVerdict, VerdictState
-
-FEW_WAITING = 5
-"""Up to this many alerts may be in transit to a reachable broker without a notice."""
+from edge_app.records import AlarmEvent, EventKind, Gap, JsonObject, PartVerdict, VerdictState
 
 
 def state_json(state: PageState) -> JsonObject:
     """Return everything but the alerts; times are ns since the epoch, ages in seconds."""
     facts = state.facts()
+    notices = notices_of(facts)
     describe = partial(_camera_json, facts=facts, now_s=state.clock_s())
     return {
         "now_ns": state.now_ns(),
         "broker": {"text": facts.broker or "not connected yet", "is_good": facts.is_broker_good},
         "bundle": [{"label": label, "text": text} for label, text in facts.bundle],
+        "product": dict(facts.bundle).get("Product"),
         "has_map": facts.map_threshold is not None,
+        "has_line": True,
         "cameras": state.read_cameras(describe),
-        "notes": _notes(facts),
+        "notes": [notice.text for notice in notices],
+        "notices": [notice.json() for notice in notices],
     }
 
 
@@ -49,6 +50,7 @@ def _camera_json(view: CameraView, facts: Facts, now_s: float) -> JsonObject:
         "state": view.shown.state,
         "state_text": camera_words(view.shown.state, view.shown.reason, age_s),
         "state_words": camera_words(view.shown.state, "", age_s),
+        "reason_text": view.shown.reason,
         "is_good": {"good": True, "plain": None, "bad": False}[view.shown.level],
         "is_blind": not view.shown.is_inspecting,
         "verdict": None if view.verdict is None else _verdict_json(view.verdict),
@@ -62,6 +64,10 @@ def _verdict_json(verdict: PartVerdict) -> JsonObject:
         "words": verdict_words(verdict),
         "is_suspect": verdict.is_suspect,
         "reason": reason_words(verdict.reason),
+        "reason_code": verdict.reason,
+        "camera": verdict.camera,
+        "number": verdict.source_number,
+        "trigger_id": verdict.trigger_id,
         "part_id": verdict.part_id,
         "source_name": verdict.source_name,
         "score": verdict.score,
@@ -94,25 +100,6 @@ def _skipped(health: JsonObject, camera: str) -> int | None:
     return None
 
 
-def _notes(facts: Facts) -> list[str]:
-    """Return notices about the device, worst first; empty if all is well.
-
-    While the broker is not reachable, its own line says that alerts are waiting.
-    """
-    outbox: dict[str, Any] = facts.health.get("outbox") or {}
-    evidence: dict[str, Any] = facts.health.get("evidence") or {}
-    notes = list(facts.weaknesses)
-    if outbox.get("reserve_released"):
-        notes.append("The disk is full: alerts use the last reserve. Free some space soon.")
-    if outbox.get("counted_only"):
-        notes.append(f"{outbox['counted_only']} alerts were only counted: the alarm store is full.")
-    if evidence.get("dropped"):
-        notes.append(f"{evidence['dropped']} alerts have no picture: {evidence['problem']}.")
-    if outbox.get("depth", 0) > FEW_WAITING and facts.is_broker_good is not False:
-        notes.append(f"Alerts waiting safely on disk for the broker: {outbox['depth']}.")
-    return notes
-
-
 def _card_json(card: AlertCard) -> JsonObject:
     event = card.event
     pictured = card.pictured.verdict if card.pictured else None
@@ -126,9 +113,19 @@ def _card_json(card: AlertCard) -> JsonObject:
         "evidence": _evidence_path(card.pictured),
         "verdict": None if event.verdict is None else _verdict_json(event.verdict),
         "text": _card_text(event),
+        "gap": None if event.gap is None else _gap_json(event.gap),
         "part_xyxy": _part_xyxy(pictured),
         "defects_xyxy": [d.box_xyxy for d in pictured.defects] if pictured else [],
         "frame_hw": None if pictured is None else pictured.frame_hw,
+    }
+
+
+def _gap_json(gap: Gap) -> JsonObject:
+    return {
+        "count": gap.count,
+        "first_number": gap.first_number,
+        "last_number": gap.last_number,
+        "reason": gap.reason,
     }
 
 

@@ -10,21 +10,39 @@ from starlette.responses import JSONResponse, Response
 
 from edge_app.accounts.directory import Directory
 from edge_app.accounts.people_file import PeopleFile
-from edge_app.ipc.orders import OrderClient
+from edge_app.ipc.order_client import OrderClient
+from edge_app.page.api.asked_history import AskedHistory
 from edge_app.page.api.document import openapi
-from edge_app.page.api.evidence import EvidenceAnswers, EvidenceFiles
+from edge_app.page.api.evidence import EvidenceAnswers
+from edge_app.page.api.giving import OrderGiver
 from edge_app.page.api.history import HistoryAnswers
 from edge_app.page.api.logins import LoginAnswers
 from edge_app.page.api.operation import BASE, Operation, Rooms, route_of
 from edge_app.page.api.orders import OrderAnswers
+from edge_app.page.api.reviews import ReviewAnswers
 from edge_app.page.evidence_urls import EvidenceUrls
+from edge_app.page.part_evidence import EvidenceFiles, PartEvidence
 from edge_app.page.problem import refused
 from edge_app.page.rights import Need, RightRoute
 from edge_app.page.source import LineSource, LocalSource
 from edge_app.page.state import PageState
+from edge_app.records import JsonObject
 
 COOKIE, TLS_COOKIE = "cropliq_session", "__Host-cropliq_session"
 """Of a login. Over TLS the browser itself keeps it to this device, and to TLS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the device stands, as the configuration names it; "": not known yet."""
+
+    site: str = ""
+    line: str = ""
+    device: str = ""
+
+    def json(self) -> JsonObject:
+        """Return what the page shows of it."""
+        return {"site": self.site, "line": self.line, "device": self.device}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +55,8 @@ class Office:
         audit: inspection's audit; None: it keeps none.
         orders: gives orders to inspection; None: it takes none.
         urls: signs addresses of pictures.
+        place: the device's name.
+        bad_parts: latch or list; see `[page] bad_parts`.
     """
 
     directory: Directory
@@ -44,15 +64,20 @@ class Office:
     audit: Path | None = None
     orders: OrderClient | None = None
     urls: EvidenceUrls = field(default_factory=EvidenceUrls)
+    place: Place = Place()
+    bad_parts: str = "latch"
 
 
 def operations(
     office: Office, source: LineSource, evidence: EvidenceFiles | None, cookie: str
 ) -> list[Operation]:
     """Return the operations of a page."""
+    giver, kept = OrderGiver(office.orders), PartEvidence(evidence)
+    asked = AskedHistory(office.history, kept)
     return [
-        *OrderAnswers(office.orders, source, office.audit).operations(),
-        *HistoryAnswers(office.history).operations(),
+        *OrderAnswers(giver, source, office.audit).operations(),
+        *HistoryAnswers(asked).operations(),
+        *ReviewAnswers(asked, giver, kept, office.bad_parts).operations(),
         *EvidenceAnswers(evidence, office.urls).operations(),
         *LoginAnswers(office.directory, cookie).operations(),
     ]

@@ -202,7 +202,7 @@ from support.order_makers import order
 from edge_app.app import EdgeApp
 from edge_app.config.load import load_config
 from edge_app.errors import EdgeError
-from edge_app.ipc.orders import OrderClient
+from edge_app.ipc.order_client import OrderClient
 from edge_app.runtime import pauses
 
 LENGTH_S = 0.7

@@ -26,6 +26,7 @@ from pydantic import AfterValidator as After
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from edge_app.errors import ConfigError, EdgeError, OrderError
+from edge_app.ipc.calibration import Calibration
 from edge_app.ipc.peers import SOCKET_MODES, Peer, Role, listen, may_play, peer_of
 from edge_app.ipc.unix_socket import connected_to, stop_listening
 from edge_app.mqtt.timestamps import UUID7_PATTERN
@@ -179,6 +180,7 @@ class LimitState(_Message):
     Attributes:
         bundle_score_threshold: the bundle's own, or the configuration's in its place.
         steps: how many `undo_limit` lead back to it.
+        calibration: the good parts' scores of the bundle; None: inspection of an older release.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -194,6 +196,7 @@ class LimitState(_Message):
     map_threshold: float
     bundle_score_threshold: float
     steps: int = 0
+    calibration: Calibration | None = None
 
 
 class OrderAnswer(_Message):

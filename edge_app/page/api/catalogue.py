@@ -17,6 +17,8 @@ from edge_app.page.api.history import HistoryAnswers
 from edge_app.page.api.logins import LoginAnswers
 from edge_app.page.api.operation import BASE, Operation, Rooms, route_of
 from edge_app.page.api.orders import OrderAnswers
+from edge_app.page.api.scores import ScoreAnswers
+from edge_app.page.api.thumbnails import ThumbnailAnswers
 from edge_app.page.evidence_urls import EvidenceUrls
 from edge_app.page.problem import refused
 from edge_app.page.rights import Need, RightRoute
@@ -53,6 +55,8 @@ def operations(
     return [
         *OrderAnswers(office.orders, source, office.audit).operations(),
         *HistoryAnswers(office.history).operations(),
+        *ScoreAnswers(office.history).operations(),
+        *ThumbnailAnswers(office.history, evidence).operations(),
         *EvidenceAnswers(evidence, office.urls).operations(),
         *LoginAnswers(office.directory, cookie).operations(),
     ]

@@ -47,6 +47,8 @@ NEEDS: dict[tuple[str, str], tuple[Need, Any]] = {
     ("GET", "/api/v1/parts"): (V, None),
     ("GET", "/api/v1/parts/{id:int}"): (V, None),
     ("GET", "/api/v1/counts"): (V, None),
+    ("GET", "/api/v1/scores"): (V, None),
+    ("GET", "/api/v1/parts/{id:int}/thumbnail.jpg"): (V, None),
     ("GET", "/api/v1/evidence/{picture:path}"): (V, None),
     ("POST", "/api/v1/evidence-urls"): (V, {"picture": "2026-01-01/a.jpg"}),
     ("GET", "/api/v1/me"): (P, None),

@@ -1,0 +1,82 @@
+"""Small pictures of parts for the API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from starlette.responses import Response
+
+from edge_app.alerts.evidence_files import crop_of, place_of
+from edge_app.history.reader import HistoryReader
+from edge_app.page.api.evidence import GONE, SHUT, EvidenceFiles
+from edge_app.page.api.history import LIMIT_S
+from edge_app.page.api.models import MOST_ID
+from edge_app.page.api.operation import Call, Model, Operation
+from edge_app.page.problem import ProblemError
+from edge_app.page.rights import Need
+from edge_app.page.thumbnails import Thumbnails
+
+
+class ThumbnailQuery(Model):
+    """How large."""
+
+    side: Literal["160", "320", "640"] = "320"
+
+
+class ThumbnailAnswers:
+    """Answers with small pictures.
+
+    Args:
+        history: inspection's history; None: it keeps none.
+        files: None: no pictures are kept.
+    """
+
+    def __init__(self, history: Path | None, files: EvidenceFiles | None) -> None:
+        self._reader = None if history is None else HistoryReader(history, LIMIT_S)
+        self._files = files
+        self._thumbnails = Thumbnails()
+
+    def operations(self) -> list[Operation]:
+        """Return the operations."""
+        return [
+            Operation("GET", "/parts/{id:int}/thumbnail.jpg", Need.VIEWER,
+                      "A part's crop, made small; of its frame where no crop is kept.",
+                      self.thumbnail, "pictures", query=ThumbnailQuery, media_type="image/jpeg"),
+        ]  # fmt: skip
+
+    def thumbnail(self, call: Call) -> Response:
+        """Return a part's small picture."""
+        number = int(call.path["id"])
+        if self._reader is None or self._files is None:
+            raise ProblemError(404, GONE)
+        part = self._reader.part(number) if number <= MOST_ID else None
+        if part is None:
+            raise ProblemError(404, "No such part is recorded, or no longer.")
+        frame = self._frame_of(str(part["evidence_url"] or ""))
+        try:
+            side_px = int(call.query.side)
+            data = None
+            if frame is not None:
+                data = self._thumbnails.jpeg(frame, part["corners"], side_px)
+        except PermissionError:
+            raise ProblemError(503, SHUT) from None
+        if data is None:
+            raise ProblemError(404, GONE)
+        return Response(data, media_type="image/jpeg")
+
+    def _frame_of(self, url: str) -> Path | None:
+        """Return where a part's picture lies, or lay while its crop is still there."""
+        place = place_of(url)
+        if place is None or self._files is None:
+            return None
+        try:
+            frame = self._files.path_of(str(place))
+            if frame is None:
+                crop = self._files.path_of(str(crop_of(place)))
+                frame = None if crop is None else crop.with_name(place.name)
+        except PermissionError:
+            raise ProblemError(503, SHUT) from None
+        except OSError:  # a name that no file can have
+            return None
+        return frame

@@ -247,6 +247,15 @@ class Directory:
 
         self._sessions.end_all_of(self._file.change(take))
 
+    def check_token_name(self, name: str) -> None:
+        """Refuse a name that a new token cannot have.
+
+        Raises:
+            AccountError: it is unfit or taken, or people cannot be read.
+        """
+        membership.check_name(name)
+        membership.check_free(self.people(), name)
+
     def add_token(self, actor: Actor, name: str, scope: AccessRole, days: int) -> str:
         """Return a new token's secret, which is kept nowhere.
 
@@ -342,10 +351,9 @@ _SIGNS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """No 0 and O, no 1, I and L: a code is read from a screen and typed."""
 
 
-def fresh_code() -> str:
-    """Return a one-time code of four groups, 79 bits."""
-    groups = ("".join(secrets.choice(_SIGNS) for _ in range(4)) for _ in range(4))
-    return "-".join(groups)
+def fresh_code(groups: int = 4) -> str:
+    """Return a one-time code of groups of four signs, 20 bits each."""
+    return "-".join("".join(secrets.choice(_SIGNS) for _ in range(4)) for _ in range(groups))
 
 
 def code_digest(code: str) -> str:

@@ -139,13 +139,22 @@ def add_token(people: People, token: Token, now_s: int) -> None:
     Raises:
         AccountError: the name is taken, or there are too many.
     """
-    if any(t.name.casefold() == token.name.casefold() for t in people.tokens):
-        raise AccountError(f"There is a token {token.name!r} already. Choose another name.")
+    check_free(people, token.name)
     if len(people.tokens) >= MAX_TOKENS:
         expired = [t.name for t in people.tokens if t.expires_at_s <= now_s]
         such = f", {len(expired)} of them expired, {expired[0]!r} among them" if expired else ""
         raise AccountError(f"There are {MAX_TOKENS} tokens already{such}: remove one first.")
     people.tokens.append(token)
+
+
+def check_free(people: People, name: str) -> None:
+    """Refuse a token's name that is taken.
+
+    Raises:
+        AccountError: it is.
+    """
+    if any(t.name.casefold() == name.casefold() for t in people.tokens):
+        raise AccountError(f"There is a token {name!r} already. Choose another name.")
 
 
 def remove_token(people: People, name: str) -> Token:

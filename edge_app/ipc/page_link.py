@@ -57,6 +57,7 @@ class Settings(LinkMessage):
         orders_socket: where inspection takes orders; None: nowhere.
         people_folder: where a page that has no folder of its own keeps accounts.
         tls_certificate, tls_key: PEM; None: plain HTTP.
+        site, line, device: what people know this device by.
     """
 
     type: Literal["settings"] = "settings"
@@ -72,6 +73,9 @@ class Settings(LinkMessage):
     people_folder: str | None = None
     tls_certificate: str | None = None
     tls_key: str | None = Field(None, repr=False)
+    site: str = ""
+    line: str = ""
+    device: str = ""
 
 
 class LineState(LinkMessage):

@@ -23,7 +23,7 @@ from edge_app.host.sd_notify import ServiceNotifier
 from edge_app.ipc.orders import OrderClient
 from edge_app.ipc.page_link import Settings
 from edge_app.ipc.unix_socket import connected_to
-from edge_app.page.api.catalogue import Office
+from edge_app.page.api.catalogue import Office, Place
 from edge_app.page.changeover import Changeover
 from edge_app.page.courier import AuditCourier
 from edge_app.page.kept_pictures import KeptPictures
@@ -139,6 +139,7 @@ class PageProcess:
             history=None if wanted.history is None else Path(wanted.history),
             audit=None if wanted.audit is None else Path(wanted.audit),
             orders=orders,
+            place=Place(wanted.site, wanted.line, wanted.device),
         )
 
 

@@ -222,7 +222,11 @@ def _without_line(state: JsonObject, problem: str, silent_s: float | None) -> Js
     note = f"{problem[0].upper()}{problem[1:]}: no part is judged.{since}"
     broker = {"text": f"not known, {problem}", "is_good": False}
     cameras = [_blind(camera, problem, silent_s or 0.0) for camera in state["cameras"]]
-    return {**state, "broker": broker, "cameras": cameras, "notes": [note]}
+    code = "line_not_running" if problem == NOT_RUNNING else "line_silent"
+    ago = None if silent_s is None else round(silent_s, 1)
+    notice = {"code": code, "values": {"silent_s": ago}, "text": note}
+    told = {"broker": broker, "cameras": cameras, "notes": [note], "notices": [notice]}
+    return {**state, **told, "has_line": False}
 
 
 def _blind(camera: JsonObject, problem: str, silent_s: float) -> JsonObject:
@@ -235,6 +239,7 @@ def _blind(camera: JsonObject, problem: str, silent_s: float) -> JsonObject:
         "state": "not_running",
         "state_text": problem,
         "state_words": problem,
+        "reason_text": "",
         "is_good": False,
         "is_blind": True,
     }

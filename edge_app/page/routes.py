@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -35,8 +34,8 @@ from edge_app.page.pictures import PictureCache
 from edge_app.page.problem import problem, refused_in_text
 from edge_app.page.rights import Need, RightRoute
 from edge_app.page.source import LineSource
+from edge_app.page.views import STATIC, view_routes, views_json
 
-STATIC = Path(__file__).parent / "static"
 BOUNDARY = "cropliq-frame"
 POLL_S = 0.04
 """How often a stream checks for a newer picture: 25 times per second looks smooth."""
@@ -46,17 +45,6 @@ MAX_STREAMS = 8
 
 FIRST_PICTURE_S = 1.5
 """How long the first client of a camera waits until its pictures come over from inspection."""
-
-
-WAY_IN = {
-    "/login": ("login.html", "text/html"),
-    "/login/login.js": ("login.js", "text/javascript"),
-    "/login/people.js": ("people.js", "text/javascript"),
-    "/login/page.css": ("page.css", "text/css"),
-    "/login/people.css": ("people.css", "text/css"),
-    "/login/icon.svg": ("icon.svg", "image/svg+xml"),
-}
-"""Address → file and kind of what is answered to everybody; nothing else is."""
 
 
 class Pages:
@@ -104,8 +92,6 @@ class Pages:
             else []
         )
         reading = {
-            "/": self.index,
-            "/users": self.users,
             "/api/state": self.state,
             "/api/alerts": self.alerts,
             "/frame/{camera}.jpg": self.frame,
@@ -115,22 +101,18 @@ class Pages:
         }
         return [
             *(RightRoute(path, e, Need.VIEWER, refused_in_text) for path, e in reading.items()),
-            *(RightRoute(path, _way_in, Need.PUBLIC, refused_in_text) for path in WAY_IN),
+            *view_routes(),
             *changing,
         ]
 
-    async def index(self, _request: Request) -> Response:
-        """Answer with the page."""
-        return FileResponse(STATIC / "index.html", media_type="text/html")
-
-    async def users(self, _request: Request) -> Response:
-        """Answer with the page of people; what it shows is asked for by its script."""
-        return FileResponse(STATIC / "users.html", media_type="text/html")
-
     async def state(self, _request: Request) -> Response:
         """Answer with verdicts, figures and states of all cameras."""
-        can_change = self._changeover is not None
-        return JSONResponse({**self._source.state(), "can_change_product": can_change})
+        more = {
+            "can_change_product": self._changeover is not None,
+            "device": self._office.place.json(),
+            "views": views_json(),
+        }
+        return JSONResponse({**self._source.state(), **more})
 
     async def alerts(self, _request: Request) -> Response:
         """Answer with the last alarms, newest first."""
@@ -214,11 +196,6 @@ class Pages:
     async def _jpeg(self, camera: str, request: Request) -> tuple[int, bytes] | None:
         with_map = request.query_params.get("map") == "1"
         return await run_in_threadpool(self._pictures.jpeg, camera, with_map)
-
-
-async def _way_in(request: Request) -> Response:
-    name, kind = WAY_IN[request.url.path]
-    return FileResponse(STATIC / name, media_type=kind)
 
 
 async def _not_served(request: Request, error: Exception) -> Response:

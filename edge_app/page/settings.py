@@ -79,6 +79,9 @@ def settings_of(config: AppConfig, page_socket: Path | None = None) -> Settings:
         people_folder=str(state / BY_HAND),
         tls_certificate=None if tls is None else tls.chain_pem,
         tls_key=None if tls is None else tls.key_pem,
+        site=config.device.site,
+        line=config.device.line,
+        device=config.device.device,
     )
 
 

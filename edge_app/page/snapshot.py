@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 from urllib.parse import urlsplit
 
+from edge_app.page.notices import notices_of
 from edge_app.page.state import AlertCard, CameraView, Facts, PageState
 from edge_app.page.words import (
     EVENT_WORDS,
@@ -16,21 +16,22 @@ from edge_app.page.words import (
 )
 from edge_app.records import AlarmEvent, EventKind, JsonObject, PartVerdict, VerdictState
 
-FEW_WAITING = 5
-"""Up to this many alerts may be in transit to a reachable broker without a notice."""
-
 
 def state_json(state: PageState) -> JsonObject:
     """Return everything but the alerts; times are ns since the epoch, ages in seconds."""
     facts = state.facts()
+    notices = notices_of(facts)
     describe = partial(_camera_json, facts=facts, now_s=state.clock_s())
     return {
         "now_ns": state.now_ns(),
         "broker": {"text": facts.broker or "not connected yet", "is_good": facts.is_broker_good},
         "bundle": [{"label": label, "text": text} for label, text in facts.bundle],
+        "product": dict(facts.bundle).get("Product"),
         "has_map": facts.map_threshold is not None,
+        "has_line": True,
         "cameras": state.read_cameras(describe),
-        "notes": _notes(facts),
+        "notes": [notice.text for notice in notices],
+        "notices": [notice.json() for notice in notices],
     }
 
 
@@ -49,6 +50,7 @@ def _camera_json(view: CameraView, facts: Facts, now_s: float) -> JsonObject:
         "state": view.shown.state,
         "state_text": camera_words(view.shown.state, view.shown.reason, age_s),
         "state_words": camera_words(view.shown.state, "", age_s),
+        "reason_text": view.shown.reason,
         "is_good": {"good": True, "plain": None, "bad": False}[view.shown.level],
         "is_blind": not view.shown.is_inspecting,
         "verdict": None if view.verdict is None else _verdict_json(view.verdict),
@@ -92,25 +94,6 @@ def _skipped(health: JsonObject, camera: str) -> int | None:
         if entry.get("camera") == camera:
             return int(entry.get("frames_skipped", 0))
     return None
-
-
-def _notes(facts: Facts) -> list[str]:
-    """Return notices about the device, worst first; empty if all is well.
-
-    While the broker is not reachable, its own line says that alerts are waiting.
-    """
-    outbox: dict[str, Any] = facts.health.get("outbox") or {}
-    evidence: dict[str, Any] = facts.health.get("evidence") or {}
-    notes = list(facts.weaknesses)
-    if outbox.get("reserve_released"):
-        notes.append("The disk is full: alerts use the last reserve. Free some space soon.")
-    if outbox.get("counted_only"):
-        notes.append(f"{outbox['counted_only']} alerts were only counted: the alarm store is full.")
-    if evidence.get("dropped"):
-        notes.append(f"{evidence['dropped']} alerts have no picture: {evidence['problem']}.")
-    if outbox.get("depth", 0) > FEW_WAITING and facts.is_broker_good is not False:
-        notes.append(f"Alerts waiting safely on disk for the broker: {outbox['depth']}.")
-    return notes
 
 
 def _card_json(card: AlertCard) -> JsonObject:

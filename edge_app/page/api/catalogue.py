@@ -24,9 +24,23 @@ from edge_app.page.problem import refused
 from edge_app.page.rights import Need, RightRoute
 from edge_app.page.source import LineSource, LocalSource
 from edge_app.page.state import PageState
+from edge_app.records import JsonObject
 
 COOKIE, TLS_COOKIE = "cropliq_session", "__Host-cropliq_session"
 """Of a login. Over TLS the browser itself keeps it to this device, and to TLS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the device stands, as the configuration names it; "": not known yet."""
+
+    site: str = ""
+    line: str = ""
+    device: str = ""
+
+    def json(self) -> JsonObject:
+        """Return what the page shows of it."""
+        return {"site": self.site, "line": self.line, "device": self.device}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +53,7 @@ class Office:
         audit: inspection's audit; None: it keeps none.
         orders: gives orders to inspection; None: it takes none.
         urls: signs addresses of pictures.
+        place: the device's name.
     """
 
     directory: Directory
@@ -46,6 +61,7 @@ class Office:
     audit: Path | None = None
     orders: OrderClient | None = None
     urls: EvidenceUrls = field(default_factory=EvidenceUrls)
+    place: Place = Place()
 
 
 def operations(

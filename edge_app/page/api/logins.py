@@ -9,11 +9,13 @@ from starlette.responses import JSONResponse, Response
 from edge_app.accounts.attempts import TooManyAttempts
 from edge_app.accounts.directory import Directory
 from edge_app.accounts.membership import UnknownNameError
+from edge_app.accounts.pairing import SCREEN_DAYS, VALID_S, Pairing
 from edge_app.accounts.passwords import BusyError
 from edge_app.accounts.people import Account, Token
 from edge_app.accounts.sessions import LONGEST_S
 from edge_app.errors import AccountError, AccountsUnusable
 from edge_app.history.reader import time_text
+from edge_app.page.access import screen_cookie
 from edge_app.page.api import models as m
 from edge_app.page.api.operation import Call, Operation
 from edge_app.page.problem import ProblemError, problem
@@ -30,6 +32,7 @@ class LoginAnswers:
 
     def __init__(self, directory: Directory, cookie: str) -> None:
         self._directory, self._cookie = directory, cookie
+        self._pairing = Pairing(directory)
 
     def operations(self) -> list[Operation]:
         """Return the operations."""
@@ -43,6 +46,12 @@ class LoginAnswers:
             Operation("POST", "/session/code", public,
                       "Choose a password with a one-time code, and log in.", self.redeem,
                       "people", m.Me, body=m.CodeUse),
+            Operation("POST", "/session/screen", public,
+                      "Let this browser read, with a short code from the page of people.",
+                      self.let_screen_in, "people", m.ScreenIn, body=m.ScreenCodeUse),
+            Operation("POST", "/pairing", engineer,
+                      "Make a short code that lets a tablet or a wall screen read.",
+                      self.pair, "people", m.ScreenCode, body=m.ScreenWish, status=201),
             Operation("POST", "/me/password", person, "Change one's password, and log in anew.",
                       self.change_password, "people", m.Me, body=m.PasswordChange),
             Operation("GET", "/users", engineer, "Every person.", self.users, "people", m.Users),
@@ -101,6 +110,29 @@ class LoginAnswers:
             return self._let_in(call, body.name, body.password)
         except AccountError as error:
             return _refused(error, 409)
+
+    def pair(self, call: Call) -> m.ScreenCode:
+        """Make a code for a screen."""
+        name = call.body.name
+        code = self._pairing.begin(call.caller.actor, name)
+        return m.ScreenCode(name=name, code=code, valid_s=VALID_S)
+
+    def let_screen_in(self, call: Call) -> Response:
+        """Use a screen's code up; the answer sets the cookie with its token."""
+        try:
+            name, secret = self._pairing.redeem(call.body.code, call.address)
+        except AccountError as error:
+            return _refused(error, 409)
+        answer = JSONResponse(m.ScreenIn(name=name).model_dump(mode="json"))
+        answer.set_cookie(
+            screen_cookie(self._cookie),
+            secret,
+            max_age=SCREEN_DAYS * 86_400,
+            httponly=True,
+            samesite="strict",
+            secure=call.is_tls,
+        )
+        return answer
 
     def change_password(self, call: Call) -> Response:
         """Change one's own password."""

@@ -329,6 +329,32 @@ class CodeMade(Answered):
     code: str
 
 
+class ScreenWish(Model):
+    """A tablet or a wall screen to be let in."""
+
+    name: Name
+
+
+class ScreenCode(Answered):
+    """A short code that lets one browser read; it is not shown again."""
+
+    name: str
+    code: str
+    valid_s: int
+
+
+class ScreenCodeUse(Model):
+    """The code that was scanned or typed."""
+
+    code: Annotated[str, StringConstraints(min_length=1, max_length=20)] = Field(repr=False)
+
+
+class ScreenIn(Answered):
+    """The browser reads from now on."""
+
+    name: str
+
+
 class TokenInfo(Answered):
     """A program's token, without its secret."""
 

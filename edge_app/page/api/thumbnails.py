@@ -1,4 +1,4 @@
-"""Small pictures of parts for the API."""
+"""Small pictures of parts for the API, and what parts can be chosen by."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Literal
 from starlette.responses import Response
 
 from edge_app.alerts.evidence_files import crop_of, place_of
+from edge_app.history.choices import choices
 from edge_app.history.reader import HistoryReader
 from edge_app.page.api.evidence import GONE, SHUT, EvidenceFiles
 from edge_app.page.api.history import LIMIT_S
 from edge_app.page.api.models import MOST_ID
-from edge_app.page.api.operation import Call, Model, Operation
+from edge_app.page.api.operation import Answered, Call, Model, Operation
 from edge_app.page.problem import ProblemError
 from edge_app.page.rights import Need
 from edge_app.page.thumbnails import Thumbnails
@@ -22,6 +23,13 @@ class ThumbnailQuery(Model):
     """How large."""
 
     side: Literal["160", "320", "640"] = "320"
+
+
+class Choices(Answered):
+    """Values that `camera` and `class` of /parts can have."""
+
+    cameras: list[str]
+    classes: list[str]
 
 
 class ThumbnailAnswers:
@@ -34,7 +42,7 @@ class ThumbnailAnswers:
 
     def __init__(self, history: Path | None, files: EvidenceFiles | None) -> None:
         self._reader = None if history is None else HistoryReader(history, LIMIT_S)
-        self._files = files
+        self._history, self._files = history, files
         self._thumbnails = Thumbnails()
 
     def operations(self) -> list[Operation]:
@@ -43,7 +51,17 @@ class ThumbnailAnswers:
             Operation("GET", "/parts/{id:int}/thumbnail.jpg", Need.VIEWER,
                       "A part's crop, made small; of its frame where no crop is kept.",
                       self.thumbnail, "pictures", query=ThumbnailQuery, media_type="image/jpeg"),
+            Operation("GET", "/parts/choices", Need.VIEWER,
+                      "What parts can be chosen by: cameras and defect classes that are recorded.",
+                      self.choices, "history", Choices),
         ]  # fmt: skip
+
+    def choices(self, _call: Call) -> dict[str, list[str]]:
+        """Return cameras and defect classes."""
+        if self._history is None:
+            raise ProblemError(503, "This device keeps no history: see [history] enabled.")
+        cameras, classes = choices(self._history)
+        return {"cameras": cameras, "classes": classes}
 
     def thumbnail(self, call: Call) -> Response:
         """Return a part's small picture."""

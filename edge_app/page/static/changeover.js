@@ -1,7 +1,7 @@
 // The control that changes a slot over to another installed product. It asks the device and shows the
 // device's own words; what judges is said at the top of the page by the line itself.
 
-import { csrfHeaders, me } from "./people.js";
+import { csrfHeaders, me } from "./lib/api.js";
 
 const REFRESH_MS = 5000;
 const LIST_TIMEOUT_MS = 8000;

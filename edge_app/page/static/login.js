@@ -1,21 +1,38 @@
-// Logging in and out, and passwords. The device's own sentences are shown as they are.
+// Logging in and out, passwords, and letting a screen in. The device's own sentences are shown as
+// they are. `?back=` is where who logs in came from, `?why=` what they were about to do.
 
-import { forget, me, send, tell } from "./people.js";
+import { BASE, forget, me, send } from "./lib/api.js";
+import { byId, tell, write } from "./lib/dom.js";
+import { oneOf, t } from "./lib/words.js";
 
-const byId = (id) => document.getElementById(id);
 const outcome = byId("outcome");
+const query = new URLSearchParams(location.search);
+const back = backOf(query.get("back"));
+
+// Only an address of this device: never another site's.
+function backOf(asked) {
+  if (!asked) return null;
+  const address = new URL(asked, location.origin);
+  return address.origin === location.origin && asked.startsWith("/") ? address.pathname + address.search + address.hash : null;
+}
+
+if (back) byId("back").href = back;
+if (query.get("why") === "settle") {
+  write(byId("why"), t("login.why_settle"));
+  byId("why").hidden = false;
+}
 
 function show({ kind, name, role, has_engineer: hasEngineer }) {
   const isKnown = kind === "person";
   byId("known").hidden = !isKnown;
   byId("stranger").hidden = isKnown;
-  byId("known-title").textContent = `${name} is logged in: ${role}`;
+  write(byId("known-title"), t("login.is_in", { name, role: oneOf("role", role) }));
   byId("to-users").hidden = role !== "engineer";
   byId("code-part").open = !isKnown && hasEngineer === false;
 }
 
 // A form sends once at a time, and forgets its passwords when it worked.
-function onSubmit(id, work) {
+function onSubmit(id, work, done) {
   const form = byId(id);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -23,12 +40,12 @@ function onSubmit(id, work) {
     if (button.disabled) return;
     const data = Object.fromEntries(new FormData(form));
     if (data.again !== undefined && data.again !== (data.new ?? data.password)) {
-      tell(outcome, "The two new passwords differ.", "bad");
+      tell(outcome, t("login.differ"), "bad");
       return;
     }
     delete data.again;
     button.disabled = true;
-    tell(outcome, "", "plain");
+    tell(outcome, "");
     const { isOk, body } = await work(data);
     button.disabled = false;
     if (!isOk) {
@@ -36,20 +53,38 @@ function onSubmit(id, work) {
       return;
     }
     form.reset();
-    forget(body);
-    show(body);
-    tell(outcome, id === "password-form" ? "The password is changed; other logins of yours have ended." : "", "good");
+    done(body);
   });
 }
 
-onSubmit("login-form", (data) => send("POST", "/api/v1/session", data));
-onSubmit("code-form", (data) => send("POST", "/api/v1/session/code", data));
-onSubmit("password-form", (data) => send("POST", "/api/v1/me/password", data));
+function isIn(body) {
+  forget(body);
+  if (back) location.assign(back);
+  else show(body);
+}
+
+onSubmit("login-form", (data) => send("POST", `${BASE}/session`, data), isIn);
+onSubmit("code-form", (data) => send("POST", `${BASE}/session/code`, data), isIn);
+onSubmit("password-form", (data) => send("POST", `${BASE}/me/password`, data), (body) => {
+  forget(body);
+  show(body);
+  tell(outcome, t("login.changed"), "good");
+});
+onSubmit("pair-form", (data) => send("POST", `${BASE}/session/screen`, data), () => location.assign("/"));
 
 byId("log-out").addEventListener("click", async () => {
-  const { isOk, body } = await send("DELETE", "/api/v1/session");
-  tell(outcome, isOk ? "You are logged out." : body.detail, isOk ? "good" : "bad");
+  const { isOk, body } = await send("DELETE", `${BASE}/session`);
+  tell(outcome, isOk ? t("login.is_out") : body.detail, isOk ? "good" : "bad");
   show(await me(true));
 });
 
-me(true).then(show, () => tell(outcome, "The device does not answer. Open this page again.", "bad"));
+// Opened by the code that the engineer's page shows: the code is used up and taken out of the address.
+const scanned = new URLSearchParams(location.hash.slice(1)).get("pair");
+if (scanned) {
+  history.replaceState(null, "", location.pathname);
+  byId("pair-part").open = true;
+  byId("pair-form").elements.code.value = scanned;
+  byId("pair-form").requestSubmit();
+}
+
+me(true).then(show, () => tell(outcome, t("refused.no_answer"), "bad"));

@@ -2,7 +2,9 @@
 // connection carries it. All texts go in as text, never as HTML.
 
 import { offerChangeover } from "./changeover.js";
-import { showWho } from "./people.js";
+import { read } from "./lib/api.js";
+import { hasWords, oneOf } from "./lib/words.js";
+import { keepHeader, showHeader } from "./lib/nav.js";
 
 const POLL_MS = 500;
 const PICTURE_PAUSE_MS = 80;
@@ -33,13 +35,6 @@ function write(element, text) {
 function chip(element, text, isGood) {
   write(element.querySelector(".text"), text);
   element.dataset.level = isGood == null ? "plain" : isGood ? "good" : "bad";
-}
-
-async function read(address) {
-  const answer = await fetch(address, { signal: AbortSignal.timeout(LOST_AFTER_MS) });
-  if (answer.status === 401) throw new Error("The device asks for the page's token: log in, or open the page with ?token= once more.");
-  if (!answer.ok) throw new Error(`The device answered ${answer.status}.`);
-  return answer.json();
 }
 
 function cameraCard(name) {
@@ -237,7 +232,7 @@ async function poll() {
     hadContact = true;
     chip(byId("broker"), `Broker: ${state.broker.text}`, state.broker.is_good);
     showBundle(state.bundle);
-    showNotes(state.notes);
+    showNotes(state.notices.map(({ code, values, text }) => (hasWords("note", code) ? oneOf("note", code, values) : text)));
     offerChangeover(state.can_change_product);
     state.cameras.forEach((camera) => showCamera(camera, state.has_map));
     showAlerts(alerts.alerts);
@@ -276,7 +271,8 @@ async function swap(picture, camera, answer) {
   if (before.startsWith("blob:")) URL.revokeObjectURL(before);
 }
 
-showWho();
+showHeader();
+keepHeader();
 for (;;) {
   await poll();
   await pause(POLL_MS);

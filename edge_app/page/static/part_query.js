@@ -64,7 +64,8 @@ export function apiQuery(wanted, limit, cursor = null) {
   else if (wanted.verdict && wanted.verdict !== "all") query.set("state", wanted.verdict);
   if (wanted.class) query.set("class", wanted.class);
   if (wanted.camera) query.set("camera", wanted.camera);
-  if (wanted.serial.trim()) query.set("part", wanted.serial.trim());
+  const serial = wanted.serial.trim().replace(/^#/, "");
+  if (serial) query.set(/^\d+$/.test(serial) ? "serial" : "part", serial);
   if (wanted.review === "none") query.set("reviewed", "false");
   else if (wanted.review === "any") query.set("reviewed", "true");
   else if (wanted.review === "disputed") query.set("disputed", "true");

@@ -28,18 +28,18 @@ function choose(select, values, textOf, value) {
 }
 
 function fillForm() {
-  choose(byId("time"), TIMES, (code) => oneOf("time", code), wanted.time);
-  choose(byId("verdict"), VERDICTS, (code) => oneOf("which", code), wanted.verdict);
-  choose(byId("review"), REVIEWS, (code) => oneOf("review", code), wanted.review);
-  choose(byId("class"), ["all"], () => t("which.all"), wanted.class);
-  choose(byId("camera"), ["all"], () => t("which.all"), wanted.camera);
+  choose(byId("time"), TIMES, (code) => oneOf("parts_time", code), wanted.time);
+  choose(byId("verdict"), VERDICTS, (code) => oneOf("parts_verdict", code), wanted.verdict);
+  choose(byId("review"), REVIEWS, (code) => oneOf("parts_review", code), wanted.review);
+  choose(byId("class"), ["all"], () => t("parts_verdict.all"), wanted.class);
+  choose(byId("camera"), ["all"], () => t("parts_verdict.all"), wanted.camera);
   for (const name of ["from", "to", "serial"]) form.elements[name].value = wanted[name];
   showForm();
 }
 
 async function fillChoices() {
   const { cameras, classes } = await read(`${BASE}/parts/choices`, TIMEOUT_MS).catch(() => ({ cameras: [], classes: [] }));
-  const textOf = (one) => (one === "all" ? t("which.all") : one.replaceAll("_", " "));
+  const textOf = (one) => (one === "all" ? t("parts_verdict.all") : one.replaceAll("_", " "));
   choose(byId("class"), ["all", ...classes], textOf, wanted.class);
   choose(byId("camera"), ["all", ...cameras], textOf, wanted.camera);
   byId("camera").closest("label").hidden = cameras.length < 2 && !wanted.camera;
@@ -58,7 +58,7 @@ function card(part) {
   link.href = `/part?${new URLSearchParams([["id", part.id], ...new URLSearchParams(addressOf(wanted))])}`;
   link.dataset.verdict = verdict;
   item.querySelector(".verdict-sign").dataset.verdict = verdict;
-  write(item.querySelector(".card-verdict"), oneOf("verdict", verdict));
+  write(item.querySelector(".card-verdict"), oneOf("part_verdict", verdict));
   write(item.querySelector(".card-share"), part.score == null ? "" : shareText(part.score, part.threshold));
   write(item.querySelector("time"), dayTime(part.captured_at));
   item.querySelector("time").dateTime = part.captured_at;
@@ -69,7 +69,7 @@ function card(part) {
 }
 
 function marks(part) {
-  const found = currentOf(part).map(({ mark }) => make("span", { className: "mark-chip", dataset: { mark } }, oneOf("mark", mark)));
+  const found = currentOf(part).map(({ mark }) => make("span", { className: "mark-chip", dataset: { mark } }, oneOf("part_mark", mark)));
   if (isDisputed(part)) found.push(make("span", { className: "mark-chip", dataset: { mark: "disputed" } }, t("parts.disputed")));
   return found;
 }

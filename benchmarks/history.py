@@ -32,7 +32,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from edge_app.history.reader import HistoryReader, PartFilter
+from edge_app.history.part_filter import PartFilter
+from edge_app.history.reader import HistoryReader
 from edge_app.history.retention import Retention
 from edge_app.history.rows import BINS_PER_LIMIT, HOUR_NS, score_bin
 from edge_app.history.schema import open_for_writing

@@ -31,6 +31,7 @@ from edge_app.cameras.protocol import Camera
 from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig, is_loopback
 from edge_app.errors import ConfigError
+from edge_app.history.opening import LeftOver
 from edge_app.history.retention import Retention
 from edge_app.history.schema import HISTORY_FILE
 from edge_app.history.writer import HistoryWriter
@@ -48,6 +49,7 @@ from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.timestamps import uuid7
 from edge_app.mqtt.topics import DeviceName
 from edge_app.orders.device_orders import DeviceOrders, limits_of_device
+from edge_app.orders.review_orders import reviews_since
 from edge_app.page.door import PageChild, PageDoor, PageListener
 from edge_app.page.feed import PageFeed
 from edge_app.page.settings import evidence_folder, page_url, settings_of
@@ -153,10 +155,9 @@ class EdgeApp:
         self._slots.join(self._thread, self._model_changed)
         self._orders = DeviceOrders(
             config, self._slots, own_limits, self._thread, self._status, page_socket,
-            self._audit_grew,
+            self._audit_grew, self._history,
         )  # fmt: skip
-        if self._history:
-            self._orders.record_gaps(self._history, _numbered(sources))
+        self._orders.record_gaps(_numbered(sources))
         self._feed = PageFeed(self.page_state, settings_of(config, page_socket))
         self._door = self._page_door(page_socket)
         self._show_model_on_page()
@@ -318,11 +319,17 @@ class EdgeApp:
         return HistoryWriter(
             config.device.state_dir / HISTORY_FILE,
             {camera.name: camera.slot for camera in config.cameras},
-            Retention(config.history.max_age_days, config.history.max_mb, self._clock),
+            Retention(
+                config.history.max_age_days, config.history.max_mb, self._clock,
+                config.page.bad_parts_gone_after_min,
+            ),
             {name: last for name, last in found.items() if last is not None},
             lambda why: self._status.set_trouble(why, "history"),
-            lambda: waiting_alarms(self.outbox),
-        )
+            LeftOver(
+                lambda: waiting_alarms(self.outbox),
+                lambda head: reviews_since(config.device.state_dir, head),
+            ),
+        )  # fmt: skip
 
     def _make_service(self, notifier: ServiceNotifier) -> Service:
         publisher, deadlines = self._publisher, self._config.watchdog

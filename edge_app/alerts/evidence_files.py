@@ -25,6 +25,7 @@ SAFE_PATH = re.compile(r"\d{4}-\d{2}-\d{2}/[A-Za-z0-9_][A-Za-z0-9._-]*\.jpg")
 
 CROP = ".crop.jpg"
 SIDECAR = ".json"
+MAP = ".map.png"
 _KIND = re.compile(r"\.(surplus|suspect|near_miss|not_inspected|random)(-\d+)?\.jpg$")
 
 
@@ -71,6 +72,11 @@ def frame_of(crop: Path) -> Path:
 def sidecar_of(frame: Path) -> Path:
     """Return where the sidecar of a frame's picture lies."""
     return frame.with_name(frame.name.removesuffix(".jpg") + SIDECAR)
+
+
+def map_of(frame: Path) -> Path:
+    """Return where the map over the crop of a frame's picture lies."""
+    return frame.with_name(frame.name.removesuffix(".jpg") + MAP)
 
 
 def encode_jpeg(pixels_hwc: U8Array, quality: int) -> bytes | None:

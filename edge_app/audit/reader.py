@@ -45,6 +45,18 @@ def records_since(path: Path, head: Head) -> list[dict[str, Any]]:
         return []
 
 
+def is_of_chain(path: Path, head: Head) -> bool:
+    """Tell whether a head is one of this chain's records; so is one without any."""
+    if not head.count or not path.is_file():
+        return not head.count
+    try:
+        with closing(open_for_reading(path)) as connection:
+            query = "SELECT 1 FROM records WHERE seq = ? AND hash = ?"
+            return connection.execute(query, (head.count, head.hash)).fetchone() is not None
+    except (AuditError, sqlite3.Error):
+        return True  # nothing can be said; `records_since` says why
+
+
 def remembered(path: Path, name: str) -> str:
     """Return what `AuditLog.remember` was given last; "" if nothing, or if it cannot be read."""
     if not path.is_file():

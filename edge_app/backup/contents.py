@@ -14,6 +14,7 @@ from edge_app.cameras.source_url import parse_source_url
 from edge_app.config.load import load_config
 from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError
+from edge_app.history.pseudonyms import KEY_FILE
 
 CONFIGURATION, ABSOLUTE, STORE, STATE = "configuration", "absolute", "store", "state"
 PAGE = "page"
@@ -29,8 +30,9 @@ PARTS = ("configuration", "keys", "numbers", "audit", "accounts")
 """What a file is. Later releases add history; a release that does not know a part
 refuses the archive instead of leaving it out."""
 
-STATE_FILES = (AUDIT_FILE, LIMITS_NAME)
-"""The audit, and the limits that follow from it."""
+STATE_FILES = {AUDIT_FILE: "audit", LIMITS_NAME: "audit", KEY_FILE: "keys"}
+"""The audit, the limits that follow from it, and the key of the reviewers' pseudonyms; each with
+its part."""
 
 MAX_KEYS = 1000
 """Files of one key folder."""
@@ -67,9 +69,9 @@ def items_of(config_path: Path) -> tuple[AppConfig, list[Item]]:
             ("intent-", "admitted.")
         ):  # of bundles that stay here
             items.append(Item("numbers", f"{STORE}/state/{path.name}", path))
-    for name in STATE_FILES:
+    for name, part in STATE_FILES.items():
         if (path := config.device.state_dir / name).is_file():
-            items.append(Item("audit", f"{STATE}/{name}", path))
+            items.append(Item(part, f"{STATE}/{name}", path))
     people = people_folder(config.device.state_dir) / PEOPLE_FILE
     if people.is_file():
         items.append(Item("accounts", f"{PAGE}/{PEOPLE_FILE}", people))

@@ -21,7 +21,8 @@ from edge_app.errors import OutputError
 
 if TYPE_CHECKING:
     from edge_app.history.ledger import Ledger
-    from edge_app.history.reader import HistoryReader, PartFilter
+    from edge_app.history.part_filter import PartFilter
+    from edge_app.history.reader import HistoryReader
 
 EXIT_HOLES = 1
 EVIDENCE_FOLDER = "evidence"
@@ -256,7 +257,8 @@ def opened_for_export(out: Path) -> Iterator[TextIO]:
 
 
 def _asked(args: argparse.Namespace) -> tuple[HistoryReader, PartFilter]:
-    from edge_app.history.reader import HistoryReader, PartFilter
+    from edge_app.history.part_filter import PartFilter
+    from edge_app.history.reader import HistoryReader
 
     wanted = PartFilter(
         args.camera, tuple(args.state or ()), args.suspects, args.part or "",

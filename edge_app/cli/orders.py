@@ -11,7 +11,7 @@ from edge_app.cli.parser import real, set_examples, text, whole
 
 if TYPE_CHECKING:
     from edge_app.config.model import AppConfig
-    from edge_app.ipc.orders import AnyOrder, LimitState, OrderAnswer
+    from edge_app.ipc.order_schema import AnyOrder, LimitState, OrderAnswer
 
 EXIT_REFUSED = 1
 MAX_WHY_CHARS = 500
@@ -92,7 +92,7 @@ def _add_why(parser: Any) -> None:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from edge_app.ipc.orders import ShowLimits
+    from edge_app.ipc.order_schema import ShowLimits
 
     config, common = _common(args)
     answer = _ask(config, ShowLimits(**common))
@@ -118,7 +118,7 @@ def _limit_line(state: LimitState) -> str:
 
 
 def _set(args: argparse.Namespace) -> int:
-    from edge_app.ipc.orders import SetLimit
+    from edge_app.ipc.order_schema import SetLimit
 
     config, common = _common(args)
     slot = _slot(args, config)
@@ -135,14 +135,14 @@ def _set(args: argparse.Namespace) -> int:
 
 
 def _undo(args: argparse.Namespace) -> int:
-    from edge_app.ipc.orders import UndoLimit
+    from edge_app.ipc.order_schema import UndoLimit
 
     config, common = _common(args)
     return _give(config, UndoLimit(**common, slot=_slot(args, config), why=args.why))
 
 
 def _pause(args: argparse.Namespace) -> int:
-    from edge_app.ipc.orders import Pause
+    from edge_app.ipc.order_schema import Pause
 
     config, common = _common(args)
     order = Pause(**common, camera=args.camera or "", minutes=args.minutes, why=args.why)
@@ -150,7 +150,7 @@ def _pause(args: argparse.Namespace) -> int:
 
 
 def _resume(args: argparse.Namespace) -> int:
-    from edge_app.ipc.orders import Resume
+    from edge_app.ipc.order_schema import Resume
 
     config, common = _common(args)
     return _give(config, Resume(**common, camera=args.camera or "", why=args.why))
@@ -167,7 +167,7 @@ def _give(config: AppConfig, order: AnyOrder) -> int:
 def _ask(config: AppConfig, order: AnyOrder) -> OrderAnswer:
     """Return the answer of this device's inspection, wherever it listens."""
     from edge_app.errors import ConfigError
-    from edge_app.ipc.orders import ORDERS_SOCKET, OrderClient
+    from edge_app.ipc.order_client import ORDERS_SOCKET, OrderClient
 
     first = config.device.state_dir / ORDERS_SOCKET
     service = Path(RUN_SOCKET_FOLDER) / ORDERS_SOCKET
@@ -187,7 +187,7 @@ def _common(args: argparse.Namespace) -> tuple[AppConfig, dict[str, Any]]:
     import time
 
     from edge_app.config.load import load_config
-    from edge_app.ipc.orders import Author
+    from edge_app.ipc.order_schema import Author
     from edge_app.mqtt.timestamps import uuid7
 
     config = load_config(args.config)
@@ -239,7 +239,7 @@ def _digest(args: argparse.Namespace) -> str:
 def _judging(config: AppConfig, common: dict[str, Any], slot: str) -> str:
     """Return the digest of what judges in a slot now."""
     from edge_app.errors import OrderError
-    from edge_app.ipc.orders import ShowLimits
+    from edge_app.ipc.order_schema import ShowLimits
 
     answer = _ask(config, ShowLimits(**common))
     for state in answer.limits:

@@ -136,7 +136,7 @@ def _remove(args: argparse.Namespace) -> int:
 
 
 def _list_tokens(args: argparse.Namespace) -> int:
-    from edge_app.history.reader import time_text
+    from edge_app.history.times import time_text
 
     tokens = _directory(args).people().tokens
     for token in tokens:

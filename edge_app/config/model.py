@@ -173,6 +173,13 @@ class PageConfig(Table):
     changeover: bool = True
     tls_certificate: ExistingFile | None = None
     tls_key: ExistingFile | None = None
+    bad_parts: Literal["latch", "list"] = "latch"
+    bad_parts_list_min: float = Field(60.0, ge=1, le=10_080)
+
+    @property
+    def bad_parts_gone_after_min(self) -> float | None:
+        """When a bad part is off the line by itself, in minutes; None: a person takes it out."""
+        return self.bad_parts_list_min if self.bad_parts == "list" else None
 
     @model_validator(mode="after")
     def _certificate_has_key(self) -> PageConfig:
@@ -188,6 +195,12 @@ class PageConfig(Table):
                 'or bind to host = "127.0.0.1"'
             )
         return self
+
+
+class PeopleConfig(Table):
+    """The people who log in; see docs/people.md."""
+
+    names_in_statistics: bool = False
 
 
 class RuntimeConfig(Table):
@@ -303,6 +316,7 @@ class AppConfig(Table):
     evidence: EvidenceConfig = _table(EvidenceConfig)
     history: HistoryConfig = _table(HistoryConfig)
     page: PageConfig = _table(PageConfig)
+    people: PeopleConfig = _table(PeopleConfig)
     runtime: RuntimeConfig = _table(RuntimeConfig)
     watchdog: WatchdogConfig = _table(WatchdogConfig)
     threshold: ThresholdConfig = _table(ThresholdConfig)

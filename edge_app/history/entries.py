@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Literal
 
 from edge_app.records import PartVerdict
@@ -63,4 +64,64 @@ class EvidenceEntry:
     kept_for: str
 
 
-Entry = PartEntry | GapEntry | EvidenceEntry
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person says of a part's verdict.
+
+    Attributes:
+        part: the row's `id`; part_id: its name, which has to be the same.
+        mark: right, false_alarm, missed or unsure.
+        defect_class: "" where nothing is said of it.
+        region: [[x, y], …] in frame pixels; None where none was drawn.
+        pseudonym: stands for the author in statistics.
+        order_id: each order is one decision.
+    """
+
+    part: int
+    part_id: str
+    decided_ns: int
+    mark: str
+    defect_class: str
+    region: list[list[float]] | None
+    note: str
+    author_kind: str
+    author_name: str
+    author_role: str
+    pseudonym: str
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A bad part waits no longer to be taken out.
+
+    Attributes:
+        part, part_id: as in `Decision`.
+        outcome: taken_out or good.
+        settled_by: a person's or a program's name; pseudonym: stands for it in statistics.
+    """
+
+    part: int
+    part_id: str
+    settled_ns: int
+    outcome: str
+    settled_by: str
+    pseudonym: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReviewEntry:
+    """An order about a part that the audit holds.
+
+    Attributes:
+        audit_head: HASH:COUNT of its record; the history follows the audit from there.
+        is_written: set once it is committed.
+    """
+
+    audit_head: str
+    decision: Decision | None = None
+    settlement: Settlement | None = None
+    is_written: threading.Event = field(default_factory=threading.Event)
+
+
+Entry = PartEntry | GapEntry | EvidenceEntry | ReviewEntry

@@ -4,17 +4,40 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_app.errors import OutboxError
-from edge_app.history.entries import GapEntry, PartEntry
+from edge_app.history.entries import GapEntry, PartEntry, ReviewEntry
+from edge_app.history.review_rows import audit_head, note_audit_head
 from edge_app.history.rows import RowWriter, close_open_parts
 from edge_app.history.schema import open_for_writing
 from edge_app.store.sqlite_files import move_aside, transaction
 
 _log = logging.getLogger(__name__)
+
+ReviewsSince = Callable[[str], tuple[Sequence[ReviewEntry], str]]
+"""Takes the audit's record up to which reviews are here, HASH:COUNT; returns those after it, and
+the record up to which they are here then."""
+
+
+def no_reviews(head: str) -> tuple[Sequence[ReviewEntry], str]:
+    """Return that the audit holds none."""
+    return (), head
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOver:
+    """What other files hold of parts and a kill may have kept from the history.
+
+    Attributes:
+        waiting: parts whose alerts wait in the outbox; those without a row get one.
+        reviews: what the audit says of parts.
+    """
+
+    waiting: Callable[[], Iterable[PartEntry]] = tuple
+    reviews: ReviewsSince = no_reviews
 
 
 @dataclass(slots=True)
@@ -37,15 +60,15 @@ def open_history(
     last_finished: Mapping[str, int] | None,
     now_ns: Callable[[], int],
     is_damaged: bool = False,
-    waiting: Callable[[], Iterable[PartEntry]] = tuple,
+    left_over: LeftOver | None = None,
 ) -> Opened:
     """Open the file, or begin a new one beside a damaged one, and declare what is missing.
 
     Args:
         last_finished: camera → the outbox's last finished part; None where the same process opens
             the file again.
-        waiting: parts whose alerts wait in the outbox; those without a row get one.
         is_damaged: a write has found damage: a new file begins, whatever a look at it says.
+        left_over: what is looked for elsewhere.
 
     Raises:
         sqlite3.Error, OSError: the disk takes nothing.
@@ -65,7 +88,10 @@ def open_history(
     try:
         rows.forget()
         with transaction(connection):
-            _declare(connection, rows, last_finished, now_ns(), bool(note), waiting)
+            other = left_over or LeftOver()
+            _declare(connection, rows, last_finished, now_ns(), bool(note), other.waiting)
+            if last_finished is not None:
+                _follow_audit(connection, rows, other.reviews)
         parts = int(connection.execute("SELECT count(*) FROM parts").fetchone()[0])
     except BaseException:
         connection.close()
@@ -95,7 +121,7 @@ def _declare(
     waiting: Callable[[], Iterable[PartEntry]],
 ) -> None:
     if last_finished is not None:
-        close_open_parts(connection)
+        close_open_parts(connection, now_ns)
     latest = connection.execute("SELECT max(recorded_ns) FROM parts").fetchone()[0]
     if is_damaged:
         rows.write(connection, [GapEntry(None, "loss", "damaged", now_ns)])
@@ -125,6 +151,19 @@ def _declare(
             " SET number = excluded.number",
             (number, last),
         )
+
+
+def _follow_audit(connection: sqlite3.Connection, rows: RowWriter, reviews: ReviewsSince) -> None:
+    """Write what the audit holds of parts and a kill has kept from here."""
+    known = audit_head(connection)
+    entries, head = reviews(known)
+    for entry in entries:
+        try:
+            rows.write(connection, [entry])
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError, OverflowError) as error:
+            _log.warning("a review cannot be in the history: %s", error)
+    if head != known:
+        note_audit_head(connection, head)
 
 
 def _progress(connection: sqlite3.Connection) -> dict[str, int]:

@@ -6,26 +6,27 @@ is the `id` of the last one seen, so a page costs the same wherever it is.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from edge_app.errors import HistoryError
+from edge_app.history.part_filter import PartFilter
+from edge_app.history.reviews import (
+    ReviewFigures,
+    attach_reviews,
+    latest_decisions,
+    review_figures,
+)
 from edge_app.history.rows import BINS_PER_LIMIT, HOUR_NS, NO_SCORE
 from edge_app.history.schema import open_for_reading
+from edge_app.history.times import list_of, time_text, timed
 
-MAX_NS = 2**63 - 1
 PAGE = 500
 """Most parts of one question."""
-
-ANY = "any"
-"""Kept for whatever reason."""
 
 LOOK_EVERY = 5_000
 """SQLite's steps between two looks at the clock: a millisecond at most."""
@@ -40,95 +41,19 @@ _PARTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PartFilter:
-    """Which parts; None and "" mean all.
-
-    Attributes:
-        states: any of OK, NG, NOT_INSPECTED.
-        suspects: only those that are suspect.
-        part: a part id, trigger id or file name, exactly.
-        from_ns, to_ns: captured in [from_ns, to_ns), ns since the epoch.
-        kept_for: a reason for which their picture was kept, or ANY.
-    """
-
-    camera: str | None = None
-    states: tuple[str, ...] = ()
-    suspects: bool = False
-    part: str = ""
-    defect_class: str = ""
-    from_ns: int | None = None
-    to_ns: int | None = None
-    kept_for: str = ""
-
-    def ids(self, before: int | None, count: int) -> tuple[str, list[object]]:
-        """Return a query for the ids of a page, the newest first, and its values.
-
-        What is rare leads: a name, a class, parts that are not OK, a time, a camera. A plus sign
-        keeps SQLite from taking another index.
-        """
-        terms: list[tuple[str, list[object]]] = []
-        table = "parts"
-        is_rare = bool(self.part or self.defect_class or self.suspects or self.kept_for)
-        is_rare = is_rare or bool(self.states and "OK" not in self.states)
-        by_time = not is_rare and (self.from_ns is not None or self.to_ns is not None)
-        if self.part:
-            same = " UNION ".join(
-                f"SELECT id FROM parts WHERE {name} = ?"
-                for name in ("part_id", "trigger_id", "source_name")
-            )
-            terms.append((f"id IN ({same})", [self.part] * 3))
-        if self.defect_class:
-            terms.append(
-                ("id IN (SELECT part FROM part_classes WHERE class = ?)", [self.defect_class])
-            )
-        if self.suspects:
-            terms.append(("is_suspect", []))
-        if self.kept_for:
-            table = "parts INDEXED BY parts_kept"
-            terms.append(("kept_for IS NOT NULL", []))
-            if self.kept_for != ANY:
-                terms.append(("instr(',' || kept_for || ',', ?)", [f",{self.kept_for},"]))
-        if self.states:
-            marks = ", ".join("?" * len(self.states))
-            is_first = is_rare and not (
-                self.part or self.defect_class or self.suspects or self.kept_for
-            )
-            text = f"state IN ({marks}) AND state <> 'OK'" if is_first else f"+state IN ({marks})"
-            terms.append((text, [*self.states]))
-            if is_first:  # an index of its own, with the camera in it
-                index = "parts_not_ok" if self.camera is None else "parts_not_ok_of"
-                table, is_rare = f"parts INDEXED BY {index}", False
-        if self.camera is not None:
-            plus = "+" if is_rare or by_time else ""
-            terms.append((f"{plus}camera = (SELECT id FROM cameras WHERE name = ?)", [self.camera]))
-        plus = "" if by_time else "+"
-        if self.from_ns is not None:
-            terms.append((f"{plus}captured_ns >= ?", [storable_ns(self.from_ns)]))
-        if self.to_ns is not None:
-            terms.append((f"{plus}captured_ns < ?", [storable_ns(self.to_ns)]))
-        if before is not None and by_time:
-            at = "(SELECT captured_ns FROM parts WHERE id = ?)"
-            terms.append((f"captured_ns <= {at} AND (captured_ns < {at} OR id < ?)", [before] * 3))
-        elif before is not None:
-            terms.append(("id < ?", [before]))
-        where = " AND ".join(text for text, _ in terms) or "1"
-        order = "captured_ns DESC, id DESC" if by_time else "id DESC"
-        values = [value for _, of_term in terms for value in of_term]
-        return f"SELECT id FROM {table} WHERE {where} ORDER BY {order} LIMIT ?", [*values, count]
-
-
 class HistoryReader:
     """Answers questions about one device's history; opens the file for each.
 
     Args:
         path: the history's file.
         limit_s: a question that takes longer is given up with a HistoryError; None: none is.
+        shows_names: who marked a part is named; else a pseudonym stands for each.
     """
 
-    def __init__(self, path: Path, limit_s: float | None = None) -> None:
+    def __init__(self, path: Path, limit_s: float | None = None, shows_names: bool = False) -> None:
         self._path = path
         self._limit_s = limit_s
+        self._shows_names = shows_names
 
     def parts(
         self, wanted: PartFilter, before: int | None = None, count: int = PAGE
@@ -141,11 +66,7 @@ class HistoryReader:
         query, values = wanted.ids(before, min(count, PAGE))
         with self._opened() as connection:
             ids = [int(row[0]) for row in connection.execute(query, values)]
-            marks = ", ".join("?" * len(ids))
-            connection.row_factory = sqlite3.Row
-            found = connection.execute(f"{_PARTS} WHERE parts.id IN ({marks})", ids).fetchall()
-        rows = {int(row["id"]): row for row in found}
-        return [part_of(rows[number]) for number in ids if number in rows]
+            return self._parts_of(connection, ids)
 
     def part(self, number: int) -> dict[str, Any] | None:
         """Return the part with that `id`, None if there is none, or no longer.
@@ -154,9 +75,67 @@ class HistoryReader:
             HistoryError: there is no history, or it cannot be read.
         """
         with self._opened() as connection:
+            found = self._parts_of(connection, [number])
+        return found[0] if found else None
+
+    def waiting(
+        self, camera: str | None = None, count: int = PAGE
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """Return how many bad parts wait to be taken out, and up to `count`, the oldest first.
+
+        Raises:
+            HistoryError: there is no history, or it cannot be read.
+        """
+        where = "settled_ns IS NULL" + (
+            "" if camera is None else " AND camera = (SELECT id FROM cameras WHERE name = ?)"
+        )
+        values = [] if camera is None else [camera]
+        with self._opened() as connection:
+            total = connection.execute(f"SELECT count(*) FROM take_out WHERE {where}", values)
+            waiting = int(total.fetchone()[0])
+            query = f"SELECT part FROM take_out WHERE {where} ORDER BY part LIMIT ?"
+            rows = connection.execute(query, [*values, min(count, PAGE)]).fetchall()
+            return waiting, self._parts_of(connection, [int(row[0]) for row in rows])
+
+    def decisions(self, before: int | None = None, count: int = PAGE) -> list[dict[str, Any]]:
+        """Return what people said of parts, the latest first, of those older than the cursor.
+
+        Returns:
+            a decision each, as in a part, with `part`, `part_id`, `number` and `camera`.
+
+        Raises:
+            HistoryError: there is no history, or it cannot be read.
+        """
+        with self._opened() as connection:
+            return latest_decisions(connection, before, min(count, PAGE), self._shows_names)
+
+    def reviews(self, from_ns: int, to_ns: int, camera: str | None = None) -> ReviewFigures:
+        """Return what people said of the parts that were captured in [from_ns, to_ns).
+
+        Raises:
+            HistoryError: there is no history, or it cannot be read.
+        """
+        with self._opened() as connection:
+            return review_figures(connection, from_ns, to_ns, camera, self._shows_names)
+
+    def deleted_reviews(self) -> list[dict[str, Any]]:
+        """Return what people said of parts that the retention has deleted, counted."""
+        query = (
+            "SELECT name AS camera, what, count FROM deleted_reviews"
+            " JOIN cameras ON cameras.id = camera ORDER BY name, what"
+        )
+        with self._opened() as connection:
             connection.row_factory = sqlite3.Row
-            row = connection.execute(f"{_PARTS} WHERE parts.id = ?", (number,)).fetchone()
-        return None if row is None else part_of(row)
+            return [dict(row) for row in connection.execute(query)]
+
+    def _parts_of(self, connection: sqlite3.Connection, ids: list[int]) -> list[dict[str, Any]]:
+        """Return parts in the order of their ids, with what people said of them."""
+        marks = ", ".join("?" * len(ids))
+        connection.row_factory = sqlite3.Row
+        found = connection.execute(f"{_PARTS} WHERE parts.id IN ({marks})", ids).fetchall()
+        rows = {int(row["id"]): part_of(row) for row in found}
+        attach_reviews(connection, rows, self._shows_names)
+        return [rows[number] for number in ids if number in rows]
 
     def every_part(self, wanted: PartFilter) -> Iterator[dict[str, Any]]:
         """Return all parts, the newest first, a page at a time: memory stays flat."""
@@ -192,7 +171,7 @@ class HistoryReader:
         with self._opened() as connection:
             connection.row_factory = sqlite3.Row
             rows = connection.execute(query, (count,)).fetchall()
-        return [_timed(dict(row), "from_ns", "to_ns") for row in rows]
+        return [timed(dict(row), "from_ns", "to_ns") for row in rows]
 
     def deleted(self) -> list[dict[str, Any]]:
         """Return what the retention deleted, counted."""
@@ -205,7 +184,7 @@ class HistoryReader:
             rows = [dict(row) for row in connection.execute(query)]
         for row in rows:
             row["camera"] = row.pop("name")
-        return [_timed(row, "from_ns", "to_ns") for row in rows]
+        return [timed(row, "from_ns", "to_ns") for row in rows]
 
     def counts(self, from_ns: int, to_ns: int, camera: str | None = None) -> list[dict[str, Any]]:
         """Return parts per hour and state; the first and the last hour count whole.
@@ -269,43 +248,12 @@ class HistoryReader:
                 ) from error
 
 
-def storable_ns(ns: int) -> int:
-    """Return a time that SQLite can compare with: the years 1677 to 2262, nothing lies beyond."""
-    return max(-MAX_NS, min(MAX_NS, ns))
-
-
 def part_of(row: sqlite3.Row) -> dict[str, Any]:
     """Return a row as people and programs read it."""
     part = dict(row)
     part["corners"], part["defects"] = list_of(part["corners"]), list_of(part["defects"])
     part["is_suspect"], part["is_final"] = bool(part["is_suspect"]), bool(part["is_final"])
-    return _timed(part, "captured_ns", "recorded_ns")
-
-
-def list_of(text: str | None) -> list[Any]:
-    """Return a column's list; an empty one where the row is damaged."""
-    try:
-        found = json.loads(text or "[]")
-    except (ValueError, TypeError, RecursionError):
-        return []
-    return found if isinstance(found, list) else []
-
-
-def time_text(ns: int) -> str:
-    """Return RFC 3339, UTC, in milliseconds; a time that no calendar has is given in ns."""
-    try:
-        moment = datetime.fromtimestamp(ns // 10**9, timezone.utc)
-    except (OverflowError, ValueError, OSError):
-        return f"{ns} ns"
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ns % 10**9 // 10**6:03d}Z"
-
-
-def _timed(row: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Give times of ns as texts, under names that end in `_at`."""
-    for name in names:
-        ns = row.pop(name)
-        row[f"{name.removesuffix('_ns')}_at"] = None if ns is None else time_text(int(ns))
-    return row
+    return timed(part, "captured_ns", "recorded_ns")
 
 
 def _hours(from_ns: int, to_ns: int) -> tuple[int, int]:

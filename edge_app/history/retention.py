@@ -6,6 +6,7 @@ import sqlite3
 import time
 from dataclasses import dataclass, field
 
+from edge_app.history.review_rows import delete_reviews_to, settle_old
 from edge_app.host.age_clock import EPOCH_S, AgeClock
 from edge_app.store.sqlite_files import transaction
 
@@ -13,6 +14,8 @@ PIECE = 2_000
 """Parts in one transaction: some tens of milliseconds."""
 
 LOOK_EVERY_S = 30.0
+
+SETTLE_EVERY_S = 5.0
 
 
 @dataclass(slots=True)
@@ -23,13 +26,30 @@ class Retention:
         max_age_days: by the recording's time; nothing goes for its age while the clock is
             unsynchronised or has jumped.
         max_mb: of the file; always kept to.
+        gone_after_min: a bad part is off the line by itself then; None: a person takes it out.
     """
 
     max_age_days: float
     max_mb: int
     clock: AgeClock = field(default_factory=AgeClock)
+    gone_after_min: float | None = None
     next_look_s: float = 0.0
+    next_settling_s: float = 0.0
     is_at_work: bool = False
+
+    def settle_some(self, connection: sqlite3.Connection) -> int:
+        """Settle bad parts that are gone by now; return how many. Looks every SETTLE_EVERY_S.
+
+        Raises:
+            sqlite3.Error, OSError: the disk takes nothing.
+        """
+        now_s = time.monotonic()
+        if self.gone_after_min is None or now_s < self.next_settling_s:
+            return 0
+        self.next_settling_s = now_s + SETTLE_EVERY_S
+        with transaction(connection):
+            now_ns = int(self.clock.wall_s() * 1e9)
+            return settle_old(connection, now_ns, int(self.gone_after_min * 60e9))
 
     def delete_some(self, connection: sqlite3.Connection, parts: int) -> int:
         """Delete up to PIECE parts that are too old or too many; return how many.
@@ -103,6 +123,7 @@ def _delete_to(connection: sqlite3.Connection, last: int) -> int:
     ).fetchall()
     for camera, *figures in counted:
         _note(connection, camera, figures)
+    delete_reviews_to(connection, last)
     connection.execute("DELETE FROM part_classes WHERE part <= ?", (last,))
     gone = connection.execute(f"DELETE FROM parts {where}", (last,)).rowcount
     connection.execute("DELETE FROM gaps WHERE next_part <= ? AND kind = 'down'", (last,))

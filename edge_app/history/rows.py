@@ -9,8 +9,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from edge_app.history.entries import Entry, EvidenceEntry, GapEntry, PartEntry
-from edge_app.records import Defect, ModelIdentity, PartVerdict, PointXy
+from edge_app.history.entries import Entry, EvidenceEntry, GapEntry, PartEntry, ReviewEntry
+from edge_app.history.review_rows import enqueue, write_review
+from edge_app.records import Defect, ModelIdentity, PartVerdict, PointXy, VerdictState
 
 HOUR_NS = 3_600_000_000_000
 BINS_PER_LIMIT = 20
@@ -46,6 +47,8 @@ class RowWriter:
                 self._write_part(connection, entry)
             elif isinstance(entry, GapEntry):
                 self._write_gap(connection, entry)
+            elif isinstance(entry, ReviewEntry):
+                write_review(connection, entry)
             elif not _write_evidence(connection, entry):
                 self._early[entry.part_id] = entry
                 if len(self._early) > MAX_EARLY:
@@ -81,6 +84,8 @@ class RowWriter:
         if entry.is_final:
             count_part(connection, camera, model, verdict)
             _note_classes(connection, number, {defect.kind for defect in verdict.defects})
+            if verdict.state is VerdictState.NG:
+                enqueue(connection, number, camera, self._now_ns())
         if verdict.source_number is not None:
             connection.execute(
                 "INSERT INTO progress VALUES (?, ?) ON CONFLICT (camera) DO UPDATE"
@@ -162,7 +167,7 @@ class RowWriter:
         return self._ids[known]
 
 
-def close_open_parts(connection: sqlite3.Connection) -> int:
+def close_open_parts(connection: sqlite3.Connection, now_ns: int) -> int:
     """Make final what an ended process left open, as it was last known; return how many."""
     rows = connection.execute(
         "SELECT id, captured_ns, camera, model, state, is_suspect, score, defects,"
@@ -172,6 +177,8 @@ def close_open_parts(connection: sqlite3.Connection) -> int:
         _count(connection, captured, camera, model, state, is_suspect, score_bin(score, limit))
         _note_classes(connection, number, classes_of(defects))
         connection.execute("UPDATE parts SET is_final = 1 WHERE id = ?", (number,))
+        if state == VerdictState.NG.value:
+            enqueue(connection, number, camera, now_ns)
     return len(rows)
 
 

@@ -68,6 +68,28 @@ _TABLES = (
 )
 
 
+_ADDED = {
+    "decisions": "CREATE TABLE decisions (id INTEGER PRIMARY KEY, part INTEGER NOT NULL,"
+    " part_id TEXT NOT NULL, decided_ns INTEGER NOT NULL, mark TEXT NOT NULL, class TEXT NOT NULL,"
+    " region TEXT, note TEXT NOT NULL, author_kind TEXT NOT NULL, author_name TEXT NOT NULL,"
+    " author_role TEXT NOT NULL, pseudonym TEXT NOT NULL, order_id TEXT NOT NULL UNIQUE,"
+    " is_current INTEGER NOT NULL)",
+    "decisions_by_part": "CREATE INDEX decisions_by_part ON decisions (part)",
+    "decisions_current": "CREATE INDEX decisions_current ON decisions (mark, part)"
+    " WHERE is_current",
+    "take_out": "CREATE TABLE take_out (part INTEGER PRIMARY KEY, camera INTEGER NOT NULL,"
+    " since_ns INTEGER NOT NULL, settled_ns INTEGER, outcome TEXT, settled_by TEXT NOT NULL,"
+    " pseudonym TEXT NOT NULL)",
+    "take_out_waiting": "CREATE INDEX take_out_waiting ON take_out (part) WHERE settled_ns IS NULL",
+    "take_out_waiting_of": "CREATE INDEX take_out_waiting_of ON take_out (camera, part)"
+    " WHERE settled_ns IS NULL",
+    "deleted_reviews": "CREATE TABLE deleted_reviews (camera INTEGER NOT NULL,"
+    " what TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (camera, what)) WITHOUT ROWID",
+    "parts_by_number": "CREATE INDEX parts_by_number ON parts (number) WHERE number IS NOT NULL",
+}
+"""What builds before reviews did not have: a file of theirs gains it."""
+
+
 def open_for_writing(path: Path) -> sqlite3.Connection:
     """Return the writer's connection; the file is made if need be, readable by those who may.
 
@@ -112,6 +134,28 @@ def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
         with transaction(connection):
             connection.execute("ALTER TABLE parts ADD COLUMN kept_for TEXT")
             connection.execute(KEPT_INDEX)
+    _add_missing(connection)
+
+
+def _add_missing(connection: sqlite3.Connection) -> None:
+    """Give an older file what it lacks; its parts stay as they are, and none waits in the queue."""
+    missing = [statement for name, statement in _ADDED.items() if not _has(connection, name)]
+    if missing:
+        with transaction(connection):
+            for statement in missing:
+                connection.execute(statement)
+
+
+def _has(connection: sqlite3.Connection, name: str) -> bool:
+    query = "SELECT 1 FROM sqlite_master WHERE name = ?"
+    return connection.execute(query, (name,)).fetchone() is not None
+
+
+def _stand_in_for_missing(connection: sqlite3.Connection) -> None:
+    """Let an older file that nobody has opened for writing yet read as one without reviews."""
+    for name, statement in _ADDED.items():
+        if statement.startswith("CREATE TABLE") and not _has(connection, name):
+            connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
 
 
 def _has_reasons(connection: sqlite3.Connection) -> bool:
@@ -137,6 +181,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         try:
             found = int(connection.execute("PRAGMA user_version").fetchone()[0])
             connection.execute("SELECT kept_for FROM parts LIMIT 1").fetchone()
+            _stand_in_for_missing(connection)
         except sqlite3.Error as error:
             connection.close()
             why, is_last = error, "immutable" in options

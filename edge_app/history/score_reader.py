@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edge_app.errors import HistoryError
-from edge_app.history.reader import LOOK_EVERY, storable_ns
+from edge_app.history.part_filter import storable_ns
+from edge_app.history.reader import LOOK_EVERY
 from edge_app.history.schema import open_for_reading
 
 SLICE_ROWS = 100_000

@@ -12,14 +12,14 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from edge_app.errors import HistoryError
-from edge_app.history.entries import Entry, EvidenceEntry, GapEntry, PartEntry
-from edge_app.history.opening import Opened, is_damage, open_history
+from edge_app.history.entries import Entry, EvidenceEntry, GapEntry, PartEntry, ReviewEntry
+from edge_app.history.opening import LeftOver, Opened, is_damage, open_history
 from edge_app.history.retention import Retention
 from edge_app.history.rows import RowWriter
 from edge_app.records import (
@@ -79,8 +79,8 @@ class HistoryWriter:
         retention: what is deleted, and when.
         last_finished: camera → the last part that the outbox calls finished, of numbered sources;
             whatever is above the history's own last number is declared lost.
-        waiting: parts whose alerts wait in the outbox: a kill may have cost them their row.
         on_trouble: gets the reason when nothing can be written any more, None when it works again.
+        left_over: what a kill may have kept from the history, and other files hold.
     """
 
     def __init__(
@@ -90,13 +90,13 @@ class HistoryWriter:
         retention: Retention,
         last_finished: Mapping[str, int],
         on_trouble: Callable[[str | None], None] = lambda _: None,
-        waiting: Callable[[], Iterable[PartEntry]] = tuple,
+        left_over: LeftOver | None = None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._path, self._retention = path, retention
         self._rows = RowWriter(slots, now_ns)
         self._last_finished: dict[str, int] | None = dict(last_finished)
-        self._alerts_waiting = waiting
+        self._left_over = left_over
         self._on_trouble, self._now_ns = on_trouble, now_ns
         self._waiting: deque[Entry] = deque()
         self._condition = threading.Condition()
@@ -176,6 +176,14 @@ class HistoryWriter:
         """Record that a camera whose parts have no number was paused: what passed is unknown."""
         self._put([GapEntry(camera, "down", "paused", to_ns, from_ns=from_ns)], is_urgent=False)
 
+    def reviewed(self, entry: ReviewEntry, timeout_s: float) -> bool:
+        """Record what a person said of a part; tell whether it is committed in time.
+
+        The audit has it already: what a kill keeps from here is taken over at the next start.
+        """
+        self._put([entry], is_urgent=True)
+        return entry.is_written.wait(timeout_s)
+
     def holds_alerts(self) -> bool:
         """Tell whether an alert's row is not committed yet, so that the alert has to stay."""
         with self._condition:
@@ -187,7 +195,7 @@ class HistoryWriter:
     def _put(self, entries: Sequence[Entry], is_urgent: bool) -> None:
         with self._condition:
             for entry in entries:
-                if len(self._waiting) >= MAX_WAITING:
+                if len(self._waiting) >= MAX_WAITING and not isinstance(entry, ReviewEntry):
                     self._lose(entry)
                 else:
                     self._waiting.append(entry)
@@ -216,6 +224,8 @@ class HistoryWriter:
                 is_last, self._is_urgent = self._is_stopping, False
                 batch = list(islice(self._waiting, MAX_ROWS))
             is_written = self._attempt(batch)
+            if batch and is_written and not is_last:
+                self._attempt([])  # what is too old goes on a busy line too
             if is_last and (not is_written or not self._waiting):
                 break
         if self._file is not None:
@@ -264,6 +274,7 @@ class HistoryWriter:
             file.parts += sum(isinstance(e, PartEntry) and e.is_final for e in batch)
             self._written(batch, losses, alarmed)
         else:
+            self._retention.settle_some(file.connection)
             file.parts -= self._retention.delete_some(file.connection, file.parts)
 
     def _opened(self) -> Opened:
@@ -274,7 +285,7 @@ class HistoryWriter:
                 self._last_finished,
                 self._now_ns,
                 self._is_damaged,
-                self._alerts_waiting,
+                self._left_over,
             )
             with self._condition:
                 self._has_opened = True
@@ -290,8 +301,10 @@ class HistoryWriter:
 
     def _written(self, batch: Sequence[Entry], losses: Sequence[GapEntry], alarmed: int) -> None:
         with self._condition:
-            for _ in batch:
+            for entry in batch:
                 self._waiting.popleft()
+                if isinstance(entry, ReviewEntry):
+                    entry.is_written.set()
             self._alarmed -= alarmed
             self._held_since_s = time.monotonic() if self._alarmed else None
             for loss in losses:

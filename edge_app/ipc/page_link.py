@@ -58,6 +58,7 @@ class Settings(LinkMessage):
         people_folder: where a page that has no folder of its own keeps accounts.
         tls_certificate, tls_key: PEM; None: plain HTTP.
         site, line, device: what people know this device by.
+        bad_parts: whether a bad part waits for a person, or is off the line by itself.
     """
 
     type: Literal["settings"] = "settings"
@@ -76,6 +77,7 @@ class Settings(LinkMessage):
     site: str = ""
     line: str = ""
     device: str = ""
+    bad_parts: Literal["latch", "list"] = "latch"
 
 
 class LineState(LinkMessage):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,6 +49,30 @@ def stop_listening(listener: socket.socket, thread: threading.Thread, path: Path
     thread.join(JOIN_S)
     with suppress(OSError):
         path.unlink(missing_ok=True)
+
+
+def read_line(connection: socket.socket, until_s: float, max_bytes: int) -> bytes:
+    """Return one line without its end; what came before the peer closed, if that is less.
+
+    Args:
+        until_s: on the monotonic clock.
+
+    Raises:
+        OSError: nothing came in time, the connection broke or the line is too long.
+    """
+    data = bytearray()
+    while b"\n" not in data:
+        if len(data) > max_bytes:
+            raise OSError(f"a line is longer than {max_bytes} bytes")
+        left_s = until_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("timed out")
+        connection.settimeout(left_s)
+        piece = connection.recv(max_bytes)
+        if not piece:
+            break
+        data += piece
+    return bytes(data.partition(b"\n")[0])
 
 
 @contextmanager

@@ -14,16 +14,18 @@ from typing import Any, Protocol
 from edge_app.audit.log import AuditLog, Recorded
 from edge_app.audit.records import AuditEntry
 from edge_app.errors import OrderError
-from edge_app.ipc.orders import (
+from edge_app.ipc.order_schema import (
     AnyOrder,
     Author,
     LimitState,
+    MarkPart,
     NoteHead,
     OrderAnswer,
     Pause,
     Record,
     Resume,
     SetLimit,
+    SettlePart,
     ShowLimits,
     UndoLimit,
 )
@@ -36,6 +38,8 @@ MAY: dict[type, frozenset[str]] = {
     UndoLimit: frozenset({"engineer"}),
     Pause: frozenset({"operator", "engineer"}),
     Resume: frozenset({"operator", "engineer"}),
+    MarkPart: frozenset({"operator", "engineer"}),
+    SettlePart: frozenset({"operator", "engineer"}),
 }
 """Roles that may give an order; root may give all. What is not here changes nothing."""
 
@@ -43,6 +47,7 @@ OWN_EVENTS = frozenset(
     {
         "limit", "limit_undone", "pause", "resumed", "pause_ended", "configuration", "model",
         "product", "restore", "numbering", "audit_begun", "audit_changed", "notes_lost",
+        "decision", "settled",
     }
 )  # fmt: skip
 """Of this process: what follows from some of them is done at the next start, so that nobody else
@@ -85,17 +90,32 @@ class PauseDesk(Protocol):
     def prepare_resume(self, order: Resume) -> Prepared: ...
 
 
+class ReviewDesk(Protocol):
+    """Orders about parts."""
+
+    def prepare_mark(self, order: MarkPart) -> Prepared: ...
+
+    def prepare_settle(self, order: SettlePart) -> Prepared | str: ...
+
+
 class OrderDesk:
-    """Carries orders out; see `edge_app.ipc.orders.Execute`.
+    """Carries orders out; see `edge_app.ipc.order_server.Execute`.
 
     Args:
         device: site/line/device.
         audit: has every order before it is carried out.
     """
 
-    def __init__(self, device: str, audit: AuditLog, limits: LimitDesk, pauses: PauseDesk) -> None:
+    def __init__(
+        self,
+        device: str,
+        audit: AuditLog,
+        limits: LimitDesk,
+        pauses: PauseDesk,
+        reviews: ReviewDesk,
+    ) -> None:
         self._device, self._audit = device, audit
-        self._limits, self._pauses = limits, pauses
+        self._limits, self._pauses, self._reviews = limits, pauses, reviews
 
     def execute(self, order: AnyOrder, peer: Peer) -> OrderAnswer:
         """Return what became of an order.
@@ -115,6 +135,10 @@ class OrderDesk:
         if known is not None:
             return _answer(known, str((known.answer or {}).get("text", "")) or "Done before.")
         prepared = self._prepare(order)
+        if isinstance(prepared, str):
+            return OrderAnswer(
+                is_done=True, text=prepared, audit_head=str(self._audit.health().head)
+            )
         entry = _entry(order, prepared, peer)
         recorded = self._audit.record(entry, {"text": prepared.done})
         more = prepared.act(
@@ -122,13 +146,16 @@ class OrderDesk:
                 "event": entry.event,
                 "subject": entry.subject,
                 "new": entry.new,
+                "author": order.author.model_dump(),
+                "order_id": order.order_id,
                 "hash": recorded.head.hash,
                 "seq": recorded.seq,
             }
         )
         return _answer(recorded, f"{prepared.done} {more}".rstrip())
 
-    def _prepare(self, order: AnyOrder) -> Prepared:
+    def _prepare(self, order: AnyOrder) -> Prepared | str:
+        """Return what is to be done; or what was done before, by whomever, and is not repeated."""
         if isinstance(order, SetLimit):
             return self._limits.prepare_set(order)
         if isinstance(order, UndoLimit):
@@ -137,6 +164,10 @@ class OrderDesk:
             return self._pauses.prepare_pause(order)
         if isinstance(order, Resume):
             return self._pauses.prepare_resume(order)
+        if isinstance(order, MarkPart):
+            return self._reviews.prepare_mark(order)
+        if isinstance(order, SettlePart):
+            return self._reviews.prepare_settle(order)
         if isinstance(order, Record):
             if order.event in OWN_EVENTS:
                 raise OrderError(f"{order.event!r} is recorded by inspection itself only.")
@@ -167,7 +198,7 @@ def _entry(order: AnyOrder, prepared: Prepared, peer: Peer) -> AuditEntry:
         subject=prepared.subject,
         old=prepared.old,
         new=prepared.new,
-        why=getattr(order, "why", ""),
+        why=getattr(order, "why", "") or getattr(order, "note", ""),
         via="page" if peer.uid == uid_of(ACCOUNTS[Role.PAGE]) else f"uid {peer.uid}",
         order_id=order.order_id,
     )

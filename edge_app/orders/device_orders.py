@@ -20,8 +20,11 @@ from edge_app.audit.restored import take_restored
 from edge_app.audit.schema import AUDIT_FILE
 from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError
+from edge_app.history.pseudonyms import KEY_FILE, Pseudonyms
+from edge_app.history.schema import HISTORY_FILE
 from edge_app.history.writer import HistoryWriter
-from edge_app.ipc.orders import OrderServer, orders_socket
+from edge_app.ipc.order_client import orders_socket
+from edge_app.ipc.order_server import OrderServer
 from edge_app.mqtt.messages import AuditFigures
 from edge_app.orders.configuration_record import (
     changes_between,
@@ -32,6 +35,7 @@ from edge_app.orders.configuration_record import (
 from edge_app.orders.desk import OrderDesk
 from edge_app.orders.limit_orders import LimitOrders
 from edge_app.orders.pause_orders import PauseEffects, PauseOrders
+from edge_app.orders.review_orders import ReviewOrders
 from edge_app.runtime.inspection_thread import InspectionThread
 from edge_app.runtime.pauses import PAUSES_FILE, PauseBook
 from edge_app.runtime.status_report import StatusReport
@@ -60,6 +64,7 @@ class DeviceOrders:
         thread: whose cameras are paused.
         page_socket: see `orders_socket`.
         on_head: gets the audit's head, HASH:COUNT, whenever it grows.
+        history: has what people say of parts; None: this device keeps none.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class DeviceOrders:
         status: StatusReport,
         page_socket: Path | None,
         on_head: Callable[[str], None],
+        history: HistoryWriter | None = None,
     ) -> None:
         self._config, self._slots, self._own = config, slots, own
         state_dir = config.device.state_dir
@@ -92,9 +98,10 @@ class DeviceOrders:
             self.audit,
             LimitOrders(slots, own),
             self._pauses,
+            ReviewOrders(state_dir / HISTORY_FILE, history, Pseudonyms(state_dir / KEY_FILE)),
         )
         self._server = OrderServer(orders_socket(state_dir, page_socket), desk.execute)
-        self._unnumbered: dict[str, HistoryWriter] = {}
+        self._history, self._unnumbered = history, frozenset[str]()
         self._told = {slot: _model_of(ready) for slot, ready in slots.ready.items()}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._tend, name="pauses", daemon=True)
@@ -104,13 +111,13 @@ class DeviceOrders:
         """Where orders are taken."""
         return self._server.path
 
-    def record_gaps(self, history: HistoryWriter, cameras: Mapping[str, bool]) -> None:
+    def record_gaps(self, cameras: Mapping[str, bool]) -> None:
         """Let the history know of pauses of cameras whose parts have no number.
 
         Args:
             cameras: name → whether its parts have numbers.
         """
-        self._unnumbered = {name: history for name, numbered in cameras.items() if not numbered}
+        self._unnumbered = frozenset(name for name, numbered in cameras.items() if not numbered)
 
     def start(self, store_id: str, fault: str) -> None:
         """Record this start, go on with pauses, and take orders; nothing of it is waited for.
@@ -193,9 +200,8 @@ class DeviceOrders:
         return AuditFigures(head=head, waiting=health.waiting, trouble=health.trouble)
 
     def _passed(self, camera: str, from_ns: int, to_ns: int) -> None:
-        history = self._unnumbered.get(camera)
-        if history is not None:
-            history.paused(camera, from_ns, to_ns)
+        if self._history is not None and camera in self._unnumbered:
+            self._history.paused(camera, from_ns, to_ns)
 
     def _tend(self) -> None:
         while not self._stop.wait(PAUSE_TICK_S):

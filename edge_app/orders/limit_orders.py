@@ -10,7 +10,7 @@ from edge_app.activation.model_loader import Ready
 from edge_app.activation.own_limits import SET, UNDONE, OwnLimits, limits_with, new_limit, shown
 from edge_app.errors import OrderError
 from edge_app.inspection.judge import Limits
-from edge_app.ipc.orders import LimitState, SetLimit, UndoLimit
+from edge_app.ipc.order_schema import LimitState, SetLimit, UndoLimit
 from edge_app.orders.desk import Prepared
 
 _log = logging.getLogger(__name__)

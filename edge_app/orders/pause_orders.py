@@ -10,8 +10,8 @@ from typing import Any
 
 from edge_app.audit.records import AuditEntry
 from edge_app.errors import OrderError
-from edge_app.ipc.orders import Pause as PauseOrder
-from edge_app.ipc.orders import Resume
+from edge_app.ipc.order_schema import Pause as PauseOrder
+from edge_app.ipc.order_schema import Resume
 from edge_app.orders.desk import Prepared
 from edge_app.runtime.pauses import ENDED, PAUSED, RESUMED, Pause, PauseBook
 

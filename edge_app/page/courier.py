@@ -10,8 +10,9 @@ from collections.abc import Callable
 from edge_app.accounts.directory import Actor, Directory
 from edge_app.accounts.people import Note
 from edge_app.errors import AccountError, ConfigError, OrderError
-from edge_app.ipc.orders import Author, OrderClient, Record
-from edge_app.page.api.orders import author_of
+from edge_app.ipc.order_client import OrderClient
+from edge_app.ipc.order_schema import Author, Record
+from edge_app.page.api.giving import author_of
 
 _log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from edge_app.errors import ConfigError
 from edge_app.host.log_limit import LogLimit
 from edge_app.host.logging_setup import start_logging
 from edge_app.host.sd_notify import ServiceNotifier
-from edge_app.ipc.orders import OrderClient
+from edge_app.ipc.order_client import OrderClient
 from edge_app.ipc.page_link import Settings
 from edge_app.ipc.unix_socket import connected_to
 from edge_app.page.api.catalogue import Office, Place
@@ -140,6 +140,7 @@ class PageProcess:
             audit=None if wanted.audit is None else Path(wanted.audit),
             orders=orders,
             place=Place(wanted.site, wanted.line, wanted.device),
+            bad_parts=wanted.bad_parts,
         )
 
 

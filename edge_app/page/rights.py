@@ -108,6 +108,11 @@ def refusal_of(request: Request, need: Need) -> Refusal | None:
     return None
 
 
+def sees_names(caller: Caller) -> bool:
+    """Tell whether a caller is told who marked a part; others get a pseudonym for each."""
+    return caller.role is not None and caller.role.includes(AccessRole.OPERATOR)
+
+
 def is_same_origin(request: Request) -> bool:
     """Tell whether the browser, if it is one, says that the page's own script asks."""
     return request.headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")

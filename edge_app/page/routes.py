@@ -26,10 +26,10 @@ from starlette.staticfiles import StaticFiles
 from edge_app.accounts.directory import Directory
 from edge_app.accounts.people_file import PeopleFile
 from edge_app.page.api.catalogue import COOKIE, Office, api_routes, operations
-from edge_app.page.api.evidence import EvidenceFiles
 from edge_app.page.api.operation import BASE
 from edge_app.page.changeover import Changeover
 from edge_app.page.changeover_routes import ChangeoverRoutes
+from edge_app.page.part_evidence import EvidenceFiles
 from edge_app.page.pictures import PictureCache
 from edge_app.page.problem import problem, refused_in_text
 from edge_app.page.rights import Need, RightRoute

@@ -17,9 +17,9 @@ from edge_app.config.page_certificate import context_of
 from edge_app.errors import ConfigError
 from edge_app.page.access import Access, LogIns
 from edge_app.page.api.catalogue import COOKIE, TLS_COOKIE, Office
-from edge_app.page.api.evidence import EvidenceFiles
 from edge_app.page.changeover import Changeover
 from edge_app.page.connections import GuardedConnection
+from edge_app.page.part_evidence import EvidenceFiles
 from edge_app.page.request_headers import HeaderLimits
 from edge_app.page.rights import Need, RightRoute
 from edge_app.page.routes import Pages

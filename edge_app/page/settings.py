@@ -11,7 +11,7 @@ from edge_app.config.model import AppConfig, is_loopback
 from edge_app.config.page_certificate import ServerCertificate, read_certificate
 from edge_app.errors import ConfigError
 from edge_app.history.schema import HISTORY_FILE
-from edge_app.ipc.orders import orders_socket
+from edge_app.ipc.order_client import orders_socket
 from edge_app.ipc.page_link import Settings
 from edge_app.store.secret_file import read_secret
 
@@ -82,6 +82,7 @@ def settings_of(config: AppConfig, page_socket: Path | None = None) -> Settings:
         site=config.device.site,
         line=config.device.line,
         device=config.device.device,
+        bad_parts=page.bad_parts,
     )
 
 

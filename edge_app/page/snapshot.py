@@ -14,7 +14,7 @@ from edge_app.page.words import (
     reason_words,
     verdict_words,
 )
-from edge_app.records import AlarmEvent, EventKind, JsonObject, PartVerdict, VerdictState
+from edge_app.records import AlarmEvent, EventKind, Gap, JsonObject, PartVerdict, VerdictState
 
 
 def state_json(state: PageState) -> JsonObject:
@@ -64,6 +64,10 @@ def _verdict_json(verdict: PartVerdict) -> JsonObject:
         "words": verdict_words(verdict),
         "is_suspect": verdict.is_suspect,
         "reason": reason_words(verdict.reason),
+        "reason_code": verdict.reason,
+        "camera": verdict.camera,
+        "number": verdict.source_number,
+        "trigger_id": verdict.trigger_id,
         "part_id": verdict.part_id,
         "source_name": verdict.source_name,
         "score": verdict.score,
@@ -109,9 +113,19 @@ def _card_json(card: AlertCard) -> JsonObject:
         "evidence": _evidence_path(card.pictured),
         "verdict": None if event.verdict is None else _verdict_json(event.verdict),
         "text": _card_text(event),
+        "gap": None if event.gap is None else _gap_json(event.gap),
         "part_xyxy": _part_xyxy(pictured),
         "defects_xyxy": [d.box_xyxy for d in pictured.defects] if pictured else [],
         "frame_hw": None if pictured is None else pictured.frame_hw,
+    }
+
+
+def _gap_json(gap: Gap) -> JsonObject:
+    return {
+        "count": gap.count,
+        "first_number": gap.first_number,
+        "last_number": gap.last_number,
+        "reason": gap.reason,
     }
 
 

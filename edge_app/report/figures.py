@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.binomial import exact_interval
-from edge_app.history.reader import HistoryReader, PartFilter, storable_ns
+from edge_app.history.part_filter import PartFilter, storable_ns
+from edge_app.history.reader import HistoryReader
 from edge_app.history.rows import HOUR_NS
 from edge_app.history.schema import open_for_reading
 from edge_app.report.period import Period

@@ -17,7 +17,8 @@ from support.small_bundles import write_pictures
 
 from edge_app.demo.broker import EmbeddedBroker
 from edge_app.history.ledger import check_history
-from edge_app.history.reader import HistoryReader, PartFilter
+from edge_app.history.part_filter import PartFilter
+from edge_app.history.reader import HistoryReader
 
 PER_SECOND = 20
 

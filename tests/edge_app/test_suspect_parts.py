@@ -17,7 +17,8 @@ from edge_app.activation.slots import with_overrides
 from edge_app.app import EdgeApp
 from edge_app.bundle.archive import read_bundle, write_bundle
 from edge_app.config.load import load_config
-from edge_app.history.reader import HistoryReader, PartFilter
+from edge_app.history.part_filter import PartFilter
+from edge_app.history.reader import HistoryReader
 from edge_app.model.loaded_model import load_model
 
 LEVELS = (100, 130, 140, 200, 100)

@@ -16,7 +16,9 @@ from edge_app.audit.records import AuditEntry, Head, body_of, hash_of
 from edge_app.audit.restored import note_in
 from edge_app.audit.verify import _faults
 from edge_app.errors import AuditError, OrderError
-from edge_app.ipc.orders import NoteHead, OrderAnswer, OrderServer, _answer_of
+from edge_app.ipc.order_client import _answer_of
+from edge_app.ipc.order_schema import NoteHead, OrderAnswer
+from edge_app.ipc.order_server import OrderServer
 from edge_app.ipc.peers import Peer
 from edge_app.orders.configuration_record import parsed
 from edge_app.runtime.pauses import FORMAT as PAUSES_FORMAT
@@ -60,7 +62,7 @@ def _stored(payload: bytes, _folder: Path) -> bool:
 
 CONSUMERS = (
     Consumer(
-        "edge_app.ipc.orders:OrderServer._answer",
+        "edge_app.ipc.order_server:OrderServer._answer",
         lambda: (
             NoteHead.model_validate({"author": {"kind": "root", "name": "root"}, "order_id": ID})
             .model_dump_json()
@@ -68,7 +70,7 @@ CONSUMERS = (
         ),
         _order,
     ),
-    Consumer("edge_app.ipc.orders:_answer_of", _json(is_done=True, text="x"), _answer),
+    Consumer("edge_app.ipc.order_client:_answer_of", _json(is_done=True, text="x"), _answer),
     Consumer("edge_app.audit.reader:_shown", _record, _stored),
     Consumer(
         "edge_app.audit.verify:_faults",

@@ -12,6 +12,7 @@ import random
 import sys
 from pathlib import Path
 
+from edge_app.history.opening import LeftOver
 from edge_app.history.retention import Retention
 from edge_app.history.writer import HistoryWriter
 from edge_app.records import PartVerdict
@@ -34,7 +35,7 @@ def history_of(folder: Path, outbox) -> HistoryWriter:  # type: ignore[no-untype
         {"c": "main"},
         Retention(90, 64),
         {} if last is None else {"c": last},
-        waiting=lambda: waiting_alarms(outbox),
+        left_over=LeftOver(waiting=lambda: waiting_alarms(outbox)),
     )
 
 

@@ -7,10 +7,7 @@ import secrets
 import time
 from typing import Any
 
-from edge_app.ipc.orders import (
-    ORDER,
-    AnyOrder,
-)
+from edge_app.ipc.order_schema import ORDER, AnyOrder
 from edge_app.ipc.peers import Peer
 from edge_app.mqtt.timestamps import uuid7
 

@@ -23,7 +23,9 @@ from edge_app.config.model import AgentConfig
 from edge_app.history.schema import open_for_writing
 from edge_app.host import file_ownership
 from edge_app.ipc.frame_ring import FrameRingWriter
-from edge_app.ipc.orders import OrderAnswer, OrderServer, orders_socket
+from edge_app.ipc.order_client import orders_socket
+from edge_app.ipc.order_schema import OrderAnswer
+from edge_app.ipc.order_server import OrderServer
 from edge_app.ipc.page_link import Settings
 from edge_app.ipc.peers import ACCOUNTS, SOCKET_MODES, Role, role_socket
 from edge_app.page.settings_file import SettingsFile

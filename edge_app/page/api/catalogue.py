@@ -10,16 +10,20 @@ from starlette.responses import JSONResponse, Response
 
 from edge_app.accounts.directory import Directory
 from edge_app.accounts.people_file import PeopleFile
-from edge_app.ipc.orders import OrderClient
+from edge_app.ipc.order_client import OrderClient
+from edge_app.page.api.asked_history import AskedHistory
 from edge_app.page.api.document import openapi
-from edge_app.page.api.evidence import EvidenceAnswers, EvidenceFiles
+from edge_app.page.api.evidence import EvidenceAnswers
+from edge_app.page.api.giving import OrderGiver
 from edge_app.page.api.history import HistoryAnswers
 from edge_app.page.api.logins import LoginAnswers
 from edge_app.page.api.operation import BASE, Operation, Rooms, route_of
 from edge_app.page.api.orders import OrderAnswers
+from edge_app.page.api.reviews import ReviewAnswers
 from edge_app.page.api.scores import ScoreAnswers
 from edge_app.page.api.thumbnails import ThumbnailAnswers
 from edge_app.page.evidence_urls import EvidenceUrls
+from edge_app.page.part_evidence import EvidenceFiles, PartEvidence
 from edge_app.page.problem import refused
 from edge_app.page.rights import Need, RightRoute
 from edge_app.page.source import LineSource, LocalSource
@@ -54,6 +58,7 @@ class Office:
         orders: gives orders to inspection; None: it takes none.
         urls: signs addresses of pictures.
         place: the device's name.
+        bad_parts: latch or list; see `[page] bad_parts`.
     """
 
     directory: Directory
@@ -62,17 +67,21 @@ class Office:
     orders: OrderClient | None = None
     urls: EvidenceUrls = field(default_factory=EvidenceUrls)
     place: Place = Place()
+    bad_parts: str = "latch"
 
 
 def operations(
     office: Office, source: LineSource, evidence: EvidenceFiles | None, cookie: str
 ) -> list[Operation]:
     """Return the operations of a page."""
+    giver, kept = OrderGiver(office.orders), PartEvidence(evidence)
+    asked = AskedHistory(office.history, kept)
     return [
-        *OrderAnswers(office.orders, source, office.audit).operations(),
-        *HistoryAnswers(office.history).operations(),
+        *OrderAnswers(giver, source, office.audit).operations(),
+        *HistoryAnswers(asked).operations(),
+        *ReviewAnswers(asked, giver, kept, office.bad_parts).operations(),
         *ScoreAnswers(office.history).operations(),
-        *ThumbnailAnswers(office.history, evidence).operations(),
+        *ThumbnailAnswers(asked, office.history, evidence).operations(),
         *EvidenceAnswers(evidence, office.urls).operations(),
         *LoginAnswers(office.directory, cookie).operations(),
     ]

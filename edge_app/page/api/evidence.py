@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Protocol
 
 from starlette.responses import FileResponse, Response
 
-from edge_app.history.reader import time_text
+from edge_app.history.times import time_text
 from edge_app.page.api import models as m
 from edge_app.page.api.operation import Call, Operation
 from edge_app.page.evidence_urls import EvidenceUrls
+from edge_app.page.part_evidence import EvidenceFiles
 from edge_app.page.problem import ProblemError
 from edge_app.page.rights import Need
 
 GONE = "This picture is not kept on the device, or no longer."
 SHUT = "The page's account may not read this picture; see docs/page.md."
-
-
-class EvidenceFiles(Protocol):
-    """Finds evidence pictures."""
-
-    def path_of(self, url_path: str) -> Path | None:
-        """Return the file behind "{date}/{name}.jpg", None if that is no picture kept here."""
 
 
 class EvidenceAnswers:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from edge_app.history.reader import HistoryReader, PartFilter, time_text
+from edge_app.history.part_filter import PartFilter
+from edge_app.history.times import time_text
 from edge_app.page.api import models as m
+from edge_app.page.api import part_models as pm
+from edge_app.page.api.asked_history import AskedHistory
 from edge_app.page.api.operation import Call, Operation
 from edge_app.page.problem import ProblemError
 from edge_app.page.rights import Need
 
-LIMIT_S = 1.0
 DAY_NS = 86_400 * 10**9
 MOST_DAYS = {"hour": 31, "shift": 366, "day": 366}
 COUNTED = ("ok", "suspect", "ng", "not_inspected")
@@ -25,13 +25,12 @@ class HistoryAnswers:
     """Answers questions about parts.
 
     Args:
-        path: inspection's history; None: it keeps none.
+        asked: what people may read of inspection's history.
         now_ns: wall clock.
     """
 
-    def __init__(self, path: Path | None, now_ns: Callable[[], int] = time.time_ns) -> None:
-        self._reader = None if path is None else HistoryReader(path, LIMIT_S)
-        self._now_ns = now_ns
+    def __init__(self, asked: AskedHistory, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self._asked, self._now_ns = asked, now_ns
 
     def operations(self) -> list[Operation]:
         """Return the operations."""
@@ -39,10 +38,10 @@ class HistoryAnswers:
         return [
             Operation(
                 "GET", "/parts", viewer, "Parts, the newest first, a page at a time.",
-                self.parts, "history", m.PartsPage, m.PartsQuery,
+                self.parts, "history", pm.PartsPage, pm.PartsQuery,
             ),
             Operation("GET", "/parts/{id:int}", viewer, "One part by its `id`.", self.part,
-                      "history", m.Part),
+                      "history", pm.Part),
             Operation(
                 "GET", "/counts", viewer, "Parts per hour, shift or day, by verdict.",
                 self.counts, "history", m.Counts, m.CountsQuery,
@@ -51,7 +50,7 @@ class HistoryAnswers:
 
     def parts(self, call: Call) -> dict[str, Any]:
         """Return a page of parts."""
-        query: m.PartsQuery = call.query
+        query: pm.PartsQuery = call.query
         wanted = PartFilter(
             camera=query.camera,
             states=tuple(query.state),
@@ -60,20 +59,21 @@ class HistoryAnswers:
             defect_class=query.defect_class or "",
             from_ns=None if query.begin is None else m.moment_ns(query.begin),
             to_ns=None if query.end is None else m.moment_ns(query.end),
+            kept_for=query.kept_for or "",
+            reviewed=None if query.reviewed is None else query.reviewed == "true",
+            mark=query.mark or "",
+            disputed=query.disputed == "true",
+            serial=query.serial or "",
         )
         count = int(query.limit)
         before = None if query.cursor is None else int(query.cursor)
-        found = self._there().parts(wanted, before, count)
+        found = self._asked.reader(call.caller).parts(wanted, before, count)
         last = str(found[-1]["id"]) if len(found) == count else None
-        return {"parts": [_finite(part) for part in found], "next": last}
+        return {"parts": [self._asked.shown(part) for part in found], "next": last}
 
     def part(self, call: Call) -> dict[str, Any]:
         """Return one part."""
-        number = int(call.path["id"])
-        found = self._there().part(number) if number <= m.MOST_ID else None
-        if found is None:
-            raise ProblemError(404, "No such part is recorded, or no longer.")
-        return _finite(found)
+        return self._asked.shown(self._asked.part(call))
 
     def counts(self, call: Call) -> dict[str, Any]:
         """Return counts per hour, shift or day."""
@@ -85,16 +85,11 @@ class HistoryAnswers:
             raise ProblemError(
                 400, f"From {time_text(begin)} to {time_text(end)}: expected 0 to {most} days."
             )
-        rows = self._there().counts(begin, end, query.camera)
+        rows = self._asked.reader(call.caller).counts(begin, end, query.camera)
         starts = sorted({int(hour) for hour in query.shift_start}) if query.per == "shift" else [0]
         if query.per != "hour":
             rows = per_shift(rows, starts)
         return {"counts": [{"from": row.pop("hour"), **row} for row in rows]}
-
-    def _there(self) -> HistoryReader:
-        if self._reader is None:
-            raise ProblemError(503, "This device keeps no history: see [history] enabled.")
-        return self._reader
 
 
 def per_shift(rows: list[dict[str, Any]], starts: list[int]) -> list[dict[str, Any]]:
@@ -126,11 +121,3 @@ def _shift_start(hour: datetime, starts: list[int]) -> datetime:
     day = hour if passed else hour - timedelta(days=1)
     wall = day.replace(hour=passed[-1] if passed else starts[-1], minute=0, second=0, microsecond=0)
     return wall.replace(tzinfo=None).astimezone()
-
-
-def _finite(part: dict[str, Any]) -> dict[str, Any]:
-    """Return a part without numbers that JSON does not have."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in part.items()
-    }

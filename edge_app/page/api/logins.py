@@ -14,7 +14,7 @@ from edge_app.accounts.passwords import BusyError
 from edge_app.accounts.people import Account, Token
 from edge_app.accounts.sessions import LONGEST_S
 from edge_app.errors import AccountError, AccountsUnusable
-from edge_app.history.reader import time_text
+from edge_app.history.times import time_text
 from edge_app.page.access import screen_cookie
 from edge_app.page.api import models as m
 from edge_app.page.api.operation import Call, Operation

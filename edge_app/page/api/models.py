@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from edge_app.accounts.people import Name
 from edge_app.accounts.roles import AccessRole
-from edge_app.ipc.orders import MAX_PAUSE_MIN, MAX_THRESHOLD
+from edge_app.ipc.order_schema import MAX_PAUSE_MIN, MAX_THRESHOLD
 from edge_app.page.api.operation import Answered, Model
 from edge_app.page.evidence_urls import LONGEST_S
 
@@ -40,7 +40,7 @@ def _is_moment(text: str) -> str:
     return text
 
 
-def _is_plain(text: str) -> str:
+def is_plain(text: str) -> str:
     if not text.isprintable():
         raise ValueError("expected printable characters in one line")
     return text
@@ -52,73 +52,18 @@ Moment = Annotated[
     AfterValidator(_is_moment),
     Field(description="RFC 3339, e.g. 2026-11-30T06:00:00Z; UTC unless an offset is given"),
 ]
-Plain = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_is_plain)]
-ShortName = Annotated[
-    str, StringConstraints(min_length=1, max_length=64), AfterValidator(_is_plain)
-]
+Plain = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(is_plain)]
+ShortName = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(is_plain)]
 Why = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=3, max_length=500),
-    AfterValidator(_is_plain),
+    AfterValidator(is_plain),
     Field(description="stands in the audit"),
 ]
 Whole = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
 Threshold = Annotated[float, Field(ge=-MAX_THRESHOLD, le=MAX_THRESHOLD)]
 Password = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Hour = Annotated[str, StringConstraints(pattern=r"^([01]?[0-9]|2[0-3])$")]
-
-
-class PartsQuery(Model):
-    """Which parts."""
-
-    camera: ShortName | None = None
-    state: list[Literal["OK", "NG", "NOT_INSPECTED"]] = Field(default=[], max_length=3)
-    suspects: Literal["true", "false"] = "false"
-    part: Plain | None = Field(None, description="a part id, trigger id or file name, exactly")
-    defect_class: ShortName | None = Field(None, alias="class")
-    begin: Moment | None = Field(None, alias="from", description="captured at or after")
-    end: Moment | None = Field(None, alias="to", description="captured before")
-    cursor: Whole | None = Field(None, description="`next` of the page before")
-    limit: Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]?|[1-4][0-9]{2}|500)$")] = "100"
-
-
-class Part(Answered):
-    """One part, or an alarm's so far."""
-
-    id: int
-    camera: str
-    slot: str
-    part_id: str
-    number: int | None
-    trigger_id: str | None
-    source_name: str | None
-    captured_at: str
-    recorded_at: str
-    state: Literal["OK", "NG", "NOT_INSPECTED"]
-    reason: str
-    score: float | None
-    is_suspect: bool
-    threshold: float
-    threshold_id: str
-    product: str | None
-    serial: int | None
-    bundle_sha256: str | None
-    precision: str | None
-    views: int
-    latency_ms: float
-    corners: list[Any]
-    defects: list[Any]
-    alarm_id: str | None
-    evidence_url: str | None
-    evidence_sha256: str | None
-    is_final: bool
-
-
-class PartsPage(Answered):
-    """Parts, the newest first."""
-
-    parts: list[Part]
-    next: str | None = Field(description="cursor of the next page; null: this was the last")
 
 
 class CountsQuery(Model):
@@ -206,7 +151,7 @@ class Reason(Model):
 class PauseStart(Model):
     """Inspect nothing for a while."""
 
-    camera: Annotated[str, StringConstraints(max_length=64), AfterValidator(_is_plain)] = Field(
+    camera: Annotated[str, StringConstraints(max_length=64), AfterValidator(is_plain)] = Field(
         "", description="empty: every camera"
     )
     minutes: int = Field(ge=1, le=MAX_PAUSE_MIN)
@@ -216,7 +161,7 @@ class PauseStart(Model):
 class PauseEnd(Model):
     """Inspect again."""
 
-    camera: Annotated[str, StringConstraints(max_length=64), AfterValidator(_is_plain)] = ""
+    camera: Annotated[str, StringConstraints(max_length=64), AfterValidator(is_plain)] = ""
     why: Why
 
 

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import secrets
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge_app.accounts.directory import Actor
 from edge_app.audit.reader import latest
 from edge_app.errors import AuditError
-from edge_app.ipc.orders import (
-    ANSWER_S,
-    AnyOrder,
+from edge_app.ipc.order_schema import (
     Author,
     NoteHead,
     OrderAnswer,
-    OrderClient,
     Pause,
     Resume,
     SetLimit,
     ShowLimits,
     UndoLimit,
 )
-from edge_app.mqtt.timestamps import uuid7
 from edge_app.page.api import models as m
+from edge_app.page.api.giving import OrderGiver
 from edge_app.page.api.operation import Call, Operation
 from edge_app.page.problem import ProblemError
-from edge_app.page.rights import Need
+from edge_app.page.rights import Need, sees_names
 from edge_app.page.source import LineSource
+
+REVIEWS = ("decision", "settled")
+"""Events whose authors are named to operators and engineers only."""
 
 PAGE_ITSELF = Author(kind="machine", name="page")
 """Who asks for limits and head: nothing is changed by it."""
@@ -39,21 +35,13 @@ class OrderAnswers:
     """Gives orders in the name of whoever calls.
 
     Args:
-        orders: to inspection; None: it takes none.
+        giver: gives orders to inspection.
         source: what inspection last said.
         audit: inspection's audit; None: it keeps none.
-        now_ns: wall clock.
     """
 
-    def __init__(
-        self,
-        orders: OrderClient | None,
-        source: LineSource,
-        audit: Path | None,
-        now_ns: Callable[[], int] = time.time_ns,
-    ) -> None:
-        self._orders, self._source, self._now_ns = orders, source, now_ns
-        self._audit = audit
+    def __init__(self, giver: OrderGiver, source: LineSource, audit: Path | None) -> None:
+        self._giver, self._source, self._audit = giver, source, audit
 
     def operations(self) -> list[Operation]:
         """Return the operations."""
@@ -86,8 +74,8 @@ class OrderAnswers:
 
     def limits(self, _call: Call) -> dict[str, Any]:
         """Return every slot's thresholds, as inspection says."""
-        order = ShowLimits(author=PAGE_ITSELF, order_id=self._order_id())
-        found = [state.model_dump() for state in self._give(order).limits]
+        order = ShowLimits(author=PAGE_ITSELF, order_id=self._giver.order_id())
+        found = [state.model_dump() for state in self._giver.give(order).limits]
         return {"limits": [{"bundle_sha256": one.pop("sha256"), **one} for one in found]}
 
     def set_limit(self, call: Call) -> OrderAnswer:
@@ -96,9 +84,9 @@ class OrderAnswers:
         given = (body.score_threshold, body.suspect_threshold, body.map_threshold)
         if all(value is None for value in given):
             raise ProblemError(400, "In the body: expected at least one threshold, got none.")
-        return self._give(
+        return self._giver.give(
             SetLimit(
-                **self._signed(call),
+                **self._giver.signed(call),
                 slot=_slot(call),
                 score_threshold=body.score_threshold,
                 suspect_threshold=body.suspect_threshold,
@@ -110,24 +98,30 @@ class OrderAnswers:
 
     def undo_limit(self, call: Call) -> OrderAnswer:
         """Take the last change of a slot's thresholds back."""
-        return self._give(UndoLimit(**self._signed(call), slot=_slot(call), why=call.body.why))
+        return self._giver.give(
+            UndoLimit(**self._giver.signed(call), slot=_slot(call), why=call.body.why)
+        )
 
     def pause(self, call: Call) -> OrderAnswer:
         """Stop inspecting for a while."""
         body: m.PauseStart = call.body
-        return self._give(
-            Pause(**self._signed(call), camera=body.camera, minutes=body.minutes, why=body.why)
+        return self._giver.give(
+            Pause(
+                **self._giver.signed(call), camera=body.camera, minutes=body.minutes, why=body.why
+            )
         )
 
     def resume(self, call: Call) -> OrderAnswer:
         """Inspect again."""
         body: m.PauseEnd = call.body
-        return self._give(Resume(**self._signed(call), camera=body.camera, why=body.why))
+        return self._giver.give(
+            Resume(**self._giver.signed(call), camera=body.camera, why=body.why)
+        )
 
     def head(self, _call: Call) -> dict[str, Any]:
         """Return the audit's head."""
-        order = NoteHead(author=PAGE_ITSELF, order_id=self._order_id())
-        return {"audit_head": self._give(order).audit_head}
+        order = NoteHead(author=PAGE_ITSELF, order_id=self._giver.order_id())
+        return {"audit_head": self._giver.give(order).audit_head}
 
     def audit(self, call: Call) -> dict[str, Any]:
         """Return a page of records."""
@@ -141,32 +135,18 @@ class OrderAnswers:
         except AuditError as error:
             raise ProblemError(503, str(error)) from error
         last = str(found[-1]["seq"]) if len(found) == count else None
+        if not sees_names(call.caller):
+            found = [_masked(record) for record in found]
         return {"records": found, "next": last}
 
-    def _give(self, order: AnyOrder) -> OrderAnswer:
-        """Return inspection's answer.
 
-        Raises:
-            ConfigError, OrderError: it is not there, or did not answer.
-            ProblemError: it refused; its own words.
-        """
-        if self._orders is None:
-            raise ProblemError(503, "Inspection takes no orders from this page.")
-        answer = self._orders.send(order, ANSWER_S)
-        if not answer.is_done:
-            raise ProblemError(409, answer.text)
-        return answer
-
-    def _signed(self, call: Call) -> dict[str, Any]:
-        return {"author": author_of(call.caller.actor), "order_id": self._order_id()}
-
-    def _order_id(self) -> str:
-        return uuid7(self._now_ns(), secrets.randbits)
-
-
-def author_of(actor: Actor) -> Author:
-    """Return who acts as an order names them."""
-    return Author(kind=actor.kind, name=actor.name, role=actor.role and actor.role.value)
+def _masked(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record in which a pseudonym stands for who marked a part."""
+    if record["event"] not in REVIEWS:
+        return record
+    new = record.get("new")
+    name = str(new.get("pseudonym", "")) if isinstance(new, dict) else ""
+    return {**record, "author": {**record["author"], "name": name or "a reviewer"}}
 
 
 def _slot(call: Call) -> str:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from edge_app.history.reader import time_text
 from edge_app.history.score_reader import VERDICTS, ScoreCounts, ScoreQuestion, ScoreReader
+from edge_app.history.times import time_text
 from edge_app.page.api.models import Moment, ShortName, Whole, moment_ns
 from edge_app.page.api.operation import Answered, Call, Model, Operation
 from edge_app.page.problem import ProblemError

@@ -9,11 +9,10 @@ from starlette.responses import Response
 
 from edge_app.alerts.evidence_files import crop_of, place_of
 from edge_app.history.choices import choices
-from edge_app.history.reader import HistoryReader
-from edge_app.page.api.evidence import GONE, SHUT, EvidenceFiles
-from edge_app.page.api.history import LIMIT_S
-from edge_app.page.api.models import MOST_ID
+from edge_app.page.api.asked_history import AskedHistory
+from edge_app.page.api.evidence import GONE, SHUT
 from edge_app.page.api.operation import Answered, Call, Model, Operation
+from edge_app.page.part_evidence import EvidenceFiles
 from edge_app.page.problem import ProblemError
 from edge_app.page.rights import Need
 from edge_app.page.thumbnails import Thumbnails
@@ -36,13 +35,15 @@ class ThumbnailAnswers:
     """Answers with small pictures.
 
     Args:
+        asked: what people may read of inspection's history.
         history: inspection's history; None: it keeps none.
         files: None: no pictures are kept.
     """
 
-    def __init__(self, history: Path | None, files: EvidenceFiles | None) -> None:
-        self._reader = None if history is None else HistoryReader(history, LIMIT_S)
-        self._history, self._files = history, files
+    def __init__(
+        self, asked: AskedHistory, history: Path | None, files: EvidenceFiles | None
+    ) -> None:
+        self._asked, self._history, self._files = asked, history, files
         self._thumbnails = Thumbnails()
 
     def operations(self) -> list[Operation]:
@@ -65,12 +66,7 @@ class ThumbnailAnswers:
 
     def thumbnail(self, call: Call) -> Response:
         """Return a part's small picture."""
-        number = int(call.path["id"])
-        if self._reader is None or self._files is None:
-            raise ProblemError(404, GONE)
-        part = self._reader.part(number) if number <= MOST_ID else None
-        if part is None:
-            raise ProblemError(404, "No such part is recorded, or no longer.")
+        part = self._asked.part(call)
         frame = self._frame_of(str(part["evidence_url"] or ""))
         try:
             side_px = int(call.query.side)

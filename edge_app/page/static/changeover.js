@@ -2,15 +2,17 @@
 // device's own words; what judges is said at the top of the page by the line itself.
 
 import { csrfHeaders, me } from "./lib/api.js";
+import { byId, clone, tell as put } from "./lib/dom.js";
+import { t } from "./lib/words.js";
 
 const REFRESH_MS = 5000;
 const LIST_TIMEOUT_MS = 8000;
 const SELECT_TIMEOUT_MS = 70000; // the device itself gives up after 60 s, with a sentence
 
-const panel = document.getElementById("changeover");
-const list = document.getElementById("slots");
-const outcome = document.getElementById("outcome");
-const template = document.getElementById("slot-template");
+const panel = byId("changeover");
+const list = byId("slots");
+const outcome = byId("outcome");
+const template = byId("slot-template");
 let shown = "";
 let isBusy = false;
 
@@ -18,23 +20,20 @@ export function offerChangeover(isOffered) {
   panel.hidden = !isOffered;
 }
 
-function tell(text, level) {
-  outcome.textContent = text;
-  outcome.dataset.level = level;
-}
+const tell = (text, level) => put(outcome, text, level);
 
 async function ask(address, options, timeoutMs) {
   const answer = await fetch(address, { ...options, signal: AbortSignal.timeout(timeoutMs) });
-  const body = await answer.json().catch(() => ({ text: `The device answered ${answer.status}.` }));
+  const body = await answer.json().catch(() => ({ text: t("refused.status", { status: answer.status }) }));
   return { isOk: answer.ok, body };
 }
 
 function form({ slot, active, products }, hasMany) {
-  const card = template.content.firstElementChild.cloneNode(true);
+  const card = clone(template);
   const choice = card.querySelector("select");
-  const now = active == null ? "Nothing judges" : `${active} judges`;
-  card.querySelector(".slot-now").textContent = hasMany ? `Slot ${slot}: ${now}` : now;
-  choice.replaceChildren(...products.map(({ product, serial }) => new Option(`${product}, serial ${serial}`, product)));
+  const now = active == null ? t("change.nothing") : t("change.judges", { product: active });
+  card.querySelector(".slot-now").textContent = hasMany ? t("change.slot", { slot, now }) : now;
+  choice.replaceChildren(...products.map(({ product, serial }) => new Option(t("change.option", { product, serial }), product)));
   choice.value = products.find(({ product }) => product !== active)?.product ?? active;
   card.querySelector("button").disabled = products.every(({ product }) => product === active);
   card.addEventListener("submit", (event) => {
@@ -59,7 +58,7 @@ async function refresh() {
     if (isOk) show(body.slots);
     else tell(body.text, "bad");
   } catch {
-    tell("The device does not answer; what it can judge is not known.", "bad");
+    tell(t("change.unknown"), "bad");
   }
 }
 
@@ -67,12 +66,12 @@ async function change(slot, product) {
   if (isBusy) return;
   isBusy = true;
   panel.classList.add("is-busy");
-  tell(`Changing over to ${product} …`, "plain");
+  tell(t("change.under_way", { product }), "plain");
   const body = JSON.stringify({ slot, product });
   try {
     const { kind } = await me(true);
     if (kind !== "person") {
-      end("Log in first (above, at the right): the product is changed in a person's name.", "bad");
+      end(t("change.log_in"), "bad");
       return;
     }
     const headers = { "Content-Type": "application/json", ...(await csrfHeaders()) };
@@ -80,7 +79,7 @@ async function change(slot, product) {
     const answer = await ask("/api/select", options, SELECT_TIMEOUT_MS);
     end(answer.body.text, answer.isOk ? "good" : "bad");
   } catch {
-    end("The device did not answer. The top of the page shows the active product.", "bad");
+    end(t("change.no_answer"), "bad");
   }
   await refresh();
 }

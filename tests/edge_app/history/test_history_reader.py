@@ -12,8 +12,10 @@ from support.app_config import edge_app, write_config
 from support.history_parts import START_NS, verdict
 
 from edge_app.errors import HistoryError
-from edge_app.history.reader import HistoryReader, PartFilter, time_text
+from edge_app.history.part_filter import PartFilter
+from edge_app.history.reader import HistoryReader
 from edge_app.history.retention import Retention
+from edge_app.history.times import time_text
 from edge_app.history.writer import HistoryWriter
 from edge_app.records import Evidence
 

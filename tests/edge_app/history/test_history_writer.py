@@ -18,7 +18,9 @@ from support.history_parts import alarm, gap, kept, verdict
 from edge_app.errors import HistoryError
 from edge_app.history.entries import PartEntry
 from edge_app.history.ledger import check_history
-from edge_app.history.reader import HistoryReader, PartFilter
+from edge_app.history.opening import LeftOver
+from edge_app.history.part_filter import PartFilter
+from edge_app.history.reader import HistoryReader
 from edge_app.history.retention import Retention
 from edge_app.history.writer import MAX_WAITING, HistoryWriter
 from edge_app.host.age_clock import AgeClock
@@ -183,7 +185,9 @@ def test_alarms_that_wait_without_a_row_get_one(path: Path) -> None:
     odd = replace(verdict(10**30, "NG", 5.0), threshold=float("nan"))  # costs itself
     waiting = [PartEntry(verdict(n, "NG", 5.0), f"alarm-c-{n}") for n in (2, 4, 6)]
     waiting[1:1] = [PartEntry(odd, "odd"), PartEntry(verdict(10**30, "NG", 5.0), "huge")]
-    writer = HistoryWriter(path, SLOTS, Retention(90, 64), {"c": 7}, waiting=lambda: waiting)
+    writer = HistoryWriter(
+        path, SLOTS, Retention(90, 64), {"c": 7}, left_over=LeftOver(waiting=lambda: waiting)
+    )
     writer.start()
     writer.finished([verdict(8)])
     writer.close()
@@ -332,7 +336,7 @@ def test_too_large_a_file_loses_its_oldest_parts(
     monkeypatch.setattr("edge_app.history.retention.PIECE", 500)
     with writing(path, retention=Retention(90, 1)) as writer:
         writer.finished([verdict(number) for number in range(8000)])
-        wait_until(lambda: writer.health().parts > 7000, 30)
+        wait_until(lambda: not writer.health().waiting, 30)
         wait_until(lambda: 0 < writer.health().parts < 7000, 30)
         time.sleep(1.0)
     left = parts(path)
@@ -340,3 +344,19 @@ def test_too_large_a_file_loses_its_oldest_parts(
     (camera,) = check_history(path).cameras
     assert camera.parts + camera.deleted == 8000
     assert camera.hole_count == 0
+
+
+def test_old_parts_go_while_a_line_is_busy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No moment without a new part: the oldest are deleted all the same."""
+    monkeypatch.setattr("edge_app.history.retention.LOOK_EVERY_S", 0.0)
+    with writing(path) as writer:
+        writer.finished([verdict(number) for number in range(200)])
+    later = Retention(1.0, 64, trusted_clock(time.time() + 2 * 86_400))
+    number = 200
+    with writing(path, retention=later) as writer:
+        until_s = time.monotonic() + 10
+        while not HistoryReader(path).deleted():
+            assert time.monotonic() < until_s, "nothing went within 10 s"
+            writer.finished([verdict(number)])
+            number += 1
+            time.sleep(0.05)

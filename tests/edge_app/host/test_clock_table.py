@@ -24,7 +24,8 @@ from edge_app.agent.commands.journal import CommandJournal
 from edge_app.alerts.evidence import EvidenceStore
 from edge_app.cameras.watch import WatchCamera
 from edge_app.errors import CommandError
-from edge_app.history.reader import HistoryReader, PartFilter
+from edge_app.history.part_filter import PartFilter
+from edge_app.history.reader import HistoryReader
 from edge_app.history.retention import Retention
 from edge_app.history.writer import HistoryWriter
 from edge_app.host.age_clock import HOLD_S, AgeClock, ClockRecord

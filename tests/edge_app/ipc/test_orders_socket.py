@@ -16,17 +16,10 @@ from pydantic import ValidationError
 from support.order_makers import ROOT, order, person
 
 from edge_app.errors import AuditError, ConfigError, OrderError
-from edge_app.ipc import orders
-from edge_app.ipc.orders import (
-    MAX_LINE_BYTES,
-    MAX_PEERS,
-    ORDER,
-    AnyOrder,
-    OrderAnswer,
-    OrderClient,
-    OrderServer,
-    orders_socket,
-)
+from edge_app.ipc import order_server
+from edge_app.ipc.order_client import OrderClient, orders_socket
+from edge_app.ipc.order_schema import MAX_LINE_BYTES, ORDER, AnyOrder, OrderAnswer
+from edge_app.ipc.order_server import MAX_PEERS, OrderServer
 from edge_app.ipc.peers import Peer
 from edge_app.ipc.unix_socket import connected_to
 
@@ -153,7 +146,7 @@ def test_a_fault_ends_neither_the_server_nor_the_next_order(tmp_path: Path) -> N
 
 def test_a_stranger_is_not_listened_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another account's connection is closed before a byte of it is read."""
-    monkeypatch.setattr(orders, "peer_of", lambda _connection: Peer(1, 65534, 65534))
+    monkeypatch.setattr(order_server, "peer_of", lambda _connection: Peer(1, 65534, 65534))
     with serving(tmp_path) as path, pytest.raises((OrderError, ConfigError)):
         OrderClient(path).send(order("resume"))
 
@@ -163,7 +156,7 @@ def test_silent_and_endless_peers_cost_themselves_only(
 ) -> None:
     """One that says nothing, one that never ends its line: others are served meanwhile, and both
     are let go."""
-    monkeypatch.setattr(orders, "RECEIVE_S", 1.0)
+    monkeypatch.setattr(order_server, "RECEIVE_S", 1.0)
     with serving(tmp_path) as path:
         silent, endless = connected_to(path), connected_to(path)
         endless.sendall(b"x" * (MAX_LINE_BYTES + 10))

@@ -12,7 +12,7 @@ from support.order_makers import OWN, ROOT, order, person
 from edge_app.audit.log import AuditLog
 from edge_app.audit.reader import every_record
 from edge_app.errors import AuditError, OrderError
-from edge_app.ipc.orders import LimitState, Pause, Resume, SetLimit, UndoLimit
+from edge_app.ipc.order_schema import LimitState, Pause, Resume, SetLimit, UndoLimit
 from edge_app.ipc.peers import Peer
 from edge_app.orders.desk import OWN_EVENTS, OrderDesk, Prepared
 
@@ -52,7 +52,7 @@ class Desks:
 
 def a_desk(folder: Path) -> tuple[OrderDesk, AuditLog, Desks]:
     log, desks = AuditLog(folder / "audit.sqlite"), Desks()
-    return OrderDesk("graz/l2/d3", log, desks, desks), log, desks
+    return OrderDesk("graz/l2/d3", log, desks, desks, desks), log, desks
 
 
 VALUES: dict[str, dict[str, Any]] = {

@@ -55,7 +55,7 @@ class Slots:
 
 own = device_orders.limits_of_device(folder)
 slots, log = Slots(own), AuditLog(folder / "audit.sqlite")
-desk = OrderDesk("a/b/c", log, LimitOrders(slots, own), None)
+desk = OrderDesk("a/b/c", log, LimitOrders(slots, own), None, None)
 log.record = at(1, log.record)
 own.follow = at(2, own.follow)
 durable_write.os.fsync = at(3, os.fsync)

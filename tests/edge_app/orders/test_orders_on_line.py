@@ -21,8 +21,10 @@ from support.small_bundles import write_pictures
 from edge_app.cli.main import main
 from edge_app.config.load import load_config
 from edge_app.history.ledger import check_history
-from edge_app.history.reader import HistoryReader, PartFilter
-from edge_app.ipc.orders import AnyOrder, LimitState, OrderAnswer, OrderClient
+from edge_app.history.part_filter import PartFilter
+from edge_app.history.reader import HistoryReader
+from edge_app.ipc.order_client import OrderClient
+from edge_app.ipc.order_schema import AnyOrder, LimitState, OrderAnswer
 from edge_app.mqtt.messages import DeviceInfo
 
 GOOD_SCORE, BAD_SCORE = 100.0, 250.0

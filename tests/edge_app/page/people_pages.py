@@ -23,7 +23,9 @@ from edge_app.audit.schema import AUDIT_FILE
 from edge_app.history.retention import Retention
 from edge_app.history.schema import HISTORY_FILE
 from edge_app.history.writer import HistoryWriter
-from edge_app.ipc.orders import AnyOrder, OrderAnswer, OrderClient, OrderServer
+from edge_app.ipc.order_client import OrderClient
+from edge_app.ipc.order_schema import AnyOrder, OrderAnswer
+from edge_app.ipc.order_server import OrderServer
 from edge_app.ipc.peers import Peer
 from edge_app.page.api.catalogue import Office
 from edge_app.page.changeover import Changeover

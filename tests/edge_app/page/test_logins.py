@@ -12,7 +12,7 @@ from people_pages import PAGE_TOKEN, PASSWORD, ROOT, PeoplePage, at_once, people
 from edge_app.accounts.attempts import OF_ADDRESS, OF_NAME
 from edge_app.accounts.roles import AccessRole
 from edge_app.accounts.sessions import IDLE_S, LONGEST_S, MAX_OF_ACCOUNT
-from edge_app.ipc.orders import OrderClient
+from edge_app.ipc.order_client import OrderClient
 from edge_app.page.api.catalogue import COOKIE
 from edge_app.page.courier import AuditCourier
 

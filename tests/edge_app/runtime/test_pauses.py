@@ -14,7 +14,7 @@ from edge_app.audit.log import AuditLog
 from edge_app.audit.reader import every_record
 from edge_app.audit.records import AuditEntry
 from edge_app.errors import OrderError
-from edge_app.ipc.orders import OrderAnswer
+from edge_app.ipc.order_schema import OrderAnswer
 from edge_app.orders.desk import OrderDesk
 from edge_app.orders.pause_orders import PauseEffects, PauseOrders
 from edge_app.runtime.pauses import PauseBook, PauseClocks
@@ -49,7 +49,7 @@ class Machine:
             self.log.note,
         )
         self.pauses = PauseOrders(self.book, ("cam1", "cam2"), effects, lambda: self.wall_ns)
-        self.desk = OrderDesk("a/b/c", self.log, None, self.pauses)  # type: ignore[arg-type]
+        self.desk = OrderDesk("a/b/c", self.log, None, self.pauses, None)  # type: ignore[arg-type]
         self.pauses.start()
 
     def restart(self) -> None:

@@ -1,0 +1,254 @@
+"""Orders of people and programs to the inspection process: what is said on `orders.sock`.
+
+One JSON line in, one out, per connection. The kernel states the peer's account (SO_PEERCRED): the
+page's service, which names its author, root, and the account that inspects.
+
+    page, command                 inspection
+    order (author, order_id)   →
+                               ←  answer        after the record is safe in the audit
+
+An order is carried out once: the same `order_id` again gets the same answer, so that whoever had no
+answer asks again without harm.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator as After
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+
+from edge_app.ipc.calibration import Calibration
+from edge_app.mqtt.timestamps import UUID7_PATTERN
+from edge_app.store.intent import Sha256
+
+MAX_LINE_BYTES = 32 << 10
+"""Longest line either side reads."""
+
+MAX_THRESHOLD = 1e9
+MAX_PAUSE_MIN = 480
+MAX_ID = 2**62
+MAX_PIXEL = 100_000.0
+MIN_REGION_POINTS, MAX_REGION_POINTS = 3, 100
+MAX_NOTE_CHARS = 500
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("only printable characters in one line are expected")
+    return text
+
+
+Line = Annotated[str, Field(max_length=1000), After(_printable)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64), After(_printable)]
+Why = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=500),
+    After(_printable),
+]
+OptionalName = Annotated[str, Field(max_length=64), After(_printable)]
+Threshold = Annotated[float, Field(ge=-MAX_THRESHOLD, le=MAX_THRESHOLD)]
+PersonRole = Literal["viewer", "operator", "engineer"]
+Mark = Literal["right", "false_alarm", "missed", "unsure"]
+"""What a person says of a verdict: it is right, a good part was called bad, a bad one good, or they
+cannot tell."""
+Settled = Literal["taken_out", "good"]
+"""What became of a bad part: it is off the line, or a person found it good."""
+Pixel = Annotated[float, Field(ge=0, le=MAX_PIXEL)]
+Region = Annotated[
+    tuple[tuple[Pixel, Pixel], ...],
+    Field(min_length=MIN_REGION_POINTS, max_length=MAX_REGION_POINTS),
+]
+Note = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=MAX_NOTE_CHARS),
+    After(_printable),
+]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Author(_Message):
+    """Who ordered something.
+
+    Attributes:
+        kind: person: with an account of the page. root: at the device's console, by command.
+            key: of a signature. machine: a configured program.
+        role: of the page's account or the machine; "" for root and keys.
+    """
+
+    kind: Literal["person", "root", "key", "machine"]
+    name: Name
+    role: PersonRole | Literal[""] = ""
+
+
+class _Order(_Message):
+    """Base of every order.
+
+    Attributes:
+        order_id: UUID version 7, made by whoever orders; see `edge_app.mqtt.timestamps.uuid7`.
+        device: site/line/device that is meant; "": whichever listens.
+    """
+
+    author: Author
+    order_id: str = Field(pattern=UUID7_PATTERN)
+    device: str = Field("", max_length=400)
+
+
+class SetLimit(_Order):
+    """Judge with these thresholds from the next part on; what is None stays as it is.
+
+    Attributes:
+        for_sha256: the bundle that the author saw; another one in the slot refuses the order.
+    """
+
+    type: Literal["set_limit"] = "set_limit"
+    slot: Name
+    score_threshold: Threshold | None = None
+    suspect_threshold: Threshold | None = None
+    map_threshold: Threshold | None = None
+    for_sha256: Sha256
+    why: Why
+
+
+class UndoLimit(_Order):
+    """Return to the thresholds before the last `set_limit` of the slot's bundle."""
+
+    type: Literal["undo_limit"] = "undo_limit"
+    slot: Name
+    why: Why
+
+
+class Pause(_Order):
+    """Inspect nothing for a while; "" means all cameras."""
+
+    type: Literal["pause"] = "pause"
+    camera: OptionalName = ""
+    minutes: int = Field(ge=1, le=MAX_PAUSE_MIN)
+    why: Why
+
+
+class Resume(_Order):
+    """Inspect again."""
+
+    type: Literal["resume"] = "resume"
+    camera: OptionalName = ""
+    why: Why
+
+
+class _OfPart(_Order):
+    """Base of what is said of one part.
+
+    Attributes:
+        part: its `id` in the history.
+        part_id: its name there; another one refuses the order.
+    """
+
+    part: int = Field(ge=1, le=MAX_ID)
+    part_id: Line
+
+
+class MarkPart(_OfPart):
+    """Say whether a part's verdict is right; the verdict stays what it was.
+
+    Attributes:
+        defect_class: what the author sees; "" for nothing said.
+        region: where, a polygon of points (x, y) in frame pixels.
+    """
+
+    type: Literal["mark"] = "mark"
+    mark: Mark
+    defect_class: OptionalName = ""
+    region: Region | None = None
+    note: Note = ""
+
+
+class SettlePart(_OfPart):
+    """Say what became of a bad part that waits to be taken out.
+
+    Attributes:
+        outcome: `good` marks the part `false_alarm` as well.
+    """
+
+    type: Literal["settle"] = "settle"
+    outcome: Settled
+
+
+class Record(_Order):
+    """Put into the audit what the page has done: accounts, tokens, roles, reviews.
+
+    Attributes:
+        event: e.g. user_added, role_changed, token_revoked.
+    """
+
+    type: Literal["record"] = "record"
+    event: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    old: Line = ""
+    new: Line = ""
+    why: Line = ""
+
+
+class NoteHead(_Order):
+    """Ask for the audit's head and count; changes nothing."""
+
+    type: Literal["note_head"] = "note_head"
+
+
+class ShowLimits(_Order):
+    """Ask for each slot's limits; changes nothing."""
+
+    type: Literal["show_limits"] = "show_limits"
+
+
+AnyOrder: TypeAlias = (
+    SetLimit | UndoLimit | Pause | Resume | MarkPart | SettlePart | Record | NoteHead | ShowLimits
+)
+
+
+class LimitState(_Message):
+    """What a slot judges with.
+
+    Attributes:
+        bundle_score_threshold: the bundle's own, or the configuration's in its place.
+        steps: how many `undo_limit` lead back to it.
+        calibration: the good parts' scores of the bundle; None: inspection of an older release.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    slot: str
+    product: str
+    serial: int
+    sha256: Sha256
+    precision: str
+    threshold_id: str
+    score_threshold: float
+    suspect_threshold: float | None
+    map_threshold: float
+    bundle_score_threshold: float
+    steps: int = 0
+    calibration: Calibration | None = None
+
+
+class OrderAnswer(_Message):
+    """What became of an order.
+
+    Attributes:
+        text: for people.
+        audit_seq: number of its record; None: nothing was recorded.
+        audit_head: HASH:COUNT of the audit after it; "" where there is none.
+        limits: of every slot with a bundle; to `show_limits` only.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")  # later releases may add
+
+    is_done: bool
+    text: str = Field(max_length=4000)
+    audit_seq: int | None = None
+    audit_head: str = Field("", max_length=100)
+    limits: tuple[LimitState, ...] = ()
+
+
+ORDER: TypeAdapter[AnyOrder] = TypeAdapter(Annotated[AnyOrder, Field(discriminator="type")])

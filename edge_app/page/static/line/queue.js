@@ -1,0 +1,99 @@
+// Bad parts that wait to be taken out: the device keeps the queue, this shows it and settles parts of
+// it. Settling never changes lamp, alert or verdict.
+
+import { BASE, may, read, send, toLogin } from "../lib/api.js";
+import { faultText } from "../lib/describe.js";
+import { byId, make, tell, write } from "../lib/dom.js";
+import { age, clockTime, moment } from "../lib/times.js";
+import { t } from "../lib/words.js";
+import { nameOf } from "./stage.js";
+
+const MOST = 20;
+
+// hasQueue is null until the device has answered, false where it keeps no history.
+export const queue = { mode: "latch", waiting: 0, parts: [], shown: null, hasQueue: null };
+export const settledIds = new Set();
+
+let isBusy = false;
+let onChange = () => {};
+
+export async function readQueue() {
+  try {
+    const found = await read(`${BASE}/take-out?limit=${MOST}`);
+    take(found);
+    queue.hasQueue = true;
+  } catch (error) {
+    if (error.status === 404 || error.status === 503) {
+      queue.hasQueue = false;
+      take({ mode: "latch", waiting: 0, parts: [] });
+    } else if (error.status) throw error;
+  }
+}
+
+function take({ mode, waiting, parts }) {
+  const shownId = queue.shown?.id;
+  Object.assign(queue, { mode, waiting, parts, shown: parts.find((p) => p.id === shownId) ?? parts[0] ?? null });
+  byId("others").hidden = parts.length < 2;
+}
+
+// The list of a line whose parts are gone by the time: with ages, the newest first.
+export function showList(nowNs) {
+  const box = byId("queue");
+  box.hidden = queue.mode !== "list" || queue.parts.length === 0;
+  if (box.hidden) return;
+  write(byId("queue-title"), t("queue.title", { count: queue.waiting }));
+  const rows = [...queue.parts].reverse().map((part) => {
+    const since = age((nowNs / 1e6 - moment(part.captured_at)) / 1000);
+    return make("li", { dataset: { verdict: "NG" } },
+      make("span", { className: "verdict-sign", dataset: { verdict: "NG" }, "aria-hidden": "true" }),
+      make("strong", {}, nameOf(part)), " ",
+      make("span", {}, faultText(part, null)), " ",
+      make("time", { dateTime: part.captured_at, title: clockTime(part.captured_at) }, t("stage.ago", { age: since })),
+      make("button", { type: "button", className: "button", onclick: () => settle(part, "taken_out") }, t("line.taken_out")));
+  });
+  const key = rows.map((row) => row.textContent).join("\n");
+  const list = byId("queue-list");
+  if (list.dataset.key === key || list.contains(document.activeElement)) return;
+  list.dataset.key = key;
+  list.replaceChildren(...rows);
+}
+
+async function settle(part, outcome) {
+  if (isBusy || !part) return;
+  if (!(await may("operator", true))) {
+    toLogin("settle");
+    return;
+  }
+  setBusy(true);
+  const { isOk, status, body } = await send("POST", `${BASE}/take-out/${part.id}`, { part_id: part.part_id, outcome });
+  setBusy(false);
+  if (status === 401) {
+    toLogin("settle");
+    return;
+  }
+  if (isOk) settledIds.add(part.part_id);
+  const done = outcome === "good" ? t("queue.was_good", { part: nameOf(part) }) : t("queue.was_taken_out", { part: nameOf(part) });
+  // "was taken out by X" is the device's own sentence: somebody else was faster
+  tell(byId("settled"), isOk ? done : (body.detail ?? body.text), isOk ? "good" : "bad");
+  await readQueue().catch(() => {});
+  onChange();
+}
+
+function setBusy(busy) {
+  isBusy = busy;
+  for (const id of ["taken-out", "is-good"]) byId(id).disabled = busy;
+}
+
+function step(by) {
+  const at = queue.parts.indexOf(queue.shown);
+  queue.shown = queue.parts[(at + by + queue.parts.length) % queue.parts.length] ?? null;
+  onChange();
+}
+
+export function startQueue(changed) {
+  onChange = changed;
+  byId("taken-out").addEventListener("click", () => settle(queue.shown, "taken_out"));
+  byId("is-good").addEventListener("click", () => settle(queue.shown, "good"));
+  byId("before").addEventListener("click", () => step(-1));
+  byId("after").addEventListener("click", () => step(1));
+}

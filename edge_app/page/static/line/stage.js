@@ -1,0 +1,118 @@
+// The one thing that counts now: take this part out, check by hand, or all is well.
+
+import { byId, write } from "../lib/dom.js";
+import { faultText, overText } from "../lib/describe.js";
+import { evidencePicture, sidecarOf } from "../lib/evidence.js";
+import { shareText } from "../lib/share.js";
+import { lineState } from "../lib/state.js";
+import { age, clockTime, moment } from "../lib/times.js";
+import { oneOf, t } from "../lib/words.js";
+import { partName, verdictCode } from "./cameras.js";
+
+const URGENCY = ["NONE", "OK", "SUSPECT", "NOT_INSPECTED", "NG"];
+
+let pictured = null; // key of the picture that is shown
+
+// What is shown: { code, word, which, when, todo, sentence, part }.
+export function stageOf({ state, queue, settledIds, isLost, known }) {
+  if (isLost) return { code: "BLIND", word: t("stage.no_contact"), todo: t("stage.do_no_contact") };
+  if (queue.mode === "latch" && queue.parts.length > 0) return takeOut(queue, state);
+  const now = lineState(state);
+  if (!now.isInspecting) return blind(now, state);
+  const verdict = worstVerdict(state.cameras, settledIds);
+  if (verdict === null) return { code: "NONE", word: t("stage.ready"), todo: "" };
+  return ofVerdict(verdict, queue, state, known);
+}
+
+function takeOut(queue, state) {
+  const part = queue.shown;
+  const now = lineState(state);
+  const waiting = queue.waiting > 1 ? t("stage.of_waiting", { n: queue.parts.indexOf(part) + 1, count: queue.waiting }) : "";
+  const ago = t("stage.ago", { age: age((state.now_ns / 1e6 - moment(part.take_out?.since ?? part.captured_at)) / 1000) });
+  return {
+    code: "NG",
+    word: t("stage.take_out"),
+    which: [nameOf(part), (state.cameras ?? []).length > 1 ? part.camera : ""].filter(Boolean).join(" · "),
+    when: [ago, waiting].filter(Boolean).join(" · "),
+    todo: now.isInspecting ? "" : `${now.title}. ${now.todo}`,
+    part,
+    isLatched: true,
+  };
+}
+
+// The number first: it is what people say to each other; a serial or a file's name beside it.
+export function nameOf(part) {
+  const serial = part.trigger_id ?? part.source_name;
+  const name = part.number == null ? null : t("line.part", { name: part.number });
+  return [name, serial ? t("line.serial", { serial }) : ""].filter(Boolean).join(" · ") || part.part_id;
+}
+
+function blind(now, state) {
+  const where = now.camera ? t("stage.at_camera", { camera: now.camera }) : "";
+  const last = (state.cameras ?? []).map((c) => c.verdict).filter(Boolean).sort((a, b) => b.captured_at_ns - a.captured_at_ns)[0];
+  return {
+    code: "BLIND",
+    word: t("stage.not_inspecting"),
+    which: [now.title, where].filter(Boolean).join(" – "),
+    when: last ? t("line.last_was", { time: clockTime(last.captured_at_ns), verdict: oneOf("verdict", verdictCode(last)) }) : "",
+    todo: now.todo,
+  };
+}
+
+// A bad part that was settled is no longer what counts, though it is its camera's last.
+function worstVerdict(cameras, settledIds) {
+  const found = cameras.filter((c) => !c.is_blind && c.verdict).map((c) => c.verdict);
+  const open = found.filter((v) => !(v.state === "NG" && settledIds.has(v.part_id)));
+  return open.reduce((a, b) => (a === null || URGENCY.indexOf(verdictCode(b)) > URGENCY.indexOf(verdictCode(a)) ? b : a), null);
+}
+
+function ofVerdict(verdict, queue, state, known) {
+  const code = verdictCode(verdict);
+  const part = known.get(verdict.part_id) ?? null;
+  const todos = { NG: t("stage.do_ng"), NOT_INSPECTED: t("stage.do_not_inspected"), SUSPECT: t("stage.do_suspect") };
+  const many = state.cameras.length > 1;
+  const now = lineState(state);
+  return {
+    code,
+    word: oneOf("verdict", code),
+    which: [part ? nameOf(part) : partName(verdict), many ? verdict.camera : ""].filter(Boolean).join(" · "),
+    when: t("line.at", { time: clockTime(verdict.captured_at_ns) }),
+    todo: [todos[code] ?? "", now.level === "bad" ? `${now.title}. ${now.todo}` : ""].filter(Boolean).join(" "),
+    sentence: verdict.score == null ? oneOf("reason", verdict.reason_code) : shareText(verdict.score, verdict.threshold),
+    part: ["NG", "NOT_INSPECTED"].includes(code) ? part : null,
+  };
+}
+
+export function showStage(shown) {
+  const stage = byId("stage");
+  stage.dataset.verdict = shown.code;
+  const isLarge = Boolean(shown.isLatched || shown.part);
+  byId("main").dataset.stage = isLarge ? "large" : "rest";
+  document.body.dataset.now = shown.code;
+  write(byId("word"), shown.word);
+  write(byId("which"), shown.which ?? "");
+  write(byId("when"), shown.when ?? "");
+  write(byId("todo"), shown.todo ?? "");
+  byId("settle").hidden = !shown.isLatched;
+  if (!isLarge) {
+    write(byId("sentence"), shown.sentence ?? "");
+    pictured = null;
+    byId("evidence").hidden = true;
+    return;
+  }
+  showPart(shown);
+}
+
+async function showPart({ part, sentence }) {
+  const key = `${part.id} ${part.evidence_url} ${part.has_crop}`;
+  if (pictured === key) return;
+  pictured = key;
+  write(byId("sentence"), sentence ?? `${faultText(part, null)} – ${overText(part)}`);
+  const [picture, sidecar] = await Promise.all([evidencePicture(part), sidecarOf(part)]);
+  if (pictured !== key) return; // another part counts by now
+  if (part.state === "NG") write(byId("sentence"), `${faultText(part, sidecar)} – ${overText(part)}`);
+  byId("evidence").hidden = false;
+  byId("no-picture").hidden = picture !== null;
+  byId("evidence-picture").replaceChildren(...(picture ? [picture] : []));
+  picture?.addEventListener("missing", () => { byId("no-picture").hidden = false; byId("evidence-picture").replaceChildren(); });
+}

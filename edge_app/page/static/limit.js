@@ -22,7 +22,7 @@ let turn = 0;
 let isEngineer = false;
 
 const tried = () => Number(byId("slider").value);
-const percent = (share) => `${number(100 * share, share < 0.1 ? 2 : 0)} %`;
+const percent = (share) => `${number(100 * share, share < 0.1 ? 2 : 1)} %`;
 
 function span() {
   const now = new Date();
@@ -67,7 +67,7 @@ function begin() {
   grid = gridOf(slot);
   [found, marks] = [null, []];
   const slider = byId("slider");
-  [slider.min, slider.max, slider.value] = [-grid.below + 1, grid.above - 1, 0];
+  [slider.min, slider.max, slider.value] = [-grid.below, grid.above, 0];
   byId("main").hidden = false;
   write(byId("judging"), t("limit.judging", { product: slot.product, serial: slot.serial, precision: slot.precision, limit: figure(slot.score_threshold), id: slot.threshold_id }));
   write(byId("counting"), t("limit.counting", { count: 0 }));
@@ -108,13 +108,15 @@ function showNominal(at) {
   if (!reached) return write(byId("nominal"), t("limit.no_calibration"));
   const { count, of, isExact } = reached;
   const values = { count: number(count), of: number(of), n: number(of + 1), rate: percent(Math.max(1, count) / (of + 1)) };
-  write(byId("nominal"), t(count === 0 ? "limit.nominal_none" : isExact ? "limit.nominal" : "limit.nominal_about", values));
+  const kind = count === 0 ? "none" : isExact ? "exact" : "about";
+  write(byId("nominal"), t(`limit_nominal.${kind}`, values));
 }
 
 function showFlips(at) {
   const { count, parts } = flipsAt(found, grid, at);
   const shown = parts.slice(0, MOST_FLIPS);
-  write(byId("flips-title"), at === 0 ? t("limit.flips_none_yet") : t(at > 0 ? "limit.flips_pass" : "limit.flips_alarm", { count: number(count) }));
+  const isRaised = at > 0;
+  write(byId("flips-title"), at === 0 ? t("limit.flips_none_yet") : t(isRaised ? "limit.flips_pass" : "limit.flips_alarm", { count: number(count) }));
   write(byId("flips-note"), count > shown.length && shown.length ? t("limit.flips_nearest", { count: shown.length }) : at === 0 ? t("limit.flips_hint") : "");
   const key = shown.map(({ id }) => id).join();
   if (byId("flips").dataset.key === key) return;
@@ -131,10 +133,11 @@ function flip({ id, part_id: partId, score, has_picture: hasPicture }) {
 
 function showChange(at, then) {
   const score = scoreAt(grid, at);
-  const share = grid.limit > 0 ? t("limit.share", { share: number((100 * score) / grid.limit, 1) }) : "";
+  const share = grid.limit > 0 ? t("limit.share_present", { share: number((100 * score) / grid.limit, 1) }) : "";
+  const isLost = score <= slot.suspect_threshold;
   write(byId("effect-title"), at === 0 ? t("limit.as_is", { limit: figure(score) }) : t("limit.would_be", { limit: figure(score), share }));
   byId("slider").setAttribute("aria-valuetext", `${figure(score)} ${share}. ${oneOf("limit_count", "alarmed")}: ${number(then.alarmed)}`);
-  write(byId("suspect-note"), slot.suspect_threshold === null ? t("limit.no_suspect") : t(score <= slot.suspect_threshold ? "limit.suspect_lost" : "limit.suspect_stays", { limit: figure(slot.suspect_threshold) }));
+  write(byId("suspect-note"), slot.suspect_threshold === null ? t("limit.no_suspect") : t(isLost ? "limit.suspect_lost" : "limit.suspect_stays", { limit: figure(slot.suspect_threshold) }));
   write(byId("apply"), at === 0 ? t("limit.move_first") : t("limit.apply", { limit: figure(score) }));
   byId("apply").disabled = at === 0;
   write(byId("undo"), slot.steps ? t("limit.undo", { count: slot.steps }) : t("limit.nothing_to_undo"));

@@ -61,6 +61,7 @@ function levels(most, plot, y) {
   }
   found.push(svg("line", { x1: plot.left, x2: plot.right, y1: plot.bottom, y2: plot.bottom, class: "axis" }));
   found.push(text(4, plot.top - 8, t("limit.parts_axis"), { class: "name" }));
+  found.push(text(plot.right + 8, plot.top - 8, t("limit.last_bar"), { "text-anchor": "end" }));
   return found;
 }
 
@@ -68,13 +69,14 @@ function levels(most, plot, y) {
 function shares(limit, width, below, above, x, plot) {
   const [low, high] = [limit - below * width, limit + above * width];
   const unit = limit > 0 ? limit / 100 : 1;
-  const wide = (high - low) / unit / Math.max(3, Math.floor((plot.right - plot.left) / 78));
+  const wide = (high - low) / unit / Math.max(3, Math.floor((plot.right - plot.left) / 66));
   const power = 10 ** Math.floor(Math.log10(wide));
   const step = [1, 2, 2.5, 5, 10].map((n) => n * power).find((n) => n >= wide);
   const found = [];
-  for (let tick = Math.ceil(low / unit / step) * step; tick * unit <= high; tick += step) {
+  for (let n = Math.ceil(low / unit / step); n * step * unit <= high; n += 1) {
+    const tick = n * step || 0; // never -0
     const at = x((tick * unit - limit) / width);
-    const raw = figure(Math.abs(tick * unit) < width / 1e6 ? 0 : tick * unit);
+    const raw = figure(tick * unit);
     found.push(svg("line", { x1: at, x2: at, y1: plot.bottom, y2: plot.bottom + 5, class: "axis" }));
     found.push(text(at, plot.bottom + 19, limit > 0 ? `${number(tick)} %` : raw, { "text-anchor": "middle" }));
     if (limit > 0) found.push(text(at, plot.bottom + 35, raw, { "text-anchor": "middle", class: "raw" }));

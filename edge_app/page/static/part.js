@@ -83,7 +83,8 @@ async function neighbour(step) {
 async function walk(step) {
   try {
     const id = await neighbour(step);
-    if (id === null) return tell(byId("outcome"), t(step > 0 ? "part.last" : "part.first"));
+    const isOlder = step > 0;
+    if (id === null) return tell(byId("outcome"), t(isOlder ? "part.last" : "part.first"));
     await show(id);
   } catch (error) {
     tell(byId("outcome"), error.detail || t("parts.silent"), "bad");
@@ -144,9 +145,9 @@ function showPart(part) {
   const verdict = verdictOf(part);
   byId("part").dataset.verdict = verdict;
   byId("sign").dataset.verdict = verdict;
-  write(byId("verdict-word"), oneOf("part_verdict", verdict));
+  write(byId("verdict-word"), oneOf("verdict", verdict));
   const raw = part.score == null ? "" : ` (${rawText(part.score, part.threshold)})`;
-  write(byId("share"), part.score == null ? part.reason.replaceAll("_", " ") : shareText(part.score, part.threshold) + raw);
+  write(byId("share"), part.score == null ? reason(part) : shareText(part.score, part.threshold) + raw);
   write(byId("which"), `${nameOf(part)} · ${part.camera} · ${dayTime(part.captured_at)}`);
   document.title = `${nameOf(part)} – CropLiq Edge`;
   showDecisions(part);
@@ -189,13 +190,15 @@ function showFacts(part) {
     ["file", part.source_name], ["part_id", part.part_id], ["score", part.score == null ? null : figure(part.score)],
     ["limit", figure(part.threshold)], ["limit_id", part.threshold_id],
     ["model", part.product == null ? null : `${part.product} ${part.serial} · ${part.precision}`], ["bundle", part.bundle_sha256?.slice(0, 16)],
-    ["slot", part.slot], ["views", part.views], ["latency", `${figure(part.latency_ms)} ms`], ["reason", part.reason.replaceAll("_", " ")],
+    ["slot", part.slot], ["views", part.views], ["latency", `${figure(part.latency_ms)} ms`], ["reason", reason(part)],
     ["kept_for", (part.kept_for ?? []).map((code) => oneOf("part_kept", code)).join(", ")], ["alarm", part.alarm_id],
     ["take_out", takeOut(part.take_out)],
   ];
   const shown = facts.filter(([, value]) => value != null && value !== "");
   byId("facts").replaceChildren(...shown.map(([name, value]) => make("div", {}, make("dt", {}, oneOf("part_fact", name)), make("dd", {}, String(value)))));
 }
+
+const reason = (part) => (part.reason ? oneOf("reason", part.reason) : "");
 
 function takeOut(place) {
   if (!place) return null;
@@ -219,14 +222,16 @@ function showPicture() {
 
 function showPosition() {
   const at = list.ids.indexOf(here);
-  write(byId("position"), at < 0 ? "" : t(list.next === null ? "part.position" : "part.position_of_more", { n: at + 1, count: list.ids.length }));
+  const isWhole = list.next === null;
+  write(byId("position"), at < 0 ? "" : t(isWhole ? "part.position" : "part.position_of_more", { n: at + 1, count: list.ids.length }));
   byId("before").disabled = at <= 0;
   byId("after").disabled = at >= 0 && at === list.ids.length - 1 && list.next === null;
 }
 
 function showQueue() {
   const { count, trouble } = queue;
-  const text = trouble ? t(trouble === "silent" ? "part.queue_silent" : "part.queue_waits", { count, why: trouble }) : "";
+  const isSilent = trouble === "silent";
+  const text = trouble ? t(isSilent ? "part.queue_silent" : "part.queue_waits", { count, why: trouble }) : "";
   byId("queue").hidden = !text;
   write(byId("queue"), text);
   if (known.has(here)) showDecisions(known.get(here).part);

@@ -4,15 +4,16 @@ export const TIMES = ["all", "hour", "shift", "shift_before", "today", "yesterda
 export const VERDICTS = ["all", "NG", "SUSPECT", "OK", "NOT_INSPECTED"];
 export const REVIEWS = ["all", "none", "any", "right", "false_alarm", "missed", "unsure", "disputed"];
 export const MARKS = ["right", "false_alarm", "missed", "unsure"];
-export const NAMES = ["time", "from", "to", "verdict", "class", "camera", "review", "serial"];
+export const KEPT_FOR = ["all", "any", "ng", "suspect", "near_miss", "not_inspected", "random"];
+export const NAMES = ["time", "from", "to", "verdict", "class", "camera", "review", "kept", "serial"];
 
 const SHIFT_HOURS = [6, 14, 22];
 const HOUR_MS = 3600e3;
 
-// { time, from, to, verdict, class, camera, review, serial }; "" and "all" ask for nothing.
+// { time, from, to, verdict, class, camera, review, kept, serial }; "" and "all" ask for nothing.
 export function wantedOf(search) {
   const query = new URLSearchParams(search);
-  const known = { time: TIMES, verdict: VERDICTS, review: REVIEWS };
+  const known = { time: TIMES, verdict: VERDICTS, review: REVIEWS, kept: KEPT_FOR };
   return Object.fromEntries(NAMES.map((name) => {
     const value = query.get(name) ?? "";
     return [name, known[name] && !known[name].includes(value) ? "" : value];
@@ -70,6 +71,7 @@ export function apiQuery(wanted, limit, cursor = null) {
   else if (wanted.review === "any") query.set("reviewed", "true");
   else if (wanted.review === "disputed") query.set("disputed", "true");
   else if (wanted.review && wanted.review !== "all") query.set("mark", wanted.review);
+  if (wanted.kept && wanted.kept !== "all") query.set("kept_for", wanted.kept);
   if (cursor) query.set("cursor", cursor);
   return query.toString();
 }
@@ -84,12 +86,12 @@ export const currentOf = (part) => (part.decisions ?? []).filter((decision) => d
 export const isDisputed = (part) => new Set(currentOf(part).map(({ mark }) => mark).filter((mark) => mark !== "unsure")).size > 1;
 
 // The list that a part was opened from, so that the next and the one before are known.
-const KEPT = "cropliq_parts";
+const LIST = "cropliq_parts";
 const MOST_KEPT = 3000;
 
 export function keepList(query, ids, next) {
   try {
-    sessionStorage.setItem(KEPT, JSON.stringify({ query, ids: ids.slice(0, MOST_KEPT), next: ids.length > MOST_KEPT ? String(ids[MOST_KEPT - 1]) : next }));
+    sessionStorage.setItem(LIST, JSON.stringify({ query, ids: ids.slice(0, MOST_KEPT), next: ids.length > MOST_KEPT ? String(ids[MOST_KEPT - 1]) : next }));
   } catch {
     // a browser that keeps nothing: the list begins at the part that is opened
   }
@@ -97,7 +99,7 @@ export function keepList(query, ids, next) {
 
 export function keptList(query) {
   try {
-    const kept = JSON.parse(sessionStorage.getItem(KEPT));
+    const kept = JSON.parse(sessionStorage.getItem(LIST));
     return kept?.query === query ? kept : null;
   } catch {
     return null;

@@ -4,9 +4,9 @@ import { BASE, read } from "./lib/api.js";
 import { byId, clone, make, write } from "./lib/dom.js";
 import { keepHeader, showHeader } from "./lib/nav.js";
 import { shareText } from "./lib/share.js";
-import { dayTime } from "./lib/times.js";
+import { clockTime, dayTime } from "./lib/times.js";
 import { oneOf, t } from "./lib/words.js";
-import { NAMES, REVIEWS, TIMES, VERDICTS, addressOf, apiQuery, countOf, currentOf, isDisputed, keepList, nameOf, verdictOf, wantedOf } from "./part_query.js";
+import { KEPT_FOR, NAMES, REVIEWS, TIMES, VERDICTS, addressOf, apiQuery, countOf, currentOf, isDisputed, keepList, nameOf, verdictOf, wantedOf } from "./part_query.js";
 
 const PAGE = 60;
 const TIMEOUT_MS = 15000;
@@ -31,6 +31,7 @@ function fillForm() {
   choose(byId("time"), TIMES, (code) => oneOf("parts_time", code), wanted.time);
   choose(byId("verdict"), VERDICTS, (code) => oneOf("parts_verdict", code), wanted.verdict);
   choose(byId("review"), REVIEWS, (code) => oneOf("parts_review", code), wanted.review);
+  choose(byId("kept"), KEPT_FOR, (code) => oneOf("part_kept", code), wanted.kept);
   choose(byId("class"), ["all"], () => t("parts_verdict.all"), wanted.class);
   choose(byId("camera"), ["all"], () => t("parts_verdict.all"), wanted.camera);
   for (const name of ["from", "to", "serial"]) form.elements[name].value = wanted[name];
@@ -58,15 +59,17 @@ function card(part) {
   link.href = `/part?${new URLSearchParams([["id", part.id], ...new URLSearchParams(addressOf(wanted))])}`;
   link.dataset.verdict = verdict;
   item.querySelector(".verdict-sign").dataset.verdict = verdict;
-  write(item.querySelector(".card-verdict"), oneOf("part_verdict", verdict));
+  write(item.querySelector(".card-verdict"), oneOf("verdict", verdict));
   write(item.querySelector(".card-share"), part.score == null ? "" : shareText(part.score, part.threshold));
-  write(item.querySelector("time"), dayTime(part.captured_at));
+  write(item.querySelector("time"), isToday(part.captured_at) ? clockTime(part.captured_at) : dayTime(part.captured_at));
   item.querySelector("time").dateTime = part.captured_at;
   write(item.querySelector(".card-part"), nameOf(part));
   item.querySelector(".card-marks").replaceChildren(...marks(part));
   picture(item, part);
   return item;
 }
+
+const isToday = (text) => new Date(text).toDateString() === new Date().toDateString();
 
 function marks(part) {
   const found = currentOf(part).map(({ mark }) => make("span", { className: "mark-chip", dataset: { mark } }, oneOf("part_mark", mark)));

@@ -122,10 +122,12 @@ class EdgeApp:
         self._is_safe = True
         self._clock = machine_clock(config.device.state_dir)
         self._evidence = _open_evidence(config, self._clock)
-        self._pictures = EvidenceWorker(self._evidence) if self._evidence else None
+        geometries = {c.name: g for c in config.cameras if (g := geometry_of(c)) is not None}
+        self._pictures = (
+            EvidenceWorker(self._evidence, geometries=geometries) if self._evidence else None
+        )
         self._info = device_info(sources, config)
         self._publisher = self._make_publisher()
-        geometries = {c.name: g for c in config.cameras if (g := geometry_of(c)) is not None}
         self._status = StatusReport(
             config,
             self._who,

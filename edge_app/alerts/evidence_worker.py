@@ -10,13 +10,15 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Protocol
 
 from edge_app.alerts.evidence import EvidenceStore
 from edge_app.alerts.sidecar import PictureFacts
+from edge_app.imaging.camera_calibration import Geometry
 from edge_app.records import Evidence, FrameReport, KeepReason, PartVerdict, U8Array
 
 MAX_WAITING_BYTES = 128 << 20
@@ -80,10 +82,17 @@ class EvidenceWorker:
     Args:
         store: where pictures go.
         max_waiting_bytes: further pictures are dropped, unless none waits.
+        geometries: camera → its calibration, for defects in millimetres.
     """
 
-    def __init__(self, store: EvidenceStore, max_waiting_bytes: int = MAX_WAITING_BYTES) -> None:
+    def __init__(
+        self,
+        store: EvidenceStore,
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
+        geometries: Mapping[str, Geometry] = MappingProxyType({}),
+    ) -> None:
         self._store = store
+        self._geometries = geometries
         self._max_bytes = max_waiting_bytes
         self._max_other_bytes = min(max_waiting_bytes, MAX_OTHER_BYTES)
         self._waiting: deque[tuple[Picture, int]] = deque()
@@ -180,9 +189,8 @@ class EvidenceWorker:
     def _write(self, picture: Picture) -> None:
         evidence = None
         try:
-            evidence = self._store.save(
-                picture.name, picture.pixels_hwc, picture.reason, picture.facts
-            )
+            facts = self._measured(picture.facts)
+            evidence = self._store.save(picture.name, picture.pixels_hwc, picture.reason, facts)
         except Exception as error:  # the pictures after this one must not be lost to it
             _log.exception("writing the picture of %s failed", picture.name)
             self._store.drop(str(error), picture.reason)
@@ -190,6 +198,11 @@ class EvidenceWorker:
             picture.on_done(evidence)
         except Exception:
             _log.exception("the picture of %s did not reach its alert", picture.name)
+
+    def _measured(self, facts: PictureFacts | None) -> PictureFacts | None:
+        """Return what is known of a picture, with its camera's calibration."""
+        geometry = None if facts is None else self._geometries.get(facts.verdict.camera)
+        return facts if facts is None or geometry is None else replace(facts, geometry=geometry)
 
 
 def _tell(

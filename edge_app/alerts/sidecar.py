@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.alerts.evidence_files import crop_of, sidecar_of
+from edge_app.imaging.camera_calibration import Geometry, extent_mm
 from edge_app.records import Defect, KeepReason, PartVerdict, PointXy, U8Array, UprightCrop
 
 FORMAT = "cropliq-evidence/1"
@@ -31,12 +32,14 @@ class PictureFacts:
         reasons: why, the picture's own reason first.
         crop: what the inspector saw; None where nothing was cut out.
         alarm_id: of the part's alarm, "" if it has none that shows the picture.
+        geometry: of the camera, for defects in millimetres; None: it is not calibrated.
     """
 
     verdict: PartVerdict
     reasons: tuple[KeepReason, ...]
     crop: UprightCrop | None = None
     alarm_id: str = ""
+    geometry: Geometry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ def sidecar_bytes(
             "precision": model.precision,
         },
         "outline": _points(v.product_corners_xy),
-        "defects": [_defect(defect) for defect in v.defects],
+        "defects": [_defect(defect, facts.geometry) for defect in v.defects],
         "alarm_id": facts.alarm_id or None,
         "kept_for": list(facts.reasons),
         "sample": {"share": sample_share, "is_drawn": "random" in facts.reasons},
@@ -154,14 +157,21 @@ def read_sidecar(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def _defect(defect: Defect) -> dict[str, Any]:
+def _defect(defect: Defect, geometry: Geometry | None) -> dict[str, Any]:
     return {
         "class": defect.kind,
         "box": [_finite(round(v, 1)) for v in defect.box_xyxy],
         "peak": _finite(defect.peak),
         "weak": defect.weak_localisation,
         "polygon": _points(defect.polygon_xy),
+        "size_mm": _size_mm(defect, geometry),
     }
+
+
+def _size_mm(defect: Defect, geometry: Geometry | None) -> list[float | None] | None:
+    """Return length and width on the plane of the products."""
+    extent = None if geometry is None else extent_mm(defect, geometry)
+    return None if extent is None else [_finite(round(side, 2)) for side in extent.size_mm]
 
 
 def _points(points_xy: Sequence[PointXy]) -> list[list[float | None]]:

@@ -28,7 +28,7 @@ let state = null;
 let alerts = [];
 let problem = "";
 let waitsOf = new Set();
-let asked = { key: "", historyMs: 0, countsMs: 0 };
+let asked = { key: "", historyMs: -Infinity, countsMs: -Infinity };
 
 const isWall = new URLSearchParams(location.search).get("wall") === "1";
 document.body.classList.toggle("is-wall", isWall);

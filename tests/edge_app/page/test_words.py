@@ -90,5 +90,5 @@ def test_another_language_is_no_copy(tag: str) -> None:
     """A text that was not translated stands out."""
     english, other = words_of("en"), words_of(tag)
     same = {key for key, text in english.items() if other[key] == text}
-    worded = {key for key in same if VALUES.sub("", english[key]).strip(" ,.:·–%")}
+    worded = {key for key in same if VALUES.sub("", english[key]).strip(" ,.:·–%×m")}
     assert sorted(worded) == []

@@ -5,6 +5,19 @@ import { boundsOf, intoCrop, pointsOf } from "./geometry.js";
 import { number, shareOf, shareText } from "./share.js";
 import { t } from "./words.js";
 
+// "Part 17": the number of the source or, without one, the last figures of the part's id.
+export function numberName({ number: own, part_id: id }) {
+  const counted = own ?? (/-(\d+)$/.exec(id ?? "") ?? [])[1];
+  return counted == null ? id : t("part.name", { number: Number(counted) });
+}
+
+// The number first: it is what people say to each other; a serial or a file's name beside it.
+export function nameOf(part) {
+  const serial = part.trigger_id ?? part.source_name;
+  const name = part.number == null && serial ? "" : numberName(part);
+  return [name, serial ? t("part.serial", { serial }) : ""].filter(Boolean).join(" · ");
+}
+
 const side = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
 
 function sizeText(defect, part) {

@@ -22,7 +22,6 @@ export function showHeader() {
     make("p", { className: "chip state-chip", id: "state-chip", dataset: { level: "plain" } }, make("span", { className: "mark", "aria-hidden": "true" }), make("span", { className: "text" }, t("head.asking"))),
     nav,
     make("a", { className: "chip link", id: "who", href: "/login" }, t("who.log_in")),
-    languageChoice(),
   );
   menu.addEventListener("click", () => open(nav, menu.getAttribute("aria-expanded") !== "true"));
   nav.addEventListener("keydown", (event) => { if (event.key === "Escape") { open(nav, false); menu.focus(); } });
@@ -53,7 +52,7 @@ function showViews(views) {
   list.replaceChildren(...views.map(({ name, path }) => {
     const isHere = location.pathname === path;
     return make("li", {}, make("a", { href: path, "aria-current": isHere ? "page" : null }, oneOf("nav", name)));
-  }));
+  }), make("li", {}, languageChoice()));
 }
 
 function put({ place = null, product = null, views = [{ name: "line", path: "/" }] }) {

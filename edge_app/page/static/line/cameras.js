@@ -1,6 +1,7 @@
 // The cameras of the line: every configured one, with its state, its newest picture and its last verdict.
 
 import { byId, chip, clone, pause, write } from "../lib/dom.js";
+import { numberName } from "../lib/describe.js";
 import { number, rawText, shareText } from "../lib/share.js";
 import { lineState } from "../lib/state.js";
 import { age, clockTime } from "../lib/times.js";
@@ -36,7 +37,7 @@ function cameraCard(name) {
 // What a verdict is called: OK, SUSPECT, NG, NOT_INSPECTED.
 export const verdictCode = (verdict) => (verdict.is_suspect ? "SUSPECT" : verdict.state);
 
-export const partName = (verdict) => verdict.source_name ?? verdict.trigger_id ?? (verdict.number == null ? verdict.part_id : t("line.part", { name: verdict.number }));
+export const partName = (verdict) => (verdict.number == null && (verdict.source_name ?? verdict.trigger_id)) || numberName(verdict);
 
 function showVerdict(camera, data) {
   const { card, find } = camera;
@@ -53,7 +54,7 @@ function showVerdict(camera, data) {
   }
   if (!verdict) return;
   write(find(".score"), verdict.score == null ? oneOf("reason", verdict.reason_code) : shareText(verdict.score, verdict.threshold));
-  write(find(".part"), t("line.part_at", { part: partName(verdict), time: clockTime(verdict.captured_at_ns) }));
+  write(find(".part"), `· ${t("line.part_at", { part: partName(verdict), time: clockTime(verdict.captured_at_ns) })}`);
   write(find(".raw"), verdict.score == null ? "" : rawText(verdict.score, verdict.threshold));
 }
 
@@ -80,7 +81,7 @@ export function showCamera(data, hasMap) {
   const isOld = !STILL.includes(data.state) && data.picture_age_s > OLD_PICTURE_S;
   const old = isOld ? t("line.picture_old", { age: age(data.picture_age_s) }) : "";
   chip(camera.find(".camera-state"), [state.title, data.is_good === true ? "" : old].filter(Boolean).join(" – "), state.level);
-  camera.find(".camera-state").title = data.reason_text ?? "";
+  write(camera.find(".camera-why"), data.reason_text);
   showVerdict(camera, data);
   showFigures(camera, data.figures);
   camera.find(".map-toggle").hidden = !hasMap || data.sequence === 0;

@@ -2,19 +2,20 @@
 // it. Settling never changes lamp, alert or verdict.
 
 import { BASE, may, read, send, toLogin } from "../lib/api.js";
-import { faultText } from "../lib/describe.js";
+import { faultText, nameOf } from "../lib/describe.js";
 import { byId, make, tell, write } from "../lib/dom.js";
 import { age, clockTime, moment } from "../lib/times.js";
 import { t } from "../lib/words.js";
-import { nameOf } from "./stage.js";
 
 const MOST = 20;
+const SAID_MS = 10000; // what became of a part stands so long
 
 // hasQueue is null until the device has answered, false where it keeps no history.
 export const queue = { mode: "latch", waiting: 0, parts: [], shown: null, hasQueue: null };
 export const settledIds = new Set();
 
 let isBusy = false;
+let forgetting = 0;
 let onChange = () => {};
 
 export async function readQueue() {
@@ -75,6 +76,8 @@ async function settle(part, outcome) {
   const done = outcome === "good" ? t("queue.was_good", { part: nameOf(part) }) : t("queue.was_taken_out", { part: nameOf(part) });
   // "was taken out by X" is the device's own sentence: somebody else was faster
   tell(byId("settled"), isOk ? done : (body.detail ?? body.text), isOk ? "good" : "bad");
+  clearTimeout(forgetting);
+  forgetting = setTimeout(() => tell(byId("settled"), ""), SAID_MS);
   await readQueue().catch(() => {});
   onChange();
 }

@@ -1,13 +1,13 @@
 // The one thing that counts now: take this part out, check by hand, or all is well.
 
 import { byId, write } from "../lib/dom.js";
-import { faultText, overText } from "../lib/describe.js";
+import { faultText, nameOf, overText } from "../lib/describe.js";
 import { evidencePicture, sidecarOf } from "../lib/evidence.js";
 import { shareText } from "../lib/share.js";
 import { lineState } from "../lib/state.js";
 import { age, clockTime, moment } from "../lib/times.js";
 import { oneOf, t } from "../lib/words.js";
-import { partName, verdictCode } from "./cameras.js";
+import { verdictCode } from "./cameras.js";
 
 const URGENCY = ["NONE", "OK", "SUSPECT", "NOT_INSPECTED", "NG"];
 
@@ -40,13 +40,6 @@ function takeOut(queue, state) {
   };
 }
 
-// The number first: it is what people say to each other; a serial or a file's name beside it.
-export function nameOf(part) {
-  const serial = part.trigger_id ?? part.source_name;
-  const name = part.number == null ? null : t("line.part", { name: part.number });
-  return [name, serial ? t("line.serial", { serial }) : ""].filter(Boolean).join(" · ") || part.part_id;
-}
-
 function blind(now, state) {
   const where = now.camera ? t("stage.at_camera", { camera: now.camera }) : "";
   const last = (state.cameras ?? []).map((c) => c.verdict).filter(Boolean).sort((a, b) => b.captured_at_ns - a.captured_at_ns)[0];
@@ -75,7 +68,7 @@ function ofVerdict(verdict, queue, state, known) {
   return {
     code,
     word: oneOf("verdict", code),
-    which: [part ? nameOf(part) : partName(verdict), many ? verdict.camera : ""].filter(Boolean).join(" · "),
+    which: [nameOf(verdict), many ? verdict.camera : ""].filter(Boolean).join(" · "),
     when: t("line.at", { time: clockTime(verdict.captured_at_ns) }),
     todo: [todos[code] ?? "", now.level === "bad" ? `${now.title}. ${now.todo}` : ""].filter(Boolean).join(" "),
     sentence: verdict.score == null ? oneOf("reason", verdict.reason_code) : shareText(verdict.score, verdict.threshold),

@@ -2,8 +2,9 @@
 
 import { BASE, read } from "../lib/api.js";
 import { byId, make } from "../lib/dom.js";
+import { numberName } from "../lib/describe.js";
 import { clockTime } from "../lib/times.js";
-import { oneOf, t } from "../lib/words.js";
+import { oneOf } from "../lib/words.js";
 
 const MOST = 12;
 
@@ -25,7 +26,7 @@ function codeOf(part) {
 
 function below(part) {
   if (part.take_out?.outcome) return oneOf("outcome", part.take_out.outcome);
-  return part.number == null ? clockTime(part.captured_at) : t("line.part", { name: part.number });
+  return numberName(part);
 }
 
 function show(parts) {

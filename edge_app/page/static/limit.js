@@ -6,8 +6,8 @@ import { keepHeader, showHeader } from "./lib/nav.js";
 import { figure, number } from "./lib/share.js";
 import { dayTime } from "./lib/times.js";
 import { oneOf, t } from "./lib/words.js";
-import { drawChart } from "./limit_chart.js";
-import { binOf, calibrationAt, countScores, dividedAt, flipsAt, gridOf, marksOf, scoreAt, totals } from "./limit_counts.js";
+import { drawChart } from "./limit/chart.js";
+import { binOf, calibrationAt, countScores, dividedAt, flipsAt, gridOf, marksOf, scoreAt, totals } from "./limit/counts.js";
 
 const DAYS = ["today", "yesterday", "7", "31"];
 const MOST_FLIPS = 24;

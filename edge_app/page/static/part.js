@@ -1,15 +1,16 @@
 // One part on one screen: its picture in layers, its figures, what people said of it, and marking it.
 
 import { BASE, may, me, read } from "./lib/api.js";
+import { className, faultText, nameOf } from "./lib/describe.js";
 import { byId, make, tell, write } from "./lib/dom.js";
 import { keepHeader, showHeader } from "./lib/nav.js";
-import { figure, rawText, shareText } from "./lib/share.js";
+import { figure, number, rawText, shareText } from "./lib/share.js";
 import { dayTime } from "./lib/times.js";
 import { oneOf, t } from "./lib/words.js";
-import { MarkQueue } from "./mark_queue.js";
-import { followFinger } from "./part_draw.js";
-import { PartPicture, picturesOf } from "./part_picture.js";
-import { MARKS, addressOf, apiQuery, currentOf, isDisputed, keepList, keptList, nameOf, verdictOf, wantedOf } from "./part_query.js";
+import { MarkQueue } from "./parts/mark_queue.js";
+import { followFinger } from "./parts/draw.js";
+import { PartPicture, picturesOf } from "./parts/picture.js";
+import { MARKS, addressOf, apiQuery, currentOf, isDisputed, keepList, keptList, verdictOf, wantedOf } from "./parts/query.js";
 
 const PAGE = 60;
 const TIMEOUT_MS = 15000;
@@ -122,7 +123,9 @@ async function show(id) {
   showPart(part);
   const pictures = await picturesFor(id);
   if (here !== id) return;
-  await picture.show(known.get(id).part, pictures);
+  const latest = known.get(id).part;
+  showDefects(latest, pictures.sidecar);
+  await picture.show(latest, pictures);
   showPicture();
   prefetch(id);
   if (wasKnown) refresh(id);
@@ -136,6 +139,7 @@ async function refresh(id) {
   if (here !== id) return;
   showPart(part);
   if (picture.part) {
+    showDefects(part, picture.pictures.sidecar);
     picture.part = part;
     picture.draw();
   }
@@ -151,7 +155,7 @@ function showPart(part) {
   write(byId("which"), `${nameOf(part)} · ${part.camera} · ${dayTime(part.captured_at)}`);
   document.title = `${nameOf(part)} – CropLiq Edge`;
   showDecisions(part);
-  showDefects(part);
+  showDefects(part, null);
   showFacts(part);
   for (const button of byId("marks").children) button.disabled = !allowed(part, button.dataset.mark);
 }
@@ -175,12 +179,15 @@ function decision({ mark, author, at, note, region, is_current: isCurrent, isWai
     more ? make("p", {}, more) : null);
 }
 
-function showDefects({ defects }) {
+// The sidecar knows outlines, and millimetres where the camera is calibrated.
+function showDefects(part, sidecar) {
+  const defects = sidecar?.defects ?? part.defects;
+  write(byId("fault"), part.state === "NG" && part.score != null ? faultText(part, sidecar) : "");
   byId("defects-section").hidden = defects.length === 0;
-  byId("defects").replaceChildren(...defects.map(({ class: name, box, peak, weak }) => {
+  byId("defects").replaceChildren(...defects.map(({ class: name, box, peak, weak, size_mm: mm }) => {
     const [w, h] = box ? [box[2] - box[0], box[3] - box[1]] : [null, null];
-    const parts = [w == null ? "" : t("part.size", { w: Math.round(w), h: Math.round(h) }), peak == null ? "" : t("part.peak", { peak: figure(peak) }), weak ? t("part.weak") : ""];
-    return make("li", {}, make("strong", {}, name.replaceAll("_", " ")), ` ${parts.filter(Boolean).join(" · ")}`);
+    const parts = [mm?.[0] == null ? "" : t("defect.mm", { length: number(mm[0], 1), width: number(mm[1], 1) }), w == null ? "" : t("part.size", { w: Math.round(w), h: Math.round(h) }), peak == null ? "" : t("part.peak", { peak: figure(peak) }), weak ? t("part.weak") : ""];
+    return make("li", {}, make("strong", {}, className(name)), ` ${parts.filter(Boolean).join(" · ")}`);
   }));
 }
 

@@ -1,12 +1,13 @@
 // Parts: filtered, with small pictures, page by page as the reader scrolls.
 
 import { BASE, read } from "./lib/api.js";
+import { nameOf } from "./lib/describe.js";
 import { byId, clone, make, write } from "./lib/dom.js";
 import { keepHeader, showHeader } from "./lib/nav.js";
 import { shareText } from "./lib/share.js";
 import { clockTime, dayTime } from "./lib/times.js";
 import { oneOf, t } from "./lib/words.js";
-import { KEPT_FOR, NAMES, REVIEWS, TIMES, VERDICTS, addressOf, apiQuery, countOf, currentOf, isDisputed, keepList, nameOf, verdictOf, wantedOf } from "./part_query.js";
+import { KEPT_FOR, NAMES, REVIEWS, TIMES, VERDICTS, addressOf, apiQuery, countOf, currentOf, isDisputed, keepList, verdictOf, wantedOf } from "./parts/query.js";
 
 const PAGE = 60;
 const TIMEOUT_MS = 15000;

@@ -1,8 +1,8 @@
 // One part's picture with layers over it: crop or frame, outlines, anomaly map, a region that is drawn.
 
-import { BASE, read } from "./lib/api.js";
-import { svg } from "./lib/dom.js";
-import { intoCrop, outOfCrop, pointsOf } from "./lib/geometry.js";
+import { BASE, read } from "../lib/api.js";
+import { svg } from "../lib/dom.js";
+import { intoCrop, outOfCrop, pointsOf } from "../lib/geometry.js";
 
 const TIMEOUT_MS = 15000;
 

@@ -78,9 +78,6 @@ export function apiQuery(wanted, limit, cursor = null) {
 
 export const verdictOf = (part) => (part.state === "OK" && part.is_suspect ? "SUSPECT" : part.state);
 
-// What people call a part: its serial or file, else its number, else its id.
-export const nameOf = (part) => part.trigger_id || part.source_name || (part.number == null ? part.part_id : `#${part.number}`);
-
 export const currentOf = (part) => (part.decisions ?? []).filter((decision) => decision.is_current);
 
 export const isDisputed = (part) => new Set(currentOf(part).map(({ mark }) => mark).filter((mark) => mark !== "unsure")).size > 1;

@@ -1,9 +1,9 @@
 // A histogram of scores as inline SVG: bars of the chosen days, the calibration's outline behind them,
 // marks above them, the present limit and the one that is tried as lines with their names.
 
-import { svg } from "./lib/dom.js";
-import { figure, number } from "./lib/share.js";
-import { t } from "./lib/words.js";
+import { svg } from "../lib/dom.js";
+import { figure, number } from "../lib/share.js";
+import { t } from "../lib/words.js";
 
 export const PAD = { left: 52, right: 16, top: 30, bottom: 44 };
 const ROW = 16; // of marks

@@ -1,8 +1,8 @@
 // Marks on their way to the device: the reader never waits for them. What got no answer is asked for
 // again; what the device refuses is told, and nothing is shown as recorded that is not.
 
-import { BASE, me, read, send } from "./lib/api.js";
-import { pause } from "./lib/dom.js";
+import { BASE, me, read, send } from "../lib/api.js";
+import { pause } from "../lib/dom.js";
 
 const KEPT = "cropliq_marks"; // over a reload of the page, in this tab
 const WAITS_MS = [1000, 2000, 4000, 8000, 15000];

@@ -1,7 +1,7 @@
 // Scores of the chosen days, and what a limit makes of them. No drawing here.
 
-import { BASE, read } from "./lib/api.js";
-import { currentOf } from "./part_query.js";
+import { BASE, read } from "../lib/api.js";
+import { currentOf } from "../parts/query.js";
 
 const TIMEOUT_MS = 20000;
 const BELOW = 80;

@@ -83,6 +83,7 @@ function show() {
   const [now, then] = [dividedAt(found, grid, slot.suspect_threshold, 0), dividedAt(found, grid, slot.suspect_threshold, at)];
   const count = now.alarmed + now.suspect + now.passed;
   write(byId("counting"), counted(count));
+  for (const name of ["missed", "false_alarm", "right"]) document.querySelector(`.key.${name}`).hidden = !marks.some(({ mark }) => mark === name);
   showCounts(now, then, count);
   showNominal(at);
   showFlips(at);

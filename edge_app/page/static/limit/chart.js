@@ -5,7 +5,7 @@ import { svg } from "../lib/dom.js";
 import { figure, number } from "../lib/share.js";
 import { t } from "../lib/words.js";
 
-export const PAD = { left: 52, right: 16, top: 30, bottom: 44 };
+const PAD = { left: 52, right: 16, top: 52, bottom: 44 };
 const ROW = 16; // of marks
 const MARK_ROWS = ["missed", "false_alarm", "right"];
 const SIGNS = { missed: "✕", false_alarm: "○", right: "✓" };
@@ -16,7 +16,7 @@ const text = (x, y, words, more = {}) => svg("text", { x, y, ...more }, words);
 // limit that is tried begins. calibration: what /limits says, or null. marks: [{ bin, mark }].
 export function drawChart(box, { counts, below, above, width, limit, suspect, tried, calibration, marks }) {
   const [w, h] = [Math.max(280, box.clientWidth), Math.max(200, box.clientHeight)];
-  const plot = { left: PAD.left, right: w - PAD.right, top: PAD.top + (marks.length ? MARK_ROWS.length * ROW + 6 : 0), bottom: h - PAD.bottom };
+  const plot = { left: PAD.left, right: w - PAD.right, top: PAD.top + (marks.length ? MARK_ROWS.length * ROW : 0), bottom: h - PAD.bottom };
   const x = (bin) => plot.left + ((bin + below) / (below + above)) * (plot.right - plot.left);
   const outline = calibrated(calibration, counts, width, limit, below, above);
   const most = Math.max(10, ...counts.values(), ...outline.map(([, n]) => n));
@@ -30,8 +30,8 @@ export function drawChart(box, { counts, below, above, width, limit, suspect, tr
   }
   if (outline.length) chart.append(svg("path", { d: steps(outline, x, y, plot), class: "calibration" }));
   chart.append(...rows(marks, x, plot));
-  chart.append(...line(x(0), plot, t("limit.present"), "present", w));
-  if (tried !== 0) chart.append(...line(x(tried), plot, t("limit.tried"), "tried", w));
+  chart.append(...line(x(0), plot, t("limit.present"), "present", false));
+  if (tried !== 0) chart.append(...line(x(tried), plot, t("limit.tried"), "tried", tried < 0 || x(tried) > w * 0.8));
   box.replaceChildren(chart);
 }
 
@@ -86,17 +86,16 @@ function shares(limit, width, below, above, x, plot) {
 
 function rows(marks, x, plot) {
   if (!marks.length) return [];
-  const top = plot.top - 6 - MARK_ROWS.length * ROW;
+  const top = plot.top - 8 - MARK_ROWS.length * ROW;
   const label = MARK_ROWS.map((mark, i) => text(plot.left - 7, top + i * ROW + 4, `${SIGNS[mark]}`, { "text-anchor": "end", class: `mark ${mark}` }));
   const dots = marks.filter(({ mark }) => mark in SIGNS).map(({ bin, mark }) => text(x(bin + 0.5), top + MARK_ROWS.indexOf(mark) * ROW + 4, SIGNS[mark], { "text-anchor": "middle", class: `mark ${mark}` }));
   return [...label, ...dots];
 }
 
-function line(at, plot, words, name, w) {
+function line(at, plot, words, name, isLeft) {
   const y = name === "present" ? 12 : 26;
-  const isLeft = at > w * 0.7;
   return [
-    svg("line", { x1: at, x2: at, y1: y + 3, y2: plot.bottom, class: `limit ${name}` }),
+    svg("line", { x1: at, x2: at, y1: y - 10, y2: plot.bottom, class: `limit ${name}` }),
     text(at + (isLeft ? -6 : 6), y, words, { "text-anchor": isLeft ? "end" : "start", class: `limit-name ${name}` }),
   ];
 }

@@ -107,9 +107,9 @@ class ScoreCounts:
     below: list[dict[str, Any]] = field(default_factory=list)
     next: int | None = None
 
-    def add(self, rows: list[tuple[int, int, int]]) -> None:
-        """Count (bin, verdict's number, parts); another bundle's have no number."""
-        for number, verdict, count in rows:
+    def add(self, rows: list[tuple[Any, ...]]) -> None:
+        """Count (bin, verdict's number, parts, …); another bundle's have no number."""
+        for number, verdict, count, *_ in rows:
             if verdict is None:
                 self.others += count
             elif number == _NO_SCORE:
@@ -117,15 +117,14 @@ class ScoreCounts:
             else:
                 self.bins[number, VERDICTS[verdict]] += count
 
-    def may_be_nearer(self, slice_bins: set[int], is_above: bool, asked: ScoreQuestion) -> bool:
-        """Tell whether a slice with parts in these bins can have one that is nearer to the limit
-        than the farthest of those that are known on that side."""
+    def has_nearer(self, lowest: float, highest: float, is_above: bool) -> bool:
+        """Tell whether one of the scores between these two may be nearer to the limit than the
+        farthest of those that are known on that side."""
         known = self.above if is_above else self.below
-        here = [number for number in slice_bins if (number >= 0) == is_above]
-        if len(known) < NEAREST or not here:
-            return bool(here)
-        steps = float(known[-1]["score"] - asked.limit) / asked.width
-        return min(here) <= steps + 1 if is_above else max(here) >= steps - 2
+        if len(known) < NEAREST:
+            return True
+        farthest = float(known[-1]["score"])
+        return lowest < farthest if is_above else highest > farthest
 
     def near(self, rows: list[dict[str, Any]], limit: float) -> None:
         """Take in parts that may be nearer than those known."""
@@ -204,14 +203,18 @@ def _slice(
     these = _THESE + (_CAMERA if asked.camera is not None else "")
     is_ours = _MODEL.removeprefix(" AND ")
     query = (
-        f"SELECT key >> 3, nullif(key & 7, 7), n FROM (SELECT CASE WHEN {is_ours} THEN"
-        f" ({_BIN}) * 8 + ({_VERDICT}) ELSE 7 END AS key, count(*) AS n{these} GROUP BY key)"
+        "SELECT key >> 3, nullif(key & 7, 7), n, low, high FROM (SELECT CASE WHEN"
+        f" {is_ours} THEN ({_BIN}) * 8 + ({_VERDICT}) ELSE 7 END AS key, count(*) AS n,"
+        f" min(score) AS low, max(score) AS high{these} GROUP BY key)"
     )
     counted = connection.execute(query, values).fetchall()
     into.add(counted)
-    bins = {number for number, verdict, _ in counted if verdict is not None}
+    ours = [row for row in counted if row[1] is not None and row[0] != _NO_SCORE]
     for side, order in ((">=", "ASC"), ("<", "DESC")):
-        if not into.may_be_nearer(bins - {_NO_SCORE}, side == ">=", asked):
+        here = [row for row in ours if (row[0] >= 0) == (side == ">=")]
+        if not here or not into.has_nearer(
+            min(row[3] for row in here), max(row[4] for row in here), side == ">="
+        ):
             continue
         query = (
             "SELECT id, part_id, (SELECT name FROM cameras WHERE cameras.id = camera) AS camera,"

@@ -25,6 +25,7 @@ const picture = new PartPicture(byId("picture"));
 let here = Number(new URLSearchParams(location.search).get("id"));
 let isDrawing = false;
 let mayMark = false;
+let isWalking = false;
 let lastMark = null; // { id, before: the person's own mark before it, or null }
 let own = "";
 
@@ -82,13 +83,18 @@ async function neighbour(step) {
 }
 
 async function walk(step) {
+  if (isWalking) return;
+  isWalking = true;
   try {
     const id = await neighbour(step);
     const isOlder = step > 0;
     if (id === null) return tell(byId("outcome"), t(isOlder ? "part.last" : "part.first"));
+    isWalking = false;
     await show(id);
   } catch (error) {
     tell(byId("outcome"), error.detail || t("parts.silent"), "bad");
+  } finally {
+    isWalking = false;
   }
 }
 
@@ -237,8 +243,7 @@ function showPosition() {
 
 function showQueue() {
   const { count, trouble } = queue;
-  const isSilent = trouble === "silent";
-  const text = trouble ? t(isSilent ? "part.queue_silent" : "part.queue_waits", { count, why: trouble }) : "";
+  const text = !trouble ? "" : trouble === "silent" ? t("part.queue_silent", { count }) : t("part.queue_waits", { count, why: trouble });
   byId("queue").hidden = !text;
   write(byId("queue"), text);
   if (known.has(here)) showDecisions(known.get(here).part);
@@ -254,7 +259,7 @@ function allowed({ state, is_suspect: isSuspect }, mark) {
 
 async function mark(name, note = byId("note").value.trim()) {
   const part = known.get(here)?.part;
-  if (!mayMark || !part || !allowed(part, name)) return;
+  if (isWalking || !mayMark || !part || !allowed(part, name)) return;
   const mine = currentOf(part).find((one) => one.author === own) ?? null;
   lastMark = { id: part.id, before: mine };
   byId("undo").disabled = false;
@@ -264,7 +269,7 @@ async function mark(name, note = byId("note").value.trim()) {
 }
 
 function give(part, said) {
-  queue.add({ id: part.id, name: nameOf(part), body: { part_id: part.part_id, ...said } });
+  queue.add({ id: part.id, name: nameOf(part), author: own, body: { part_id: part.part_id, ...said } });
   if (here === part.id) showDecisions(part);
 }
 
@@ -359,6 +364,7 @@ async function start() {
   [mayMark, own] = [await may("operator"), (await me().catch(() => ({}))).name ?? ""];
   byId("marking").hidden = !mayMark;
   byId("may-not").hidden = mayMark;
+  queue.author = own;
   if (mayMark && queue.count) queue.start();
   read(`${BASE}/parts/choices`).then(({ classes }) => byId("classes").replaceChildren(...classes.map((name) => new Option(name)))).catch(() => {});
   try {

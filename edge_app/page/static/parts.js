@@ -64,6 +64,7 @@ function card(part) {
   write(item.querySelector(".card-share"), part.score == null ? "" : shareText(part.score, part.threshold));
   write(item.querySelector("time"), isToday(part.captured_at) ? clockTime(part.captured_at) : dayTime(part.captured_at));
   item.querySelector("time").dateTime = part.captured_at;
+  item.querySelector("time").title = dayTime(part.captured_at);
   write(item.querySelector(".card-part"), nameOf(part));
   item.querySelector(".card-marks").replaceChildren(...marks(part));
   picture(item, part);

@@ -3,6 +3,7 @@
 
 import { BASE, me, read, send } from "../lib/api.js";
 import { pause } from "../lib/dom.js";
+import { t } from "../lib/words.js";
 
 const KEPT = "cropliq_marks"; // over a reload of the page, in this tab
 const WAITS_MS = [1000, 2000, 4000, 8000, 15000];
@@ -13,6 +14,7 @@ export class MarkQueue {
   constructor({ changed, recorded, refused }) {
     Object.assign(this, { changed, recorded, refused });
     this.waiting = kept();
+    this.author = ""; // who is logged in: a mark left by another person waits for that person
     this.trouble = ""; // the device's sentence, or "silent"
     this.isStopped = false; // until somebody logs in
     this.isWorking = false;
@@ -26,7 +28,7 @@ export class MarkQueue {
     return this.waiting.filter((mark) => mark.id === id);
   }
 
-  // mark: { id, name, body }
+  // mark: { id, name, author, body }
   add(mark) {
     this.waiting.push({ ...mark, tries: 0 });
     this.keep();
@@ -43,6 +45,10 @@ export class MarkQueue {
     this.isWorking = true;
     while (this.waiting.length && !this.isStopped) {
       const mark = this.waiting[0];
+      if (mark.author !== this.author) {
+        this.stop(t("part.of_another", { author: mark.author }));
+        break;
+      }
       const answer = await this.give(mark);
       if (answer.isOk) this.settle(mark, () => this.recorded(mark, answer.body));
       else if (answer.status === 401) this.stop(answer.body.detail);

@@ -189,8 +189,9 @@ class Connection:
                 settings.host, settings.port, settings.keepalive_s, properties=properties
             )
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            why = (error.strerror if isinstance(error, OSError) else None) or error
             raise BrokerError(
-                f"no MQTT connection to {where}: {error}; check host, port, TLS and that the "
+                f"no MQTT connection to {where}: {why}; check host, port, TLS and that the "
                 "broker runs"
             ) from error
         self._client.loop_start()

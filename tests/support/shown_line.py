@@ -75,6 +75,7 @@ class ShownLine:
         cameras: name → address.
         page: further keys of `[page]`.
         token: of the page; None: loopback only.
+        mqtt: the table `[mqtt]`; None: no broker.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class ShownLine:
         cameras: Mapping[str, str],
         page: Mapping[str, object] | None = None,
         token: str | None = None,
+        mqtt: Mapping[str, object] | None = None,
     ) -> None:
         state = folder / "state"
         document: JsonObject = {
@@ -94,7 +96,7 @@ class ShownLine:
                 {"name": name, "url": url, "alarm_debounce_s": 0.0}
                 for name, url in cameras.items()
             ],
-            "mqtt": {"enabled": False},
+            "mqtt": dict(mqtt or {"enabled": False}),
             "page": {"enabled": False, **(page or {})},
             "evidence": {"max_mb": 200},
             "outbox": {"reserve_mb": 1},
@@ -120,6 +122,7 @@ class ShownLine:
             None,
             office,
         )
+        self._clients: list[httpx.Client] = []
         self._thread = threading.Thread(target=self.app.run, daemon=True)
 
     @property
@@ -135,6 +138,7 @@ class ShownLine:
         name = name or f"{role}-1"
         code = self.directory.add(ROOT, name, AccessRole(role))
         client = httpx.Client(base_url=self.url, timeout=20, trust_env=False)
+        self._clients.append(client)
         body = {"code": code, "name": name, "password": PASSWORD}
         answer = client.post("/api/v1/session/code", json=body)
         assert answer.status_code == 200, answer.text
@@ -156,6 +160,8 @@ class ShownLine:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for client in self._clients:
+            client.close()
         self.live.stop()
         self.app.stop()
         self._thread.join(30)

@@ -21,6 +21,7 @@ const LEAST_MS = 900; // between two questions of the history
 const ALSO_MS = 5000; // others settle parts too
 const COUNTS_MS = 10000;
 const GAP_SHOWN_S = 600;
+const CONNECTING = "connecting"; // at a start, before anything has failed
 
 let lastContactMs = performance.now();
 let hadContact = false;
@@ -51,7 +52,7 @@ function notes() {
   const now = state.now_ns / 1e9;
   const gaps = alerts.filter((a) => a.gap && now - a.at_ns / 1e9 < GAP_SHOWN_S);
   const said = gaps.map((a) => `${gapText(a)} ${t("stage.ago", { age: age(now - a.at_ns / 1e9) })}`);
-  return [...state.notices.map(noticeText), ...(state.broker.is_good === false ? [t("note.broker", { text: state.broker.text })] : []), ...said];
+  return [...state.notices.map(noticeText), ...(state.broker.is_good === false && state.broker.text !== CONNECTING ? [t("note.broker", { text: state.broker.text.replace(/^connecting: /, "") })] : []), ...said];
 }
 
 function showNotes(texts) {

@@ -80,7 +80,7 @@ export function showCamera(data, hasMap) {
   const state = lineState({ cameras: [data] });
   const isOld = !STILL.includes(data.state) && data.picture_age_s > OLD_PICTURE_S;
   const old = isOld ? t("line.picture_old", { age: age(data.picture_age_s) }) : "";
-  chip(camera.find(".camera-state"), [state.title, data.is_good === true ? "" : old].filter(Boolean).join(" – "), state.level);
+  chip(camera.find(".camera-state"), [state.short, data.is_good === true ? "" : old].filter(Boolean).join(" – "), state.level);
   write(camera.find(".camera-why"), data.reason_text);
   showVerdict(camera, data);
   showFigures(camera, data.figures);

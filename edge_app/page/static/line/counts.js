@@ -32,7 +32,7 @@ export async function readCounts(nowNs) {
     read(`${BASE}/counts?per=hour&from=${from((HOURS - 1) * HOUR_MS)}`),
   ]);
   const last = perBegin(shift.counts).at(-1);
-  if (last) put(last[1], t("line.this_shift", { time: hourTime(new Date(last[0])) }));
+  put(last?.[1] ?? zero(), last ? t("line.this_shift", { time: hourTime(new Date(last[0])) }) : "");
   showHours(new Map(perBegin(hours.counts)), now);
 }
 

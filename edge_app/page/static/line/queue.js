@@ -14,6 +14,8 @@ const SAID_MS = 10000; // what became of a part stands so long
 export const queue = { mode: "latch", waiting: 0, parts: [], shown: null, hasQueue: null };
 export const settledIds = new Set();
 
+const settledHere = new Set();
+
 let isBusy = false;
 let forgetting = 0;
 let onChange = () => {};
@@ -31,8 +33,11 @@ export async function readQueue() {
   }
 }
 
-function take({ mode, waiting, parts }) {
+// What was settled here is not shown again, though the device may still be writing it down.
+function take({ mode, waiting: all, parts: found }) {
   const shownId = queue.shown?.id;
+  const parts = found.filter((part) => !settledHere.has(part.id));
+  const waiting = all - (found.length - parts.length);
   Object.assign(queue, { mode, waiting, parts, shown: parts.find((p) => p.id === shownId) ?? parts[0] ?? null });
   byId("others").hidden = parts.length < 2;
 }
@@ -67,18 +72,21 @@ async function settle(part, outcome) {
   }
   setBusy(true);
   const { isOk, status, body } = await send("POST", `${BASE}/take-out/${part.id}`, { part_id: part.part_id, outcome });
-  setBusy(false);
   if (status === 401) {
     toLogin("settle");
     return;
   }
-  if (isOk) settledIds.add(part.part_id);
+  if (isOk) {
+    settledIds.add(part.part_id);
+    settledHere.add(part.id);
+  }
   const done = outcome === "good" ? t("queue.was_good", { part: nameOf(part) }) : t("queue.was_taken_out", { part: nameOf(part) });
   // "was taken out by X" is the device's own sentence: somebody else was faster
   tell(byId("settled"), isOk ? done : (body.detail ?? body.text), isOk ? "good" : "bad");
   clearTimeout(forgetting);
   forgetting = setTimeout(() => tell(byId("settled"), ""), SAID_MS);
   await readQueue().catch(() => {});
+  setBusy(false);
   onChange();
 }
 

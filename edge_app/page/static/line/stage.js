@@ -34,19 +34,21 @@ function takeOut(queue, state) {
     word: t("stage.take_out"),
     which: [nameOf(part), (state.cameras ?? []).length > 1 ? part.camera : ""].filter(Boolean).join(" · "),
     when: [ago, waiting].filter(Boolean).join(" · "),
-    todo: now.isInspecting ? "" : `${now.title}. ${now.todo}`,
+    todo: now.isInspecting ? "" : [now.camera ? t("stage.at_camera", { camera: now.camera, state: now.short }) : now.title, now.todo].join(". "),
     part,
     isLatched: true,
   };
 }
 
 function blind(now, state) {
-  const where = now.camera ? t("stage.at_camera", { camera: now.camera }) : "";
-  const last = (state.cameras ?? []).map((c) => c.verdict).filter(Boolean).sort((a, b) => b.captured_at_ns - a.captured_at_ns)[0];
+  const isSome = now.blind < now.count;
+  const where = now.camera && now.code !== "not_running" ? t("stage.at_camera", { camera: now.camera, state: now.short }) : now.title;
+  const shown = (state.cameras ?? []).filter((c) => c.is_blind && c.verdict).map((c) => c.verdict);
+  const last = shown.sort((a, b) => b.captured_at_ns - a.captured_at_ns)[0];
   return {
     code: "BLIND",
-    word: t("stage.not_inspecting"),
-    which: [now.title, where].filter(Boolean).join(" – "),
+    word: isSome ? t("state.some", { n: now.blind, count: now.count }) : t("stage.not_inspecting"),
+    which: where,
     when: last ? t("line.last_was", { time: clockTime(last.captured_at_ns), verdict: oneOf("verdict", verdictCode(last)) }) : "",
     todo: now.todo,
   };

@@ -26,7 +26,7 @@ function codeOf(part) {
 
 function below(part) {
   if (part.take_out?.outcome) return oneOf("outcome", part.take_out.outcome);
-  return numberName(part);
+  return document.body.classList.contains("has-many") ? `${part.camera} ${part.number ?? clockTime(part.captured_at)}` : numberName(part);
 }
 
 function show(parts) {

@@ -1,0 +1,160 @@
+"""The Line view in a real browser, on a running line: what an operator sees and does."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from support.chromium import Browser, browser
+from support.shown_line import PASSWORD, ShownLine, settle_all, shown_line, triggered, waiting
+
+from edge_app.page.views import STATIC
+
+pytestmark = pytest.mark.needs("chromium")
+
+TABLET_HW = (768, 1024)
+NOW = "document.body?.dataset.now"
+MOST_BYTES = 150_000
+
+
+def text(seen: Browser, css: str) -> str:
+    return str(seen.run(f"document.querySelector('{css}').textContent"))
+
+
+def bad_part_waits(line: ShownLine, seen: Browser) -> None:
+    line.waits_for(lambda client: waiting(client)["waiting"] > 0)
+    seen.wait_for(f"{NOW} === 'NG' && document.querySelector('#settle')?.hidden === false")
+
+
+def log_in(seen: Browser, name: str) -> None:
+    form = "document.querySelector('#login-form')"
+    seen.wait_for(f"!!{form}?.offsetParent")
+    seen.run(f"{form}.elements.name.value = {name!r}")
+    seen.run(f"{form}.elements.password.value = {PASSWORD!r}")
+    seen.tap("#login-form button")
+
+
+def test_a_bad_part_stands_until_it_is_taken_out(tmp_path: Path) -> None:
+    """It latches with its crop and a ring; the button asks for a login and comes back to the part;
+    taken out it is gone from the queue, and its verdict is NG as before."""
+    with (
+        shown_line(tmp_path / "line", {"belt": triggered(1.0, bad=0.25)}) as line,
+        browser("chromium", tmp_path / "profile") as tablet,
+    ):
+        operator = line.client("operator")
+        tablet.open(f"{line.url}/", TABLET_HW)
+        bad_part_waits(line, tablet)
+        assert text(tablet, "#word") == "TAKE OUT"
+        tablet.wait_for("!!document.querySelector('.evidence-svg image')")
+        assert tablet.run("document.querySelectorAll('.ring').length") >= 1
+        assert "/crop.jpg" in tablet.run(
+            "document.querySelector('.evidence-svg image').getAttribute('href')"
+        )
+        tablet.wait_for("document.querySelector('#sentence').textContent.includes('length')")
+        assert "% of the limit" in text(tablet, "#sentence")
+        for button in ("#taken-out", "#is-good"):
+            assert tablet.run(f"document.querySelector('{button}').offsetHeight") >= 44
+        tablet.tap("#taken-out")
+        log_in(tablet, "operator-1")
+        tablet.wait_for(f"location.pathname === '/' && {NOW} === 'NG'")
+        tablet.wait_for("document.querySelector('#who').textContent === 'operator-1, operator'")
+        first = line.waits_for(lambda client: waiting(client)["parts"])[0]
+        tablet.tap("#taken-out")
+        said = tablet.wait_for("document.querySelector('#settled').textContent")
+        assert said.endswith(": taken out.")
+        found = operator.get(f"/api/v1/parts/{first['id']}").json()
+        assert found["take_out"]["outcome"] == "taken_out"
+        assert found["take_out"]["settled_by"] == "operator-1"
+        assert found["state"] == "NG"
+        bad_part_waits(line, tablet)
+        tablet.tap("#is-good")
+        tablet.wait_for(
+            "document.querySelector('#settled').textContent.includes('The verdict stays NG')"
+        )
+        tablet.wait_for("!!document.querySelector('#strip li[data-settled]')")
+
+
+def test_on_a_belt_bad_parts_are_a_list_with_ages(tmp_path: Path) -> None:
+    """bad_parts = "list": nothing is asked to be taken out; each row has its age."""
+    with (
+        shown_line(
+            tmp_path / "line", {"belt": triggered(1.0, bad=0.4)}, page={"bad_parts": "list"}
+        ) as line,
+        browser("chromium", tmp_path / "profile") as tablet,
+    ):
+        tablet.open(f"{line.url}/", TABLET_HW)
+        line.waits_for(lambda client: waiting(client)["waiting"] > 1)
+        tablet.wait_for("document.querySelectorAll('#queue-list li').length > 1")
+        assert " ago" in text(tablet, "#queue-list li time")
+        assert tablet.run("document.querySelector('#settle').hidden")
+        assert text(tablet, "#word") != "TAKE OUT"
+
+
+def test_four_cameras_one_never_came_up_and_the_device_goes_away(tmp_path: Path) -> None:
+    """Every configured camera is there; the one that never came is named, with what to do, and no
+    Errno is; nothing is green once the device does not answer; the words are Korean if asked."""
+    cameras = {f"c{n}": triggered(0.3, n, 0.0) for n in range(3)}
+    cameras["exit"] = "rtsp://127.0.0.1:9/stream"
+    with (
+        shown_line(
+            tmp_path / "line", cameras, mqtt={"host": "127.0.0.1", "port": 1}
+        ) as line,
+        browser("chromium", tmp_path / "profile") as tablet,
+    ):
+        tablet.open(f"{line.url}/?lang=en", TABLET_HW)
+        tablet.wait_for("document.querySelectorAll('.camera').length === 4")
+        tablet.wait_for(f"{NOW} === 'BLIND'")
+        tablet.wait_for("document.querySelector('#which')?.textContent.startsWith('Camera exit')")
+        assert text(tablet, "#word") == "1 of 4 cameras not inspecting"
+        assert "Check parts by hand" in text(tablet, "#todo")
+        tablet.wait_for("document.querySelector('#notes').textContent.includes('Broker')")
+        assert "Errno" not in tablet.run("document.body.innerText")
+        assert tablet.run("document.documentElement.scrollWidth <= innerWidth")
+        tablet.run("location.href = '/?lang=ko'")
+        tablet.wait_for("document.documentElement?.lang === 'ko'"
+                        " && document.querySelector('#word')?.textContent.includes('카메라')")  # fmt: skip
+        line.live.stop()
+        tablet.wait_for("document.body.classList.contains('is-lost')")
+        assert text(tablet, "#word") == "연결 끊김"
+        assert tablet.run("document.querySelector('#stage').dataset.verdict") == "BLIND"
+
+
+def test_a_wall_screen_shows_verdict_and_count_alone(tmp_path: Path) -> None:
+    """No button, no picture; the word is at least a tenth of the screen high."""
+    with (
+        shown_line(tmp_path / "line", {"belt": triggered(1.0, bad=0.0)}) as line,
+        browser("chromium", tmp_path / "profile") as wall,
+    ):
+        wall.open(f"{line.url}/?wall=1", (1080, 1920))
+        wall.wait_for(f"{NOW} === 'OK'")
+        wall.wait_for("document.querySelector('#count-parts').textContent !== '–'")
+        shown = "[...document.querySelectorAll('button, .camera')].filter(e => e.offsetParent)"
+        assert wall.run(f"{shown}.length") == 0
+        high = wall.run("parseFloat(getComputedStyle(document.querySelector('#word')).fontSize)")
+        assert high >= 108
+        assert wall.run("document.documentElement.scrollHeight <= innerHeight")
+
+
+def test_a_slow_tablet_paints_soon(tmp_path: Path) -> None:
+    """What the page weighs, all views and every language together; and it needs no other place."""
+    files = [p for p in STATIC.rglob("*") if p.is_file() and not p.name.startswith("setup")]
+    loaded = sum(path.stat().st_size for path in files if ".ko." not in f".{path.name}")
+    assert loaded < MOST_BYTES, "one language"
+    for path in files:
+        found = path.read_text(encoding="utf-8")
+        assert "http://" not in found.replace("http://www.w3.org/", "")
+        assert "https://" not in found
+
+
+def test_everybody_settles_at_once_and_one_counts(tmp_path: Path) -> None:
+    """Two operators take the same part: the second is told who was faster."""
+    with shown_line(tmp_path / "line", {"belt": triggered(1.0, bad=0.4)}) as line:
+        anna, eva = line.client("operator"), line.client("engineer")
+        part = line.waits_for(lambda client: waiting(client)["parts"])[0]
+        body = {"part_id": part["part_id"], "outcome": "taken_out"}
+        assert anna.post(f"/api/v1/take-out/{part['id']}", json=body).status_code == 200
+        late = eva.post(f"/api/v1/take-out/{part['id']}", json={**body, "outcome": "good"})
+        assert "taken out by operator-1" in late.text
+        time.sleep(0.5)
+        settle_all(anna)

@@ -7,48 +7,55 @@ import { clockTime, dayTime } from "./lib/times.js";
 import { hasWords, oneOf, t } from "./lib/words.js";
 
 const EVERY_MS = 5000;
-const RANK = { bad: 0, note: 1, good: 2 };
+const RANK = { bad: 0, warn: 1, unknown: 2, good: 3 };
 
-// The device's levels as this view shows them.
-const LEVELS = { ok: "good", good: "good", note: "note", warning: "note", degraded: "note", bad: "bad", error: "bad" };
-const levelOf = ({ level }) => LEVELS[level] ?? "note";
+const levelOf = ({ level }) => (level in RANK ? level : "unknown");
+const cards = new Map(); // subject → element
 
-const shown = new Map(); // subject → element: an open list of figures stays open
-
-// The device's sentence where this page has no words for its key.
-const said = (prefix, key, params, sentence) => (key && hasWords(prefix, key) ? oneOf(prefix, key, params) : sentence ?? "");
+// The device's own sentence where this page has no words for its key.
+function said(isTodo, key, params, sentence) {
+  const code = (key ?? "").replaceAll(".", "_");
+  if (isTodo) return hasWords("health_todo", code) ? oneOf("health_todo", code, params) : sentence;
+  return hasWords("health_headline", code) ? oneOf("health_headline", code, params) : sentence;
+}
 
 function show(subject) {
-  const { subject: name, headline, headline_key: key, params, what_to_do: todo, since, details } = subject;
-  if (!shown.has(name)) shown.set(name, clone(byId("subject")));
-  const card = shown.get(name);
+  const { subject: name, headline, headline_key: key, params, what_to_do: todo, what_to_do_key: todoKey, since, details } = subject;
+  if (!cards.has(name)) cards.set(name, clone(byId("subject")));
+  const card = cards.get(name);
   const level = levelOf(subject);
-  const [kind, of] = name.split(/[:/](.*)/s);
   card.dataset.level = level;
-  write(card.querySelector(".subject-name"), of ? `${oneOf("health_subject", kind)} ${of}` : oneOf("health_subject", kind));
+  write(card.querySelector(".subject-name"), oneOf("health_subject", name));
   write(card.querySelector(".level-word"), oneOf("health_level", level));
-  write(card.querySelector(".headline"), said("health_headline", key, params, headline));
-  write(card.querySelector(".todo"), said("health_todo", key, params, todo));
-  write(card.querySelector(".since"), since ? t("health.since", { at: dayTime(since) }) : "");
-  const figures = Object.entries(details ?? {}).filter(([, value]) => value != null && value !== "");
-  card.querySelector("details").hidden = figures.length === 0;
-  card.querySelector("dl").replaceChildren(...figures.map(([label, value]) => make("div", {}, make("dt", {}, oneOf("health_detail", label)), make("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value)))));
+  write(card.querySelector(".headline"), said(false, key, params, headline));
+  write(card.querySelector(".todo"), todo ? said(true, todoKey ?? key, params, todo) : "");
+  write(card.querySelector(".since"), since && level !== "good" ? t("health.since", { at: dayTime(since) }) : "");
+  const sentences = (details ?? []).map((one) => said(false, one.key, one.params, one.text)).filter((text) => text !== headline);
+  card.querySelector(".details").replaceChildren(...sentences.map((text) => make("li", {}, text)));
   return card;
 }
 
+function summary(subjects) {
+  const count = (level) => subjects.filter((one) => levelOf(one) === level).length;
+  if (count("bad")) return t("health.bad", { count: count("bad") });
+  if (count("warn")) return t("health.notes", { count: count("warn") });
+  if (count("unknown")) return t("health.unknown", { count: count("unknown") });
+  return t("health.good");
+}
+
 function showAll(subjects) {
-  const sorted = [...subjects].sort((a, b) => RANK[levelOf(a)] - RANK[levelOf(b)]);
-  const cards = sorted.map(show);
-  if (cards.some((card, i) => byId("subjects").children[i] !== card) || byId("subjects").children.length !== cards.length) byId("subjects").replaceChildren(...cards);
-  const [bad, notes] = ["bad", "note"].map((level) => subjects.filter((one) => levelOf(one) === level).length);
-  write(byId("summary"), bad ? t("health.bad", { count: bad }) : notes ? t("health.notes", { count: notes }) : t("health.good"));
+  const sorted = [...subjects].sort((a, b) => RANK[levelOf(a)] - RANK[levelOf(b)]).map(show);
+  const list = byId("subjects");
+  if (list.children.length !== sorted.length || sorted.some((card, i) => list.children[i] !== card)) list.replaceChildren(...sorted);
+  write(byId("summary"), summary(subjects));
   write(byId("as-of"), t("health.as_of", { at: clockTime(new Date()) }));
 }
 
 async function keepShowing() {
   for (;;) {
     try {
-      showAll((await read(`${BASE}/health`, 8000)).subjects);
+      const answer = await read(`${BASE}/health`, 8000);
+      showAll(answer.subjects ?? answer.health);
       byId("lost").hidden = true;
     } catch (error) {
       byId("lost").hidden = false;

@@ -97,9 +97,7 @@ def test_four_cameras_one_never_came_up_and_the_device_goes_away(tmp_path: Path)
     cameras = {f"c{n}": triggered(0.3, n, 0.0) for n in range(3)}
     cameras["exit"] = "rtsp://127.0.0.1:9/stream"
     with (
-        shown_line(
-            tmp_path / "line", cameras, mqtt={"host": "127.0.0.1", "port": 1}
-        ) as line,
+        shown_line(tmp_path / "line", cameras, mqtt={"host": "127.0.0.1", "port": 1}) as line,
         browser("chromium", tmp_path / "profile") as tablet,
     ):
         tablet.open(f"{line.url}/?lang=en", TABLET_HW)

@@ -68,6 +68,16 @@ def test_without_a_history_there_are_no_scores(tmp_path: Path) -> None:
         assert "has not recorded any part" in answer.json()["detail"]
 
 
+def test_what_parts_can_be_chosen_by_is_what_is_recorded(page: PeoplePage) -> None:
+    """Cameras and classes, sorted; without a history it is said."""
+    assert page.client().get("/api/v1/parts/choices").json() == {
+        "cameras": ["c"], "classes": ["crack"],
+    }  # fmt: skip
+    page.history.unlink()
+    answer = page.client().get("/api/v1/parts/choices")
+    assert (answer.status_code, "no history" in answer.json()["detail"]) == (503, True)
+
+
 def bad_part_with_picture(page: PeoplePage, frame_hw: tuple[int, int], with_crop: bool) -> int:
     """Record a bad part with its pictures; return its id."""
     part = verdict(90, "NG", 3.0)

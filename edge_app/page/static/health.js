@@ -20,7 +20,7 @@ function said(isTodo, key, params, sentence) {
 }
 
 function show(subject) {
-  const { subject: name, headline, headline_key: key, params, what_to_do: todo, what_to_do_key: todoKey, since, details } = subject;
+  const { subject: name, headline, headline_key: key, params, what_to_do: todo, since, details } = subject;
   if (!cards.has(name)) cards.set(name, clone(byId("subject")));
   const card = cards.get(name);
   const level = levelOf(subject);
@@ -28,9 +28,10 @@ function show(subject) {
   write(card.querySelector(".subject-name"), oneOf("health_subject", name));
   write(card.querySelector(".level-word"), oneOf("health_level", level));
   write(card.querySelector(".headline"), said(false, key, params, headline));
-  write(card.querySelector(".todo"), todo ? said(true, todoKey ?? key, params, todo) : "");
+  write(card.querySelector(".todo"), todo ? said(true, key, params, todo) : "");
   write(card.querySelector(".since"), since && level !== "good" ? t("health.since", { at: dayTime(since) }) : "");
-  const sentences = (details ?? []).map((one) => said(false, one.key, one.params, one.text)).filter((text) => text !== headline);
+  const shown = card.querySelector(".headline").textContent;
+  const sentences = (details ?? []).map((one) => said(false, one.key, one.params, one.text)).filter((text) => text !== shown);
   card.querySelector(".details").replaceChildren(...sentences.map((text) => make("li", {}, text)));
   return card;
 }

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.needs("chromium")
 
 PARTS = 60
 DRAWN = "!!document.querySelector('#chart .bar')"
-COUNTED = "document.querySelector('#counting').textContent.match(/^[\\d,]+ parts\\./) !== null"
+COUNTED = "document.querySelector('#counting').textContent.match(/^Parts: [\\d,]+\\./) !== null"
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_a_limit_that_is_tried_says_what_it_would_have_done(line: ShownLine, vie
         ids = [int(href.rpartition("=")[2]) for href in shown]
         by_id = {part["id"]: part["score"] for part in parts}
         assert [by_id[number] for number in ids] == flipped[:24]
-        assert f"{len(flipped)} parts that pass would be alarms" in text(view, "#flips-title")
+        assert f"Passing parts that would be alarms: {len(flipped)}" in text(view, "#flips-title")
         assert f"calibration's {calibration['good_parts']:,} good parts" in text(view, "#nominal")
         seen(view, "limit")
         slide(view, 119)

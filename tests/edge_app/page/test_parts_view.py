@@ -270,7 +270,7 @@ def test_without_contact_a_mark_waits_and_says_so(
     view.call("Network.emulateNetworkConditions", offline=True, **line_is_gone)
     press(view, "4")
     view.wait_for("!document.querySelector('#queue').hidden")
-    assert "1 marks are not recorded yet" in text(view, "#queue")
+    assert "Marks not recorded yet: 1." in text(view, "#queue")
     assert shown_id(view) != part["id"]
     assert len(said_of(client, part["id"])) == before
     view.call("Network.emulateNetworkConditions", offline=False, **line_is_gone)

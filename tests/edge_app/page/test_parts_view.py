@@ -199,6 +199,7 @@ def test_a_region_is_drawn_with_a_finger(
     """On the upright crop; kept in the frame's pixels, with few points, inside the part's place."""
     client = people["engineer"]
     part = bad_parts(client, 4)[3]
+    before = len(said_of(client, part["id"]))
     open_view(view, line, f"/part?id={part['id']}", client)
     size(view, "phone")
     view.wait_for(SHOWN)
@@ -209,7 +210,8 @@ def test_a_region_is_drawn_with_a_finger(
     view.run("document.querySelector('#note').value = 'a dent'")
     view.run("document.querySelector('#mark-class').value = 'dent'")
     view.tap("[data-mark=right]")
-    said = [one for one in until_said(client, part["id"], 1) if one["author"] == "eva"]
+    said = until_said(client, part["id"], before + 1)
+    assert said[-1]["author"] == "eva"
     assert (said[-1]["note"], said[-1]["class"]) == ("a dent", "dent")
     region = np.array(said[-1]["region"])
     assert 8 <= len(region) <= 100

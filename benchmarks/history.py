@@ -4,13 +4,13 @@
     python -m benchmarks.history --line 60
     python -m benchmarks.history --beside 120
 
-The first fills a history (3 parts a second, 1 % bad) and times what people ask, each question anew
-from disk to answer, the median of several. The second times the inspection thread's calls at 100
-parts a second beside their whole interval, a recorded second and one that is not taking turns. The
-third writes 100 parts a second, 1 % of them alarmed, while eight readers ask a page a second each
-and an export runs without a pause, taking turns of 10 s with as many processes that use the CPU
-likewise and read nothing; it times the inspection thread's calls and how long an alarm waits for
-its row. The last line printed is one JSON object.
+The first fills a history (3 parts a second, 1 % bad, nine of ten of those marked by a person) and
+times what people ask, each question anew from disk to answer, the median of several. The second
+times the inspection thread's calls at 100 parts a second beside their whole interval, a recorded
+second and one that is not taking turns. The third writes 100 parts a second, 1 % of them alarmed,
+while eight readers ask a page a second each and an export runs without a pause, taking turns of
+10 s with as many processes that use the CPU likewise and read nothing; it times the inspection
+thread's calls and how long an alarm waits for its row. The last line printed is one JSON object.
 
 Not measured: SD cards and eMMC, whose synchronised writes take 10 to 100 times as long; the alarmed
 parts' rows wait for those in the history's own thread.
@@ -94,6 +94,18 @@ def large(folder: Path, count: int) -> dict[str, Any]:
         "one part": lambda: reader.parts(PartFilter(part=f"cam0-{count // 2}")),
         "kept at random": lambda: reader.parts(PartFilter(kept_for="random")),
         "kept for nothing that is": lambda: reader.parts(PartFilter(kept_for="near_miss")),
+        "kept for bad ones": lambda: reader.parts(PartFilter(kept_for="ng")),
+        "reviewed": lambda: reader.parts(PartFilter(reviewed=True)),
+        "not reviewed": lambda: reader.parts(PartFilter(reviewed=False)),
+        "NG not reviewed": lambda: reader.parts(PartFilter(states=("NG",), reviewed=False)),
+        "marked missed": lambda: reader.parts(PartFilter(mark="missed")),
+        "marked right of a camera": lambda: reader.parts(PartFilter(mark="right", camera="cam1")),
+        "disputed": lambda: reader.parts(PartFilter(disputed=True)),
+        "a number": lambda: reader.parts(PartFilter(serial=str(count // 2))),
+        "to be taken out": lambda: reader.waiting(count=100),
+        "to be taken out of a camera": lambda: reader.waiting("cam1", count=100),
+        "latest decisions": lambda: reader.decisions(),
+        "reviews of a week": lambda: reader.reviews(*week),
         "an old page": lambda: reader.parts(PartFilter(), before=count // 2),
         "counts of a week": lambda: reader.counts(*week),
         "histogram of a week": lambda: reader.histogram(*week),
@@ -150,6 +162,7 @@ def _fill(path: Path, count: int) -> Iterator[int]:
     for first in range(0, count, PIECE):
         with transaction(connection):
             _fill_piece(connection, range(first, min(first + PIECE, count)))
+            _fill_reviews(connection, range(first, min(first + PIECE, count)))
         yield min(first + PIECE, count)
     connection.close()
 
@@ -172,6 +185,49 @@ def _fill_piece(connection: sqlite3.Connection, numbers: range) -> None:
         " ON CONFLICT DO UPDATE SET count = count + 1",
         ((_at(n) // HOUR_NS, n % 2 + 1, _state(n), score_bin(_score(n), 2.0)) for n in numbers),
     )
+
+
+def _fill_reviews(connection: sqlite3.Connection, numbers: range) -> None:
+    """Mark nine of ten bad parts, one in a hundred of those by two people, and some good ones; all
+    bad ones but the last of every ten are taken out."""
+    bad = [n for n in numbers if _state(n) == "NG"]
+    said = [(n, who, mark) for n in bad if n // 100 % 10 != 9 for who, mark in _marks(n)]
+    said += [(n, "anna", "missed") for n in numbers if n % 20_000 == 11]
+    connection.executemany(
+        "INSERT INTO decisions (part, part_id, camera, captured_ns, state, decided_ns,"
+        " mark, class, region, note, author_kind, author_name, author_role,"
+        " pseudonym, order_id, is_current)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, 'crack', NULL, '', 'person', ?, 'operator', ?, ?, 1)",
+        (
+            (
+                n + 1,
+                f"cam{n % 2}-{n}",
+                n % 2 + 1,
+                _at(n),
+                _state(n),
+                _at(n),
+                mark,
+                who,
+                f"reviewer-{who}",
+                f"{who}-{n}",
+            )
+            for n, who, mark in said
+        ),
+    )
+    connection.executemany(
+        "INSERT INTO take_out VALUES (?, ?, ?, ?, ?, ?, '', '')",
+        (
+            (n + 1, n % 2 + 1, _at(n), _at(n), *((None, None) if n // 100 % 10 == 9 else
+                                         (_at(n) + HOUR_NS, "taken_out")))
+            for n in bad
+        ),
+    )  # fmt: skip
+
+
+def _marks(number: int) -> tuple[tuple[str, str], ...]:
+    if number // 100 % 100 == 5:
+        return ("anna", "right"), ("ben", "false_alarm")
+    return (("anna", "right" if number // 100 % 8 else "false_alarm"),)
 
 
 def _at(number: int) -> int:

@@ -208,10 +208,12 @@ class UprightCrop:
     Attributes:
         pixels_hwc: uint8 (crop_h, crop_w, 3), BGR, never written to.
         corners_xy: (4 points) its outline in frame pixels, from its top left, clockwise.
+        map_hw: float32 (mh, mw), the inspector's map over it; None where it is not kept.
     """
 
     pixels_hwc: U8Array
     corners_xy: tuple[PointXy, ...]
+    map_hw: F32Array | None = None
 
 
 class EventKind(str, Enum):

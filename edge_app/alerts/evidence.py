@@ -31,6 +31,8 @@ from edge_app.alerts.evidence_files import (
     Kind,
     crop_of,
     encode_jpeg,
+    encode_map,
+    map_of,
     picture_at,
     reason_of,
     safe_name,
@@ -203,7 +205,9 @@ class EvidenceStore:
         if data is None:
             self.drop(f"the picture of {name} could not be encoded as JPEG", reason)
             return None
-        files = PictureFiles(data, size_of(pixels_hwc), facts, self._crop_data(facts))
+        files = PictureFiles(
+            data, size_of(pixels_hwc), facts, self._crop_data(facts), _map_data(facts)
+        )
         reason = reason_of(kind)
         share = SHARES.get(reason, 1.0) * self._max_bytes
         if files.estimate > share:
@@ -318,7 +322,7 @@ class EvidenceStore:
         return Evidence(url, hashlib.sha256(files.frame).hexdigest())
 
     def _write_all(self, path: Path, kind: Kind, files: PictureFiles, now_s: float) -> Kept:
-        """Write sidecar, crop and frame, in this order: a frame is never without its sidecar.
+        """Write sidecar, crop, map and frame: the frame last, it is never without its sidecar.
 
         Raises:
             OSError: one of them cannot be written; none is left.
@@ -334,9 +338,10 @@ class EvidenceStore:
                 with suppress(OSError):
                     file.unlink(missing_ok=True)
             raise
-        crop, notes = named.get(crop_of(path), b""), named.get(sidecar_of(path), b"")
+        crop, notes = (len(named.get(of(path), b"")) for of in (crop_of, sidecar_of))
+        notes += len(named.get(map_of(path), b""))
         steady_s = self._clock.steady_s()
-        return Kept(path, now_s, len(named[path]), steady_s, len(crop), len(notes))
+        return Kept(path, now_s, len(named[path]), steady_s, crop, notes)
 
     def _free_path(self, stem: str, now_s: float) -> Path:
         """Return an unused path in the day's folder, which is made if missing."""
@@ -379,6 +384,12 @@ class EvidenceStore:
             problem, self._problem = self._problem, ""
         if problem:
             LOG.info("Evidence is kept again; %d pictures were not.", self._dropped)
+
+
+def _map_data(facts: PictureFacts | None) -> tuple[bytes, float] | None:
+    if facts is None or facts.crop is None or facts.crop.map_hw is None:
+        return None
+    return encode_map(facts.crop.map_hw)
 
 
 def _make_shared(folder: Path) -> None:

@@ -1,7 +1,8 @@
 """Names and bytes of the pictures that are kept.
 
 `{date}/{part}.jpg` is the frame of a bad part's alert, `{date}/{part}.suspect.jpg` of a suspect
-one; `.crop.jpg` in place of `.jpg` is the upright crop, `.json` the sidecar of both.
+one; `.crop.jpg` in place of `.jpg` is the upright crop, `.map.png` the map over the crop, `.json`
+the sidecar of all.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 import cv2
+import numpy as np
 
-from edge_app.records import KeepReason, U8Array
+from edge_app.records import F32Array, KeepReason, U8Array
 
 Kind = Literal["ng", "surplus", "suspect", "near_miss", "not_inspected", "random"]
 """A reason, or `surplus`: of a bad part, beyond the number that is kept an hour or a day."""
@@ -86,6 +88,22 @@ def encode_jpeg(pixels_hwc: U8Array, quality: int) -> bytes | None:
     except cv2.error:
         return None
     return data.tobytes() if is_done else None
+
+
+def encode_map(map_hw: F32Array) -> tuple[bytes, float] | None:
+    """Return a map as an 8-bit grey PNG, and what one step of it is worth.
+
+    The map's value is the pixel's times that: its largest value is 255 steps. None for what is no
+    map, and for one in which nothing stands out.
+    """
+    if map_hw.ndim != 2 or map_hw.size == 0 or not np.isfinite(map_hw).all():
+        return None
+    step = float(map_hw.max()) / 255
+    if step <= 0:
+        return None
+    levels = np.clip(np.rint(map_hw / step), 0, 255).astype(np.uint8)
+    is_done, data = cv2.imencode(".png", levels, [cv2.IMWRITE_PNG_COMPRESSION, 6])
+    return (data.tobytes(), step) if is_done else None
 
 
 def place_of(url: str) -> Path | None:

@@ -23,6 +23,7 @@ from edge_app.alerts.evidence_files import (
     frame_of,
     is_crop,
     kind_of,
+    map_of,
     sidecar_of,
 )
 from edge_app.alerts.keep_limits import CROP_SHARE
@@ -39,10 +40,10 @@ class Kept:
 
     Attributes:
         saved_at_s: by the wall clock of that time.
-        length: bytes of the file; of a crop with its sidecar.
+        length: bytes of the file.
         steady_s: when this process saved it; None for an earlier one's.
         crop_length: bytes of a frame's crop, 0 without one.
-        sidecar_length: bytes of a frame's sidecar, 0 without one.
+        sidecar_length: bytes of a frame's sidecar and map, 0 without them.
     """
 
     path: Path
@@ -241,7 +242,7 @@ class EvidenceIndex:
             crop = replace(oldest, path=crop_of(oldest.path), length=oldest.crop_length,
                            crop_length=0)  # fmt: skip
         else:
-            for rest in (crop_of(oldest.path), sidecar_of(oldest.path)):
+            for rest in (crop_of(oldest.path), map_of(oldest.path), sidecar_of(oldest.path)):
                 _is_gone(rest)
         with self._lock:  # never while the disk works
             queue.popleft()
@@ -254,10 +255,11 @@ class EvidenceIndex:
         return max(1, oldest.length if crop is not None else oldest.all_bytes)
 
     def _delete_crop(self) -> int:
-        """Delete the oldest crop with its sidecar; as `_delete_frame`."""
+        """Delete the oldest crop with its map and sidecar; as `_delete_frame`."""
         oldest = self._crops[0]
         if not _is_gone(oldest.path):
             return 0
+        _is_gone(map_of(frame_of(oldest.path)))
         _is_gone(sidecar_of(frame_of(oldest.path)))
         with self._lock:
             self._crops.popleft()

@@ -10,23 +10,28 @@ from pathlib import Path
 
 from edge_app.alerts.evidence_files import (
     CROP,
+    MAP,
     SAFE_PATH,
     SIDECAR,
     crop_of,
     frame_of,
     is_crop,
+    map_of,
     sidecar_of,
 )
 from edge_app.alerts.evidence_index import Kept
 from edge_app.alerts.sidecar import read_sidecar
 from edge_app.host.file_ownership import share_with_readers
 
+BESIDE = (SIDECAR, MAP)
+"""Ends of the names of what lies beside pictures."""
+
 
 def kept_in(folder: Path) -> list[Kept]:
     """Return the pictures in a store's folder: frames, and crops whose frames have gone.
 
-    Only files with names that a store writes; sidecars whose pictures have gone are deleted, and
-    what was cut off while it was written.
+    Only files with names that a store writes; sidecars and maps whose pictures have gone are
+    deleted, and what was cut off while it was written.
 
     Raises:
         OSError: the folder cannot be read.
@@ -39,25 +44,31 @@ def kept_in(folder: Path) -> list[Kept]:
 
 def _pictures(found: dict[Path, os.stat_result]) -> Iterator[Kept]:
     for path, its in found.items():
-        if path.name.endswith(SIDECAR):
+        if path.name.endswith(BESIDE):
             continue
         share_with_readers(path)  # a picture of an earlier release
         if not is_crop(path):
-            crop, notes = found.get(crop_of(path)), found.get(sidecar_of(path))
-            yield Kept(path, its.st_mtime, its.st_size, None, _length(crop), _length(notes))
+            crop, notes = found.get(crop_of(path)), _beside(found, path)
+            yield Kept(path, its.st_mtime, its.st_size, None, _length(crop), notes)
         elif frame_of(path) not in found:
-            notes = found.get(sidecar_of(frame_of(path)))
-            yield Kept(path, its.st_mtime, its.st_size, None, 0, _length(notes))
+            notes = _beside(found, frame_of(path))
+            yield Kept(path, its.st_mtime, its.st_size, None, 0, notes)
+
+
+def _beside(found: dict[Path, os.stat_result], frame: Path) -> int:
+    """Return the bytes of what lies beside a picture: its sidecar and its map."""
+    return _length(found.get(sidecar_of(frame))) + _length(found.get(map_of(frame)))
 
 
 def _clear(folder: Path, found: dict[Path, os.stat_result]) -> None:
     """Delete what belongs to no picture; nobody else's file."""
     for path in found:
-        if not path.name.endswith(SIDECAR):
+        if not path.name.endswith(BESIDE):
             continue
-        stem = path.name.removesuffix(SIDECAR)
+        stem = path.name.removesuffix(SIDECAR).removesuffix(MAP)
         pictures = (path.with_name(stem + ".jpg"), path.with_name(stem + CROP))
-        if not any(picture in found for picture in pictures) and read_sidecar(path) is not None:
+        is_ours = path.name.endswith(MAP) or read_sidecar(path) is not None
+        if not any(picture in found for picture in pictures) and is_ours:
             with suppress(OSError):
                 path.unlink()
     with suppress(OSError):
@@ -71,7 +82,9 @@ def _size_of(path: Path) -> os.stat_result | None:
     None as well for what is no file, has gone, or lies on a damaged place.
     """
     name = f"{path.parent.name}/{path.name}"
-    if not SAFE_PATH.fullmatch(name.removesuffix(SIDECAR) + ".jpg" * name.endswith(SIDECAR)):
+    if name.endswith(BESIDE):
+        name = name.removesuffix(SIDECAR).removesuffix(MAP) + ".jpg"
+    if not SAFE_PATH.fullmatch(name):
         return None
     try:
         found = path.lstat()

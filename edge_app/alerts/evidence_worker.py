@@ -19,7 +19,7 @@ from typing import Protocol
 from edge_app.alerts.evidence import EvidenceStore
 from edge_app.alerts.sidecar import PictureFacts
 from edge_app.imaging.camera_calibration import Geometry
-from edge_app.records import Evidence, FrameReport, KeepReason, PartVerdict, U8Array
+from edge_app.records import Evidence, FrameReport, KeepReason, PartVerdict, U8Array, UprightCrop
 
 MAX_WAITING_BYTES = 128 << 20
 """Frames kept alive for their picture: 34 of 1280 × 1024, 8 of 5 megapixels. Encoding takes 5 to
@@ -156,7 +156,7 @@ class EvidenceWorker:
         last = self._waiting[-1][0] if self._waiting else None
         is_shared = last is not None and last.pixels_hwc is picture.pixels_hwc
         crop = None if picture.facts is None else picture.facts.crop
-        cut = 0 if crop is None else crop.pixels_hwc.nbytes
+        cut = 0 if crop is None else crop.pixels_hwc.nbytes + _map_bytes(crop)
         return cut if is_shared else picture.pixels_hwc.nbytes + cut
 
     def _drop(self, picture: Picture, why: str) -> None:
@@ -203,6 +203,10 @@ class EvidenceWorker:
         """Return what is known of a picture, with its camera's calibration."""
         geometry = None if facts is None else self._geometries.get(facts.verdict.camera)
         return facts if facts is None or geometry is None else replace(facts, geometry=geometry)
+
+
+def _map_bytes(crop: UprightCrop) -> int:
+    return 0 if crop.map_hw is None else crop.map_hw.nbytes
 
 
 def _tell(

@@ -58,6 +58,12 @@ class Sizes:
     frame: float = 112_000.0
     crop: float = 10_000.0
     sidecar: float = 2_500.0
+    map: float = 2_000.0
+
+    @property
+    def beside(self) -> float:
+        """What lies beside the frame."""
+        return self.crop + self.sidecar + self.map
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +94,11 @@ def reach(
         bad_a_second: NG parts.
     """
     of = sizes or Sizes()
-    whole = of.frame + of.crop + of.sidecar
+    whole = of.frame + of.beside
     bad_a_day = bad_a_second * DAY_S
     others_a_day = float(sum(limits.per_day[kind] for kind in SHARES))
     frames = ALERT_SHARE * max_bytes / (bad_a_day * whole) if bad_a_day else float("inf")
     frames = min(frames, max_age_h / 24)
-    a_day = (bad_a_day + others_a_day) * (of.crop + of.sidecar)
+    a_day = (bad_a_day + others_a_day) * of.beside
     crops = frames + CROP_SHARE * max_bytes / a_day if a_day else float("inf")
     return Reach(frames, max(frames, min(crops, limits.crop_max_age_h / 24)))

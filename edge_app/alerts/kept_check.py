@@ -12,6 +12,7 @@ from edge_app.alerts.evidence_files import (
     Kind,
     crop_of,
     kind_of,
+    map_of,
     picture_at,
     place_of,
     sidecar_of,
@@ -165,6 +166,7 @@ def _is_as_it_was(path: Path, picture: NamedPicture, damaged: Findings) -> bool:
 
 
 def _is_crop_whole(crop: Path, notes: Path, picture: NamedPicture, damaged: Findings) -> bool:
+    """Tell whether sidecar, crop and map are as they were."""
     found = read_sidecar(notes)
     cut = found.get("crop") if found is not None else None
     if found is None or found.get("part_id") != picture.part_id:
@@ -173,6 +175,11 @@ def _is_crop_whole(crop: Path, notes: Path, picture: NamedPicture, damaged: Find
     expected = cut.get("sha256") if isinstance(cut, dict) else None
     if (expected is None) != (not crop.exists()) or (expected and _sha256(crop) != expected):
         damaged.add(f"{crop.parent.name}/{crop.name} (part {picture.part_id})")
+        return False
+    shown = map_of(notes.with_suffix(".jpg"))
+    wanted = found.get("map")
+    if isinstance(wanted, dict) and _sha256(shown) != wanted.get("sha256"):
+        damaged.add(f"{shown.parent.name}/{shown.name} (part {picture.part_id})")
         return False
     return True
 

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from edge_app.alerts.evidence_files import crop_of, sidecar_of
+from edge_app.alerts.evidence_files import crop_of, map_of, sidecar_of
 from edge_app.imaging.camera_calibration import Geometry, extent_mm
 from edge_app.records import Defect, KeepReason, PartVerdict, PointXy, U8Array, UprightCrop
 
@@ -64,12 +64,14 @@ class PictureFiles:
         frame: JPEG; frame_hw: its size in pixels.
         facts: None: there is no sidecar.
         crop: JPEG; None: there is none.
+        map: PNG over the crop, and what one step of it is worth; None: there is none.
     """
 
     frame: bytes
     frame_hw: tuple[int, int]
     facts: PictureFacts | None
     crop: bytes | None
+    map: tuple[bytes, float] | None = None
 
     @cached_property
     def estimate(self) -> int:
@@ -90,8 +92,17 @@ class PictureFiles:
         if self.crop is not None and self.facts.crop is not None:
             files[crop_of(path)] = self.crop
             crop = StoredFile(crop_of(path).name, self.crop, size_of(self.facts.crop.pixels_hwc))
-        notes = sidecar_bytes(self.facts, frame, crop, sample_share)
+        shown = None
+        if crop is not None and self.map is not None:
+            files[map_of(path)] = self.map[0]
+            shown = self._map_facts(path, *self.map)
+        notes = sidecar_bytes(self.facts, frame, crop, sample_share, shown)
         return {sidecar_of(path): notes, **files, path: self.frame}
+
+    def _map_facts(self, path: Path, data: bytes, step: float) -> dict[str, Any]:
+        map_hw = None if self.facts is None or self.facts.crop is None else self.facts.crop.map_hw
+        h, w = (0, 0) if map_hw is None else map_hw.shape
+        return {**StoredFile(map_of(path).name, data, (h, w)).described(), "scale": step}
 
 
 def size_of(pixels: U8Array) -> tuple[int, int]:
@@ -100,12 +111,17 @@ def size_of(pixels: U8Array) -> tuple[int, int]:
 
 
 def sidecar_bytes(
-    facts: PictureFacts, frame: StoredFile, crop: StoredFile | None, sample_share: float
+    facts: PictureFacts,
+    frame: StoredFile,
+    crop: StoredFile | None,
+    sample_share: float,
+    shown: dict[str, Any] | None = None,
 ) -> bytes:
     """Return a sidecar as JSON, one line.
 
     Args:
         sample_share: share of all parts that were drawn at random when this part was.
+        shown: of the map over the crop; None: there is none.
     """
     v = facts.verdict
     model = v.model
@@ -122,6 +138,7 @@ def sidecar_bytes(
         "captured_ns": v.captured_at_ns,
         "frame": frame.described(),
         "crop": cut,
+        "map": shown,
         "verdict": v.state.value,
         "reason": v.reason,
         "is_suspect": v.is_suspect,

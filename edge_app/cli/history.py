@@ -29,11 +29,13 @@ EVIDENCE_FOLDER = "evidence"
 """Beside the history, in the state folder."""
 KEPT_FOR = ("ng", "suspect", "near_miss", "not_inspected", "random", "any")
 STATES = ("OK", "NG", "NOT_INSPECTED")
+MARKS = ("right", "false_alarm", "missed", "unsure")
 COLUMNS = (
     "id", "camera", "slot", "part_id", "number", "trigger_id", "source_name", "captured_at",
     "recorded_at", "state", "reason", "score", "threshold", "threshold_id", "is_suspect", "product",
     "serial", "bundle_sha256", "precision", "views", "latency_ms", "alarm_id", "evidence_url",
-    "evidence_sha256", "is_final", "corners", "defects", "kept_for",
+    "evidence_sha256", "is_final", "corners", "defects", "kept_for", "marks", "reviewers",
+    "decisions", "take_out", "take_out_settled_at",
 )  # fmt: skip
 """Of an exported CSV file; later releases add at the end."""
 LINE = "{captured_at}  {camera:<12} {state:<13} {shown:>8} {limit:>8}  {part_id}  {more}"
@@ -100,6 +102,16 @@ def _add_filter(parser: Any) -> None:
         "--class", dest="defect_class", type=text(64), metavar="C", help="only this defect class"
     )
     parser.add_argument(
+        "--serial", type=text(1024), metavar="ID", help="only this number, trigger id or file name"
+    )
+    parser.add_argument(
+        "--reviewed", choices=("yes", "no"), help="only parts that a person has marked, or has not"
+    )
+    parser.add_argument("--mark", choices=MARKS, help="only parts that a person marks so")
+    parser.add_argument(
+        "--disputed", action="store_true", help="only parts that people mark differently"
+    )
+    parser.add_argument(
         "--from", dest="begin", type=_moment, metavar="TIME",
         help="captured at or after, e.g. 2026-11-30 or 2026-11-30T06:00+01:00 (UTC unless given)",
     )  # fmt: skip
@@ -135,6 +147,8 @@ def _line(part: dict[str, Any]) -> str:
 
     more = part["reason"] or ", ".join(sorted({str(d["class"]) for d in part["defects"]}))
     more += " (suspect)" if part["is_suspect"] else ""
+    marks = [said["mark"].replace("_", " ") for said in part["decisions"] if said["is_current"]]
+    more += f" [marked {', '.join(marks)}]" if marks else ""
     number = "" if part["number"] is None else f"no. {part['number']}  "
     shown = "-" if part["score"] is None else f"{part['score']:.3f}"
     line = LINE.format(**{**part, "shown": shown, "limit": f"{part['threshold']:.3f}",
@@ -151,11 +165,26 @@ def _check(args: argparse.Namespace) -> int:
     is_whole = ledger.is_whole
     for line in _words(ledger):
         print(line)
+    if not ledger.damage:
+        for line in _deleted_reviews(path):
+            print(line)
     if not args.no_pictures and not ledger.damage:
         is_whole = _are_pictures_whole(path) and is_whole
     print(f"{path}: {'whole' if is_whole else 'NOT whole'}; "
           f"{time.monotonic() - started_s:.1f} s")  # fmt: skip
     return 0 if is_whole else EXIT_HOLES
+
+
+def _deleted_reviews(path: Path) -> Iterator[str]:
+    """Say what people said of parts that are deleted, counted."""
+    from edge_app.history.reader import HistoryReader
+
+    of_camera: dict[str, list[str]] = {}
+    for row in HistoryReader(path).deleted_reviews():
+        words = f"{row['count']} {row['what'].replace('_', ' ')}"
+        of_camera.setdefault(row["camera"], []).append(words)
+    for camera, said in of_camera.items():
+        yield f"{camera}: of the deleted ones people said, or left: {', '.join(said)}"
 
 
 def _are_pictures_whole(path: Path) -> bool:
@@ -217,10 +246,24 @@ def _write_csv(file: TextIO, parts: Iterable[dict[str, Any]]) -> int:
             **part,
             "corners": json.dumps(part["corners"]),
             "defects": json.dumps(part["defects"]),
+            **_review_cells(part),
         }
         writer.writerow([_cell(row[name]) for name in COLUMNS])
         count += 1
     return count
+
+
+def _review_cells(part: dict[str, Any]) -> dict[str, Any]:
+    """Return what people said of a part, and what became of a bad one, as cells."""
+    now = [said for said in part["decisions"] if said["is_current"]]
+    place = part["take_out"] or {}
+    return {
+        "marks": ",".join(said["mark"] for said in now),
+        "reviewers": ",".join(said["author"] for said in now),
+        "decisions": json.dumps(part["decisions"], ensure_ascii=False),
+        "take_out": (place.get("outcome") or "waiting") if place else "",
+        "take_out_settled_at": place.get("settled_at"),
+    }
 
 
 def _cell(value: Any) -> Any:
@@ -257,14 +300,20 @@ def opened_for_export(out: Path) -> Iterator[TextIO]:
 
 
 def _asked(args: argparse.Namespace) -> tuple[HistoryReader, PartFilter]:
+    from edge_app.config.load import load_config
     from edge_app.history.part_filter import PartFilter
     from edge_app.history.reader import HistoryReader
+    from edge_app.history.schema import HISTORY_FILE
 
     wanted = PartFilter(
         args.camera, tuple(args.state or ()), args.suspects, args.part or "",
         args.defect_class or "", args.begin, args.end, args.kept_for or "",
+        {"yes": True, "no": False, None: None}[args.reviewed], args.mark or "", args.disputed,
+        args.serial or "",
     )  # fmt: skip
-    return HistoryReader(_path(args)), wanted
+    config = load_config(args.config)
+    path = config.device.state_dir / HISTORY_FILE
+    return HistoryReader(path, shows_names=config.people.names_in_statistics), wanted
 
 
 def _path(args: argparse.Namespace) -> Path:

@@ -81,13 +81,13 @@ class PictureCopy:
             shutil.rmtree(self._part, ignore_errors=True)
 
     def each(self, parts: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Pass parts on, and copy what there is of each: frame, crop and sidecar."""
+        """Pass parts on, and copy what there is of each: frame, crop, map and sidecar."""
         for part in parts:
             self._copy(part["evidence_url"])
             yield part
 
     def _copy(self, url: object) -> None:
-        from edge_app.alerts.evidence_files import crop_of, picture_at, place_of, sidecar_of
+        from edge_app.alerts.evidence_files import crop_of, map_of, picture_at, place_of, sidecar_of
 
         place = place_of(url) if isinstance(url, str) else None
         if place is None:
@@ -97,9 +97,10 @@ class PictureCopy:
         self.copied.frames += frame
         self.copied.crops += crop
         self.copied.gone += not (frame or crop)
-        notes = self._evidence / sidecar_of(place)
-        if (frame or crop) and notes.is_file() and not notes.is_symlink():
-            self._copied(notes, sidecar_of(place))
+        for beside in (sidecar_of(place), map_of(place)):
+            source = self._evidence / beside
+            if (frame or crop) and source.is_file() and not source.is_symlink():
+                self._copied(source, beside)
 
     def _copied(self, source: Path | None, place: Path) -> bool:
         if source is None:

@@ -75,7 +75,9 @@ def _report(args: argparse.Namespace) -> int:
     if args.camera is not None and all(c.name != args.camera for c in config.cameras):
         names = ", ".join(c.name for c in config.cameras)
         raise ConfigError(f"no camera is called {args.camera!r}. Expected one of: {names}.")
-    found = figures_of(config.device.state_dir / HISTORY_FILE, period, args.camera)
+    shows_names = config.people.names_in_statistics
+    history = config.device.state_dir / HISTORY_FILE
+    found = figures_of(history, period, args.camera, shows_names)
     device = f"{config.device.site}/{config.device.line}/{config.device.device}"
     page = report_html(found, period, device, datetime.now(zone), args.language, args.camera)
     partial = args.out.with_name(f".{args.out.name}.part")

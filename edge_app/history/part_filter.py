@@ -11,8 +11,8 @@ ANY = "any"
 """Kept for whatever reason."""
 
 DISPUTED = (
-    "SELECT part FROM decisions WHERE is_current AND mark <> 'unsure' GROUP BY part"
-    " HAVING min(mark) <> max(mark)"
+    "SELECT part FROM decisions INDEXED BY decisions_by_part WHERE is_current"
+    " AND mark <> 'unsure' GROUP BY part HAVING min(mark) <> max(mark)"
 )
 """Parts of which two people say different things; who cannot tell does not disagree."""
 
@@ -55,12 +55,14 @@ class PartFilter:
         What is rare leads: a name, a mark, a class, parts that are not OK, a time, a camera. A plus
         sign keeps SQLite from taking another index.
         """
-        table, terms = "parts", self._rare()
-        leads_by_state = not terms and bool(self.states and "OK" not in self.states)
-        is_rare = bool(terms)
+        table, terms, said = "parts", self._rare(), self._said()
+        is_rare = bool(terms) or said is not None
+        leads_by_state = not is_rare and bool(self.states and "OK" not in self.states)
         by_time = not is_rare and not leads_by_state
         by_time = by_time and (self.from_ns is not None or self.to_ns is not None)
-        if self.kept_for:
+        if said is not None:
+            table = f"({said[0]}) AS said CROSS JOIN parts ON parts.id = said.part"
+        elif self.kept_for:
             table = "parts INDEXED BY parts_kept"
         if self.reviewed is False:
             terms.append(
@@ -75,12 +77,35 @@ class PartFilter:
                 table = f"parts INDEXED BY {index}"
         if self.camera is not None:
             plus = "+" if is_rare or by_time else ""
-            terms.append((f"{plus}camera = (SELECT id FROM cameras WHERE name = ?)", [self.camera]))
+            terms.append(
+                (f"{plus}parts.camera = (SELECT id FROM cameras WHERE name = ?)", [self.camera])
+            )
         terms += [*self._time(by_time), *_cursor(before, by_time)]
         where = " AND ".join(text for text, _ in terms) or "1"
-        order = "captured_ns DESC, id DESC" if by_time else "id DESC"
-        values = [value for _, of_term in terms for value in of_term]
-        return f"SELECT id FROM {table} WHERE {where} ORDER BY {order} LIMIT ?", [*values, count]
+        order = "captured_ns DESC, parts.id DESC" if by_time else "parts.id DESC"
+        if said is not None:
+            order = "said.part DESC"
+        values = [*(said[1] if said else ()), *(v for _, of_term in terms for v in of_term)]
+        query = f"SELECT parts.id FROM {table} WHERE {where} ORDER BY {order} LIMIT ?"
+        return query, [*values, count]
+
+    def _said(self) -> Term | None:
+        """Return the parts of which people said what is asked for, the newest first; each is read
+        from the decisions as far as the page needs. None where nothing of that is asked."""
+        if self.disputed:
+            text = f"{DISPUTED} ORDER BY part DESC"
+            if not self.mark:
+                return text, []
+            marked = (
+                "EXISTS (SELECT 1 FROM decisions WHERE is_current AND mark = ? AND part = d.part)"
+            )
+            return f"SELECT part FROM ({text}) AS d WHERE {marked} ORDER BY part DESC", [self.mark]
+        if self.mark:
+            text = "SELECT DISTINCT part FROM decisions WHERE is_current AND mark = ?"
+            return f"{text} ORDER BY part DESC", [self.mark]
+        if self.reviewed:
+            return "SELECT DISTINCT part FROM decisions ORDER BY part DESC", []
+        return None
 
     def _rare(self) -> list[Term]:
         """Return the terms that few parts meet."""
@@ -90,16 +115,9 @@ class PartFilter:
         if self.serial:
             names = ("trigger_id", "source_name", *(["number"] if _is_number(self.serial) else []))
             terms.append(_one_of(names, self.serial))
-        if self.mark:
-            marked = "SELECT part FROM decisions WHERE mark = ? AND is_current"
-            terms.append((f"id IN ({marked})", [self.mark]))
-        if self.disputed:
-            terms.append((f"id IN ({DISPUTED})", []))
-        if self.reviewed:
-            terms.append(("id IN (SELECT part FROM decisions)", []))
         if self.defect_class:
             terms.append(
-                ("id IN (SELECT part FROM part_classes WHERE class = ?)", [self.defect_class])
+                ("parts.id IN (SELECT part FROM part_classes WHERE class = ?)", [self.defect_class])
             )
         if self.suspects:
             terms.append(("is_suspect", []))
@@ -124,14 +142,14 @@ def _cursor(before: int | None, by_time: bool) -> list[Term]:
         return []
     if by_time:
         at = "(SELECT captured_ns FROM parts WHERE id = ?)"
-        text = f"captured_ns <= {at} AND (captured_ns < {at} OR id < ?)"
+        text = f"captured_ns <= {at} AND (captured_ns < {at} OR parts.id < ?)"
         return [(text, [before] * 3)]
-    return [("id < ?", [before])]
+    return [("parts.id < ?", [before])]
 
 
 def _one_of(columns: Sequence[str], value: str) -> Term:
     same = " UNION ".join(f"SELECT id FROM parts WHERE {name} = ?" for name in columns)
-    return f"id IN ({same})", [int(value) if name == "number" else value for name in columns]
+    return f"parts.id IN ({same})", [int(value) if name == "number" else value for name in columns]
 
 
 def _is_number(text: str) -> bool:

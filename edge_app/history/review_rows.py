@@ -16,11 +16,13 @@ TAKEN_OUT, GOOD, GONE = "taken_out", "good", "gone"
 UNSETTLED = "unsettled"
 
 
-def enqueue(connection: sqlite3.Connection, part: int | None, camera: int, now_ns: int) -> None:
+def enqueue(
+    connection: sqlite3.Connection, part: int | None, camera: int, captured_ns: int, now_ns: int
+) -> None:
     """Let a finished bad part wait to be taken out."""
     connection.execute(
-        "INSERT OR IGNORE INTO take_out VALUES (?, ?, ?, NULL, NULL, '', '')",
-        (part, camera, now_ns),
+        "INSERT OR IGNORE INTO take_out VALUES (?, ?, ?, ?, NULL, NULL, '', '')",
+        (part, camera, captured_ns, now_ns),
     )
 
 
@@ -63,8 +65,8 @@ def settle_old(connection: sqlite3.Connection, now_ns: int, age_ns: int) -> int:
 def delete_reviews_to(connection: sqlite3.Connection, last: int) -> None:
     """Delete what belongs to parts up to a row, and count it per camera."""
     counts = connection.execute(
-        "SELECT parts.camera, mark, count(*) FROM decisions JOIN parts ON parts.id = part"
-        " WHERE part <= ? AND is_current GROUP BY 1, 2 UNION ALL"
+        "SELECT camera, mark, count(*) FROM decisions WHERE part <= ? AND is_current"
+        " GROUP BY 1, 2 UNION ALL"
         f" SELECT camera, ifnull(outcome, '{UNSETTLED}'), count(*) FROM take_out WHERE part <= ?"
         " GROUP BY 1, 2",
         (last, last),
@@ -93,9 +95,11 @@ def _decide(connection: sqlite3.Connection, said: Decision) -> None:
     """Add a decision; of one author on one part the latest is current."""
     region = None if said.region is None else json.dumps(said.region)
     done = connection.execute(
-        "INSERT OR IGNORE INTO decisions (part, part_id, decided_ns, mark, class, region, note,"
-        " author_kind, author_name, author_role, pseudonym, order_id, is_current)"
-        " SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1 FROM parts WHERE id = ? AND part_id = ?",
+        "INSERT OR IGNORE INTO decisions (part, part_id, camera, captured_ns, state, decided_ns,"
+        " mark, class, region, note, author_kind, author_name, author_role,"
+        " pseudonym, order_id, is_current)"
+        " SELECT ?, ?, camera, captured_ns, state, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1 FROM parts"
+        " WHERE id = ? AND part_id = ?",
         (said.part, said.part_id, said.decided_ns, said.mark, said.defect_class, region, said.note,
          said.author_kind, said.author_name, said.author_role, said.pseudonym, said.order_id,
          said.part, said.part_id),

@@ -96,8 +96,9 @@ def latest_decisions(
     """Return decisions with their parts, the latest first; see `HistoryReader.decisions`."""
     connection.row_factory = sqlite3.Row
     query = (
-        f"{_DECISION}, parts.part_id, parts.number, parts.state, cameras.name AS camera"
-        " FROM decisions JOIN parts ON parts.id = part JOIN cameras ON cameras.id = parts.camera"
+        f"{_DECISION}, decisions.part_id, parts.number, decisions.state, cameras.name AS camera"
+        " FROM decisions JOIN parts ON parts.id = part"
+        " JOIN cameras ON cameras.id = decisions.camera"
         " WHERE decisions.id < ? ORDER BY decisions.id DESC LIMIT ?"
     )
     rows = connection.execute(query, (2**62 if before is None else before, count))
@@ -115,18 +116,12 @@ def review_figures(
     where = "captured_ns >= ? AND captured_ns < ?"
     values: list[object] = [storable_ns(from_ns), storable_ns(to_ns)]
     if camera is not None:
-        where += " AND parts.camera = (SELECT id FROM cameras WHERE name = ?)"
+        where += " AND camera = (SELECT id FROM cameras WHERE name = ?)"
         values.append(camera)
     who = "author_name" if shows_names else "pseudonym"
-    query = (
-        f"SELECT decisions.part, state, mark, {who} FROM decisions"
-        f" CROSS JOIN parts ON parts.id = part WHERE is_current AND {where}"
-    )
+    query = f"SELECT part, state, mark, {who} FROM decisions WHERE is_current AND {where}"
     rows = connection.execute(query, values).fetchall()
-    query = (
-        "SELECT outcome, count(*) FROM take_out CROSS JOIN parts ON parts.id = part"
-        f" WHERE {where} GROUP BY outcome"
-    )
+    query = f"SELECT outcome, count(*) FROM take_out WHERE {where} GROUP BY outcome"
     outcomes = dict(connection.execute(query, values).fetchall())
     return _figures(rows, outcomes)
 

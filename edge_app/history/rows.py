@@ -85,7 +85,7 @@ class RowWriter:
             count_part(connection, camera, model, verdict)
             _note_classes(connection, number, {defect.kind for defect in verdict.defects})
             if verdict.state is VerdictState.NG:
-                enqueue(connection, number, camera, self._now_ns())
+                enqueue(connection, number, camera, verdict.captured_at_ns, self._now_ns())
         if verdict.source_number is not None:
             connection.execute(
                 "INSERT INTO progress VALUES (?, ?) ON CONFLICT (camera) DO UPDATE"
@@ -178,7 +178,7 @@ def close_open_parts(connection: sqlite3.Connection, now_ns: int) -> int:
         _note_classes(connection, number, classes_of(defects))
         connection.execute("UPDATE parts SET is_final = 1 WHERE id = ?", (number,))
         if state == VerdictState.NG.value:
-            enqueue(connection, number, camera, now_ns)
+            enqueue(connection, number, camera, captured, now_ns)
     return len(rows)
 
 

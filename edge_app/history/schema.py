@@ -70,16 +70,17 @@ _TABLES = (
 
 _ADDED = {
     "decisions": "CREATE TABLE decisions (id INTEGER PRIMARY KEY, part INTEGER NOT NULL,"
-    " part_id TEXT NOT NULL, decided_ns INTEGER NOT NULL, mark TEXT NOT NULL, class TEXT NOT NULL,"
+    " part_id TEXT NOT NULL, camera INTEGER NOT NULL, captured_ns INTEGER NOT NULL,"
+    " state TEXT NOT NULL, decided_ns INTEGER NOT NULL, mark TEXT NOT NULL, class TEXT NOT NULL,"
     " region TEXT, note TEXT NOT NULL, author_kind TEXT NOT NULL, author_name TEXT NOT NULL,"
     " author_role TEXT NOT NULL, pseudonym TEXT NOT NULL, order_id TEXT NOT NULL UNIQUE,"
     " is_current INTEGER NOT NULL)",
-    "decisions_by_part": "CREATE INDEX decisions_by_part ON decisions (part)",
+    "decisions_by_part": "CREATE INDEX decisions_by_part ON decisions (part, is_current, mark)",
     "decisions_current": "CREATE INDEX decisions_current ON decisions (mark, part)"
     " WHERE is_current",
     "take_out": "CREATE TABLE take_out (part INTEGER PRIMARY KEY, camera INTEGER NOT NULL,"
-    " since_ns INTEGER NOT NULL, settled_ns INTEGER, outcome TEXT, settled_by TEXT NOT NULL,"
-    " pseudonym TEXT NOT NULL)",
+    " captured_ns INTEGER NOT NULL, since_ns INTEGER NOT NULL, settled_ns INTEGER,"
+    " outcome TEXT, settled_by TEXT NOT NULL, pseudonym TEXT NOT NULL)",
     "take_out_waiting": "CREATE INDEX take_out_waiting ON take_out (part) WHERE settled_ns IS NULL",
     "take_out_waiting_of": "CREATE INDEX take_out_waiting_of ON take_out (camera, part)"
     " WHERE settled_ns IS NULL",

@@ -34,7 +34,8 @@ class Notice:
 def notices_of(facts: Facts) -> list[Notice]:
     """Return notices about the device, worst first; empty if all is well.
 
-    While the broker is not reachable, its own line says that alerts are waiting.
+    While the broker is not reachable, its own line says that alerts are waiting; where none is used,
+    none are waited for.
     """
     outbox: dict[str, Any] = facts.health.get("outbox") or {}
     evidence: dict[str, Any] = facts.health.get("evidence") or {}
@@ -50,7 +51,7 @@ def notices_of(facts: Facts) -> list[Notice]:
         text = f"{count} alerts have no picture: {why}."
         found.append(Notice("no_picture", text, {"count": count, "why": why}))
     depth = outbox.get("depth", 0)
-    if depth > FEW_WAITING and facts.is_broker_good is not False:
+    if depth > FEW_WAITING and facts.is_broker_good:
         text = f"Alerts waiting safely on disk for the broker: {depth}."
         found.append(Notice("waiting", text, {"count": depth}))
     return found

@@ -10,11 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from edge_app.audit.schema import AUDIT_FILE
 from edge_app.binomial import exact_interval
 from edge_app.history.part_filter import PartFilter, storable_ns
 from edge_app.history.reader import HistoryReader
+from edge_app.history.reviews import ReviewFigures
 from edge_app.history.rows import HOUR_NS
 from edge_app.history.schema import open_for_reading
+from edge_app.report.audited import Audited, audited
 from edge_app.report.period import Period
 
 MAX_LISTED = 40
@@ -63,9 +66,14 @@ class Counts:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of that share."""
-        if self.ng > EXACT_UP_TO and self.ok > EXACT_UP_TO:
-            return wilson(self.ng, self.inspected)
-        return exact_interval(self.ng, self.inspected)
+        return interval_of(self.ng, self.inspected)
+
+
+def interval_of(hits: int, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a rate."""
+    if hits > EXACT_UP_TO and count - hits > EXACT_UP_TO:
+        return wilson(hits, count)
+    return exact_interval(hits, count)
 
 
 def wilson(hits: int, count: int) -> tuple[float, float]:
@@ -106,6 +114,8 @@ class Figures:
         judges: models and limits, in the order of their first part.
         gaps: what was lost or may have been missed, newest first.
         listed: bad parts, newest first, at most MAX_LISTED.
+        reviews: what people said of the period's parts.
+        audit: changes of limits in the period, and the audit's head.
         has_all_parts: False where parts of the period have been deleted for their age: classes,
             reasons and lists are of those that are left, the counts of all.
     """
@@ -121,17 +131,25 @@ class Figures:
     gaps: tuple[dict[str, Any], ...] = ()
     listed: tuple[dict[str, Any], ...] = ()
     has_all_parts: bool = True
+    reviews: ReviewFigures = field(default_factory=ReviewFigures)
+    audit: Audited = field(default_factory=Audited)
 
 
-def figures_of(path: Path, period: Period, camera: str | None = None) -> Figures:
+def figures_of(
+    path: Path, period: Period, camera: str | None = None, shows_names: bool = False
+) -> Figures:
     """Return what the history says of a period.
 
     Counts are kept by whole hours (UTC): a period that begins or ends within one counts it whole.
 
+    Args:
+        path: the history's; the audit lies beside it.
+        shows_names: who marked parts is named; else a pseudonym stands for each.
+
     Raises:
         HistoryError: there is no history, or it cannot be read.
     """
-    reader = HistoryReader(path)
+    reader = HistoryReader(path, shows_names=shows_names)
     begin, end = period.from_ns, period.to_ns
     hours = reader.counts(begin, end, camera)
     before = reader.counts(period.before.from_ns, period.before.to_ns, camera)
@@ -158,6 +176,8 @@ def figures_of(path: Path, period: Period, camera: str | None = None) -> Figures
         _gaps(reader, period, camera),
         tuple(reader.parts(bad, count=MAX_LISTED)),
         known >= total.parts,
+        reader.reviews(begin, end, camera),
+        audited(path.with_name(AUDIT_FILE), period),
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from html import escape
-from typing import Any
 
 from edge_app.imaging.defect_region import UNKNOWN
 from edge_app.report.charts import bars, pareto, scores, shares
 from edge_app.report.figures import MAX_LISTED, Counts, Figures, Judge
+from edge_app.report.markup import clock, escaped, paragraph, percent, section, table
 from edge_app.report.period import Period
+from edge_app.report.said import head_section, limits_section, reviews_section
 from edge_app.report.words import LANGUAGES, Words, reason_text
 
 STYLE = """
@@ -40,7 +40,7 @@ border-bottom:1px solid var(--line);vertical-align:top;font-weight:400}
 .say{overflow-wrap:anywhere;min-width:9em}
 thead th{color:var(--soft);font-size:.85rem}.n{text-align:right;white-space:nowrap}
 .bar{width:50%}.bar svg{width:100%;height:12px;display:block}
-.wide{overflow-x:auto}
+.wide{overflow-x:auto}.head{font-family:monospace;overflow-wrap:anywhere;margin:4px 0}
 @media print{body{margin:0;max-width:none;padding:0;font-size:11px}h2{break-after:avoid}
 section,tr,.tiles{break-inside:avoid}.chart{max-height:150px}@page{size:A4;margin:14mm}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
@@ -66,23 +66,23 @@ def report_html(
     words = LANGUAGES[language]
     zone = f"{period.begin:%Z %z}".strip()
     head = (
-        f"<header><h1>{_t(words['title'])}: {_t(period.title)}</h1>"
-        f"<p>{_t(device)} · {_t(camera or words['all_cameras'])}</p>"
-        f"<p>{_t(_span(period))} · {_t(words['times'].format(zone=zone))} · "
-        f"{_t(words['made'].format(at=f'{made_at:%Y-%m-%d %H:%M}'))}</p></header>"
+        f"<header><h1>{escaped(words['title'])}: {escaped(period.title)}</h1>"
+        f"<p>{escaped(device)} · {escaped(camera or words['all_cameras'])}</p>"
+        f"<p>{escaped(_span(period))} · {escaped(words['times'].format(zone=zone))} · "
+        f"{escaped(words['made'].format(at=f'{made_at:%Y-%m-%d %H:%M}'))}</p></header>"
     )
     names = [f"{at:%d.}" if period.is_long else f"{at:%H:%M}" for at, _ in found.slices]
     counts = [count for _, count in found.slices]
     per = "day" if period.is_long else "hour"
     sections = [
-        _section(words[f"per_{per}"], _keys(words) + bars(names, counts, words[f"per_{per}"])),
-        _section(
+        section(words[f"per_{per}"], _keys(words) + bars(names, counts, words[f"per_{per}"])),
+        section(
             words[f"bad_per_{per}"], shares(names, counts, words[f"bad_per_{per}"]), words["band"]
         ),
         _cameras(found, words) if len(found.by_camera) > 1 else "",
         _pareto(found, words),
         _reasons(found, words, language),
-        _section(
+        section(
             words["scores"],
             scores(found.histogram, words["scores"], words["limit"]),
             words["scores_note"],
@@ -91,12 +91,15 @@ def report_html(
         else "",
         _interruptions(found, words, language, period),
         _judges(found.judges, words, period),
+        reviews_section(found.reviews, words),
+        limits_section(found.audit, words, period),
         _bad_parts(found, words, period),
+        head_section(found.audit, words),
     ]
     return (
         f'<!doctype html><html lang="{language}"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{_t(words['title'])} {_t(period.title)} {_t(device)}</title>"
+        f"<title>{escaped(words['title'])} {escaped(period.title)} {escaped(device)}</title>"
         f"<style>{STYLE}</style>{head}{_lead(found, words, period)}{''.join(sections)}</html>"
     )
 
@@ -104,22 +107,24 @@ def report_html(
 def _lead(found: Figures, words: Words, period: Period) -> str:
     total = found.total
     said = (
-        [_p("lead", words["lead_none"])] if not total.inspected else _verdict(found, words, period)
+        [paragraph("lead", words["lead_none"])]
+        if not total.inspected
+        else _verdict(found, words, period)
     )
     if total.not_inspected:
-        share = _percent(total.not_inspected / total.parts)
+        share = percent(total.not_inspected / total.parts)
         text = words["not_inspected_lead"].format(count=f"{total.not_inspected:,}", share=share)
-        said.append(_p("lead not", text))
+        said.append(paragraph("lead not", text))
     lost = sum(int(g["count"] or 0) for g in found.gaps if g["kind"] != "down")
     if lost:
-        said.append(_p("lead not", words["lost_lead"].format(count=f"{lost:,}")))
+        said.append(paragraph("lead not", words["lost_lead"].format(count=f"{lost:,}")))
     if total.suspect:
-        said.append(_p("note", words["suspect_lead"].format(count=f"{total.suspect:,}")))
+        said.append(paragraph("note", words["suspect_lead"].format(count=f"{total.suspect:,}")))
     if not found.has_all_parts:
-        said.append(_p("note", words["deleted"]))
+        said.append(paragraph("note", words["deleted"]))
     if period.from_ns % (3600 * 10**9) or period.to_ns % (3600 * 10**9):
-        said.append(_p("note", words["whole_hours"]))
-    share = "–" if total.ng_share is None else _percent(total.ng_share)
+        said.append(paragraph("note", words["whole_hours"]))
+    share = "–" if total.ng_share is None else percent(total.ng_share)
     tiles = (
         ("", "inspected", f"{total.inspected:,}"),
         ("", "ok", f"{total.ok:,}"),
@@ -129,7 +134,7 @@ def _lead(found: Figures, words: Words, period: Period) -> str:
         ("not", "not_inspected", f"{total.not_inspected:,}"),
     )
     cells = "".join(
-        f'<div class="{kind}"><dt>{_t(words[name])}</dt><dd>{value}</dd></div>'
+        f'<div class="{kind}"><dt>{escaped(words[name])}</dt><dd>{value}</dd></div>'
         for kind, name, value in tiles
     )
     return f"{''.join(said)}<dl class=tiles>{cells}</dl>"
@@ -143,32 +148,32 @@ def _verdict(found: Figures, words: Words, period: Period) -> list[str]:
     long = words["days"].format(count=round(hours / 24)) if hours >= 48 else ""
     length_words = long or words["hours"].format(count=hours)
     said = [
-        _p(
+        paragraph(
             "lead",
             words["lead"].format(
-                inspected=f"{total.inspected:,}", ng=f"{total.ng:,}", share=_percent(share)
+                inspected=f"{total.inspected:,}", ng=f"{total.ng:,}", share=percent(share)
             ),
         ),
-        _p("note", words["interval"].format(low=_percent(low), high=_percent(high))),
+        paragraph("note", words["interval"].format(low=percent(low), high=percent(high))),
     ]
     if before.ng_share is None:
-        said.append(_p("note", words["no_before"].format(length=length_words)))
+        said.append(paragraph("note", words["no_before"].format(length=length_words)))
     else:
         was_low, was_high = before.interval
         change = "higher" if low > was_high else "lower" if high < was_low else "same"
         text = words["against"].format(
-            before=_percent(before.ng_share), length=length_words, change=words[change]
+            before=percent(before.ng_share), length=length_words, change=words[change]
         )
-        said.append(_p("note", text))
+        said.append(paragraph("note", text))
     return said
 
 
 def _cameras(found: Figures, words: Words) -> str:
     rows = [(name, count) for name, count in sorted(found.by_camera.items())]
     heads = ("camera", "inspected", "ng", "ng_share", "not_inspected")
-    return _section(
+    return section(
         words["by_camera"],
-        _table(
+        table(
             [words[head] for head in heads],
             [[name, *_cells(count)] for name, count in rows],
             numbers=4,
@@ -177,27 +182,27 @@ def _cameras(found: Figures, words: Words) -> str:
 
 
 def _cells(count: Counts) -> list[str]:
-    share = "–" if count.ng_share is None else _percent(count.ng_share)
+    share = "–" if count.ng_share is None else percent(count.ng_share)
     return [f"{count.inspected:,}", f"{count.ng:,}", share, f"{count.not_inspected:,}"]
 
 
 def _pareto(found: Figures, words: Words) -> str:
     if not found.total.ng:
-        return _section(words["pareto"], _p("", words["no_bad"]))
+        return section(words["pareto"], paragraph("", words["no_bad"]))
     rows = [(_class(name, words), n) for name, n in found.classes.most_common(20)]
-    return _section(words["pareto"], f"<table>{pareto(rows)}</table>", words["pareto_note"])
+    return section(words["pareto"], f"<table>{pareto(rows)}</table>", words["pareto_note"])
 
 
 def _reasons(found: Figures, words: Words, language: str) -> str:
     if not found.total.not_inspected:
-        return _section(words["reasons"], _p("", words["all_inspected"]))
+        return section(words["reasons"], paragraph("", words["all_inspected"]))
     rows = [(reason_text(why, language), n) for why, n in found.reasons.most_common()]
-    return _section(words["reasons"], f"<table>{pareto(rows)}</table>")
+    return section(words["reasons"], f"<table>{pareto(rows)}</table>")
 
 
 def _interruptions(found: Figures, words: Words, language: str, period: Period) -> str:
     if not found.gaps:
-        return _section(words["interruptions"], _p("", words["no_interruptions"]))
+        return section(words["interruptions"], paragraph("", words["no_interruptions"]))
     rows = []
     for gap in found.gaps:
         why = reason_text(gap["reason"], language) if gap["reason"] else ""
@@ -206,10 +211,10 @@ def _interruptions(found: Figures, words: Words, language: str, period: Period) 
             numbers = words["numbers"].format(first=gap["first_number"], last=gap["last_number"])
             what = f"{what}, {numbers}"
         count = "" if gap["count"] is None else f"{gap['count']:,}"
-        begin = _clock(gap["from_at"], period) if gap["from_at"] else "?"
-        rows.append([gap["camera"] or "", begin, _clock(gap["to_at"], period), what, count])
+        begin = clock(gap["from_at"], period) if gap["from_at"] else "?"
+        rows.append([gap["camera"] or "", begin, clock(gap["to_at"], period), what, count])
     heads = ("camera", "from", "to", "what", "parts")
-    return _section(words["interruptions"], _table([words[h] for h in heads], rows, numbers=1))
+    return section(words["interruptions"], table([words[h] for h in heads], rows, numbers=1))
 
 
 def _judges(judges: Sequence[Judge], words: Words, period: Period) -> str:
@@ -224,8 +229,9 @@ def _judges(judges: Sequence[Judge], words: Words, period: Period) -> str:
         for j in judges
     ]
     heads = ("product", "limit", "from", "to", "parts")
-    table = _table([words[h] for h in heads], rows, numbers=1) if rows else ""
-    return _section(words["judges"], table) if rows else ""
+    if not rows:
+        return ""
+    return section(words["judges"], table([words[h] for h in heads], rows, numbers=1))
 
 
 def _bad_parts(found: Figures, words: Words, period: Period) -> str:
@@ -238,14 +244,14 @@ def _bad_parts(found: Figures, words: Words, period: Period) -> str:
         name = part["trigger_id"] or part["source_name"] or number or part["part_id"]
         shown, limit = ", ".join(sorted(named)), part["threshold"]
         share = f"{part['score'] / limit:.0%}" if part["score"] is not None and limit > 0 else "–"
-        at = _clock(part["captured_at"], period)
+        at = clock(part["captured_at"], period)
         rows.append([at, part["camera"], name, share, shown])
     heads = [words[h] for h in ("time", "camera", "part")]
     heads += [f"{words['score']}, {words['of_limit']}", words["defects"]]
     note = ""
     if found.total.ng > len(found.listed) or len(found.listed) == MAX_LISTED:
         note = words["newest"].format(count=len(found.listed), all=f"{found.total.ng:,}")
-    return _section(words["bad_parts"], _table(heads, rows, numbers=0), note)
+    return section(words["bad_parts"], table(heads, rows, numbers=0), note)
 
 
 def _class(name: str, words: Words) -> str:
@@ -254,43 +260,13 @@ def _class(name: str, words: Words) -> str:
 
 def _keys(words: Words) -> str:
     return "<p class=keys>" + "".join(
-        f'<span class="{kind}"><i></i>{_t(words[name])}</span>'
+        f'<span class="{kind}"><i></i>{escaped(words[name])}</span>'
         for kind, name in (("ok", "ok"), ("ng", "ng"), ("not", "not_inspected"))
     ) + "</p>"  # fmt: skip
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> str:
-    """Return a table, its last columns numbers."""
-    first = len(heads) - numbers
-    kinds = ["", "", *[" class=say"] * (first - 2)][:first] + [" class=n"] * numbers
-    top = "".join(f"<th{k}>{_t(head)}</th>" for k, head in zip(kinds, heads, strict=True))
-    body = "".join(
-        f"<tr>{''.join(f'<td{k}>{_t(cell)}</td>' for k, cell in zip(kinds, row, strict=True))}</tr>"
-        for row in rows
-    )
-    return f"<div class=wide><table><thead><tr>{top}</tr></thead>{body}</table></div>"
-
-
-def _section(title: str, inner: str, note: str = "") -> str:
-    said = _p("note", note) if note else ""
-    return f"<section><h2>{_t(title)}</h2>{said}{inner}</section>"
-
-
-def _p(kind: str, text: str) -> str:
-    return f'<p class="{kind}">{_t(text)}</p>'
-
-
 def _span(period: Period) -> str:
     return f"{period.begin:%Y-%m-%d %H:%M} – {period.end:%Y-%m-%d %H:%M}"
-
-
-def _clock(text: str, period: Period) -> str:
-    """Return a time of the history in the period's zone; what is no time stays as it is."""
-    try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        return text
-    return f"{moment.astimezone(period.begin.tzinfo):%m-%d %H:%M:%S}"
 
 
 def _local(ns: int, period: Period) -> str:
@@ -298,12 +274,3 @@ def _local(ns: int, period: Period) -> str:
         return f"{datetime.fromtimestamp(ns // 10**9, period.begin.tzinfo):%m-%d %H:%M}"
     except (OverflowError, ValueError, OSError):
         return f"{ns} ns"
-
-
-def _percent(share: float) -> str:
-    value = 100 * share
-    return f"{value:.3f} %" if 0 < value < 0.1 else f"{value:.2f} %"
-
-
-def _t(text: Any) -> str:
-    return escape(str(text))

@@ -69,6 +69,35 @@ ENGLISH: Words = {
     "deleted": "Parts of this time have been deleted for their age: counts are of all, defects, "
     "reasons, models and lists of those that are left.",
     "whole_hours": "Counts are kept by the hour: an hour that this time cuts is counted whole.",
+    "reviews": "Reviews",
+    "no_reviews": "Nobody has marked a part of this time.",
+    "reviewed": "People have marked {count} parts.",
+    "reviews_note": "what people say of verdicts; the verdicts stay as they were",
+    "mark": "Mark",
+    "mark_right": "verdict is right",
+    "mark_false_alarm": "false alarm: a good part",
+    "mark_missed": "missed: a bad part",
+    "mark_unsure": "cannot tell",
+    "false_alarms": "Of {all} alarms that people could judge, {count} were false ({share}; for so "
+    "many alarms the true share lies between {low} and {high}, 95 %).",
+    "no_alarm_reviewed": "No alarm was marked right or false: the share of false ones is unknown.",
+    "disputed": "{count} parts are marked differently by different people.",
+    "reviewer": "Who marked",
+    "taken_out": "taken out",
+    "found_good": "found good",
+    "gone": "gone by themselves",
+    "waiting": "still waiting",
+    "limit_changes": "Changes of limits",
+    "no_limit_changes": "Nobody has changed a limit in this time.",
+    "more_changes": "{count} earlier ones are not listed; edge-app audit list has all",
+    "undone": "undone",
+    "slot": "Slot",
+    "by": "By",
+    "why": "Why",
+    "audit_head": "The audit's end when this was made",
+    "audit_head_note": "keep it: edge-app audit verify --head shows with it whether a record was "
+    "changed since",
+    "no_audit": "There is no audit on this device.",
 }
 
 KOREAN: Words = {
@@ -136,6 +165,35 @@ KOREAN: Words = {
     "deleted": "이 기간의 일부 기록은 보존 기간이 지나 삭제되었습니다. 수량은 전체이며 "
     "결함, 이유, 모델, 목록은 남은 기록입니다.",
     "whole_hours": "수량은 시간 단위로 저장됩니다. 기간에 걸친 시간은 전체가 포함됩니다.",
+    "reviews": "검토",
+    "no_reviews": "이 기간의 제품을 표시한 사람이 없습니다.",
+    "reviewed": "{count}개 제품을 사람이 표시했습니다.",
+    "reviews_note": "판정에 대한 사람의 의견입니다. 판정 자체는 바뀌지 않습니다",
+    "mark": "표시",
+    "mark_right": "판정이 맞음",
+    "mark_false_alarm": "오경보: 양품",
+    "mark_missed": "놓침: 불량",
+    "mark_unsure": "판단할 수 없음",
+    "false_alarms": "사람이 판단한 경보 {all}건 중 {count}건이 오경보입니다({share}). "
+    "이 수량에서 실제 비율은 {low}에서 {high} 사이입니다(95 %).",
+    "no_alarm_reviewed": "맞음이나 오경보로 표시된 경보가 없어 오경보 비율을 알 수 없습니다.",
+    "disputed": "{count}개 제품은 사람마다 다르게 표시했습니다.",
+    "reviewer": "표시한 사람",
+    "taken_out": "제거함",
+    "found_good": "양품으로 확인",
+    "gone": "라인을 지나감",
+    "waiting": "대기 중",
+    "limit_changes": "한계 변경",
+    "no_limit_changes": "이 기간에 한계를 바꾼 사람이 없습니다.",
+    "more_changes": "이전 {count}건은 표시하지 않았습니다. 전부는 edge-app audit list로 보세요",
+    "undone": "되돌림",
+    "slot": "슬롯",
+    "by": "변경한 사람",
+    "why": "이유",
+    "audit_head": "작성 시점의 감사 기록 끝",
+    "audit_head_note": "보관하세요. 나중에 edge-app audit verify --head로 기록이 "
+    "바뀌었는지 확인할 수 있습니다",
+    "no_audit": "이 장치에는 감사 기록이 없습니다.",
 }
 
 LANGUAGES: dict[str, Words] = {"en": ENGLISH, "ko": KOREAN}

@@ -19,6 +19,7 @@ import numpy as np
 from edge_app.cameras.grabber import CameraState, Grabber, Unjudged
 from edge_app.errors import EdgeError
 from edge_app.records import AlarmEvent, Frame, FrameReport, PartVerdict, VerdictState
+from edge_app.runtime.kept_maps import MapKeeper
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ class CameraPipeline:
 
     Attributes:
         is_paused: a person has paused it; changed by the inspection thread.
+        maps: brings maps to the pictures that are kept.
     """
 
     name: str
@@ -99,6 +101,7 @@ class CameraPipeline:
     latest: Frame | None = None
     is_closed: bool = field(default=False)
     is_paused: bool = field(default=False)
+    maps: MapKeeper = field(default_factory=MapKeeper)
 
 
 class InspectionThread:
@@ -268,6 +271,7 @@ class InspectionThread:
         return pipeline.line.miss(frame, "internal_error")
 
     def _hand_on(self, pipeline: CameraPipeline, report: FrameReport, number: int | None) -> None:
+        report = pipeline.maps.completed(report)
         if report.events or number is not None:
             self._sink.deliver(pipeline.name, report.events, number)
         try:

@@ -149,6 +149,6 @@ CONSUMERS = (
     Consumer(
         "edge_app.alerts.sidecar:read_sidecar", _json({"format": "cropliq-evidence/1"}), _sidecar
     ),
-    Consumer("edge_app.history.reader:list_of", _json([{"class": "a"}]), _history_part),
+    Consumer("edge_app.history.times:list_of", _json([{"class": "a"}]), _history_part),
     Consumer("edge_app.history.rows:classes_of", _json([{"class": "a"}]), _history_classes),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.resources import files
@@ -31,8 +31,9 @@ from edge_app.page.kept_pictures import KeptPictures
 from edge_app.page.server import LivePage
 from edge_app.page.settings import PageSettings, evidence_folder
 from edge_app.page.source import LocalSource
-from edge_app.page.state import Facts, PageState
+from edge_app.page.state import CameraView, Facts, PageState
 from edge_app.records import JsonObject
+from edge_app.shown_state import ShownState
 
 ROOT = Actor("root", "root")
 PASSWORD = "four unlikely words here"
@@ -59,9 +60,15 @@ class _ToldState:
     def __init__(self, state: PageState) -> None:
         self._state = state
         self.over: dict[str, Any] = {}
+        self.cameras: dict[str, ShownState] = {}
 
     def facts(self) -> Facts:
         return replace(self._state.facts(), **self.over)
+
+    def read_cameras(self, describe: Callable[[CameraView], JsonObject]) -> list[JsonObject]:
+        return self._state.read_cameras(
+            lambda view: describe(replace(view, shown=self.cameras.get(view.name, view.shown)))
+        )
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._state, name)

@@ -1,13 +1,13 @@
 // The Line view: reads /api/state and /api/alerts twice a second, the queue of bad parts and the last
 // parts when something has changed. Texts go in as text, never as HTML.
 
-import { forget, read } from "./lib/api.js";
+import { read } from "./lib/api.js";
 import { byId, chip, make, pause, write } from "./lib/dom.js";
 import { headerLost, showHeader, updateHeader } from "./lib/nav.js";
 import { age } from "./lib/times.js";
 import { hasWords, oneOf, t } from "./lib/words.js";
 import { offerChangeover } from "./changeover.js";
-import { gapText, showAlerts } from "./line/alerts.js";
+import { gapTexts, showAlerts } from "./line/alerts.js";
 import { showCamera } from "./line/cameras.js";
 import { countsOfFigures, readCounts } from "./line/counts.js";
 import { queue, readQueue, settledIds, showList, startQueue } from "./line/queue.js";
@@ -49,10 +49,9 @@ function noticeText({ code, values, text }) {
 }
 
 function notes() {
-  const now = state.now_ns / 1e9;
-  const gaps = alerts.filter((a) => a.gap && now - a.at_ns / 1e9 < GAP_SHOWN_S);
-  const said = gaps.map((a) => `${gapText(a)} ${t("stage.ago", { age: age(now - a.at_ns / 1e9) })}`);
-  return [...state.notices.map(noticeText), ...(state.broker.is_good === false && state.broker.text !== CONNECTING ? [t("note.broker", { text: state.broker.text.replace(/^connecting: /, "") })] : []), ...said];
+  const isBrokerGone = state.broker.is_good === false && state.broker.text !== CONNECTING;
+  const broker = isBrokerGone ? [t("note.broker", { text: state.broker.text.replace(/^connecting: /, "") })] : [];
+  return [...state.notices.map(noticeText), ...broker, ...gapTexts(alerts, state.now_ns, GAP_SHOWN_S)];
 }
 
 function showNotes(texts) {
@@ -136,7 +135,8 @@ async function poll() {
 
 byId("alerts-panel").addEventListener("toggle", () => showAlerts(alerts));
 byId("alerts-panel").querySelector("summary").addEventListener("click", () => { byId("alerts-panel").dataset.touched = "1"; });
-addEventListener("pageshow", () => forget());
+// A page that comes back from the browser's memory has a state of before.
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 showHeader();
 startSound();
 startQueue(show);

@@ -28,11 +28,17 @@ class Kept:
     now_s: list[float]
     rows: list[NamedPicture]
 
-    def save(self, number: int, reason: KeepReason = "ng", has_crop: bool = True) -> Path:
+    def save(
+        self, number: int, reason: KeepReason = "ng", has_crop: bool = True, has_map: bool = False
+    ) -> Path:
         self.now_s[0] += HOUR_S
         noise = np.random.default_rng(number)
         verdict = replace(bad_part(number), part_id=f"p-{number}")
-        crop = UprightCrop(noise.integers(0, 255, (8, 12, 3), np.uint8), ((0.0, 0.0),) * 4)
+        crop = UprightCrop(
+            noise.integers(0, 255, (8, 12, 3), np.uint8),
+            ((0.0, 0.0),) * 4,
+            noise.random((4, 6), np.float32) if has_map else None,
+        )
         facts = PictureFacts(verdict, (reason,), crop if has_crop else None)
         pixels = noise.integers(0, 255, (24, 32, 3), np.uint8)
         kept = self.store.save(f"p-{number}", pixels, reason, facts)
@@ -71,6 +77,17 @@ def test_what_the_store_deleted_is_not_missing(kept: Kept) -> None:
     assert found.is_whole
     assert (found.named, found.whole) == (30, 25)
     assert (found.crops, found.gone) == (2, 3)
+
+
+def test_a_damaged_map_is_named(kept: Kept) -> None:
+    """With other bytes, and gone although its sidecar names it."""
+    for number, change in ((1, lambda p: p.write_bytes(b"x")), (2, lambda p: p.unlink())):
+        path = kept.save(number, has_map=True)
+        assert kept.check().damaged.count == number - 1
+        change(path.with_name(path.name.replace(".jpg", ".map.png")))
+        found = kept.check()
+        assert found.damaged.count == number
+        assert f"p-{number}.map.png" in " ".join(found.damaged.names)
 
 
 def test_one_that_is_missing_is_named(kept: Kept) -> None:

@@ -36,6 +36,8 @@ from edge_app.config.model import EvidenceConfig
 from edge_app.host.age_clock import AgeClock
 from edge_app.records import (
     Evidence,
+    F32Array,
+    F64Array,
     Frame,
     FrameReport,
     KeepReason,
@@ -79,9 +81,13 @@ def opened(
     return EvidenceStore(folder, 168, max_bytes, 85, "http://h", ages, limits=limits)
 
 
-def facts(number: int = 1, *reasons: KeepReason) -> PictureFacts:
+def a_map(number: int = 1) -> F32Array:
+    return np.random.default_rng(number).random((4, 6), np.float32) * 7
+
+
+def facts(number: int = 1, *reasons: KeepReason, has_map: bool = False) -> PictureFacts:
     verdict = replace(bad_part(number), source_number=number, source_name="a\udc80b.png")
-    crop = UprightCrop(noise(number, (16, 24)), CORNERS)
+    crop = UprightCrop(noise(number, (16, 24)), CORNERS, a_map(number) if has_map else None)
     return PictureFacts(verdict, reasons or ("ng",), crop, f"alarm-{number}")
 
 
@@ -106,6 +112,7 @@ def test_a_picture_its_crop_and_its_sidecar(tmp_path: Path, clock: Clock) -> Non
     assert files(tmp_path) == [f"2026-01-01/cam1-1-7{s}" for s in (".crop.jpg", ".jpg", ".json")]
     found = read_sidecar(day / "cam1-1-7.json")
     assert found is not None
+    assert found["map"] is None
     for part in ("frame", "crop"):
         data = (day / found[part]["file"]).read_bytes()
         assert hashlib.sha256(data).hexdigest() == found[part]["sha256"]
@@ -127,6 +134,68 @@ def test_a_picture_its_crop_and_its_sidecar(tmp_path: Path, clock: Clock) -> Non
     assert (found["kept_for"], found["alarm_id"]) == (["ng", "random"], "alarm-7")
     assert found["sample"] == {"share": 0.25, "is_drawn": True}
     assert store.stats().bytes == sum(p.stat().st_size for p in day.iterdir())
+
+
+def test_a_map_lies_beside_its_crop(tmp_path: Path, clock: Clock) -> None:
+    """Without loss to within half a step of 255; its bytes are counted; it goes with the crop."""
+    store = opened(tmp_path, clock)
+    store.save("p-1", noise(), facts=facts(1, has_map=True))
+    store.save("p-2", noise(), "suspect", facts(2, "suspect", has_map=True))
+    day = tmp_path / "2026-01-01"
+    found = read_sidecar(day / "p-1.json")
+    assert found is not None
+    data = (day / "p-1.map.png").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == found["map"]["sha256"]
+    levels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert levels.dtype == np.uint8
+    assert levels.shape == (found["map"]["height"], found["map"]["width"]) == (4, 6)
+    scale = found["map"]["scale"]
+    assert np.abs(levels * scale - a_map(1)).max() <= scale / 2 + 1e-6
+    assert store.stats().bytes == sum(p.stat().st_size for p in day.iterdir())
+    assert opened(tmp_path, clock).stats().bytes == store.stats().bytes
+    clock.now_s += 168 * HOUR_S + 1
+    again = opened(tmp_path, clock)
+    assert files(tmp_path) == [
+        f"2026-01-01/{stem}{end}"
+        for stem in ("p-1", "p-2.suspect")
+        for end in (".crop.jpg", ".json", ".map.png")
+    ]
+    assert again.stats().bytes == sum(p.stat().st_size for p in day.iterdir())
+    clock.now_s += 504 * HOUR_S
+    again.prune()
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [np.zeros((4, 6)), np.full((4, 6), np.nan), np.zeros((0, 0)), np.ones(6), np.full((2, 2), -1)],
+    ids=["nothing stands out", "not finite", "empty", "flat", "negative"],
+)
+def test_a_map_that_is_none_is_left_out(odd: F64Array, tmp_path: Path, clock: Clock) -> None:
+    """The picture is kept without it."""
+    about = facts(1)
+    assert about.crop is not None
+    crop = replace(about.crop, map_hw=odd.astype(np.float32))
+    assert opened(tmp_path, clock).save("p", noise(), facts=replace(about, crop=crop)) is not None
+    found = read_sidecar(tmp_path / "2026-01-01" / "p.json")
+    assert found is not None
+    assert found["map"] is None
+    assert not list(tmp_path.rglob("*.map.png"))
+
+
+def test_surplus_and_a_start_leave_no_map_behind(tmp_path: Path, clock: Clock) -> None:
+    """Deleted with a frame that leaves no crop; and where a kill left it alone."""
+    store = opened(tmp_path, clock, KeepLimits({**PER_HOUR, "ng": 0}), max_bytes=10**6)
+    store.save("p-1", noise(), facts=facts(1, has_map=True))
+    assert any(name.endswith(".map.png") for name in files(tmp_path))
+    clock.now_s += 168 * HOUR_S + 1
+    store.prune()
+    assert files(tmp_path) == []
+    day = tmp_path / "2026-01-01"
+    day.mkdir(exist_ok=True)
+    (day / "p-2.map.png").write_bytes(b"x")
+    opened(tmp_path, clock)
+    assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf")])
@@ -364,11 +433,12 @@ def test_last_week_is_there_by_default() -> None:
 
 def test_the_default_holds_what_it_says(tmp_path: Path, clock: Clock) -> None:
     """The same by the store itself, at a hundredth of space and rate: eight days, one by one."""
+    shown = np.random.default_rng(3).random((36, 52), np.float32)
     e, sizes, scale = EvidenceConfig(), Sizes(), 100
     per_day = {kind: count // scale for kind, count in PER_DAY.items()}
     store = opened(tmp_path, clock, KeepLimits(per_day, per_day), (e.max_mb << 20) // scale)
     frame, about = noise(1, (332, 434)), facts(1)
-    crop = UprightCrop(noise(2, (107, 120)), CORNERS)
+    crop = UprightCrop(noise(2, (107, 120)), CORNERS, shown)
     about = replace(about, crop=crop)
     bad_a_day = round(0.03 * DAY_S / scale)
     for day in range(8):
@@ -381,6 +451,7 @@ def test_the_default_holds_what_it_says(tmp_path: Path, clock: Clock) -> None:
     found = {p.name: p.stat().st_size for p in tmp_path.rglob("*.*") if p.is_file()}
     assert abs(found["bad-7-0.jpg"] / sizes.frame - 1) < 0.05
     assert abs(found["bad-7-0.crop.jpg"] / sizes.crop - 1) < 0.1
+    assert abs(found["bad-7-0.map.png"] / sizes.map - 1) < 0.1
     last_week = [f"bad-{day}-{n}.jpg" for day in range(1, 8) for n in range(bad_a_day)]
     assert set(last_week[1:]) <= set(found)
 

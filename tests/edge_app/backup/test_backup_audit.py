@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import threading
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from edge_app.audit.restored import take_restored
 from edge_app.audit.verify import verify
 from edge_app.backup.archive import opened
 from edge_app.cli.main import main
+from edge_app.history.pseudonyms import KEY_FILE, Pseudonyms
 
 
 @pytest.fixture
@@ -141,3 +143,13 @@ def test_a_backup_of_an_earlier_release_has_no_audit(config: Path, tmp_path: Pat
     restored(archive, tmp_path / "new")
     assert not (tmp_path / "new" / "state").exists()
     assert json.loads((state / "audit-restored.json").read_text())["old_head"] == ""
+
+
+def test_pseudonyms_stay_the_same_on_the_new_machine(config: Path, tmp_path: Path) -> None:
+    """Their key is in the backup, for its owner alone there too."""
+    state = config.parent / "state"
+    name = Pseudonyms(state / KEY_FILE).of("person", "anna")
+    restored(backed_up(config), tmp_path / "new")
+    key = tmp_path / "new" / "state" / KEY_FILE
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert Pseudonyms(key).of("person", "anna") == name

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.app_config import edge_app, write_config
 from support.history_parts import START_NS, verdict
+from support.review_rig import ReviewRig, author
 
 from edge_app.errors import HistoryError
 from edge_app.history.part_filter import PartFilter
 from edge_app.history.reader import HistoryReader
 from edge_app.history.retention import Retention
+from edge_app.history.review_rows import delete_reviews_to
+from edge_app.history.schema import open_for_writing
 from edge_app.history.times import time_text
 from edge_app.history.writer import HistoryWriter
 from edge_app.records import Evidence
@@ -157,3 +161,44 @@ def test_times_that_no_file_can_hold_are_compared_all_the_same(
 ) -> None:
     assert sum(1 for _ in reader.every_part(PartFilter(from_ns=ns))) == count
     assert sum(1 for _ in reader.every_part(PartFilter(to_ns=ns))) == 1201 - count
+
+
+def test_the_command_with_what_people_said(tmp_path: Path) -> None:
+    """list shows marks, filters take them, export has them with a pseudonym unless names are
+    switched on; check counts what went with deleted parts."""
+    rig = ReviewRig(tmp_path / "state")
+    rig.judge([verdict(1), verdict(2, "NG", 3.0), verdict(3, "NG", 3.0)])
+    rig.give("mark", 1, author(), mark="missed", note="=cmd()")
+    rig.give("settle", 2, author(), outcome="good")
+    rig.close()
+    config = write_config(tmp_path, "folder:in", 1883)
+    common = ("--config", str(config))
+
+    def listed(*args: str) -> list[str]:
+        done = edge_app("history", "list", *common, *args)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    assert [line.endswith("[marked missed]") for line in listed("--mark", "missed")] == [True]
+    assert len(listed("--reviewed", "yes")) == 2
+    (line,) = listed("--reviewed", "no")
+    assert "c-3" in line
+    assert listed("--disputed") == ["no such part is recorded."]
+    assert "c-2" in listed("--serial", "2")[0]
+    for is_named in (False, True):
+        if is_named:
+            more = "\n[people]\nnames_in_statistics = true\n"
+            config.write_text(config.read_text(encoding="utf-8") + more, encoding="utf-8")
+        done = edge_app("history", "export", *common, "--csv", "-")
+        rows = list(csv.DictReader(done.stdout.splitlines()))
+        assert [row["marks"] for row in rows] == ["", "false_alarm", "missed"]
+        assert [row["take_out"] for row in rows] == ["waiting", "good", ""]
+        assert json.loads(rows[2]["decisions"])[0]["note"] == "=cmd()"
+        assert (rows[1]["reviewers"] == "anna") is is_named
+        assert is_named or rows[1]["reviewers"].startswith("reviewer-")
+    with closing(open_for_writing(rig.path)) as connection:
+        delete_reviews_to(connection, 2)
+    checked = edge_app("history", "check", *common, "--no-pictures")
+    assert "c: of the deleted ones people said, or left: 1 false alarm, 1 good, 1 missed" in (
+        checked.stdout
+    )

@@ -276,3 +276,48 @@ def test_a_limit_lapses_with_another_bundle(tmp_path: Path) -> None:
         (r["event"], r["new"]["product"]) for r in every_record(path) if r["event"] == "product"
     ]
     assert told == [("product", "alpha"), ("product", "beta"), ("product", "alpha")]
+
+
+def test_what_is_said_of_a_bad_part_changes_nothing_but_the_record(tmp_path: Path) -> None:
+    """Settled as good on a running line: its row, its alerts and the lamp stay as they were; over
+    the restart all that was said is there."""
+    config = folder_config(tmp_path, 2, 4)
+    config.write_text(
+        config.read_text(encoding="utf-8").replace(
+            "[[camera]]\n", "[[camera]]\nalarm_debounce_s = 3600.0\n"
+        ),
+        encoding="utf-8",
+    )
+    with running(config) as device:
+        reader = HistoryReader(device.state / "history.sqlite", shows_names=True)
+        history = device.line.app._history
+        assert history is not None
+        wait_until(lambda: history.health().parts > 5, 20, "rows")
+        wait_until(lambda: reader.waiting()[0] >= 2, 20, "bad parts that wait")
+        part = reader.waiting()[1][0]
+        number, part_id = int(part["id"]), str(part["part_id"])
+        level = device.line.app._sink._levels["cam1"]
+        assert level._is_on
+
+        def kept() -> tuple[object, ...]:
+            with closing(sqlite3.connect(device.state / "history.sqlite")) as connection:
+                row = connection.execute("SELECT * FROM parts WHERE id = ?", (number,)).fetchone()
+            waiting = [json.loads(a.body) for a in device.line.app.outbox.next_batch(50)]
+            alerts = [a for a in waiting if a["part_id"] == part_id]
+            assert alerts
+            return row, alerts, level._is_on
+
+        before = kept()
+        said = device.give(order("settle", part=number, part_id=part_id, outcome="good"))
+        assert said.is_done, said.text
+        marked = order("mark", part=number, part_id=part_id, mark="unsure", note="ask again")
+        assert device.give(marked).is_done
+        assert device.give(marked).is_done
+        assert kept() == before
+        assert number not in {p["id"] for p in reader.waiting()[1]}
+    with running(config):
+        found = reader.part(number)
+        assert found is not None
+        assert [d["mark"] for d in found["decisions"]] == ["false_alarm", "unsure"]
+        assert found["take_out"]["outcome"] == "good"
+        assert check_history(device.state / "history.sqlite").is_whole

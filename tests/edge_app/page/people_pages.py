@@ -25,7 +25,7 @@ from edge_app.history.schema import HISTORY_FILE
 from edge_app.history.writer import HistoryWriter
 from edge_app.ipc.order_client import OrderClient
 from edge_app.ipc.order_schema import AnyOrder, OrderAnswer
-from edge_app.ipc.order_server import OrderServer
+from edge_app.ipc.order_server import Execute, OrderServer
 from edge_app.ipc.peers import Peer
 from edge_app.page.api.catalogue import Office
 from edge_app.page.changeover import Changeover
@@ -63,6 +63,7 @@ class PeoplePage:
         self.clock = Clock()
         self.orders: list[AnyOrder] = []
         self.is_refusing = False
+        self.inspection: Execute | None = None
         self._clients: list[httpx.Client] = []
         self.state = PageState()
         self.file = PeopleFile(folder / "people")
@@ -153,9 +154,11 @@ class PeoplePage:
             writer.finished([part])
         writer.close()
 
-    def _execute(self, order: AnyOrder, _peer: Peer) -> OrderAnswer:
+    def _execute(self, order: AnyOrder, peer: Peer) -> OrderAnswer:
         self.orders.append(order)
         head = f"{'0' * 64}:{len(self.orders)}"
+        if self.inspection is not None:
+            return self.inspection(order, peer)
         if self.is_refusing:
             return OrderAnswer(is_done=False, text="The slot holds another bundle.")
         return OrderAnswer(is_done=True, text="done", audit_seq=1, audit_head=head)

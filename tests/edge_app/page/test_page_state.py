@@ -261,6 +261,8 @@ def test_notes_appear_only_when_something_is_wrong(state: PageState) -> None:
             "evidence": {"dropped": 3, "problem": "the disk refused a picture"},
         }
     )
+    assert len(state_json(state)["notes"]) == 3, "no broker is used: none is waited for"
+    state.set_broker("connected", is_good=True)
     notes = state_json(state)["notes"]
     assert len(notes) == 4
     assert notes[0].startswith("The disk is full")

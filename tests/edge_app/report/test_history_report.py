@@ -12,12 +12,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from support.app_config import edge_app, write_config
 from support.history_parts import CRACK, START_NS, verdict
+from support.review_rig import ReviewRig, author
 
+from edge_app.audit.records import AuditEntry
 from edge_app.errors import ConfigError
 from edge_app.history.entries import GapEntry, PartEntry
 from edge_app.history.rows import RowWriter
 from edge_app.history.schema import HISTORY_FILE, open_for_writing
-from edge_app.report.figures import Counts, figures_of, wilson
+from edge_app.report.figures import Counts, figures_of, interval_of, wilson
 from edge_app.report.html import report_html
 from edge_app.report.period import between, day_of, moment, shift_of, week_of, zone_of
 from edge_app.report.words import LANGUAGES, REASONS
@@ -191,3 +193,76 @@ def test_the_command(state: Path, tmp_path: Path) -> None:
         assert refused.returncode == 2
         assert says in refused.stderr
     assert len(list(tmp_path.glob(".*.part"))) == 0
+
+
+@pytest.fixture(scope="module")
+def reviewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder with ten bad parts of DAY, of which people said something, and an audit."""
+    folder = tmp_path_factory.mktemp("reviewed")
+    rig = ReviewRig(folder)
+    rig.judge([verdict(number, "NG", 3.0) for number in range(1, 11)])
+    anna, ben = author("<anna>"), author("ben", "engineer")
+    for number in (1, 2, 3):
+        rig.give("mark", number, anna, mark="right")
+    rig.give("settle", 4, anna, outcome="good")
+    rig.give("mark", 5, anna, mark="right")
+    rig.give("mark", 5, ben, mark="false_alarm")
+    rig.give("settle", 1, ben, outcome="taken_out")
+    at = START_NS + 60 * 10**9
+    for event, old, new, at_ns in (
+        ("limit", 2.0, 2.5, at), ("limit_undone", 2.5, 2.0, at), ("limit", 1.0, 9.0, at - 10**15),
+    ):  # fmt: skip
+        rig.audit.record(
+            AuditEntry(
+                event, "person", "eva", "engineer", "main",
+                {"score_threshold": old}, {"score_threshold": new}, "a <new> lamp", at_ns=at_ns,
+            )
+        )  # fmt: skip
+    rig.close()
+    return folder
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_report_says_what_people_said_and_changed(reviewed: Path, language: str) -> None:
+    """Marks, the share of false alarms with its interval, pseudonyms, limits, the audit's head."""
+    period = day_of(DAY, timezone.utc)
+    found = figures_of(reviewed / HISTORY_FILE, period)
+    low, high = interval_of(1, 4)
+    page = report_html(found, period, "d", period.end, language)
+    text = re.sub(r"<[^>]*>", " ", page)
+    for figure in ("25.00 %", f"{100 * low:.2f} %", f"{100 * high:.2f} %"):
+        assert figure in text
+    assert found.audit.head in page
+    assert found.audit.head.endswith(":11"), "one that began it, seven orders, three changes"
+    assert len(found.audit.changes) == 2, "one is of another time"
+    assert "2 → 2.5" in page
+    assert "2.5 → 2 (" in page
+    assert "a &lt;new&gt; lamp" in page
+    assert "anna" not in page
+    assert len(re.findall("reviewer-[0-9a-f]{6}", page)) == 2
+    assert found.reviews.disputed == 1
+    assert found.reviews.waiting == 8
+
+
+def test_a_report_names_people_where_that_is_switched_on(reviewed: Path) -> None:
+    period = day_of(DAY, timezone.utc)
+    page = report_html(
+        figures_of(reviewed / HISTORY_FILE, period, shows_names=True), period, "d", period.end
+    )
+    assert "&lt;anna&gt;" in page
+    assert "reviewer-" not in page
+
+
+def test_a_report_without_reviews_or_audit_says_so(state: Path) -> None:
+    period = day_of(DAY, timezone.utc)
+    page = report_html(figures_of(state / HISTORY_FILE, period), period, "d", period.end)
+    for words in ("no_reviews", "no_limit_changes", "no_audit"):
+        assert LANGUAGES["en"][words] in page
+
+
+def test_a_damaged_audit_is_said_and_the_report_made(reviewed: Path, tmp_path: Path) -> None:
+    shutil.copytree(reviewed, tmp_path / "state")
+    (tmp_path / "state" / "audit.sqlite").write_bytes(b"no database" * 1000)
+    period = day_of(DAY, timezone.utc)
+    found = figures_of(tmp_path / "state" / HISTORY_FILE, period)
+    assert "cannot be read" in report_html(found, period, "d", period.end)

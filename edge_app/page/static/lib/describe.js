@@ -11,11 +11,11 @@ export function numberName({ number: own, part_id: id }) {
   return counted == null ? id : t("part.name", { number: Number(counted) });
 }
 
-// The number first: it is what people say to each other; a serial or a file's name beside it.
+// The number first: it is what people say to each other; the trigger's serial or a file's name beside it.
 export function nameOf(part) {
-  const serial = part.trigger_id ?? part.source_name;
+  const serial = part.trigger_id ? t("part.serial", { serial: part.trigger_id }) : (part.source_name ?? "");
   const name = part.number == null && serial ? "" : numberName(part);
-  return [name, serial ? t("part.serial", { serial }) : ""].filter(Boolean).join(" · ");
+  return [name, serial].filter(Boolean).join(" · ");
 }
 
 const side = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);

@@ -2,7 +2,7 @@
 
 import { byId, clone, make } from "../lib/dom.js";
 import { shareText } from "../lib/share.js";
-import { clockTime, isoTime } from "../lib/times.js";
+import { age, clockTime, isoTime } from "../lib/times.js";
 import { oneOf, t } from "../lib/words.js";
 
 const shown = new Map(); // alarm_id → { key, card }
@@ -21,8 +21,20 @@ function alertCard(alert) {
   return card;
 }
 
-export function gapText({ gap }) {
-  return t("line.gap", { count: gap.count, why: oneOf("reason", gap.reason) });
+export function gapText({ count, reason }) {
+  const why = oneOf("reason", reason);
+  return count === 1 ? t("line.gap_one", { why }) : t("line.gap", { count, why });
+}
+
+// Parts that nobody judged, of the last minutes: one sentence per reason, with the age of the latest.
+export function gapTexts(alerts, nowNs, withinS) {
+  const sums = new Map();
+  for (const { gap, at_ns: at } of alerts) {
+    if (!gap || (nowNs - at) / 1e9 > withinS) continue;
+    const sum = sums.get(gap.reason) ?? { reason: gap.reason, count: 0, at: 0 };
+    sums.set(gap.reason, { ...sum, count: sum.count + gap.count, at: Math.max(sum.at, at) });
+  }
+  return [...sums.values()].map((sum) => `${gapText(sum)} ${t("stage.ago", { age: age((nowNs - sum.at) / 1e9) })}`);
 }
 
 function newCard(alert) {
@@ -36,7 +48,7 @@ function newCard(alert) {
   time.textContent = clockTime(alert.at_ns);
   time.dateTime = isoTime(alert.at_ns);
   if (verdict?.score != null) put(".alert-score", shareText(verdict.score, verdict.threshold));
-  put(".alert-text", alert.gap ? gapText(alert) : verdict?.reason_code ? oneOf("reason", verdict.reason_code) : alert.text);
+  put(".alert-text", alert.gap ? gapText(alert.gap) : verdict?.reason_code ? oneOf("reason", verdict.reason_code) : alert.text);
   const part = verdict?.source_name ?? verdict?.part_id ?? "";
   const camera = part.startsWith(alert.camera) ? "" : alert.camera;
   put(".alert-part", [oneOf("event", alert.kind), camera, part].filter(Boolean).join(" · "));

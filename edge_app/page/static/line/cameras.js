@@ -30,6 +30,7 @@ function cameraCard(name) {
   byId("cameras").append(card);
   cameras.set(name, camera);
   document.body.classList.toggle("has-many", cameras.size > 1);
+  document.body.classList.toggle("has-crowd", cameras.size > 2);
   showPictures(camera);
   return camera;
 }

@@ -64,7 +64,7 @@ function worstVerdict(cameras, settledIds) {
 function ofVerdict(verdict, queue, state, known) {
   const code = verdictCode(verdict);
   const part = known.get(verdict.part_id) ?? null;
-  const todos = { NG: t("stage.do_ng"), NOT_INSPECTED: t("stage.do_not_inspected"), SUSPECT: t("stage.do_suspect") };
+  const todos = { NG: queue.mode === "list" ? t("stage.do_list") : t("stage.do_ng"), NOT_INSPECTED: t("stage.do_not_inspected"), SUSPECT: t("stage.do_suspect") };
   const many = state.cameras.length > 1;
   const now = lineState(state);
   return {
@@ -74,7 +74,7 @@ function ofVerdict(verdict, queue, state, known) {
     when: t("line.at", { time: clockTime(verdict.captured_at_ns) }),
     todo: [todos[code] ?? "", now.level === "bad" ? `${now.title}. ${now.todo}` : ""].filter(Boolean).join(" "),
     sentence: verdict.score == null ? oneOf("reason", verdict.reason_code) : shareText(verdict.score, verdict.threshold),
-    part: ["NG", "NOT_INSPECTED"].includes(code) ? part : null,
+    part: ["NG", "NOT_INSPECTED"].includes(code) && part?.evidence_url && queue.mode === "latch" ? part : null,
   };
 }
 
@@ -85,6 +85,7 @@ export function showStage(shown) {
   byId("main").dataset.stage = isLarge ? "large" : "rest";
   document.body.dataset.now = shown.code;
   write(byId("word"), shown.word);
+  byId("word").classList.toggle("is-long", shown.word.length > 16);
   write(byId("which"), shown.which ?? "");
   write(byId("when"), shown.when ?? "");
   write(byId("todo"), shown.todo ?? "");

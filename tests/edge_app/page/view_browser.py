@@ -5,6 +5,7 @@ With EDGE_APP_SCREENSHOTS=FOLDER each `seen` writes pictures there, to be looked
 
 from __future__ import annotations
 
+import base64
 import math
 import os
 import time
@@ -85,5 +86,6 @@ def seen(view: Browser, name: str) -> None:
         assert fits(view), f"{name} is wider than a {device}"
         if folder:
             view.run("scrollTo(0, 0)")
-            view.picture(Path(folder) / f"page_{name}_{device}.png")
+            made = view.call("Page.captureScreenshot", format="jpeg", quality=82)["data"]
+            (Path(folder) / f"page_{name}_{device}.jpg").write_bytes(base64.b64decode(made))
     size(view, "desktop")

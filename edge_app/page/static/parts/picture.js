@@ -22,16 +22,34 @@ export function loaded(address) {
   });
 }
 
+let limits = null;
+
+// The map's limit of the bundle that judged a part; null where another one judges now.
+async function mapLimit(part) {
+  limits ??= read(`${BASE}/limits`, TIMEOUT_MS).then((answer) => answer.limits).catch(() => []);
+  const slot = (await limits).find((one) => one.bundle_sha256 === part.bundle_sha256 && one.precision === part.precision);
+  return slot?.map_threshold ?? null;
+}
+
 // Everything that is kept of a part's picture; kept by the caller, so that the next part is there at once.
 export async function picturesOf(part) {
   const has = Boolean(part.evidence_url);
   const [sidecar, crop, map] = await Promise.all([
     has ? read(`${BASE}/parts/${part.id}/sidecar`, TIMEOUT_MS).catch(() => null) : null,
     loaded(cropAddress(part)),
-    part.has_map === false || !has ? null : loaded(`${BASE}/parts/${part.id}/map.png`),
+    !has ? null : loaded(`${BASE}/parts/${part.id}/map.png`),
   ]);
   const frame = crop ? null : await loaded(frameAddress(part));
-  return { sidecar, crop, frame, map };
+  return { sidecar, crop, frame, map, mapLimit: map ? await mapLimit(part) : null };
+}
+
+// Grey → clear below half the map's limit, then orange to yellow up to twice the limit and above.
+function heat(gain) {
+  const grey = `${gain} 0 0 0 0 `.repeat(4);
+  const table = (name, values) => svg(`feFunc${name}`, { type: "table", tableValues: values });
+  return svg("filter", { id: "heat", x: 0, y: 0, width: 1, height: 1, "color-interpolation-filters": "sRGB" },
+    svg("feColorMatrix", { type: "matrix", values: grey }),
+    svg("feComponentTransfer", {}, table("R", "1 1 1 1 1 1 1 1 1"), table("G", "0 .1 .2 .3 .45 .6 .75 .9 1"), table("B", "0 0 0 0 0 .05 .15 .35 .6"), table("A", "0 0 0 .35 .55 .65 .7 .75 .8")));
 }
 
 export class PartPicture {
@@ -86,11 +104,14 @@ export class PartPicture {
 
   // The map covers the crop; in the frame it lies where the crop was cut out.
   map(width, height) {
-    const { crop } = this.pictures.sidecar ?? {};
-    if (!this.inFrame || !crop?.corners) return svg("image", { href: this.pictures.map.address, width, height, preserveAspectRatio: "none", class: "map" });
+    const { crop, map } = this.pictures.sidecar ?? {};
+    const limit = this.pictures.mapLimit;
+    const colour = heat(map?.scale && limit > 0 ? (255 * map.scale) / (2 * limit) : 1);
+    const place = { href: this.pictures.map.address, preserveAspectRatio: "none", filter: "url(#heat)" };
+    if (!this.inFrame || !crop?.corners) return svg("g", { class: "map" }, colour, svg("image", { ...place, width, height }));
     const [[x0, y0], [x1, y1], , [x3, y3]] = crop.corners;
     const matrix = [(x1 - x0) / crop.width, (y1 - y0) / crop.width, (x3 - x0) / crop.height, (y3 - y0) / crop.height, x0, y0];
-    return svg("image", { href: this.pictures.map.address, width: crop.width, height: crop.height, preserveAspectRatio: "none", class: "map", transform: `matrix(${matrix.join(" ")})` });
+    return svg("g", { class: "map", transform: `matrix(${matrix.join(" ")})` }, colour, svg("image", { ...place, width: crop.width, height: crop.height }));
   }
 
   outlines() {

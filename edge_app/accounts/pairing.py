@@ -1,7 +1,7 @@
 """Letting a tablet or a wall screen in: a short code from an engineer's page, used once, at once.
 
-What the screen gets is a viewer's token of its own: it stands in the list of tokens, where it can be
-revoked. Codes are kept in memory only: whoever restarts the page makes a new one.
+What the screen gets is a viewer's token of its own: it stands in the list of tokens, where it can
+be revoked. Codes are kept in memory only: whoever restarts the page makes a new one.
 """
 
 from __future__ import annotations

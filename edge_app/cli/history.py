@@ -112,19 +112,19 @@ def _add_filter(parser: Any) -> None:
         "--disputed", action="store_true", help="only parts that people mark differently"
     )
     parser.add_argument(
-        "--from", dest="begin", type=_moment, metavar="TIME",
+        "--from", dest="begin", type=moment, metavar="TIME",
         help="captured at or after, e.g. 2026-11-30 or 2026-11-30T06:00+01:00 (UTC unless given)",
     )  # fmt: skip
-    parser.add_argument("--to", dest="end", type=_moment, metavar="TIME", help="captured before")
+    parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="captured before")
 
 
-def _moment(word: str) -> int:
+def moment(word: str) -> int:
     """Return a time in ns since the epoch."""
     try:
-        moment = datetime.fromisoformat(word.replace("Z", "+00:00"))
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)
-        return math.floor(moment.timestamp()) * 10**9 + moment.microsecond * 1000
+        when = datetime.fromisoformat(word.replace("Z", "+00:00"))
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=timezone.utc)
+        return math.floor(when.timestamp()) * 10**9 + when.microsecond * 1000
     except (ValueError, OverflowError, OSError) as error:
         raise argparse.ArgumentTypeError(
             f"expected a date or time such as 2026-11-30 or 2026-11-30T06:00:00Z, got {word[:40]!r}"

@@ -21,6 +21,7 @@ from edge_app.cli.inspect import add_inspect_command
 from edge_app.cli.orders import add_order_commands
 from edge_app.cli.parser import CommandParser, add_command, top_parser
 from edge_app.cli.services import add_service_commands
+from edge_app.cli.shadow import add_shadow_command
 from edge_app.cli.slots import add_slot_commands
 from edge_app.cli.tls import add_tls_commands
 from edge_app.cli.users import add_user_commands
@@ -59,6 +60,7 @@ def _parser() -> CommandParser:
     add_camera_commands(commands)
     add_engine_commands(commands)
     add_history_commands(commands)
+    add_shadow_command(commands)
     add_user_commands(commands)
     add_tls_commands(commands)
     add_audit_commands(commands)

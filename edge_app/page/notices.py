@@ -34,8 +34,8 @@ class Notice:
 def notices_of(facts: Facts) -> list[Notice]:
     """Return notices about the device, worst first; empty if all is well.
 
-    While the broker is not reachable, its own line says that alerts are waiting; where none is used,
-    none are waited for.
+    While the broker is not reachable, its own line says that alerts are waiting; where none is
+    used, nothing waits for one.
     """
     outbox: dict[str, Any] = facts.health.get("outbox") or {}
     evidence: dict[str, Any] = facts.health.get("evidence") or {}

@@ -15,9 +15,9 @@ from starlette.staticfiles import StaticFiles
 from edge_app.alerts.evidence import encode_jpeg
 from edge_app.camera_setup.focusing import FocusWatch
 from edge_app.page.pictures import JPEG_QUALITY, fit_screen
-from edge_app.page.views import STATIC
 from edge_app.page.server import PageServer
 from edge_app.page.settings import PageSettings
+from edge_app.page.views import STATIC
 
 
 class SetupPage(PageServer):

@@ -17,6 +17,7 @@ from export.cli.check_data import add_check_data
 from export.cli.compare import add_compare
 from export.cli.log_look import add_log_look
 from export.cli.numbers import ANY_REAL, ANY_WHOLE
+from export.cli.pull import add_pull
 from export.cli.review import add_review
 from export.methods.names import DEFAULT, NAMES
 from export.output_room import check_out_folder
@@ -85,6 +86,7 @@ def _parser() -> CommandParser:
     add_log_look(check, "evaluate")
     check.set_defaults(run=_evaluate)
     add_review(commands)
+    add_pull(commands)
     add_check_data(commands)
     add_compare(commands)
     add_build_many(commands, _check_build_arguments)

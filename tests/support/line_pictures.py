@@ -14,10 +14,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edge_app.shown_state import CameraFacts, shown_state
 from support.chromium import Browser, browser
 from support.shown_line import ShownLine, settle_all, shown_line, triggered, waiting
-
-from edge_app.shown_state import CameraFacts, shown_state
 
 SIZES_HW = {"desktop": (800, 1280), "tablet": (768, 1024), "phone": (844, 390)}
 MOST_BYTES = 200_000

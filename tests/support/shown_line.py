@@ -24,8 +24,7 @@ from edge_app.app import EdgeApp
 from edge_app.audit.schema import AUDIT_FILE
 from edge_app.config.load import config_of
 from edge_app.history.schema import HISTORY_FILE
-from edge_app.ipc.order_client import OrderClient
-from edge_app.ipc.order_client import orders_socket
+from edge_app.ipc.order_client import OrderClient, orders_socket
 from edge_app.page.api.catalogue import Office, Place
 from edge_app.page.kept_pictures import KeptPictures
 from edge_app.page.server import LivePage

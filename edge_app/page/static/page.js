@@ -19,7 +19,7 @@ const POLL_MS = 500;
 const LOST_AFTER_MS = 3000;
 const LEAST_MS = 900; // between two questions of the history
 const ALSO_MS = 5000; // others settle parts too
-const COUNTS_MS = 10000;
+const COUNTS_MS = 5000;
 const GAP_SHOWN_S = 600;
 const CONNECTING = "connecting"; // at a start, before anything has failed
 

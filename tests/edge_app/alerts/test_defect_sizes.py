@@ -1,4 +1,4 @@
-"""How large a defect is, in a kept picture's sidecar: millimetres where the camera is calibrated."""
+"""How large a defect is, in a kept picture's sidecar: millimetres of a calibrated camera."""
 
 from __future__ import annotations
 

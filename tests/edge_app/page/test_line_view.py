@@ -14,12 +14,27 @@ from edge_app.page.views import STATIC
 pytestmark = pytest.mark.needs("chromium")
 
 TABLET_HW = (768, 1024)
+ARC_20 = 0.00582
+"""Tangent of 20 minutes of arc: how high a letter must be, per distance, to be read with ease."""
+
+CAP = 0.729
+"""Height of a capital letter, per font size, of the browser's font here (DejaVu Sans)."""
+
+MM_PER_PX = {"10 inches": 25.4 * 10 * 0.8 / 1024, "24 inches": 25.4 * 24 * 0.8716 / 1920}
+"""Of screens that are 4:3 and 1024 pixels wide, 16:9 and 1920 wide."""
+
 NOW = "document.body?.dataset.now"
 MOST_BYTES = 150_000
 
 
 def text(seen: Browser, css: str) -> str:
     return str(seen.run(f"document.querySelector('{css}').textContent"))
+
+
+def cap_mm(seen: Browser, css: str, screen: str) -> float:
+    """Return how high an element's capital letters are on a screen."""
+    size = seen.run(f"parseFloat(getComputedStyle(document.querySelector('{css}')).fontSize)")
+    return float(size) * CAP * MM_PER_PX[screen]
 
 
 def bad_part_waits(line: ShownLine, seen: Browser) -> None:
@@ -36,8 +51,8 @@ def log_in(seen: Browser, name: str) -> None:
 
 
 def test_a_bad_part_stands_until_it_is_taken_out(tmp_path: Path) -> None:
-    """It latches with its crop and a ring; the button asks for a login and comes back to the part;
-    taken out it is gone from the queue, and its verdict is NG as before."""
+    """It latches with its crop and a ring, read from 1 m; the button asks for a login and comes
+    back to the part; taken out it is gone from the queue, and its verdict is NG as before."""
     with (
         shown_line(tmp_path / "line", {"belt": triggered(1.0, bad=0.25)}) as line,
         browser("chromium", tmp_path / "profile") as tablet,
@@ -53,6 +68,7 @@ def test_a_bad_part_stands_until_it_is_taken_out(tmp_path: Path) -> None:
         )
         tablet.wait_for("document.querySelector('#sentence').textContent.includes('length')")
         assert "% of the limit" in text(tablet, "#sentence")
+        assert cap_mm(tablet, "#word", "10 inches") >= 1000 * ARC_20
         for button in ("#taken-out", "#is-good"):
             assert tablet.run(f"document.querySelector('{button}').offsetHeight") >= 44
         tablet.tap("#taken-out")
@@ -110,8 +126,10 @@ def test_four_cameras_one_never_came_up_and_the_device_goes_away(tmp_path: Path)
         assert "Errno" not in tablet.run("document.body.innerText")
         assert tablet.run("document.documentElement.scrollWidth <= innerWidth")
         tablet.run("location.href = '/?lang=ko'")
-        tablet.wait_for("document.documentElement?.lang === 'ko'"
-                        " && document.querySelector('#word')?.textContent.includes('카메라')")  # fmt: skip
+        tablet.wait_for(
+            "document.documentElement?.lang === 'ko'"
+            " && document.querySelector('#word')?.textContent.includes('카메라')"
+        )
         line.live.stop()
         tablet.wait_for("document.body.classList.contains('is-lost')")
         assert text(tablet, "#word") == "연결 끊김"
@@ -119,7 +137,7 @@ def test_four_cameras_one_never_came_up_and_the_device_goes_away(tmp_path: Path)
 
 
 def test_a_wall_screen_shows_verdict_and_count_alone(tmp_path: Path) -> None:
-    """No button, no picture; the word is at least a tenth of the screen high."""
+    """No button, no picture; verdict and counts are read from 3 m."""
     with (
         shown_line(tmp_path / "line", {"belt": triggered(1.0, bad=0.0)}) as line,
         browser("chromium", tmp_path / "profile") as wall,
@@ -129,8 +147,8 @@ def test_a_wall_screen_shows_verdict_and_count_alone(tmp_path: Path) -> None:
         wall.wait_for("document.querySelector('#count-parts').textContent !== '–'")
         shown = "[...document.querySelectorAll('button, .camera')].filter(e => e.offsetParent)"
         assert wall.run(f"{shown}.length") == 0
-        high = wall.run("parseFloat(getComputedStyle(document.querySelector('#word')).fontSize)")
-        assert high >= 108
+        for css in ("#word", "#count-parts", "#count-ng"):
+            assert cap_mm(wall, css, "24 inches") >= 3000 * ARC_20, css
         assert wall.run("document.documentElement.scrollHeight <= innerHeight")
 
 

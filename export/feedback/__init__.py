@@ -1,0 +1,1 @@
+"""What people said of a device's parts, as a data set: fetched, checked, kept with its source."""

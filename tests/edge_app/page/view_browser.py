@@ -9,6 +9,7 @@ import base64
 import math
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -22,13 +23,18 @@ def open_view(
     view: Browser, line: ShownLine, path: str, client: httpx.Client | None = None
 ) -> None:
     """Open a view on a desktop as who a client is logged in as."""
+    open_url(view, line.url + path, dict(client.cookies) if client else {})
+
+
+def open_url(view: Browser, url: str, cookies: Mapping[str, str] | None = None) -> None:
+    """Open an address on a desktop, with these cookies and no others."""
     view.open("about:blank", (800, 1280))
     size(view, "desktop")
     view.call("Network.enable")
     view.call("Network.clearBrowserCookies")
-    for name, value in (client.cookies if client else {}).items():
-        view.call("Network.setCookie", name=name, value=value, url=line.url)
-    view.call("Page.navigate", url=line.url + path)
+    for name, value in (cookies or {}).items():
+        view.call("Network.setCookie", name=name, value=value, url=url)
+    view.call("Page.navigate", url=url)
     view.wait_for("document.readyState === 'complete'")
 
 

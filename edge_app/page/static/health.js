@@ -29,7 +29,7 @@ function show(subject) {
   write(card.querySelector(".level-word"), oneOf("health_level", level));
   write(card.querySelector(".headline"), said(false, key, params, headline));
   write(card.querySelector(".todo"), todo ? said(true, key, params, todo) : "");
-  write(card.querySelector(".since"), since && level !== "good" ? t("health.since", { at: dayTime(since) }) : "");
+  write(card.querySelector(".since"), since && RANK[level] < 2 ? t("health.since", { at: dayTime(since) }) : "");
   const shown = card.querySelector(".headline").textContent;
   const sentences = (details ?? []).map((one) => said(false, one.key, one.params, one.text)).filter((text) => text !== shown);
   card.querySelector(".details").replaceChildren(...sentences.map((text) => make("li", {}, text)));

@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 DEMO_ARGS ?=
 
-.PHONY: demo train test test-slow test-systemd test-arm64 test-gpu gpu-ready test-device check-arm64-wheels device-wheel tensorrt-rtx openvino lint format bench demo-bundle schemas clean
+.PHONY: demo train test test-slow test-systemd test-arm64 test-gpu gpu-ready test-device check-arm64-wheels device-wheel docs man wheels release tensorrt-rtx openvino lint format bench demo-bundle schemas clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-app demo --seconds $(DEMO_SECONDS) $(DEMO_ARGS)
@@ -87,6 +87,32 @@ check-arm64-wheels: | $(UV)
 device-wheel: | $(UV)
 	$(BIN)/python packaging/device_wheel.py dist
 
+# The site, in build/site: strictly, so that a link that leads nowhere is an error. Read it there, or
+# serve it: it needs no network.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "build/site/index.html"
+
+# Man pages and what shells complete, in share/; `make wheels` puts them into the wheel.
+man: $(VENV)/.docs
+	rm -rf share
+	$(BIN)/python tools/site/manual.py share
+
+# What goes to people: the sources, the wheel with all four commands, and the device's.
+wheels: man
+	rm -rf dist build/lib build/bdist.*
+	$(UV) build --quiet --out-dir dist
+	$(BIN)/python packaging/device_wheel.py dist
+
+# Refused unless the version is that of the commit's tag and of a dated section of CHANGELOG.md, and
+# nothing is uncommitted. Then all of that, lists of what is installed with each wheel (CycloneDX), and
+# everybody's sha256.
+release: | $(UV)
+	@$(BIN)/python packaging/release.py check
+	$(MAKE) wheels
+	$(BIN)/python packaging/release.py describe dist
+
+
 lint: $(VENV)/.full
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -135,10 +161,15 @@ $(VENV)/.train: pyproject.toml constraints.txt | $(UV)
 	$(INSTALL) --editable ".[demo,train]"
 	@touch $@ $(VENV)/.demo
 
+$(VENV)/.docs: pyproject.toml constraints.txt | $(UV)
+	@echo "Installing what makes the site and the man pages (once) ..."
+	$(INSTALL) --editable ".[docs]"
+	@touch $@
+
 $(VENV)/.full: pyproject.toml constraints.txt | $(UV)
 	@echo "Installing the training environment and the test tools (once; several GB) ..."
-	$(INSTALL) --editable ".[basler,demo,dev,heic,rtsp,train]"
-	@touch $@ $(VENV)/.demo $(VENV)/.train
+	$(INSTALL) --editable ".[basler,demo,dev,docs,heic,rtsp,train]"
+	@touch $@ $(VENV)/.demo $(VENV)/.docs $(VENV)/.train
 
 clean:
-	rm -rf $(VENV) $(VENV)-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-* build dist share *.egg-info .pytest_cache .mypy_cache .ruff_cache

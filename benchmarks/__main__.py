@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def _inspector_rows(model: LoadedModel) -> list[tuple[str, str]]:
     h, w = model.spec.crop_hw
     rows = []
     for count in (1, 4):
-        ms = _median_ms(lambda n=count: model.inspector.score([crop] * n))
+        ms = _median_ms(partial(model.inspector.score, [crop] * count))
         rows.append((f"inspector, {count} × {w} × {h}", f"{ms:.1f} ms"))
     return rows
 

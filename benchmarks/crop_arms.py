@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,7 +53,7 @@ def main() -> None:
         folder = options.out / arm
         folder.mkdir(parents=True, exist_ok=True)
         crops = trained[arm]
-        masks = {}
+        masks: dict[str, Any] = {}
         if arm == "upright":
             masks["mask"] = product_silhouette(crops, np.full(crops.shape[1:3], 255, np.uint8))
         np.savez_compressed(folder / "train.npz", crops=crops, **masks)

@@ -102,7 +102,12 @@ class DetectorSides:
 
     def _predict_one(self, pixels_hwc: U8Array) -> None:
         # rect would take a 640 × 480 input where ours is 640 × 640
-        options = {"imgsz": INPUT_HW[0], "rect": False, "verbose": False, "save": False}
+        options: dict[str, object] = {
+            "imgsz": INPUT_HW[0],
+            "rect": False,
+            "verbose": False,
+            "save": False,
+        }
         options |= {"conf": MIN_CONFIDENCE, "iou": MAX_IOU}
         self._predict(pixels_hwc, **options)
 
@@ -113,7 +118,8 @@ def large_network() -> tuple[object, bytes]:
     from export.detector.ultralytics_quiet import ultralytics_tasks
 
     ultralytics_tasks()  # before Ultralytics is imported: no network, no reporting
-    from ultralytics import YOLO
+    from ultralytics import YOLO  # type: ignore[attr-defined]
 
     network = YOLO("yolo11n-obb.yaml", task="obb")
-    return network, _traced(DetectorGraph(network.model.eval(), 100), INPUT_HW)
+    module: Any = network.model
+    return network, _traced(DetectorGraph(module.eval(), 100), INPUT_HW)

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from rich.table import Table
 
 from benchmarks.detector_sides import INPUT_HW, SHRINK, DetectorSides, large_network, median_turn
 from edge_app.backends.onnx import OnnxRunner
+from edge_app.backends.protocol import GraphRunner
 from edge_app.bundle.archive import read_bundle
 from edge_app.cameras.registry import open_camera
 from edge_app.errors import EndOfStream
@@ -115,7 +117,7 @@ def main() -> None:
 def sim_frames(count: int) -> list[Frame]:
     camera = open_camera(f"sim:tapered?seed=44&parts={count}&mode=file", "bench")
     camera.open()
-    found = []
+    found: list[Frame] = []
     try:
         while len(found) < count:
             found.append(camera.read(5.0))
@@ -123,6 +125,11 @@ def sim_frames(count: int) -> list[Frame]:
         pass
     camera.close()
     return found
+
+
+def _run_each(runner: GraphRunner, batches: list[U8Array]) -> None:
+    for batch in batches:
+        runner.run({"crops": batch})
 
 
 def _cpu_ms(work: Callable[[], object]) -> float:
@@ -167,12 +174,12 @@ def measure_share(model: LoadedModel, frames: list[Frame], graph: bytes) -> Shar
     batches = []
     for frame in frames:  # line and bare models take turns: what disturbs one disturbs the other
         watched.batches.clear()
-        times["line"].append(_cpu_ms(lambda f=frame: line.inspect(f)))
+        times["line"].append(_cpu_ms(partial(line.inspect, frame)))
         image = letterbox(frame.pixels_hwc, INPUT_HW, SHRINK)[0][None]
-        times["detector"].append(_cpu_ms(lambda i=image: finder.runner.run({"image": i})))
+        times["detector"].append(_cpu_ms(partial(finder.runner.run, {"image": image})))
         crops = [np.stack(b) for b in watched.batches if b]
         batches += crops
-        times["inspector"].append(_cpu_ms(lambda c=crops: [runner.run({"crops": b}) for b in c]))
+        times["inspector"].append(_cpu_ms(partial(_run_each, runner, crops)))
     line_ms, detector_ms, inspector_ms = (float(np.mean(t)) for t in times.values())
     parts = sum(len(b) for b in batches) / len(frames)
     return Share(line_ms, detector_ms, inspector_ms, parts)

@@ -2,6 +2,7 @@
 
     python -m benchmarks.page_attack [--seconds 60]
     python -m benchmarks.page_attack --readers
+    python -m benchmarks.page_attack --tls
 
 Inspection (`edge-app run`, a process) judges pictures, every fourth part bad, and reports over a
 real broker connection; its page is a process of its own. Without the token, an attacker opens 1,100
@@ -14,6 +15,9 @@ and the latency of a verdict in both.
 `--readers` does what a plant does on a busy day in the attack's place: eight viewers, of whom each
 asks for pictures and for pages of the history, and an export of the history that begins again and
 again.
+
+`--tls`: the page speaks TLS. Every second idle connection says nothing, so that its handshake never
+begins; the others shake hands and say nothing then. Everything else goes through TLS.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ import asyncio
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -56,6 +61,30 @@ SLOW_BODY = (
 
 
 @dataclass(frozen=True, slots=True)
+class Door:
+    """Where the page is: its port, and how TLS is spoken there; None: plain HTTP."""
+
+    port: int
+    tls: ssl.SSLContext | None = None
+
+    async def open(
+        self, is_silent: bool = False
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect; silent: without a handshake."""
+        tls = None if is_silent else self.tls
+        return await asyncio.open_connection(HOST, self.port, ssl=tls)
+
+
+def door_to(port: int, is_tls: bool) -> Door:
+    """Return the way to a page whose own certificate nobody has compared."""
+    if not is_tls:
+        return Door(port)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return Door(port, context)
+
+
+@dataclass(frozen=True, slots=True)
 class Attack:
     """How many of each."""
 
@@ -64,9 +93,9 @@ class Attack:
     upgrades: int = 80_000
     slow_bodies: int = 50
 
-    async def work(self, port: int, seconds: float, _config: Path) -> Counter[str]:
+    async def work(self, door: Door, seconds: float, _config: Path) -> Counter[str]:
         """Do all of it at once for so long; return what was done."""
-        return await attack(port, self, seconds)
+        return await attack(door, self, seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +104,13 @@ class Readers:
 
     viewers: int = 8
 
-    async def work(self, port: int, seconds: float, config: Path) -> Counter[str]:
+    async def work(self, door: Door, seconds: float, config: Path) -> Counter[str]:
         """Do all of it at once for so long; return what was done."""
         done: Counter[str] = Counter()
         end_s = time.monotonic() + seconds
         await asyncio.gather(
-            *(_again(_viewer, port, end_s, done) for _ in range(self.viewers)),
-            *(_again(_reader, port, end_s, done) for _ in range(self.viewers)),
+            *(_again(_viewer, door, end_s, done) for _ in range(self.viewers)),
+            *(_again(_reader, door, end_s, done) for _ in range(self.viewers)),
             _exports(config, end_s, done),
         )
         return done
@@ -108,16 +137,16 @@ class Heard:
                 self.alerted.add(body["part_id"])
 
 
-async def attack(port: int, much: Attack, seconds: float) -> Counter[str]:
+async def attack(door: Door, much: Attack, seconds: float) -> Counter[str]:
     """Do all of it at once for so long; return what was done."""
     done: Counter[str] = Counter()
     end_s = time.monotonic() + seconds
     shares = 8
     jobs: list[Awaitable[None]] = [
-        *(_again(_idle, port, end_s, done) for _ in range(much.idle)),
-        *(_again(_viewer, port, end_s, done) for _ in range(much.viewers)),
-        *(_again(_slow_body, port, end_s, done) for _ in range(much.slow_bodies)),
-        *(_upgrades(port, end_s, done, much.upgrades // shares) for _ in range(shares)),
+        *(_again(_idle, door, end_s, done, n % 2 == 0) for n in range(much.idle)),
+        *(_again(_viewer, door, end_s, done) for _ in range(much.viewers)),
+        *(_again(_slow_body, door, end_s, done) for _ in range(much.slow_bodies)),
+        *(_upgrades(door, end_s, done, much.upgrades // shares) for _ in range(shares)),
     ]
     await asyncio.gather(*jobs)
     return done
@@ -128,11 +157,13 @@ Client1 = Callable[
 ]
 
 
-async def _again(client: Client1, port: int, end_s: float, done: Counter[str]) -> None:
+async def _again(
+    client: Client1, door: Door, end_s: float, done: Counter[str], is_silent: bool = False
+) -> None:
     """Connect again whenever the page hangs up."""
     while time.monotonic() < end_s:
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.TimeoutError):
-            reader, writer = await asyncio.open_connection(HOST, port)
+            reader, writer = await door.open(is_silent)
             try:
                 await client(reader, writer, end_s, done)
             finally:
@@ -198,12 +229,12 @@ async def _slow_body(
         await asyncio.sleep(0.5)
 
 
-async def _upgrades(port: int, end_s: float, done: Counter[str], count: int) -> None:
+async def _upgrades(door: Door, end_s: float, done: Counter[str], count: int) -> None:
     """Send so many, a hundred at a time, and read what comes."""
     sent = 0
     while sent < count and time.monotonic() < end_s:
         with suppress(OSError, asyncio.TimeoutError, asyncio.IncompleteReadError):
-            reader, writer = await asyncio.open_connection(HOST, port)
+            reader, writer = await door.open()
             writer.write(UPGRADE * 100)
             for _ in range(100):
                 await asyncio.wait_for(reader.readuntil(ANSWERED), 5)
@@ -242,7 +273,7 @@ def cost(pid: int) -> dict[str, float]:
 def run(
     config: Path,
     broker_port: int,
-    page_port: int,
+    door: Door,
     much: Attack | Readers | None,
     seconds: float,
     burn_share: float = 0.0,
@@ -257,7 +288,7 @@ def run(
     burners = [_burner(burn_share) for _ in range(2)] if burn_share else []
     done: Counter[str] = Counter()
     try:
-        _wait(lambda: len(heard.latencies_ms) > 20 and _answers(page_port), 60)
+        _wait(lambda: len(heard.latencies_ms) > 20 and _answers(door), 60)
         before, page_before = cost(line.pid), _page_cpu_s(line.pid)
         heard.latencies_ms.clear()
         peak: dict[str, float] = dict(before)
@@ -268,13 +299,13 @@ def run(
         if much is None:
             time.sleep(seconds)
         else:
-            done = asyncio.run(much.work(page_port, seconds, config))
+            done = asyncio.run(much.work(door, seconds, config))
         took_s = time.monotonic() - began_s
         beside_s = _own_cpu_s() - own_before + _page_cpu_s(line.pid) - page_before
         stop.set()
         watcher.join()
         latencies = list(heard.latencies_ms)
-        is_served = _answers(page_port)
+        is_served = _answers(door)
         time.sleep(3)  # what was judged last is on its way
         after = cost(line.pid)
     finally:
@@ -306,22 +337,33 @@ def run(
     }
 
 
-def write_line(folder: Path, broker_port: int, page_port: int) -> Path:
+def write_line(folder: Path, broker_port: int, page_port: int, is_tls: bool = False) -> Path:
     """Write a configuration whose line judges ten pictures a second, every fourth bad."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     from support.app_config import write_config
     from support.small_bundles import write_pictures
 
     write_pictures(folder / "in", 8, {3, 7})
-    config = write_config(
+    config: Path = write_config(
         folder,
         "folder:in?loop=1&interval_s=0.1",
         broker_port,
         mqtt="publish_results = true",
     )
-    served = f"[page]\nport = {page_port}"
+    served = f"[page]\nport = {page_port}" + (_certificate(folder) if is_tls else "")
     config.write_text(config.read_text().replace("[page]\nenabled = false", served))
     return config
+
+
+def _certificate(folder: Path) -> str:
+    """Write a certificate of the page's own, and return what the configuration says of it."""
+    from edge_app.page.tls_make import make_certificate, own_names, utc_now
+
+    made = make_certificate(own_names(), utc_now())
+    for name, text in (("page.crt", made.chain_pem), ("page.key", made.key_pem)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o600)
+    return '\ntls_certificate = "page.crt"\ntls_key = "page.key"'
 
 
 def _gaps(seqs: list[int]) -> int:
@@ -361,11 +403,13 @@ def _page_cpu_s(pid: int) -> float:
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def _answers(port: int) -> bool:
+def _answers(door: Door) -> bool:
     import httpx
 
     with suppress(httpx.HTTPError):
-        return httpx.get(f"http://{HOST}:{port}/healthz", timeout=5).status_code == 200
+        scheme = "https" if door.tls else "http"
+        url = f"{scheme}://{HOST}:{door.port}/healthz"
+        return httpx.get(url, timeout=5, verify=door.tls or True).status_code == 200
     return False
 
 
@@ -385,18 +429,20 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def compare(much: Attack | Readers, seconds: float) -> dict[str, Any]:
+def compare(much: Attack | Readers, seconds: float, is_tls: bool = False) -> dict[str, Any]:
     """Run under attack and then the control run; return both."""
-    found = {}
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="page-attack-") as name:
         for arm in ("attacked", "control"):
             folder, port = Path(name) / arm, _free_port()
             folder.mkdir()
             with EmbeddedBroker() as broker:
-                config = write_line(folder, broker.port, port)
+                config = write_line(folder, broker.port, port, is_tls)
                 share = 0.0 if arm == "attacked" else found["attacked"]["cpu_beside"]
                 attacked = much if arm == "attacked" else None
-                found[arm] = run(config, broker.port, port, attacked, seconds, share)
+                found[arm] = run(
+                    config, broker.port, door_to(port, is_tls), attacked, seconds, share
+                )
     return found
 
 
@@ -408,11 +454,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full attack")
     parser.add_argument("--readers", action="store_true", help="readers in the attack's place")
+    parser.add_argument("--tls", action="store_true", help="the page speaks TLS")
     args = parser.parse_args()
     full = Attack()
     much = Attack(*(max(1, int(args.scale * getattr(full, n))) for n in Attack.__slots__))
     beside = Readers() if args.readers else much
-    print(json.dumps({"load": os.getloadavg(), **compare(beside, args.seconds)}, indent=2))
+    print(
+        json.dumps({"load": os.getloadavg(), **compare(beside, args.seconds, args.tls)}, indent=2)
+    )
 
 
 if __name__ == "__main__":

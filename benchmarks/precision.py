@@ -74,7 +74,7 @@ def flip_lines(
         limits: the two thresholds.
     """
     both = np.isfinite(scores).all(axis=0)
-    numbers = tuple(names[i] for i in np.flatnonzero(both))
+    numbers = tuple(names[int(i)] for i in np.flatnonzero(both))
     none = np.zeros(0)
     one_only = int((np.isfinite(scores).any(axis=0) & ~both).sum())
     pairs = PartPairs(numbers, scores[0, both], scores[1, both], none, none, one_only)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +115,7 @@ def _kept(file: Path, make: Callable[[], Arrays]) -> Arrays:
     if not file.exists():
         draft = file.with_suffix(".part")
         with draft.open("wb") as out:
-            np.savez(out, **make())
+            np.savez(out, **dict[str, Any](make()))
         draft.replace(file)
     with np.load(file) as kept:
         return dict(kept)

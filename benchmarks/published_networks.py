@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -70,7 +71,7 @@ def ours(crop_hw: Hw) -> dict[str, Callable[[], Size]]:
         "patchcore": _patchcore,
         "padim": lambda: _padim(PaDiMSettings(), crop_hw),
         "padim-slim": lambda: _padim(PADIM_SLIM, crop_hw),
-        **{name: lambda name=name: _cutpaste(name) for name in FORMS},
+        **{name: partial(_cutpaste, name) for name in FORMS},
         "cutpaste-patch": lambda: _cutpaste_patch(crop_hw),
         "simplenet": _simplenet,
         "draem": lambda: Size(imagined(lambda: DraemNet(*DraemSettings().widths))),

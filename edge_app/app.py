@@ -12,9 +12,11 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from edge_app.activation.model_loader import Ready
+from edge_app.activation.slot_models import Cause
 from edge_app.activation.slots import (
     ModelSlots,
     degraded_text,
@@ -54,7 +56,14 @@ from edge_app.page.door import PageChild, PageDoor, PageListener
 from edge_app.page.feed import PageFeed
 from edge_app.page.settings import evidence_folder, page_url, settings_of
 from edge_app.page.state import PageState
-from edge_app.records import AlarmEvent, Evidence, FrameReport, KeepReason, PartVerdict
+from edge_app.records import (
+    AlarmEvent,
+    Evidence,
+    FrameReport,
+    JsonObject,
+    KeepReason,
+    PartVerdict,
+)
 from edge_app.runtime.camera_assembly import (
     geometry_of,
     make_grabber,
@@ -159,6 +168,8 @@ class EdgeApp:
             config, self._slots, own_limits, self._thread, self._status, page_socket,
             self._audit_grew, self._history,
         )  # fmt: skip
+        self._status.watch_figures("history", self._history_figures)
+        self._status.watch_figures("agent", self._slots.agent_figures)
         self._orders.record_gaps(_numbered(sources))
         self._feed = PageFeed(self.page_state, settings_of(config, page_socket))
         self._door = self._page_door(page_socket)
@@ -312,6 +323,10 @@ class EdgeApp:
         if self._history:
             self._history.kept_part(verdict, reasons, evidence)
 
+    def _history_figures(self) -> JsonObject:
+        history = self._history
+        return {"is_kept": False} if history is None else asdict(history.health())
+
     def _make_history(self, sources: dict[str, Camera]) -> HistoryWriter | None:
         config = self._config
         if not config.history.enabled:
@@ -377,9 +392,9 @@ class EdgeApp:
         self._audit_head = head
         self._status.set_slots(self._info_with_models())
 
-    def _model_changed(self, slot: str, ready: Ready | None) -> None:
+    def _model_changed(self, slot: str, ready: Ready | None, cause: Cause) -> None:
         """Say what judges now; called after a change of model, outside the inspection thread."""
-        self._orders.model_changed(slot, ready)
+        self._orders.model_changed(slot, ready, cause)
         product = _product_of(ready)
         if product != self._products.get(slot):
             self._products[slot] = product

@@ -7,7 +7,7 @@
 #     --key FILE.pub     the archive must be signed with this key; for the first installation
 #     --key-id ID        the same by the id that `edge-deploy keygen` printed
 #     --unsigned         take an unsigned archive although this device trusts keys
-#     --drop-extras      camera libraries that this archive does not ask for go
+#     --drop-extras      camera libraries and plug-ins that this archive does not bring go
 #   sudo /opt/cropliq-edge/install.sh --archive FILE.tar [OPTIONS]
 #                                          upgrade: nothing of the archive runs before its
 #                                          signature has been checked with this device's keys

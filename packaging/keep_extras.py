@@ -1,8 +1,9 @@
 """Which optional libraries a release has of its own, and their copy into the next release.
 
 install.sh runs it with the Python of the release in use: `keep_extras.py list` prints one extra a
-line, `keep_extras.py copy SITE_PACKAGES EXTRA ...` copies the libraries of these extras, and what
-they need themselves, unless they are there. The standard library only: it runs in any release.
+line and `plugin:NAME` for each package that brings cameras of its own (docs/cameras.md);
+`keep_extras.py copy SITE_PACKAGES WORD ...` copies the libraries of these, and what they need
+themselves, unless they are there. The standard library only: it runs in any release.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
 
 OWN = "cropliq-edge-device"
+CAMERAS = "cropliq_edge.cameras"
+"""Group of entry points: edge_app/cameras/plugins.py."""
+PLUGIN = "plugin:"
 
 
 def names_of(needed_by: Distribution, extra: str = "") -> Iterator[str]:
@@ -48,10 +52,22 @@ def installed() -> list[str]:
     return found
 
 
-def copy(site: Path, extras: list[str]) -> None:
-    """Copy the extras' libraries into another release's folder of libraries."""
+def plugins() -> list[str]:
+    """Return the packages of this release that bring cameras of their own."""
+    named = {
+        found.metadata["Name"]
+        for found in distributions()
+        if any(entry.group == CAMERAS for entry in found.entry_points)
+    }
+    return sorted(name for name in named if in_release(name))
+
+
+def copy(site: Path, words: list[str]) -> None:
+    """Copy the libraries of extras and plug-ins into another release's folder of libraries."""
     own = distribution(OWN)
-    waiting = [name for extra in extras for name in names_of(own, extra)]
+    extras = [word for word in words if not word.startswith(PLUGIN)]
+    waiting = [word.removeprefix(PLUGIN) for word in words if word.startswith(PLUGIN)]
+    waiting += [name for extra in extras for name in names_of(own, extra)]
     seen: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -73,6 +89,6 @@ def copy(site: Path, extras: list[str]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "list":
-        print("\n".join(installed()))
+        print("\n".join([*installed(), *(PLUGIN + name for name in plugins())]))
     else:
         copy(Path(sys.argv[2]), sys.argv[3:])

@@ -76,7 +76,9 @@ def _missing_files(text: str) -> Iterator[str]:
         for found in (n for code in spans for n in FILE.findall(code)):
             if "/" in found:
                 folder = found.rpartition("/")[0] + "/"
-                is_there = found in tracked
+                is_there = found in tracked or any(
+                    t.startswith("examples/") and t.endswith(f"/{found}") for t in tracked
+                )
             else:
                 is_there = folder + found in tracked if folder else found in names
             if not is_there:

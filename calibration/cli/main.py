@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calibration.cli.progress import Progress
 from edge_app.cli.border import run_bordered
+from edge_app.cli.package_owners import run_unshared
 from edge_app.cli.parser import CommandParser, real, set_examples, top_parser, whole
 from edge_app.errors import DataError
 from edge_app.host.plain_text import indented_lines
@@ -35,7 +37,8 @@ OUT = "the bundle to write (default: replace the input, which is kept as NAME.ba
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, 1 or 2, not 0 with one clear sentence on stderr."""
     args = _parser().parse_args(argv)
-    return run_bordered("edge-calibrate", lambda: args.work(args), "calibrate")
+    work = partial(run_unshared, __file__, lambda: args.work(args))
+    return run_bordered("edge-calibrate", work, "calibrate")
 
 
 def _parser() -> CommandParser:

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -20,6 +21,7 @@ from deploy.cli.package import add_package_command
 from deploy.cli.push import add_push_commands
 from deploy.cli.select import add_select_command
 from edge_app.cli.border import run_bordered
+from edge_app.cli.package_owners import run_unshared
 from edge_app.cli.parser import CommandParser, seconds, set_examples, text, top_parser, whole
 
 MOST_ALERTS = 1_000_000_000
@@ -28,7 +30,8 @@ MOST_ALERTS = 1_000_000_000
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 1 no or not possible now, 2 wrong use."""
     arguments = _parser().parse_args(argv)
-    return run_bordered(f"edge-deploy {arguments.command}", lambda: arguments.work(arguments))
+    work = partial(run_unshared, __file__, lambda: arguments.work(arguments))
+    return run_bordered(f"edge-deploy {arguments.command}", work)
 
 
 def _parser() -> CommandParser:

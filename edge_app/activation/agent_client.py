@@ -11,8 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_app.errors import EdgeError
+from edge_app.ipc.client import features_of
 from edge_app.ipc.peers import Role, role_socket
 from edge_app.ipc.protocol import (
+    AUTHOR,
+    FEATURES,
     TO_PEER,
     Answer,
     Bye,
@@ -43,6 +46,7 @@ class AgentConnection:
         self._peer: PeerSocket | None = None
         self._stop = threading.Event()
         self._is_logged = False
+        self._agent_asks_features = False
         self._thread = threading.Thread(target=self._run, name="agent-connection", daemon=True)
         self._on_order: Callable[[Order], None] = lambda _order: None
         self._on_lost: Callable[[], None] = lambda: None
@@ -60,7 +64,7 @@ class AgentConnection:
             on_lost: called when a connection has ended.
         """
         self._on_order, self._on_lost = on_order, on_lost
-        self.tell(self._hello())  # another model than announced may have been loaded
+        self.tell(self._greeting())  # another model than announced may have been loaded
         self._thread.start()
 
     def stop(self, is_planned: bool = True) -> None:
@@ -73,6 +77,11 @@ class AgentConnection:
             peer.close()
         if self._thread.ident is not None:
             self._thread.join(timeout=2.0)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the agent is there now."""
+        return self._peer is not None
 
     def tell(self, line: PeerMessage) -> None:
         """Send a message, if the agent is connected; a later one learns all it needs from hello."""
@@ -96,7 +105,8 @@ class AgentConnection:
         peer = None
         try:
             peer = PeerSocket(connected_to(self._path), TO_PEER)
-            peer.send(self._hello())
+            self._agent_asks_features = AUTHOR in features_of(self._path)
+            peer.send(self._greeting())
         except OSError as error:
             if peer is not None:
                 peer.close()
@@ -109,6 +119,11 @@ class AgentConnection:
         _log.info("agent connected")
         self._is_logged = False
         return peer
+
+    def _greeting(self) -> Hello:
+        """Return hello with what this release knows, to an agent that knows what that is."""
+        features = FEATURES if self._agent_asks_features else ()
+        return self._hello().model_copy(update={"features": features})
 
     def _serve(self, peer: PeerSocket) -> None:
         self._peer = peer

@@ -17,7 +17,7 @@ from pathlib import Path
 from edge_app.activation.model_loader import Loader, Ready
 from edge_app.activation.shadow_report import ShadowReport
 from edge_app.activation.shadow_run import ShadowPlan, ShadowRun, report_folder
-from edge_app.activation.slot_models import ActiveSlot, InspectionLoop
+from edge_app.activation.slot_models import ActiveSlot, Cause, InspectionLoop, OnActive
 from edge_app.ipc.protocol import (
     MAX_REASON_CHARS,
     Building,
@@ -30,6 +30,7 @@ from edge_app.ipc.protocol import (
     PeerMessage,
     Prepare,
     Probation,
+    Requester,
     Rollback,
     RolledBack,
     StartProbation,
@@ -44,6 +45,8 @@ _log = logging.getLogger(__name__)
 
 TICK_S = 0.5
 
+INSPECTION = Requester(kind="machine", name="inspection", via="device")
+
 
 class Activation:
     """Holds each slot's models and executes the agent's messages.
@@ -55,7 +58,7 @@ class Activation:
         standby: slot → how many models are kept loaded for a changeover.
         state_dir: reports of comparisons lie below it.
         tell: sends a message to the agent, if it is connected.
-        on_active: called from the own thread with a slot and its new active model.
+        on_active: called from the own thread.
     """
 
     def __init__(
@@ -66,7 +69,7 @@ class Activation:
         standby: Callable[[str], int],
         state_dir: Path,
         tell: Callable[[PeerMessage], None],
-        on_active: Callable[[str, Ready | None], None],
+        on_active: OnActive,
     ) -> None:
         self._slots = slots
         self._slot_of = {c.camera: name for name, slot in slots.items() for c in slot.camera_lines}
@@ -232,7 +235,7 @@ class Activation:
                 slot, order.sha256, "the inspection thread did not exchange the models in time"
             )
             return
-        self._on_active(slot.name, slot.active)
+        self._on_active(slot.name, slot.active, Cause(order.by, order.why))
         self._tell(
             Switched(
                 slot=slot.name,
@@ -280,7 +283,7 @@ class Activation:
         if failed is None or slot.previous is None or not slot.exchange_to(slot.previous):
             return
         slot.previous = None
-        self._on_active(slot.name, slot.active)
+        self._on_active(slot.name, slot.active, Cause(INSPECTION, f"rolled back: {reason}"))
         self._tell(RolledBack(slot=slot.name, sha256=failed, active=slot.active_sha256))
 
     def _commit(self, slot: ActiveSlot) -> None:
@@ -304,7 +307,8 @@ class Activation:
                 )
                 return
             slot.previous = None
-            self._on_active(slot.name, slot.active)
+            why = f"rolled back: {order.reason}" if order.reason else "rolled back"
+            self._on_active(slot.name, slot.active, Cause(order.by, why))
         self._tell(RolledBack(slot=slot.name, sha256=order.sha256, active=slot.active_sha256))
 
     def _drop_candidates(self) -> None:

@@ -5,18 +5,36 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from edge_app.activation.camera_line import CameraLine
 from edge_app.activation.model_loader import Ready
 from edge_app.activation.probation import PartCounter, ProbationWatch
 from edge_app.activation.shadow_run import ShadowRun
-from edge_app.ipc.protocol import Prepare, StartProbation
+from edge_app.ipc.protocol import Prepare, Requester, StartProbation
 from edge_app.records import Frame, FrameReport
 from edge_app.runtime.inspection_thread import Line, LineHandOver
 
 WithOwnLimits = Callable[[str, Ready], Ready]
 """Takes a slot and a model; returns it with the limits that were set for it. Returns at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why another model judges.
+
+    Attributes:
+        by: who asked for it; None: an earlier agent does not say.
+        why: in words; "" where nothing is known.
+    """
+
+    by: Requester | None = None
+    why: str = ""
+
+
+OnActive = Callable[[str, "Ready | None", Cause], None]
+"""Called with a slot and its new active model; outside the inspection thread."""
 
 EXCHANGE_S = 10.0
 """The inspection thread exchanges lines within one turn, a fraction of a second; one that has not

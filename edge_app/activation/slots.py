@@ -17,7 +17,7 @@ from edge_app.activation.camera_line import CameraLine
 from edge_app.activation.controller import Activation
 from edge_app.activation.model_loader import Loader, Ready
 from edge_app.activation.own_limits import LIMITS_FILE, OwnLimits
-from edge_app.activation.slot_models import ActiveSlot
+from edge_app.activation.slot_models import ActiveSlot, Cause, OnActive
 from edge_app.bundle.archive import Bundle
 from edge_app.bundle.thresholds import weakness
 from edge_app.cameras.protocol import CameraInfo
@@ -32,7 +32,7 @@ from edge_app.model.loaded_model import LoadedModel
 from edge_app.model.open_for_device import open_bundle
 from edge_app.mqtt.messages import SlotDescription, model_body
 from edge_app.mqtt.topics import DeviceName
-from edge_app.records import FrameReport
+from edge_app.records import FrameReport, JsonObject
 from edge_app.runtime.inspection_thread import InspectionThread
 from edge_app.store.bundle_store import Store
 
@@ -40,9 +40,6 @@ _log = logging.getLogger(__name__)
 
 MAX_SHORTFALL_CHARS = 300
 """A builder may name every layer; the journal has it whole."""
-
-OnActive = Callable[[str, "Ready | None"], None]
-"""Called with a slot and its new active model; outside the inspection thread."""
 
 
 class ModelSlots:
@@ -66,7 +63,7 @@ class ModelSlots:
         self._own = own or OwnLimits(config.device.state_dir / LIMITS_FILE)
         self._active: dict[str, ActiveSlot] = {}
         self._changing = threading.Lock()
-        self._on_active: OnActive = lambda _slot, _ready: None
+        self._on_active: OnActive = lambda _slot, _ready, _cause: None
         self._store = Store(config.agent.store_dir)
         self._camera_lines: list[CameraLine] = []
         self._activation: Activation | None = None
@@ -158,21 +155,21 @@ class ModelSlots:
         """
         done = self._active[slot].follow_limits()
         if done.wait(timeout_s):
-            self._changed(slot, None)
+            self._changed(slot, None, Cause())
             return True
 
         def late() -> None:
             done.wait()
-            self._changed(slot, None)
+            self._changed(slot, None, Cause())
 
         threading.Thread(target=late, name="late-limit", daemon=True).start()
         return False
 
-    def _changed(self, slot: str, _ready: Ready | None) -> None:
+    def _changed(self, slot: str, _ready: Ready | None, cause: Cause) -> None:
         """Tell what judges now: what it is then, as agent and people may change it at once."""
         with self._changing:
             self.ready[slot] = self._active[slot].active
-            self._on_active(slot, self.ready[slot])
+            self._on_active(slot, self.ready[slot], cause)
 
     def start(self) -> None:
         """Begin to take the agent's orders."""
@@ -191,6 +188,12 @@ class ModelSlots:
     def updates(self) -> dict[str, str]:
         """Return what is being done with each slot's new bundle; "" where nothing is."""
         return self._activation.updates() if self._activation is not None else {}
+
+    def agent_figures(self) -> JsonObject:
+        """Return whether bundles come over an agent, and whether it is there."""
+        connection = self._connection
+        is_there = connection is not None and connection.is_connected
+        return {"is_enabled": connection is not None, "is_connected": is_there}
 
     def observe(self, report: FrameReport) -> None:
         """Take a judged frame in; called by the inspection thread, returns at once."""

@@ -19,6 +19,7 @@ from edge_app.agent.install.socket_server import PeerServer, Respond
 from edge_app.agent.install.state_reports import AskedBy, StateReporter
 from edge_app.config.model import SlotConfig
 from edge_app.ipc.protocol import (
+    THE_AGENT,
     Answer,
     DecideCommand,
     Hello,
@@ -26,6 +27,7 @@ from edge_app.ipc.protocol import (
     PeerMessage,
     Progress,
     Release,
+    Requester,
     SelectCommand,
     SlotEntry,
 )
@@ -132,6 +134,7 @@ class Agent:
         origin: str,
         desired_id: str | None = None,
         tell: Callable[[Reported], None] | None = None,
+        by: Requester = THE_AGENT,
     ) -> None:
         """Have a file verified, tried and switched to; returns at once, see `report`.
 
@@ -141,12 +144,13 @@ class Agent:
             origin: where it came from, for the log: "push", "file".
             desired_id: of the pointer that asks for it; its reports carry it.
             tell: called with every report about this very order, up to the final one.
+            by: who asked; the agent stands for whoever signed the file.
 
         Raises:
             KeyError: there is no such slot.
         """
         _log.info("slot %s: %s: install %s", slot, origin, file.name)
-        self._flows[slot].inbox.put(Install(file, origin, AskedBy(desired_id, tell)))
+        self._flows[slot].inbox.put(Install(file, origin, AskedBy(desired_id, tell), by=by))
 
     def select(
         self,
@@ -154,24 +158,26 @@ class Agent:
         product: str,
         answer: Answered,
         is_late: Callable[[], bool] = lambda: False,
+        by: Requester = THE_AGENT,
     ) -> None:
         """Have a slot changed over to an installed product.
 
         Args:
             is_late: asked when its turn comes; True refuses it.
+            by: who asked.
 
         Raises:
             KeyError: there is no such slot.
         """
-        self._flows[slot].inbox.put(Select(product, answer, is_late))
+        self._flows[slot].inbox.put(Select(product, answer, is_late, by))
 
-    def decide(self, slot: str, promote: bool, answer: Answered) -> None:
+    def decide(self, slot: str, promote: bool, answer: Answered, by: Requester = THE_AGENT) -> None:
         """Pass on a person's decision on a compared candidate.
 
         Raises:
             KeyError: there is no such slot.
         """
-        self._flows[slot].inbox.put(Decide(promote, answer))
+        self._flows[slot].inbox.put(Decide(promote, answer, by))
 
     def slots(self) -> tuple[SlotEntry, ...]:
         """Return what each slot has."""
@@ -203,9 +209,11 @@ class Agent:
         elif isinstance(command, InstallCommand):
             self._follow(command, respond)
         elif isinstance(command, SelectCommand):
-            self.select(command.slot, command.product, _answering(respond))
+            by = command.by or THE_AGENT
+            self.select(command.slot, command.product, _answering(respond), by=by)
         elif isinstance(command, DecideCommand):
-            self.decide(command.slot, command.promote, _answering(respond))
+            by = command.by or THE_AGENT
+            self.decide(command.slot, command.promote, _answering(respond), by)
         else:
             respond(Answer(is_ok=True, text="", slots=self.slots()))
 
@@ -226,7 +234,8 @@ class Agent:
             except OSError:  # the caller has disconnected; the installation continues
                 has_ended = True
 
-        self.install(Path(command.path), command.slot, "file", tell=tell)
+        by = command.by or THE_AGENT
+        self.install(Path(command.path), command.slot, "file", tell=tell, by=by)
 
     def _tell(self, report: Reported) -> None:
         self._report(report)

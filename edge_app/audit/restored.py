@@ -29,6 +29,8 @@ class RestoredNote(BaseModel):
         old_head: HASH:COUNT of the audit that was here; "" if there was none.
         new_head: of the backup's audit; "" if it had none.
         kept: where the audit that was here lies now; "" if it is the one that goes on.
+        history: what became of the history of parts: new, replaced, kept, left out; "" where the
+            backup has none.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -40,6 +42,7 @@ class RestoredNote(BaseModel):
     old_head: str = Field(max_length=100)
     new_head: str = Field(max_length=100)
     kept: str = Field(max_length=255)
+    history: str = Field("", max_length=20)
 
 
 def leave_note(state_dir: Path, note: RestoredNote) -> None:

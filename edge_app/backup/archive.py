@@ -18,6 +18,7 @@ from typing import IO, Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from edge_app.backup.contents import PARTS, PLACES, Item
+from edge_app.backup.history import HistoryMark
 from edge_app.errors import ConfigError, OutputError
 from edge_app.host.small_file import plain_file
 
@@ -58,6 +59,7 @@ class Listing(BaseModel):
         release: of the software that made it.
         store_id, highest_seq: the numbering of alerts then: a restore begins another one.
         audit_head: HASH:COUNT of the audit then; "" where there was none.
+        history: where the history of parts ends; None where it is not in the archive.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,6 +69,7 @@ class Listing(BaseModel):
     config_name: str = Field(min_length=1, max_length=255, pattern=r"^[^/]+$")
     made_at: str
     release: str
+    history: HistoryMark | None = None
     store_id: str = ""
     highest_seq: int = 0
     audit_head: str = Field("", max_length=100)
@@ -138,10 +141,25 @@ class Archive:
         stream = self._tar.extractfile(entry.name)
         data = stream.read() if stream is not None else b""
         if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise ConfigError(
-                f"The archive changed while {entry.name} was read. Copy it and retry."
-            )
+            raise _changed(entry)
         return data
+
+    def copy_to(self, entry: Entry, path: Path) -> None:
+        """Write a file's bytes to a path, for nobody else to read, however many they are.
+
+        Raises:
+            ConfigError: the archive has changed.
+            OSError: the disk takes nothing.
+        """
+        stream = self._tar.extractfile(entry.name)
+        digest = hashlib.sha256()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with os.fdopen(os.open(path, flags, PRIVATE), "wb") as file:
+            while stream is not None and (chunk := stream.read(CHUNK_BYTES)):
+                digest.update(chunk)
+                file.write(chunk)
+        if digest.hexdigest() != entry.sha256:
+            raise _changed(entry)
 
 
 @contextmanager
@@ -213,6 +231,10 @@ def _check(tar: tarfile.TarFile, listing: Listing, path: Path) -> None:
             raise _damaged(path, f"{member.name[:80]!r} has other bytes than its list says")
     if missing := sorted(set(expected) - seen):
         raise _damaged(path, f"{missing[0][:80]!r} is missing")
+
+
+def _changed(entry: Entry) -> ConfigError:
+    return ConfigError(f"The archive changed while {entry.name} was read. Copy it and retry.")
 
 
 def _no_backup(path: Path, why: str) -> ConfigError:

@@ -15,6 +15,7 @@ from edge_app.config.load import load_config
 from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError
 from edge_app.history.pseudonyms import KEY_FILE
+from edge_app.history.schema import HISTORY_FILE
 
 CONFIGURATION, ABSOLUTE, STORE, STATE = "configuration", "absolute", "store", "state"
 PAGE = "page"
@@ -26,9 +27,10 @@ SECRETS = ("password_file", "key_file", "token_file", "cert_file", "tls_key")
 
 PLACES = (CONFIGURATION, ABSOLUTE, STORE, STATE, PAGE)
 
-PARTS = ("configuration", "keys", "numbers", "audit", "accounts")
-"""What a file is. Later releases add history; a release that does not know a part
-refuses the archive instead of leaving it out."""
+HISTORY = "history"
+PARTS = ("configuration", "keys", "numbers", "audit", "accounts", HISTORY)
+"""What a file is. A release that does not know a part refuses the archive instead of leaving it
+out."""
 
 STATE_FILES = {AUDIT_FILE: "audit", LIMITS_NAME: "audit", KEY_FILE: "keys"}
 """The audit, the limits that follow from it, and the key of the reviewers' pseudonyms; each with
@@ -53,8 +55,9 @@ class Item:
     source: Path
 
 
-def items_of(config_path: Path) -> tuple[AppConfig, list[Item]]:
-    """Return a device's configuration and the files of its backup, the configuration first.
+def items_of(config_path: Path, with_history: bool = True) -> tuple[AppConfig, list[Item]]:
+    """Return a device's configuration and the files of its backup, the configuration first and the
+    history last.
 
     Raises:
         ConfigError: the configuration cannot be used, or the agent's state cannot be listed.
@@ -75,6 +78,9 @@ def items_of(config_path: Path) -> tuple[AppConfig, list[Item]]:
     people = people_folder(config.device.state_dir) / PEOPLE_FILE
     if people.is_file():
         items.append(Item("accounts", f"{PAGE}/{PEOPLE_FILE}", people))
+    history = config.device.state_dir / HISTORY_FILE
+    if with_history and history.is_file():
+        items.append(Item(HISTORY, f"{STATE}/{HISTORY_FILE}", history))
     return config, list({item.name: item for item in items}.values())
 
 

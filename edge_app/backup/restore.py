@@ -22,23 +22,27 @@ from edge_app.accounts.place import PEOPLE_FILE, people_folder
 from edge_app.audit.head_copy import HEAD_SUFFIX
 from edge_app.audit.restored import NOTE_FILE, RestoredNote, leave_note
 from edge_app.audit.schema import AUDIT_FILE
-from edge_app.backup.archive import Archive, Entry
+from edge_app.backup.archive import Archive, Entry, Listing
 from edge_app.backup.audits import compared_audits
 from edge_app.backup.contents import (
     ABSOLUTE,
     CONFIGURATION,
+    HISTORY,
     PAGE,
     STATE,
     STATE_FILES,
     STORE,
     paths_in,
 )
+from edge_app.backup.history import SIDE_FILES, beside, goes_on_from, put_back
 from edge_app.config.load import config_of, parse_toml
 from edge_app.config.model import AppConfig
-from edge_app.errors import ConfigError
+from edge_app.errors import ConfigError, OutputError
+from edge_app.history.schema import HISTORY_FILE
 from edge_app.mqtt.outbox_file import fault_of, open_file
 from edge_app.mqtt.timestamps import uuid7
 from edge_app.store.durable_write import Step, perform, write_durably
+from edge_app.store.free_space import check_room
 
 MARKS = (".last", ".highwater")
 """The outbox' side files: without them nothing vouches for its numbering, and another begins."""
@@ -49,9 +53,10 @@ class Change:
     """What becomes of one file.
 
     Attributes:
-        what: "new", "same", "replaced", "merged", or "kept": the present one goes on from it.
+        what: "new", "same", "replaced", "merged", "kept": the present one goes on from it, or
+            "left out".
         kept: where the present file goes; None if it stays or there is none.
-        data: what is written; None for nothing.
+        data: what is written; None for nothing, or for the history, which is copied.
     """
 
     entry: Entry
@@ -79,15 +84,19 @@ class Plan:
     note: RestoredNote
 
 
-def plan_restore(archive: Archive, folder: Path, by: str = "root") -> Plan:
+def plan_restore(
+    archive: Archive, folder: Path, by: str = "root", with_history: bool = True
+) -> Plan:
     """Return what a restore into a configuration's folder would do; changes nothing.
 
     Args:
         by: who restores, for the audit.
+        with_history: put the history of parts back, if it is in the archive.
 
     Raises:
         ConfigError: this release cannot use the configuration, the archive names a file that the
             configuration does not, or the device's service is running.
+        OutputError: there is no room for the history.
     """
     listing = archive.listing
     config = _checked_configuration(archive, folder)
@@ -98,6 +107,9 @@ def plan_restore(archive: Archive, folder: Path, by: str = "root") -> Plan:
     changes = []
     for entry in listing.files:
         target = _target_of(entry, folder, config, allowed)
+        if entry.part == HISTORY:
+            changes.append(_history_change(archive.listing, entry, target, with_history))
+            continue
         is_kept = _is(entry, STATE) and audits.goes_on
         data = archive.read(entry)
         changes.append(
@@ -115,16 +127,21 @@ def plan_restore(archive: Archive, folder: Path, by: str = "root") -> Plan:
         old_head=audits.present,
         new_head=audits.backup,
         kept=kept[:255],
+        history=next((c.what for c in ordered if c.entry.part == HISTORY), ""),
     )
     return Plan(config, ordered, outbox, marks, note)
 
 
-def carry_out(plan: Plan) -> None:
+def carry_out(plan: Plan, archive: Archive) -> None:
     """Do it: interrupted anywhere, the same restore may be run again.
 
     Raises:
-        OSError: a file cannot be written.
+        ConfigError: the archive has changed.
+        OSError, sqlite3.Error: a file cannot be written.
     """
+    for change in plan.changes:
+        if change.entry.part == HISTORY and change.what in ("new", "replaced"):
+            _put_history_back(change, archive)
     for mark in plan.marks:
         perform(Step("remove", mark))
     if plan.marks:
@@ -172,7 +189,7 @@ def _target_of(entry: Entry, folder: Path, config: AppConfig, allowed: list[Path
         return config.agent.store_dir / rest
     if _is(entry, CONFIGURATION):
         return folder / rest
-    if _is(entry, STATE) and rest in STATE_FILES:
+    if _is(entry, STATE) and rest in (*STATE_FILES, HISTORY_FILE):
         return config.device.state_dir / rest
     if _is(entry, PAGE) and rest == PEOPLE_FILE:
         return people_folder(config.device.state_dir) / rest
@@ -183,6 +200,38 @@ def _target_of(entry: Entry, folder: Path, config: AppConfig, allowed: list[Path
     raise ConfigError(
         f"The backup holds {target}, which its configuration does not name. Nothing was changed."
     )
+
+
+def _history_change(listing: Listing, entry: Entry, target: Path, is_wanted: bool) -> Change:
+    if not is_wanted:
+        return Change(entry, target, "left out", None)
+    if listing.history is not None and goes_on_from(target, listing.history):
+        return Change(entry, target, "kept", None)
+    folder = next(p for p in target.parents if p.exists())
+    try:
+        check_room(folder, entry.length)
+    except OSError as error:
+        raise OutputError(
+            f"There is no room in {folder} for the history, {entry.length >> 20} MB. Free some "
+            "space, or leave it out with --without-history. Nothing was changed."
+        ) from error
+    is_there = any(beside(target, suffix).exists() for suffix in SIDE_FILES)
+    kept = _free_name(target) if is_there else None
+    return Change(entry, target, "replaced" if is_there else "new", None, kept)
+
+
+def _put_history_back(change: Change, archive: Archive) -> None:
+    target = change.target
+    staged = target.with_name(f".{target.name}.restored")
+    owner = _with_folders(target)
+    try:
+        archive.copy_to(change.entry, staged)
+        _give(staged, owner.st_uid, owner.st_gid)
+        staged.chmod(change.entry.mode & 0o755 | 0o600)
+        put_back(staged, target, change.kept)
+    finally:
+        for suffix in ("-journal", ""):
+            beside(staged, suffix).unlink(missing_ok=True)
 
 
 def _change(entry: Entry, target: Path, data: bytes) -> Change:
@@ -274,15 +323,21 @@ def _write(change: Change) -> None:
     """Write a file with the backup's mode; it belongs to whom the one before or its folder does."""
     target, data = change.target, change.data
     assert data is not None
+    owner = _with_folders(target)
+    write_durably(perform, target, data, is_private=True)
+    _give(target, owner.st_uid, owner.st_gid)
+    target.chmod(change.entry.mode & 0o755 | 0o600)
+
+
+def _with_folders(target: Path) -> os.stat_result:
+    """Make a file's folders, and return whose the file is to be."""
     fresh_folders = [p for p in target.parents if not p.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     owner = (target if target.exists() else _first_old(target, fresh_folders)).stat()
     for folder in reversed(fresh_folders):
         folder.chmod(0o750)
         _give(folder, owner.st_uid, owner.st_gid)
-    write_durably(perform, target, data, is_private=True)
-    _give(target, owner.st_uid, owner.st_gid)
-    target.chmod(change.entry.mode & 0o755 | 0o600)
+    return owner
 
 
 def _write_head(audit: Path, head: str) -> None:

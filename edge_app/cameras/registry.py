@@ -1,11 +1,13 @@
-"""From a camera's address to the camera: the table of all address schemes."""
+"""From a camera's address to the camera: the table of our address schemes, and the plug-ins'."""
 
 from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from functools import cache
 from typing import cast
 
+from edge_app.cameras.plugins import Plugin, PluginReport, find_plugins, open_plugin, report_of
 from edge_app.cameras.protocol import Camera
 from edge_app.cameras.source_url import scheme_of
 from edge_app.errors import ConfigError, nearest_of
@@ -103,15 +105,44 @@ FAMILIES = (
 )
 
 
+SCHEMES = tuple(family.scheme for family in FAMILIES)
+
+
 def open_camera(url: str, name: str) -> Camera:
     """Return the camera of an address, not yet opened (`Camera.open` does that).
+
+    A plug-in's camera runs its driver in a child; where the plug-in cannot be used it is an
+    UnusableCamera, so that the other cameras are inspected.
 
     Raises:
         ConfigError: unknown scheme (the nearest known one is named), an unknown option or a wrong
             value.
     """
+    plugin = plugin_of(url)
+    if plugin is not None:
+        return open_plugin(plugin, url, name)
     from_url = importlib.import_module(family_of(url).module).from_url
     return cast("Camera", from_url(url, name=name))
+
+
+def plugin_of(url: str) -> Plugin | None:
+    """Return the plug-in that an address asks for; None: one of our own. Imports nothing.
+
+    Raises:
+        ConfigError: there is no such scheme.
+    """
+    scheme = scheme_of(url)
+    if scheme in SCHEMES:
+        return None
+    found = [plugin for plugin in _plugins() if plugin.scheme == scheme]
+    if not found:
+        usable = (p.scheme for p in _plugins() if not p.why_unusable)
+        known = tuple(dict.fromkeys((*SCHEMES, *usable)))
+        raise ConfigError(
+            f"Camera address {url!r}: unknown scheme {scheme!r}{nearest_of(scheme, known)}. "
+            f"Known: {', '.join(known)}."
+        )
+    return found[0]
 
 
 def family_of(url: str) -> CameraFamily:
@@ -120,17 +151,28 @@ def family_of(url: str) -> CameraFamily:
     Raises:
         ConfigError: there is no such scheme.
     """
-    scheme = scheme_of(url)
-    schemes = tuple(family.scheme for family in FAMILIES)
-    if scheme not in schemes:
-        raise ConfigError(
-            f"Camera address {url!r}: unknown scheme {scheme!r}{nearest_of(scheme, schemes)}. "
-            f"Known: {', '.join(schemes)}."
-        )
-    return FAMILIES[schemes.index(scheme)]
+    plugin = plugin_of(url)
+    if plugin is None:
+        return FAMILIES[SCHEMES.index(scheme_of(url))]
+    meaning = f"A plug-in of {plugin.package}."
+    return CameraFamily(plugin.scheme, plugin.module, f"{plugin.scheme}:", meaning)
+
+
+def plugin_reports() -> list[PluginReport]:
+    """Return what every plug-in is; each is imported, and one that fails says why. Never raises."""
+    return [report_of(plugin) for plugin in _plugins()]
 
 
 def describe_schemes() -> str:
-    """Return one line per scheme, for `--help`."""
-    width = max(len(family.example) for family in FAMILIES)
-    return "\n".join(f"{family.example:<{width}}  {family.meaning}" for family in FAMILIES)
+    """Return one line per scheme, for `--help`; plug-ins that cannot be used are left out."""
+    reports = [report for report in plugin_reports() if not report.problem]
+    lines = [(family.example, family.meaning) for family in FAMILIES]
+    lines += [(r.example, f"{r.meaning} ({r.plugin.package})") for r in reports]
+    width = max(len(example) for example, _ in lines)
+    return "\n".join(f"{example:<{width}}  {meaning}" for example, meaning in lines)
+
+
+@cache
+def _plugins() -> tuple[Plugin, ...]:
+    """What is installed; looked for once, and only when an address or a person asks."""
+    return find_plugins(SCHEMES)

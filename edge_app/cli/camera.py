@@ -211,12 +211,16 @@ def open_named(args: argparse.Namespace) -> tuple[Camera, str]:
 
 def _list(_args: argparse.Namespace) -> int:
     from edge_app.camera_setup.finding import find_cameras
+    from edge_app.cameras.registry import plugin_reports
 
     stacks = find_cameras()
     for stack in stacks:
         print(f"{stack.name}: {stack.note or f'{len(stack.found)} found'}")
         for url, text in stack.found:
             print(f"    {url}    {text}")
+    for report in plugin_reports():
+        said = report.problem or f"a plug-in, not searched; e.g. {report.example}"
+        print(f"{report.plugin.scheme} ({report.plugin.package}): {said}")
     return 0 if any(stack.found for stack in stacks) else EXIT_PROBLEM
 
 

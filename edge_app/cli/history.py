@@ -215,6 +215,8 @@ def _words(ledger: Ledger) -> Iterator[str]:
             yield f"{camera.name}: numbers {first} to {last} are missing, and nothing says why"
         if camera.hole_count > len(camera.holes):
             yield f"{camera.name}: {camera.hole_count - len(camera.holes)} more such holes"
+    if ledger.restores:
+        yield f"{ledger.restores} times put back from a backup: what passed since it is not here"
     if ledger.downs:
         yield f"{ledger.downs} restarts: what passed unnumbered cameras meanwhile is unknown"
     if ledger.pauses:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from edge_app.cameras.plugins import UnusableCamera
 from edge_app.cameras.registry import family_of, open_camera
 from edge_app.cameras.source_url import anchor_path, parse_source_url
 from edge_app.config.fields import ExistingFile, Table, TopicLevel, is_to_come
@@ -75,7 +76,10 @@ class CameraConfig(Table):
 
     @model_validator(mode="after")
     def _check_trigger_source(self, info: ValidationInfo) -> CameraConfig:
-        awaits_fire = open_camera(_checkable(self.url, info), "check").describe().awaits_fire
+        camera = open_camera(_checkable(self.url, info), "check")
+        if isinstance(camera, UnusableCamera):
+            return self  # how it is triggered only its plug-in knows; the doctor says what is wrong
+        awaits_fire = camera.describe().awaits_fire
         if awaits_fire and self.trigger_listen is None:
             raise ValueError(
                 "trigger=software needs a port that receives the triggers; give "

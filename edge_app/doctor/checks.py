@@ -17,6 +17,7 @@ from typing import Literal
 
 from edge_app.backends.tensorrt_library import MODULES, load_tensorrt
 from edge_app.cameras.isolation.process import python_with
+from edge_app.cameras.registry import plugin_reports
 from edge_app.config.model import AppConfig
 from edge_app.errors import BundleError, ConfigError, ModelError
 from edge_app.host.age_clock import EPOCH_S
@@ -109,6 +110,19 @@ def check_aravis() -> Check:
         why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         return Check("Aravis", "absent", f"Aravis is not usable: {why}.", advice)
     return Check("Aravis", "ok", f"Aravis 0.8 is installed for {python}.")
+
+
+def check_camera_plugins() -> Check:
+    """Whether every installed camera plug-in can be used."""
+    name, reports = "camera plug-ins", plugin_reports()
+    if not reports:
+        return Check(name, "absent", "No package brings cameras of its own (docs/cameras.md).")
+    problems = [report.problem for report in reports if report.problem]
+    if problems:
+        advice = "Our own cameras and the other plug-ins are not concerned."
+        return Check(name, "warning", " ".join(problems), advice)
+    usable = ", ".join(f"{r.plugin.scheme}: ({r.plugin.package})" for r in reports)
+    return Check(name, "ok", f"{usable}.")
 
 
 def check_onnxruntime() -> Check:

@@ -16,7 +16,8 @@ from edge_app.alerts.keep_limits import Sizes, reach
 from edge_app.backends.openvino import has_openvino
 from edge_app.backends.tensorrt_library import MODULES
 from edge_app.cameras.isolation.process import python_with
-from edge_app.cameras.registry import family_of, open_camera
+from edge_app.cameras.plugins import UnusableCamera
+from edge_app.cameras.registry import family_of, open_camera, plugin_of
 from edge_app.cameras.source_url import parse_source_url
 from edge_app.config.camera import CameraConfig
 from edge_app.config.model import AppConfig, is_loopback
@@ -83,7 +84,8 @@ def check_camera(camera: CameraConfig) -> Check:
     """Whether a camera's library is there, its folder or video opens, its device file exists."""
     name = f"camera {camera.name}"
     family = family_of(camera.url)
-    library = LIBRARIES.get(family.module.rpartition(".")[2])
+    is_own = plugin_of(camera.url) is None
+    library = LIBRARIES.get(family.module.rpartition(".")[2]) if is_own else None
     why = library.why_missing() if library is not None else ""
     if library is not None and why:
         detail = f"A {family.scheme} camera cannot be opened on this machine: {why}."
@@ -92,6 +94,8 @@ def check_camera(camera: CameraConfig) -> Check:
         detail = f"{camera.url}: there is no such device now."
         return Check(name, "warning", detail, "Plug it in, or correct its url.")
     source = open_camera(camera.url, camera.name)
+    if isinstance(source, UnusableCamera):
+        return Check(name, "fail", source.why, "The other cameras are inspected meanwhile.")
     if not family.path_is_file:
         return Check(name, "ok", f"{source.describe().url} is a valid address; it was not opened.")
     try:

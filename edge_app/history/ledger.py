@@ -11,6 +11,10 @@ from pathlib import Path
 
 from edge_app.history.schema import open_for_reading
 
+RESTORED = "restored"
+"""Reason of the `down` of a history that was put back from a backup: numbers begin anew behind it,
+as they are of another outbox."""
+
 SHOWN = 20
 """Holes that are named; more are counted."""
 
@@ -46,12 +50,14 @@ class Ledger:
         damage: SQLite's findings; empty if the file is whole.
         downs: times without any record.
         pauses: of cameras whose parts have no number.
+        restores: how often it was put back from a backup.
     """
 
     damage: tuple[str, ...]
     cameras: tuple[CameraLedger, ...]
     downs: int
     pauses: int = 0
+    restores: int = 0
 
     @property
     def is_whole(self) -> bool:
@@ -68,11 +74,16 @@ def check_history(path: Path) -> Ledger:
         try:
             damage = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
             found = tuple(_cameras(connection))
-            query = "SELECT count(*), sum(reason = 'paused') FROM gaps WHERE kind = 'down'"
-            downs, pauses = (int(n or 0) for n in connection.execute(query).fetchone())
+            query = (
+                "SELECT count(*), sum(reason = 'paused'), sum(reason = ?) FROM gaps"
+                " WHERE kind = 'down'"
+            )
+            counts = connection.execute(query, (RESTORED,)).fetchone()
+            downs, pauses, restores = (int(n or 0) for n in counts)
         except sqlite3.DatabaseError as error:
             return Ledger((str(error),), (), 0)
-    return Ledger(tuple(d for d in damage if d != "ok"), found, downs - pauses, pauses)
+    others = downs - pauses - restores
+    return Ledger(tuple(d for d in damage if d != "ok"), found, others, pauses, restores)
 
 
 def _cameras(connection: sqlite3.Connection) -> Iterator[CameraLedger]:
@@ -97,9 +108,13 @@ def _walk(connection: sqlite3.Connection, camera: int, ledger: CameraLedger) -> 
     ledger.declared = sum(int(count or 0) for _, _, count in declared)
     ranges = _merged((int(a), int(b)) for a, b, _ in declared if a is not None and b is not None)
     last: int | None = None
-    query = "SELECT number FROM parts WHERE camera = ? ORDER BY id"
-    for (number,) in connection.execute(query, (camera,)):
+    anew = _first_parts_of_restores(connection)
+    query = "SELECT id, number FROM parts WHERE camera = ? ORDER BY id"
+    for part, number in connection.execute(query, (camera,)):
         ledger.parts += 1
+        while anew and part >= anew[-1]:
+            anew.pop()
+            last = None
         if number is None:
             continue
         ledger.is_numbered = True
@@ -108,6 +123,12 @@ def _walk(connection: sqlite3.Connection, camera: int, ledger: CameraLedger) -> 
         elif last is not None and number > last + 1:
             _note_holes(ledger, ranges, last + 1, number - 1)
         last = number
+
+
+def _first_parts_of_restores(connection: sqlite3.Connection) -> list[int]:
+    """Return the first row behind each restore, the first one last."""
+    query = "SELECT next_part FROM gaps WHERE kind = 'down' AND reason = ? ORDER BY id DESC"
+    return [int(row[0]) for row in connection.execute(query, (RESTORED,))]
 
 
 def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

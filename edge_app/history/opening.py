@@ -10,12 +10,19 @@ from pathlib import Path
 
 from edge_app.errors import OutboxError
 from edge_app.history.entries import GapEntry, PartEntry, ReviewEntry
+from edge_app.history.ledger import RESTORED
 from edge_app.history.review_rows import audit_head, note_audit_head
 from edge_app.history.rows import RowWriter, close_open_parts
 from edge_app.history.schema import open_for_writing
 from edge_app.store.sqlite_files import move_aside, transaction
 
 _log = logging.getLogger(__name__)
+
+_LATEST = (
+    "SELECT max(at_ns) FROM (SELECT max(recorded_ns) AS at_ns FROM parts"
+    " UNION ALL SELECT max(to_ns) FROM gaps WHERE kind = 'down' AND reason = ?)"
+)
+"""When something was recorded last, or the file was put back."""
 
 ReviewsSince = Callable[[str], tuple[Sequence[ReviewEntry], str]]
 """Takes the audit's record up to which reviews are here, HASH:COUNT; returns those after it, and
@@ -122,7 +129,7 @@ def _declare(
 ) -> None:
     if last_finished is not None:
         close_open_parts(connection, now_ns)
-    latest = connection.execute("SELECT max(recorded_ns) FROM parts").fetchone()[0]
+    latest = connection.execute(_LATEST, (RESTORED,)).fetchone()[0]
     if is_damaged:
         rows.write(connection, [GapEntry(None, "loss", "damaged", now_ns)])
     elif latest is not None and last_finished is not None:

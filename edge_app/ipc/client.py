@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_app.errors import ConfigError
-from edge_app.ipc.protocol import TO_PEER, Answer, PeerMessage, PeerSocket
+from edge_app.errors import ConfigError, EdgeError
+from edge_app.ipc.protocol import TO_PEER, Answer, FeaturesCommand, PeerMessage, PeerSocket
 from edge_app.ipc.unix_socket import connected_to
+
+FEATURES_S = 1.0
+"""An agent answers at once; inspection does not start later than that for one that hangs."""
 
 
 def replies(
@@ -41,6 +44,16 @@ def ask(socket_path: Path, command: PeerMessage, timeout_s: float | None = None)
         if isinstance(line, Answer):
             return line
     raise ended()
+
+
+def features_of(socket_path: Path, timeout_s: float = FEATURES_S) -> frozenset[str]:
+    """Return what the agent knows that an earlier one does not (`protocol.FEATURES`); nothing where
+    it does not answer."""
+    try:
+        answer = ask(socket_path, FeaturesCommand(), timeout_s)
+    except (OSError, EdgeError):  # an earlier agent has hung up
+        return frozenset()
+    return frozenset(answer.text.split()) if answer.is_ok else frozenset()
 
 
 def ended() -> ConfigError:

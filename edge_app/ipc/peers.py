@@ -59,6 +59,14 @@ def uid_of(account: str) -> int | None:
         return None
 
 
+def account_of(uid: int) -> str:
+    """Return an account's name, its number where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
 def may_play(
     role: Role, uid: int, own_uid: int | None = None, lookup: Callable[[str], int | None] = uid_of
 ) -> bool:

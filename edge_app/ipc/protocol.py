@@ -18,6 +18,10 @@
 Commands (`edge-app install`, `edge-app slots`) use the same socket and get one `answer`, or
 `progress` messages and then the `answer`. A line that does not match this schema ends the
 connection.
+
+What a later release adds is named in FEATURES. Whoever connects asks for them first, on a
+connection of its own (`features`): an earlier agent ends that one, and nothing else comes of it. A
+field that was added is left out where it says nothing, and to a peer that does not name it.
 """
 
 from __future__ import annotations
@@ -25,10 +29,20 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from collections.abc import Collection
 from contextlib import suppress
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+)
 
 from edge_app.errors import EdgeError
 from edge_app.mqtt.deploy_messages import Disagreement, Reported
@@ -44,6 +58,13 @@ SlotName = Annotated[str, Field(min_length=1, max_length=64)]
 MAX_REASON_CHARS = 4000
 Reason = Annotated[str, Field(max_length=MAX_REASON_CHARS)]
 Purpose = Literal["candidate", "changeover", "standby", "restore"]
+Feature = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+
+AUTHOR = "author"
+"""Knows who asked for a change: `by`."""
+
+FEATURES = (AUTHOR,)
+"""What this release knows that not every earlier one did."""
 
 
 class ProtocolError(EdgeError):
@@ -54,6 +75,44 @@ class PeerMessage(BaseModel):
     """Base of every message: one line on the socket."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    ADDED: ClassVar[dict[str, str]] = {}
+    """Field → the feature that it came with."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_says_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        return {k: v for k, v in fields.items() if v or k not in self.ADDED}
+
+
+_M = TypeVar("_M", bound=PeerMessage)
+
+
+def known_to(line: _M, features: Collection[str]) -> _M:
+    """Return a message without the fields that a peer with these features would refuse."""
+    unknown = [field for field, feature in line.ADDED.items() if feature not in features]
+    fields = type(line).model_fields
+    return (
+        line.model_copy(update={f: fields[f].get_default() for f in unknown}) if unknown else line
+    )
+
+
+class Requester(PeerMessage):
+    """Who asked for a change, for the audit.
+
+    Attributes:
+        kind, name, role: as in an order to inspection (`orders.Author`).
+        via: how it came: page, console, mqtt, device.
+    """
+
+    kind: Literal["person", "root", "key", "machine"]
+    name: str = Field(min_length=1, max_length=64)
+    role: str = Field("", max_length=16)
+    via: str = Field("", max_length=16)
+
+
+THE_AGENT = Requester(kind="machine", name="agent", via="device")
+"""Nobody asked: a roll-back by rule, what a restart left over."""
 
 
 class _About(PeerMessage):
@@ -80,9 +139,18 @@ class StartShadow(_About):
 
 
 class Switch(_About):
-    """Use it from the next part on."""
+    """Use it from the next part on.
+
+    Attributes:
+        by: who asked for it; None: an earlier agent does not say.
+        why: what was asked for.
+    """
+
+    ADDED: ClassVar[dict[str, str]] = {"by": AUTHOR, "why": AUTHOR}
 
     type: Literal["switch"] = "switch"
+    by: Requester | None = None
+    why: Reason = ""
 
 
 class StartProbation(_About):
@@ -102,20 +170,26 @@ class Commit(_About):
 
 
 class Rollback(_About):
-    """Drop the candidate, or use `back_to` again (null: no model)."""
+    """Drop the candidate, or use `back_to` again (null: no model); `by`: as in `Switch`."""
+
+    ADDED: ClassVar[dict[str, str]] = {"by": AUTHOR}
 
     type: Literal["rollback"] = "rollback"
     back_to: Sha256 | None
     reason: Reason = ""
+    by: Requester | None = None
 
 
 class Hello(PeerMessage):
     """First message of the inspection process; slot → digest of its active bundle, or of the one
-    about to be loaded, or null."""
+    about to be loaded, or null. `features`: what it knows."""
+
+    ADDED: ClassVar[dict[str, str]] = {"features": AUTHOR}
 
     type: Literal["hello"] = "hello"
     pid: int
     slots: dict[SlotName, Sha256 | None]
+    features: tuple[Feature, ...] = Field((), max_length=100)
 
 
 class Building(_About):
@@ -183,7 +257,23 @@ class Bye(PeerMessage):
     type: Literal["bye"] = "bye"
 
 
-class InstallCommand(PeerMessage):
+class FeaturesCommand(PeerMessage):
+    """Ask what the agent knows: its `answer` names the features. One before it ends the
+    connection."""
+
+    type: Literal["features"] = "features"
+
+
+class _Change(PeerMessage):
+    """Base of the commands that change something; `by` counts from the page only: of everybody
+    else the kernel says who it is."""
+
+    ADDED: ClassVar[dict[str, str]] = {"by": AUTHOR}
+
+    by: Requester | None = None
+
+
+class InstallCommand(_Change):
     """Install the file; followed by progress until a final state."""
 
     type: Literal["install"] = "install"
@@ -191,7 +281,7 @@ class InstallCommand(PeerMessage):
     slot: SlotName
 
 
-class SelectCommand(PeerMessage):
+class SelectCommand(_Change):
     """Change a slot over to an installed product."""
 
     type: Literal["select"] = "select"
@@ -199,7 +289,7 @@ class SelectCommand(PeerMessage):
     product: str
 
 
-class DecideCommand(PeerMessage):
+class DecideCommand(_Change):
     """A person's decision on a candidate that was compared."""
 
     type: Literal["decide"] = "decide"
@@ -244,7 +334,8 @@ class Answer(PeerMessage):
 
 Order = Prepare | StartShadow | Switch | StartProbation | Commit | Rollback
 News = Building | Loaded | Golden | Shadow | Switched | Probation | RolledBack | Failed
-Command = InstallCommand | SelectCommand | DecideCommand | SlotsCommand
+Change = InstallCommand | SelectCommand | DecideCommand
+Command = Change | SlotsCommand | FeaturesCommand
 ToAgent = Hello | Bye | News | Command
 ToPeer = Order | Progress | Answer
 

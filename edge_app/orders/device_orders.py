@@ -12,6 +12,7 @@ from typing import Any
 from edge_app import __version__
 from edge_app.activation.model_loader import Ready
 from edge_app.activation.own_limits import LIMITS_FILE, OwnLimits, shown
+from edge_app.activation.slot_models import Cause
 from edge_app.activation.slots import ModelSlots
 from edge_app.audit.log import AuditLog
 from edge_app.audit.reader import records_since, remembered
@@ -25,6 +26,7 @@ from edge_app.history.schema import HISTORY_FILE
 from edge_app.history.writer import HistoryWriter
 from edge_app.ipc.order_client import orders_socket
 from edge_app.ipc.order_server import OrderServer
+from edge_app.ipc.protocol import THE_AGENT
 from edge_app.mqtt.messages import AuditFigures
 from edge_app.orders.configuration_record import (
     changes_between,
@@ -90,7 +92,13 @@ class DeviceOrders:
         names = tuple(camera.name for camera in config.cameras)
         book = PauseBook(state_dir / PAUSES_FILE, names)
         _catch_up(book, state_dir, ("pause", "resumed", "pause_ended"))
-        effects = PauseEffects(thread.pause, status.set_paused, self._passed, self.audit.note)
+        effects = PauseEffects(
+            thread.pause,
+            status.set_paused,
+            self._passed,
+            self.audit.note,
+            lambda: not self.audit.health().waiting,
+        )
         self._pauses = PauseOrders(book, names, effects, time.time_ns)
         who = config.device
         desk = OrderDesk(
@@ -143,22 +151,25 @@ class DeviceOrders:
             self._thread.join(1.0)
         self.audit.close()
 
-    def model_changed(self, slot: str, ready: Ready | None) -> None:
-        """Record that another model judges; a changed limit has its own record."""
+    def model_changed(self, slot: str, ready: Ready | None, cause: Cause) -> None:
+        """Record that another model judges, and by whom; a changed limit has its own record."""
         before, after = self._told.get(slot), _model_of(ready)
         self._told[slot] = after
         if _bundle(before) == _bundle(after):
             return
+        by = cause.by or THE_AGENT
         is_product = (before or {}).get("product") != (after or {}).get("product")
         self.audit.note(
             AuditEntry(
                 "product" if is_product else "model",
-                "machine",
-                "agent",
+                by.kind,
+                by.name,
+                by.role,
                 subject=slot,
                 old=before,
                 new=after,
-                why="handed over by the agent",
+                why=cause.why or "handed over by the agent",
+                via=by.via or "device",
             )
         )
 

@@ -6,9 +6,17 @@ import threading
 from pathlib import Path
 
 from edge_app.errors import EdgeError
-from edge_app.ipc.client import ask
+from edge_app.ipc.client import ask, features_of
 from edge_app.ipc.peers import Role, role_socket
-from edge_app.ipc.protocol import Answer, Release, SelectCommand, SlotEntry, SlotsCommand
+from edge_app.ipc.protocol import (
+    Answer,
+    Release,
+    Requester,
+    SelectCommand,
+    SlotEntry,
+    SlotsCommand,
+    known_to,
+)
 from edge_app.records import JsonObject
 
 LIST_S = 5.0
@@ -38,8 +46,11 @@ class Changeover:
         answer = self._ask(SlotsCommand(), LIST_S)
         return {"slots": [_slot_json(entry) for entry in answer.slots]}
 
-    def select(self, slot: str, product: str) -> tuple[bool, str]:
+    def select(self, slot: str, product: str, by: Requester) -> tuple[bool, str]:
         """Change a slot over; return whether that product is active now, and the agent's answer.
+
+        Args:
+            by: who asks; an earlier agent is not told.
 
         Raises:
             EdgeError: the agent cannot be asked, or another changeover is running.
@@ -47,7 +58,8 @@ class Changeover:
         if not self._one_at_a_time.acquire(blocking=False):
             raise EdgeError("Another changeover is running. Wait for it, then try again.")
         try:
-            answer = self._ask(SelectCommand(slot=slot, product=product), SELECT_S)
+            command = SelectCommand(slot=slot, product=product, by=by)
+            answer = self._ask(known_to(command, features_of(self._socket)), SELECT_S)
         finally:
             self._one_at_a_time.release()
         return answer.is_ok, answer.text

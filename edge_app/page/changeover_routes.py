@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from edge_app.accounts.directory import Directory
 from edge_app.errors import AccountError, EdgeError
+from edge_app.ipc.protocol import Requester
 from edge_app.page.changeover import Changeover
 from edge_app.page.rights import Need, Refusal, RightRoute, caller_of
 
@@ -65,7 +66,7 @@ class ChangeoverRoutes:
             return _told(400, False, 'Expected JSON {"slot": NAME, "product": NAME}, got neither.')
         try:
             is_done, text = await run_in_threadpool(
-                self._changeover.select, selection.slot, selection.product
+                self._changeover.select, selection.slot, selection.product, _author(request)
             )
         except EdgeError as error:
             return _told(503, False, str(error))
@@ -82,6 +83,13 @@ class ChangeoverRoutes:
             self._directory.note(actor, "product_selected", new=what)
         except AccountError as error:
             _log.warning("the audit is not told who changed the product: %s", error)
+
+
+def _author(request: Request) -> Requester:
+    actor = caller_of(request).actor
+    return Requester(
+        kind=actor.kind, name=actor.name, role=actor.role.value if actor.role else "", via="page"
+    )
 
 
 def _is_own_script(request: Request) -> bool:

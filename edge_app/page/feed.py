@@ -193,7 +193,8 @@ class _ConnectedPage:
         is_new = version != self._alerts_version
         self._alerts_version = version
         alerts = self._source.alerts() if is_new else None
-        self._link.send(LineState(state=self._source.state(), alerts=alerts))
+        state = {**self._source.state(), "health": self._source.health()}
+        self._link.send(LineState(state=state, alerts=alerts))
 
     def _send_picture(self, camera: str, now_s: float) -> None:
         """Copy a camera's newest picture if it is new, due, and the page has taken the last."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_app.device_state import unknown_health
 from edge_app.ipc.frame_ring import FrameRingReader
 from edge_app.ipc.page_link import (
     MAX_WATCHED,
@@ -28,6 +29,7 @@ from edge_app.ipc.page_link import (
     Watch,
 )
 from edge_app.ipc.protocol import ProtocolError
+from edge_app.page.health import silent_health
 from edge_app.page.picture_notes import report_of
 from edge_app.page.source import Drawable
 from edge_app.page.words import age_words
@@ -56,6 +58,7 @@ class _Kept:
 
     state: JsonObject
     alerts: JsonObject
+    health: list[JsonObject] | None = None
     heard_s: float | None = None
     is_connected: bool = False
 
@@ -91,6 +94,18 @@ class RemoteLine:
             kept, problem, age_s = self._kept.state, self._problem(), self._silent_s()
         state = {**kept, "now_ns": self._now_ns()}
         return state if problem is None else _without_line(state, problem, age_s)
+
+    def health(self) -> list[JsonObject]:
+        """Return the device's health; without inspection nothing is known of it but that."""
+        with self._lock:
+            kept, problem, silent_s = self._kept.health, self._problem(), self._silent_s()
+            is_connected = self._kept.is_connected
+        if problem is None and kept is not None:
+            return kept
+        if problem is None:  # an inspection of an earlier release
+            return [subject.as_json() | {"since": None} for subject in unknown_health()]
+        heard_ns = None if silent_s is None else self._now_ns() - int(silent_s * 1e9)
+        return silent_health(is_connected, heard_ns)
 
     def alerts(self) -> JsonObject:
         """Return the last alarms that inspection told of."""
@@ -157,7 +172,10 @@ class RemoteLine:
     def _keep(self, line: LineState) -> None:
         with self._lock:
             cameras = [self._numbered(camera) for camera in line.state["cameras"]]
-            self._kept.state = {**line.state, "cameras": cameras}
+            health = line.state.get("health")
+            self._kept.health = health if isinstance(health, list) else None
+            state = {k: v for k, v in line.state.items() if k != "health"}
+            self._kept.state = {**state, "cameras": cameras}
             if line.alerts is not None:
                 self._kept.alerts = line.alerts
             if not self._kept.is_connected:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge_app.page.health import Since, line_health
 from edge_app.page.snapshot import alerts_json, state_json
 from edge_app.page.state import PageState
 from edge_app.records import FrameReport, JsonObject
@@ -30,6 +31,9 @@ class LineSource(Protocol):
     def state(self) -> JsonObject:
         """Return what /api/state answers, but for what only the page knows."""
 
+    def health(self) -> list[JsonObject]:
+        """Return every subject of the device's health; see `edge_app.device_state`."""
+
     def alerts(self) -> JsonObject:
         """Return what /api/alerts answers."""
 
@@ -47,10 +51,13 @@ class LocalSource:
     """The line's state in this process."""
 
     def __init__(self, state: PageState) -> None:
-        self._state = state
+        self._state, self._since = state, Since()
 
     def state(self) -> JsonObject:
         return state_json(self._state)
+
+    def health(self) -> list[JsonObject]:
+        return line_health(self._state, self._since)
 
     def alerts(self) -> JsonObject:
         return alerts_json(self._state)

@@ -68,10 +68,12 @@ class Facts:
     """Facts that do not belong to a frame: broker, bundle and health.
 
     Attributes:
+        broker_state: the publisher's own word, with its reason; see `DeviceFacts.broker`.
         weaknesses: a sentence for each model in use that misses most clearly visible defects.
     """
 
     broker: str = ""
+    broker_state: str = ""
     is_broker_good: bool | None = None
     bundle: tuple[tuple[str, str], ...] = ()
     health: JsonObject = field(default_factory=dict)
@@ -133,9 +135,13 @@ class PageState:
             while len(self._early) > MAX_ALERTS:
                 self._early.popitem(last=False)
 
-    def set_broker(self, text: str, is_good: bool | None = None) -> None:
-        """Set the broker's state in plain words, e.g. "connected"; None: neither good nor bad."""
-        self._replace(broker=text, is_broker_good=is_good)
+    def set_broker(self, text: str, is_good: bool | None = None, state: str = "") -> None:
+        """Set the broker's state in plain words, e.g. "connected"; None: neither good nor bad.
+
+        Args:
+            state: without what waits; "": the text itself.
+        """
+        self._replace(broker=text, is_broker_good=is_good, broker_state=state or text)
 
     def set_camera(self, camera: str, shown: ShownState) -> None:
         """Set a camera's state; cameras are listed in the order in which they come first."""

@@ -1,7 +1,8 @@
 """A port that speaks TLS: who speaks plain HTTP there gets a sentence, who says nothing is hung up.
 
 The gate stands before uvicorn's connection, so that a client in the middle of its handshake is
-counted and timed too: at most so many wait at once, and the one that has waited longest goes first.
+counted and timed too: at most so many wait at once. Where more come, the one that has waited
+longest without a byte goes first, then the one whose handshake has lasted longest.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class TlsGate(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_S, self.hang_up)
         self._waiting[self] = None
         if len(self._waiting) > MAX_HANDSHAKES:
-            next(iter(self._waiting)).hang_up()
+            silent = (gate for gate in self._waiting if gate._task is None and gate is not self)
+            next(silent, next(iter(self._waiting))).hang_up()
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._leave()
@@ -76,10 +78,15 @@ class TlsGate(asyncio.Protocol):
     def hang_up(self) -> None:
         """End a connection whose handshake takes too long."""
         self._leave()
+        if self._task is not None:  # asyncio's own wait may have missed that the connection ended
+            self._task.cancel()
         if self._transport is not None:
             self._transport.abort()
 
     async def _shake_hands(self, transport: asyncio.Transport, first: bytes) -> None:
+        if transport.is_closing():
+            self._leave()
+            return
         loop = asyncio.get_running_loop()
         held = _Held()
         starting = asyncio.ensure_future(
@@ -132,7 +139,10 @@ class _Held(asyncio.Protocol):
 
 
 def _feed(transport: asyncio.Transport, data: bytes) -> None:
-    """Give the first bytes, which had to be looked at, to the protocol that is there now."""
+    """Give the first bytes, which had to be looked at, to the protocol that is there now; to nobody
+    where the connection has ended meanwhile."""
+    if transport.is_closing():
+        return
     protocol = transport.get_protocol()
     if not isinstance(protocol, asyncio.BufferedProtocol):
         cast(asyncio.Protocol, protocol).data_received(data)

@@ -87,6 +87,7 @@ class PauseBook:
         self._path, self._cameras, self._clocks = path, frozenset(cameras), clocks
         self.head = Head()
         self._pauses: dict[str, Pause] = {}
+        self._ended: dict[str, Pause] = {}
         self._read()
 
     def current(self) -> dict[str, Pause]:
@@ -110,8 +111,12 @@ class PauseBook:
         ]
 
     def over(self) -> list[Pause]:
-        """Return the pauses whose time is over; they stay until a record says that they ended."""
+        """Return the pauses whose time is over and that are to be ended."""
         return [p for p in self._pauses.values() if self.left_ns(p) <= 0]
+
+    def ended(self) -> list[Pause]:
+        """Return the pauses that have ended, but stay in the file; see `end`."""
+        return list(self._ended.values())
 
     def left_ns(self, pause: Pause) -> int:
         """Return how long a pause still lasts, ns; 0 when it is over."""
@@ -123,16 +128,24 @@ class PauseBook:
             left_ns = pause.until_ns - now_ns if is_within else 0
         return left_ns if 0 < left_ns <= MOST_NS else 0
 
-    def follow(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Take records of the audit in, in their order, and keep the outcome."""
+    def follow(self, records: Iterable[Mapping[str, Any]], settled: Collection[Pause] = ()) -> None:
+        """Take records of the audit in, in their order, and keep the outcome.
+
+        Args:
+            settled: pauses whose end stands in the audit, before these records.
+        """
+        for pause in settled:
+            if self._ended.get(pause.camera) == pause:
+                del self._ended[pause.camera]
         for record in records:
             self._take(record)
         self._write()
 
-    def end(self, camera: str) -> None:
-        """Forget a pause whose time is over."""
-        self._pauses.pop(camera, None)
-        self._write()
+    def end(self, pause: Pause) -> None:
+        """A pause's time is over. The file keeps it until the audit has its end: a process that is
+        killed in between leaves it to the next one, which finds it over and records that."""
+        if self._pauses.get(pause.camera) == pause:
+            self._ended[pause.camera] = self._pauses.pop(pause.camera)
 
     def _take(self, record: Mapping[str, Any]) -> None:
         self.head = Head(str(record["hash"]), int(record["seq"]))
@@ -142,6 +155,7 @@ class PauseBook:
         if event != PAUSED:
             for camera in new.get("cameras", ()):
                 self._pauses.pop(camera, None)
+                self._ended.pop(camera, None)
             return
         for found in new.get("pauses", ()):
             try:
@@ -160,7 +174,8 @@ class PauseBook:
         self._pauses = {p.camera: p for p in found if p.camera in self._cameras}
 
     def _write(self) -> None:
-        file = _File(format=FORMAT, audit_head=str(self.head), pauses=tuple(self._pauses.values()))
+        kept = tuple({**self._ended, **self._pauses}.values())
+        file = _File(format=FORMAT, audit_head=str(self.head), pauses=kept)
         try:
             data = file.model_dump_json(indent=1).encode()
             write_durably(perform, self._path, data, is_private=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +40,7 @@ class StatusScreen(Protocol):
 
     def show(self, report: FrameReport) -> None: ...
 
-    def set_broker(self, text: str, is_good: bool | None = None) -> None: ...
+    def set_broker(self, text: str, is_good: bool | None = None, state: str = "") -> None: ...
 
     def set_camera(self, camera: str, shown: ShownState) -> None: ...
 
@@ -82,6 +83,8 @@ class StatusReport:
         self._facts = {c.name: CameraFacts(slot=c.slot) for c in config.cameras}
         self._shown: dict[str, ShownState] = {}
         self._read_audit: Callable[[], AuditFigures] | None = None
+        self._read_figures: dict[str, Callable[[], JsonObject]] = {}
+        self._products: dict[str, str] = {}
         self._show_cameras()
 
     def watch(self, pipelines: Sequence[CameraPipeline]) -> None:
@@ -113,6 +116,30 @@ class StatusReport:
     def watch_audit(self, read: Callable[[], AuditFigures]) -> None:
         """Take what tells the audit's figures for `health`."""
         self._read_audit = read
+
+    def watch_figures(self, name: str, read: Callable[[], JsonObject]) -> None:
+        """Take what tells figures for the page that are not in `health`."""
+        self._read_figures[name] = read
+
+    def _slot_figures(self) -> list[JsonObject]:
+        with self._lock:
+            slots = {facts.slot: facts for facts in self._facts.values()}
+        return [
+            {
+                "slot": slot,
+                "product": self._products.get(slot, ""),
+                "has_bundle": facts.has_bundle,
+                "shortfall": facts.engine_missing,
+                "update": facts.update,
+            }
+            for slot, facts in slots.items()
+        ]
+
+    def _disk_figures(self) -> JsonObject:
+        try:
+            return {"total_bytes": shutil.disk_usage(self._config.device.state_dir).total}
+        except OSError:
+            return {}
 
     def _change_slot(self, slot: str, **changes: Any) -> None:
         with self._lock:
@@ -148,6 +175,7 @@ class StatusReport:
         """Publish what judges now."""
         if self._publisher:
             self._publisher.set_info(info)
+        self._products = {s.slot: s.model.product for s in info.slots if s.model is not None}
         for found in info.slots:
             self._change_slot(found.slot, has_bundle=found.model is not None)
 
@@ -206,6 +234,8 @@ class StatusReport:
         figures = health.model_dump(mode="json")
         if self._evidence:
             figures["evidence"] = asdict(self._evidence.stats())
+        figures |= {name: read() for name, read in self._read_figures.items()}
+        figures |= {"slots": self._slot_figures(), "disk": self._disk_figures()}
         self._screen.set_health(figures)
 
     def _report_store(self, store: OutboxHealth | None) -> None:
@@ -249,8 +279,9 @@ class StatusReport:
         text = state
         if state == "connecting" and self._publisher.last_error:
             text = f"connecting: {self._publisher.last_error}"
+        plain = text
         if waiting and state != "connected":
             in_memory = self._outbox.health().in_memory
             text += f" - {waiting - in_memory} alerts wait safely on disk"
             text += f", {in_memory} in memory only" if in_memory else ""
-        self._screen.set_broker(text, state == "connected")
+        self._screen.set_broker(text, state == "connected", plain)

@@ -6,9 +6,11 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_app.cli.package_owners import run_unshared
 from edge_app.cli.parser import CommandParser, set_examples, top_parser, whole
 from edge_app.host.plain_text import indented_lines
 from export.cli.border import run_bordered
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, 1 for a no, or 2; not 0 with one clear sentence on stderr."""
     args = _parser().parse_args(argv)
-    return run_bordered("edge-export", lambda: args.run(args))
+    work = partial(run_unshared, __file__, lambda: args.run(args))
+    return run_bordered("edge-export", work)
 
 
 def _parser() -> CommandParser:

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.plugin_packages import add_package
 from support.small_bundles import write_bright_bundle, write_pictures
 
 from edge_app.app import EdgeApp
+from edge_app.cameras import registry
 from edge_app.cameras.isolation.camera import IsolatedCamera, IsolatedDriver
 from edge_app.cameras.watch_journal import JOURNAL
 from edge_app.config.load import config_of
@@ -114,6 +116,26 @@ def test_killed_driver_costs_its_camera_a_moment_and_the_other_nothing(tmp_path:
     numbers = [v.source_number for v in verdicts]
     assert numbers == list(range(1, len(numbers) + 1))
     assert all(v.state is not VerdictState.OK or v.views_judged for v in verdicts)
+
+
+def test_a_plug_in_that_does_not_load_leaves_the_other_camera_inspecting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two cameras, one of a broken package: the app starts, the other one's parts are judged."""
+    add_package(
+        tmp_path / "site", "bad-cropliq", {"bad_cropliq": "import nowhere"}, bad="bad_cropliq"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    registry._plugins.cache_clear()
+    write_pictures(tmp_path / "drop", 3, {2})
+    verdicts: list[PartVerdict] = []
+    tables = make_config(tmp_path, "bad:1", f"folder:{tmp_path / 'drop'}")
+    config: AppConfig = config_of(tables, tmp_path, "test")
+    app = EdgeApp(config, observers=[lambda report: verdicts.extend(report.finished)])
+    run_until(app, lambda: wait_for(lambda: len(verdicts) == 3))
+    registry._plugins.cache_clear()
+    assert {v.camera for v in verdicts} == {"cam2"}
+    assert [v.state.name for v in verdicts].count("NG") == 1
 
 
 def alarmed_numbers(folder: Path) -> list[int]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge_app.audit.log import AuditLog
+from edge_app.audit.reader import every_record
 from edge_app.audit.records import AuditEntry, Head, canonical, hash_of
+from edge_app.audit.schema import AUDIT_FILE
 
 ORDER = "01930000-0000-7000-8000-{:012x}"
 
@@ -28,6 +32,43 @@ def write_audit(path: Path, count: int) -> Head:
         log.record(entry(number))
     log.close()
     return log.health().head
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A record of another model; `old` and `new` are product and serial, "" for none."""
+
+    event: str
+    kind: str
+    name: str
+    role: str
+    via: str
+    old: str
+    new: str
+    why: str
+
+
+def changes_of(state_dir: Path, wait_s: float = 5.0, count: int = 1) -> list[Change]:
+    """Return an audit's records of changed models, once there are so many."""
+    until_s = time.monotonic() + wait_s
+    while True:
+        found = [_change(r) for r in _all(state_dir) if r["event"] in ("product", "model")]
+        if len(found) >= count or time.monotonic() > until_s:
+            return found
+        time.sleep(0.05)
+
+
+def _all(state_dir: Path) -> list[dict[str, Any]]:
+    return list(every_record(state_dir / AUDIT_FILE))
+
+
+def _change(record: dict[str, Any]) -> Change:
+    who, names = record["author"], [record["old"], record["new"]]
+    old, new = (f"{m['product']} {m['serial']}" if m else "" for m in names)
+    return Change(
+        record["event"], who["kind"], who["name"], who["role"], record["via"], old, new,
+        record["why"],
+    )  # fmt: skip
 
 
 def rows(path: Path) -> list[tuple[int, bytes, str]]:

@@ -185,6 +185,7 @@ NEEDS: dict[str, Need] = {
     "the extra calibrate": _extra("calibrate", "onnx"),
     "the extra demo": _extra("demo", "amqtt"),
     "the extra dev": _extra("dev", "model_signing", "sklearn"),
+    "the extra docs": _extra("docs", "mkdocs", "material", "mkdocstrings_handlers"),
     "the extra rtsp": _extra("rtsp", "av"),
     "the extra ray": _extra("ray", "ray", is_installed_by_ci=False),
     "the extra train": _extra(

@@ -10,11 +10,11 @@ from support.child_processes import SCRIPT_ENVIRONMENT
 from support.needs import RELEASE_COMMIT, ROOT
 
 
-def unpack_release(folder: Path) -> Path:
+def unpack_release(folder: Path, commit: str = RELEASE_COMMIT) -> Path:
     """Put its `edge_app` into a folder and return that; tests need "the repository's history"."""
     folder.mkdir(parents=True, exist_ok=True)
     archive = subprocess.run(
-        ["git", "-C", str(ROOT), "archive", RELEASE_COMMIT, "edge_app"],
+        ["git", "-C", str(ROOT), "archive", commit, "edge_app"],
         capture_output=True,
         check=True,
     )

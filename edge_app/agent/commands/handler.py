@@ -16,8 +16,9 @@ from typing import Protocol
 from edge_app.agent.commands.journal import CommandJournal
 from edge_app.agent.commands.rules import read_command
 from edge_app.agent.install.inbox import Answered
-from edge_app.bundle.trusted_keys import TrustPolicy
+from edge_app.bundle.trusted_keys import TrustedKey, TrustPolicy
 from edge_app.errors import CommandError, EdgeError
+from edge_app.ipc.protocol import Requester
 from edge_app.mqtt.command_messages import CommandAnswer, SelectProduct
 from edge_app.mqtt.timestamps import epoch_ns, rfc3339
 from edge_app.mqtt.topics import DeviceName
@@ -32,7 +33,12 @@ class SelectSlot(Protocol):
     """The agent's changeover. Returns at once; `answer` is called with the outcome."""
 
     def __call__(
-        self, slot: str, product: str, answer: Answered, is_late: Callable[[], bool]
+        self,
+        slot: str,
+        product: str,
+        answer: Answered,
+        is_late: Callable[[], bool],
+        by: Requester,
     ) -> None: ...
 
 
@@ -83,7 +89,7 @@ class CommandHandler:
         try:
             _check_topic(verb, is_retained)
             operators, doubt = self._orders.operators(), self._orders.doubt()
-            order = read_command(payload, operators, self._device, self._now(), doubt)
+            order, key = read_command(payload, operators, self._device, self._now(), doubt)
             answer.order = order
             end_ns = epoch_ns(order.expires_at)
             end_s = self._now_s() + (end_ns - self._now_ns()) / 1e9
@@ -92,9 +98,13 @@ class CommandHandler:
         except EdgeError as error:  # a ConfigError: the operators' keys cannot be read
             answer(False, str(error))
             return
-        _log.info("slot %s: a command asks for %s", order.slot, order.product)
+        _log.info("slot %s: key %s asks for %s", order.slot, key.name, order.product)
         self._orders.select(
-            order.slot, order.product, answer, is_late=lambda: self._now_s() >= end_s
+            order.slot,
+            order.product,
+            answer,
+            is_late=lambda: self._now_s() >= end_s,
+            by=_author(key),
         )
 
     def _check_slot(self, slot: str) -> None:
@@ -131,6 +141,11 @@ class _Answer:
 
     def __call__(self, is_done: bool, text: str) -> None:
         self.say(self, is_done, text)
+
+
+def _author(key: TrustedKey) -> Requester:
+    """Return a key's name, which is its file's on this device, with the beginning of its id."""
+    return Requester(kind="key", name=f"{key.name[:46]} {key.key_id[:16]}", via="mqtt")
 
 
 def _check_topic(verb: str, is_retained: bool) -> None:

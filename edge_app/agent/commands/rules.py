@@ -30,8 +30,8 @@ CLOCK_SLACK = timedelta(minutes=1)
 
 def read_command(
     payload: bytes, trust: TrustPolicy, device: DeviceName, now: datetime, doubt: str = ""
-) -> SelectProduct:
-    """Return the order of a command that an operator's key vouches for.
+) -> tuple[SelectProduct, TrustedKey]:
+    """Return the order of a command, and the operator's key that vouches for it.
 
     The order is parsed only after the signature over it has been checked.
 
@@ -58,7 +58,7 @@ def read_command(
     if order.device != str(device):
         raise CommandError(f"Command refused: it is for {order.device}, this device is {device}.")
     _check_time(_moment(order.issued_at), _moment(order.expires_at), now, doubt)
-    return order
+    return order, key
 
 
 def _operator(key_id: str, trust: TrustPolicy, now: datetime, doubt: str) -> TrustedKey:

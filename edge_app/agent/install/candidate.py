@@ -51,12 +51,13 @@ class Checks:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A file with a valid signature that is admissible on this device."""
+    """A file with a valid signature, by `key_id`, that is admissible on this device."""
 
     file: Path
     sha256: str
     product: str
     serial: int
+    key_id: str
 
 
 def claimed_sha256(file: Path) -> str | None:
@@ -84,7 +85,8 @@ def verify_file(store: Store, checks: Checks, file: Path) -> Verified:
     except (BundleError, OSError):
         _forget(store, file)
         raise
-    return Verified(file, bundle.sha256, bundle.manifest.product, bundle.manifest.serial)
+    about = bundle.manifest
+    return Verified(file, bundle.sha256, about.product, about.serial, bundle.key_id)
 
 
 def try_out(store: Store, checks: Checks, found: Verified) -> Candidate:

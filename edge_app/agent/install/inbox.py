@@ -16,11 +16,13 @@ from edge_app.agent.install.state_reports import NOBODY, AskedBy
 from edge_app.agent.install.transitions import Event, Move, Queue, Refusal, State, outcome
 from edge_app.errors import EdgeError
 from edge_app.ipc.protocol import (
+    THE_AGENT,
     Building,
     Failed,
     Golden,
     Loaded,
     Probation,
+    Requester,
     RolledBack,
     Shadow,
     Switched,
@@ -40,12 +42,14 @@ class Install:
         origin: where it came from.
         asked_by: whose its reports are.
         sha256: its digest, where it was verified before its turn.
+        by: who asked; the agent stands for whoever signed what was pushed.
     """
 
     file: Path
     origin: str
     asked_by: AskedBy = NOBODY
     sha256: str | None = None
+    by: Requester = THE_AGENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Select:
     product: str
     answer: Answered
     is_late: Callable[[], bool] = lambda: False
+    by: Requester = THE_AGENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class Decide:
 
     promote: bool
     answer: Answered
+    by: Requester = THE_AGENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +98,20 @@ class Stopping(EdgeError):
 
 
 class OrderFailed(EdgeError):
-    """An order does not go on; `event` says by which event of the table, the message why."""
+    """An order does not go on; `event` says by which event of the table, the message why, `author`
+    who did not want it to."""
 
-    def __init__(self, event: Event, reason: str) -> None:
+    def __init__(self, event: Event, reason: str, author: Requester = THE_AGENT) -> None:
         super().__init__(reason)
-        self.event = event
+        self.event, self.author = event, author
 
 
 class Interrupted(OrderFailed):
     """Another order takes precedence; it is executed once this one is cancelled."""
 
     def __init__(self, by: Select | Install, reason: str) -> None:
-        super().__init__(Event.SELECT if isinstance(by, Select) else Event.INSTALL, reason)
+        event = Event.SELECT if isinstance(by, Select) else Event.INSTALL
+        super().__init__(event, reason, by.by)
         self.by = by
 
 

@@ -49,7 +49,7 @@ class ShadowPhase:
         while True:
             item = self._inbox.waiting(Select, Install) or self._inbox.next_busy(POLL_S)
             if isinstance(item, Decide):
-                return self._decide(item)
+                return self._decide(item, order)
             if isinstance(item, Select) and self._check.may_change_over(item, order):
                 words = "given up for a changeover that came during the comparison"
                 raise Interrupted(item, words)
@@ -76,11 +76,13 @@ class ShadowPhase:
         words = "given up for a newer installation that came during the comparison"
         raise Interrupted(checked, words)
 
-    def _decide(self, item: Decide) -> Event:
+    def _decide(self, item: Decide, order: SlotOrder) -> Event:
         if not item.promote:
             item.answer(True, "the candidate is turned down")
-            raise OrderFailed(Event.REJECT, "turned down by hand after the comparison")
+            why = "turned down by hand after the comparison"
+            raise OrderFailed(Event.REJECT, why, item.by)
         item.answer(True, "the candidate is promoted")
+        order.by = item.by
         return Event.PROMOTE
 
     def _may_pass(self, order: SlotOrder, item: Shadow) -> bool:

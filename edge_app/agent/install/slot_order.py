@@ -25,10 +25,12 @@ from edge_app.agent.install.transitions import (
 from edge_app.config.model import SlotConfig
 from edge_app.ipc.protocol import (
     MAX_REASON_CHARS,
+    THE_AGENT,
     Commit,
     PeerMessage,
     Prepare,
     Purpose,
+    Requester,
     Rollback,
     StartProbation,
     StartShadow,
@@ -42,6 +44,15 @@ _log = logging.getLogger(__name__)
 
 IN_STEPS = frozenset({Event.BUILDING, Event.WATCHING})
 """Inspection sends these twice a second; they are reported in steps of ten per cent."""
+
+
+WHY: dict[Purpose, str] = {
+    "candidate": "installed",
+    "changeover": "changed over to an installed product",
+    "restore": "the slot's own bundle again",
+    "standby": "",
+}
+"""What is asked for, by what a bundle is prepared for: for the audit."""
 
 
 class OutOfOrder(RuntimeError):
@@ -71,19 +82,26 @@ class SlotOrder:
     Args:
         purpose: what its bundle is prepared for.
         candidate: the bundle, where it is known from the start.
+        by: who asked for it.
 
     Attributes:
         state: changed by `advance` and `reread` only.
         found: the file, once it is verified.
         intent: the record, from the switch on; as it was written last.
+        by: who asked for what is sent next.
     """
 
     def __init__(
-        self, context: SlotContext, purpose: Purpose, candidate: Candidate | None = None
+        self,
+        context: SlotContext,
+        purpose: Purpose,
+        candidate: Candidate | None = None,
+        by: Requester = THE_AGENT,
     ) -> None:
         self._context, self._purpose = context, purpose
         self.state = State.IDLE
         self.candidate = candidate
+        self.by = by
         self.found: Verified | None = None
         self.intent: Intent | None = None
         self._first: Intent | None = None
@@ -295,7 +313,7 @@ class SlotOrder:
             parts, max_min = rules.shadow_parts, rules.shadow_max_min
             return StartShadow(slot=slot, sha256=sha256, parts=parts, max_min=max_min)
         if message is Message.SWITCH:
-            return Switch(slot=slot, sha256=sha256)
+            return Switch(slot=slot, sha256=sha256, by=self.by, why=WHY[self._purpose])
         if message is Message.START_PROBATION:
             return StartProbation(
                 slot=slot,
@@ -313,7 +331,13 @@ class SlotOrder:
         """Before the switch return to the active bundle; later to what the record names."""
         slot, intent = self._context.slot, self.intent
         if intent is None:
-            return Rollback(slot=slot, sha256=self.sha256, back_to=self._context.inbox.active)
+            back_to = self._context.inbox.active
+            return Rollback(slot=slot, sha256=self.sha256, back_to=back_to, by=self.by)
         reason = self._reason[:MAX_REASON_CHARS]
-        back_to = intent.old_sha256
-        return Rollback(slot=slot, sha256=self.sha256, back_to=back_to, reason=reason)
+        return Rollback(
+            slot=slot,
+            sha256=self.sha256,
+            back_to=intent.old_sha256,
+            reason=reason,
+            by=self.by,
+        )

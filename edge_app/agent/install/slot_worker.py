@@ -45,7 +45,7 @@ from edge_app.agent.install.switch_phase import SwitchPhase
 from edge_app.agent.install.transitions import Event, State
 from edge_app.config.model import SlotConfig
 from edge_app.errors import EdgeError
-from edge_app.ipc.protocol import PeerMessage
+from edge_app.ipc.protocol import THE_AGENT, PeerMessage, Requester
 from edge_app.store.bundle_store import Store
 
 _log = logging.getLogger(__name__)
@@ -188,7 +188,7 @@ class SlotFlow:
         claimed = claimed_sha256(job.file)
         self._reporter.begin(claimed, asked_by=job.asked_by)
         self._store.hold(self.slot, claimed)
-        order = SlotOrder(self._context, "candidate")
+        order = SlotOrder(self._context, "candidate", by=job.by)
         try:
             if not self._try(order, job):
                 return
@@ -205,6 +205,8 @@ class SlotFlow:
         """Make the file a tried release; False when it is in use already."""
         order.advance(Event.INSTALL)
         order.found = found = verify_file(self._store, self._checks, job.file)
+        if order.by == THE_AGENT:  # nobody is known to have asked but who signed it
+            order.by = Requester(kind="key", name=found.key_id[:64], via="mqtt")
         self._reporter.about(found.sha256, found.product, found.serial)
         self._store.hold(self.slot, found.sha256)
         if found.sha256 == self._store.active(self.slot):
@@ -256,7 +258,7 @@ class SlotFlow:
 
     def _select(self, job: Select) -> None:
         started_s = time.monotonic()
-        order = SlotOrder(self._context, "changeover")
+        order = SlotOrder(self._context, "changeover", by=job.by)
         order.advance(Event.SELECT)
         try:
             if not self._prepare_changeover(order, job):

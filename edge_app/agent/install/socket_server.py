@@ -12,21 +12,36 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from edge_app.errors import ConfigError, EdgeError
-from edge_app.ipc.peers import SOCKET_MODES, Role, listen, may_play, peer_of, role_socket
+from edge_app.ipc.peers import (
+    ROOT_UID,
+    SOCKET_MODES,
+    Peer,
+    Role,
+    account_of,
+    listen,
+    may_play,
+    peer_of,
+    role_socket,
+)
 from edge_app.ipc.protocol import (
+    FEATURES,
     TO_AGENT,
     Answer,
     Bye,
+    Change,
     DecideCommand,
+    FeaturesCommand,
     Hello,
     InstallCommand,
     PeerMessage,
     PeerSocket,
+    Requester,
     SelectCommand,
     SlotsCommand,
+    known_to,
 )
 
 _log = logging.getLogger(__name__)
@@ -40,9 +55,15 @@ MAX_PEERS = {Role.INSPECTION: 4, Role.PAGE: 8, Role.PEOPLE: 32}
 """Connections at once, a thread each: no role can use up what another needs."""
 
 MESSAGES: dict[Role, tuple[type[PeerMessage], ...]] = {
-    Role.INSPECTION: (Hello,),
-    Role.PAGE: (SlotsCommand, SelectCommand),
-    Role.PEOPLE: (InstallCommand, SelectCommand, DecideCommand, SlotsCommand),
+    Role.INSPECTION: (Hello, FeaturesCommand),
+    Role.PAGE: (SlotsCommand, SelectCommand, FeaturesCommand),
+    Role.PEOPLE: (
+        InstallCommand,
+        SelectCommand,
+        DecideCommand,
+        SlotsCommand,
+        FeaturesCommand,
+    ),
 }
 """What a role may say first."""
 
@@ -76,6 +97,7 @@ class PeerServer:
         self._handler = handler
         self._lock = threading.Lock()
         self._inspection: PeerSocket | None = None
+        self._features: tuple[str, ...] = ()
         self._peers: dict[PeerSocket, Role] = {}
         self._listeners: dict[Role, socket.socket] = {}
         self._refused: Counter[Role] = Counter()
@@ -121,11 +143,12 @@ class PeerServer:
 
     def order(self, line: PeerMessage) -> bool:
         """Send a message to the inspection process; False when it is not connected."""
-        peer = self._inspection
+        with self._lock:
+            peer, features = self._inspection, self._features
         if peer is None:
             return False
         try:
-            peer.send(line)
+            peer.send(known_to(line, features))
         except OSError as error:
             _log.warning("inspection cannot be reached: %s", error)
             peer.close()
@@ -177,8 +200,10 @@ class PeerServer:
                 peer.send(Answer(is_ok=False, text=_not_here(role, first)))
             elif isinstance(first, Hello):
                 self._serve_inspection(peer, first)
+            elif isinstance(first, FeaturesCommand):
+                peer.send(Answer(is_ok=True, text=" ".join(FEATURES)))
             else:
-                self._serve_command(peer, first)
+                self._serve_command(peer, _signed(role, first, peer_of(connection)))
         except (OSError, EdgeError) as error:
             if self._listeners:
                 _log.warning("%s socket: connection closed: %s", role.value, error)
@@ -190,6 +215,7 @@ class PeerServer:
     def _serve_inspection(self, peer: PeerSocket, hello: Hello) -> None:
         with self._lock:
             before, self._inspection = self._inspection, peer
+            self._features = hello.features
         if before is not None:
             before.close()
         _log.info("inspection connected, process %d", hello.pid)
@@ -220,6 +246,15 @@ class PeerServer:
         self._handler.commanded(command, peer.send)
         while peer.receive() is not None:
             pass  # nothing more is expected; wait for the end of the connection
+
+
+def _signed(role: Role, command: PeerMessage, who: Peer) -> PeerMessage:
+    """Return a change with its author: named by the page; of people the kernel knows who it is."""
+    if role is Role.PAGE or not isinstance(command, Change):
+        return command
+    kind: Literal["root", "person"] = "root" if who.uid == ROOT_UID else "person"
+    by = Requester(kind=kind, name=account_of(who.uid)[:64], via="console")
+    return command.model_copy(update={"by": by})
 
 
 def _not_here(role: Role, message: PeerMessage) -> str:

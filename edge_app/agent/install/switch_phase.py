@@ -29,7 +29,7 @@ from edge_app.agent.install.prepare_phase import PreparePhase
 from edge_app.agent.install.slot_order import SlotContext, SlotOrder
 from edge_app.agent.install.transitions import Event, Refusal, State, outcome
 from edge_app.errors import EdgeError
-from edge_app.ipc.protocol import Probation, RolledBack, Switched
+from edge_app.ipc.protocol import THE_AGENT, Probation, RolledBack, Switched
 from edge_app.store.intent import Intent
 
 _log = logging.getLogger(__name__)
@@ -107,6 +107,7 @@ class SwitchPhase:
         except EdgeError as error:
             order.reread()
             by = error.by if isinstance(error, Interrupted) else None
+            order.by = error.author if isinstance(error, OrderFailed) else THE_AGENT
             return self._roll_back(order, event_of_error(error), str(error), by)
         return ""
 
@@ -213,6 +214,7 @@ class SwitchPhase:
         """On a full disk roll back; once the commit has begun, wait for space."""
         reason = f"the store cannot be written: {error.strerror}"
         order.reread()
+        order.by = THE_AGENT
         if order.leads_to(Event.DISK_FULL) is State.ROLLING_BACK:
             return self._roll_back(order, Event.DISK_FULL, reason)
         order.advance(Event.DISK_FULL, f"passed, but {reason}; committed once there is room")
@@ -272,4 +274,5 @@ def _probation_ended(item: Item | None, event: Event) -> OrderFailed:
         return OrderFailed(event, "edge-app run does not judge with it any more")
     if isinstance(item, Probation):
         return OrderFailed(event, item.reason)
-    return OrderFailed(event, "taken back by hand during its probation")
+    author = item.by if isinstance(item, Decide) else THE_AGENT
+    return OrderFailed(event, "taken back by hand during its probation", author)

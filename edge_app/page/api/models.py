@@ -205,6 +205,37 @@ class State(Answered):
     has_map: bool
 
 
+class HealthDetail(Answered):
+    """One thing about a subject."""
+
+    key: str = Field(description='of the sentence; "detail": words of others, in `reason`')
+    params: dict[str, str | int | float]
+    text: str = Field(description="the sentence in English")
+
+
+class SubjectHealth(Answered):
+    """How one subject is. Later releases may add subjects and keys."""
+
+    subject: str = Field(
+        description="cameras, broker, model, disk, temperature, clock, updates, history, audit, "
+        "page"
+    )
+    level: Literal["good", "warn", "bad", "unknown"]
+    headline: str = Field(description="one sentence, in English")
+    headline_key: str = Field(description="of the sentence, for translations")
+    what_to_do: str = Field(description='in English; "": nothing')
+    what_to_do_key: str = Field(description='"": nothing')
+    params: dict[str, str | int | float] = Field(description="of both sentences")
+    since: str | None = Field(description="since when it is so, RFC 3339; null: not known")
+    details: list[HealthDetail]
+
+
+class DeviceHealth(Answered):
+    """Every subject."""
+
+    subjects: list[SubjectHealth]
+
+
 class Me(Answered):
     """Who calls."""
 

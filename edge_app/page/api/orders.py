@@ -49,6 +49,9 @@ class OrderAnswers:
         return [
             Operation("GET", "/state", viewer, "What the page shows of the line.", self.state,
                       "state", m.State),
+            Operation("GET", "/health", viewer,
+                      "How the device is, subject by subject, in words.", self.health,
+                      "state", m.DeviceHealth),
             Operation("GET", "/limits", viewer, "What each slot judges with now.", self.limits,
                       "orders", m.AllLimits),
             Operation("POST", "/limits/{slot}", engineer,
@@ -71,6 +74,10 @@ class OrderAnswers:
     def state(self, _call: Call) -> dict[str, Any]:
         """Return what inspection last said."""
         return self._source.state()
+
+    def health(self, _call: Call) -> dict[str, Any]:
+        """Return every subject of the device's health."""
+        return {"subjects": self._source.health()}
 
     def limits(self, _call: Call) -> dict[str, Any]:
         """Return every slot's thresholds, as inspection says."""

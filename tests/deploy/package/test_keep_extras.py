@@ -58,6 +58,22 @@ def test_a_release_knows_its_extras(old: Release) -> None:
     assert old.keep("list") == ["rtsp"]
 
 
+def test_a_camera_plug_in_is_kept_with_what_it_needs(old: Release, tmp_path: Path) -> None:
+    """Its entry point comes along; what only a workstation has is not looked for."""
+    old.add("acme-cameras", "acme-sdk>=2", "cropliq-edge")
+    old.add("acme-sdk")
+    info = old.site / "acme_cameras-1.0.dist-info"
+    (info / "entry_points.txt").write_text("[cropliq_edge.cameras]\nacme = acme_cameras\n")
+    with (info / "RECORD").open("a") as record:
+        record.write(f"{info.name}/entry_points.txt,,\n")
+    assert old.keep("list") == ["plugin:acme-cameras"]
+    new = Release(tmp_path / "new")
+    new.add("cropliq-edge-device", *NEEDS, extras=("rtsp", "basler"))
+    old.keep("copy", new.site, "plugin:acme-cameras")
+    assert new.keep("list") == ["plugin:acme-cameras"]
+    subprocess.run([new.python, "-c", "import acme_cameras, acme_sdk"], check=True)
+
+
 def test_an_extra_is_copied_with_what_it_needs(old: Release, tmp_path: Path) -> None:
     """Modules, shared objects and records; what the new release has already stays its own."""
     old.add("av", "helper>=1", "numpy>=1")

@@ -211,7 +211,7 @@ def rewritten(archive: Path, change: Callable[[dict[str, object]], None], **more
     ("change", "said"),
     [
         (lambda x: x.update(format="cropliq-backup/2", release="9.0"), "made by release '9.0'"),
-        (lambda x: x["files"][1].update(part="history"), "holds history, which this release"),
+        (lambda x: x["files"][1].update(part="later"), "holds later, which this release"),
         (lambda x: x["files"][1].update(name="configuration/../../x"), "no name of a backup"),
         (lambda x: x["files"][1].update(name="absolute//etc/x"), "no name of a backup"),
         (lambda x: x["files"].pop(), "not in its list"),

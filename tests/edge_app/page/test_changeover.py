@@ -12,6 +12,7 @@ import pytest
 from people_pages import PASSWORD, PeoplePage, let_in, people_page
 from support.activation_bundles import manifest_of, write_release
 from support.agent_and_line import TRIGGERED, Device, Line, device, write_config
+from support.audit_files import changes_of
 from support.brokers import free_port, wait_until
 from support.chromium import browser
 
@@ -69,6 +70,10 @@ def test_a_slot_is_changed_over_and_the_page_says_what_happened(tmp_path: Path) 
         assert done.json()["is_done"] is True
         assert done.json()["text"].startswith("slot main judges alpha (")
         wait_until(lambda: line.judges == "alpha 3")
+        change = changes_of(line.app._config.device.state_dir)[-1]
+        assert (change.event, change.new, change.old) == ("product", "alpha 3", "beta 3")
+        assert (change.kind, change.name) == ("person", "operator-1")
+        assert (change.role, change.via) == ("operator", "page")
         no = client.post("/api/select", json={"slot": "main", "product": "gamma"})
         assert (no.status_code, no.json()["is_done"]) == (409, False)
         assert "has no product 'gamma'; installed: alpha, beta" in no.json()["text"]

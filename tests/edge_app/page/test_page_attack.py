@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.brokers import free_port
 
-from benchmarks.page_attack import Attack, compare, run, write_line
+from benchmarks.page_attack import Attack, compare, door_to, run, write_line
 from edge_app.demo.broker import EmbeddedBroker
 
 SMALL = Attack(idle=300, viewers=20, upgrades=4000, slow_bodies=10)
@@ -30,12 +30,14 @@ def check(found: dict[str, Any]) -> None:
     assert peak["private_mb"] <= before["private_mb"] + 16
 
 
-def test_a_small_attack_costs_inspection_nothing(tmp_path: Path) -> None:
-    """300 idle connections, 20 viewers, upgrade requests and slow bodies for some seconds."""
+@pytest.mark.parametrize("is_tls", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_small_attack_costs_inspection_nothing(tmp_path: Path, is_tls: bool) -> None:
+    """300 idle connections, 20 viewers, upgrade requests and slow bodies for some seconds; over TLS
+    half of the idle ones never shake hands."""
     port = free_port()
     with EmbeddedBroker() as broker:
-        config = write_line(tmp_path, broker.port, port)
-        found = run(config, broker.port, port, SMALL, 6.0)
+        config = write_line(tmp_path, broker.port, port, is_tls)
+        found = run(config, broker.port, door_to(port, is_tls), SMALL, 6.0)
     assert found["attack"]["idle connections"] >= 300
     assert found["attack"]["upgrade requests"] > 0
     check(found)

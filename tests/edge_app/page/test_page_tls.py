@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -96,6 +97,40 @@ def test_clients_that_do_not_end_their_handshake_shut_nobody_out(
         for one in crowd:
             wait_until(lambda one=one: _is_closed(one), 20)
             one.close()
+
+
+def test_a_crowd_that_comes_at_once_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More clients than fit begin their handshakes in one moment: those that are hung up on in the
+    middle cost neither a task that waits for ever nor an error in the log."""
+    monkeypatch.setattr(tls_gate, "MAX_HANDSHAKES", 2)
+    with people_page(tmp_path, tls=MADE) as page:
+        tasks = page.live._server.server_state.tasks
+        for _ in range(5):
+            crowd = [socket.create_connection(("127.0.0.1", port_of(page))) for _ in range(40)]
+            for one in crowd:
+                one.sendall(CLIENT_HELLO)
+            for one in crowd:
+                one.settimeout(0.01)
+                with suppress(OSError):
+                    one.recv(4096)
+                one.close()
+        wait_until(lambda: not tasks, 5, "every handshake has ended")
+    assert not [r for r in caplog.records if r.name == "asyncio" and r.levelname == "ERROR"]
+
+
+def client_hello() -> bytes:
+    """Return what a client sends first."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        context.wrap_bio(coming, going).do_handshake()
+    return going.read()
+
+
+CLIENT_HELLO = client_hello()
 
 
 def _is_closed(one: socket.socket) -> bool:

@@ -65,6 +65,7 @@ NEEDS: dict[tuple[str, str], tuple[Need, Any]] = {
     ("GET", "/api/v1/parts/{id:int}/crop.jpg"): (V, None),
     ("GET", "/api/v1/parts/{id:int}/map.png"): (V, None),
     ("GET", "/api/v1/parts/{id:int}/sidecar"): (V, None),
+    ("GET", "/api/v1/health"): (V, None),
     ("GET", "/api/v1/evidence/{picture:path}"): (V, None),
     ("POST", "/api/v1/evidence-urls"): (V, {"picture": "2026-01-01/a.jpg"}),
     ("GET", "/api/v1/me"): (P, None),

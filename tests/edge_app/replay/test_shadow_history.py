@@ -50,7 +50,8 @@ def say(state: Path, reader: HistoryReader, marks: dict[str, str]) -> None:
     for part in reader.parts(PartFilter(states=("NG",)), None, 100):
         if part["source_name"] in marks:
             order = MarkPart(
-                author=Author(kind="root", name="root"), order_id=uuid7(time.time_ns(), secrets.randbits),
+                author=Author(kind="root", name="root"),
+                order_id=uuid7(time.time_ns(), secrets.randbits),
                 part=part["id"], part_id=part["part_id"], mark=marks[part["source_name"]],
             )  # fmt: skip
             answer = client.send(order)

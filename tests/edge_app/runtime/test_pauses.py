@@ -11,7 +11,7 @@ import pytest
 from support.order_makers import OWN, order
 
 from edge_app.audit.log import AuditLog
-from edge_app.audit.reader import every_record
+from edge_app.audit.reader import every_record, records_since
 from edge_app.audit.records import AuditEntry
 from edge_app.errors import OrderError
 from edge_app.ipc.order_schema import OrderAnswer
@@ -38,15 +38,17 @@ class Machine:
         self.wall_ns += round(minutes * MINUTE_NS)
 
     def begin(self) -> None:
-        """Start the process."""
+        """Start the process: the file follows the audit first, as a device's does."""
         clocks = PauseClocks(lambda: self.monotonic_ns, lambda: self.wall_ns, lambda: self.boot)
         self.book = PauseBook(self.folder / "pauses.json", ("cam1", "cam2"), clocks)
+        self.book.follow(records_since(self.folder / "audit.sqlite", self.book.head))
         self.log = AuditLog(self.folder / "audit.sqlite")
         effects = PauseEffects(
             lambda camera, on: self.told.append(("line", camera, on)),
             lambda camera, on, _text: self.told.append(("shown", camera, on)),
             lambda camera, a, b: self.told.append(("gap", camera, (b - a) / MINUTE_NS)),
             self.log.note,
+            lambda: not self.log.health().waiting,
         )
         self.pauses = PauseOrders(self.book, ("cam1", "cam2"), effects, lambda: self.wall_ns)
         self.desk = OrderDesk("a/b/c", self.log, None, self.pauses, None)  # type: ignore[arg-type]
@@ -178,8 +180,6 @@ def test_a_time_that_passed_while_nothing_ran_ends_it_at_the_start(machine: Mach
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff" * 90, b'{"format": "x"}'])
 def test_a_damaged_file_is_made_anew_from_the_audit(machine: Machine, data: bytes) -> None:
     """As if it had never been there."""
-    from edge_app.audit.reader import records_since
-
     machine.order("pause", camera="cam1", minutes=20)
     (machine.folder / "pauses.json").write_bytes(data)
     book = PauseBook(machine.folder / "pauses.json", ("cam1",), machine.book._clocks)

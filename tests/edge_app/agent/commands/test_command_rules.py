@@ -19,6 +19,7 @@ from edge_app.agent.commands.journal import MAX_REMEMBERED, CommandJournal
 from edge_app.agent.commands.rules import MAX_COMMAND_BYTES, read_command
 from edge_app.bundle.trusted_keys import TrustPolicy
 from edge_app.errors import CommandError
+from edge_app.ipc.protocol import Requester
 from edge_app.mqtt.command_messages import Command
 from edge_app.mqtt.topics import DeviceName
 
@@ -41,7 +42,8 @@ def refusal(payload: bytes, trust: TrustPolicy | None = None, at: datetime | Non
 def test_an_operators_command_is_taken() -> None:
     """Signed, for this device, in time: the order comes out as it was given."""
     given = command(WHO, "beta", slot="second")
-    order = read_command(given.payload(), trusting(operator().public()), WHO, now())
+    order, key = read_command(given.payload(), trusting(operator().public()), WHO, now())
+    assert key.key_id == operator().key_id
     assert (order.product, order.slot, order.verb) == ("beta", "second", "select_product")
 
 
@@ -127,7 +129,11 @@ def test_how_long_a_command_may_wait_for_its_turn_is_not_the_wall_clocks_to_say(
     clock = {"wall_ns": time.time_ns(), "steady_s": 100.0}
     taken: list[Callable[[], bool]] = []
 
-    def select(slot: str, product: str, answer: object, is_late: Callable[[], bool]) -> None:
+    def select(
+        slot: str, product: str, answer: object, is_late: Callable[[], bool], by: Requester
+    ) -> None:
+        assert (by.kind, by.via) == ("key", "mqtt")
+        assert by.name.endswith(operator().key_id[:16])
         taken.append(is_late)
 
     handler = CommandHandler(

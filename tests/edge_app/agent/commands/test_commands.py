@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from support.activation_bundles import manifest_of, write_release
 from support.agent_and_line import TRIGGERED, Device, Line, device, write_config
+from support.audit_files import changes_of
 from support.broker_logins import PASSWORD, acl_lines
 from support.brokers import HOST, Listener, Mosquitto, wait_until
 from support.operator_commands import command, operator, operator_keys
@@ -134,6 +135,9 @@ def test_a_command_changes_the_line_over_within_a_second(
         assert (again["is_done"], again["text"]) == (True, "slot main judges alpha already")
         assert [r["state"] for r in person.bodies("/reported")][-2:] == ["switching", "committed"]
         assert agent.store.high_water("beta") == 3
+        who = changes_of(line.app._config.device.state_dir)[-5:]
+        assert {(c.kind, c.via) for c in who} == {("key", "mqtt")}
+        assert all(c.name.endswith(operator().key_id[:16]) for c in who)
         assert all(v.state.value != "NOT_INSPECTED" for v in line.verdicts[started:])
 
 

@@ -19,9 +19,11 @@ from edge_app.ipc import peers
 from edge_app.ipc.client import connect_to_agent
 from edge_app.ipc.peers import SOCKET_MODES, Role, role_socket
 from edge_app.ipc.protocol import (
+    FEATURES,
     TO_PEER,
     Answer,
     DecideCommand,
+    FeaturesCommand,
     Hello,
     InstallCommand,
     PeerMessage,
@@ -36,6 +38,7 @@ FIRST: dict[type[PeerMessage], PeerMessage] = {
     SelectCommand: SelectCommand(slot="main", product="p"),
     DecideCommand: DecideCommand(slot="main", promote=True),
     SlotsCommand: SlotsCommand(),
+    FeaturesCommand: FeaturesCommand(),
 }
 NOBODY = 65534
 
@@ -83,7 +86,12 @@ def test_a_role_says_only_what_is_its_own(
     desk, path = served
     peer = PeerSocket(connect_to_agent(role_socket(path, role)), TO_PEER)
     peer.send(FIRST[kind])
-    if kind in MESSAGES[role]:
+    if kind is FeaturesCommand:
+        answer = peer.receive()
+        assert isinstance(answer, Answer)
+        assert answer.text.split() == list(FEATURES)
+        assert desk.seen == [], "answered without asking the agent"
+    elif kind in MESSAGES[role]:
         wait_until(lambda: desk.seen == [kind.__name__])
     else:
         answer = peer.receive()

@@ -1,0 +1,39 @@
+"""Camera plug-ins as installed packages: a *.dist-info and modules in a folder."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+GROUP = "cropliq_edge.cameras"
+
+
+def add_package(folder: Path, package: str, modules: dict[str, str], **schemes: str) -> None:
+    """Lay a package into a folder of sys.path, as its wheel would.
+
+    Args:
+        modules: module name → text.
+        schemes: scheme → what its entry point names.
+    """
+    info = folder / f"{package.replace('-', '_')}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    lines = [f"[{GROUP}]", *(f"{scheme} = {value}" for scheme, value in schemes.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    for name, text in modules.items():
+        (folder / f"{name}.py").write_text(text)
+
+
+def python_beside(folder: Path) -> tuple[Path, Path]:
+    """Make an environment that has all this one has; return its Python and its packages' folder.
+
+    What is laid there is found by children that run with -I too.
+    """
+    venv.create(folder, symlinks=True)
+    paths = {"base": str(folder), "platbase": str(folder)}
+    packages = Path(sysconfig.get_path("purelib", "venv", paths))
+    here = sysconfig.get_path("purelib")
+    (packages / "beside.pth").write_text(f"import site; site.addsitedir({here!r})\n")
+    return folder / "bin" / Path(sys.executable).name, packages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from people_pages import PeoplePage, people_page
 from support.chromium import Browser, browser
 from view_browser import SIZES_WH, open_url, seen, text
 
+from edge_app.device_words import ADVICE, HEADLINES
+from edge_app.page.views import STATIC
 from edge_app.shown_state import CameraFacts, shown_state
 
 pytestmark = pytest.mark.needs("chromium")
@@ -77,3 +80,12 @@ def test_a_device_that_is_gone_is_said_and_found_again(tmp_path: Path) -> None:
         assert len(subjects(view)) == 10
         view.call("Network.emulateNetworkConditions", offline=False, **gone)
         view.wait_for("document.querySelector('#lost').hidden")
+
+
+def test_every_sentence_of_the_device_has_its_words() -> None:
+    """The English ones are the device's own, so that both say the same; a new one is put here."""
+    words = json.loads((STATIC / "words" / "health.en.json").read_text(encoding="utf-8"))
+    for prefix, sentences in (("health_headline", HEADLINES), ("health_todo", ADVICE)):
+        told = {key.replace(".", "_"): text for key, text in sentences.items() if text}
+        found = {k.partition(".")[2]: v for k, v in words.items() if k.startswith(f"{prefix}.")}
+        assert found == told

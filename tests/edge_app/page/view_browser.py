@@ -16,6 +16,14 @@ import httpx
 from support.chromium import Browser
 from support.shown_line import ShownLine
 
+LISTENS = """
+window.faults = [];
+addEventListener("securitypolicyviolation", (e) => faults.push(`csp ${e.violatedDirective}`));
+addEventListener("unhandledrejection", (e) => faults.push(String(e.reason)));
+addEventListener("error", (e) => { if (e.message) faults.push(e.message); });
+"""
+"""What a page's script does wrong, and what the content security policy forbids it."""
+
 SIZES_WH = {"desktop": (1280, 800), "tablet": (1024, 768), "phone": (390, 844)}
 
 
@@ -30,6 +38,8 @@ def open_url(view: Browser, url: str, cookies: Mapping[str, str] | None = None) 
     """Open an address on a desktop, with these cookies and no others."""
     view.open("about:blank", (800, 1280))
     size(view, "desktop")
+    view.call("Page.enable")
+    view.call("Page.addScriptToEvaluateOnNewDocument", source=LISTENS)
     view.call("Network.enable")
     view.call("Network.clearBrowserCookies")
     for name, value in (cookies or {}).items():
@@ -84,7 +94,9 @@ def fits(view: Browser) -> bool:
 
 
 def seen(view: Browser, name: str) -> None:
-    """Hold that the view fits every device's window, and take its pictures if they are wanted."""
+    """Hold that the view fits every device's window and that no script of it has failed, and take
+    its pictures if they are wanted."""
+    assert view.run("faults") == [], name
     folder = os.environ.get("EDGE_APP_SCREENSHOTS")
     for device in SIZES_WH:
         size(view, device)

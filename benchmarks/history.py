@@ -37,6 +37,7 @@ from edge_app.history.reader import HistoryReader
 from edge_app.history.retention import Retention
 from edge_app.history.rows import BINS_PER_LIMIT, HOUR_NS, score_bin
 from edge_app.history.schema import open_for_writing
+from edge_app.history.score_reader import ScoreQuestion, ScoreReader
 from edge_app.history.writer import HistoryWriter
 from edge_app.records import AlarmEvent, EventKind, ModelIdentity, PartVerdict, VerdictState
 from edge_app.store.sqlite_files import transaction
@@ -108,6 +109,8 @@ def large(folder: Path, count: int) -> dict[str, Any]:
         "an old page": lambda: reader.parts(PartFilter(), before=count // 2),
         "counts of a week": lambda: reader.counts(*week),
         "histogram of a week": lambda: reader.histogram(*week),
+        "scores of a week, first answer": lambda: ScoreReader(path).counts(_scores_of(*week)),
+        "scores of a week, all answers": lambda: _every_score(path, *week),
     }  # fmt: skip
     before_mb = _peak_mb()
     return {
@@ -117,6 +120,19 @@ def large(folder: Path, count: int) -> dict[str, Any]:
         "milliseconds": {name: _median_ms(ask) for name, ask in asked.items()},
         "peak_mb": {"before the questions": before_mb, "after": _peak_mb()},
     }
+
+
+def _scores_of(from_ns: int, to_ns: int) -> ScoreQuestion:
+    return ScoreQuestion(from_ns, to_ns, "ab" * 32, "fp32", None, 2.0, 0.02, 80, 120)
+
+
+def _every_score(path: Path, from_ns: int, to_ns: int) -> int:
+    """Count a time's scores as the page does, answer by answer; return how many answers."""
+    reader, answers, before = ScoreReader(path), 0, None
+    while answers == 0 or before is not None:
+        before = reader.counts(_scores_of(from_ns, to_ns), before).next
+        answers += 1
+    return answers
 
 
 def _median_ms(ask: Callable[[], object]) -> float:

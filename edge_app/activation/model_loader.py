@@ -17,6 +17,7 @@ from edge_app.bundle.archive import Bundle
 from edge_app.errors import BundleError, EdgeError
 from edge_app.host.memory import available_mb
 from edge_app.inspection.judge import Limits
+from edge_app.ipc.calibration import Calibration, calibration_of
 from edge_app.model.engine_jobs import BuildGivenUp, EngineBuilder, Percent
 from edge_app.model.golden_check import check_golden
 from edge_app.model.loaded_model import LoadedModel
@@ -44,6 +45,7 @@ class Ready:
             the model that judged from the start.
         bundle_limits: what the model was loaded with, where a person has set other limits since;
             None: they are in force.
+        calibration: the scores its limits were made from.
     """
 
     sha256: str
@@ -52,6 +54,22 @@ class Ready:
     pictures: int = 0
     latency_ms: float | None = None
     bundle_limits: Limits | None = None
+    calibration: Calibration | None = None
+
+    @classmethod
+    def of(
+        cls, bundle: Bundle, model: LoadedModel, pictures: int = 0, latency_ms: float | None = None
+    ) -> Ready:
+        """Return a bundle's loaded model with what the bundle says of it."""
+        scores = bundle.variant(model.identity.precision).thresholds.calibration_scores
+        return cls(
+            bundle.sha256,
+            model,
+            how_signed(bundle),
+            pictures,
+            latency_ms,
+            calibration=calibration_of(scores),
+        )
 
 
 class Loader:
@@ -173,7 +191,7 @@ class Loader:
         result = check_golden(model, bundle, self._budget_ms(slot), self._give_way)
         if not result.is_ok:
             raise BundleError(f"self-check in the inspection process failed: {result.reason}")
-        return Ready(sha256, model, how_signed(bundle), result.pictures, result.latency_ms)
+        return Ready.of(bundle, model, result.pictures, result.latency_ms)
 
     def _check_memory(self, needed_mb: int) -> None:
         free_mb = self._free_mb()

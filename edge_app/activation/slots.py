@@ -29,7 +29,7 @@ from edge_app.inspection.worth_keeping import KeepRule
 from edge_app.ipc.protocol import Hello
 from edge_app.model.load_for_device import engine_builder, load_for_device
 from edge_app.model.loaded_model import LoadedModel
-from edge_app.model.open_for_device import how_signed, open_bundle
+from edge_app.model.open_for_device import open_bundle
 from edge_app.mqtt.messages import SlotDescription, model_body
 from edge_app.mqtt.topics import DeviceName
 from edge_app.records import FrameReport, JsonObject
@@ -217,7 +217,7 @@ class ModelSlots:
             raise ConfigError("[bundle] path is missing: there is nothing to judge with.")
         bundle = open_bundle(path, self._config.bundle, self._who)
         model = self._load(bundle)
-        return _ready(bundle, with_overrides(model, self._config))
+        return Ready.of(bundle, with_overrides(model, self._config))
 
     def _load_first(self, slot: str, digests: list[str]) -> Ready | None:
         """Return the best of a slot's bundles that can be used, else the configured one, or none.
@@ -227,7 +227,7 @@ class ModelSlots:
         for sha256 in digests:
             try:
                 bundle = self._read(sha256)
-                return _ready(bundle, self._load(bundle))
+                return Ready.of(bundle, self._load(bundle))
             except (BundleError, ModelError) as error:
                 _log.error("slot %s: %s cannot be used: %s", slot, sha256[:12], error)
         if self._config.bundle.path is not None:
@@ -342,7 +342,3 @@ def _override_id(score: float, area: float, suspect: float | None) -> str:
     """Return a name that other thresholds do not have."""
     digest = hashlib.sha256(repr((score, area, suspect)).encode()).hexdigest()
     return f"device-override-{digest[:8]}"
-
-
-def _ready(bundle: Bundle, model: LoadedModel) -> Ready:
-    return Ready(bundle.sha256, model, how_signed(bundle))

@@ -10,14 +10,21 @@ MAX_NS = 2**63 - 1
 ANY = "any"
 """Kept for whatever reason."""
 
-DISPUTED = (
-    "SELECT part FROM decisions INDEXED BY decisions_by_part WHERE is_current"
-    " AND mark <> 'unsure' GROUP BY part HAVING min(mark) <> max(mark)"
-)
-"""Parts of which two people say different things; who cannot tell does not disagree."""
-
-
 Term = tuple[str, list[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """How parts are found by what was said of them.
+
+    Attributes:
+        index: of the decisions, in the order of parts.
+        having: of the decisions of one part together. Who cannot tell does not disagree.
+    """
+
+    index: str
+    terms: list[Term]
+    having: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,57 +62,70 @@ class PartFilter:
         What is rare leads: a name, a mark, a class, parts that are not OK, a time, a camera. A plus
         sign keeps SQLite from taking another index.
         """
-        table, terms, said = "parts", self._rare(), self._said()
+        terms, said = self._rare(), self._said()
         is_rare = bool(terms) or said is not None
         leads_by_state = not is_rare and bool(self.states and "OK" not in self.states)
         by_time = not is_rare and not leads_by_state
         by_time = by_time and (self.from_ns is not None or self.to_ns is not None)
         if said is not None:
-            table = f"({said[0]}) AS said CROSS JOIN parts ON parts.id = said.part"
-        elif self.kept_for:
-            table = "parts INDEXED BY parts_kept"
+            return self._ids_of_said(said, terms, before, count)
+        table = "parts INDEXED BY parts_kept" if self.kept_for else "parts"
+        if leads_by_state:  # an index of its own, with the camera in it
+            index = "parts_not_ok" if self.camera is None else "parts_not_ok_of"
+            table = f"parts INDEXED BY {index}"
+            terms.append(("state <> 'OK'", []))
         if self.reviewed is False:
-            terms.append(
-                ("NOT EXISTS (SELECT 1 FROM decisions WHERE decisions.part = parts.id)", [])
-            )
+            said_of = "SELECT 1 FROM decisions WHERE decisions.part = parts.id"
+            terms.append((f"NOT EXISTS ({said_of})", []))
+        camera_plus = "+" if is_rare or by_time else ""
+        terms += self._plain("" if leads_by_state else "+", camera_plus, "" if by_time else "+")
+        terms += _cursor(before, by_time)
+        order = "captured_ns DESC, id DESC" if by_time else "id DESC"
+        return _query(f"SELECT id FROM {table}", terms, f"ORDER BY {order} LIMIT ?", count)
+
+    def _ids_of_said(
+        self, said: _Said, rare: list[Term], before: int | None, count: int
+    ) -> tuple[str, list[object]]:
+        """Return the query that begins with what was said: a decision knows its part's camera,
+        verdict and time, so that parts are read for what they alone know."""
+        table = f"decisions AS said INDEXED BY {said.index}"
+        if rare:
+            table += " CROSS JOIN parts ON parts.id = said.part"
+        cursor: list[Term] = [] if before is None else [("said.part < ?", [before])]
+        plain = self._plain("said.", "said.", "said.")
+        order = f"GROUP BY said.part{said.having} ORDER BY said.part DESC LIMIT ?"
+        return _query(
+            f"SELECT said.part FROM {table}", [*said.terms, *rare, *plain, *cursor], order, count
+        )
+
+    def _plain(self, state: str, camera: str, time: str) -> list[Term]:
+        """Return the terms of verdict, camera and time, each column with what stands before it."""
+        terms: list[Term] = []
         if self.states:
             marks = ", ".join("?" * len(self.states))
-            plain, other = f"state IN ({marks}) AND state <> 'OK'", f"+state IN ({marks})"
-            terms.append((plain if leads_by_state else other, [*self.states]))
-            if leads_by_state:  # an index of its own, with the camera in it
-                index = "parts_not_ok" if self.camera is None else "parts_not_ok_of"
-                table = f"parts INDEXED BY {index}"
+            terms.append((f"{state}state IN ({marks})", [*self.states]))
         if self.camera is not None:
-            plus = "+" if is_rare or by_time else ""
-            terms.append(
-                (f"{plus}parts.camera = (SELECT id FROM cameras WHERE name = ?)", [self.camera])
-            )
-        terms += [*self._time(by_time), *_cursor(before, by_time)]
-        where = " AND ".join(text for text, _ in terms) or "1"
-        order = "captured_ns DESC, parts.id DESC" if by_time else "parts.id DESC"
-        if said is not None:
-            order = "said.part DESC"
-        values = [*(said[1] if said else ()), *(v for _, of_term in terms for v in of_term)]
-        query = f"SELECT parts.id FROM {table} WHERE {where} ORDER BY {order} LIMIT ?"
-        return query, [*values, count]
+            name = "(SELECT id FROM cameras WHERE name = ?)"
+            terms.append((f"{camera}camera = {name}", [self.camera]))
+        if self.from_ns is not None:
+            terms.append((f"{time}captured_ns >= ?", [storable_ns(self.from_ns)]))
+        if self.to_ns is not None:
+            terms.append((f"{time}captured_ns < ?", [storable_ns(self.to_ns)]))
+        return terms
 
-    def _said(self) -> Term | None:
-        """Return the parts of which people said what is asked for, the newest first; each is read
-        from the decisions as far as the page needs. None where nothing of that is asked."""
+    def _said(self) -> _Said | None:
+        """Return how the parts are found of which people said what is asked for: from their
+        decisions, the newest part first, as far as the page needs. None where nothing of that is
+        asked."""
         if self.disputed:
-            text = f"{DISPUTED} ORDER BY part DESC"
-            if not self.mark:
-                return text, []
-            marked = (
-                "EXISTS (SELECT 1 FROM decisions WHERE is_current AND mark = ? AND part = d.part)"
-            )
-            return f"SELECT part FROM ({text}) AS d WHERE {marked} ORDER BY part DESC", [self.mark]
+            terms: list[Term] = [("said.is_current AND said.mark <> 'unsure'", [])]
+            if self.mark:
+                same = "SELECT 1 FROM decisions WHERE part = said.part AND is_current AND mark = ?"
+                terms.append((f"EXISTS ({same})", [self.mark]))
+            return _Said("decisions_by_part", terms, " HAVING min(said.mark) <> max(said.mark)")
         if self.mark:
-            text = "SELECT DISTINCT part FROM decisions WHERE is_current AND mark = ?"
-            return f"{text} ORDER BY part DESC", [self.mark]
-        if self.reviewed:
-            return "SELECT DISTINCT part FROM decisions ORDER BY part DESC", []
-        return None
+            return _Said("decisions_current", [("said.is_current AND said.mark = ?", [self.mark])])
+        return _Said("decisions_by_part", []) if self.reviewed else None
 
     def _rare(self) -> list[Term]:
         """Return the terms that few parts meet."""
@@ -127,14 +147,11 @@ class PartFilter:
                 terms.append(("instr(',' || kept_for || ',', ?)", [f",{self.kept_for},"]))
         return terms
 
-    def _time(self, by_time: bool) -> list[Term]:
-        plus = "" if by_time else "+"
-        terms: list[Term] = []
-        if self.from_ns is not None:
-            terms.append((f"{plus}captured_ns >= ?", [storable_ns(self.from_ns)]))
-        if self.to_ns is not None:
-            terms.append((f"{plus}captured_ns < ?", [storable_ns(self.to_ns)]))
-        return terms
+
+def _query(head: str, terms: list[Term], tail: str, count: int) -> tuple[str, list[object]]:
+    where = " AND ".join(text for text, _ in terms) or "1"
+    values = [value for _, of_term in terms for value in of_term]
+    return f"{head} WHERE {where} {tail}", [*values, count]
 
 
 def _cursor(before: int | None, by_time: bool) -> list[Term]:
@@ -142,9 +159,9 @@ def _cursor(before: int | None, by_time: bool) -> list[Term]:
         return []
     if by_time:
         at = "(SELECT captured_ns FROM parts WHERE id = ?)"
-        text = f"captured_ns <= {at} AND (captured_ns < {at} OR parts.id < ?)"
+        text = f"captured_ns <= {at} AND (captured_ns < {at} OR id < ?)"
         return [(text, [before] * 3)]
-    return [("parts.id < ?", [before])]
+    return [("id < ?", [before])]
 
 
 def _one_of(columns: Sequence[str], value: str) -> Term:

@@ -154,9 +154,13 @@ def _has(connection: sqlite3.Connection, name: str) -> bool:
 
 def _stand_in_for_missing(connection: sqlite3.Connection) -> None:
     """Let an older file that nobody has opened for writing yet read as one without reviews."""
+    if _has(connection, "decisions"):
+        return
     for name, statement in _ADDED.items():
-        if statement.startswith("CREATE TABLE") and not _has(connection, name):
+        if statement.startswith("CREATE TABLE"):
             connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
+        elif " ON parts " not in statement:
+            connection.execute(statement.replace(f"INDEX {name}", f"INDEX temp.{name}", 1))
 
 
 def _has_reasons(connection: sqlite3.Connection) -> bool:

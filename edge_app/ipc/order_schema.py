@@ -18,6 +18,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator as After
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
+from edge_app.ipc.calibration import Calibration
 from edge_app.mqtt.timestamps import UUID7_PATTERN
 from edge_app.store.intent import Sha256
 
@@ -212,6 +213,7 @@ class LimitState(_Message):
     Attributes:
         bundle_score_threshold: the bundle's own, or the configuration's in its place.
         steps: how many `undo_limit` lead back to it.
+        calibration: the good parts' scores of the bundle; None: inspection of an older release.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -227,6 +229,7 @@ class LimitState(_Message):
     map_threshold: float
     bundle_score_threshold: float
     steps: int = 0
+    calibration: Calibration | None = None
 
 
 class OrderAnswer(_Message):

@@ -133,6 +133,7 @@ def _state(slot: str, ready: Ready, steps: int) -> LimitState:
         map_threshold=limits.map_threshold,
         bundle_score_threshold=(ready.bundle_limits or limits).score_threshold,
         steps=steps,
+        calibration=ready.calibration,
     )
 
 

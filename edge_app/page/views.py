@@ -22,15 +22,21 @@ class View:
     Attributes:
         name: its words are `nav.NAME` in every language file.
         file: in the folder `static`.
+        is_in_head: False: reached from another page.
     """
 
     name: str
     path: str
     file: str
+    is_in_head: bool = True
 
 
 VIEWS = (
     View("line", "/", "index.html"),
+    View("parts", "/parts", "parts.html"),
+    View("part", "/part", "part.html", is_in_head=False),
+    View("limit", "/limit", "limit.html"),
+    View("health", "/health", "health.html"),
     View("people", "/users", "users.html"),
 )
 """In the order in which the head shows them."""
@@ -60,7 +66,7 @@ def view_routes() -> list[RightRoute]:
 
 def views_json() -> list[JsonObject]:
     """Return the pages that this device serves, as the head shows them."""
-    return [{"name": view.name, "path": view.path} for view in VIEWS]
+    return [{"name": view.name, "path": view.path} for view in VIEWS if view.is_in_head]
 
 
 class _opened:  # noqa: N801 - an endpoint

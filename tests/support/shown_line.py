@@ -139,9 +139,9 @@ class ShownLine:
         """Put facts over the device's own; see `Facts`."""
         self.source.told.over = facts
 
-    def client(self, role: str) -> httpx.Client:
-        """Return a client that is logged in as a new person named like the role."""
-        name = f"{role}-1"
+    def client(self, role: str, name: str = "") -> httpx.Client:
+        """Return a client that is logged in as a new person, named like the role."""
+        name = name or f"{role}-1"
         code = self.directory.add(ROOT, name, AccessRole(role))
         client = httpx.Client(base_url=self.url, timeout=20, trust_env=False)
         self._clients.append(client)

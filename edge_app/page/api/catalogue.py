@@ -20,6 +20,8 @@ from edge_app.page.api.logins import LoginAnswers
 from edge_app.page.api.operation import BASE, Operation, Rooms, route_of
 from edge_app.page.api.orders import OrderAnswers
 from edge_app.page.api.reviews import ReviewAnswers
+from edge_app.page.api.scores import ScoreAnswers
+from edge_app.page.api.thumbnails import ThumbnailAnswers
 from edge_app.page.evidence_urls import EvidenceUrls
 from edge_app.page.part_evidence import EvidenceFiles, PartEvidence
 from edge_app.page.problem import refused
@@ -78,6 +80,8 @@ def operations(
         *OrderAnswers(giver, source, office.audit).operations(),
         *HistoryAnswers(asked).operations(),
         *ReviewAnswers(asked, giver, kept, office.bad_parts).operations(),
+        *ScoreAnswers(office.history).operations(),
+        *ThumbnailAnswers(asked, office.history, evidence).operations(),
         *EvidenceAnswers(evidence, office.urls).operations(),
         *LoginAnswers(office.directory, cookie).operations(),
     ]

@@ -95,6 +95,16 @@ class Counts(Answered):
     counts: list[Count]
 
 
+class SlotCalibration(Answered):
+    """Scores of the good parts that a bundle's limit was made from."""
+
+    good_parts: int
+    low: float
+    width: float = Field(description="bin i begins at low + i × width")
+    counts: list[int] = Field(description="60 bins at most; the last holds the largest score too")
+    top: list[float] = Field(description="the largest scores, descending, exactly; 32 at most")
+
+
 class SlotLimits(Answered):
     """What a slot judges with now."""
 
@@ -109,6 +119,9 @@ class SlotLimits(Answered):
     threshold_id: str
     bundle_score_threshold: float = Field(description="the bundle's, or the configuration's")
     steps: int = Field(description="how many `undo` lead back to it")
+    calibration: SlotCalibration | None = Field(
+        None, description="null: inspection is of an older release"
+    )
 
 
 class AllLimits(Answered):

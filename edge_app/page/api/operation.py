@@ -31,7 +31,7 @@ AT_ONCE = 2
 """Threads of a room: two questions of the history at once leave the page its other threads."""
 MAX_WAITING = 24
 
-Room = Literal["history", "orders", "people", "state"]
+Room = Literal["history", "orders", "people", "pictures", "state"]
 
 
 class Model(BaseModel):

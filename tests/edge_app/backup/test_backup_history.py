@@ -29,6 +29,7 @@ from edge_app.config.load import load_config
 from edge_app.errors import HistoryError
 from edge_app.history.entries import PartEntry
 from edge_app.history.ledger import Ledger, check_history
+from edge_app.history.opening import LeftOver
 from edge_app.history.retention import Retention
 from edge_app.history.writer import HistoryWriter
 from edge_app.store import free_space
@@ -234,7 +235,7 @@ def test_a_new_machine_goes_on_with_its_own_numbers(config: Path, tmp_path: Path
     assert gap[3] == 51
     assert int(str(gap[4])) >= int(str(gap[2])) > 0
     waiting = [PartEntry(verdict(3, "NG", name="new-3"), "alarm-3", is_final=False)]
-    first = history_of(state, Now(START_NS + 10**15), waiting=lambda: waiting)
+    first = history_of(state, Now(START_NS + 10**15), left_over=LeftOver(waiting=lambda: waiting))
     first.start()
     first.finished([verdict(n, name=f"new-{n}") for n in (4, 5)])
     first.close()

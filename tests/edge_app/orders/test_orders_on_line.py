@@ -89,6 +89,9 @@ def test_a_limit_holds_between_two_parts_and_over_a_restart(tmp_path: Path) -> N
     config = folder_config(tmp_path)
     with running(config) as device:
         before = device.limits()
+        assert before.calibration is not None
+        assert max(before.calibration.top) < before.score_threshold
+        assert sum(before.calibration.counts) == before.calibration.good_parts
         assert device.line.verdicts[-1].state.value == "OK"
         answer = device.set_limit(GOOD_SCORE - 10)
         device.more_parts()

@@ -110,7 +110,7 @@ def a_desk(
     )
     orders = PauseOrders(book, ("cam1", "cam2"), effects, lambda: clock.now_ns)
     orders.start()
-    return OrderDesk("a/b/c", log, None, orders), orders, log, line  # type: ignore[arg-type]
+    return OrderDesk("a/b/c", log, None, orders, None), orders, log, line  # type: ignore[arg-type]
 
 
 def events_of(state: Path) -> list[str]:

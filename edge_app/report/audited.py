@@ -1,8 +1,8 @@
-"""What a report says from the audit: changes of limits, and the end of the chain."""
+"""What a report says from the audit: changes of limits, pauses, and the end of the chain."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from edge_app.audit.records import Head
 from edge_app.errors import AuditError
 from edge_app.history.times import time_text
 from edge_app.mqtt.timestamps import epoch_ns
+from edge_app.report.interruptions import PauseSpan
 from edge_app.report.period import Period
 
 LIMIT_EVENTS = ("limit", "limit_undone")
+PAUSE_BEGINS, PAUSE_ENDS = "pause", ("resumed", "pause_ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,13 @@ class Audited:
 
     Attributes:
         changes: of limits within the period, the oldest first.
+        pauses: of all times, one for each camera and pause.
         head: HASH:COUNT when the report was made; "" without an audit.
         trouble: why nothing is known; "" if all is well.
     """
 
     changes: tuple[LimitChange, ...] = ()
+    pauses: tuple[PauseSpan, ...] = ()
     head: str = ""
     trouble: str = ""
 
@@ -52,6 +56,7 @@ class Audited:
 def audited(path: Path, period: Period) -> Audited:
     """Return what the audit says of a period. An audit that cannot be read is said, not raised."""
     changes: list[LimitChange] = []
+    pauses = _Pauses()
     head = Head()
     if not path.is_file():
         return Audited()
@@ -60,9 +65,49 @@ def audited(path: Path, period: Period) -> Audited:
             head = Head(str(record["hash"]), int(record["seq"]))
             if record["event"] in LIMIT_EVENTS and _is_in(record["at"], period):
                 changes.append(_change(record))
+            pauses.take(record)
     except AuditError as error:
-        return Audited(tuple(changes), "", str(error))
-    return Audited(tuple(changes), str(head) if head.count else "")
+        return Audited(tuple(changes), pauses.spans(), "", str(error))
+    return Audited(tuple(changes), pauses.spans(), str(head) if head.count else "")
+
+
+class _Pauses:
+    """Follows pauses through the audit's records, the oldest first."""
+
+    def __init__(self) -> None:
+        self._ended: list[PauseSpan] = []
+        self._running: dict[str, PauseSpan] = {}
+
+    def take(self, record: dict[str, Any]) -> None:
+        event, new = record["event"], record.get("new")
+        if not isinstance(new, dict) or event not in (PAUSE_BEGINS, *PAUSE_ENDS):
+            return
+        try:
+            at_ns = epoch_ns(record["at"])
+            if event == PAUSE_BEGINS:
+                self._begin(new["pauses"], at_ns)
+            else:
+                self._end(new["cameras"], at_ns)
+        except (KeyError, TypeError, ValueError):
+            return  # of a later release, or no pause that could be shown
+
+    def spans(self) -> tuple[PauseSpan, ...]:
+        """Return all; one that still runs ends when it is meant to."""
+        return (*self._ended, *self._running.values())
+
+    def _begin(self, pauses: list[dict[str, Any]], at_ns: int) -> None:
+        for pause in pauses:
+            camera, began_ns = str(pause["camera"]), int(pause["began_ns"])
+            before = self._running.pop(camera, None)
+            if before is not None and before.begin_ns != began_ns:
+                self._ended.append(replace(before, end_ns=min(before.end_ns, at_ns)))
+            self._running[camera] = PauseSpan(camera, began_ns, int(pause["until_ns"]))
+
+    def _end(self, cameras: list[str], at_ns: int) -> None:
+        for camera in cameras:
+            running = self._running.pop(str(camera), None)
+            if running is not None:
+                self._ended.append(replace(running, end_ns=at_ns))
 
 
 def _is_in(at: str, period: Period) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -18,12 +19,14 @@ from edge_app.history.reviews import ReviewFigures
 from edge_app.history.rows import HOUR_NS
 from edge_app.history.schema import open_for_reading
 from edge_app.report.audited import Audited, audited
+from edge_app.report.interruptions import Interruptions, PauseSpan, interruptions_of
 from edge_app.report.period import Period
 
 MAX_LISTED = 40
 """Bad parts listed in a report; the export has all."""
 
 HOUR_S = 3600
+DAY_NS = 24 * HOUR_NS
 SCAN_NS = 6 * HOUR_NS
 """So much is looked through in one transaction: 65,000 parts at three a second."""
 
@@ -112,7 +115,7 @@ class Figures:
         reasons: why parts were not inspected → how many.
         histogram: (score as a share of the limit, parts), see `HistoryReader.histogram`.
         judges: models and limits, in the order of their first part.
-        gaps: what was lost or may have been missed, newest first.
+        interruptions: when nothing was inspected, what was lost or may have been missed.
         listed: bad parts, newest first, at most MAX_LISTED.
         reviews: what people said of the period's parts.
         audit: changes of limits in the period, and the audit's head.
@@ -128,7 +131,7 @@ class Figures:
     reasons: Counter[str] = field(default_factory=Counter)
     histogram: tuple[tuple[float, int], ...] = ()
     judges: tuple[Judge, ...] = ()
-    gaps: tuple[dict[str, Any], ...] = ()
+    interruptions: Interruptions = field(default_factory=Interruptions)
     listed: tuple[dict[str, Any], ...] = ()
     has_all_parts: bool = True
     reviews: ReviewFigures = field(default_factory=ReviewFigures)
@@ -136,7 +139,11 @@ class Figures:
 
 
 def figures_of(
-    path: Path, period: Period, camera: str | None = None, shows_names: bool = False
+    path: Path,
+    period: Period,
+    camera: str | None = None,
+    shows_names: bool = False,
+    now_ns: int | None = None,
 ) -> Figures:
     """Return what the history says of a period.
 
@@ -145,10 +152,12 @@ def figures_of(
     Args:
         path: the history's; the audit lies beside it.
         shows_names: who marked parts is named; else a pseudonym stands for each.
+        now_ns: wall clock: so long a running pause has lasted.
 
     Raises:
         HistoryError: there is no history, or it cannot be read.
     """
+    now_ns = time.time_ns() if now_ns is None else now_ns
     reader = HistoryReader(path, shows_names=shows_names)
     begin, end = period.from_ns, period.to_ns
     hours = reader.counts(begin, end, camera)
@@ -157,13 +166,13 @@ def figures_of(
     for row in hours:
         by_camera[row["camera"]] = by_camera.get(row["camera"], Counts()) + _counts(row)
     total = sum(by_camera.values(), Counts())
+    told = audited(path.with_name(AUDIT_FILE), period)
     bad = PartFilter(camera=camera, states=("NG",), from_ns=begin, to_ns=end)
     with closing(open_for_reading(path)) as connection:
         classes = _classes(connection, period, camera)
     with closing(open_for_reading(path)) as connection:
         reasons = _reasons(connection, period, camera)
-    with closing(open_for_reading(path)) as connection:
-        known = _known(connection, period, camera)
+    known = _known(path, period, camera)
     return Figures(
         total,
         sum((_counts(row) for row in before), Counts()),
@@ -173,11 +182,11 @@ def figures_of(
         reasons,
         tuple(reader.histogram(begin, end, camera)),
         _judges(path, period, camera),
-        _gaps(reader, period, camera),
+        interruptions_of(path, period, camera, _until(told.pauses, now_ns)),
         tuple(reader.parts(bad, count=MAX_LISTED)),
         known >= total.parts,
         reader.reviews(begin, end, camera),
-        audited(path.with_name(AUDIT_FILE), period),
+        told,
     )
 
 
@@ -259,28 +268,22 @@ def _judges(path: Path, period: Period, camera: str | None) -> tuple[Judge, ...]
     return tuple(sorted(found.values(), key=lambda judge: judge.first_ns))
 
 
-def _known(connection: sqlite3.Connection, period: Period, camera: str | None) -> int:
+def _known(path: Path, period: Period, camera: str | None) -> int:
     """Return how many parts of the period's whole hours are there by themselves."""
     begin = period.from_ns // HOUR_NS * HOUR_NS
     end = -(-period.to_ns // HOUR_NS) * HOUR_NS
-    query = "SELECT count(*) FROM parts WHERE captured_ns >= ? AND captured_ns < ?"
-    values: list[object] = [storable_ns(begin), storable_ns(end)]
-    if camera is not None:
-        query += " AND camera = (SELECT id FROM cameras WHERE name = ?)"
-        values.append(camera)
-    return int(connection.execute(query, values).fetchone()[0])
+    known = 0
+    for at in range(begin, end, DAY_NS):
+        where, values = _where(at, min(at + DAY_NS, end), camera)
+        with closing(open_for_reading(path)) as connection:
+            query = f"SELECT count(*) FROM parts WHERE {where}"
+            known += int(connection.execute(query, values).fetchone()[0])
+    return known
 
 
-def _gaps(reader: HistoryReader, period: Period, camera: str | None) -> tuple[dict[str, Any], ...]:
-    begin, end = (m.timestamp() for m in (period.begin, period.end))
-    found = []
-    for gap in reader.gaps():
-        to_s, from_s = _seconds(gap["to_at"]), _seconds(gap["from_at"] or gap["to_at"])
-        if to_s is None or from_s is None or to_s < begin or from_s >= end:
-            continue
-        if camera is None or gap["camera"] in (None, camera):
-            found.append(gap)
-    return tuple(found)
+def _until(pauses: tuple[PauseSpan, ...], now_ns: int) -> tuple[PauseSpan, ...]:
+    begun = (pause for pause in pauses if pause.begin_ns <= now_ns)
+    return tuple(replace(pause, end_ns=min(pause.end_ns, now_ns)) for pause in begun)
 
 
 def _seconds(text: str) -> float | None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from edge_app.imaging.defect_region import UNKNOWN
 from edge_app.report.charts import bars, pareto, scores, shares
 from edge_app.report.figures import MAX_LISTED, Counts, Figures, Judge
+from edge_app.report.interrupted import downtime_section, interruptions_section
 from edge_app.report.markup import clock, escaped, paragraph, percent, section, table
 from edge_app.report.period import Period
 from edge_app.report.said import head_section, limits_section, reviews_section
@@ -89,7 +90,8 @@ def report_html(
         )
         if found.histogram
         else "",
-        _interruptions(found, words, language, period),
+        downtime_section(found.interruptions, words, period),
+        interruptions_section(found.interruptions, words, language, period),
         _judges(found.judges, words, period),
         reviews_section(found.reviews, words),
         limits_section(found.audit, words, period),
@@ -115,8 +117,7 @@ def _lead(found: Figures, words: Words, period: Period) -> str:
         share = percent(total.not_inspected / total.parts)
         text = words["not_inspected_lead"].format(count=f"{total.not_inspected:,}", share=share)
         said.append(paragraph("lead not", text))
-    lost = sum(int(g["count"] or 0) for g in found.gaps if g["kind"] != "down")
-    if lost:
+    if lost := found.interruptions.lost:
         said.append(paragraph("lead not", words["lost_lead"].format(count=f"{lost:,}")))
     if total.suspect:
         said.append(paragraph("note", words["suspect_lead"].format(count=f"{total.suspect:,}")))
@@ -198,23 +199,6 @@ def _reasons(found: Figures, words: Words, language: str) -> str:
         return section(words["reasons"], paragraph("", words["all_inspected"]))
     rows = [(reason_text(why, language), n) for why, n in found.reasons.most_common()]
     return section(words["reasons"], f"<table>{pareto(rows)}</table>")
-
-
-def _interruptions(found: Figures, words: Words, language: str, period: Period) -> str:
-    if not found.gaps:
-        return section(words["interruptions"], paragraph("", words["no_interruptions"]))
-    rows = []
-    for gap in found.gaps:
-        why = reason_text(gap["reason"], language) if gap["reason"] else ""
-        what = words[gap["kind"]] + (f" ({why})" if why and gap["kind"] != "down" else "")
-        if gap["first_number"] is not None:
-            numbers = words["numbers"].format(first=gap["first_number"], last=gap["last_number"])
-            what = f"{what}, {numbers}"
-        count = "" if gap["count"] is None else f"{gap['count']:,}"
-        begin = clock(gap["from_at"], period) if gap["from_at"] else "?"
-        rows.append([gap["camera"] or "", begin, clock(gap["to_at"], period), what, count])
-    heads = ("camera", "from", "to", "what", "parts")
-    return section(words["interruptions"], table([words[h] for h in heads], rows, numbers=1))
 
 
 def _judges(judges: Sequence[Judge], words: Words, period: Period) -> str:

@@ -68,7 +68,9 @@ def test_the_figures_of_a_day(state: Path) -> None:
     assert [at.hour for at, count in found.slices if count.parts] == [6, 7, 8, 9, 10]
     assert dict(found.reasons) == {"overload": 5}
     assert dict(found.classes) == {"crack": 9, EVIL: 1}
-    assert [gap["kind"] for gap in found.gaps] == ["down", "gap"]
+    assert [gap["kind"] for gap in found.interruptions.listed] == ["down", "gap"]
+    sums = [(o.kind, o.camera, o.times, o.length_ns, o.parts) for o in found.interruptions.sums]
+    assert sums == [("down", "", 1, 60 * 10**9, 0), ("gap", "c", 1, 10**9, 3)]
     assert [j.parts for j in found.judges] == [300]
     assert len(found.listed) == 10
     assert found.has_all_parts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +95,7 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _period(args: argparse.Namespace, zone: tzinfo) -> Period:
-    from edge_app.report.period import between, day_of, moment, shift_of, week_of
+    from edge_app.report.period import between, date_of, day_of, moment, shift_of, week_of
 
     if args.shift is not None and (args.week or args.begin):
         raise ConfigError("--shift is of a day: give --day, or nothing, which means yesterday.")
@@ -106,12 +106,5 @@ def _period(args: argparse.Namespace, zone: tzinfo) -> Period:
     if args.begin is not None:
         end = datetime.now(zone) if args.end is None else moment(args.end, zone)
         return between(moment(args.begin, zone), end)
-    day = datetime.now(zone).date() - timedelta(days=1) if args.day is None else _day(args.day)
+    day = datetime.now(zone).date() - timedelta(days=1) if args.day is None else date_of(args.day)
     return day_of(day, zone) if args.shift is None else shift_of(day, args.shift, zone)
-
-
-def _day(word: str) -> date:
-    try:
-        return date.fromisoformat(word)
-    except ValueError as error:
-        raise ConfigError(f"expected a day such as 2026-11-29, got {word[:40]!r}.") from error

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +25,7 @@ from edge_app.errors import AccountError
 from edge_app.page.evidence_urls import EvidenceUrls
 from edge_app.page.problem import problem
 from edge_app.page.rights import NOBODY, READER, Caller
+from edge_app.page.security_headers import secure
 
 _log = logging.getLogger(__name__)
 
@@ -34,17 +35,6 @@ DATA = ("/api/", "/frame/", "/stream/", "/evidence/", "/healthz")
 POLLED = ("/api/state", "/api/alerts", "/api/slots", "/frame/", "/stream/", "/evidence/")
 """What an open page asks for by itself: no sign that somebody is there."""
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
-
-SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 
 REFUSED = (
     "This page needs a login or its token. Log in at /login, open it once as "
@@ -91,7 +81,7 @@ class Access:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(SECURITY_HEADERS)
+                secure(message)
             await send(message)
 
         answer = self._answer(scope) or self._app

@@ -21,7 +21,6 @@ from starlette.responses import (
     StreamingResponse,
 )
 from starlette.routing import Mount
-from starlette.staticfiles import StaticFiles
 
 from edge_app.accounts.directory import Directory
 from edge_app.accounts.people_file import PeopleFile
@@ -34,7 +33,7 @@ from edge_app.page.pictures import PictureCache
 from edge_app.page.problem import problem, refused_in_text
 from edge_app.page.rights import Need, RightRoute
 from edge_app.page.source import LineSource
-from edge_app.page.views import STATIC, view_routes, views_json
+from edge_app.page.views import FILES, view_routes, views_json
 
 BOUNDARY = "cropliq-frame"
 POLL_S = 0.04
@@ -80,7 +79,7 @@ class Pages:
     def app(self) -> Starlette:
         """Return the ASGI application, still without access rules."""
         found = operations(self._office, self._source, self._evidence, self._cookie)
-        static = Mount("/static", StaticFiles(directory=STATIC))
+        static = Mount("/static", FILES)
         routes = [*self.routes(), *api_routes(found), static]
         return Starlette(routes=routes, exception_handlers={HTTPException: _not_served})
 

@@ -8,16 +8,15 @@ import threading
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from edge_app.alerts.evidence import encode_jpeg
 from edge_app.camera_setup.focusing import FocusWatch
 from edge_app.page.pictures import JPEG_QUALITY, fit_screen
 from edge_app.page.server import PageServer
 from edge_app.page.settings import PageSettings
-from edge_app.page.views import STATIC
+from edge_app.page.views import FILES
 
 
 class SetupPage(PageServer):
@@ -36,13 +35,13 @@ class SetupPage(PageServer):
                 Route("/api/setup", self._figures),
                 Route("/api/setup/forget-best", self._forget, methods=["POST"]),
                 Route("/frame.jpg", self._frame),
-                Mount("/static", StaticFiles(directory=STATIC)),
+                Mount("/static", FILES),
             ]
         )
         super().__init__(settings, app, threading.Event())
 
-    async def _index(self, _request: Request) -> Response:
-        return FileResponse(STATIC / "setup.html", media_type="text/html")
+    async def _index(self, request: Request) -> Response:
+        return FILES.answer(request, "setup.html", {})
 
     async def _figures(self, _request: Request) -> Response:
         return JSONResponse(self._watch.as_json())

@@ -69,6 +69,18 @@ def zone_of(name: str | None) -> tzinfo:
         ) from error
 
 
+def date_of(text: str) -> date:
+    """Return a calendar day by its name, such as "2026-11-29".
+
+    Raises:
+        ConfigError: there is no such day.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"expected a day such as 2026-11-29, got {text[:40]!r}.") from error
+
+
 def day_of(day: date, zone: tzinfo) -> Period:
     """Return a calendar day.
 

@@ -19,6 +19,7 @@ from edge_app.page.api.history import HistoryAnswers
 from edge_app.page.api.logins import LoginAnswers
 from edge_app.page.api.operation import BASE, Operation, Rooms, route_of
 from edge_app.page.api.orders import OrderAnswers
+from edge_app.page.api.report import ReportAnswers
 from edge_app.page.api.reviews import ReviewAnswers
 from edge_app.page.api.scores import ScoreAnswers
 from edge_app.page.api.thumbnails import ThumbnailAnswers
@@ -81,6 +82,7 @@ def operations(
         *HistoryAnswers(asked).operations(),
         *ReviewAnswers(asked, giver, kept, office.bad_parts).operations(),
         *ScoreAnswers(office.history).operations(),
+        *ReportAnswers(office.history, "/".join(office.place.json().values())).operations(),
         *ThumbnailAnswers(asked, office.history, evidence).operations(),
         *EvidenceAnswers(evidence, office.urls).operations(),
         *LoginAnswers(office.directory, cookie).operations(),

@@ -30,8 +30,10 @@ MAX_BODY_BYTES = 16 << 10
 AT_ONCE = 2
 """Threads of a room: two questions of the history at once leave the page its other threads."""
 MAX_WAITING = 24
+SMALL_ROOMS = {"report": (1, 2)}
+"""Room → (threads, of those who work or wait there): what takes seconds is done one at a time."""
 
-Room = Literal["history", "orders", "people", "pictures", "state"]
+Room = Literal["history", "orders", "people", "pictures", "report", "state"]
 
 
 class Model(BaseModel):
@@ -103,9 +105,10 @@ class Rooms:
         Raises:
             ProblemError: too many wait there already.
         """
-        if self.waiting.get(room, 0) >= MAX_WAITING:
+        threads, places = SMALL_ROOMS.get(room, (AT_ONCE, MAX_WAITING))
+        if self.waiting.get(room, 0) >= places:
             raise ProblemError(503, "Too many ask for this at once. Try again shortly.", 2)
-        limiter = self.limiters.setdefault(room, CapacityLimiter(AT_ONCE))
+        limiter = self.limiters.setdefault(room, CapacityLimiter(threads))
         self.waiting[room] = self.waiting.get(room, 0) + 1
         try:
             return await anyio.to_thread.run_sync(work, limiter=limiter)

@@ -49,13 +49,14 @@ def test_the_page_and_its_parts_come_from_the_device(client: httpx.Client) -> No
 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_every_answer_has_the_security_headers(client: httpx.Client, address: str) -> None:
-    """Errors included: own scripts only, no framing, no sniffing, no caching."""
+    """Errors included: own scripts only, no framing, no sniffing; what is kept is asked for anew."""
     answer = client.get(address)
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
     assert answer.headers["x-frame-options"] == "DENY"
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["cache-control"] == "no-store"
+    kept = "private, no-cache" if address.startswith("/static") else "no-store"
+    assert answer.headers["cache-control"] == kept
 
 
 def test_state_alerts_and_health_are_json(

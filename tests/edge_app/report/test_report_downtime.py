@@ -1,4 +1,4 @@
-"""How long nothing was inspected: pauses of the audit, stretches that overlap, ends that are open."""
+"""How long nothing was inspected: pauses of the audit, what overlaps, what has no known begin."""
 
 from __future__ import annotations
 

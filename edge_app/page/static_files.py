@@ -1,4 +1,4 @@
-"""The page's own files, packed once: a browser asks anew each time, and gets them when they changed.
+"""The page's own files, packed once; a browser asks each time and gets what has changed.
 
 Nothing else of the page is packed: an answer that holds a secret beside something that its reader
 may choose would tell the secret by its length (BREACH).

@@ -68,7 +68,7 @@ def report_html(
     zone = f"{period.begin:%Z %z}".strip()
     head = (
         f"<header><h1>{escaped(words['title'])}: {escaped(period.title)}</h1>"
-        f"<p>{escaped(device)} · {escaped(camera or words['all_cameras'])}</p>"
+        f"<p>{escaped(' · '.join(filter(None, (device, camera or words['all_cameras']))))}</p>"
         f"<p>{escaped(_span(period))} · {escaped(words['times'].format(zone=zone))} · "
         f"{escaped(words['made'].format(at=f'{made_at:%Y-%m-%d %H:%M}'))}</p></header>"
     )

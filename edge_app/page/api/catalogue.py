@@ -43,6 +43,11 @@ class Place:
     line: str = ""
     device: str = ""
 
+    @property
+    def path(self) -> str:
+        """SITE/LINE/DEVICE, "" where it is not known yet."""
+        return "/".join(name for name in (self.site, self.line, self.device) if name)
+
     def json(self) -> JsonObject:
         """Return what the page shows of it."""
         return {"site": self.site, "line": self.line, "device": self.device}
@@ -82,7 +87,7 @@ def operations(
         *HistoryAnswers(asked).operations(),
         *ReviewAnswers(asked, giver, kept, office.bad_parts).operations(),
         *ScoreAnswers(office.history).operations(),
-        *ReportAnswers(office.history, "/".join(office.place.json().values())).operations(),
+        *ReportAnswers(office.history, office.place.path).operations(),
         *ThumbnailAnswers(asked, office.history, evidence).operations(),
         *EvidenceAnswers(evidence, office.urls).operations(),
         *LoginAnswers(office.directory, cookie).operations(),

@@ -18,7 +18,7 @@ const nameOf = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${tw
 
 // "2026-11-30" → "2026-W49", as ISO 8601 counts weeks
 function weekOf(day) {
-  const date = new Date(`${day}T12:00:00Z`);
+  const date = new Date(`${day}T00:00:00Z`);
   date.setUTCDate(date.getUTCDate() + 4 - (date.getUTCDay() || 7)); // its Thursday has the year
   const first = Date.UTC(date.getUTCFullYear(), 0, 1);
   return `${date.getUTCFullYear()}-W${two(Math.ceil(((date - first) / 86400e3 + 1) / 7))}`;

@@ -49,7 +49,7 @@ def test_the_page_and_its_parts_come_from_the_device(client: httpx.Client) -> No
 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_every_answer_has_the_security_headers(client: httpx.Client, address: str) -> None:
-    """Errors included: own scripts only, no framing, no sniffing; what is kept is asked for anew."""
+    """Errors included: own scripts only, no framing, no sniffing; nothing is kept unasked."""
     answer = client.get(address)
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]

@@ -39,7 +39,7 @@ def clock(text: str, period: Period) -> str:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         return text
-    return f"{moment.astimezone(period.begin.tzinfo):%m-%d %H:%M:%S}"
+    return f"{moment.astimezone(period.begin.tzinfo):%m-%d\N{NO-BREAK SPACE}%H:%M:%S}"
 
 
 def percent(share: float) -> str:

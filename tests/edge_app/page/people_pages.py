@@ -27,7 +27,7 @@ from edge_app.ipc.order_client import OrderClient
 from edge_app.ipc.order_schema import AnyOrder, OrderAnswer
 from edge_app.ipc.order_server import Execute, OrderServer
 from edge_app.ipc.peers import Peer
-from edge_app.page.api.catalogue import Office
+from edge_app.page.api.catalogue import Office, Place
 from edge_app.page.changeover import Changeover
 from edge_app.page.evidence_urls import EvidenceUrls
 from edge_app.page.server import LivePage
@@ -59,7 +59,9 @@ class Clock:
 class PeoplePage:
     """A page on a free port, its people, and what inspection was told to do."""
 
-    def __init__(self, folder: Path, token: str | None = None, tls: Any = None) -> None:
+    def __init__(
+        self, folder: Path, token: str | None = None, tls: Any = None, place: Place = Place()
+    ) -> None:
         self.clock = Clock()
         self.orders: list[AnyOrder] = []
         self.is_refusing = False
@@ -83,6 +85,7 @@ class PeoplePage:
             audit=folder / AUDIT_FILE,
             orders=OrderClient(folder / "orders.sock"),
             urls=EvidenceUrls(self.clock),
+            place=place,
         )
         self.live = LivePage(
             PageSettings(port=0, token=token, tls=tls),

@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 from people_pages import PeoplePage, people_page
@@ -21,6 +19,7 @@ from edge_app.audit.schema import AUDIT_FILE
 from edge_app.history.entries import GapEntry, PartEntry
 from edge_app.history.rows import RowWriter
 from edge_app.history.schema import open_for_writing
+from edge_app.page.api.catalogue import Place
 from edge_app.page.views import VIEWS
 from edge_app.report.period import zone_of
 
@@ -71,8 +70,10 @@ def fill(page: PeoplePage) -> None:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PeoplePage]:
-    with people_page(tmp_path_factory.mktemp("report") / "page") as served:
+    folder = tmp_path_factory.mktemp("report") / "page"
+    with people_page(folder, place=Place("graz", "line-1", "press-17")) as served:
         fill(served)
+        served.shows_a_part()
         yield served
 
 
@@ -111,6 +112,7 @@ def test_a_day_is_shown_as_it_is_printed(page: PeoplePage, view: Browser) -> Non
     view.wait_for(f"innerHeight < {SHEET}.documentElement.getBoundingClientRect().height")
     words = sheet(view)
     assert "955 parts inspected" in words
+    assert "graz/line-1/press-17" in words
     assert "Downtime" in words
     assert "1 h 00 min" in words
     assert view.run(f"getComputedStyle({SHEET}.querySelector('.tiles')).display") == "grid"

@@ -41,6 +41,7 @@ PASSWORD = "four unlikely words here"
 ROOT = Actor("root", "root")
 ROLES = ("viewer", "operator", "engineer")
 SHA256 = "ab" * 32
+NOWHERE = Place()
 
 
 class Clock:
@@ -60,7 +61,7 @@ class PeoplePage:
     """A page on a free port, its people, and what inspection was told to do."""
 
     def __init__(
-        self, folder: Path, token: str | None = None, tls: Any = None, place: Place = Place()
+        self, folder: Path, token: str | None = None, tls: Any = None, place: Place = NOWHERE
     ) -> None:
         self.clock = Clock()
         self.orders: list[AnyOrder] = []

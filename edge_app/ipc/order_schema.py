@@ -176,6 +176,19 @@ class SettlePart(_OfPart):
     outcome: Settled
 
 
+class AcceptMark(_OfPart):
+    """Accept a person's mark, so that it may be learnt from, or decline it.
+
+    Attributes:
+        decision: the mark's `id` in the history.
+    """
+
+    type: Literal["accept"] = "accept"
+    decision: int = Field(ge=1, le=MAX_ID)
+    accepted: bool
+    note: Note = ""
+
+
 class Record(_Order):
     """Put into the audit what the page has done: accounts, tokens, roles, reviews.
 
@@ -203,7 +216,16 @@ class ShowLimits(_Order):
 
 
 AnyOrder: TypeAlias = (
-    SetLimit | UndoLimit | Pause | Resume | MarkPart | SettlePart | Record | NoteHead | ShowLimits
+    SetLimit
+    | UndoLimit
+    | Pause
+    | Resume
+    | MarkPart
+    | SettlePart
+    | AcceptMark
+    | Record
+    | NoteHead
+    | ShowLimits
 )
 
 

@@ -15,6 +15,7 @@ from edge_app.audit.log import AuditLog, Recorded
 from edge_app.audit.records import AuditEntry
 from edge_app.errors import OrderError
 from edge_app.ipc.order_schema import (
+    AcceptMark,
     AnyOrder,
     Author,
     LimitState,
@@ -40,6 +41,7 @@ MAY: dict[type, frozenset[str]] = {
     Resume: frozenset({"operator", "engineer"}),
     MarkPart: frozenset({"operator", "engineer"}),
     SettlePart: frozenset({"operator", "engineer"}),
+    AcceptMark: frozenset({"engineer"}),
 }
 """Roles that may give an order; root may give all. What is not here changes nothing."""
 
@@ -47,7 +49,7 @@ OWN_EVENTS = frozenset(
     {
         "limit", "limit_undone", "pause", "resumed", "pause_ended", "configuration", "model",
         "product", "restore", "numbering", "audit_begun", "audit_changed", "notes_lost",
-        "decision", "settled",
+        "decision", "settled", "accepted", "declined",
     }
 )  # fmt: skip
 """Of this process: what follows from some of them is done at the next start, so that nobody else
@@ -96,6 +98,8 @@ class ReviewDesk(Protocol):
     def prepare_mark(self, order: MarkPart) -> Prepared: ...
 
     def prepare_settle(self, order: SettlePart) -> Prepared | str: ...
+
+    def prepare_accept(self, order: AcceptMark) -> Prepared | str: ...
 
 
 class OrderDesk:
@@ -168,6 +172,8 @@ class OrderDesk:
             return self._reviews.prepare_mark(order)
         if isinstance(order, SettlePart):
             return self._reviews.prepare_settle(order)
+        if isinstance(order, AcceptMark):
+            return self._reviews.prepare_accept(order)
         if isinstance(order, Record):
             if order.event in OWN_EVENTS:
                 raise OrderError(f"{order.event!r} is recorded by inspection itself only.")

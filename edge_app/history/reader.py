@@ -79,6 +79,17 @@ class HistoryReader:
             found = self._parts_of(connection, [number])
         return found[0] if found else None
 
+    def newest(self, part_id: str) -> int | None:
+        """Return the `id` of the newest part of a name that has left; None: there is none.
+
+        Raises:
+            HistoryError: there is no history, or it cannot be read.
+        """
+        query = "SELECT max(id) FROM parts WHERE part_id = ? AND is_final"
+        with self._opened() as connection:
+            found = connection.execute(query, (part_id,)).fetchone()[0]
+        return None if found is None else int(found)
+
     def waiting(
         self, camera: str | None = None, count: int = PAGE
     ) -> tuple[int, list[dict[str, Any]]]:

@@ -67,7 +67,8 @@ class ReviewOrders:
             OrderError: no such part, or its verdict cannot be marked so.
             HistoryError: the history cannot be read.
         """
-        part = self._part(order.part, order.part_id)
+        number = self._newest(order.part_id) if order.part is None else order.part
+        part = self._part(number, order.part_id)
         verdict = _verdict_of(part)
         allowed = marks_for(part)
         if order.mark not in allowed:
@@ -81,6 +82,7 @@ class ReviewOrders:
             {"verdict": verdict, "mark": _own_mark(part, order.author)},
             {
                 **self._common(order),
+                "part": number,
                 "mark": order.mark,
                 "class": order.defect_class,
                 "region": None if order.region is None else [[*p] for p in order.region],
@@ -162,12 +164,22 @@ class ReviewOrders:
             self._act,
         )
 
-    def _part(self, number: int, part_id: str) -> dict[str, Any]:
+    def _newest(self, part_id: str) -> int:
+        self._check_history()
+        number = self._reader.newest(part_id)
+        if number is None:
+            raise OrderError(f"There is no part {part_id} here, or no longer, or it has not left.")
+        return number
+
+    def _check_history(self) -> None:
         if self._recorder is None:
             raise OrderError(
                 "This device keeps no history ([history] enabled = false), so nothing can be said "
                 "of its parts."
             )
+
+    def _part(self, number: int, part_id: str) -> dict[str, Any]:
+        self._check_history()
         part = self._reader.part(number)
         if part is None:
             raise OrderError(f"Part {number} is not recorded, or no longer.")

@@ -38,10 +38,10 @@ def add_feedback_command(commands: argparse._SubParsersAction[Any]) -> None:
     )
     feedback.add_argument("mark", choices=MARKS, help="what the person says of its verdict")
     feedback.add_argument(
-        "--class", dest="defect_class", type=text(64), default="", metavar="C",
+        "--class", dest="defect_class", type=text(64), metavar="C",
         help="name of the defect that the person sees",
     )  # fmt: skip
-    feedback.add_argument("--note", type=text(500), default="", help="a line beside it")
+    feedback.add_argument("--note", type=text(500), help="a line beside it")
     add_broker_options(feedback)
     feedback.add_argument(
         "--device", required=True, metavar="SITE/LINE/DEVICE", help="the device that judged it"
@@ -79,5 +79,7 @@ def _message(
 ) -> Command:
     from deploy.fleet.signed_command import feedback_message
 
-    said = {name: getattr(arguments, name) for name in ("part_id", "mark", "defect_class", "note")}
+    given = {name: getattr(arguments, name) for name in ("defect_class", "note")}
+    said = {"part_id": arguments.part_id, "mark": arguments.mark}
+    said |= {name: value for name, value in given.items() if value is not None}
     return feedback_message(said, device, key, time.time_ns(), arguments.timeout_s)

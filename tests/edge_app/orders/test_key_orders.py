@@ -44,7 +44,7 @@ def test_the_agent_marks_in_a_keys_name(rig: ReviewRig) -> None:
 
 @pytest.mark.parametrize("who", [person(), person("operator"), {"kind": "root", "name": "root"}])
 def test_the_agent_speaks_for_nobody_else(rig: ReviewRig, who: dict[str, str]) -> None:
-    with pytest.raises(OrderError, match="may order as root|only what an operator's key"):
+    with pytest.raises(OrderError, match=r"may order as root|only what an operator's key"):
         rig.desk.execute(order("mark", who, **MARK), AGENT)
     assert rig.marks(2) == []
 
@@ -96,7 +96,7 @@ def test_the_socket_lets_the_agent_in_and_no_stranger(
             assert OrderClient(server.path).send(order("mark", KEY, **MARK)).is_done
         else:
             with pytest.raises(
-                (OrderError, ConfigError), match="may give no orders|did not answer"
+                (OrderError, ConfigError), match=r"may give no orders|did not answer"
             ):
                 OrderClient(server.path).send(order("mark", KEY, **MARK))
     finally:

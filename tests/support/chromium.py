@@ -102,14 +102,18 @@ class Browser:
 
 
 @contextlib.contextmanager
-def browser(chromium: str, profile: Path) -> Iterator[Browser]:
-    """Run a Chromium until the end of the block. It reads commands from file 3, answers on 4."""
+def browser(chromium: str, profile: Path, *flags: str) -> Iterator[Browser]:
+    """Run a Chromium until the end of the block. It reads commands from file 3, answers on 4.
+
+    Args:
+        flags: further ones of the program.
+    """
     its_in, to_it = os.pipe()
     from_it, its_out = os.pipe()
     command = [
         chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
         "--no-first-run", "--disable-background-networking", "--disable-component-update",
-        "--disable-sync", f"--user-data-dir={profile}", "--remote-debugging-pipe",
+        "--disable-sync", f"--user-data-dir={profile}", "--remote-debugging-pipe", *flags,
     ]  # fmt: skip
     shell = f'exec "$@" 3<&{its_in} 4>&{its_out}'
     process = subprocess.Popen(

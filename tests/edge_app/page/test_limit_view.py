@@ -28,6 +28,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShownLine]:
         body = {"minutes": 60, "why": "the tests look at what was inspected"}
         with closing(running.client("engineer")) as engineer:
             assert engineer.post("/api/v1/pause", json=body).status_code == 200
+            running.waits_for(is_at_rest, 60)
         yield running
 
 
@@ -41,6 +42,12 @@ def judged(client: httpx.Client) -> list[dict[str, Any]]:
     """Return the parts with a verdict."""
     found = client.get("/api/v1/parts?limit=500").json().get("parts", [])
     return [part for part in found if part["state"] != "NOT_INSPECTED" and part["is_final"]]
+
+
+def is_at_rest(client: httpx.Client) -> bool:
+    """Tell whether the parts that were under way when the pause began have their rows."""
+    newest = client.get("/api/v1/parts?limit=3").json()["parts"]
+    return {(part["state"], part["is_final"]) for part in newest} == {("NOT_INSPECTED", True)}
 
 
 def slide(view: Browser, bins: int) -> None:

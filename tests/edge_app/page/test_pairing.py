@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from people_pages import PAGE_TOKEN, ROOT, Clock, PeoplePage, people_page
+from people_pages import PAGE_TOKEN, PASSWORD, ROOT, Clock, PeoplePage, people_page
 from support.chromium import browser
 
 from edge_app.accounts.attempts import Attempts, TooManyAttempts
@@ -140,3 +140,38 @@ def test_a_tablet_scans_the_code_and_sees_the_line(tmp_path: Path) -> None:
             "{ window.none = qr.qrModules('x'.repeat(107)) === null })"
         )
         assert tablet.wait_for("window.none")
+
+
+@pytest.mark.needs("chromium")
+def test_an_engineer_makes_a_code_on_the_page(tmp_path: Path) -> None:
+    """By the device's name: a QR code and the code beside it, which lets a screen in. By the
+    loopback address, which no tablet can reach, it says so and makes none."""
+    name = "press-17.plant.example"
+    with (
+        people_page(tmp_path / "page", token=PAGE_TOKEN) as page,
+        browser(
+            "chromium", tmp_path / "profile", f"--host-resolver-rules=MAP {name} 127.0.0.1"
+        ) as desk,
+    ):
+        page.engineer("eva")
+        for place in (page.url, page.url.replace("127.0.0.1", name)):
+            desk.open(f"{place}/login?back=/users", (800, 1280))
+            desk.wait_for("!!document.querySelector('#login-form')?.offsetParent")
+            for field, text in (("name", "eva"), ("password", PASSWORD)):
+                form = "document.querySelector('#login-form').elements"
+                desk.run(f"{form}.{field}.value = {text!r}")
+            desk.tap("#login-form button")
+            desk.wait_for("document.querySelector('#lists')?.hidden === false")
+            desk.run("document.querySelector('#pair').elements.name.value = 'tablet-7'")
+            desk.tap("#pair button")
+            if name not in place:
+                desk.wait_for(
+                    "document.querySelector('#outcome').textContent.includes('127.0.0.1')"
+                )
+                assert desk.run("document.querySelector('#pairing').hidden")
+        desk.wait_for("document.querySelector('#pairing').hidden === false")
+        code = desk.run("document.querySelector('#pair-code').textContent")
+        assert desk.run("!!document.querySelector('#pair-qr svg')")
+        desk.picture(tmp_path / "pairing.png")
+        answer = page.client().post("/api/v1/session/screen", json={"code": code})
+        assert answer.status_code == 200, answer.text

@@ -31,8 +31,8 @@ PICTURE_EVERY_S = 0.04
 """25 pictures a second look smooth; more are not copied, however many people look."""
 
 PATIENCE_S = 30.0
-"""A page that starts on a busy machine takes a while to read its first line: its socket is filled no
-further meanwhile. One that has not read for so long is hung up on."""
+"""A page that starts on a busy machine takes a while to read its first line: its socket is filled
+no further meanwhile. One that has not read for so long is hung up on."""
 
 WATCH_S = 3.0
 """A camera that nobody has asked for in this time is not copied any more."""

@@ -41,7 +41,7 @@ def window(
 
     At the end of the block no script of a page in it has failed, and none was forbidden.
     """
-    context = _context(browser, device)
+    context = _context(browser, device, url)
     for name, value in dict(client.cookies).items() if client else ():
         context.add_cookies([{"name": name, "value": value, "url": url}])
     page = context.new_page()
@@ -52,10 +52,11 @@ def window(
     context.close()
 
 
-def _context(browser: Browser, device: str) -> BrowserContext:
+def _context(browser: Browser, device: str, url: str) -> BrowserContext:
     width, height = SIZES_WH[device]
     is_touched = device != "desktop"
     context = browser.new_context(
+        base_url=url,
         viewport={"width": width, "height": height},
         has_touch=is_touched,
         is_mobile=is_touched,

@@ -133,7 +133,8 @@ def print_part(page: Page, number: int) -> None:
     expect(page.locator("#facts")).to_contain_text("calibrated")
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
-    assert not page.locator(".views").is_visible()
+    for css in (".views", "button", ".marking"):
+        assert not page.locator(css).first.is_visible(), css
     printed = page.pdf()
     assert printed.startswith(b"%PDF-")
     picture(page, f"print_{page.evaluate('innerWidth')}")

@@ -73,6 +73,34 @@ def fits(page: Page) -> bool:
     return found
 
 
+LAYOUT = """(isPhone) => {
+  const box = (e) => e.getBoundingClientRect();
+  const shown = (css) => [...document.querySelectorAll(css)].filter((e) => e.checkVisibility());
+  const found = [];
+  const middles = shown('.top > *').map((e) => box(e).y + box(e).height / 2);
+  if (!isPhone && Math.max(...middles) - Math.min(...middles) > 10) found.push('head has two rows');
+  const fields = shown('.fields input, .fields select, .fields button, .settle button');
+  fields.forEach((e, n) => fields.slice(n + 1).forEach((o) => {
+    const [a, b] = [box(e), box(o)];
+    const isApart = a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+    if (!isApart) found.push(`${e.name || e.id} covers ${o.name || o.id}`);
+  }));
+  const stage = document.querySelector('#stage');
+  if (!isPhone && stage) {
+    const cut = shown('.settle button').filter((e) => box(e).bottom > box(stage).bottom - 4);
+    found.push(...cut.map((e) => `${e.id} is cut`));
+  }
+  return found;
+}"""
+"""What is wrong with where things stand; [] where nothing is."""
+
+
+def misplaced(page: Page, device: str) -> list[str]:
+    """Return what is in a second row of the head, covers another field, or is cut."""
+    found: list[str] = page.evaluate(LAYOUT, device == "phone")
+    return found
+
+
 def picture(page: Page, name: str) -> None:
     """Save what is seen, if that is wanted."""
     folder = os.environ.get("EDGE_APP_SCREENSHOTS")
@@ -115,4 +143,3 @@ def until(page: Page, done: Callable[[], bool], timeout_s: float = 60.0) -> None
             return
         page.wait_for_timeout(200)
     raise AssertionError(f"not within {timeout_s} s")
-

@@ -13,7 +13,7 @@ from support.needs import require
 require("Playwright")
 
 from axe_playwright_python.sync_playwright import Axe
-from page_walker import agent_with_products, chromium, fits, picture, until, window
+from page_walker import agent_with_products, chromium, fits, misplaced, picture, until, window
 from playwright.sync_api import Browser, Page
 from support.shown_line import ShownLine, shown_line, triggered, waiting
 from view_browser import SIZES_WH
@@ -163,7 +163,7 @@ def test_axe_finds_nothing_serious(
     people: dict[tuple[bool, str], httpx.Client],
     browser: Browser,
 ) -> None:
-    """Neither serious nor critical at any size, and nothing is wider than the window."""
+    """Neither serious nor critical at any size; nothing is wider than the window, covered or cut."""
     view = VIEWS[name]
     line = lines[view.is_calm]
     client = people[view.is_calm, view.role] if view.role else None
@@ -177,6 +177,7 @@ def test_axe_finds_nothing_serious(
             picture(page, f"{name}_{device}")
             assert findings(page) == [], device
             assert fits(page), device
+            assert misplaced(page, device) == [], device
 
 
 def test_axe_would_find_something(lines: dict[bool, ShownLine], browser: Browser) -> None:

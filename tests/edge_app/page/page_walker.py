@@ -82,7 +82,8 @@ LAYOUT = """(isPhone) => {
   const fields = shown('.fields input, .fields select, .fields button, .settle button');
   fields.forEach((e, n) => fields.slice(n + 1).forEach((o) => {
     const [a, b] = [box(e), box(o)];
-    const isApart = a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+    const isBeside = a.right <= b.left || b.right <= a.left;
+    const isApart = isBeside || a.bottom <= b.top || b.bottom <= a.top;
     if (!isApart) found.push(`${e.name || e.id} covers ${o.name || o.id}`);
   }));
   const stage = document.querySelector('#stage');

@@ -77,11 +77,9 @@ def fill_filter(page: Page) -> None:
 
 
 def pair(page: Page) -> None:
-    if page.locator("#pair-qr svg").is_visible():
-        return
     page.locator("#pair [name=name]").fill("wall-screen")
     page.locator("#pair button").click()
-    page.locator("#pair-qr svg").wait_for()
+    page.locator("#outcome[data-level=bad]").wait_for()  # a tablet cannot open a loopback address
 
 
 NOW = "document.body.dataset.now === '{}'"
@@ -108,7 +106,7 @@ VIEWS: dict[str, Seen] = {
     "limit": Seen("/limit", DRAWN + " && " + has("#apply"), "engineer"),
     "health": Seen("/health", has(".subject")),
     "users": Seen("/users", has("#users .row"), "engineer"),
-    "users_pairing": Seen("/users", has("#users .row"), "engineer", open=pair),
+    "users_refused": Seen("/users", has("#users .row"), "engineer", open=pair),
 }
 
 
@@ -163,7 +161,7 @@ def test_axe_finds_nothing_serious(
     people: dict[tuple[bool, str], httpx.Client],
     browser: Browser,
 ) -> None:
-    """Neither serious nor critical at any size; nothing is wider than the window, covered or cut."""
+    """Neither serious nor critical at any size; nothing is too wide, covered or cut."""
     view = VIEWS[name]
     line = lines[view.is_calm]
     client = people[view.is_calm, view.role] if view.role else None

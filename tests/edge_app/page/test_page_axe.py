@@ -98,7 +98,7 @@ VIEWS: dict[str, Seen] = {
     "wall": Seen("/?wall=1", NOW.format("OK"), is_calm=True),
     "wall_take_out": Seen("/?wall=1", NOW.format("NG")),
     "changeover": Seen("/", has("#changeover"), "operator", open=open_details("#changeover")),
-    "parts": Seen("/parts", has(".card img"), "operator"),
+    "parts": Seen("/parts", has(".card img:not([hidden])"), "operator"),
     "parts_filter": Seen("/parts", has(".card"), "operator", open=fill_filter),
     "part_viewer": Seen("/part?id={bad}", PART),
     "part": Seen("/part?id={bad}", PART + " && " + has("#marking"), "operator"),

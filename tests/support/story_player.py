@@ -87,7 +87,10 @@ class Place:
 
     def type(self, field: str, text: str) -> None:
         self._seen.wait_for(f"!!window.storyField?.({field!r})")
-        self._seen.run(f"storyField({field!r}).focus(), storyField({field!r}).select?.()")
+        self._seen.run(
+            f"(e => {{ storyScope = e.closest('form'); e.focus(); e.select?.(); }})"
+            f"(storyField({field!r}))"
+        )
         self._seen.call("Input.insertText", text=text)
 
     def choose(self, field: str, option: str) -> None:
@@ -108,6 +111,10 @@ class Place:
     def wait(self, text: str) -> None:
         self._seen.wait_for(f"document.body?.innerText.replace(/\\s+/g, ' ').includes({text!r})")
 
+    def shown(self) -> str:
+        """Return address and words of the page."""
+        return str(self._seen.run("location.href + '\\n' + document.body?.innerText"))[:2000]
+
     def code(self) -> str | None:
         """Return a code that stands on the page."""
         found = CODE.search(str(self._seen.run("document.body.innerText")))
@@ -123,8 +130,9 @@ class Place:
         return base64.b64decode(data)
 
     def _at(self, element: str) -> None:
-        point = self._seen.run(f"storyPoint({element})")
+        point = self._at_rest(element)
         if self._is_desk:
+            self._seen.call("Input.dispatchMouseEvent", type="mouseMoved", **point)
             for kind in ("mousePressed", "mouseReleased"):
                 self._seen.call(
                     "Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **point
@@ -132,6 +140,14 @@ class Place:
         else:
             self._seen.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[point])
             self._seen.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def _at_rest(self, element: str) -> dict[str, float]:
+        """Return where an element's middle is, once it is nowhere else any more."""
+        before = None
+        while (point := self._seen.run(f"storyPoint({element})")) != before:
+            before = point
+            time.sleep(0.3)
+        return {"x": point["x"], "y": point["y"]}
 
 
 class Player:
@@ -156,7 +172,8 @@ class Player:
         try:
             getattr(self, f"do_{step.kind}")(step)
         except AssertionError as error:
-            raise AssertionError(f"{step}\n{error}\n{self._logs()}") from error
+            shown = self._places[self._where].shown() if self._where in self._places else ""
+            raise AssertionError(f"{step}\n{error}\n{self._logs()}\n{shown}") from error
 
     def _logs(self) -> str:
         return "\n".join(log.read_text()[-1500:] for log in self._folder.glob("*.log"))
@@ -214,7 +231,7 @@ class Player:
 
     def do_set(self, step: Step) -> None:
         file = self._folder / step.what
-        file.write_text(set_keys(file.read_text(encoding="utf-8"), self._here(step.text)))
+        file.write_text(self._here(set_keys(file.read_text(encoding="utf-8"), step.text)))
 
     def do_log(self, step: Step) -> None:
         file = self._folder / step.what

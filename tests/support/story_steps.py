@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 FENCE = re.compile(
-    r"(?P<before>[^\n]*)\n\n[ ]*```(?P<kind>\w+)[^\n]*\n(?P<body>.*?)\n[ ]*```", re.DOTALL
+    r"(?P<before>[^\n]*)\n\n?[ ]*```(?P<kind>\w+)[^\n]*\n(?P<body>.*?)\n[ ]*```", re.DOTALL
 )
 FILE = re.compile(r"(?P<how>Into|In) `(?P<file>[^`]+)`(?: set)?:$")
 DEED = re.compile(

@@ -187,8 +187,8 @@ class Player:
     def _place(self) -> Place:
         if self._where not in self._places:
             profile = self._folder / "profiles" / self._where.replace(" ", "_")
-            flag = f"--host-resolver-rules=MAP {NAME} 127.0.0.1"
-            seen = self._stack.enter_context(browser("chromium", profile, flag))
+            flags = f"--host-resolver-rules=MAP {NAME} 127.0.0.1", "--ignore-certificate-errors"
+            seen = self._stack.enter_context(browser("chromium", profile, *flags))
             self._places[self._where] = Place(seen, self._where)
         return self._places[self._where]
 

@@ -6,10 +6,11 @@ The pictures are made anew with EDGE_APP_STORY_PICTURES=docs/images/stories; loo
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from pathlib import Path
 
 import pytest
-from support.story_player import PICTURES, ROOT, Player
+from support.story_player import PICTURES, ROOT, Player, environment
 from support.story_steps import Step, matches, set_keys, steps_of
 
 FOLDER = ROOT / "docs" / "stories"
@@ -35,6 +36,24 @@ def test_what_a_story_says_happens(name: str, tmp_path: Path) -> None:
     """Each command prints what is shown, each touch finds its button, each page what it names."""
     player = played(name, tmp_path / "story")
     assert len(player.taken) >= 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.needs("the extra train")
+def test_the_engineers_pictures_make_a_bundle(tmp_path: Path) -> None:
+    """The build that the story only describes: its own line, on the pictures that it records."""
+    text = (FOLDER / "engineers_first_day.md").read_text(encoding="utf-8")
+    record = next(step.what for step in story("engineers_first_day") if "record" in step.what)
+    (build,) = [line.strip() for line in text.splitlines() if line.startswith("    edge-export")]
+    variables = environment(tmp_path)
+    for command in (record, build, "edge-app inspect data/train/good --bundle product.bundle"):
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, env=variables,
+            capture_output=True, text=True, timeout=3000, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    assert (tmp_path / "product.bundle").stat().st_size > 1_000_000
 
 
 def test_every_story_is_here_with_its_pictures() -> None:

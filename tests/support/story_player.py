@@ -54,6 +54,16 @@ window.storyPoint = (e) => {
   const b = e.getBoundingClientRect();
   return {x: b.x + b.width / 2, y: b.y + b.height / 2};
 };
+window.storyAsked = new Map();
+window.storyHasPictures = () => {
+  for (const one of document.querySelectorAll("svg image")) {
+    const address = one.getAttribute("href");
+    if (!address || storyAsked.has(address)) continue;
+    storyAsked.set(address, Object.assign(new Image(), {src: address}));
+  }
+  const seen = [...document.images].filter((e) => e.checkVisibility() && e.src);
+  return [...seen, ...storyAsked.values()].every((e) => e.complete);
+};
 window.storyFaults ??= [];
 addEventListener("securitypolicyviolation", (e) => storyFaults.push(e.violatedDirective));
 addEventListener("unhandledrejection", (e) => storyFaults.push(String(e.reason)));
@@ -94,7 +104,9 @@ class Place:
         self._seen.call("Input.insertText", text=text)
 
     def choose(self, field: str, option: str) -> None:
-        one = f"[...(window.storyField?.({field!r})?.options ?? [])].find(o => o.text === {option!r})"
+        one = (
+            f"[...(window.storyField?.({field!r})?.options ?? [])].find(o => o.text === {option!r})"
+        )
         self._seen.wait_for(f"!!{one}")
         self._change(field, f"({one}).value")
 
@@ -122,8 +134,10 @@ class Place:
 
     def picture(self) -> bytes:
         """Return what is seen, as JPEG, once nothing moves; nothing may be wrong or cut off."""
-        time.sleep(SETTLE_S)
         self._seen.run("document.activeElement?.blur()")
+        time.sleep(SETTLE_S)
+        self._seen.wait_for("window.storyHasPictures?.() ?? document.readyState === 'complete'")
+        time.sleep(SETTLE_S)
         assert self._seen.run("window.storyFaults ?? []") == []
         assert self._seen.run("document.documentElement.scrollWidth <= innerWidth"), "too wide"
         data = self._seen.call("Page.captureScreenshot", format="jpeg", quality=80)["data"]

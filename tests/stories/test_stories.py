@@ -68,7 +68,7 @@ def test_steps_are_read_from_the_words() -> None:
     """What the tests above stand on: each form of words is one step, in order."""
     text = (
         "1. **At the desk** open `http://localhost:8080/` and touch **Log in**, type `eva` into\n"
-        "   **Name**, choose `NG` in **Verdict**, move **Limit** by `-3`; wait for **TAKE OUT**.\n\n"
+        "   **Name**, choose `NG` in **Verdict**, move **Limit** by `-3`; wait for **TAKE OUT**\n\n"
         "   ```console\n   $ true\n   $ echo a\n   a ...\n   ```\n\n"
         "   ![p](../images/stories/a_b.jpg) Into `x.toml`:\n\n```toml\na = 1\n```\n"
         "until `run.log` says `live page`"

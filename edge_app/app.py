@@ -27,19 +27,13 @@ from edge_app.activation.slots import (
 from edge_app.alerts.alarm_sink import AlarmSink
 from edge_app.alerts.alert_drafts import AlertDrafts
 from edge_app.alerts.clock_file import machine_clock
-from edge_app.alerts.evidence import EvidenceStore
 from edge_app.alerts.evidence_worker import EvidenceWorker
 from edge_app.cameras.protocol import Camera
 from edge_app.config.camera import CameraConfig
-from edge_app.config.model import AppConfig, is_loopback
+from edge_app.config.model import AppConfig
 from edge_app.errors import ConfigError
-from edge_app.history.opening import LeftOver
-from edge_app.history.retention import Retention
-from edge_app.history.schema import HISTORY_FILE
 from edge_app.history.writer import HistoryWriter
-from edge_app.host.age_clock import AgeClock
 from edge_app.host.clock import clock_is_synchronised
-from edge_app.host.name_lookup import own_name
 from edge_app.host.sd_notify import ServiceNotifier
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.mqtt.messages import (
@@ -54,7 +48,7 @@ from edge_app.orders.device_orders import DeviceOrders, limits_of_device
 from edge_app.orders.review_orders import reviews_since
 from edge_app.page.door import PageChild, PageDoor, PageListener
 from edge_app.page.feed import PageFeed
-from edge_app.page.settings import evidence_folder, page_url, settings_of
+from edge_app.page.settings import page_url, settings_of
 from edge_app.page.state import PageState
 from edge_app.records import (
     AlarmEvent,
@@ -71,11 +65,12 @@ from edge_app.runtime.camera_assembly import (
     open_configured,
 )
 from edge_app.runtime.device_info import device_info
+from edge_app.runtime.evidence_setup import open_evidence, warn_of_local_evidence
+from edge_app.runtime.history_setup import make_history, numbered
 from edge_app.runtime.inspection_thread import CameraPipeline, GapWatch, InspectionThread
 from edge_app.runtime.recorded_sink import RecordedSink
 from edge_app.runtime.service import Service, loops_of
 from edge_app.runtime.status_report import StatusReport
-from edge_app.runtime.waiting_alarms import waiting_alarms
 
 _log = logging.getLogger(__name__)
 
@@ -130,7 +125,7 @@ class EdgeApp:
         self.page_state = PageState()
         self._is_safe = True
         self._clock = machine_clock(config.device.state_dir)
-        self._evidence = _open_evidence(config, self._clock)
+        self._evidence = open_evidence(config, self._clock)
         geometries = {c.name: g for c in config.cameras if (g := geometry_of(c)) is not None}
         self._pictures = (
             EvidenceWorker(self._evidence, geometries=geometries) if self._evidence else None
@@ -151,7 +146,11 @@ class EdgeApp:
         ports = (make_trigger_port(c, sources[c.name]) for c in config.cameras)
         self._trigger_ports = [port for port in ports if port is not None]
         self._status.watch(self._pipelines)
-        self._history = self._make_history(sources)
+        self._history = make_history(
+            config, sources, self.outbox, self._clock,
+            lambda why: self._status.set_trouble(why, "history"),
+            lambda head: reviews_since(config.device.state_dir, head),
+        )  # fmt: skip
         self._sink = AlarmSink(
             AlertDrafts(self._who, _is_clock_synchronised, geometries),
             self.outbox,
@@ -170,7 +169,7 @@ class EdgeApp:
         )  # fmt: skip
         self._status.watch_figures("history", self._history_figures)
         self._status.watch_figures("agent", self._slots.agent_figures)
-        self._orders.record_gaps(_numbered(sources))
+        self._orders.record_gaps(numbered(sources))
         self._feed = PageFeed(self.page_state, settings_of(config, page_socket))
         self._door = self._page_door(page_socket)
         self._show_model_on_page()
@@ -213,7 +212,7 @@ class EdgeApp:
 
     def start(self) -> None:
         """Start every thread; returns once status is on its way."""
-        _warn_of_local_evidence(self._config)
+        warn_of_local_evidence(self._config)
         if self._publisher:
             self._publisher.start()
         if self._pictures:
@@ -327,27 +326,6 @@ class EdgeApp:
         history = self._history
         return {"is_kept": False} if history is None else asdict(history.health())
 
-    def _make_history(self, sources: dict[str, Camera]) -> HistoryWriter | None:
-        config = self._config
-        if not config.history.enabled:
-            return None
-        numbered = (name for name, source in sources.items() if source.describe().is_numbered)
-        found = {name: self.outbox.last_finished(name) for name in numbered}
-        return HistoryWriter(
-            config.device.state_dir / HISTORY_FILE,
-            {camera.name: camera.slot for camera in config.cameras},
-            Retention(
-                config.history.max_age_days, config.history.max_mb, self._clock,
-                config.page.bad_parts_gone_after_min,
-            ),
-            {name: last for name, last in found.items() if last is not None},
-            lambda why: self._status.set_trouble(why, "history"),
-            LeftOver(
-                lambda: waiting_alarms(self.outbox),
-                lambda head: reviews_since(config.device.state_dir, head),
-            ),
-        )  # fmt: skip
-
     def _make_service(self, notifier: ServiceNotifier) -> Service:
         publisher, deadlines = self._publisher, self._config.watchdog
         loops = loops_of(
@@ -421,54 +399,8 @@ class EdgeApp:
         self.page_state.set_weaknesses(weaknesses_of(self._slots.ready))
 
 
-def _numbered(sources: dict[str, Camera]) -> dict[str, bool]:
-    """Return camera → whether each of its parts is known by a number or a trigger."""
-    found = {name: source.describe() for name, source in sources.items()}
-    return {name: info.is_numbered or info.mode == "triggered" for name, info in found.items()}
-
-
 def _product_of(ready: Ready | None) -> str | None:
     return None if ready is None else ready.model.identity.product
-
-
-def _open_evidence(config: AppConfig, clock: AgeClock) -> EvidenceStore | None:
-    e = config.evidence
-    if not e.enabled:
-        return None
-    if e.base_url is None and not is_loopback(config.page.host):
-        _warn_of_short_name()
-    return EvidenceStore(
-        evidence_folder(config),
-        e.max_age_h,
-        e.max_mb << 20,
-        e.jpeg_quality,
-        config.evidence_base_url,
-        clock,
-        limits=e.limits,
-    )
-
-
-def _warn_of_short_name() -> None:
-    name, is_full = own_name()
-    if not is_full:
-        _log.warning(
-            "no name server answers: evidence is offered at this machine's short name, %s; give "
-            "[evidence] base_url to be independent of them",
-            name,
-        )
-
-
-def _warn_of_local_evidence(config: AppConfig) -> None:
-    """Say that nobody else can open the pictures that alerts name, where that is so."""
-    is_local = config.evidence.base_url is None and is_loopback(config.page.host)
-    is_for_others = config.mqtt.enabled and not is_loopback(config.mqtt.host)
-    if config.evidence.enabled and is_local and is_for_others:
-        _log.warning(
-            "alerts name their pictures as http://%s:%d/...: only this device can open that. Set "
-            "[page] host and token_file, or [evidence] base_url if a proxy serves the page",
-            config.page.host,
-            config.page.port,
-        )
 
 
 def _is_clock_synchronised() -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from deploy.cli.broker_options import add_broker_options, broker_settings
+from deploy.cli.feedback import add_feedback_command
 from deploy.cli.fleet import add_fleet_commands
 from deploy.cli.keys import add_trust_commands
 from deploy.cli.package import add_package_command
@@ -111,6 +112,7 @@ def _parser() -> CommandParser:
     add_fleet_commands(commands)
     add_push_commands(commands)
     add_select_command(commands)
+    add_feedback_command(commands)
     return parser
 
 

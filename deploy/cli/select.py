@@ -42,24 +42,29 @@ def add_select_command(commands: argparse._SubParsersAction[Any]) -> None:
     )
     add_broker_options(select)
     add_devices(select)
-    select.add_argument(
+    add_signing_options(select, "command")
+    select.set_defaults(work=_select)
+
+
+def add_signing_options(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add who signs, and for how long it counts, to a command that sends something signed."""
+    parser.add_argument(
         "--key", type=Path, required=True, metavar="FILE.key", help="an operator's private key"
     )
-    select.add_argument(
+    parser.add_argument(
         "--passphrase-file",
         type=Path,
         metavar="FILE",
         help="file whose first line is the key's passphrase (default: the environment variable "
         "CROPLIQ_KEY_PASSPHRASE, else none)",
     )
-    select.add_argument(
+    parser.add_argument(
         "--timeout-s",
         type=real(0, MAX_TIMEOUT_S, above=True),
         default=DEFAULT_TIMEOUT_S,
         metavar="S",
-        help="time after which the command expires, in seconds (default: %(default)g)",
+        help=f"time after which the {what} expires, in seconds (default: %(default)g)",
     )
-    select.set_defaults(work=_select)
 
 
 def _select(arguments: argparse.Namespace) -> int:
@@ -76,7 +81,7 @@ def _select(arguments: argparse.Namespace) -> int:
         for device in devices
         for topic in (Topics(device).agent_answer, Topics(device).command("select_product"))
     ]
-    client = FleetMqttClient(broker_settings(arguments), filters, answers.take, _say)
+    client = FleetMqttClient(broker_settings(arguments), filters, answers.take, say)
     try:
         for device in devices:
             command = select_command(
@@ -94,9 +99,15 @@ def _select(arguments: argparse.Namespace) -> int:
 
 
 class Answers:
-    """Which devices were asked, and what they have answered."""
+    """Which devices were asked, and what they have answered.
 
-    def __init__(self) -> None:
+    Args:
+        topic: what is sent to, below a device's root.
+        enabled_by: what its configuration has to say.
+    """
+
+    def __init__(self, topic: str = "cmd/+", enabled_by: str = "operator_keys_dir") -> None:
+        self._topic, self._enabled_by = topic, enabled_by
         self._asked: dict[str, DeviceName] = {}
         self._failed = 0
 
@@ -116,15 +127,15 @@ class Answers:
         if answer is None or device is None:
             return
         self._failed += not answer.is_done
-        _say(f"{device}: {answer.text}")
+        say(f"{device}: {answer.text}")
 
     def conclude(self) -> int:
         """Name the devices that did not answer; return the exit code."""
         for device in self._asked.values():
-            _say(
+            say(
                 f"{device}: no answer. Is it online (edge-deploy status), does its [agent] name "
-                "operator_keys_dir, and does the broker's ACL let its agent read cmd/+ and write "
-                "agent/answer?"
+                f"{self._enabled_by}, and does the broker's ACL let its agent read {self._topic} "
+                "and write agent/answer?"
             )
         return EXIT_FAILED if self._failed or self._asked else 0
 
@@ -142,7 +153,8 @@ def _answer(topic: str, payload: bytes) -> CommandAnswer | None:
         return None  # of a newer version, or of somebody who is no agent
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print a line without terminal escapes."""
     from edge_app.host.plain_text import one_line, write_line
 
     write_line(sys.stdout, one_line(text))

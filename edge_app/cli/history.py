@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 EXIT_HOLES = 1
 EVIDENCE_FOLDER = "evidence"
 """Beside the history, in the state folder."""
+OPEN = "open"
+"""A mark that no engineer has accepted or declined."""
 KEPT_FOR = ("ng", "suspect", "near_miss", "not_inspected", "random", "any")
 STATES = ("OK", "NG", "NOT_INSPECTED")
 MARKS = ("right", "false_alarm", "missed", "unsure")
@@ -35,7 +37,7 @@ COLUMNS = (
     "recorded_at", "state", "reason", "score", "threshold", "threshold_id", "is_suspect", "product",
     "serial", "bundle_sha256", "precision", "views", "latency_ms", "alarm_id", "evidence_url",
     "evidence_sha256", "is_final", "corners", "defects", "kept_for", "marks", "reviewers",
-    "decisions", "take_out", "take_out_settled_at",
+    "decisions", "take_out", "take_out_settled_at", "acceptances", "accepted_by",
 )  # fmt: skip
 """Of an exported CSV file; later releases add at the end."""
 LINE = "{captured_at}  {camera:<12} {state:<13} {shown:>8} {limit:>8}  {part_id}  {more}"
@@ -265,6 +267,8 @@ def _review_cells(part: dict[str, Any]) -> dict[str, Any]:
         "decisions": json.dumps(part["decisions"], ensure_ascii=False),
         "take_out": (place.get("outcome") or "waiting") if place else "",
         "take_out_settled_at": place.get("settled_at"),
+        "acceptances": ",".join(said["acceptance"] or OPEN for said in now),
+        "accepted_by": ",".join(said["accepted_by"] for said in now),
     }
 
 

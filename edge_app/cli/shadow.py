@@ -76,6 +76,7 @@ def _shadow(args: argparse.Namespace) -> int:
     from edge_app.replay.kept_parts import Left, kept_parts
     from edge_app.replay.models import bundle_in_use, model_of_today, model_to_try
     from edge_app.replay.page import lead, write_report
+    from edge_app.runtime.evidence_setup import evidence_folder
 
     if args.out.exists():
         raise OutputError(f"{args.out} exists already. Name a new folder, or remove that one.")
@@ -90,7 +91,7 @@ def _shadow(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True)
     judges, left = (Judge(old), Judge(new)), Left()
     rows = _rows(config.device.state_dir, args)
-    parts = kept_parts(rows, config.device.state_dir / "evidence", left)
+    parts = kept_parts(rows, evidence_folder(config), left)
     found = compare(parts, *judges, Progress(len(rows)))
     page = write_report(args.out, found, judges[0].name, judges[1].name, _notes(left))
     if args.json:

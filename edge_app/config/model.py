@@ -257,11 +257,16 @@ class AgentConfig(Table):
     mqtt_cert_file: AnchoredPath | None = None
     mqtt_key_file: AnchoredPath | None = None
     operator_keys_dir: AnchoredPath | None = None
+    feedback: bool = False
 
     @model_validator(mode="after")
     def _belong_together(self) -> AgentConfig:
         if (self.mqtt_cert_file is None) != (self.mqtt_key_file is None):
             raise ValueError("mqtt_cert_file and mqtt_key_file belong together; give both")
+        if self.feedback and self.operator_keys_dir is None:
+            raise ValueError(
+                "feedback = true without operator_keys_dir: nobody's signature would count"
+            )
         if self.mqtt_password_file is not None and self.mqtt_username is None:
             raise ValueError("mqtt_password_file without mqtt_username; MQTT sends them together")
         return self

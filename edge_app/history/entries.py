@@ -109,6 +109,26 @@ class Settlement:
     pseudonym: str
 
 
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What an engineer says of a person's mark.
+
+    Attributes:
+        part: the row's `id`; part_id: its name.
+        decision_order: the `order_id` of the mark.
+        said: accepted or declined.
+        said_by: a person's or a program's name; pseudonym: stands for it in statistics.
+    """
+
+    part: int
+    part_id: str
+    decision_order: str
+    said_ns: int
+    said: str
+    said_by: str
+    pseudonym: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ReviewEntry:
     """An order about a part that the audit holds.
@@ -121,6 +141,7 @@ class ReviewEntry:
     audit_head: str
     decision: Decision | None = None
     settlement: Settlement | None = None
+    acceptance: Acceptance | None = None
     is_written: threading.Event = field(default_factory=threading.Event)
 
 

@@ -19,6 +19,7 @@ from edge_app.history.reviews import (
     ReviewFigures,
     attach_reviews,
     latest_decisions,
+    order_of,
     review_figures,
 )
 from edge_app.history.rows import BINS_PER_LIMIT, HOUR_NS, NO_SCORE
@@ -78,6 +79,17 @@ class HistoryReader:
             found = self._parts_of(connection, [number])
         return found[0] if found else None
 
+    def newest(self, part_id: str) -> int | None:
+        """Return the `id` of the newest part of a name that has left; None: there is none.
+
+        Raises:
+            HistoryError: there is no history, or it cannot be read.
+        """
+        query = "SELECT max(id) FROM parts WHERE part_id = ? AND is_final"
+        with self._opened() as connection:
+            found = connection.execute(query, (part_id,)).fetchone()[0]
+        return None if found is None else int(found)
+
     def waiting(
         self, camera: str | None = None, count: int = PAGE
     ) -> tuple[int, list[dict[str, Any]]]:
@@ -97,8 +109,14 @@ class HistoryReader:
             rows = connection.execute(query, [*values, min(count, PAGE)]).fetchall()
             return waiting, self._parts_of(connection, [int(row[0]) for row in rows])
 
-    def decisions(self, before: int | None = None, count: int = PAGE) -> list[dict[str, Any]]:
+    def decisions(
+        self, before: int | None = None, count: int = PAGE, acceptance: str = ""
+    ) -> list[dict[str, Any]]:
         """Return what people said of parts, the latest first, of those older than the cursor.
+
+        Args:
+            acceptance: accepted or declined by an engineer; open: holds, without a word of one; ""
+                for all.
 
         Returns:
             a decision each, as in a part, with `part`, `part_id`, `number` and `camera`.
@@ -107,7 +125,18 @@ class HistoryReader:
             HistoryError: there is no history, or it cannot be read.
         """
         with self._opened() as connection:
-            return latest_decisions(connection, before, min(count, PAGE), self._shows_names)
+            return latest_decisions(
+                connection, before, min(count, PAGE), self._shows_names, acceptance
+            )
+
+    def decision_order(self, decision: int) -> str:
+        """Return the id of the order that a decision came with; "" where there is none.
+
+        Raises:
+            HistoryError: there is no history, or it cannot be read.
+        """
+        with self._opened() as connection:
+            return order_of(connection, decision)
 
     def reviews(self, from_ns: int, to_ns: int, camera: str | None = None) -> ReviewFigures:
         """Return what people said of the parts that were captured in [from_ns, to_ns).

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sqlite3
 
-from edge_app.history.entries import Decision, ReviewEntry, Settlement
+from edge_app.history.entries import Acceptance, Decision, ReviewEntry, Settlement
 
 AUDIT_HEAD = "reviews_audit_head"
 """In `meta`: the audit's record up to which its reviews are here, HASH:COUNT."""
 
 TAKEN_OUT, GOOD, GONE = "taken_out", "good", "gone"
 """What becomes of a bad part; `gone`: its time was over, where parts are not kept for a person."""
+
+ACCEPTED, DECLINED = "accepted", "declined"
+"""What an engineer says of a mark; without a word of one it is a proposal."""
 
 UNSETTLED = "unsettled"
 
@@ -32,6 +35,8 @@ def write_review(connection: sqlite3.Connection, entry: ReviewEntry) -> None:
         _settle(connection, entry.settlement)
     if entry.decision is not None:
         _decide(connection, entry.decision)
+    if entry.acceptance is not None:
+        _accept(connection, entry.acceptance)
     note_audit_head(connection, entry.audit_head)
 
 
@@ -110,3 +115,13 @@ def _decide(connection: sqlite3.Connection, said: Decision) -> None:
             " AND author_name = ? AND is_current AND id <> ?",
             (said.part, said.author_kind, said.author_name, done.lastrowid),
         )
+
+
+def _accept(connection: sqlite3.Connection, said: Acceptance) -> None:
+    """Note what an engineer says of a mark; the latest word holds."""
+    connection.execute(
+        "UPDATE decisions SET accepted_ns = ?, accepted_by = ?, accepted_pseudonym = ?,"
+        " acceptance = ? WHERE order_id = ? AND part = ? AND part_id = ?",
+        (said.said_ns, said.said_by, said.pseudonym, said.said, said.decision_order, said.part,
+         said.part_id),
+    )  # fmt: skip

@@ -9,13 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_app.history.part_filter import storable_ns
+from edge_app.history.review_rows import ACCEPTED
 from edge_app.history.times import list_of, timed
 
 MARKS = ("right", "false_alarm", "missed", "unsure")
 _DECISION = (
     "SELECT decisions.id, decisions.part, decided_ns, mark, class, region, note, author_name,"
-    " pseudonym, author_role AS role, is_current"
+    " pseudonym, author_role AS role, is_current, accepted_ns, accepted_by, accepted_pseudonym,"
+    " acceptance"
 )
+OPEN = "open"
+"""Of a mark: it holds, and no engineer has said anything of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +74,13 @@ def decision_of(row: sqlite3.Row, shows_names: bool) -> dict[str, Any]:
     found = dict(row)
     name, pseudonym = found.pop("author_name"), found.pop("pseudonym")
     found["author"] = name if shows_names else pseudonym
+    by, by_pseudonym = found.pop("accepted_by"), found.pop("accepted_pseudonym")
+    found["accepted_by"] = by if shows_names else by_pseudonym
+    if found["acceptance"] != ACCEPTED:
+        found["accepted_ns"] = None
     found["region"] = list_of(found["region"]) or None
     found["is_current"] = bool(found["is_current"])
-    timed(found, "decided_ns")
+    timed(found, "decided_ns", "accepted_ns")
     found["at"] = found.pop("decided_at")
     return found
 
@@ -91,18 +99,34 @@ def take_out_of(row: sqlite3.Row, shows_names: bool) -> dict[str, Any]:
 
 
 def latest_decisions(
-    connection: sqlite3.Connection, before: int | None, count: int, shows_names: bool
+    connection: sqlite3.Connection,
+    before: int | None,
+    count: int,
+    shows_names: bool,
+    acceptance: str = "",
 ) -> list[dict[str, Any]]:
     """Return decisions with their parts, the latest first; see `HistoryReader.decisions`."""
     connection.row_factory = sqlite3.Row
+    where, values = "", []
+    if acceptance == OPEN:
+        where = " AND acceptance IS NULL AND is_current"
+    elif acceptance:
+        where, values = " AND acceptance = ?", [acceptance]
     query = (
         f"{_DECISION}, decisions.part_id, parts.number, decisions.state, cameras.name AS camera"
         " FROM decisions JOIN parts ON parts.id = part"
         " JOIN cameras ON cameras.id = decisions.camera"
-        " WHERE decisions.id < ? ORDER BY decisions.id DESC LIMIT ?"
+        f" WHERE decisions.id < ?{where} ORDER BY decisions.id DESC LIMIT ?"
     )
-    rows = connection.execute(query, (2**62 if before is None else before, count))
+    rows = connection.execute(query, (2**62 if before is None else before, *values, count))
     return [decision_of(row, shows_names) for row in rows]
+
+
+def order_of(connection: sqlite3.Connection, decision: int) -> str:
+    """Return the id of the order that a decision came with; "" where there is none."""
+    query = "SELECT order_id FROM decisions WHERE id = ?"
+    row = connection.execute(query, (decision,)).fetchone()
+    return "" if row is None else str(row[0])
 
 
 def review_figures(

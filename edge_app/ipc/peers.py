@@ -31,6 +31,9 @@ class Role(str, Enum):
 ACCOUNTS = {Role.INSPECTION: "cropliq-edge", Role.PAGE: "cropliq-edge-page"}
 """The services' accounts, as install.sh makes them; people have accounts of their own."""
 
+AGENT_ACCOUNT = "cropliq-edge-agent"
+"""Listens to the other two; of inspection it asks what operators' keys have signed."""
+
 SOCKET_MODES = {Role.INSPECTION: 0o660, Role.PAGE: 0o666, Role.PEOPLE: 0o660}
 """The page's account is in no group of ours, so its socket is open to all and the peer is checked;
 the others are within reach of the service's group only, and checked as well."""
@@ -84,6 +87,11 @@ def may_play(
     if role in ACCOUNTS:
         return uid == lookup(ACCOUNTS[role])
     return uid not in {lookup(account) for account in ACCOUNTS.values()}
+
+
+def is_agent(uid: int, lookup: Callable[[str], int | None] = uid_of) -> bool:
+    """Tell whether an account is the agent's service."""
+    return uid == lookup(AGENT_ACCOUNT)
 
 
 def role_socket(path: Path, role: Role) -> Path:

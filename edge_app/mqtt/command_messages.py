@@ -52,8 +52,48 @@ class Command(Message):
     )
 
 
+class GiveFeedback(Body):
+    """What is signed inside a message on `feedback`: a person's word on a part's verdict.
+
+    It is a proposal until an engineer accepts it.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    verb: Literal["feedback"] = "feedback"
+    command_id: Uuid7 = Field(description="new for every message: a device takes each once")
+    device: str = Field(description="SITE/LINE/DEVICE: no other device accepts it")
+    part_id: str = Field(
+        min_length=1, max_length=1000, description="as in alerts; the newest part of that name"
+    )
+    mark: Literal["right", "false_alarm", "missed", "unsure"]
+    defect_class: str = Field(default="", max_length=64)
+    region: tuple[tuple[float, float], ...] | None = Field(
+        default=None,
+        min_length=3,
+        max_length=100,
+        description="points [x, y] in pixels of the frame",
+    )
+    note: str = Field(default="", max_length=500)
+    issued_at: Rfc3339
+    expires_at: Rfc3339 = Field(description="at most ten minutes after issued_at")
+
+
+class Feedback(Command):
+    """`feedback`: what a person says of a part, and the signature over it. Never retained."""
+
+    order: str = Field(
+        max_length=MAX_ORDER_CHARS,
+        description="what is said, as JSON text, exactly as it was signed",
+        json_schema_extra={
+            "contentMediaType": "application/json",
+            "contentSchema": GiveFeedback.model_json_schema(mode="serialization"),
+        },
+    )
+
+
 class CommandAnswer(Message):
-    """`agent/answer`: what became of a command."""
+    """`agent/answer`: what became of a command or of feedback."""
 
     verb: str
     is_done: bool
@@ -61,4 +101,5 @@ class CommandAnswer(Message):
     command_sha256: Sha256 = Field(description="of the command's bytes: which one is answered")
     slot: str | None = Field(default=None, description="null: not signed by an operator's key")
     product: str | None = None
+    part_id: str | None = Field(default=None, description="of feedback; null: of none that counts")
     at: Rfc3339

@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_app.mqtt.command_messages import Command, CommandAnswer
+from edge_app.mqtt.command_messages import Command, CommandAnswer, Feedback
 from edge_app.mqtt.deploy_messages import AgentStatus, Desired, Reported
 from edge_app.mqtt.messages import (
     SCHEMA_VERSION,
@@ -85,6 +85,15 @@ CHANNELS = (
         1,
         False,
         "Written by operators: a signed command to judge another installed product.",
+        is_ours=False,
+    ),
+    Channel(
+        "feedback",
+        "feedback",
+        Feedback,
+        1,
+        False,
+        "Written by operators: a signed word on a part's verdict.",
         is_ours=False,
     ),
     Channel("answer", "agent/answer", CommandAnswer, 1, False, "What became of a command."),

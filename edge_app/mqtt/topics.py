@@ -128,6 +128,11 @@ class Topics:
         """Written by operators; `+` for a verb is the filter for all of them."""
         return f"{self.who.root}/cmd/{verb}"
 
+    @property
+    def feedback(self) -> str:
+        """Written by operators: what a person says of a part."""
+        return f"{self.who.root}/feedback"
+
     def desired(self, slot: str) -> str:
         """Written by the workstation; `+` for a slot is the filter for all of them."""
         return f"{self.who.root}/deploy/{slot}/desired"

@@ -15,6 +15,7 @@ from edge_app.audit.log import AuditLog, Recorded
 from edge_app.audit.records import AuditEntry
 from edge_app.errors import OrderError
 from edge_app.ipc.order_schema import (
+    AcceptMark,
     AnyOrder,
     Author,
     LimitState,
@@ -29,7 +30,7 @@ from edge_app.ipc.order_schema import (
     ShowLimits,
     UndoLimit,
 )
-from edge_app.ipc.peers import ACCOUNTS, ROOT_UID, Peer, Role, uid_of
+from edge_app.ipc.peers import ACCOUNTS, ROOT_UID, Peer, Role, is_agent, uid_of
 
 _log = logging.getLogger(__name__)
 
@@ -40,14 +41,18 @@ MAY: dict[type, frozenset[str]] = {
     Resume: frozenset({"operator", "engineer"}),
     MarkPart: frozenset({"operator", "engineer"}),
     SettlePart: frozenset({"operator", "engineer"}),
+    AcceptMark: frozenset({"engineer"}),
 }
 """Roles that may give an order; root may give all. What is not here changes nothing."""
+
+OF_KEYS = (MarkPart,)
+"""What an operator's key may sign; the agent has verified it."""
 
 OWN_EVENTS = frozenset(
     {
         "limit", "limit_undone", "pause", "resumed", "pause_ended", "configuration", "model",
         "product", "restore", "numbering", "audit_begun", "audit_changed", "notes_lost",
-        "decision", "settled",
+        "decision", "settled", "accepted", "declined",
     }
 )  # fmt: skip
 """Of this process: what follows from some of them is done at the next start, so that nobody else
@@ -96,6 +101,8 @@ class ReviewDesk(Protocol):
     def prepare_mark(self, order: MarkPart) -> Prepared: ...
 
     def prepare_settle(self, order: SettlePart) -> Prepared | str: ...
+
+    def prepare_accept(self, order: AcceptMark) -> Prepared | str: ...
 
 
 class OrderDesk:
@@ -168,6 +175,8 @@ class OrderDesk:
             return self._reviews.prepare_mark(order)
         if isinstance(order, SettlePart):
             return self._reviews.prepare_settle(order)
+        if isinstance(order, AcceptMark):
+            return self._reviews.prepare_accept(order)
         if isinstance(order, Record):
             if order.event in OWN_EVENTS:
                 raise OrderError(f"{order.event!r} is recorded by inspection itself only.")
@@ -178,8 +187,17 @@ class OrderDesk:
 def _check_author(order: AnyOrder, peer: Peer) -> None:
     """Refuse an author that this peer cannot speak for, and one whose role does not allow it."""
     author = order.author
-    if author.kind == "root" and peer.uid not in (ROOT_UID, os.geteuid()):
+    is_own = peer.uid in (ROOT_UID, os.geteuid())
+    if author.kind == "root" and not is_own:
         raise OrderError("Only root, and the account that inspects, may order as root.")
+    if author.kind == "key" and not (is_own or is_agent(peer.uid)):
+        raise OrderError("Only the agent, which verifies signatures, may order in a key's name.")
+    if is_agent(peer.uid) and not is_own and author.kind != "key":
+        raise OrderError("The agent orders only what an operator's key has signed.")
+    if author.kind == "key":
+        if not isinstance(order, OF_KEYS):
+            raise OrderError(f"{author.name} may not do that: a key signs marks of parts only.")
+        return
     allowed = MAY.get(type(order))
     if allowed is not None and author.kind != "root" and author.role not in allowed:
         raise OrderError(
@@ -199,9 +217,15 @@ def _entry(order: AnyOrder, prepared: Prepared, peer: Peer) -> AuditEntry:
         old=prepared.old,
         new=prepared.new,
         why=getattr(order, "why", "") or getattr(order, "note", ""),
-        via="page" if peer.uid == uid_of(ACCOUNTS[Role.PAGE]) else f"uid {peer.uid}",
+        via=_via(author, peer),
         order_id=order.order_id,
     )
+
+
+def _via(author: Author, peer: Peer) -> str:
+    if author.kind == "key":
+        return "mqtt"
+    return "page" if peer.uid == uid_of(ACCOUNTS[Role.PAGE]) else f"uid {peer.uid}"
 
 
 def _answer(recorded: Recorded, text: str) -> OrderAnswer:

@@ -14,11 +14,11 @@ from edge_app.audit.reader import is_of_chain, records_since
 from edge_app.audit.records import Head, heads_in
 from edge_app.audit.schema import AUDIT_FILE
 from edge_app.errors import OrderError
-from edge_app.history.entries import Decision, ReviewEntry, Settlement
+from edge_app.history.entries import Acceptance, Decision, ReviewEntry, Settlement
 from edge_app.history.pseudonyms import Pseudonyms
 from edge_app.history.reader import HistoryReader
-from edge_app.history.review_rows import GONE, GOOD
-from edge_app.ipc.order_schema import Author, MarkPart, SettlePart
+from edge_app.history.review_rows import ACCEPTED, DECLINED, GONE, GOOD
+from edge_app.ipc.order_schema import AcceptMark, Author, MarkPart, SettlePart
 from edge_app.orders.desk import Prepared
 
 DECISION, SETTLED = "decision", "settled"
@@ -67,7 +67,8 @@ class ReviewOrders:
             OrderError: no such part, or its verdict cannot be marked so.
             HistoryError: the history cannot be read.
         """
-        part = self._part(order.part, order.part_id)
+        number = self._newest(order.part_id) if order.part is None else order.part
+        part = self._part(number, order.part_id)
         verdict = _verdict_of(part)
         allowed = marks_for(part)
         if order.mark not in allowed:
@@ -81,6 +82,7 @@ class ReviewOrders:
             {"verdict": verdict, "mark": _own_mark(part, order.author)},
             {
                 **self._common(order),
+                "part": number,
                 "mark": order.mark,
                 "class": order.defect_class,
                 "region": None if order.region is None else [[*p] for p in order.region],
@@ -124,12 +126,60 @@ class ReviewOrders:
             self._act,
         )
 
-    def _part(self, number: int, part_id: str) -> dict[str, Any]:
+    def prepare_accept(self, order: AcceptMark) -> Prepared | str:
+        """Check an order.
+
+        Returns:
+            what is to be done; or, where that was said before, by whom.
+
+        Raises:
+            OrderError: no such part or mark, or its author has said something else since.
+            HistoryError: the history cannot be read.
+        """
+        part = self._part(order.part, order.part_id)
+        mark = next((d for d in part["decisions"] if d["id"] == order.decision), None)
+        if mark is None:
+            raise OrderError(f"{order.part_id} has no mark {order.decision}, or no longer.")
+        if not mark["is_current"]:
+            raise OrderError(
+                f"Mark {order.decision} of {order.part_id} was replaced: {mark['author']} has said "
+                "something else since. Look at the part again."
+            )
+        said = ACCEPTED if order.accepted else DECLINED
+        words = MARK_WORDS.get(mark["mark"], mark["mark"])
+        if mark["acceptance"] == said:
+            return f"{order.part_id} ({words}): {said} by {mark['accepted_by']} before."
+        return Prepared(
+            said,
+            order.part_id,
+            {"verdict": _verdict_of(part), "acceptance": mark["acceptance"]},
+            {
+                **self._common(order),
+                "decision": order.decision,
+                "decision_order": self._reader.decision_order(order.decision),
+                "said_of": mark["mark"],
+                "note": order.note,
+            },
+            f"{order.part_id} ({words}): {said}.",
+            self._act,
+        )
+
+    def _newest(self, part_id: str) -> int:
+        self._check_history()
+        number = self._reader.newest(part_id)
+        if number is None:
+            raise OrderError(f"There is no part {part_id} here, or no longer, or it has not left.")
+        return number
+
+    def _check_history(self) -> None:
         if self._recorder is None:
             raise OrderError(
                 "This device keeps no history ([history] enabled = false), so nothing can be said "
                 "of its parts."
             )
+
+    def _part(self, number: int, part_id: str) -> dict[str, Any]:
+        self._check_history()
         part = self._reader.part(number)
         if part is None:
             raise OrderError(f"Part {number} is not recorded, or no longer.")
@@ -142,7 +192,7 @@ class ReviewOrders:
             raise OrderError(f"{part_id} is still in the picture. Order it once it has left.")
         return part
 
-    def _common(self, order: MarkPart | SettlePart) -> dict[str, Any]:
+    def _common(self, order: MarkPart | SettlePart | AcceptMark) -> dict[str, Any]:
         return {
             "part": order.part,
             "part_id": order.part_id,
@@ -187,13 +237,16 @@ def review_of(record: Mapping[str, Any]) -> ReviewEntry | None:
     Args:
         record: with event, new, author, order_id, and the chain's hash and seq after it.
     """
-    if record["event"] not in (DECISION, SETTLED):
+    event = record["event"]
+    if event not in (DECISION, SETTLED, ACCEPTED, DECLINED):
         return None
     new, author = record["new"], record["author"]
     head = str(Head(str(record["hash"]), int(record["seq"])))
     try:
+        if event in (ACCEPTED, DECLINED):
+            return ReviewEntry(head, acceptance=_acceptance(event, new, author))
         decision = _decision(new, author, record["order_id"]) if "mark" in new else None
-        settlement = _settlement(new, author) if record["event"] == SETTLED else None
+        settlement = _settlement(new, author) if event == SETTLED else None
     except (KeyError, TypeError, ValueError):
         return None  # of a later release, or not of this one
     return ReviewEntry(head, decision, settlement)
@@ -223,6 +276,18 @@ def _settlement(new: Mapping[str, Any], author: Mapping[str, Any]) -> Settlement
         settled_ns=int(new["decided_ns"]),
         outcome=str(new["outcome"]),
         settled_by=str(author["name"]),
+        pseudonym=str(new["pseudonym"]),
+    )
+
+
+def _acceptance(event: str, new: Mapping[str, Any], author: Mapping[str, Any]) -> Acceptance:
+    return Acceptance(
+        part=int(new["part"]),
+        part_id=str(new["part_id"]),
+        decision_order=str(new["decision_order"]),
+        said_ns=int(new["decided_ns"]),
+        said=event,
+        said_by=str(author["name"]),
         pseudonym=str(new["pseudonym"]),
     )
 

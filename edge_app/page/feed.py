@@ -30,6 +30,10 @@ STATE_EVERY_S = 0.2
 PICTURE_EVERY_S = 0.04
 """25 pictures a second look smooth; more are not copied, however many people look."""
 
+PATIENCE_S = 30.0
+"""A page that starts on a busy machine takes a while to read its first line: its socket is filled
+no further meanwhile. One that has not read for so long is hung up on."""
+
 WATCH_S = 3.0
 """A camera that nobody has asked for in this time is not copied any more."""
 
@@ -141,6 +145,7 @@ class _ConnectedPage:
         self._due_s: dict[str, float] = {}
         self._alerts_version: int | None = None
         self._state_due_s = 0.0
+        self._read_s = clock_s()
         self._ring: FrameRingWriter | None = None
         self._generation = 0
         self._allowance = _Allowance(clock_s)
@@ -160,6 +165,11 @@ class _ConnectedPage:
         for message in messages:
             self._take(message)
         now_s = self._clock_s()
+        if not self._link.has_room:
+            if now_s - self._read_s > PATIENCE_S:
+                raise OSError(f"it has not read for {PATIENCE_S:g} s")
+            return True
+        self._read_s = now_s
         if now_s >= self._state_due_s:
             self._state_due_s = now_s + STATE_EVERY_S
             self._send_state()

@@ -13,6 +13,7 @@ from edge_app.errors import ConfigError
 from edge_app.history.schema import HISTORY_FILE
 from edge_app.ipc.order_client import orders_socket
 from edge_app.ipc.page_link import Settings
+from edge_app.runtime.evidence_setup import evidence_folder
 from edge_app.store.secret_file import read_secret
 
 MIN_TOKEN_CHARS = 16
@@ -84,11 +85,6 @@ def settings_of(config: AppConfig, page_socket: Path | None = None) -> Settings:
         device=config.device.device,
         bad_parts=page.bad_parts,
     )
-
-
-def evidence_folder(config: AppConfig) -> Path:
-    """Return where inspection keeps evidence pictures."""
-    return (config.device.state_dir / "evidence").absolute()
 
 
 def page_url(host: str, port: int, is_tls: bool = False) -> str:

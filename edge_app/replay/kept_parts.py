@@ -98,13 +98,17 @@ def kept_parts(
 
 
 def mark_of(state: str, decisions: Iterable[Mapping[str, Any]]) -> Mark:
-    """Return what the current decisions on a part come to.
+    """Return what the current decisions on a part come to: those that an engineer has accepted
+    decide; without one, those that none has declined.
 
     Args:
         state: the line's verdict, beside which they speak.
         decisions: as the history has them.
     """
-    said = {_meaning(state, str(d.get("mark"))) for d in decisions if d.get("is_current", True)}
+    current = [d for d in decisions if d.get("is_current", True)]
+    counted = [d for d in current if d.get("acceptance") == "accepted"]
+    counted = counted or [d for d in current if d.get("acceptance") != "declined"]
+    said = {_meaning(state, str(d.get("mark"))) for d in counted}
     said.discard("")
     return "disputed" if len(said) > 1 else said.pop() if said else ""
 

@@ -25,12 +25,14 @@ class DeviceDecision(_Described):
     Attributes:
         is_current: no later mark of the same person has replaced it.
         accepted_at: when an engineer accepted it; None: it is a proposal.
+        acceptance: declined: an engineer said that it is wrong.
     """
 
     mark: Literal["right", "false_alarm", "missed", "unsure"]
     author: Text = ""
     is_current: bool = True
     accepted_at: Text | None = None
+    acceptance: Text | None = None
     defect_class: Text = Field("", alias="class")
     region: tuple[Point, ...] | None = Field(None, max_length=MOST_POINTS)
     note: Text = ""

@@ -25,7 +25,7 @@ class Ruling:
 
     Attributes:
         use: good and defect are learnt from; disputed: the marks contradict each other; unsure:
-            nobody knows; proposed: nobody has accepted a mark yet.
+            nobody knows; proposed: no mark is accepted.
         defect_class: as a person named it, else the device's; "" for good ones.
         region_xy: what a person drew, in frame pixels; () where nobody drew.
         reviewers: who said so, as the device names them.
@@ -45,13 +45,14 @@ def ruling_of(part: DevicePart, with_proposals: bool) -> Ruling | None:
     """Return what a part of the device's history is taken for; None: nobody said anything.
 
     Args:
-        with_proposals: marks that no engineer has accepted count too.
+        with_proposals: marks that no engineer has accepted or declined count too.
     """
     current = [d for d in part.decisions if d.is_current]
     if not current:
         return None
+    open_ones = [d for d in current if d.acceptance != "declined"]
     accepted = [d for d in current if d.accepted_at]
-    counted = accepted or (current if with_proposals else [])
+    counted = accepted or (open_ones if with_proposals else [])
     if not counted:
         return Ruling("proposed", reviewers=_authors(current))
     meanings = [_meaning(d.mark, part.state) for d in counted]

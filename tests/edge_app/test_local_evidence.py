@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from support.small_bundles import write_bright_bundle, write_pictures
 
-from edge_app.app import _warn_of_local_evidence
 from edge_app.config.load import config_of
+from edge_app.runtime.evidence_setup import warn_of_local_evidence
 
 
 @pytest.mark.parametrize(
@@ -43,5 +43,5 @@ def test_addresses_that_nobody_else_can_open_are_told(
         "test",
     )
     with caplog.at_level(logging.WARNING):
-        _warn_of_local_evidence(config)
+        warn_of_local_evidence(config)
     assert ("only this device can open that" in caplog.text) == is_said

@@ -28,10 +28,11 @@ from edge_app.ipc.order_client import OrderClient, orders_socket
 from edge_app.page.api.catalogue import Office, Place
 from edge_app.page.kept_pictures import KeptPictures
 from edge_app.page.server import LivePage
-from edge_app.page.settings import PageSettings, evidence_folder
+from edge_app.page.settings import PageSettings
 from edge_app.page.source import LocalSource
 from edge_app.page.state import CameraView, Facts, PageState
 from edge_app.records import JsonObject
+from edge_app.runtime.evidence_setup import evidence_folder
 from edge_app.shown_state import ShownState
 
 ROOT = Actor("root", "root")

@@ -27,7 +27,7 @@ from edge_app.ipc.order_client import orders_socket
 from edge_app.ipc.order_schema import OrderAnswer
 from edge_app.ipc.order_server import OrderServer
 from edge_app.ipc.page_link import Settings
-from edge_app.ipc.peers import ACCOUNTS, SOCKET_MODES, Role, role_socket
+from edge_app.ipc.peers import ACCOUNTS, AGENT_ACCOUNT, SOCKET_MODES, Role, role_socket
 from edge_app.page.settings_file import SettingsFile
 from edge_app.runtime.pauses import PauseBook
 
@@ -101,6 +101,7 @@ def test_the_accounts_are_install_shs() -> None:
     page, inspection = unit("edge-app-page"), unit("edge-app")
     assert page["User"] == [ACCOUNTS[Role.PAGE]]
     assert inspection["User"] == [ACCOUNTS[Role.INSPECTION]]
+    assert unit("edge-app-agent")["User"] == [AGENT_ACCOUNT]
     groups = {*page["Group"], *page["SupplementaryGroups"][0].split()}
     assert file_ownership.READERS in groups
     assert not groups & set(inspection["Group"])
@@ -210,7 +211,7 @@ def test_orders_come_in_beside_the_page(tmp_path: Path) -> None:
         assert mode_of(server.path) == row.mode
     finally:
         server.stop()
-    assert row.readers == f"account `{ACCOUNTS[Role.PAGE]}`"
+    assert row.readers == f"accounts `{ACCOUNTS[Role.PAGE]}` and `{AGENT_ACCOUNT}`"
 
 
 def test_what_is_secret_has_no_other_reader(tmp_path: Path) -> None:

@@ -34,13 +34,27 @@ class CommandJournal:
 
     Args:
         folder: the store's `state` folder; the agent alone writes there.
+        name: of the file there.
         now: wall clock, with a time zone.
     """
 
-    def __init__(self, folder: Path, now: Callable[[], datetime]) -> None:
-        self._file = folder / "commands.json"
+    def __init__(
+        self, folder: Path, now: Callable[[], datetime], name: str = "commands.json"
+    ) -> None:
+        self._file = folder / name
         self._now = now
         self._taken = self._read()
+
+    def check(self, command_id: str) -> None:
+        """Look whether a command was carried out.
+
+        Raises:
+            CommandError: it was.
+        """
+        if command_id in self._taken:
+            raise CommandError(
+                "Command refused: the device took it before; it was sent twice, or replayed."
+            )
 
     def take(self, command_id: str, expires_at: datetime) -> None:
         """Remember a command before it is carried out.
@@ -49,10 +63,7 @@ class CommandJournal:
             CommandError: it was taken before, or cannot be remembered.
         """
         now = self._now()
-        if command_id in self._taken:
-            raise CommandError(
-                "Command refused: the device took it before; it was sent twice, or replayed."
-            )
+        self.check(command_id)
         if sum(now < end <= now + MAX_LIFE for end in self._taken.values()) >= MAX_REMEMBERED:
             raise CommandError(
                 f"Command refused: {MAX_REMEMBERED} commands came within ten minutes. Stop what "

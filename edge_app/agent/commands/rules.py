@@ -12,11 +12,12 @@ from pydantic import BaseModel, ValidationError
 from edge_app.bundle.signature import pae
 from edge_app.bundle.trusted_keys import TrustedKey, TrustPolicy
 from edge_app.errors import CommandError
-from edge_app.mqtt.command_messages import COMMAND_TYPE, Command, SelectProduct
+from edge_app.mqtt.command_messages import COMMAND_TYPE, Command, GiveFeedback, SelectProduct
 from edge_app.mqtt.timestamps import epoch_ns
 from edge_app.mqtt.topics import DeviceName
 
 _M = TypeVar("_M", bound=BaseModel)
+_Signed = TypeVar("_Signed", SelectProduct, GiveFeedback)
 
 MAX_COMMAND_BYTES = 16 << 10
 """A command has about 700 bytes."""
@@ -31,11 +32,28 @@ CLOCK_SLACK = timedelta(minutes=1)
 def read_command(
     payload: bytes, trust: TrustPolicy, device: DeviceName, now: datetime, doubt: str = ""
 ) -> tuple[SelectProduct, TrustedKey]:
-    """Return the order of a command, and the operator's key that vouches for it.
+    """Return a command to change the product, and the operator's key that vouches for it.
+
+    Raises:
+        CommandError: see `read_signed`.
+    """
+    return read_signed(SelectProduct, payload, trust, device, now, doubt)
+
+
+def read_signed(
+    model: type[_Signed],
+    payload: bytes,
+    trust: TrustPolicy,
+    device: DeviceName,
+    now: datetime,
+    doubt: str = "",
+) -> tuple[_Signed, TrustedKey]:
+    """Return the order in a signed message, and the operator's key that vouches for it.
 
     The order is parsed only after the signature over it has been checked.
 
     Args:
+        model: what is expected.
         trust: the operators' keys.
         now: with a time zone.
         doubt: why `now` may be wrong, for people; "" if it is right.
@@ -54,7 +72,7 @@ def read_command(
             f"Command refused: its signature is not the one of key {key.name} over its order. It "
             "was altered on its way; send it again."
         )
-    order = _parsed(SelectProduct, command.order.encode())
+    order = _parsed(model, command.order.encode())
     if order.device != str(device):
         raise CommandError(f"Command refused: it is for {order.device}, this device is {device}.")
     _check_time(_moment(order.issued_at), _moment(order.expires_at), now, doubt)

@@ -1,7 +1,7 @@
 """The agent's MQTT client: pointers and commands in, reports and answers out.
 
-subscribe deploy/+/desired (and cmd/+) → retained messages → events …; `agent/status` has its own
-last will.
+subscribe deploy/+/desired (and cmd/+, feedback) → retained messages → events …; `agent/status`
+has its own last will.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import random
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from edge_app.mqtt.backoff import Backoff
@@ -64,6 +65,21 @@ class CommandSink(Protocol):
         """Take what came on `cmd/{verb}`."""
 
 
+class FeedbackSink(Protocol):
+    """Takes what people say of parts; called in the session's thread."""
+
+    def take(self, payload: bytes, is_retained: bool) -> None:
+        """Take what came on `feedback`; returns at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class FromOperators:
+    """Who takes what operators write; None: it is not subscribed to."""
+
+    commands: CommandSink | None = None
+    feedback: FeedbackSink | None = None
+
+
 class AgentMqttClient:
     """Keeps a connection, hands pointers and commands on, publishes the newest report of every
     slot and every command's answer.
@@ -72,7 +88,7 @@ class AgentMqttClient:
         settings: the broker, with the agent's own login.
         who: this device.
         sink: takes the pointers.
-        commands: takes people's commands; None: they are not subscribed to.
+        operators: who takes what operators write.
         version: of this software, for `agent/status`.
         reason: what is not as it should be, for the same.
         clock_ns: wall clock, ns since the epoch.
@@ -90,13 +106,13 @@ class AgentMqttClient:
         version: str = "",
         clock_ns: Callable[[], int] = time.time_ns,
         random_unit: Callable[[], float] = random.random,
-        commands: CommandSink | None = None,
+        operators: FromOperators = FromOperators(),
         reason: str = "",
     ) -> None:
         self._where = f"{settings.host}:{settings.port}"
         self._topics = Topics(who)
         self._sink = sink
-        self._commands = commands
+        self._operators = operators
         self._version, self._reason = version, reason
         self._clock_ns = clock_ns
         self._client_id = settings.client_id or client_id("agent", who)
@@ -193,15 +209,19 @@ class AgentMqttClient:
         return self._backoff.next_s()
 
     def _filters(self) -> tuple[str, ...]:
-        commands = () if self._commands is None else (self._topics.command("+"),)
-        return (self._topics.desired("+"), *commands)
+        commands = () if self._operators.commands is None else (self._topics.command("+"),)
+        feedback = () if self._operators.feedback is None else (self._topics.feedback,)
+        return (self._topics.desired("+"), *commands, *feedback)
 
     def _hand_on(self, event: Received) -> None:
         *_, level, last = event.topic.split("/")
         if last == "desired":
             self._sink.want(level, event.payload)
-        elif self._commands is not None:
-            self._commands.take(last, event.payload, event.is_retained)
+        elif event.topic == self._topics.feedback:
+            if self._operators.feedback is not None:
+                self._operators.feedback.take(event.payload, event.is_retained)
+        elif self._operators.commands is not None:
+            self._operators.commands.take(last, event.payload, event.is_retained)
 
     @property
     def _age_s(self) -> float:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import functools
 import ssl
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from edge_app.agent.commands.feedback import FeedbackDesk, FeedbackHandler
 from edge_app.agent.commands.handler import CommandHandler, Orders, SelectSlot
 from edge_app.agent.commands.journal import CommandJournal
 from edge_app.agent.pull.date_gate import DateGate
 from edge_app.agent.pull.download import Downloader
 from edge_app.agent.pull.download_rules import DownloadRules
-from edge_app.agent.pull.mqtt_client import AgentMqttClient
+from edge_app.agent.pull.mqtt_client import AgentMqttClient, FromOperators
 from edge_app.agent.pull.pointer_journal import PointerJournal
 from edge_app.agent.pull.puller import Installer, Puller
 from edge_app.bundle.admission_rules import Expiry
@@ -25,12 +26,30 @@ from edge_app.config.model import AppConfig
 from edge_app.errors import BundleError, ConfigError
 from edge_app.host.date_clock import DateClock
 from edge_app.host.small_file import plain_file
+from edge_app.ipc.order_client import OrderClient, running_socket
+from edge_app.ipc.order_schema import MarkPart, OrderAnswer
 from edge_app.model.open_for_device import limits_of, trust_of
 from edge_app.mqtt.command_messages import CommandAnswer
 from edge_app.mqtt.deploy_messages import Reported
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.topics import DeviceName
 from edge_app.store.bundle_store import Store
+
+FEEDBACK_FILE = "feedback.json"
+"""Which feedback was taken; beside that of the commands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What is taken of operators, if their keys have signed it.
+
+    Attributes:
+        orders: commands to change the product; None: none.
+        feedback: words on parts; None: none.
+    """
+
+    orders: Orders | None = None
+    feedback: FeedbackDesk | None = None
 
 
 class PushSide:
@@ -41,7 +60,7 @@ class PushSide:
         downloader: fetches into `store.incoming`.
         slots: this device's slots.
         install: `Agent.install`.
-        orders: signed changeover commands; None: none are accepted.
+        signed: what is taken of operators.
         trouble: said in `agent/status`.
     """
 
@@ -53,7 +72,7 @@ class PushSide:
         downloader: Downloader,
         slots: tuple[str, ...],
         install: Installer,
-        orders: Orders | None = None,
+        signed: Signed | None = None,
         trouble: str = "",
     ) -> None:
         self._puller = Puller(
@@ -64,13 +83,18 @@ class PushSide:
             publish=self._publish,
             releases=store,
         )
-        handler = None
+        orders, desk = (signed.orders, signed.feedback) if signed is not None else (None, None)
+        state, commands, self._feedback = store.root / "state", None, None
         if orders is not None:
-            journal = CommandJournal(store.root / "state", lambda: datetime.now(timezone.utc))
-            handler = CommandHandler(orders, who, journal, slots, self._answer, time.time_ns)
+            journal = CommandJournal(state, _now)
+            commands = CommandHandler(orders, who, journal, slots, self._answer, time.time_ns)
+        if desk is not None:
+            journal = CommandJournal(state, _now, FEEDBACK_FILE)
+            self._feedback = FeedbackHandler(desk, who, journal, self._answer, time.time_ns)
+        operators = FromOperators(commands, self._feedback)
         self._client = (
             AgentMqttClient(
-                settings, who, self._puller, _version(), commands=handler, reason=trouble
+                settings, who, self._puller, _version(), operators=operators, reason=trouble
             )
             if settings is not None
             else None
@@ -79,12 +103,16 @@ class PushSide:
     def start(self) -> None:
         """Begin; to be called before the agent resumes what was unfinished."""
         self._puller.start()
+        if self._feedback is not None:
+            self._feedback.start()
         if self._client is not None:
             self._client.start()
 
     def stop(self) -> None:
         """Cancel downloads and say goodbye."""
         self._puller.stop()
+        if self._feedback is not None:
+            self._feedback.stop()
         if self._client is not None:
             self._client.stop()
 
@@ -140,7 +168,7 @@ def push_side(
         ),
         config.slot_names,
         install,
-        _orders(config, select, clock),
+        _signed(config, select, clock),
         trouble,
     )
 
@@ -156,12 +184,25 @@ def _expiry_of(config: AppConfig, file: Path) -> Expiry | None:
         return None
 
 
-def _orders(config: AppConfig, select: SelectSlot, clock: DateClock) -> Orders | None:
+def _signed(config: AppConfig, select: SelectSlot, clock: DateClock) -> Signed | None:
     folder = config.agent.operator_keys_dir
     if folder is None:
         return None
     load_trust(folder)  # a mistake in the folder is reported at the start, not at the first command
-    return Orders(select, functools.partial(load_trust, folder), clock.doubt)
+    keys = functools.partial(load_trust, folder)
+    feedback = None
+    if config.agent.feedback:
+        state_dir = config.device.state_dir
+        feedback = FeedbackDesk(functools.partial(_give, state_dir), keys, clock.doubt)
+    return Signed(Orders(select, keys, clock.doubt), feedback)
+
+
+def _give(state_dir: Path, order: MarkPart) -> OrderAnswer:
+    return OrderClient(running_socket(state_dir)).send(order)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
 
 
 def agent_settings(config: AppConfig) -> MqttSettings:

@@ -24,7 +24,7 @@ from edge_app.page.problem import ProblemError
 from edge_app.page.rights import Need, sees_names
 from edge_app.page.source import LineSource
 
-REVIEWS = ("decision", "settled")
+REVIEWS = ("decision", "settled", "accepted", "declined")
 """Events whose authors are named to operators and engineers only."""
 
 PAGE_ITSELF = Author(kind="machine", name="page")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-from edge_app.ipc.order_schema import MAX_NOTE_CHARS, Mark, Region, Settled
+from edge_app.ipc.order_schema import MAX_ID, MAX_NOTE_CHARS, Mark, Region, Settled
 from edge_app.page.api.models import Moment, Plain, ShortName, Whole, is_plain
 from edge_app.page.api.operation import Answered, Model
 
@@ -54,6 +54,11 @@ class Decision(Answered):
     author: str = Field(description="a name for operators and engineers, else a pseudonym")
     role: str
     is_current: bool = Field(description="false: the same person said something else later")
+    acceptance: Literal["accepted", "declined"] | None = Field(
+        description="what an engineer says of it; null: it is a proposal"
+    )
+    accepted_at: str | None = Field(description="null: it is a proposal, or declined")
+    accepted_by: str = Field(description="who accepted or declined it; named as `author` is")
 
 
 class TakeOutPlace(Answered):
@@ -108,6 +113,14 @@ class PartsPage(Answered):
     next: str | None = Field(description="cursor of the next page; null: this was the last")
 
 
+Note = Annotated[
+    str,
+    BeforeValidator(_one_line),
+    StringConstraints(max_length=MAX_NOTE_CHARS),
+    AfterValidator(is_plain),
+]
+
+
 class NewDecision(Model):
     """What you say of a part's verdict; the verdict itself stays what it was."""
 
@@ -117,12 +130,16 @@ class NewDecision(Model):
         Field("", alias="class")
     )
     region: Region | None = Field(None, description="points [x, y] in pixels of the frame")
-    note: Annotated[
-        str,
-        BeforeValidator(_one_line),
-        StringConstraints(max_length=MAX_NOTE_CHARS),
-        AfterValidator(is_plain),
-    ] = ""
+    note: Note = ""
+
+
+class NewAcceptance(Model):
+    """What you say of a person's mark: only accepted ones are learnt from."""
+
+    part: int = Field(ge=1, le=MAX_ID, description="its `id`")
+    part_id: Plain = Field(description="of the part that was looked at; another one refuses")
+    accepted: bool = Field(description="false: it is declined")
+    note: Note = ""
 
 
 class TakeOutQuery(Model):
@@ -152,6 +169,9 @@ class Settlement(Model):
 class DecisionsQuery(Model):
     """Which decisions."""
 
+    acceptance: Literal["open", "accepted", "declined"] | None = Field(
+        None, description="open: it holds, and no engineer has accepted or declined it"
+    )
     cursor: Whole | None = Field(None, description="`next` of the page before")
     limit: Page100 = "50"
 

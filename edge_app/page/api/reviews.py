@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import FileResponse, Response
 
 from edge_app.alerts.sidecar import read_sidecar
-from edge_app.ipc.order_schema import MAX_ID, MarkPart, OrderAnswer, SettlePart
+from edge_app.ipc.order_schema import MAX_ID, AcceptMark, MarkPart, OrderAnswer, SettlePart
 from edge_app.page.api import models as m
 from edge_app.page.api import part_models as pm
 from edge_app.page.api.asked_history import AskedHistory
@@ -47,6 +47,9 @@ class ReviewAnswers:
                       body=pm.NewDecision),
             Operation("GET", "/decisions", viewer, "What people said of parts, the latest first.",
                       self.decisions, "history", pm.DecisionsPage, pm.DecisionsQuery),
+            Operation("POST", "/decisions/{id:int}/acceptance", Need.ENGINEER,
+                      "Accept a person's mark, so that it may be learnt from, or decline it.",
+                      self.accept, "orders", m.Done, body=pm.NewAcceptance),
             Operation("GET", "/take-out", viewer, "Bad parts that wait to be taken out.",
                       self.take_out, "history", pm.TakeOut, pm.TakeOutQuery),
             Operation("POST", "/take-out/{id:int}", operator, "Say what became of a bad part.",
@@ -89,12 +92,26 @@ class ReviewAnswers:
             )
         )
 
+    def accept(self, call: Call) -> OrderAnswer:
+        """Give what an engineer says of a mark to inspection."""
+        body: pm.NewAcceptance = call.body
+        return self._giver.give(
+            AcceptMark(
+                **self._giver.signed(call),
+                part=body.part,
+                part_id=body.part_id,
+                decision=_number(call, "No such mark is recorded, or no longer."),
+                accepted=body.accepted,
+                note=body.note,
+            )
+        )
+
     def decisions(self, call: Call) -> dict[str, Any]:
         """Return a page of decisions."""
         query: pm.DecisionsQuery = call.query
         count = int(query.limit)
         before = None if query.cursor is None else int(query.cursor)
-        found = self._asked.reader(call.caller).decisions(before, count)
+        found = self._asked.reader(call.caller).decisions(before, count, query.acceptance or "")
         last = str(found[-1]["id"]) if len(found) == count else None
         return {"decisions": found, "next": last}
 
@@ -123,8 +140,8 @@ class ReviewAnswers:
         return found
 
 
-def _number(call: Call) -> int:
+def _number(call: Call, missing: str = "No such part is recorded, or no longer.") -> int:
     number = int(call.path["id"])
     if not 1 <= number <= MAX_ID:
-        raise ProblemError(404, "No such part is recorded, or no longer.")
+        raise ProblemError(404, missing)
     return number

@@ -1,6 +1,6 @@
 // One part on one screen: its picture in layers, its figures, what people said of it, and marking it.
 
-import { BASE, may, me, read } from "./lib/api.js";
+import { BASE, may, me, read, send } from "./lib/api.js";
 import { className, faultText, nameOf } from "./lib/describe.js";
 import { byId, make, tell, write } from "./lib/dom.js";
 import { keepHeader, showHeader } from "./lib/nav.js";
@@ -8,6 +8,7 @@ import { figure, number, rawText, shareText } from "./lib/share.js";
 import { dayTime } from "./lib/times.js";
 import { oneOf, t } from "./lib/words.js";
 import { MarkQueue } from "./parts/mark_queue.js";
+import { decisionItem } from "./parts/decisions.js";
 import { followFinger } from "./parts/draw.js";
 import { PartPicture, picturesOf } from "./parts/picture.js";
 import { MARKS, addressOf, apiQuery, currentOf, isDisputed, keepList, keptList, verdictOf, wantedOf } from "./parts/query.js";
@@ -25,6 +26,7 @@ const picture = new PartPicture(byId("picture"));
 let here = Number(new URLSearchParams(location.search).get("id"));
 let isDrawing = false;
 let mayMark = false;
+let mayAccept = false;
 let isWalking = false;
 let lastMark = null; // { id, before: the person's own mark before it, or null }
 let own = "";
@@ -169,20 +171,19 @@ function showPart(part) {
 function showDecisions(part) {
   const waiting = queue.of(part.id).map(({ body }) => ({ ...body, author: own, at: null, is_current: true, isWaiting: true }));
   const said = [...waiting, ...(part.decisions ?? []).filter((one) => !(waiting.length && one.author === own)).reverse()];
-  byId("decisions").replaceChildren(...said.map(decision));
+  byId("decisions").replaceChildren(...said.map((one) => decisionItem(one, mayAccept ? accept : null)));
   byId("no-decisions").hidden = said.length > 0;
   byId("disputed").hidden = !isDisputed({ decisions: said });
   const mine = said.find((one) => one.is_current && one.author === own);
   for (const button of byId("marks").children) button.setAttribute("aria-pressed", String(mine?.mark === button.dataset.mark));
 }
 
-function decision({ mark, author, at, note, region, is_current: isCurrent, isWaiting, class: defectClass }) {
-  const more = [defectClass?.replaceAll("_", " "), region ? t("part.with_region") : "", note].filter(Boolean).join(" · ");
-  return make("li", { className: isCurrent ? "" : "is-past" },
-    make("span", { className: "mark-chip", dataset: { mark } }, oneOf("part_mark", mark)), " ",
-    make("strong", {}, author), " ",
-    make("span", { className: "soft" }, isWaiting ? t("part.waiting") : dayTime(at), isCurrent ? "" : ` · ${t("part.replaced")}`),
-    more ? make("p", {}, more) : null);
+async function accept(id, isAccepted) {
+  const part = known.get(here)?.part;
+  if (!part) return;
+  const { isOk, body } = await send("POST", `${BASE}/decisions/${id}/acceptance`, { part: part.id, part_id: part.part_id, accepted: isAccepted });
+  tell(byId("outcome"), isOk ? body.text : body.detail, isOk ? "good" : "bad");
+  await refresh(part.id);
 }
 
 // The sidecar knows outlines, and millimetres where the camera is calibrated.
@@ -361,7 +362,7 @@ async function start() {
   keepHeader();
   byId("to-list").href = `/parts${list.query ? `?${list.query}` : ""}`;
   byId("log-in").href = `/login?${new URLSearchParams({ back: location.pathname + location.search })}`;
-  [mayMark, own] = [await may("operator"), (await me().catch(() => ({}))).name ?? ""];
+  [mayMark, mayAccept, own] = [await may("operator"), await may("engineer"), (await me().catch(() => ({}))).name ?? ""];
   byId("marking").hidden = !mayMark;
   byId("may-not").hidden = mayMark;
   queue.author = own;

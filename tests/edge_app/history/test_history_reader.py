@@ -170,6 +170,8 @@ def test_the_command_with_what_people_said(tmp_path: Path) -> None:
     rig.judge([verdict(1), verdict(2, "NG", 3.0), verdict(3, "NG", 3.0)])
     rig.give("mark", 1, author(), mark="missed", note="=cmd()")
     rig.give("settle", 2, author(), outcome="good")
+    number = rig.part(2)["decisions"][0]["id"]
+    rig.give("accept", 2, author("eva", "engineer"), accepted=True, decision=number)
     rig.close()
     config = write_config(tmp_path, "folder:in", 1883)
     common = ("--config", str(config))
@@ -194,6 +196,9 @@ def test_the_command_with_what_people_said(tmp_path: Path) -> None:
         assert [row["marks"] for row in rows] == ["", "false_alarm", "missed"]
         assert [row["take_out"] for row in rows] == ["waiting", "good", ""]
         assert json.loads(rows[2]["decisions"])[0]["note"] == "=cmd()"
+        assert [row["acceptances"] for row in rows] == ["", "accepted", "open"]
+        assert [*rows[0]][-2:] == ["acceptances", "accepted_by"]
+        assert (rows[1]["accepted_by"] == "eva") is is_named
         assert (rows[1]["reviewers"] == "anna") is is_named
         assert is_named or rows[1]["reviewers"].startswith("reviewer-")
     with closing(open_for_writing(rig.path)) as connection:

@@ -230,6 +230,34 @@ def test_a_file_of_the_build_before_gains_what_it_lacks(tmp_path: Path) -> None:
     rig.close()
 
 
+def without_acceptance(path: Path) -> None:
+    """Make a file one of the first builds with reviews, whose decisions had no acceptance."""
+    with closing(sqlite3.connect(path)) as connection:
+        for column in ("accepted_ns", "accepted_by", "accepted_pseudonym", "acceptance"):
+            connection.execute(f"ALTER TABLE decisions DROP COLUMN {column}")
+        connection.commit()
+
+
+def test_marks_of_the_first_builds_are_proposals(tmp_path: Path) -> None:
+    """Read before anything has opened the file for writing, and after."""
+    rig = ReviewRig(tmp_path)
+    rig.judge(four_parts())
+    rig.give("mark", 2, ANNA, mark="right")
+    rig.give("mark", 3, ANNA, mark="missed")
+    rig.close()
+    without_acceptance(rig.path)
+    reader = HistoryReader(rig.path)
+    assert [d["acceptance"] for d in reader.decisions(acceptance="open")] == [None, None]
+    assert [p["id"] for p in reader.parts(PartFilter(mark="missed"))] == [3]
+    assert reader.parts(PartFilter(reviewed=True))[1]["decisions"][0]["mark"] == "right"
+    rig = ReviewRig(tmp_path)
+    rig.judge([verdict(9)])
+    (mark,) = rig.part(2)["decisions"]
+    rig.give("accept", 2, BEN, accepted=True, decision=mark["id"])
+    assert rig.part(2)["decisions"][0]["acceptance"] == "accepted"
+    rig.close()
+
+
 def test_the_same_tables_from_an_old_file_and_a_new_one(tmp_path: Path) -> None:
     old, new = tmp_path / "old.sqlite", tmp_path / "new.sqlite"
     old_file(old)

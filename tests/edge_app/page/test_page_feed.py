@@ -58,8 +58,10 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[PageState, PageFee
     one.stop()
 
 
-def connect(one: PageFeed) -> socket.socket:
+def connect(one: PageFeed, buffer_bytes: int | None = None) -> socket.socket:
     ours, theirs = socket.socketpair()
+    if buffer_bytes is not None:
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
     one.adopt(theirs)
     ours.settimeout(5)
     return ours
@@ -167,6 +169,41 @@ def test_a_page_that_does_not_read_is_hung_up_on_and_slows_nobody(
     messages_of(honest, LineState)
     assert is_hung_up_on(deaf)
     honest.close()
+    deaf.close()
+
+
+def test_a_page_that_starts_slowly_is_waited_for(
+    served: tuple[PageState, PageFeed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its buffer fills while it still imports on a busy machine; then it reads, and is served. It
+    was hung up on, started again, and again took too long."""
+    monkeypatch.setattr(feed, "STATE_EVERY_S", 0.0)
+    state, one = served
+    link = PageLink(connect(one, buffer_bytes=32_768), "page")
+    state.show(make_report(seen=(make_verdict(VerdictState.OK),)))
+    assert messages_of(link, Settings)
+    time.sleep(3.0)  # three times as long as a send may take
+    state.show(make_report(camera="late", seen=(make_verdict(VerdictState.OK),)))
+    wait_until(lambda: "late" in _cameras(link), 10, "the newest state")
+    link.close()
+
+
+def _cameras(link: PageLink) -> list[str]:
+    """Return the cameras of the states that have come; fails where the link has been closed."""
+    messages = link.receive(1.0)
+    assert messages is not None
+    states = [m.state for m in messages if isinstance(m, LineState)]
+    return [camera["name"] for state in states for camera in state["cameras"]]
+
+
+def test_a_page_that_reads_nothing_for_long_is_hung_up_on(
+    served: tuple[PageState, PageFeed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "STATE_EVERY_S", 0.0)
+    monkeypatch.setattr(feed, "PATIENCE_S", 0.5)
+    deaf = connect(served[1], buffer_bytes=32_768)
+    time.sleep(3.0)
+    assert is_hung_up_on(deaf)
     deaf.close()
 
 

@@ -259,6 +259,34 @@ def test_reviewers_who_disagree_are_shown(
     assert "eva" in said
 
 
+def test_an_engineer_accepts_and_declines_a_mark(
+    line: ShownLine, people: dict[str, httpx.Client], view: Browser
+) -> None:
+    """An operator sees that it is a proposal, and no button; the engineer's word stands there."""
+    part = bad_parts(people["operator"], 10)[9]
+    path = f"/api/v1/parts/{part['id']}/decisions"
+    body = {"part_id": part["part_id"], "mark": "false_alarm"}
+    before = len(said_of(people["operator"], part["id"]))
+    assert people["operator"].post(path, json=body).status_code == 200
+    until_said(people["operator"], part["id"], before + 1)
+    open_view(view, line, f"/part?id={part['id']}", people["operator"])
+    view.wait_for("!!document.querySelector('.acceptance')")
+    assert "A proposal" in text(view, ".acceptance")
+    assert not view.run("!!document.querySelector('.acceptance button')")
+    open_view(view, line, f"/part?id={part['id']}", people["engineer"])
+    view.wait_for("document.querySelectorAll('.acceptance button').length >= 2")
+    seen(view, "part_proposal")
+    view.run("document.querySelector('.acceptance button').click()")
+    view.wait_for("document.querySelector('.acceptance')?.textContent.includes('Accepted by eva')")
+    said = said_of(people["viewer"], part["id"])[-1]
+    assert (said["acceptance"], said["accepted_at"] is None) == ("accepted", False)
+    seen(view, "part_accepted")
+    view.run("document.querySelector('.acceptance button').click()")
+    view.wait_for("document.querySelector('.acceptance')?.textContent.includes('Declined by eva')")
+    assert said_of(people["viewer"], part["id"])[-1]["acceptance"] == "declined"
+    assert view.run("window.faults") == []
+
+
 def test_without_contact_a_mark_waits_and_says_so(
     line: ShownLine, people: dict[str, httpx.Client], view: Browser
 ) -> None:

@@ -166,6 +166,37 @@ def test_decisions_come_a_page_at_a_time(page: PeoplePage) -> None:
     assert rest["next"] is None
 
 
+def test_an_engineer_accepts_a_mark(page: PeoplePage) -> None:
+    """Named to those who may mark; a viewer gets a pseudonym, in the audit as well."""
+    anna, eva, vic = page.person("operator", "anna"), page.engineer(), page.person("viewer")
+    assert mark(anna, 2, "false_alarm").status_code == 200
+    (proposal,) = got(anna, "/decisions?acceptance=open")["decisions"]
+    assert (proposal["acceptance"], proposal["accepted_at"]) == (None, None)
+    path = f"/api/v1/decisions/{proposal['id']}/acceptance"
+    body = {"part": 2, "part_id": "c-2", "accepted": True, "note": "I saw\nit"}
+    assert anna.post(path, json=body).status_code == 403
+    answer = eva.post(path, json=body)
+    assert answer.json()["text"] == "c-2 (a false alarm): accepted."
+    (said,) = got(anna, "/parts/2")["decisions"]
+    assert (said["acceptance"], said["accepted_by"]) == ("accepted", "eva")
+    assert said["accepted_at"].endswith("Z")
+    assert got(eva, "/decisions?acceptance=open")["decisions"] == []
+    assert got(eva, "/decisions?acceptance=declined")["decisions"] == []
+    (listed,) = got(vic, "/decisions?acceptance=accepted")["decisions"]
+    (record,) = [r for r in got(vic, "/audit")["records"] if r["event"] == "accepted"]
+    assert listed["accepted_by"] == record["author"]["name"] != "eva"
+    assert listed["accepted_by"].startswith("reviewer-")
+    assert record["why"] == "I saw it"
+    for number, part_id, words in ((99, "c-2", "no mark 99"), (proposal["id"], "c-1", "is c-2")):
+        answer = eva.post(
+            f"/api/v1/decisions/{number}/acceptance", json={**body, "part_id": part_id}
+        )
+        assert answer.status_code == 409
+        assert words in answer.json()["detail"]
+    assert eva.post(f"/api/v1/decisions/{2**62 + 1}/acceptance", json=body).status_code == 404
+    assert eva.get("/api/v1/decisions?acceptance=maybe").status_code == 400
+
+
 def test_what_is_kept_of_a_part_is_answered(page: PeoplePage) -> None:
     """The crop, the sidecar; of others 404 in words, and nothing else opens."""
     client = page.client()

@@ -60,6 +60,10 @@ NEEDS: dict[tuple[str, str], tuple[Need, Any]] = {
     ("GET", "/api/v1/parts/{id:int}/thumbnail.jpg"): (V, None),
     ("POST", "/api/v1/parts/{id:int}/decisions"): (O, {"part_id": "c-1", "mark": "right"}),
     ("GET", "/api/v1/decisions"): (V, None),
+    ("POST", "/api/v1/decisions/{id:int}/acceptance"): (
+        E,
+        {"part": 1, "part_id": "c-1", "accepted": True},
+    ),
     ("GET", "/api/v1/take-out"): (V, None),
     ("POST", "/api/v1/take-out/{id:int}"): (O, {"part_id": "c-2", "outcome": "good"}),
     ("GET", "/api/v1/parts/{id:int}/crop.jpg"): (V, None),

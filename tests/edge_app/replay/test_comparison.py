@@ -68,6 +68,16 @@ def test_marks_speak_beside_the_lines_verdict(state: str, marks: list[str], expe
     assert mark_of(state, [{"mark": mark} for mark in marks]) == expected
 
 
+def test_an_engineers_word_decides_what_a_mark_counts() -> None:
+    """An accepted one outweighs proposals, a declined one is none."""
+    proposed = {"mark": "right", "acceptance": None}
+    accepted = {"mark": "false_alarm", "acceptance": "accepted"}
+    declined = {"mark": "right", "acceptance": "declined"}
+    assert mark_of("NG", [proposed, accepted]) == "good"
+    assert mark_of("NG", [declined, {"mark": "false_alarm"}]) == "good"
+    assert mark_of("NG", [declined]) == ""
+
+
 def test_the_lead_names_a_lost_defect_first_and_claims_nothing_without_one() -> None:
     lost = Comparison(parts=9)
     lost.counts["defect_lost"] = 2

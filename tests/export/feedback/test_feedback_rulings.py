@@ -88,3 +88,14 @@ def test_a_persons_class_and_region_come_before_the_devices() -> None:
     open_class = ruling_of(part("NG", mark("right"), defects=several), True)
     assert open_class is not None
     assert open_class.defect_class == "defect"
+
+
+def test_a_declined_mark_is_no_proposal() -> None:
+    """Nor does it contradict what somebody else proposes."""
+    wrong = mark("right", "ben", acceptance="declined", accepted_by="eva")
+    found = ruling_of(part("NG", wrong), with_proposals=True)
+    assert found is not None
+    assert found.use == "proposed"
+    found = ruling_of(part("NG", wrong, mark("false_alarm")), with_proposals=True)
+    assert found is not None
+    assert (found.use, found.reviewers) == ("good", ("anna",))

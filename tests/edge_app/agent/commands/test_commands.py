@@ -16,6 +16,7 @@ from support.audit_files import changes_of
 from support.broker_logins import PASSWORD, acl_lines
 from support.brokers import HOST, Listener, Mosquitto, wait_until
 from support.operator_commands import command, operator, operator_keys
+from support.operator_feedback import feedback
 from support.signed_bundles import Signer
 
 from edge_app.agent.pull.wiring import push_side
@@ -224,8 +225,8 @@ def test_with_the_shipped_acl_only_the_operator_commands_and_only_the_agent_answ
     protocol: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Signed commands of other logins never arrive; what others write as an answer neither; the
-    operator's login cannot push bundles."""
+    """Signed commands and feedback of other logins never arrive; what others write as an answer
+    neither; the operator's login cannot push bundles."""
     if protocol == "MQTT 3.1.1":
         monkeypatch.setattr(dial_module, "MQTT_5", MQTT_311)
     users = (str(WHO), WHO.root, "watch", "deploy", "operator")
@@ -233,7 +234,8 @@ def test_with_the_shipped_acl_only_the_operator_commands_and_only_the_agent_answ
     login = f'username = "{WHO}"\npassword_file = "password"'
     config = config_of(tmp_path, broker.port, login)
     text = config.read_text().replace(
-        "[agent]", f'[agent]\nmqtt_username = "{WHO.root}"\nmqtt_password_file = "password"'
+        "[agent]",
+        f'[agent]\nmqtt_username = "{WHO.root}"\nmqtt_password_file = "password"\nfeedback = true',
     )
     config.write_text(text)
 
@@ -251,3 +253,12 @@ def test_with_the_shipped_acl_only_the_operator_commands_and_only_the_agent_answ
         assert watcher.answer_to(honest.payload())["is_done"]
         assert len(watcher.bodies("/agent/answer")) == 1
         assert watcher.bodies("/main/desired") == []
+        said = feedback(WHO, "nobody-7")
+        for user in ("watch", "deploy", str(WHO)):
+            log_in(broker.port, user).send(said.payload(), Topics(WHO).feedback)
+        other = feedback(WHO, "nobody-8")
+        person.send(other.payload(), Topics(WHO).feedback)
+        answer = watcher.answer_to(other.payload())
+        assert (answer["verb"], answer["part_id"]) == ("feedback", "nobody-8")
+        assert "There is no part nobody-8 here" in answer["text"]
+        assert len(watcher.bodies("/agent/answer")) == 2

@@ -11,7 +11,7 @@ from support.brokers import HOST, wait_until
 from support.scripted_broker import HANG_UP, NOT_AUTHORISED, ScriptedBroker
 
 from edge_app.agent.pull import mqtt_client
-from edge_app.agent.pull.mqtt_client import AgentMqttClient
+from edge_app.agent.pull.mqtt_client import AgentMqttClient, FromOperators
 from edge_app.mqtt.deploy_messages import AgentStatus, Reported
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.mqtt.timestamps import rfc3339
@@ -58,7 +58,7 @@ def start(broker: ScriptedBroker, sink: Sink) -> Iterator[Callable[[], AgentMqtt
 
     def start() -> AgentMqttClient:
         settings = MqttSettings(HOST, broker.port, reconnect_min_s=0.02, reconnect_max_s=0.05)
-        client = AgentMqttClient(settings, WHO, sink, commands=sink)
+        client = AgentMqttClient(settings, WHO, sink, operators=FromOperators(commands=sink))
         started.append(client)
         client.publish(REPORT)
         client.start()

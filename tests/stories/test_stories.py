@@ -1,0 +1,95 @@
+"""docs/stories, typed in and touched: commands run, files written, pages used as they say.
+
+The pictures are made anew with EDGE_APP_STORY_PICTURES=docs/images/stories; look at each of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.story_player import PICTURES, ROOT, Player, environment
+from support.story_steps import Step, matches, set_keys, steps_of
+
+FOLDER = ROOT / "docs" / "stories"
+NAMES = ("engineers_first_day", "operators_shift", "quality_managers_monday", "it_integration")
+
+
+def story(name: str) -> list[Step]:
+    return list(steps_of((FOLDER / f"{name}.md").read_text(encoding="utf-8")))
+
+
+def played(name: str, folder: Path) -> Player:
+    """Do every step of a story."""
+    with contextlib.ExitStack() as stack:
+        player = Player(folder, stack)
+        for step in story(name):
+            player.play(step)
+    return player
+
+
+@pytest.mark.needs("chromium", "mosquitto", "openssl")
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_story_says_happens(name: str, tmp_path: Path) -> None:
+    """Each command prints what is shown, each touch finds its button, each page what it names."""
+    player = played(name, tmp_path / "story")
+    assert len(player.taken) >= 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.needs("the extra train")
+def test_the_engineers_pictures_make_a_bundle(tmp_path: Path) -> None:
+    """The build that the story only describes: its own line, on the pictures that it records."""
+    text = (FOLDER / "engineers_first_day.md").read_text(encoding="utf-8")
+    record = next(step.what for step in story("engineers_first_day") if "record" in step.what)
+    (build,) = [line.strip() for line in text.splitlines() if line.startswith("    edge-export")]
+    variables = environment(tmp_path)
+    for command in (record, build, "edge-app inspect data/train/good --bundle product.bundle"):
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, env=variables,
+            capture_output=True, text=True, timeout=3000, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    assert (tmp_path / "product.bundle").stat().st_size > 1_000_000
+
+
+def test_every_story_is_here_with_its_pictures() -> None:
+    """The documents are those that are played, and no picture is missing or left over."""
+    assert {file.stem for file in FOLDER.glob("*.md")} == set(NAMES)
+    named = {step.what for name in NAMES for step in story(name) if step.kind == "picture"}
+    assert {file.stem for file in PICTURES.glob("*.jpg")} == named
+    assert all(file.stat().st_size < 200_000 for file in PICTURES.glob("*.jpg"))
+
+
+def test_steps_are_read_from_the_words() -> None:
+    """What the tests above stand on: each form of words is one step, in order."""
+    text = (
+        "1. **At the desk** open `http://localhost:8080/` and touch **Log in**, type `eva` into\n"
+        "   **Name**, choose `NG` in **Verdict**, move **Limit** by `-3`; wait for **TAKE OUT**\n\n"
+        "   ```console\n   $ true\n   $ echo a\n   a ...\n   ```\n\n"
+        "   ![p](../images/stories/a_b.jpg) Into `x.toml`:\n\n```toml\na = 1\n```\n"
+        "until `run.log` says `live page`"
+    )
+    assert [(step.kind, step.what, step.text) for step in steps_of(text)] == [
+        ("where", "At the desk", ""), ("open", "http://localhost:8080/", ""),
+        ("touch", "Log in", ""), ("type", "Name", "eva"), ("choose", "Verdict", "NG"),
+        ("slide", "Limit", "-3"), ("wait", "TAKE OUT", ""), ("command", "true", ""),
+        ("command", "echo a", "a ..."), ("picture", "a_b", ""), ("file", "x.toml", "a = 1\n"),
+        ("log", "run.log", "live page"),
+    ]  # fmt: skip
+
+
+def test_output_that_differs_is_noticed() -> None:
+    assert matches("a ... c", "a b\nb c\n")
+    assert not matches("a ... c", "a b")
+    assert matches("", "anything")
+
+
+def test_keys_are_set_in_their_table() -> None:
+    config = "[a]\nkey = 1\n[b]\n# key = 2\n"
+    assert set_keys(config, "[b]\nkey = 3\n") == "[a]\nkey = 1\n[b]\nkey = 3\n"
+    with pytest.raises(AssertionError, match="no other"):
+        set_keys(config, "[b]\nother = 3\n")

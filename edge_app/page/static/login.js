@@ -17,8 +17,9 @@ function backOf(asked) {
 }
 
 if (back) byId("back").href = back;
-if (query.get("why") === "settle") {
-  write(byId("why"), t("login.why_settle"));
+const why = { settle: "login.why_settle", pause: "login.why_pause" }[query.get("why")];
+if (why) {
+  write(byId("why"), t(why));
   byId("why").hidden = false;
 }
 

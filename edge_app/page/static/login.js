@@ -17,9 +17,9 @@ function backOf(asked) {
 }
 
 if (back) byId("back").href = back;
-const why = { settle: "login.why_settle", pause: "login.why_pause" }[query.get("why")];
+const why = { settle: t("login.why_settle"), pause: t("login.why_pause") }[query.get("why")];
 if (why) {
-  write(byId("why"), t(why));
+  write(byId("why"), why);
   byId("why").hidden = false;
 }
 

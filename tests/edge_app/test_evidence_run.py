@@ -38,4 +38,5 @@ def test_every_bad_part_has_its_picture(tmp_path: Path) -> None:
     found = [path.name for path in (tmp_path / "state" / "evidence").rglob("*.*")]
     assert sum(name.endswith(".crop.jpg") for name in found) == 3
     assert sum(name.endswith(".json") for name in found) == 3
-    assert len(found) == 9
+    assert sum(name.endswith(".map.png") for name in found) == 3
+    assert len(found) == 12

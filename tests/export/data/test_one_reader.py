@@ -95,7 +95,8 @@ def test_the_size_in_the_dataset_is_that_of_the_upright_picture(tmp_path: Path) 
 def test_nothing_else_decodes_a_users_picture() -> None:
     """Whoever adds an `imread` for people's files has to use the reader instead.
 
-    The files named here decode what we wrote ourselves: golden pictures and cues in bundles.
+    The files named here decode what we wrote ourselves: golden pictures and cues in bundles, and
+    pictures that a device has kept.
     """
     ours = {
         "calibration/precision/int8_choice.py",
@@ -104,6 +105,8 @@ def test_nothing_else_decodes_a_users_picture() -> None:
         "edge_app/cameras/pictures.py",
         "edge_app/model/golden_check.py",
         "edge_app/model/loaded_model.py",
+        "edge_app/page/thumbnails.py",
+        "edge_app/replay/kept_parts.py",
         "export/calibrate/golden_set.py",
         "export/pose/step.py",
     }

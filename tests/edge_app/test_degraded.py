@@ -10,6 +10,7 @@ import pytest
 from support.app_config import ROOT, write_config
 from support.brokers import Listener, Mosquitto, wait_until
 
+from edge_app.activation.slot_models import Cause
 from edge_app.app import EdgeApp
 from edge_app.backends import choice
 from edge_app.backends.cuda_driver import Gpu
@@ -89,7 +90,7 @@ def test_a_line_without_its_engine_judges_on_and_says_so(
         assert ready is not None
         whole = replace(ready, model=replace(ready.model, shortfall=""))
         app._slots.ready["main"] = whole
-        app._model_changed("main", whole)
+        app._model_changed("main", whole, Cause())
         wait_until(lambda: said()[-1] == ("online", ""), 20)
         assert "Engine" not in dict(app.page_state.facts().bundle)
     finally:

@@ -178,9 +178,9 @@ class ShownLine:
 
 
 def waiting(client: httpx.Client) -> JsonObject:
-    """Return the queue of bad parts."""
-    found: JsonObject = client.get("/api/v1/take-out").json()
-    return found
+    """Return the queue of bad parts; none while the history is not there yet, just after a start."""
+    answer = client.get("/api/v1/take-out")
+    return answer.json() if answer.status_code == 200 else {"waiting": 0, "parts": []}
 
 
 def settle_all(client: httpx.Client, outcome: str = "taken_out") -> int:

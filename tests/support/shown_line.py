@@ -178,7 +178,7 @@ class ShownLine:
 
 
 def waiting(client: httpx.Client) -> JsonObject:
-    """Return the queue of bad parts; none while the history is not there yet, just after a start."""
+    """Return the queue of bad parts; none while there is no history yet, just after a start."""
     answer = client.get("/api/v1/take-out")
     return answer.json() if answer.status_code == 200 else {"waiting": 0, "parts": []}
 

@@ -23,7 +23,7 @@ KINDS = {
     ".json": "application/json",
     ".svg": "image/svg+xml",
 }
-REVALIDATED = {"Cache-Control": "private, no-cache"}
+SENT_ANEW = {"Cache-Control": "no-store"}
 """A browser keeps it and asks whether it is still so: whoever may not read is refused then too."""
 
 
@@ -73,7 +73,7 @@ class StaticFiles:
             return PlainTextResponse("Not Found", 404)
         is_packed = _takes_gzip(request.headers) and len(held.packed) < len(held.plain)
         tag = f'"{held.digest}{"-gz" if is_packed else ""}"'
-        told = {**(REVALIDATED if headers is None else headers), "Vary": "Accept-Encoding"}
+        told = {**(SENT_ANEW if headers is None else headers), "Vary": "Accept-Encoding"}
         told["ETag"] = tag
         if tag in (one.strip() for one in request.headers.get("if-none-match", "").split(",")):
             return Response(status_code=304, headers=told)

@@ -59,7 +59,7 @@ def test_what_has_not_changed_is_not_sent_again(client: httpx.Client) -> None:
     tag = client.get(path, headers=zipped).headers["etag"]
     again, data = raw(client, path, **zipped, **{"If-None-Match": f'"other", {tag}'})
     assert (again.status_code, data) == (304, b"")
-    assert again.headers["cache-control"] == "private, no-cache"
+    assert again.headers["cache-control"] == "no-store"
     assert raw(client, path, **{"Accept-Encoding": "identity", "If-None-Match": tag})[1]
     assert raw(client, "/static/page.css", **zipped, **{"If-None-Match": tag})[1]
 

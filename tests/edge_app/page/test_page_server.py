@@ -55,8 +55,7 @@ def test_every_answer_has_the_security_headers(client: httpx.Client, address: st
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
     assert answer.headers["x-frame-options"] == "DENY"
     assert answer.headers["x-content-type-options"] == "nosniff"
-    kept = "private, no-cache" if address.startswith("/static") else "no-store"
-    assert answer.headers["cache-control"] == kept
+    assert answer.headers["cache-control"] == "no-store"
 
 
 def test_state_alerts_and_health_are_json(

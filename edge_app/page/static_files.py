@@ -1,4 +1,4 @@
-"""The page's own files, packed once; a browser asks each time and gets what has changed.
+"""The page's own files, packed once and sent anew each time: no browser keeps one of before.
 
 Nothing else of the page is packed: an answer that holds a secret beside something that its reader
 may choose would tell the secret by its length (BREACH).
@@ -7,7 +7,6 @@ may choose would tell the secret by its length (BREACH).
 from __future__ import annotations
 
 import gzip
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,7 @@ KINDS = {
     ".svg": "image/svg+xml",
 }
 SENT_ANEW = {"Cache-Control": "no-store"}
-"""A browser keeps it and asks whether it is still so: whoever may not read is refused then too."""
+"""After an update every file of the page is of one release, and who is logged out reads none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,6 @@ class _Held:
     stamp: tuple[int, int]
     plain: bytes
     packed: bytes
-    digest: str
 
 
 class StaticFiles:
@@ -63,20 +61,16 @@ class StaticFiles:
     def answer(
         self, request: Request, name: str, headers: dict[str, str] | None = None
     ) -> Response:
-        """Return a file as the browser takes it; 304 where it has it already, 404 without one.
+        """Return a file as the browser takes it; 404 without one.
 
         Args:
-            headers: instead of those of a file that a browser may keep.
+            headers: instead of those that keep a browser from keeping it.
         """
         held = self._file(name)
         if held is None:
             return PlainTextResponse("Not Found", 404)
         is_packed = _takes_gzip(request.headers) and len(held.packed) < len(held.plain)
-        tag = f'"{held.digest}{"-gz" if is_packed else ""}"'
         told = {**(SENT_ANEW if headers is None else headers), "Vary": "Accept-Encoding"}
-        told["ETag"] = tag
-        if tag in (one.strip() for one in request.headers.get("if-none-match", "").split(",")):
-            return Response(status_code=304, headers=told)
         if is_packed:
             told["Content-Encoding"] = "gzip"
         kind = KINDS[Path(name).suffix]
@@ -93,8 +87,7 @@ class StaticFiles:
             if held is None or held.stamp != stamp:
                 plain = path.read_bytes()
                 packed = gzip.compress(plain, 9, mtime=0)
-                digest = hashlib.sha256(plain).hexdigest()[:32]
-                held = self._held[name] = _Held(stamp, plain, packed, digest)
+                held = self._held[name] = _Held(stamp, plain, packed)
         except OSError:
             return None
         return held

@@ -15,6 +15,22 @@ from typing import Any
 PHONE_HW = (844, 390)
 
 
+_TOUCHABLE = """
+(() => {
+  const found = document.querySelector(CSS);
+  if (!found || !found.offsetParent || found.disabled) return null;
+  found.scrollIntoView({ block: 'center' });
+  const box = found.getBoundingClientRect();
+  const point = { x: box.x + box.width / 2, y: box.y + box.height / 2 };
+  const before = window.touchable;
+  window.touchable = [CSS, point.x, point.y].join(' ');
+  const hit = document.elementFromPoint(point.x, point.y);
+  const isThere = hit && (hit === found || found.contains(hit));
+  return before === window.touchable && isThere ? point : null;
+})()
+"""
+
+
 class NavigatedError(Exception):
     """The page went elsewhere before it could answer."""
 
@@ -61,12 +77,9 @@ class Browser:
             return None
 
     def tap(self, css: str) -> None:
-        """Touch the middle of an element with a finger; it has to be in view and not covered."""
-        self.run(f"document.querySelector({css!r}).scrollIntoView({{block: 'center'}})")
-        box = self.run(
-            f"(() => {{ const b = document.querySelector({css!r}).getBoundingClientRect();"
-            "return {x: b.x + b.width / 2, y: b.y + b.height / 2}; })()"
-        )
+        """Touch the middle of an element with a finger, once it can be: it is enabled, nothing
+        covers it, and it has stood still, as a person waits for who looks before touching."""
+        box = self.wait_for(_TOUCHABLE.replace("CSS", json.dumps(css)))
         self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[box])
         self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 

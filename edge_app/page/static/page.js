@@ -11,7 +11,7 @@ import { gapTexts, showAlerts } from "./line/alerts.js";
 import { showCamera } from "./line/cameras.js";
 import { countsOfFigures, readCounts } from "./line/counts.js";
 import { offerPauses, startPauses } from "./line/pauses.js";
-import { queue, readQueue, settledIds, showList, startQueue } from "./line/queue.js";
+import { queue, readQueue, restIfMoved, settledIds, showList, startQueue } from "./line/queue.js";
 import { beep, startSound } from "./line/sound.js";
 import { showStage, stageOf } from "./line/stage.js";
 import { known, readStrip } from "./line/strip.js";
@@ -79,7 +79,8 @@ function showContact() {
 function show() {
   showContact();
   if (state === null && !isLost()) return;
-  showStage(stageOf({ state, queue, settledIds, known, isLost: isLost() }));
+  showStage(stageOf({ state, queue, settledIds, known, isLost: isLost() }), restIfMoved);
+  restIfMoved();
   if (state) showList(state.now_ns);
 }
 

@@ -37,8 +37,13 @@ def cap_mm(seen: Browser, css: str, screen: str) -> float:
 
 
 def bad_part_waits(line: ShownLine, seen: Browser) -> None:
+    """Wait until a bad part stands there, with its picture, and its buttons may be touched."""
     line.waits_for(lambda client: waiting(client)["waiting"] > 0)
     seen.wait_for(f"{NOW} === 'NG' && document.querySelector('#settle')?.hidden === false")
+    seen.wait_for(
+        "document.querySelector('#evidence').dataset.part"
+        " && !document.querySelector('#taken-out').disabled"
+    )
 
 
 def log_in(seen: Browser, name: str) -> None:
@@ -84,12 +89,100 @@ def test_a_bad_part_stands_until_it_is_taken_out(tmp_path: Path) -> None:
         assert found["take_out"]["settled_by"] == "operator-1"
         assert found["state"] == "NG"
         bad_part_waits(line, tablet)
-        tablet.wait_for("!document.querySelector('#is-good').disabled")
         tablet.tap("#is-good")
         tablet.wait_for(
             "document.querySelector('#settled').textContent.includes('The verdict stays NG')"
         )
         tablet.wait_for("!!document.querySelector('#strip li[data-settled]')")
+
+
+MOVED = """
+window.moved = { frames: 0, places: new Set(), live: [] };
+(function look() {
+  const stage = document.querySelector('#settle');
+  if (stage && !stage.hidden) {
+    moved.frames += 1;
+    for (const id of ['taken-out', 'is-good']) {
+      const button = document.getElementById(id), box = button.getBoundingClientRect();
+      const place = [box.x, box.y + scrollY, box.width, box.height].map(Math.round).join(' ');
+      if (moved[id] !== undefined && moved[id] !== place && !button.disabled)
+        moved.live.push(`${id}: ${moved[id]} -> ${place}`);
+      moved[id] = place;
+      moved.places.add(`${id}: ${place}`);
+    }
+  }
+  requestAnimationFrame(look);
+})();
+"""
+
+
+@pytest.mark.parametrize("size_hw", [TABLET_HW, (1024, 768), (844, 390), (800, 1280)])
+def test_a_button_never_moves_under_a_finger(tmp_path: Path, size_hw: tuple[int, int]) -> None:
+    """Pictures come, sentences grow, more bad parts wait, the broker goes: where the two buttons
+    are changes only while they do nothing, and not at all once a picture has been there."""
+    with (
+        shown_line(tmp_path / "line", {"belt": triggered(2.0, bad=0.4)}) as line,
+        browser("chromium", tmp_path / "profile") as seen,
+    ):
+        operator = line.client("operator")
+        seen.open(f"{line.url}/", size_hw)
+        seen.wait_for("!!document.querySelector('#settle')")
+        seen.run(MOVED)
+        bad_part_waits(line, seen)
+        seen.run("moved.places.clear()")
+        line.waits_for(lambda client: waiting(client)["waiting"] > 2)
+        seen.wait_for("document.querySelector('#others').dataset.idle === 'false'")
+        assert seen.run("moved.places.size") <= 2
+        line.say(broker="connecting: refused", is_broker_good=False)
+        time.sleep(1.5)
+        line.say()
+        settle_all(operator)
+        bad_part_waits(line, seen)
+        assert seen.run("moved.frames") > 20
+        assert seen.run("moved.live.join(', ')") == ""
+
+
+def test_a_part_that_somebody_else_settled_gives_its_place_with_a_rest(tmp_path: Path) -> None:
+    """A touch that was meant for the part that stood there settles not the one behind it."""
+    with (
+        shown_line(tmp_path / "line", {"belt": triggered(2.0, bad=0.5)}) as line,
+        browser("chromium", tmp_path / "profile") as tablet,
+    ):
+        operator = line.client("operator")
+        tablet.open(f"{line.url}/", TABLET_HW)
+        line.waits_for(lambda client: waiting(client)["waiting"] > 1)
+        bad_part_waits(line, tablet)
+        first = tablet.run("document.querySelector('#evidence').dataset.part")
+        tablet.run(
+            "window.seen = []; const which = document.querySelector('#which');"
+            "new MutationObserver(() => seen.push("
+            "[which.textContent, document.querySelector('#taken-out').disabled]))"
+            ".observe(which, {childList: true, characterData: true, subtree: true})"
+        )
+        part = next(p for p in waiting(operator)["parts"] if str(p["id"]) == first)
+        body = {"part_id": part["part_id"], "outcome": "taken_out"}
+        assert operator.post(f"/api/v1/take-out/{first}", json=body).status_code == 200
+        tablet.wait_for("seen.length > 0")
+        assert tablet.run("seen[0][1]") is True
+        bad_part_waits(line, tablet)
+
+
+def test_a_button_says_when_the_device_does_not_answer(tmp_path: Path) -> None:
+    """No login is asked for that could not come up: nothing was changed, and that is said."""
+    with (
+        shown_line(tmp_path / "line", {"belt": triggered(2.0, bad=0.5)}) as line,
+        browser("chromium", tmp_path / "profile") as tablet,
+    ):
+        tablet.open(f"{line.url}/?lang=en", TABLET_HW)
+        bad_part_waits(line, tablet)
+        tablet.run(
+            "const answered = fetch; window.fetch = (at, more) => String(at).endsWith('/me')"
+            " ? Promise.reject(new TypeError('gone')) : answered(at, more)"
+        )
+        tablet.tap("#taken-out")
+        said = "document.querySelector('#settled').textContent"
+        assert tablet.wait_for(said) == "The device does not answer. Nothing was changed."
+        assert tablet.run("location.pathname") == "/"
 
 
 def test_on_a_belt_bad_parts_are_a_list_with_ages(tmp_path: Path) -> None:

@@ -25,9 +25,19 @@ export function forget(next = null) {
 const RANK = { viewer: 1, operator: 2, engineer: 3 };
 
 // Whether who is logged in here may do what a role may.
-export async function may(role, isFresh = false) {
-  const { kind, role: own } = await me(isFresh).catch(() => ({}));
+export async function may(role) {
+  const { kind, role: own } = await me().catch(() => ({}));
   return kind === "person" && (RANK[own] ?? 0) >= RANK[role];
+}
+
+// Whether who is logged in here may give an operator's order now, asked of the device; who may not is
+// led to the login. Throws an Error with a sentence where the device does not answer: a login would
+// not come up either.
+export async function mayOrder(why) {
+  const { kind, role } = await me(true).catch(() => { throw new Error(t("refused.not_sent")); });
+  if (kind === "person" && (RANK[role] ?? 0) >= RANK.operator) return true;
+  toLogin(why);
+  return false;
 }
 
 // To the login and back to this place afterwards; `why` stands above the form.

@@ -1,7 +1,7 @@
 // Pausing inspection for a while, and ending a pause: an operator's order, with a reason that stands in
 // the audit. While it lasts parts are NOT INSPECTED and nobody is alarmed.
 
-import { BASE, may, send, toLogin } from "../lib/api.js";
+import { BASE, mayOrder, send, toLogin } from "../lib/api.js";
 import { byId, tell } from "../lib/dom.js";
 import { t } from "../lib/words.js";
 
@@ -30,8 +30,10 @@ export function offerPauses(cameras, isOffered) {
 }
 
 async function order(address, data) {
-  if (!(await may("operator", true))) {
-    toLogin("pause");
+  try {
+    if (!(await mayOrder("pause"))) return;
+  } catch (error) {
+    tell(byId("pause-outcome"), error.message, "bad");
     return;
   }
   const { isOk, status, body } = await send("POST", `${BASE}/${address}`, { camera: fields.camera.value, why: fields.why.value.trim(), ...data });

@@ -1,14 +1,14 @@
 // Bad parts that wait to be taken out: the device keeps the queue, this shows it and settles parts of
 // it. Settling never changes lamp, alert or verdict.
 
-import { BASE, may, read, send, toLogin } from "../lib/api.js";
+import { BASE, mayOrder, read, send, toLogin } from "../lib/api.js";
 import { faultText, nameOf } from "../lib/describe.js";
 import { byId, make, pause, tell, write } from "../lib/dom.js";
 import { age, clockTime, moment } from "../lib/times.js";
 import { t } from "../lib/words.js";
 
 const MOST = 20;
-const REST_MS = 700; // a second touch that was meant for this part settles no other
+const REST_MS = 700; // a touch that was meant for what stood here before settles nothing
 const SAID_MS = 10000; // what became of a part stands so long
 
 // hasQueue is null until the device has answered, false where it keeps no history.
@@ -18,6 +18,9 @@ export const settledIds = new Set();
 const settledHere = new Set();
 
 let isBusy = false;
+let place = "";
+let restingTo = 0;
+let resting = 0;
 let forgetting = 0;
 let onChange = () => {};
 
@@ -40,7 +43,25 @@ function take({ mode, waiting: all, parts: found }) {
   const parts = found.filter((part) => !settledHere.has(part.id));
   const waiting = all - (found.length - parts.length);
   Object.assign(queue, { mode, waiting, parts, shown: parts.find((p) => p.id === shownId) ?? parts[0] ?? null });
-  byId("others").hidden = parts.length < 2;
+  if (queue.shown?.id !== shownId) rest(); // somebody else settled the one that stood here
+  // never taken out of the layout: the buttons beside them stay where a finger is about to be
+  byId("others").dataset.idle = String(parts.length < 2);
+}
+
+// What stands above the buttons has another height: they are not where a finger is about to be.
+export function restIfMoved() {
+  const [evidence, sentence] = [byId("evidence"), byId("sentence")];
+  const now = `${evidence.offsetTop} ${evidence.offsetHeight} ${evidence.offsetWidth} ${sentence.offsetHeight}`;
+  if (now !== place) rest();
+  place = now;
+}
+
+// The buttons do nothing for a moment: what they act on, or where they are, has just changed.
+function rest() {
+  restingTo = performance.now() + REST_MS;
+  showBusy();
+  clearTimeout(resting);
+  resting = setTimeout(showBusy, REST_MS + 1);
 }
 
 // The list of a line whose parts are gone by the time: with ages, the newest first.
@@ -67,11 +88,14 @@ export function showList(nowNs) {
 
 async function settle(part, outcome) {
   if (isBusy || !part) return;
-  if (!(await may("operator", true))) {
-    toLogin("settle");
+  setBusy(true);
+  try {
+    if (!(await mayOrder("settle"))) return;
+  } catch (error) {
+    say(error.message, "bad");
+    setBusy(false);
     return;
   }
-  setBusy(true);
   const { isOk, status, body } = await send("POST", `${BASE}/take-out/${part.id}`, { part_id: part.part_id, outcome });
   if (status === 401) {
     toLogin("settle");
@@ -83,17 +107,26 @@ async function settle(part, outcome) {
   }
   const done = outcome === "good" ? t("queue.was_good", { part: nameOf(part) }) : t("queue.was_taken_out", { part: nameOf(part) });
   // "was taken out by X" is the device's own sentence: somebody else was faster
-  tell(byId("settled"), isOk ? done : (body.detail ?? body.text), isOk ? "good" : "bad");
-  clearTimeout(forgetting);
-  forgetting = setTimeout(() => tell(byId("settled"), ""), SAID_MS);
+  say(isOk ? done : (body.detail ?? body.text), isOk ? "good" : "bad");
   await Promise.all([readQueue().catch(() => {}), pause(REST_MS)]);
   setBusy(false);
   onChange();
 }
 
+function say(text, level) {
+  tell(byId("settled"), text, level);
+  clearTimeout(forgetting);
+  forgetting = setTimeout(() => tell(byId("settled"), ""), SAID_MS);
+}
+
 function setBusy(busy) {
   isBusy = busy;
-  for (const id of ["taken-out", "is-good"]) byId(id).disabled = busy;
+  showBusy();
+}
+
+function showBusy() {
+  const isOff = isBusy || performance.now() < restingTo;
+  for (const id of ["taken-out", "is-good"]) byId(id).disabled = isOff;
 }
 
 function step(by) {

@@ -81,7 +81,8 @@ function ofVerdict(verdict, queue, state, known) {
   };
 }
 
-export function showStage(shown) {
+// `drawn` is called when a picture has come, which may take a while.
+export function showStage(shown, drawn) {
   const stage = byId("stage");
   stage.dataset.verdict = shown.code;
   const isLarge = Boolean(shown.isLatched || shown.part);
@@ -96,10 +97,28 @@ export function showStage(shown) {
   if (!isLarge) {
     write(byId("sentence"), shown.sentence ?? "");
     pictured = null;
+    clearPicture();
     byId("evidence").hidden = true;
     return;
   }
-  showPart(shown);
+  showPart(shown).then(drawn);
+}
+
+// The box of a picture that is to come is as high as the one before it: what stands below stays.
+function clearPicture() {
+  const box = byId("evidence");
+  if (!box.hidden && byId("evidence-picture").childElementCount > 0) box.style.height = `${box.offsetHeight}px`;
+  byId("evidence-picture").replaceChildren();
+  byId("no-picture").hidden = true;
+  delete box.dataset.part;
+}
+
+function putPicture(part, picture) {
+  const box = byId("evidence");
+  box.style.height = "";
+  byId("no-picture").hidden = picture !== null;
+  byId("evidence-picture").replaceChildren(...(picture ? [picture] : []));
+  box.dataset.part = part.id;
 }
 
 async function showPart({ part, sentence }) {
@@ -107,15 +126,17 @@ async function showPart({ part, sentence }) {
   if (pictured === key && performance.now() < againMs) return;
   const isNew = pictured !== key;
   [pictured, againMs] = [key, Infinity];
-  if (isNew) write(byId("sentence"), sentence ?? `${faultText(part, null)} – ${overText(part)}`);
+  if (isNew) {
+    write(byId("sentence"), sentence ?? `${faultText(part, null)} – ${overText(part)}`);
+    byId("evidence").hidden = false;
+    clearPicture();
+  }
   const sidecar = await sidecarOf(part);
   const picture = await evidencePicture(part);
   if (pictured !== key) return; // another part counts by now
   if (!sidecar && part.evidence_url) againMs = performance.now() + AGAIN_MS;
   if (!sidecar && !isNew) return;
   if (part.state === "NG") write(byId("sentence"), `${faultText(part, sidecar)} – ${overText(part)}`);
-  byId("evidence").hidden = false;
-  byId("no-picture").hidden = picture !== null;
-  byId("evidence-picture").replaceChildren(...(picture ? [picture] : []));
-  picture?.addEventListener("missing", () => { byId("no-picture").hidden = false; byId("evidence-picture").replaceChildren(); });
+  putPicture(part, picture);
+  picture?.addEventListener("missing", () => putPicture(part, null));
 }

@@ -73,3 +73,13 @@ def test_the_requirements_have_a_state_each() -> None:
     assert len(set(numbers)) == len(numbers) >= 45
     assert {row[2] for row in rows} == {"met", "partly", "not met"}
     assert all(len(row[3]) > 10 for row in rows)
+
+
+def test_each_requirement_says_where_its_title_was_seen() -> None:
+    """By letters that the list above the table explains; each of the list is used."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    section = text[text.index("## IEC 62443-4-2\n") :].split("\n## ")[0]
+    sources = set(re.findall(r"^- \*\*([A-Z])\*\*: ", section, re.MULTILINE))
+    seen = [set(row[4].split()) for row in rows_of("IEC 62443-4-2")]
+    assert all(letters and letters <= sources for letters in seen)
+    assert set().union(*seen) == sources

@@ -86,8 +86,12 @@ class Container:
         return self.run(f"systemctl show --value --property={name} {unit}").stdout.strip()
 
     def journal(self, unit: str) -> str:
-        """Return what the unit has written, and systemd about it."""
-        return self.run(f"journalctl --no-pager --output=cat --unit={unit}").stdout
+        """Return what the unit has written, and systemd about it, up to now.
+
+        Without `--sync` a journald that is late, as on a busy machine, has not got to it yet.
+        """
+        read = f"journalctl --no-pager --output=cat --unit={unit}"
+        return self.run(f"journalctl --sync && {read}").stdout
 
     def power_off(self) -> None:
         """End the system as a power button does, or pull the plug; drop the overlay."""

@@ -396,7 +396,9 @@ class EdgeApp:
         first = next(iter(self._slots.ready.values()))
         self.page_state.set_bundle(page_facts(first))
         self.page_state.set_map_threshold(first.model.limits.map_threshold if first else None)
-        self.page_state.set_weaknesses(weaknesses_of(self._slots.ready))
+        weaknesses = weaknesses_of(self._slots.ready)
+        self.page_state.set_weaknesses(weaknesses)
+        self._status.set_weaknesses(weaknesses)
 
 
 def _product_of(ready: Ready | None) -> str | None:

@@ -133,6 +133,11 @@ class SubjectHealth:
     what_to_do: Said
     details: tuple[Said, ...] = ()
 
+    @property
+    def is_off(self) -> bool:
+        """It is not as it should be, and that is known."""
+        return self.level in ("warn", "bad")
+
     def as_json(self) -> dict[str, Any]:
         """Return it as the API answers it, but for `since`."""
         return {

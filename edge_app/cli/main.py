@@ -16,6 +16,7 @@ from edge_app.cli.camera import add_camera_commands
 from edge_app.cli.checks import add_check_commands
 from edge_app.cli.demo import add_demo_command
 from edge_app.cli.engine import add_engine_commands
+from edge_app.cli.health import add_health_command
 from edge_app.cli.history import add_history_commands
 from edge_app.cli.inspect import add_inspect_command
 from edge_app.cli.orders import add_order_commands
@@ -53,6 +54,7 @@ def _parser() -> CommandParser:
     add_service_commands(commands)
     add_slot_commands(commands)
     add_check_commands(commands)
+    add_health_command(commands)
     add_inspect_command(
         add_command(commands, "inspect", "judge picture files, one part per picture")
     )

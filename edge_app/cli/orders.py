@@ -94,8 +94,8 @@ def _add_why(parser: Any) -> None:
 def _show(args: argparse.Namespace) -> int:
     from edge_app.ipc.order_schema import ShowLimits
 
-    config, common = _common(args)
-    answer = _ask(config, ShowLimits(**common))
+    config, common = common_of(args)
+    answer = ask(config, ShowLimits(**common))
     for state in answer.limits:
         print(_limit_line(state))
     if not answer.limits:
@@ -120,7 +120,7 @@ def _limit_line(state: LimitState) -> str:
 def _set(args: argparse.Namespace) -> int:
     from edge_app.ipc.order_schema import SetLimit
 
-    config, common = _common(args)
+    config, common = common_of(args)
     slot = _slot(args, config)
     order = SetLimit(
         **common,
@@ -137,14 +137,14 @@ def _set(args: argparse.Namespace) -> int:
 def _undo(args: argparse.Namespace) -> int:
     from edge_app.ipc.order_schema import UndoLimit
 
-    config, common = _common(args)
+    config, common = common_of(args)
     return _give(config, UndoLimit(**common, slot=_slot(args, config), why=args.why))
 
 
 def _pause(args: argparse.Namespace) -> int:
     from edge_app.ipc.order_schema import Pause
 
-    config, common = _common(args)
+    config, common = common_of(args)
     order = Pause(**common, camera=args.camera or "", minutes=args.minutes, why=args.why)
     return _give(config, order)
 
@@ -152,19 +152,19 @@ def _pause(args: argparse.Namespace) -> int:
 def _resume(args: argparse.Namespace) -> int:
     from edge_app.ipc.order_schema import Resume
 
-    config, common = _common(args)
+    config, common = common_of(args)
     return _give(config, Resume(**common, camera=args.camera or "", why=args.why))
 
 
 def _give(config: AppConfig, order: AnyOrder) -> int:
     import sys
 
-    answer = _ask(config, order)
+    answer = ask(config, order)
     print(answer.text, file=sys.stdout if answer.is_done else sys.stderr)
     return 0 if answer.is_done else EXIT_REFUSED
 
 
-def _ask(config: AppConfig, order: AnyOrder) -> OrderAnswer:
+def ask(config: AppConfig, order: AnyOrder) -> OrderAnswer:
     """Return the answer of this device's inspection, wherever it listens."""
     from edge_app.errors import ConfigError
     from edge_app.ipc.order_client import ORDERS_SOCKET, OrderClient
@@ -181,7 +181,7 @@ def _ask(config: AppConfig, order: AnyOrder) -> OrderAnswer:
         return OrderClient(service).send(order)
 
 
-def _common(args: argparse.Namespace) -> tuple[AppConfig, dict[str, Any]]:
+def common_of(args: argparse.Namespace) -> tuple[AppConfig, dict[str, Any]]:
     """Return the configuration and what every order needs: author, id, device."""
     import secrets
     import time
@@ -241,7 +241,7 @@ def _judging(config: AppConfig, common: dict[str, Any], slot: str) -> str:
     from edge_app.errors import OrderError
     from edge_app.ipc.order_schema import ShowLimits
 
-    answer = _ask(config, ShowLimits(**common))
+    answer = ask(config, ShowLimits(**common))
     for state in answer.limits:
         if state.slot == slot:
             return state.sha256

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from edge_app.report.period import Period
+    from edge_app.shifts import Shifts
 
 LANGUAGES = ("en", "ko")
 
@@ -36,8 +37,9 @@ def add_report_command(steps: Any) -> None:
     )  # fmt: skip
     report.add_argument("--to", dest="end", type=text(40), metavar="TIME", help="up to this one")
     report.add_argument(
-        "--shift", type=text(40), metavar="HH:MM-HH:MM",
-        help="only this shift of the day; one over midnight begins on it",
+        "--shift", type=text(40), metavar="HH:MM",
+        help="only the shift of [page] shifts that begins then, or HH:MM-HH:MM; one over midnight "
+        "begins on the day",
     )  # fmt: skip
     report.add_argument(
         "--zone", type=text(64), metavar="ZONE",
@@ -66,12 +68,13 @@ def _report(args: argparse.Namespace) -> int:
     from edge_app.report.figures import figures_of
     from edge_app.report.html import report_html
     from edge_app.report.period import zone_of
+    from edge_app.shifts import Shifts
     from edge_app.store.output_file import check_replaceable, put_in_place
 
     zone = zone_of(args.zone)
-    period = _period(args, zone)
     check_replaceable(args.out)
     config = load_config(args.config)
+    period = _period(args, zone, Shifts.of(config.page.shifts))
     if args.camera is not None and all(c.name != args.camera for c in config.cameras):
         names = ", ".join(c.name for c in config.cameras)
         raise ConfigError(f"no camera is called {args.camera!r}. Expected one of: {names}.")
@@ -94,7 +97,7 @@ def _report(args: argparse.Namespace) -> int:
     return 0
 
 
-def _period(args: argparse.Namespace, zone: tzinfo) -> Period:
+def _period(args: argparse.Namespace, zone: tzinfo, shifts: Shifts) -> Period:
     from edge_app.report.period import between, date_of, day_of, moment, shift_of, week_of
 
     if args.shift is not None and (args.week or args.begin):
@@ -107,4 +110,4 @@ def _period(args: argparse.Namespace, zone: tzinfo) -> Period:
         end = datetime.now(zone) if args.end is None else moment(args.end, zone)
         return between(moment(args.begin, zone), end)
     day = datetime.now(zone).date() - timedelta(days=1) if args.day is None else date_of(args.day)
-    return day_of(day, zone) if args.shift is None else shift_of(day, args.shift, zone)
+    return day_of(day, zone) if args.shift is None else shift_of(day, args.shift, zone, shifts)

@@ -19,6 +19,7 @@ from edge_app.config.fields import AnchoredPath, ExistingFile, Table, TopicLevel
 from edge_app.host.name_lookup import own_name
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.secret_text import has_secret, shown_address
+from edge_app.shifts import DEFAULT_STARTS, Shifts
 
 BROKER_HOST = re.compile(r"[^\s/\\@?#]+")
 ALLOWED_HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?")
@@ -175,11 +176,17 @@ class PageConfig(Table):
     tls_key: ExistingFile | None = None
     bad_parts: Literal["latch", "list"] = "latch"
     bad_parts_list_min: float = Field(60.0, ge=1, le=10_080)
+    shifts: list[str] = Field(list(DEFAULT_STARTS))
 
     @property
     def bad_parts_gone_after_min(self) -> float | None:
         """When a bad part is off the line by itself, in minutes; None: a person takes it out."""
         return self.bad_parts_list_min if self.bad_parts == "list" else None
+
+    @field_validator("shifts")
+    @classmethod
+    def _are_times_of_a_day(cls, texts: list[str]) -> list[str]:
+        return [f"{start:%H:%M}" for start in Shifts.of(texts).starts]
 
     @model_validator(mode="after")
     def _certificate_has_key(self) -> PageConfig:

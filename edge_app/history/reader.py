@@ -239,6 +239,28 @@ class HistoryReader:
             row["hour"] = time_text(int(row["hour"]) * HOUR_NS)
         return rows
 
+    def counts_between(
+        self, from_ns: int, to_ns: int, camera: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Return parts by state from one moment up to another, of less than some hours.
+
+        Of parts that still have a row, where `counts` knows of deleted ones too.
+
+        Returns:
+            one dict a camera: `camera`, `ok`, `suspect` (of those OK), `ng`, `not_inspected`.
+        """
+        query = (
+            "SELECT cameras.name AS camera, sum(state = 'OK') AS ok,"
+            " sum(state = 'OK' AND is_suspect) AS suspect, sum(state = 'NG') AS ng,"
+            " sum(state = 'NOT_INSPECTED') AS not_inspected FROM parts"
+            " JOIN cameras ON cameras.id = parts.camera WHERE captured_ns >= ? AND captured_ns < ?"
+            f"{' AND cameras.name = ?' if camera is not None else ''} GROUP BY cameras.name"
+        )
+        values = (from_ns, to_ns, *([] if camera is None else [camera]))
+        with self._opened() as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(query, values)]
+
     def histogram(
         self, from_ns: int, to_ns: int, camera: str | None = None
     ) -> list[tuple[float, int]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from edge_app.errors import ConfigError, OrderError
-from edge_app.ipc.order_schema import MAX_LINE_BYTES, AnyOrder, OrderAnswer
+from edge_app.ipc.order_schema import MAX_ANSWER_BYTES, AnyOrder, OrderAnswer
 from edge_app.ipc.unix_socket import connected_to, read_line
 
 ORDERS_SOCKET = "orders.sock"
@@ -66,7 +66,7 @@ class OrderClient:
         try:
             connection.settimeout(timeout_s)
             connection.sendall(order.model_dump_json().encode() + b"\n")
-            line = read_line(connection, until_s, MAX_LINE_BYTES)
+            line = read_line(connection, until_s, MAX_ANSWER_BYTES)
         except OSError as error:
             raise OrderError(
                 f"Inspection did not answer within {timeout_s:g} s ({error.strerror or error}): "

@@ -24,7 +24,10 @@ from edge_app.mqtt.timestamps import UUID7_PATTERN
 from edge_app.store.intent import Sha256
 
 MAX_LINE_BYTES = 32 << 10
-"""Longest line either side reads."""
+"""Longest order."""
+
+MAX_ANSWER_BYTES = 256 << 10
+"""Longest answer: a sentence for each of many cameras."""
 
 MAX_THRESHOLD = 1e9
 MAX_PAUSE_MIN = 480
@@ -220,6 +223,12 @@ class ShowLimits(_Order):
     type: Literal["show_limits"] = "show_limits"
 
 
+class ShowHealth(_Order):
+    """Ask how the device is, subject by subject; changes nothing."""
+
+    type: Literal["show_health"] = "show_health"
+
+
 AnyOrder: TypeAlias = (
     SetLimit
     | UndoLimit
@@ -231,6 +240,7 @@ AnyOrder: TypeAlias = (
     | Record
     | NoteHead
     | ShowLimits
+    | ShowHealth
 )
 
 
@@ -259,6 +269,31 @@ class LimitState(_Message):
     calibration: Calibration | None = None
 
 
+class HealthSaid(_Message):
+    """A sentence: its key for translations, its parameters, and the English."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    key: str
+    params: dict[str, str | int | float] = Field(default_factory=dict)
+    text: str
+
+
+class HealthState(_Message):
+    """One subject of the device's health; see `edge_app.device_state.SubjectHealth`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    subject: str
+    level: str
+    headline: str
+    headline_key: str
+    what_to_do: str
+    what_to_do_key: str
+    params: dict[str, str | int | float] = Field(default_factory=dict)
+    details: tuple[HealthSaid, ...] = ()
+
+
 class OrderAnswer(_Message):
     """What became of an order.
 
@@ -267,6 +302,7 @@ class OrderAnswer(_Message):
         audit_seq: number of its record; None: nothing was recorded.
         audit_head: HASH:COUNT of the audit after it; "" where there is none.
         limits: of every slot with a bundle; to `show_limits` only.
+        health: every subject; to `show_health` only.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")  # later releases may add
@@ -276,6 +312,7 @@ class OrderAnswer(_Message):
     audit_seq: int | None = None
     audit_head: str = Field("", max_length=100)
     limits: tuple[LimitState, ...] = ()
+    health: tuple[HealthState, ...] = ()
 
 
 ORDER: TypeAdapter[AnyOrder] = TypeAdapter(Annotated[AnyOrder, Field(discriminator="type")])

@@ -26,6 +26,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from edge_app.ipc.protocol import ProtocolError
+from edge_app.shifts import DEFAULT_STARTS
 
 MAX_LINE_BYTES = {"page": 8 << 20, "inspection": 16 << 10}
 """Longest line either side reads: a state with every alarm's outlines, and a list of cameras."""
@@ -59,6 +60,7 @@ class Settings(LinkMessage):
         tls_certificate, tls_key: PEM; None: plain HTTP.
         site, line, device: what people know this device by.
         bad_parts: whether a bad part waits for a person, or is off the line by itself.
+        shifts: when they begin, local times such as "06:00", checked, ascending.
     """
 
     type: Literal["settings"] = "settings"
@@ -78,6 +80,7 @@ class Settings(LinkMessage):
     line: str = ""
     device: str = ""
     bad_parts: Literal["latch", "list"] = "latch"
+    shifts: tuple[str, ...] = DEFAULT_STARTS
 
 
 class LineState(LinkMessage):

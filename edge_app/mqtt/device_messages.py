@@ -152,6 +152,16 @@ class AuditFigures(Body):
     trouble: str = Field(default="", description="why nothing is recorded, or what was changed")
 
 
+class Attention(Body):
+    """One subject that is not as it should be, in the words of page and `edge-app health`."""
+
+    subject: str = Field(description="e.g. cameras, broker, disk")
+    level: Literal["warn", "bad"]
+    key: str = Field(description="of the sentence, for translations, e.g. disk.low")
+    text: str
+    what_to_do: str = Field(default="", description="empty where there is nothing to do")
+
+
 class Health(Message):
     """`health`: figures for people and dashboards. QoS 0."""
 
@@ -171,3 +181,6 @@ class Health(Message):
         default=0, description="how often it was set by more than a minute since the start"
     )
     audit: AuditFigures | None = None
+    attention: tuple[Attention, ...] = Field(
+        default=(), description="what is not as it should be; missing: not said"
+    )

@@ -12,6 +12,7 @@ from typing import TypedDict
 
 from edge_app.imaging.camera_calibration import Geometry, extent_mm
 from edge_app.mqtt.device_messages import (
+    Attention,
     AuditFigures,
     CameraAlarmLevel,
     CameraDescription,
@@ -47,6 +48,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "Alert",
     "AlertDraft",
+    "Attention",
     "AuditFigures",
     "CameraAlarmLevel",
     "CameraDescription",

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from edge_app.audit.log import AuditLog, Recorded
 from edge_app.audit.records import AuditEntry
+from edge_app.device_state import SubjectHealth
 from edge_app.errors import OrderError
 from edge_app.ipc.order_schema import (
     AcceptMark,
     AnyOrder,
     Author,
+    HealthState,
     LimitState,
     MarkPart,
     NoteHead,
@@ -27,6 +29,7 @@ from edge_app.ipc.order_schema import (
     Resume,
     SetLimit,
     SettlePart,
+    ShowHealth,
     ShowLimits,
     UndoLimit,
 )
@@ -111,6 +114,7 @@ class OrderDesk:
     Args:
         device: site/line/device.
         audit: has every order before it is carried out.
+        health: returns how the device is, subject by subject.
     """
 
     def __init__(
@@ -120,9 +124,11 @@ class OrderDesk:
         limits: LimitDesk,
         pauses: PauseDesk,
         reviews: ReviewDesk,
+        health: Callable[[], Iterable[SubjectHealth]] = tuple,
     ) -> None:
         self._device, self._audit = device, audit
         self._limits, self._pauses, self._reviews = limits, pauses, reviews
+        self._health = health
 
     def execute(self, order: AnyOrder, peer: Peer) -> OrderAnswer:
         """Return what became of an order.
@@ -134,10 +140,8 @@ class OrderDesk:
         if order.device not in ("", self._device):
             raise OrderError(f"This device is {self._device}, the order is for {order.device}.")
         _check_author(order, peer)
-        if isinstance(order, NoteHead | ShowLimits):
-            states = self._limits.states() if isinstance(order, ShowLimits) else ()
-            head = str(self._audit.health().head)
-            return OrderAnswer(is_done=True, text=head, audit_head=head, limits=states)
+        if isinstance(order, NoteHead | ShowLimits | ShowHealth):
+            return self._shown(order)
         known = self._audit.known(order.order_id)
         if known is not None:
             return _answer(known, str((known.answer or {}).get("text", "")) or "Done before.")
@@ -161,6 +165,17 @@ class OrderDesk:
         )
         return _answer(recorded, f"{prepared.done} {more}".rstrip())
 
+    def _shown(self, order: NoteHead | ShowLimits | ShowHealth) -> OrderAnswer:
+        head = str(self._audit.health().head)
+        asks_health = isinstance(order, ShowHealth)
+        return OrderAnswer(
+            is_done=True,
+            text=head,
+            audit_head=head,
+            limits=self._limits.states() if isinstance(order, ShowLimits) else (),
+            health=tuple(map(_health_state, self._health())) if asks_health else (),
+        )
+
     def _prepare(self, order: AnyOrder) -> Prepared | str:
         """Return what is to be done; or what was done before, by whomever, and is not repeated."""
         if isinstance(order, SetLimit):
@@ -182,6 +197,10 @@ class OrderDesk:
                 raise OrderError(f"{order.event!r} is recorded by inspection itself only.")
             return Prepared(order.event, "", order.old, order.new, "Recorded.", lambda _record: "")
         raise OrderError(f"{type(order).__name__} is no order that is recorded.")
+
+
+def _health_state(subject: SubjectHealth) -> HealthState:
+    return HealthState.model_validate(subject.as_json())
 
 
 def _check_author(order: AnyOrder, peer: Peer) -> None:

@@ -107,6 +107,7 @@ class DeviceOrders:
             LimitOrders(slots, own),
             self._pauses,
             ReviewOrders(state_dir / HISTORY_FILE, history, Pseudonyms(state_dir / KEY_FILE)),
+            status.subjects,
         )
         self._server = OrderServer(orders_socket(state_dir, page_socket), desk.execute)
         self._history, self._unnumbered = history, frozenset[str]()

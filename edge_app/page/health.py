@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from edge_app.device_state import (
     DeviceFacts,
-    SlotFacts,
     SubjectHealth,
     device_health,
     page_health,
@@ -17,6 +15,7 @@ from edge_app.device_state import (
 from edge_app.mqtt.timestamps import rfc3339
 from edge_app.page.state import CameraView, PageState
 from edge_app.records import JsonObject
+from edge_app.runtime.device_facts import facts_from
 from edge_app.shown_state import ShownState
 
 
@@ -61,10 +60,6 @@ def silent_health(is_running: bool, heard_ns: int | None) -> list[JsonObject]:
 def facts_of(state: PageState) -> DeviceFacts:
     """Return what is known, from the state's figures; what is missing there is unknown."""
     facts = state.facts()
-    health: Mapping[str, Any] = facts.health
-    outbox, evidence = _table(health, "outbox"), _table(health, "evidence")
-    history, audit = _table(health, "history"), _table(health, "audit")
-    disk, agent = _table(health, "disk"), _table(health, "agent")
     shown: list[tuple[str, ShownState]] = []
 
     def note(view: CameraView) -> JsonObject:
@@ -72,33 +67,4 @@ def facts_of(state: PageState) -> DeviceFacts:
         return {}
 
     state.read_cameras(note)
-    return DeviceFacts(
-        cameras=tuple(shown),
-        broker=facts.broker_state,
-        broker_waiting=int(outbox.get("depth") or 0),
-        broker_in_memory=int(outbox.get("in_memory") or 0),
-        slots=tuple(SlotFacts(**slot) for slot in health.get("slots") or ()),
-        weaknesses=facts.weaknesses,
-        free_bytes=health.get("disk_free_bytes"),
-        disk_bytes=disk.get("total_bytes"),
-        is_reserve_used=bool(outbox.get("reserve_released")),
-        counted_only=int(outbox.get("counted_only") or 0),
-        temperature_c=health.get("temperature_c"),
-        is_clock_synchronised=health.get("clock_synchronised"),
-        clock_jumps=int(health.get("clock_jumps") or 0),
-        has_agent=agent.get("is_enabled"),
-        is_agent_there=bool(agent.get("is_connected")),
-        keeps_history=bool(history.get("is_kept", True)),
-        history=history.get("trouble"),
-        history_waiting=int(history.get("waiting") or 0),
-        history_lost=int(history.get("lost") or 0),
-        pictures_dropped=int(evidence.get("dropped") or 0),
-        pictures_problem=str(evidence.get("problem") or ""),
-        audit=audit.get("trouble"),
-        audit_waiting=int(audit.get("waiting") or 0),
-    )
-
-
-def _table(health: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = health.get(name)
-    return found if isinstance(found, dict) else {}
+    return facts_from(facts.health, shown, facts.broker_state, facts.weaknesses)

@@ -32,6 +32,7 @@ from edge_app.page.remote import RemoteLine
 from edge_app.page.server import LivePage
 from edge_app.page.settings import PageSettings
 from edge_app.page.settings_file import SettingsFile
+from edge_app.shifts import Shifts
 
 _log = logging.getLogger(__name__)
 
@@ -141,6 +142,7 @@ class PageProcess:
             orders=orders,
             place=Place(wanted.site, wanted.line, wanted.device),
             bad_parts=wanted.bad_parts,
+            shifts=Shifts.of(wanted.shifts),
         )
 
 

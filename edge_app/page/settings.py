@@ -84,6 +84,7 @@ def settings_of(config: AppConfig, page_socket: Path | None = None) -> Settings:
         line=config.device.line,
         device=config.device.device,
         bad_parts=page.bad_parts,
+        shifts=tuple(page.shifts),
     )
 
 

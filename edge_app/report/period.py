@@ -10,12 +10,12 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from edge_app.errors import ConfigError
+from edge_app.shifts import ORDINARY, Shifts
 
 LOCALTIME = Path("/etc/localtime")
 YEARS = range(1970, 2201)
 LONGEST = timedelta(days=370)
 _WEEK = re.compile(r"([0-9]{4})-W([0-9]{1,2})")
-_SHIFT = re.compile(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +108,22 @@ def week_of(text: str, zone: tzinfo) -> Period:
     return Period(_local(monday, time(), zone), _local(after, time(), zone), text)
 
 
-def shift_of(day: date, text: str, zone: tzinfo) -> Period:
+def shift_of(day: date, text: str, zone: tzinfo, shifts: Shifts = ORDINARY) -> Period:
     """Return a shift that begins on a day, such as "22:00-06:00": it ends on the next one.
 
+    Args:
+        text: its hours, or the beginning of one of `shifts`, such as "22:00".
+
     Raises:
-        ConfigError: these are no times of a day.
+        ConfigError: these are no times of a day, or no shift begins then.
     """
-    found = _SHIFT.fullmatch(text)
     try:
-        if found is None:
-            raise ValueError
-        begin, end = time(int(found[1]), int(found[2])), time(int(found[3]), int(found[4]))
+        begin, end = shifts.hours_of(text)
     except ValueError as error:
-        raise ConfigError(f"expected a shift such as 06:00-14:00, got {text[:40]!r}.") from error
+        raise ConfigError(f"{error}.") from error
     first = _local(day, begin, zone)
     last = day if end > begin else day + timedelta(days=1)
-    return Period(first, _local(last, end, zone), f"{day} {text}")
+    return Period(first, _local(last, end, zone), f"{day} {begin:%H:%M}-{end:%H:%M}")
 
 
 def between(begin: datetime, end: datetime) -> Period:

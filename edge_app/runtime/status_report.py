@@ -11,10 +11,12 @@ from typing import Any, Protocol
 
 from edge_app.alerts.evidence import EvidenceStore
 from edge_app.config.model import AppConfig
+from edge_app.device_state import SubjectHealth, device_health
 from edge_app.host.age_clock import AgeClock
 from edge_app.host.clock import clock_is_synchronised
 from edge_app.imaging.camera_calibration import Geometry
 from edge_app.mqtt.messages import (
+    Attention,
     AuditFigures,
     DeviceInfo,
     Health,
@@ -25,6 +27,7 @@ from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.topics import DeviceName
 from edge_app.records import FrameReport, JsonObject, ModelIdentity
+from edge_app.runtime.device_facts import facts_from
 from edge_app.runtime.foreign_letters import ForeignLetters
 from edge_app.runtime.health import CameraCounter, read_health
 from edge_app.runtime.inspection_thread import CameraPipeline
@@ -85,6 +88,9 @@ class StatusReport:
         self._read_audit: Callable[[], AuditFigures] | None = None
         self._read_figures: dict[str, Callable[[], JsonObject]] = {}
         self._products: dict[str, str] = {}
+        self._figures: JsonObject = {}
+        self._weaknesses: tuple[str, ...] = ()
+        self._broker = ""
         self._show_cameras()
 
     def watch(self, pipelines: Sequence[CameraPipeline]) -> None:
@@ -120,6 +126,16 @@ class StatusReport:
     def watch_figures(self, name: str, read: Callable[[], JsonObject]) -> None:
         """Take what tells figures for the page that are not in `health`."""
         self._read_figures[name] = read
+
+    def set_weaknesses(self, sentences: Sequence[str]) -> None:
+        """Say what the models in use see too little of, one sentence each."""
+        self._weaknesses = tuple(sentences)
+
+    def subjects(self) -> tuple[SubjectHealth, ...]:
+        """Return how the device is, subject by subject, in words; any thread may ask."""
+        return device_health(
+            facts_from(self._figures, self.shown().items(), self._broker, self._weaknesses)
+        )
 
     def _slot_figures(self) -> list[JsonObject]:
         with self._lock:
@@ -229,13 +245,15 @@ class StatusReport:
     def _report_health(self) -> None:
         health = self._read_health()
         self._report_store(health.outbox)
-        if self._publisher:
-            self._publisher.publish_health(health)
-        figures = health.model_dump(mode="json")
+        figures = health.model_dump(mode="json", exclude={"attention"})
         if self._evidence:
             figures["evidence"] = asdict(self._evidence.stats())
         figures |= {name: read() for name, read in self._read_figures.items()}
         figures |= {"slots": self._slot_figures(), "disk": self._disk_figures()}
+        self._figures = figures
+        if self._publisher:
+            attention = tuple(_attention(subject) for subject in self.subjects() if subject.is_off)
+            self._publisher.publish_health(health.model_copy(update={"attention": attention}))
         self._screen.set_health(figures)
 
     def _report_store(self, store: OutboxHealth | None) -> None:
@@ -273,15 +291,26 @@ class StatusReport:
 
     def _report_broker(self) -> None:
         if self._publisher is None:
+            self._broker = "not used"
             self._screen.set_broker("not used", None)
             return
         state, waiting = self._publisher.state, self._outbox.depth()
         text = state
         if state == "connecting" and self._publisher.last_error:
             text = f"connecting: {self._publisher.last_error}"
-        plain = text
+        self._broker = plain = text
         if waiting and state != "connected":
             in_memory = self._outbox.health().in_memory
             text += f" - {waiting - in_memory} alerts wait safely on disk"
             text += f", {in_memory} in memory only" if in_memory else ""
         self._screen.set_broker(text, state == "connected", plain)
+
+
+def _attention(subject: SubjectHealth) -> Attention:
+    return Attention(
+        subject=subject.subject,
+        level="bad" if subject.level == "bad" else "warn",
+        key=subject.headline.key,
+        text=subject.headline.text,
+        what_to_do=subject.what_to_do.text,
+    )

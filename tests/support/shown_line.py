@@ -34,6 +34,7 @@ from edge_app.page.source import LocalSource
 from edge_app.page.state import CameraView, Facts, PageState
 from edge_app.records import JsonObject
 from edge_app.runtime.evidence_setup import evidence_folder
+from edge_app.shifts import Shifts
 from edge_app.shown_state import ShownState
 
 ROOT = Actor("root", "root")
@@ -124,6 +125,7 @@ class ShownLine:
             orders=OrderClient(orders_socket(state, None)),
             place=Place(config.device.site, config.device.line, config.device.device),
             bad_parts=config.page.bad_parts,
+            shifts=Shifts.of(config.page.shifts),
         )
         self.live = LivePage(
             PageSettings(port=0, token=token),

@@ -22,6 +22,7 @@ from edge_app.page.api.orders import OrderAnswers
 from edge_app.page.api.report import ReportAnswers
 from edge_app.page.api.reviews import ReviewAnswers
 from edge_app.page.api.scores import ScoreAnswers
+from edge_app.page.api.shifts import ShiftAnswers
 from edge_app.page.api.thumbnails import ThumbnailAnswers
 from edge_app.page.evidence_urls import EvidenceUrls
 from edge_app.page.part_evidence import EvidenceFiles, PartEvidence
@@ -30,6 +31,7 @@ from edge_app.page.rights import Need, RightRoute
 from edge_app.page.source import LineSource, LocalSource
 from edge_app.page.state import PageState
 from edge_app.records import JsonObject
+from edge_app.shifts import ORDINARY, Shifts
 
 COOKIE, TLS_COOKIE = "cropliq_session", "__Host-cropliq_session"
 """Of a login. Over TLS the browser itself keeps it to this device, and to TLS."""
@@ -65,6 +67,7 @@ class Office:
         urls: signs addresses of pictures.
         place: the device's name.
         bad_parts: latch or list; see `[page] bad_parts`.
+        shifts: of the plant; see `[page] shifts`.
     """
 
     directory: Directory
@@ -74,6 +77,7 @@ class Office:
     urls: EvidenceUrls = field(default_factory=EvidenceUrls)
     place: Place = Place()
     bad_parts: str = "latch"
+    shifts: Shifts = ORDINARY
 
 
 def operations(
@@ -84,10 +88,11 @@ def operations(
     asked = AskedHistory(office.history, kept)
     return [
         *OrderAnswers(giver, source, office.audit).operations(),
-        *HistoryAnswers(asked).operations(),
+        *HistoryAnswers(asked, office.shifts).operations(),
         *ReviewAnswers(asked, giver, kept, office.bad_parts).operations(),
         *ScoreAnswers(office.history).operations(),
-        *ReportAnswers(office.history, office.place.path).operations(),
+        *ReportAnswers(office.history, office.place.path, office.shifts).operations(),
+        *ShiftAnswers(office.shifts).operations(),
         *ThumbnailAnswers(asked, office.history, evidence).operations(),
         *EvidenceAnswers(evidence, office.urls).operations(),
         *LoginAnswers(office.directory, cookie).operations(),

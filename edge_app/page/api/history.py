@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, tzinfo
+from functools import partial
 from typing import Any
 
 from edge_app.history.part_filter import PartFilter
+from edge_app.history.reader import HistoryReader
 from edge_app.history.times import time_text
 from edge_app.page.api import models as m
 from edge_app.page.api import part_models as pm
 from edge_app.page.api.asked_history import AskedHistory
 from edge_app.page.api.operation import Call, Operation
+from edge_app.page.api.shift_counts import per_shift
 from edge_app.page.problem import ProblemError
 from edge_app.page.rights import Need
+from edge_app.report.period import zone_of
+from edge_app.shifts import DAYS, ORDINARY, Shifts
 
 DAY_NS = 86_400 * 10**9
 MOST_DAYS = {"hour": 31, "shift": 366, "day": 366}
-COUNTED = ("ok", "suspect", "ng", "not_inspected")
 
 
 class HistoryAnswers:
@@ -26,11 +30,20 @@ class HistoryAnswers:
 
     Args:
         asked: what people may read of inspection's history.
+        shifts: the plant's.
+        zone: the plant's; None: this machine's.
         now_ns: wall clock.
     """
 
-    def __init__(self, asked: AskedHistory, now_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        asked: AskedHistory,
+        shifts: Shifts = ORDINARY,
+        zone: tzinfo | None = None,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
         self._asked, self._now_ns = asked, now_ns
+        self._shifts, self._zone = shifts, zone
 
     def operations(self) -> list[Operation]:
         """Return the operations."""
@@ -85,39 +98,25 @@ class HistoryAnswers:
             raise ProblemError(
                 400, f"From {time_text(begin)} to {time_text(end)}: expected 0 to {most} days."
             )
-        rows = self._asked.reader(call.caller).counts(begin, end, query.camera)
-        starts = sorted({int(hour) for hour in query.shift_start}) if query.per == "shift" else [0]
+        reader = self._asked.reader(call.caller)
+        rows = reader.counts(begin, end, query.camera)
         if query.per != "hour":
-            rows = per_shift(rows, starts)
+            shifts = DAYS if query.per == "day" else self._asked_shifts(query.shift_start)
+            apart = partial(_between, reader, query.camera)
+            rows = per_shift(rows, shifts, self._zone or zone_of(None), apart)
         return {"counts": [{"from": row.pop("hour"), **row} for row in rows]}
 
-
-def per_shift(rows: list[dict[str, Any]], starts: list[int]) -> list[dict[str, Any]]:
-    """Return counts per hour added up per shift.
-
-    Args:
-        rows: of `HistoryReader.counts`.
-        starts: the hours of local time at which shifts begin, ascending; [0]: days.
-
-    Returns:
-        the same, `hour` being the shift's start in local time with its offset.
-    """
-    sums: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in rows:
-        hour = datetime.fromisoformat(row["hour"].replace("Z", "+00:00")).astimezone()
-        begin = _shift_start(hour, starts).isoformat()
-        into = sums.setdefault(
-            (begin, row["camera"]),
-            {"hour": begin, "camera": row["camera"], **dict.fromkeys(COUNTED, 0)},
-        )
-        for name in COUNTED:
-            into[name] += row[name]
-    return list(sums.values())
+    def _asked_shifts(self, starts: list[str]) -> Shifts:
+        """Return the shifts that are asked for, the plant's own where none are."""
+        try:
+            times = (start if ":" in start else f"{start}:00" for start in starts)
+            return Shifts.of(times) if starts else self._shifts
+        except ValueError as error:
+            raise ProblemError(400, f"shift_start: {error}.") from error
 
 
-def _shift_start(hour: datetime, starts: list[int]) -> datetime:
-    """Return when the shift began that an hour of local time belongs to."""
-    passed = [start for start in starts if start <= hour.hour]
-    day = hour if passed else hour - timedelta(days=1)
-    wall = day.replace(hour=passed[-1] if passed else starts[-1], minute=0, second=0, microsecond=0)
-    return wall.replace(tzinfo=None).astimezone()
+def _between(
+    reader: HistoryReader, camera: str | None, begin: datetime, end: datetime
+) -> list[dict[str, Any]]:
+    from_ns, to_ns = (round(moment.timestamp()) * 10**9 for moment in (begin, end))
+    return reader.counts_between(from_ns, to_ns, camera)

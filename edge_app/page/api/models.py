@@ -63,7 +63,7 @@ Why = Annotated[
 Whole = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
 Threshold = Annotated[float, Field(ge=-MAX_THRESHOLD, le=MAX_THRESHOLD)]
 Password = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-Hour = Annotated[str, StringConstraints(pattern=r"^([01]?[0-9]|2[0-3])$")]
+DayTime = Annotated[str, StringConstraints(pattern=r"^([01]?[0-9]|2[0-3])(:[0-5][0-9])?$")]
 
 
 class CountsQuery(Model):
@@ -73,8 +73,10 @@ class CountsQuery(Model):
     end: Moment | None = Field(None, alias="to", description="default: now")
     camera: ShortName | None = None
     per: Literal["hour", "shift", "day"] = "hour"
-    shift_start: list[Hour] = Field(
-        default=["6", "14", "22"], max_length=24, description="hours of the device's local time"
+    shift_start: list[DayTime] = Field(
+        default=[],
+        max_length=24,
+        description="local times of the device, such as 6 or 06:30; default: `[page] shifts`",
     )
 
 

@@ -29,6 +29,7 @@ from edge_app.report.period import (
     week_of,
     zone_of,
 )
+from edge_app.shifts import ORDINARY, Shifts
 
 LONGEST = timedelta(days=31, hours=1)
 """A month, also of one in which the clock is put back."""
@@ -46,7 +47,9 @@ class ReportQuery(Model):
     )
     end: Asked | None = Field(None, alias="to", description="the same; default: now")
     shift: Asked | None = Field(
-        None, description="of the day, such as 22:00-06:00: it ends on the next one"
+        None,
+        description="of the day, such as 22:00-06:00, which ends on the next one; or when one of "
+        "`[page] shifts` begins",
     )
     camera: ShortName | None = None
     language: Literal["en", "ko"] = "en"
@@ -58,6 +61,7 @@ class ReportAnswers:
     Args:
         history: inspection's history; None: it keeps none.
         device: its name, SITE/LINE/DEVICE.
+        shifts: the plant's.
         zone: the plant's; None: this machine's.
         now: wall clock, in a zone.
     """
@@ -66,10 +70,12 @@ class ReportAnswers:
         self,
         history: Path | None,
         device: str,
+        shifts: Shifts = ORDINARY,
         zone: tzinfo | None = None,
         now: Callable[[tzinfo], datetime] = datetime.now,
     ) -> None:
-        self._history, self._device, self._zone, self._now = history, device, zone, now
+        self._history, self._device, self._shifts = history, device, shifts
+        self._zone, self._now = zone, now
 
     def operations(self) -> list[Operation]:
         """Return the operations."""
@@ -88,7 +94,7 @@ class ReportAnswers:
         zone = self._zone or zone_of(None)
         now = self._now(zone)
         try:
-            period = _period(query, zone, now)
+            period = _period(query, zone, now, self._shifts)
         except ConfigError as error:
             raise ProblemError(400, f"{str(error)[:1].upper()}{str(error)[1:]}") from error
         self._check_camera(self._history, query.camera)
@@ -108,7 +114,7 @@ class ReportAnswers:
             )
 
 
-def _period(query: ReportQuery, zone: tzinfo, now: datetime) -> Period:
+def _period(query: ReportQuery, zone: tzinfo, now: datetime, shifts: Shifts) -> Period:
     """Return the time that is asked for.
 
     Raises:
@@ -133,4 +139,4 @@ def _period(query: ReportQuery, zone: tzinfo, now: datetime) -> Period:
             )
         return period
     day = now.date() - timedelta(days=1) if query.day is None else date_of(query.day)
-    return day_of(day, zone) if query.shift is None else shift_of(day, query.shift, zone)
+    return day_of(day, zone) if query.shift is None else shift_of(day, query.shift, zone, shifts)

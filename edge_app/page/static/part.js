@@ -70,7 +70,7 @@ function picturesFor(id) {
 async function lengthen() {
   if (!list.ids.includes(here)) Object.assign(list, { ids: [here], next: String(here) });
   if (list.next === null) return;
-  const page = await read(`${BASE}/parts?${apiQuery(wanted, PAGE, list.next)}`, TIMEOUT_MS);
+  const page = await read(`${BASE}/parts?${await apiQuery(wanted, PAGE, list.next)}`, TIMEOUT_MS);
   page.parts.forEach(remember);
   list.ids.push(...page.parts.map((part) => part.id).filter((id) => !list.ids.includes(id)));
   list.next = page.next;

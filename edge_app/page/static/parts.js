@@ -102,7 +102,7 @@ async function more() {
   write(byId("tail"), t("parts.asking"));
   byId("again").hidden = true;
   try {
-    const page = await read(`${BASE}/parts?${apiQuery(wanted, PAGE, next)}`, TIMEOUT_MS);
+    const page = await read(`${BASE}/parts?${await apiQuery(wanted, PAGE, next)}`, TIMEOUT_MS);
     if (mine !== turn) return;
     byId("cards").append(...page.parts.map(card));
     ids.push(...page.parts.map((part) => part.id));

@@ -3,10 +3,10 @@
 import { BASE, read } from "./lib/api.js";
 import { byId, tell } from "./lib/dom.js";
 import { keepHeader, showHeader } from "./lib/nav.js";
+import { readShifts } from "./lib/shifts.js";
 import { language, oneOf, t } from "./lib/words.js";
 
 const KINDS = ["shift", "day", "week"];
-const SHIFTS = ["06:00-14:00", "14:00-22:00", "22:00-06:00"];
 const ANSWER_MS = 90000; // a week of two million parts takes seconds, and another one may be under way
 const ROOM_PX = 24;
 
@@ -105,10 +105,19 @@ function recall() {
   byId("kind").value = monday ? "week" : query.get("shift") ? "shift" : "day";
   byId("day").value = query.get("day") || yesterday;
   byId("week-day").value = monday ? dayOf(Number(monday[1]), Number(monday[2])) : nameOf(new Date(Date.now() - 7 * 86400e3));
-  if (SHIFTS.includes(query.get("shift"))) byId("shift").value = query.get("shift");
+  if (query.get("shift")) chooseShift(query.get("shift"));
   if ([...byId("camera").options].some(({ value }) => value === query.get("camera"))) byId("camera").value = query.get("camera");
   fields();
   return query.has("day") || monday;
+}
+
+const hoursOption = (hours) => new Option(hours.replace("-", " – "), hours);
+
+// An address of before the plant's shifts were changed names hours that are none of them now.
+function chooseShift(hours) {
+  const isKnown = [...byId("shift").options].some(({ value }) => value === hours);
+  if (!isKnown) byId("shift").append(hoursOption(hours));
+  byId("shift").value = hours;
 }
 
 // The Monday of an ISO week
@@ -128,8 +137,11 @@ async function start() {
   showHeader();
   keepHeader();
   byId("kind").replaceChildren(...KINDS.map((code) => new Option(oneOf("report_kind", code), code)));
-  byId("shift").replaceChildren(...SHIFTS.map((hours) => new Option(hours.replace("-", " – "), hours)));
-  const { cameras } = await read(`${BASE}/parts/choices`).catch(() => ({ cameras: [] }));
+  const [{ shifts }, { cameras }] = await Promise.all([
+    readShifts().catch(() => ({ shifts: [] })),
+    read(`${BASE}/parts/choices`).catch(() => ({ cameras: [] })),
+  ]);
+  byId("shift").replaceChildren(...shifts.map(hoursOption));
   byId("camera").replaceChildren(new Option(t("report.every_camera"), ""), ...cameras.map((name) => new Option(name, name)));
   byId("camera-field").hidden = cameras.length < 2;
   if (recall()) await make();

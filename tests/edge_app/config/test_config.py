@@ -168,6 +168,29 @@ def test_simulated_line_has_no_path_to_anchor(tmp_path: Path) -> None:
     assert load_config(write(tmp_path, text)).cameras[0].url == "sim:tapered"
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ('["06:00", "6:00"]', "06:00 stands twice: each shift begins at a time of its own"),
+        ("[]", "expected 1 to 24 times at which a shift begins, got 0"),
+        ('["06:00", "2pm"]', "expected a time of the day such as \"06:00\", got '2pm'"),
+        ('["24:00"]', "expected a time of the day such as \"06:00\", got '24:00'"),
+        ('"06:00"', "Input should be a valid list"),
+        ("[06:00:00]", "Input should be a valid string"),
+    ],
+)
+def test_shifts_that_cannot_be_are_told(tmp_path: Path, value: str, said: str) -> None:
+    (told,) = problems(tmp_path, MINIMAL.rstrip(" ") + f"\n[page]\nshifts = {value}\n")
+    assert told.startswith("[page] shifts")
+    assert said in told
+
+
+def test_shifts_are_put_in_order(tmp_path: Path) -> None:
+    """A night shift may be named first, and an hour have one digit."""
+    text = MINIMAL.rstrip(" ") + '\n[page]\nshifts = ["22:30", "6:15", "14:00"]\n'
+    assert load_config(write(tmp_path, text)).page.shifts == ["06:15", "14:00", "22:30"]
+
+
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     """One run names every mistake with its place."""
     said = problems(

@@ -61,6 +61,7 @@ def test_the_agent_speaks_for_nobody_else(rig: ReviewRig, who: dict[str, str]) -
         ("record", {"event": "user_added"}),
         ("note_head", {}),
         ("show_limits", {}),
+        ("show_health", {}),
     ],
 )
 @pytest.mark.parametrize("peer", [AGENT, OWN])

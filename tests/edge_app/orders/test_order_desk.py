@@ -63,12 +63,13 @@ VALUES: dict[str, dict[str, Any]] = {
     "record": {"event": "user_added", "new": "bob"},
     "note_head": {},
     "show_limits": {},
+    "show_health": {},
 }
 MAY = {
-    "viewer": {"record", "note_head", "show_limits"},
-    "operator": {"record", "note_head", "show_limits", "pause", "resume"},
+    "viewer": {"record", "note_head", "show_limits", "show_health"},
+    "operator": {"record", "note_head", "show_limits", "show_health", "pause", "resume"},
     "engineer": set(VALUES),
-    "": {"record", "note_head", "show_limits"},
+    "": {"record", "note_head", "show_limits", "show_health"},
 }
 
 

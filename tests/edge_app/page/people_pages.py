@@ -35,6 +35,7 @@ from edge_app.page.settings import PageSettings
 from edge_app.page.source import LocalSource
 from edge_app.page.state import PageState
 from edge_app.records import VerdictState
+from edge_app.shifts import ORDINARY, Shifts
 
 PAGE_TOKEN = "a-long-enough-token-0123"
 PASSWORD = "four unlikely words here"
@@ -61,7 +62,12 @@ class PeoplePage:
     """A page on a free port, its people, and what inspection was told to do."""
 
     def __init__(
-        self, folder: Path, token: str | None = None, tls: Any = None, place: Place = NOWHERE
+        self,
+        folder: Path,
+        token: str | None = None,
+        tls: Any = None,
+        place: Place = NOWHERE,
+        shifts: Shifts = ORDINARY,
     ) -> None:
         self.clock = Clock()
         self.orders: list[AnyOrder] = []
@@ -87,6 +93,7 @@ class PeoplePage:
             orders=OrderClient(folder / "orders.sock"),
             urls=EvidenceUrls(self.clock),
             place=place,
+            shifts=shifts,
         )
         self.live = LivePage(
             PageSettings(port=0, token=token, tls=tls),

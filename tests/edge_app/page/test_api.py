@@ -20,7 +20,6 @@ from edge_app.audit.records import AuditEntry
 from edge_app.audit.schema import AUDIT_FILE
 from edge_app.history.part_filter import PartFilter
 from edge_app.history.reader import HistoryReader
-from edge_app.page.api.history import per_shift
 from edge_app.page.api.write_document import document_text, main
 
 ROOT = Path(__file__).parents[3]
@@ -136,21 +135,6 @@ def test_counts_come_per_hour_day_and_shift(page: PeoplePage) -> None:
     assert refused.status_code == 400
     assert "31 days" in refused.json()["detail"]
     assert client.get("/api/v1/counts", params={**span, "per": "day"}).status_code == 200
-
-
-def test_a_night_shift_begins_on_the_day_before() -> None:
-    """Hours after midnight belong to the shift that began in the evening."""
-    evening = datetime(2026, 11, 30, 22).astimezone()
-    rows = [
-        {"hour": (evening + timedelta(hours=n)).isoformat(), "camera": "c", "ok": 1, "suspect": 0,
-         "ng": 0, "not_inspected": 0}
-        for n in range(9)
-    ]  # fmt: skip
-    found = per_shift(rows, [6, 14, 22])
-    assert [(row["hour"], row["ok"]) for row in found] == [
-        (evening.isoformat(), 8),
-        ((evening + timedelta(hours=8)).isoformat(), 1),
-    ]
 
 
 def test_a_question_that_takes_too_long_is_given_up(page: PeoplePage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -267,3 +268,20 @@ def test_everybody_settles_at_once_and_one_counts(tmp_path: Path) -> None:
         assert "taken out by operator-1" in late.text
         time.sleep(0.5)
         settle_all(anna)
+
+
+def test_counts_are_of_the_plants_own_shift(tmp_path: Path) -> None:
+    """A shift that began some minutes ago, at no full hour, has all parts of this line; those of
+    the hour before it began are none of its."""
+    begin = datetime.now() - timedelta(minutes=2)
+    starts = [f"{begin:%H:%M}", f"{begin + timedelta(hours=12):%H:%M}"]
+    with (
+        shown_line(tmp_path / "line", {"belt": triggered(2.0)}, page={"shifts": starts}) as line,
+        browser("chromium", tmp_path / "profile") as desk,
+    ):
+        line.waits_for(lambda client: client.get("/api/v1/counts").json().get("counts"))
+        desk.open(f"{line.url}/", TABLET_HW)
+        desk.wait_for(
+            f"document.querySelector('#since')?.textContent === 'This shift, since {starts[0]}'"
+        )
+        assert int(text(desk, "#count-parts")) > 0

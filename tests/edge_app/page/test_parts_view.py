@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -93,6 +94,26 @@ def test_parts_are_filtered_and_come_with_small_pictures(
     view.run("document.querySelector('[type=reset]').click()")
     view.wait_for("document.querySelectorAll('.card').length > 12")
     assert view.run("location.search") == ""
+
+
+def test_this_shift_is_the_devices_whatever_the_browsers_zone(
+    line: ShownLine, people: dict[str, httpx.Client], view: Browser
+) -> None:
+    """A browser half a day away asks for the hours that the device names."""
+    view.call("Emulation.setTimezoneOverride", timezoneId="Pacific/Kiritimati")
+    shifts = people["viewer"].get("/api/v1/shifts").json()
+    asked = "performance.getEntriesByType('resource').map(e => new URL(e.name))"
+    for time_name, span in (("shift", "current"), ("shift_before", "before")):
+        open_view(view, line, f"/parts?time={time_name}", people["viewer"])
+        query = f"{asked}.find(u => u.pathname === '/api/v1/parts')?.searchParams"
+        view.wait_for(f"!!{query}")
+        for end in ("from", "to"):
+            found = view.run(f"{query}.get('{end}')")
+            assert datetime.fromisoformat(found.replace("Z", "+00:00")) == datetime.fromisoformat(
+                shifts[span][end]
+            )
+        assert view.run("faults") == []
+    view.call("Emulation.setTimezoneOverride", timezoneId="")
 
 
 def test_all_parts_come_as_one_scrolls_and_each_once(

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from people_pages import PeoplePage, people_page
@@ -22,6 +23,7 @@ from edge_app.history.schema import open_for_writing
 from edge_app.page.api.catalogue import Place
 from edge_app.page.views import VIEWS
 from edge_app.report.period import zone_of
+from edge_app.shifts import Shifts
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -151,6 +153,21 @@ def test_shift_week_and_camera_are_chosen_and_stand_in_the_address(
     assert f"{year}-W{week:02d}" in sheet(view)
     assert view.run("document.querySelector('#kind').value") == "week"
     assert view.run("faults") == []
+
+
+def test_the_plants_shifts_are_offered(tmp_path: Path, page: PeoplePage, view: Browser) -> None:
+    """As `[page] shifts` has them; an address of before they were changed shows its own hours."""
+    with people_page(tmp_path / "other", shifts=Shifts.of(["06:30", "18:30"])) as other:
+        fill(other)
+        open_url(view, f"{other.url}/report?day={DAY}&shift=06:00-14:00")
+        view.wait_for(IS_SHOWN)
+        options = view.run("[...document.querySelectorAll('#shift option')].map(o => o.text)")
+        assert options == ["06:30 – 18:30", "18:30 – 06:30", "06:00 – 14:00"]
+        assert view.run("document.querySelector('#shift').value") == "06:00-14:00"
+        choose(view, shift="06:30-18:30")
+        made(view)
+        assert f"{DAY} 06:30-18:30" in sheet(view)
+        assert view.run("faults") == []
 
 
 def test_weeks_are_those_of_the_calendar(page: PeoplePage, view: Browser) -> None:

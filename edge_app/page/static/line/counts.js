@@ -3,6 +3,7 @@
 import { BASE, read } from "../lib/api.js";
 import { byId, make, svg, write } from "../lib/dom.js";
 import { number } from "../lib/share.js";
+import { readShifts } from "../lib/shifts.js";
 import { hourTime, moment } from "../lib/times.js";
 import { t } from "../lib/words.js";
 
@@ -27,12 +28,14 @@ function perBegin(counts) {
 export async function readCounts(nowNs) {
   const now = nowNs / 1e6;
   const from = (ms) => encodeURIComponent(new Date(now - ms).toISOString());
+  const { current } = await readShifts();
   const [shift, hours] = await Promise.all([
-    read(`${BASE}/counts?per=shift&from=${from(12 * HOUR_MS)}`),
+    read(`${BASE}/counts?per=shift&from=${encodeURIComponent(current.from)}`),
     read(`${BASE}/counts?per=hour&from=${from((HOURS - 1) * HOUR_MS)}`),
   ]);
-  const last = perBegin(shift.counts).at(-1);
-  put(last?.[1] ?? zero(), last ? t("line.this_shift", { time: hourTime(new Date(last[0])) }) : "");
+  const begin = moment(current.from);
+  const sums = new Map(perBegin(shift.counts));
+  put(sums.get(begin.getTime()) ?? zero(), t("line.this_shift", { time: hourTime(begin) }));
   showHours(new Map(perBegin(hours.counts)), now);
 }
 

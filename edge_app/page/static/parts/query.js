@@ -1,5 +1,7 @@
 // Which parts: as the address of the page carries it, and as the API is asked for it.
 
+import { readShifts } from "../lib/shifts.js";
+
 export const TIMES = ["all", "hour", "shift", "shift_before", "today", "yesterday", "week", "own"];
 export const VERDICTS = ["all", "NG", "SUSPECT", "OK", "NOT_INSPECTED"];
 export const REVIEWS = ["all", "none", "any", "right", "false_alarm", "missed", "unsure", "disputed"];
@@ -7,7 +9,6 @@ export const MARKS = ["right", "false_alarm", "missed", "unsure"];
 export const KEPT_FOR = ["all", "any", "ng", "suspect", "near_miss", "not_inspected", "random"];
 export const NAMES = ["time", "from", "to", "verdict", "class", "camera", "review", "kept", "serial"];
 
-const SHIFT_HOURS = [6, 14, 22];
 const HOUR_MS = 3600e3;
 
 // { time, from, to, verdict, class, camera, review, kept, serial }; "" and "all" ask for nothing.
@@ -27,12 +28,9 @@ export function addressOf(wanted) {
 
 export const countOf = (wanted) => NAMES.filter((name) => !["from", "to"].includes(name) && wanted[name] && wanted[name] !== "all").length;
 
-function shiftStart(now, back) {
-  const start = new Date(now);
-  start.setMinutes(0, 0, 0);
-  while (!SHIFT_HOURS.includes(start.getHours())) start.setTime(start.getTime() - HOUR_MS);
-  if (!back) return start;
-  return shiftStart(new Date(start.getTime() - HOUR_MS), back - 1);
+async function shiftSpan(name) {
+  const { from, to } = (await readShifts())[name];
+  return [new Date(from), new Date(to)];
 }
 
 function dayStart(now, back) {
@@ -41,12 +39,12 @@ function dayStart(now, back) {
 
 const own = (text) => (Number.isNaN(Date.parse(text)) ? null : new Date(text));
 
-// [from, to] as Dates, each of them null where it is open. Times are the browser's.
-export function spanOf(wanted, now = new Date()) {
+// [from, to] as Dates, each of them null where it is open. Shifts are the device's, other times the browser's.
+export async function spanOf(wanted, now = new Date()) {
   switch (wanted.time) {
     case "hour": return [new Date(now - HOUR_MS), null];
-    case "shift": return [shiftStart(now, 0), null];
-    case "shift_before": return [shiftStart(now, 1), shiftStart(now, 0)];
+    case "shift": return shiftSpan("current");
+    case "shift_before": return shiftSpan("before");
     case "today": return [dayStart(now, 0), null];
     case "yesterday": return [dayStart(now, 1), dayStart(now, 0)];
     case "week": return [dayStart(now, 6), null];
@@ -56,9 +54,9 @@ export function spanOf(wanted, now = new Date()) {
 }
 
 // What /api/v1/parts is asked for.
-export function apiQuery(wanted, limit, cursor = null) {
+export async function apiQuery(wanted, limit, cursor = null) {
   const query = new URLSearchParams({ limit });
-  const [from, to] = spanOf(wanted);
+  const [from, to] = await spanOf(wanted);
   if (from) query.set("from", from.toISOString());
   if (to) query.set("to", to.toISOString());
   if (wanted.verdict === "SUSPECT") query.set("suspects", "true");

@@ -27,6 +27,7 @@ from edge_app.ipc.order_schema import (
     Resume,
     SetLimit,
     SettlePart,
+    ShowGolden,
     ShowLimits,
     UndoLimit,
 )
@@ -42,6 +43,7 @@ MAY: dict[type, frozenset[str]] = {
     MarkPart: frozenset({"operator", "engineer"}),
     SettlePart: frozenset({"operator", "engineer"}),
     AcceptMark: frozenset({"engineer"}),
+    ShowGolden: frozenset({"operator", "engineer"}),
 }
 """Roles that may give an order; root may give all. What is not here changes nothing."""
 
@@ -52,7 +54,7 @@ OWN_EVENTS = frozenset(
     {
         "limit", "limit_undone", "pause", "resumed", "pause_ended", "configuration", "model",
         "product", "restore", "numbering", "audit_begun", "audit_changed", "notes_lost",
-        "decision", "settled", "accepted", "declined",
+        "decision", "settled", "accepted", "declined", "golden_announced", "golden_check",
     }
 )  # fmt: skip
 """Of this process: what follows from some of them is done at the next start, so that nobody else
@@ -105,6 +107,12 @@ class ReviewDesk(Protocol):
     def prepare_accept(self, order: AcceptMark) -> Prepared | str: ...
 
 
+class GoldenDesk(Protocol):
+    """Orders about golden parts."""
+
+    def prepare_show(self, order: ShowGolden) -> Prepared: ...
+
+
 class OrderDesk:
     """Carries orders out; see `edge_app.ipc.order_server.Execute`.
 
@@ -120,8 +128,9 @@ class OrderDesk:
         limits: LimitDesk,
         pauses: PauseDesk,
         reviews: ReviewDesk,
+        golden: GoldenDesk | None = None,
     ) -> None:
-        self._device, self._audit = device, audit
+        self._device, self._audit, self._golden = device, audit, golden
         self._limits, self._pauses, self._reviews = limits, pauses, reviews
 
     def execute(self, order: AnyOrder, peer: Peer) -> OrderAnswer:
@@ -177,6 +186,8 @@ class OrderDesk:
             return self._reviews.prepare_settle(order)
         if isinstance(order, AcceptMark):
             return self._reviews.prepare_accept(order)
+        if isinstance(order, ShowGolden) and self._golden is not None:
+            return self._golden.prepare_show(order)
         if isinstance(order, Record):
             if order.event in OWN_EVENTS:
                 raise OrderError(f"{order.event!r} is recorded by inspection itself only.")

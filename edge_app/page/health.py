@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from edge_app.device_state import (
     DeviceFacts,
@@ -15,6 +15,7 @@ from edge_app.device_state import (
     unknown_health,
 )
 from edge_app.mqtt.timestamps import rfc3339
+from edge_app.page.notices import golden_parts
 from edge_app.page.state import CameraView, PageState
 from edge_app.records import JsonObject
 from edge_app.shown_state import ShownState
@@ -96,7 +97,14 @@ def facts_of(state: PageState) -> DeviceFacts:
         pictures_problem=str(evidence.get("problem") or ""),
         audit=audit.get("trouble"),
         audit_waiting=int(audit.get("waiting") or 0),
+        golden=tuple((part["name"], _golden_state(part)) for part in golden_parts(facts)),
     )
+
+
+def _golden_state(part: Mapping[str, Any]) -> Literal["alarmed", "due", "good"]:
+    if part["is_alarmed"]:
+        return "alarmed"
+    return "good" if part["due_at"] is None else "due"
 
 
 def _table(health: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -127,9 +127,9 @@ def viewers_program(page: PeoplePage) -> httpx.Client:
 REFUSED: dict[str, tuple[Callable[[PeoplePage], httpx.Client], int, str]] = {
     "a stranger": (stranger, 401, "This needs a login, or a token"),
     "who only reads": (reader, 401, "A change needs its author: log in at /login"),
-    "a forged token": (forged_token, 401, "This needs a login, or a token"),
+    "a forged token": (forged_token, 401, "This token is not valid, or has expired."),
     "a forged session": (forged_session, 401, "This needs a login, or a token"),
-    "another site": (another_site, 403, "Another web site asks for this: refused."),
+    "another site": (another_site, 403, "Only this page's own script may do that for you."),
     "a script without the page's token": (without_csrf, 403, "Only this page's own script may"),
     "replayed after the logout": (replayed_after_logout, 401, "This needs a login, or a token"),
     "a viewer": (viewer, 403, "; vera is viewer."),

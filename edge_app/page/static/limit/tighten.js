@@ -10,7 +10,7 @@ const RATES = ["0.001", "0.005", "0.01", "0.02"];
 const SOURCES = ["days", "random"];
 const TIMEOUT_MS = 20000;
 
-const percent = (share) => `${number(100 * share, 2)} %`;
+const percent = (share) => `${number(100 * share, share < 0.01 ? 1 : 0)} %`;
 
 let proposed = null;
 

@@ -17,17 +17,9 @@ from edge_app.shown_state import ShownState, StateName
 
 HealthLevel = Literal["good", "warn", "bad", "unknown"]
 Subject = Literal[
-    "cameras",
-    "broker",
-    "model",
-    "disk",
-    "temperature",
-    "clock",
-    "updates",
-    "history",
-    "audit",
-    "page",
-]
+    "cameras", "broker", "model", "disk", "temperature", "clock", "updates", "history", "audit",
+    "golden", "page",
+]  # fmt: skip
 
 WARM_C, HOT_C = 85.0, 95.0
 """Processors of this kind slow down by themselves at about 95 to 105 °C, and take longer for each
@@ -82,6 +74,7 @@ class DeviceFacts:
         pictures_dropped, pictures_problem: alerts without a picture, and why.
         audit: "" while it is written, or why it is not.
         audit_waiting: records in memory.
+        golden: name and state of each golden part.
     """
 
     cameras: tuple[tuple[str, ShownState], ...] = ()
@@ -107,6 +100,7 @@ class DeviceFacts:
     pictures_problem: str = ""
     audit: str | None = None
     audit_waiting: int = 0
+    golden: tuple[tuple[str, Literal["alarmed", "due", "good"]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +160,7 @@ def device_health(facts: DeviceFacts) -> tuple[SubjectHealth, ...]:
         _updates(facts),
         _history(facts),
         _audit(facts),
+        *_golden(facts),
     )
 
 
@@ -356,6 +351,15 @@ def _audit(facts: DeviceFacts) -> SubjectHealth:
         waiting = {"waiting": facts.audit_waiting}
         return _subject("audit", "bad", "audit.not_written", waiting, details)
     return _subject("audit", "good", "audit.good")
+
+
+def _golden(facts: DeviceFacts) -> tuple[SubjectHealth, ...]:
+    """Return nothing of a device without golden parts."""
+    for state, level in (("alarmed", "bad"), ("due", "warn"), ("good", "good")):
+        if names := [name for name, found in facts.golden if found == state]:
+            parts = {"parts": ", ".join(names)}
+            return (_subject("golden", level, f"golden.{state}", parts),)  # type: ignore[arg-type]
+    return ()
 
 
 def _subject(

@@ -65,6 +65,9 @@ HEADLINES: dict[str, str] = {
     "audit.good": "Every change is recorded with its author.",
     "audit.not_written": "Changes cannot be recorded, so none is made: {waiting} records wait.",
     "audit.changed": "The record of changes was damaged, or changed from outside.",
+    "golden.alarmed": "Golden part {parts} was not recognised, or not shown in its time.",
+    "golden.due": "Golden part {parts} is due.",
+    "golden.good": "Golden parts are recognised when they are due.",
     "page.good": "This page hears from inspection.",
     "page.not_running": "Inspection does not run: no part is judged.",
     "page.silent": "Inspection has said nothing for some time: it may hang.",
@@ -114,6 +117,8 @@ ADVICE: dict[str, str] = {
     "history.lost": "Look at the disk: it was full or too slow.",
     "audit.not_written": _FREE_SPACE,
     "audit.changed": "Tell the quality manager: `edge-app audit verify` says what was changed.",
+    "golden.alarmed": "Stop and check light, camera, limit and model; then show the part again.",
+    "golden.due": "Lay it under its camera, alone; without a serial announce it on the page first.",
     "page.not_running": "On the device: systemctl start edge-app.",
     "page.silent": "On the device: systemctl status edge-app. It restarts by itself if it hangs.",
 }

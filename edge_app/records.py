@@ -178,6 +178,8 @@ class PartVerdict:
         latency_ms: capture to verdict.
         is_suspect: OK, with a score at or above the suspect threshold: worth a person's look, no
             alarm.
+        golden: name of the golden part that it is: a test of the line, no production; "" for any
+            other.
     """
 
     camera: str
@@ -199,6 +201,7 @@ class PartVerdict:
     source_name: str | None = None
     latency_ms: float = 0.0
     is_suspect: bool = False
+    golden: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -242,6 +245,34 @@ class Gap:
         return self.last_number - self.first_number + 1
 
 
+GoldenOutcome = Literal["passed", "missed", "wrong_class", "not_shown"]
+"""missed: not judged NG. wrong_class: NG, with none of its defects of the class that it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenCheck:
+    """What became of a golden part that was shown, or was to be shown.
+
+    Attributes:
+        name: of the golden part.
+        part_id: of the part it was taken for; "" where none was shown.
+        expected_class: that one of its defects must be given; "": any NG is right.
+        found_classes: of its defects.
+        due_ns: when it was due, ns since the epoch; None: shown although it was not due.
+    """
+
+    name: str
+    camera: str
+    outcome: GoldenOutcome
+    at_ns: int
+    due_ns: int | None = None
+    part_id: str = ""
+    state: VerdictState | None = None
+    score: float | None = None
+    expected_class: str = ""
+    found_classes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class AlarmEvent:
     """One message to people about one part (or about a gap), before the outbox numbers it.
@@ -255,6 +286,8 @@ class AlarmEvent:
             it. Whoever keeps events leaves it out, and the crop (`without_pixels`).
         crop: what the inspector saw of that view; None where nothing was scored.
         reasons: why that picture is kept; empty without a frame.
+        golden: set for the alarm of a golden part that was not recognised; `verdict` then says
+            NOT_INSPECTED, and there is no such part in the history.
     """
 
     kind: EventKind
@@ -266,6 +299,7 @@ class AlarmEvent:
     frame: Frame | None = None
     crop: UprightCrop | None = None
     reasons: tuple[KeepReason, ...] = ()
+    golden: GoldenCheck | None = None
 
     def without_pixels(self) -> AlarmEvent:
         """Return the event as it may be kept: a frame is megabytes."""

@@ -38,6 +38,7 @@ COLUMNS = (
     "serial", "bundle_sha256", "precision", "views", "latency_ms", "alarm_id", "evidence_url",
     "evidence_sha256", "is_final", "corners", "defects", "kept_for", "marks", "reviewers",
     "decisions", "take_out", "take_out_settled_at", "acceptances", "accepted_by",
+    "golden",
 )  # fmt: skip
 """Of an exported CSV file; later releases add at the end."""
 LINE = "{captured_at}  {camera:<12} {state:<13} {shown:>8} {limit:>8}  {part_id}  {more}"
@@ -151,6 +152,7 @@ def _line(part: dict[str, Any]) -> str:
     more += " (suspect)" if part["is_suspect"] else ""
     marks = [said["mark"].replace("_", " ") for said in part["decisions"] if said["is_current"]]
     more += f" [marked {', '.join(marks)}]" if marks else ""
+    more += f" [golden part {part['golden']}]" if part["golden"] else ""
     number = "" if part["number"] is None else f"no. {part['number']}  "
     shown = "-" if part["score"] is None else f"{part['score']:.3f}"
     line = LINE.format(**{**part, "shown": shown, "limit": f"{part['threshold']:.3f}",

@@ -108,7 +108,7 @@ def _rows(state_dir: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
     from edge_app.history.reader import HistoryReader
     from edge_app.history.schema import HISTORY_FILE
 
-    wanted = PartFilter(kept_for=ANY, from_ns=args.begin, to_ns=args.end)
+    wanted = PartFilter(kept_for=ANY, from_ns=args.begin, to_ns=args.end, golden=False)
     every = HistoryReader(state_dir / HISTORY_FILE).every_part(wanted)
     of_slot = (part for part in every if part["slot"] == args.slot and part["is_final"])
     return list(islice(of_slot, args.count))

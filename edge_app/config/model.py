@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from edge_app.alerts.keep_limits import PER_DAY, PER_HOUR, KeepLimits
 from edge_app.config.camera import CameraConfig
 from edge_app.config.fields import AnchoredPath, ExistingFile, Table, TopicLevel
+from edge_app.config.golden import GoldenPartConfig, check_golden_parts
 from edge_app.host.name_lookup import own_name
 from edge_app.mqtt.settings import MqttSettings
 from edge_app.secret_text import has_secret, shown_address
@@ -337,6 +338,9 @@ class AppConfig(Table):
     slots: Annotated[dict[TopicLevel, SlotConfig], Field(strict=False)] = Field(
         alias="slot", default_factory=dict
     )
+    golden_parts: Annotated[tuple[GoldenPartConfig, ...], Field(strict=False)] = Field(
+        alias="golden_part", default=()
+    )
 
     @property
     def evidence_base_url(self) -> str:
@@ -375,6 +379,11 @@ class AppConfig(Table):
                 f"{', '.join(self.slot_names)}. Give a [[camera]] slot = {unused[0]!r}, or remove "
                 f"[slot.{unused[0]}]"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _golden_parts_have_cameras(self) -> AppConfig:
+        check_golden_parts(self.golden_parts, [camera.name for camera in self.cameras])
         return self
 
     @field_validator("cameras")

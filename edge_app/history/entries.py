@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Literal
 
-from edge_app.records import PartVerdict
+from edge_app.records import GoldenCheck, PartVerdict
 
 GapKind = Literal["gap", "loss", "down"]
 """`gap`: numbered parts that nobody judged. `loss`: judged parts whose rows are not here. `down`:
@@ -145,4 +145,16 @@ class ReviewEntry:
     is_written: threading.Event = field(default_factory=threading.Event)
 
 
-Entry = PartEntry | GapEntry | EvidenceEntry | ReviewEntry
+@dataclass(frozen=True, slots=True)
+class GoldenEntry:
+    """What became of a golden part.
+
+    Attributes:
+        check_id: each check is one row.
+    """
+
+    check: GoldenCheck
+    check_id: str
+
+
+Entry = PartEntry | GapEntry | EvidenceEntry | ReviewEntry | GoldenEntry

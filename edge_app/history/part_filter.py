@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edge_app.history.schema import NO_GOLDEN
+
 MAX_NS = 2**63 - 1
 
 ANY = "any"
@@ -41,6 +43,7 @@ class PartFilter:
         mark: what one person or more says of them now.
         disputed: only those of which people say different things.
         serial: a number, trigger id or file name, exactly.
+        golden: only golden parts, or none of them; what people said of is never one.
     """
 
     camera: str | None = None
@@ -55,6 +58,7 @@ class PartFilter:
     mark: str = ""
     disputed: bool = False
     serial: str = ""
+    golden: bool | None = None
 
     def ids(self, before: int | None, count: int) -> tuple[str, list[object]]:
         """Return a query for the ids of a page, the newest first, and its values.
@@ -77,6 +81,8 @@ class PartFilter:
         if self.reviewed is False:
             said_of = "SELECT 1 FROM decisions WHERE decisions.part = parts.id"
             terms.append((f"NOT EXISTS ({said_of})", []))
+        if self.golden is False:
+            terms.append((NO_GOLDEN, []))
         camera_plus = "+" if is_rare or by_time else ""
         terms += self._plain("" if leads_by_state else "+", camera_plus, "" if by_time else "+")
         terms += _cursor(before, by_time)
@@ -139,6 +145,8 @@ class PartFilter:
             terms.append(
                 ("parts.id IN (SELECT part FROM part_classes WHERE class = ?)", [self.defect_class])
             )
+        if self.golden:
+            terms.append(("parts.id IN (SELECT part FROM golden_parts)", []))
         if self.suspects:
             terms.append(("is_suspect", []))
         if self.kept_for:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_app.errors import HistoryError
-from edge_app.history.part_filter import PartFilter
+from edge_app.history.part_filter import PartFilter, storable_ns
 from edge_app.history.reviews import (
     ReviewFigures,
     attach_reviews,
@@ -36,7 +36,8 @@ _PARTS = (
     "SELECT parts.id, cameras.name AS camera, cameras.slot, part_id, number, trigger_id,"
     " source_name, captured_ns, recorded_ns, state, reason, score, is_suspect, threshold,"
     " threshold_id, product, serial, bundle_sha256, precision, views, latency_ms, corners, defects,"
-    " alarm_id, evidence_url, evidence_sha256, is_final, kept_for FROM parts"
+    " alarm_id, evidence_url, evidence_sha256, is_final, kept_for,"
+    " (SELECT name FROM golden_parts WHERE part = parts.id) AS golden FROM parts"
     " JOIN cameras ON cameras.id = parts.camera JOIN limits ON limits.id = limit_id"
     " LEFT JOIN models ON models.id = parts.model"
 )
@@ -146,6 +147,32 @@ class HistoryReader:
         """
         with self._opened() as connection:
             return review_figures(connection, from_ns, to_ns, camera, self._shows_names)
+
+    def golden_checks(
+        self, from_ns: int, to_ns: int, camera: str | None = None, count: int = PAGE
+    ) -> list[dict[str, Any]]:
+        """Return what became of golden parts in [from_ns, to_ns), the latest first.
+
+        Returns:
+            a check each: `name`, `camera`, `at`, `due_at`, `outcome`, `part_id`, `state`, `score`,
+            `classes`, `expected_class`.
+
+        Raises:
+            HistoryError: there is no history, or it cannot be read.
+        """
+        query = (
+            "SELECT name, camera, at_ns, due_ns, outcome, part_id, state, score, classes,"
+            " expected_class FROM golden_checks WHERE at_ns >= ? AND at_ns < ?"
+            f"{' AND camera = ?' if camera is not None else ''}"
+            " ORDER BY at_ns DESC, id DESC LIMIT ?"
+        )
+        values = [storable_ns(from_ns), storable_ns(to_ns), *([camera] if camera else [])]
+        with self._opened() as connection:
+            connection.row_factory = sqlite3.Row
+            rows = [dict(row) for row in connection.execute(query, [*values, min(count, PAGE)])]
+        for row in rows:
+            row["classes"] = list_of(row["classes"])
+        return [timed(row, "at_ns", "due_ns") for row in rows]
 
     def deleted_reviews(self) -> list[dict[str, Any]]:
         """Return what people said of parts that the retention has deleted, counted."""

@@ -83,6 +83,7 @@ def delete_reviews_to(connection: sqlite3.Connection, last: int) -> None:
     )
     connection.execute("DELETE FROM decisions WHERE part <= ?", (last,))
     connection.execute("DELETE FROM take_out WHERE part <= ?", (last,))
+    connection.execute("DELETE FROM golden_parts WHERE part <= ?", (last,))
 
 
 def _settle(connection: sqlite3.Connection, settled: Settlement) -> None:

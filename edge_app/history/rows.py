@@ -9,8 +9,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from edge_app.history.entries import Entry, EvidenceEntry, GapEntry, PartEntry, ReviewEntry
+from edge_app.history.entries import (
+    Entry,
+    EvidenceEntry,
+    GapEntry,
+    GoldenEntry,
+    PartEntry,
+    ReviewEntry,
+)
 from edge_app.history.review_rows import enqueue, write_review
+from edge_app.history.schema import NO_GOLDEN
 from edge_app.records import Defect, ModelIdentity, PartVerdict, PointXy, VerdictState
 
 HOUR_NS = 3_600_000_000_000
@@ -49,6 +57,8 @@ class RowWriter:
                 self._write_gap(connection, entry)
             elif isinstance(entry, ReviewEntry):
                 write_review(connection, entry)
+            elif isinstance(entry, GoldenEntry):
+                _write_golden(connection, entry)
             elif not _write_evidence(connection, entry):
                 self._early[entry.part_id] = entry
                 if len(self._early) > MAX_EARLY:
@@ -81,7 +91,10 @@ class RowWriter:
                 del row["alarm_id"]
             sets = ", ".join(f"{name} = ?" for name in row)
             connection.execute(f"UPDATE parts SET {sets} WHERE id = ?", (*row.values(), number))
-        if entry.is_final:
+        if verdict.golden:
+            query = "INSERT OR IGNORE INTO golden_parts VALUES (?, ?)"
+            connection.execute(query, (number, verdict.golden))
+        if entry.is_final and not verdict.golden:
             count_part(connection, camera, model, verdict)
             _note_classes(connection, number, {defect.kind for defect in verdict.defects})
             if verdict.state is VerdictState.NG:
@@ -171,12 +184,15 @@ def close_open_parts(connection: sqlite3.Connection, now_ns: int) -> int:
     """Make final what an ended process left open, as it was last known; return how many."""
     rows = connection.execute(
         "SELECT id, captured_ns, camera, model, state, is_suspect, score, defects,"
-        " (SELECT threshold FROM limits WHERE limits.id = limit_id) FROM parts WHERE NOT is_final"
+        " (SELECT threshold FROM limits WHERE limits.id = limit_id),"
+        f" {NO_GOLDEN} FROM parts WHERE NOT is_final"
     ).fetchall()
-    for number, captured, camera, model, state, is_suspect, score, defects, limit in rows:
+    for number, captured, camera, model, state, is_suspect, score, defects, limit, counts in rows:
+        connection.execute("UPDATE parts SET is_final = 1 WHERE id = ?", (number,))
+        if not counts:
+            continue
         _count(connection, captured, camera, model, state, is_suspect, score_bin(score, limit))
         _note_classes(connection, number, classes_of(defects))
-        connection.execute("UPDATE parts SET is_final = 1 WHERE id = ?", (number,))
         if state == VerdictState.NG.value:
             enqueue(connection, number, camera, captured, now_ns)
     return len(rows)
@@ -239,6 +255,17 @@ def _write_evidence(connection: sqlite3.Connection, entry: EvidenceEntry) -> boo
         (entry.url, entry.sha256, entry.kept_for, _text(entry.part_id)),
     )
     return done.rowcount > 0
+
+
+def _write_golden(connection: sqlite3.Connection, entry: GoldenEntry) -> None:
+    check = entry.check
+    connection.execute(
+        "INSERT OR IGNORE INTO golden_checks (check_id, name, camera, at_ns, due_ns, outcome,"
+        " part_id, state, score, classes, expected_class) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (entry.check_id, check.name, check.camera, check.at_ns, check.due_ns, check.outcome,
+         _text(check.part_id), None if check.state is None else check.state.value, check.score,
+         json.dumps(check.found_classes), check.expected_class),
+    )  # fmt: skip
 
 
 def _defect(defect: Defect) -> dict[str, object]:

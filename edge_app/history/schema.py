@@ -90,6 +90,19 @@ _ADDED = {
 }
 """What builds before reviews did not have: a file of theirs gains it."""
 
+_GOLDEN = {
+    "golden_parts": "CREATE TABLE golden_parts (part INTEGER PRIMARY KEY, name TEXT NOT NULL)",
+    "golden_checks": "CREATE TABLE golden_checks (id INTEGER PRIMARY KEY,"
+    " check_id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, camera TEXT NOT NULL,"
+    " at_ns INTEGER NOT NULL, due_ns INTEGER, outcome TEXT NOT NULL, part_id TEXT NOT NULL,"
+    " state TEXT, score REAL, classes TEXT NOT NULL, expected_class TEXT NOT NULL)",
+    "golden_checks_by_time": "CREATE INDEX golden_checks_by_time ON golden_checks (at_ns)",
+}
+"""What builds before golden parts did not have: which parts are golden, and what became of them."""
+
+NO_GOLDEN = "parts.id NOT IN (SELECT part FROM golden_parts)"
+"""A term of a query for parts of production."""
+
 _ACCEPTANCE = (
     "accepted_ns INTEGER",
     "accepted_by TEXT NOT NULL DEFAULT ''",
@@ -148,7 +161,8 @@ def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
 
 def _add_missing(connection: sqlite3.Connection) -> None:
     """Give an older file what it lacks; its parts stay as they are, and none waits in the queue."""
-    missing = [statement for name, statement in _ADDED.items() if not _has(connection, name)]
+    added = {**_ADDED, **_GOLDEN}
+    missing = [statement for name, statement in added.items() if not _has(connection, name)]
     if missing:
         with transaction(connection):
             for statement in missing:
@@ -169,21 +183,29 @@ def _has(connection: sqlite3.Connection, name: str) -> bool:
 
 
 def _stand_in_for_missing(connection: sqlite3.Connection) -> None:
-    """Let an older file that nobody has opened for writing yet read as one without reviews, or
-    without a word of an engineer on them."""
+    """Let an older file that nobody has opened for writing yet read as one without golden parts,
+    without reviews, or without a word of an engineer on them."""
+    if not _has(connection, "golden_parts"):
+        for name, statement in _GOLDEN.items():
+            connection.execute(_temporary(name, statement))
     if _has_column(connection, "decisions", "acceptance"):
         return
     has_reviews = _has(connection, "decisions")
     for name, statement in _ADDED.items():
         if has_reviews and not name.startswith("decisions"):
             continue
-        if statement.startswith("CREATE TABLE"):
-            connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
-        elif " ON parts " not in statement:
-            connection.execute(statement.replace(f"INDEX {name}", f"INDEX temp.{name}", 1))
+        if " ON parts " not in statement:
+            connection.execute(_temporary(name, statement))
     if has_reviews:
         connection.execute("INSERT INTO temp.decisions SELECT * FROM main.decisions")
     _add_acceptance(connection, "temp.decisions")
+
+
+def _temporary(name: str, statement: str) -> str:
+    """Return the statement that makes a table, or its index, for one connection."""
+    if statement.startswith("CREATE TABLE"):
+        return statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1)
+    return statement.replace(f"INDEX {name}", f"INDEX temp.{name}", 1)
 
 
 def _has_column(connection: sqlite3.Connection, table: str, column: str) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from edge_app.errors import HistoryError
 from edge_app.history.part_filter import storable_ns
 from edge_app.history.reader import LOOK_EVERY
-from edge_app.history.schema import open_for_reading
+from edge_app.history.schema import NO_GOLDEN, open_for_reading
 
 SLICE_ROWS = 100_000
 """A twelfth of a second on a desktop's CPU."""
@@ -41,7 +41,7 @@ _BIN = (
 )
 _VERDICT = "CASE state WHEN 'OK' THEN is_suspect WHEN 'NG' THEN 2 ELSE 3 END"
 _THESE = (
-    " FROM parts WHERE id BETWEEN :low_id AND :high_id AND is_final"
+    f" FROM parts WHERE id BETWEEN :low_id AND :high_id AND is_final AND {NO_GOLDEN}"
     " AND +captured_ns >= :from_ns AND +captured_ns < :to_ns"
 )
 _MODEL = (

@@ -18,7 +18,14 @@ from itertools import islice
 from pathlib import Path
 
 from edge_app.errors import HistoryError
-from edge_app.history.entries import Entry, EvidenceEntry, GapEntry, PartEntry, ReviewEntry
+from edge_app.history.entries import (
+    Entry,
+    EvidenceEntry,
+    GapEntry,
+    GoldenEntry,
+    PartEntry,
+    ReviewEntry,
+)
 from edge_app.history.opening import LeftOver, Opened, is_damage, open_history
 from edge_app.history.retention import Retention
 from edge_app.history.rows import RowWriter
@@ -26,6 +33,7 @@ from edge_app.records import (
     AlarmEvent,
     EventKind,
     Evidence,
+    GoldenCheck,
     KeepReason,
     PartVerdict,
     VerdictState,
@@ -175,6 +183,10 @@ class HistoryWriter:
     def paused(self, camera: str, from_ns: int, to_ns: int) -> None:
         """Record that a camera whose parts have no number was paused: what passed is unknown."""
         self._put([GapEntry(camera, "down", "paused", to_ns, from_ns=from_ns)], is_urgent=False)
+
+    def golden_checked(self, check: GoldenCheck, check_id: str) -> None:
+        """Record what became of a golden part; once for a `check_id`."""
+        self._put([GoldenEntry(check, check_id)], is_urgent=True)
 
     def reviewed(self, entry: ReviewEntry, timeout_s: float) -> bool:
         """Record what a person said of a part; tell whether it is committed in time.
@@ -372,4 +384,5 @@ class _Lost:
 
 
 def _is_alarm(event: AlarmEvent) -> bool:
-    return event.kind in (EventKind.NEW, EventKind.UPDATE) and event.verdict is not None
+    is_told = event.kind in (EventKind.NEW, EventKind.UPDATE) and event.verdict is not None
+    return is_told and event.golden is None  # that is about a check, and no part

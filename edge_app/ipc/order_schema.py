@@ -101,11 +101,30 @@ class _Order(_Message):
     device: str = Field("", max_length=400)
 
 
+class GoodPartsBasis(_Message):
+    """What a guaranteed limit rests on, as its author has seen it; inspection counts again.
+
+    Attributes:
+        source: days: all parts of the time. random: those drawn at random, looked at by people.
+        from_ns, to_ns: the time, ns since the epoch.
+        rate: the share of good parts that may be alarmed.
+        parts: n. rank: k; the limit lies just above the k-th largest score.
+    """
+
+    source: Literal["days", "random"]
+    from_ns: int = Field(ge=0, lt=2**63)
+    to_ns: int = Field(ge=0, lt=2**63)
+    rate: float = Field(gt=0, lt=1)
+    parts: int = Field(ge=1, le=MAX_ID)
+    rank: int = Field(ge=1, le=MAX_ID)
+
+
 class SetLimit(_Order):
     """Judge with these thresholds from the next part on; what is None stays as it is.
 
     Attributes:
         for_sha256: the bundle that the author saw; another one in the slot refuses the order.
+        guaranteed: `score_threshold` is what these parts carry; refused where they do not.
     """
 
     type: Literal["set_limit"] = "set_limit"
@@ -115,6 +134,7 @@ class SetLimit(_Order):
     map_threshold: Threshold | None = None
     for_sha256: Sha256
     why: Why
+    guaranteed: GoodPartsBasis | None = None
 
 
 class UndoLimit(_Order):
@@ -197,6 +217,13 @@ class AcceptMark(_OfPart):
     note: Note = ""
 
 
+class ShowGolden(_Order):
+    """Take the next part of its camera for a golden part."""
+
+    type: Literal["show_golden"] = "show_golden"
+    name: Name
+
+
 class Record(_Order):
     """Put into the audit what the page has done: accounts, tokens, roles, reviews.
 
@@ -237,6 +264,7 @@ AnyOrder: TypeAlias = (
     | MarkPart
     | SettlePart
     | AcceptMark
+    | ShowGolden
     | Record
     | NoteHead
     | ShowLimits

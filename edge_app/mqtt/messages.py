@@ -36,13 +36,21 @@ from edge_app.mqtt.part_messages import (
     EvidenceBody,
     ExtentBody,
     GapBody,
+    GoldenCheckBody,
     ModelBody,
     PartResult,
     VerdictName,
 )
 from edge_app.mqtt.timestamps import rfc3339
 from edge_app.mqtt.topics import DeviceName
-from edge_app.records import AlarmEvent, Defect, ModelIdentity, PartVerdict, PointXy
+from edge_app.records import (
+    AlarmEvent,
+    Defect,
+    GoldenCheck,
+    ModelIdentity,
+    PartVerdict,
+    PointXy,
+)
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -62,6 +70,7 @@ __all__ = [
     "EvidenceBody",
     "ExtentBody",
     "GapBody",
+    "GoldenCheckBody",
     "Health",
     "Message",
     "MessageCounts",
@@ -102,6 +111,7 @@ class _Judgement(TypedDict, total=False):
     product_corners_xy: tuple[PointXy, ...]
     defects: tuple[DefectBody, ...]
     model: ModelBody | None
+    golden: str | None
 
 
 def alert_from_event(
@@ -141,6 +151,7 @@ def alert_from_event(
             count=gap.count,
             reason=gap.reason,
         ),
+        golden_check=None if event.golden is None else _golden_body(event.golden),
         **judgement,
     )
 
@@ -187,7 +198,19 @@ def _judgement(verdict: PartVerdict, geometry: Geometry | None) -> _Judgement:
         "product_corners_xy": _points(verdict.product_corners_xy),
         "defects": tuple(_defect(d, geometry) for d in verdict.defects if _is_drawable(d)),
         "model": model_body(verdict.model),
+        "golden": verdict.golden or None,
     }
+
+
+def _golden_body(check: GoldenCheck) -> GoldenCheckBody:
+    return GoldenCheckBody(
+        name=check.name,
+        outcome=check.outcome,
+        due_at=None if check.due_ns is None else rfc3339(check.due_ns),
+        found=None if check.state is None else check.state.value,
+        found_classes=check.found_classes,
+        expected_class=check.expected_class or None,
+    )
 
 
 def _as_text(name: str | None) -> str | None:

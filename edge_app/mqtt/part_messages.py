@@ -76,6 +76,17 @@ class NumberBody(Body):
     seq: int = Field(ge=1)
 
 
+class GoldenCheckBody(Body):
+    """A golden part that was not recognised or not shown; at the alarm's end, that it was."""
+
+    name: str = Field(description="of the golden part, as configured")
+    outcome: Literal["passed", "missed", "wrong_class", "not_shown"]
+    due_at: Rfc3339 | None = Field(description="null: it was not due when it was shown")
+    found: VerdictName | None = Field(description="its verdict; null: not shown")
+    found_classes: tuple[str, ...] = Field(description="of its defects")
+    expected_class: str | None = Field(description="null: any NG is right")
+
+
 class PartReference(Message):
     """The device and camera that send the message, and the part it is about."""
 
@@ -112,6 +123,11 @@ class JudgedPart(PartReference):
     )
     defects: tuple[DefectBody, ...] = ()
     model: ModelBody | None = None
+    golden: str | None = Field(
+        default=None,
+        description="name of the golden part that it is: a test of the line, to be counted as no "
+        "part of production",
+    )
 
 
 class AlertDraft(JudgedPart):
@@ -122,6 +138,11 @@ class AlertDraft(JudgedPart):
     message_id: Uuid7 = Field(description="unique; drop what you have seen before")
     evidence: EvidenceBody | None = None
     gap: GapBody | None = Field(default=None, description="set if event is 'gap'")
+    golden_check: GoldenCheckBody | None = Field(
+        default=None,
+        description="set if the alert is about a golden part's check and about no part: "
+        "`verdict` is NOT_INSPECTED and `reason` golden_ and the outcome",
+    )
 
 
 class ShortenedBody(Body):

@@ -29,6 +29,7 @@ from edge_app.ipc.order_schema import (
     Resume,
     SetLimit,
     SettlePart,
+    ShowGolden,
     ShowHealth,
     ShowLimits,
     UndoLimit,
@@ -45,6 +46,7 @@ MAY: dict[type, frozenset[str]] = {
     MarkPart: frozenset({"operator", "engineer"}),
     SettlePart: frozenset({"operator", "engineer"}),
     AcceptMark: frozenset({"engineer"}),
+    ShowGolden: frozenset({"operator", "engineer"}),
 }
 """Roles that may give an order; root may give all. What is not here changes nothing."""
 
@@ -55,7 +57,7 @@ OWN_EVENTS = frozenset(
     {
         "limit", "limit_undone", "pause", "resumed", "pause_ended", "configuration", "model",
         "product", "restore", "numbering", "audit_begun", "audit_changed", "notes_lost",
-        "decision", "settled", "accepted", "declined",
+        "decision", "settled", "accepted", "declined", "golden_announced", "golden_check",
     }
 )  # fmt: skip
 """Of this process: what follows from some of them is done at the next start, so that nobody else
@@ -108,6 +110,12 @@ class ReviewDesk(Protocol):
     def prepare_accept(self, order: AcceptMark) -> Prepared | str: ...
 
 
+class GoldenDesk(Protocol):
+    """Orders about golden parts."""
+
+    def prepare_show(self, order: ShowGolden) -> Prepared: ...
+
+
 class OrderDesk:
     """Carries orders out; see `edge_app.ipc.order_server.Execute`.
 
@@ -125,8 +133,9 @@ class OrderDesk:
         pauses: PauseDesk,
         reviews: ReviewDesk,
         health: Callable[[], Iterable[SubjectHealth]] = tuple,
+        golden: GoldenDesk | None = None,
     ) -> None:
-        self._device, self._audit = device, audit
+        self._device, self._audit, self._golden = device, audit, golden
         self._limits, self._pauses, self._reviews = limits, pauses, reviews
         self._health = health
 
@@ -192,6 +201,8 @@ class OrderDesk:
             return self._reviews.prepare_settle(order)
         if isinstance(order, AcceptMark):
             return self._reviews.prepare_accept(order)
+        if isinstance(order, ShowGolden) and self._golden is not None:
+            return self._golden.prepare_show(order)
         if isinstance(order, Record):
             if order.event in OWN_EVENTS:
                 raise OrderError(f"{order.event!r} is recorded by inspection itself only.")

@@ -35,6 +35,7 @@ from edge_app.orders.configuration_record import (
     parsed,
 )
 from edge_app.orders.desk import OrderDesk
+from edge_app.orders.golden_orders import GoldenOrders
 from edge_app.orders.limit_orders import LimitOrders
 from edge_app.orders.pause_orders import PauseEffects, PauseOrders
 from edge_app.orders.review_orders import ReviewOrders
@@ -59,7 +60,7 @@ def limits_of_device(state_dir: Path) -> OwnLimits:
 
 
 class DeviceOrders:
-    """Takes orders, keeps the audit, ends pauses.
+    """Takes orders, keeps the audit, ends pauses, follows golden parts.
 
     Args:
         own: see `limits_of_device`; the slots' as well.
@@ -100,14 +101,21 @@ class DeviceOrders:
             lambda: not self.audit.health().waiting,
         )
         self._pauses = PauseOrders(book, names, effects, time.time_ns)
+        self._golden = GoldenOrders(
+            state_dir, config.golden_parts, self.audit.note, history, status.set_trouble,
+            thread.deliver, lambda: frozenset(book.current()), time.time_ns,
+        )  # fmt: skip
+        thread.mark_reports(self._golden.watch.seen)
+        status.watch_figures("golden", self._golden.watch.figures)
         who = config.device
         desk = OrderDesk(
             f"{who.site}/{who.line}/{who.device}",
             self.audit,
-            LimitOrders(slots, own),
+            LimitOrders(slots, own, state_dir / HISTORY_FILE),
             self._pauses,
             ReviewOrders(state_dir / HISTORY_FILE, history, Pseudonyms(state_dir / KEY_FILE)),
             status.subjects,
+            self._golden,
         )
         self._server = OrderServer(orders_socket(state_dir, page_socket), desk.execute)
         self._history, self._unnumbered = history, frozenset[str]()
@@ -138,6 +146,7 @@ class DeviceOrders:
         self._note_start(store_id, fault)
         self.audit.start()
         self._pauses.start()
+        self._golden.start()
         self._thread.start()
         try:
             self._server.start()
@@ -221,6 +230,10 @@ class DeviceOrders:
                 self._pauses.tick()
             except Exception:  # one pause that cannot end must not keep the others
                 _log.exception("a pause could not be ended")
+            try:
+                self._golden.watch.tick()
+            except Exception:  # pauses have to end all the same
+                _log.exception("golden parts could not be followed")
 
 
 def _catch_up(kept: OwnLimits | PauseBook, state_dir: Path, events: tuple[str, ...]) -> None:

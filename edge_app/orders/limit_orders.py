@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Protocol
 
 from edge_app.activation.model_loader import Ready
 from edge_app.activation.own_limits import SET, UNDONE, OwnLimits, limits_with, new_limit, shown
 from edge_app.errors import OrderError
 from edge_app.inspection.judge import Limits
-from edge_app.ipc.order_schema import LimitState, SetLimit, UndoLimit
+from edge_app.ipc.order_schema import GoodPartsBasis, LimitState, SetLimit, UndoLimit
 from edge_app.orders.desk import Prepared
+from edge_app.replay.guaranteed_limit import LimitQuestion, Proposal, propose
 
 _log = logging.getLogger(__name__)
 
@@ -34,10 +37,11 @@ class LimitOrders:
     Args:
         slots: whose models they are for.
         own: the limits in force.
+        history: where the parts of a guaranteed limit are counted.
     """
 
-    def __init__(self, slots: LimitSlots, own: OwnLimits) -> None:
-        self._slots, self._own = slots, own
+    def __init__(self, slots: LimitSlots, own: OwnLimits, history: Path | None = None) -> None:
+        self._slots, self._own, self._history = slots, own, history
 
     def prepare_set(self, order: SetLimit) -> Prepared:
         """Check an order.
@@ -60,12 +64,18 @@ class LimitOrders:
         )
         base = ready.bundle_limits or ready.model.limits
         after = limits_with(limit, base)
+        words, new = _words(ready.model.limits, after), limit.model_dump(mode="json")
+        if order.guaranteed is not None:
+            found = self._counted_again(order, order.guaranteed, ready)
+            time = {"from_ns": order.guaranteed.from_ns, "to_ns": order.guaranteed.to_ns}
+            new["guaranteed"] = {**asdict(found), **time}
+            words += f" Guaranteed: {guarantee_words(found)}."
         return Prepared(
             SET,
             order.slot,
             shown(ready.model.limits),
-            limit.model_dump(mode="json"),
-            f"Slot {order.slot}: {_words(ready.model.limits, after)}",
+            new,
+            f"Slot {order.slot}: {words}",
             lambda record: self._act(order.slot, record),
         )
 
@@ -102,6 +112,30 @@ class LimitOrders:
             if ready is not None
         )
 
+    def _counted_again(self, order: SetLimit, basis: GoodPartsBasis, ready: Ready) -> Proposal:
+        """Return what the parts carry now.
+
+        Raises:
+            OrderError: another limit than the order's.
+            HistoryError: the history cannot be read.
+        """
+        if self._history is None:
+            raise OrderError("This device keeps no history: nothing can be guaranteed here.")
+        question = LimitQuestion(
+            basis.source, basis.from_ns, basis.to_ns, ready.sha256,
+            ready.model.identity.precision, ready.model.limits.score_threshold, basis.rate,
+        )  # fmt: skip
+        found = propose(self._history, question)
+        seen = (order.score_threshold, basis.parts, basis.rank)
+        if found.limit is None or seen != (found.limit, found.parts, found.rank):
+            now = "none" if found.limit is None else f"{found.limit:g}"
+            raise OrderError(
+                f"These parts carry another limit by now: {now} (n = {found.parts}, k = "
+                f"{found.rank}), the order says {order.score_threshold} (n = {basis.parts}, k = "
+                f"{basis.rank}). Ask for the proposal again."
+            )
+        return found
+
     def _act(self, slot: str, record: Mapping[str, Any]) -> str:
         self._own.follow([record])
         if self._slots.follow_limits(slot, TAKE_UP_S):
@@ -117,6 +151,14 @@ class LimitOrders:
         if ready is None:
             raise OrderError(f"Slot {slot} has no bundle, so there is no limit to change.")
         return ready
+
+
+def guarantee_words(found: Proposal) -> str:
+    """Return what a limit promises, and on what."""
+    return (
+        f"at most {100 * found.rate:g} % of good parts with {100 * found.confidence:g} % "
+        f"confidence, from n = {found.parts} parts, k = {found.rank}"
+    )
 
 
 def _state(slot: str, ready: Ready, steps: int) -> LimitState:

@@ -70,6 +70,11 @@ class ReviewOrders:
         number = self._newest(order.part_id) if order.part is None else order.part
         part = self._part(number, order.part_id)
         verdict = _verdict_of(part)
+        if part["golden"]:
+            raise OrderError(
+                f"{order.part_id} is golden part {part['golden']}, a test of the line: it is not "
+                "marked, so that nothing is learnt from it."
+            )
         allowed = marks_for(part)
         if order.mark not in allowed:
             raise OrderError(

@@ -28,7 +28,9 @@ class LineCounters:
         self._forget(now_s)
 
     def part(self, verdict: PartVerdict) -> None:
-        """Count one part that has left with its final verdict."""
+        """Count one part that has left with its final verdict; a golden part is no production."""
+        if verdict.golden:
+            return
         self.parts[verdict.state] += 1
         self.suspect += verdict.is_suspect
         if verdict.views_judged > 0:

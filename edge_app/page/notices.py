@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,18 @@ from edge_app.records import JsonObject
 
 FEW_WAITING = 5
 """Up to this many alerts may be in transit to a reachable broker without a notice."""
+
+
+GOLDEN_DUE = "Golden part {part} is due: lay it under camera {camera} within {left} minutes."
+_SHOW = "Stop and check, then show it again."
+GOLDEN_ALARMS = {
+    "golden_missed": "Golden part {part} was not called bad at camera {camera}: bad parts may "
+    f"pass. {_SHOW}",
+    "golden_wrong_class": "Golden part {part} was called bad at camera {camera}, as another "
+    f"defect than it has. {_SHOW}",
+    "golden_not_shown": "Golden part {part} was not shown to camera {camera} in its time: whether "
+    "bad parts are found is not known. Show it.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +44,24 @@ class Notice:
         return {"code": self.code, "values": self.values, "text": self.text}
 
 
+def golden_parts(facts: Facts) -> list[JsonObject]:
+    """Return where every golden part stands; see `GoldenWatch.figures`."""
+    return list((facts.health.get("golden") or {}).get("parts") or ())
+
+
+def _golden(part: JsonObject) -> list[Notice]:
+    """Return what is to be said of a golden part: an alarm, and that it is due."""
+    values = {"part": part["name"], "camera": part["camera"]}
+    found = []
+    if part["is_alarmed"]:
+        code = f"golden_{part['outcome']}"
+        found.append(Notice(code, GOLDEN_ALARMS[code].format(**values), values))
+    if part["due_at"] is not None:
+        values = {**values, "left": math.ceil(part["left_min"])}
+        found.append(Notice("golden_due", GOLDEN_DUE.format(**values), values))
+    return found
+
+
 def notices_of(facts: Facts) -> list[Notice]:
     """Return notices about the device, worst first; empty if all is well.
 
@@ -40,6 +71,7 @@ def notices_of(facts: Facts) -> list[Notice]:
     outbox: dict[str, Any] = facts.health.get("outbox") or {}
     evidence: dict[str, Any] = facts.health.get("evidence") or {}
     found = [Notice("said", text, {"text": text}) for text in facts.weaknesses]
+    found += [notice for part in golden_parts(facts) for notice in _golden(part)]
     if outbox.get("reserve_released"):
         text = "The disk is full: alerts use the last reserve. Free some space soon."
         found.append(Notice("disk_full", text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from urllib.parse import urlsplit
 
-from edge_app.page.notices import notices_of
+from edge_app.page.notices import golden_parts, notices_of
 from edge_app.page.state import AlertCard, CameraView, Facts, PageState
 from edge_app.page.words import (
     EVENT_WORDS,
@@ -30,6 +30,7 @@ def state_json(state: PageState) -> JsonObject:
         "has_map": facts.map_threshold is not None,
         "has_line": True,
         "cameras": state.read_cameras(describe),
+        "golden": golden_parts(facts),
         "notes": [notice.text for notice in notices],
         "notices": [notice.json() for notice in notices],
     }
@@ -73,6 +74,7 @@ def _verdict_json(verdict: PartVerdict) -> JsonObject:
         "score": verdict.score,
         "threshold": verdict.threshold,
         "captured_at_ns": verdict.captured_at_ns,
+        "golden": verdict.golden,
     }
 
 

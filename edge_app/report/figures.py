@@ -17,7 +17,7 @@ from edge_app.history.part_filter import PartFilter, storable_ns
 from edge_app.history.reader import HistoryReader
 from edge_app.history.reviews import ReviewFigures
 from edge_app.history.rows import HOUR_NS
-from edge_app.history.schema import open_for_reading
+from edge_app.history.schema import NO_GOLDEN, open_for_reading
 from edge_app.report.audited import Audited, audited
 from edge_app.report.interruptions import Interruptions, PauseSpan, interruptions_of
 from edge_app.report.period import Period
@@ -119,6 +119,7 @@ class Figures:
         listed: bad parts, newest first, at most MAX_LISTED.
         reviews: what people said of the period's parts.
         audit: changes of limits in the period, and the audit's head.
+        golden: what became of golden parts, the latest first; see `HistoryReader.golden_checks`.
         has_all_parts: False where parts of the period have been deleted for their age: classes,
             reasons and lists are of those that are left, the counts of all.
     """
@@ -136,6 +137,7 @@ class Figures:
     has_all_parts: bool = True
     reviews: ReviewFigures = field(default_factory=ReviewFigures)
     audit: Audited = field(default_factory=Audited)
+    golden: tuple[dict[str, Any], ...] = ()
 
 
 def figures_of(
@@ -167,7 +169,7 @@ def figures_of(
         by_camera[row["camera"]] = by_camera.get(row["camera"], Counts()) + _counts(row)
     total = sum(by_camera.values(), Counts())
     told = audited(path.with_name(AUDIT_FILE), period)
-    bad = PartFilter(camera=camera, states=("NG",), from_ns=begin, to_ns=end)
+    bad = PartFilter(camera=camera, states=("NG",), from_ns=begin, to_ns=end, golden=False)
     with closing(open_for_reading(path)) as connection:
         classes = _classes(connection, period, camera)
     with closing(open_for_reading(path)) as connection:
@@ -187,6 +189,7 @@ def figures_of(
         known >= total.parts,
         reader.reviews(begin, end, camera),
         told,
+        tuple(reader.golden_checks(begin, end, camera)),
     )
 
 
@@ -218,7 +221,7 @@ def _slice_of(at_s: float, period: Period) -> datetime:
 
 def _where(begin_ns: int, end_ns: int, camera: str | None) -> tuple[str, list[object]]:
     values: list[object] = [storable_ns(begin_ns), storable_ns(end_ns)]
-    text = "captured_ns >= ? AND captured_ns < ?"
+    text = f"captured_ns >= ? AND captured_ns < ? AND {NO_GOLDEN}"
     if camera is not None:
         text += " AND parts.camera = (SELECT id FROM cameras WHERE name = ?)"
         values.append(camera)

@@ -11,7 +11,7 @@ from edge_app.report.figures import MAX_LISTED, Counts, Figures, Judge
 from edge_app.report.interrupted import downtime_section, interruptions_section
 from edge_app.report.markup import clock, escaped, paragraph, percent, section, table
 from edge_app.report.period import Period
-from edge_app.report.said import head_section, limits_section, reviews_section
+from edge_app.report.said import golden_section, head_section, limits_section, reviews_section
 from edge_app.report.words import LANGUAGES, Words, reason_text
 
 STYLE = """
@@ -94,6 +94,7 @@ def report_html(
         interruptions_section(found.interruptions, words, language, period),
         _judges(found.judges, words, period),
         reviews_section(found.reviews, words),
+        golden_section(found.golden, words, period),
         limits_section(found.audit, words, period),
         _bad_parts(found, words, period),
         head_section(found.audit, words),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from edge_app.history.reviews import MARKS, ReviewFigures
 from edge_app.report.audited import Audited
 from edge_app.report.figures import interval_of
@@ -58,6 +62,28 @@ def _queue(found: ReviewFigures, words: Words) -> str:
         f"{words[name]} {count:,}" for name, count in zip(names, counts, strict=True) if count
     )
     return paragraph("", f"{words['bad_parts']}: {said}")
+
+
+def golden_section(checks: Sequence[Mapping[str, Any]], words: Words, period: Period) -> str:
+    """Return what became of golden parts; "" of a line that has none."""
+    if not checks:
+        return ""
+    rows = [
+        [
+            clock(check["at"], period),
+            check["name"],
+            check["camera"],
+            words[f"golden_{check['outcome']}"],
+            check["part_id"] or "–",
+            ", ".join([check["state"] or "–", *check["classes"]]),
+        ]
+        for check in checks[:MAX_CHANGES]
+    ]
+    heads = [words[n] for n in ("time", "golden_part", "camera", "outcome", "part", "found")]
+    counts = Counter(check["outcome"] for check in checks)
+    said = ", ".join(f"{words[f'golden_{name}']} {n:,}" for name, n in counts.most_common())
+    inner = paragraph("", said) + table(heads, rows, numbers=0)
+    return section(words["golden_checks"], inner, words["golden_checks_note"])
 
 
 def limits_section(found: Audited, words: Words, period: Period) -> str:

@@ -112,6 +112,15 @@ ENGLISH: Words = {
     "audit_head_note": "keep it: edge-app audit verify --head shows with it whether a record was "
     "changed since",
     "no_audit": "There is no audit on this device.",
+    "golden_checks": "Golden parts",
+    "golden_checks_note": "known rejects that were shown to the line; they are in no other figure",
+    "golden_part": "Golden part",
+    "outcome": "Outcome",
+    "found": "Found",
+    "golden_passed": "recognised",
+    "golden_missed": "NOT RECOGNISED: it was not called bad",
+    "golden_wrong_class": "NOT RECOGNISED: called bad as another defect",
+    "golden_not_shown": "NOT SHOWN in its time",
 }
 
 KOREAN: Words = {
@@ -222,6 +231,15 @@ KOREAN: Words = {
     "audit_head_note": "보관하세요. 나중에 edge-app audit verify --head로 기록이 "
     "바뀌었는지 확인할 수 있습니다",
     "no_audit": "이 장치에는 감사 기록이 없습니다.",
+    "golden_checks": "골든 부품",
+    "golden_checks_note": "라인에 보여 준 알려진 불량품입니다. 다른 수치에는 포함되지 않습니다",
+    "golden_part": "골든 부품",
+    "outcome": "결과",
+    "found": "판정",
+    "golden_passed": "인식함",
+    "golden_missed": "인식하지 못함: 불량으로 판정하지 않음",
+    "golden_wrong_class": "인식하지 못함: 다른 결함으로 판정함",
+    "golden_not_shown": "정해진 시간에 보여 주지 않음",
 }
 
 LANGUAGES: dict[str, Words] = {"en": ENGLISH, "ko": KOREAN}
@@ -247,6 +265,10 @@ REASONS_EN: Words = {
     "not_recorded": "the last moments before a kill",
     "memory_full": "the disk took nothing and memory was full",
     "damaged": "the file was damaged",
+    "golden_passed": "the golden part was recognised again",
+    "golden_missed": "a golden part was not called bad: bad parts may pass",
+    "golden_wrong_class": "a golden part was called bad as another defect than it has",
+    "golden_not_shown": "a golden part was not shown in its time",
 }
 
 REASONS_KO: Words = {
@@ -270,6 +292,10 @@ REASONS_KO: Words = {
     "not_recorded": "강제 종료 직전의 기록입니다",
     "memory_full": "디스크에 쓸 수 없어 메모리가 찼습니다",
     "damaged": "파일이 손상되었습니다",
+    "golden_passed": "골든 부품을 다시 인식했습니다",
+    "golden_missed": "골든 부품을 불량으로 판정하지 않았습니다. 불량이 지나갈 수 있습니다",
+    "golden_wrong_class": "골든 부품을 다른 결함으로 판정했습니다",
+    "golden_not_shown": "골든 부품을 정해진 시간에 보여 주지 않았습니다",
 }
 
 REASONS: dict[str, Words] = {"en": REASONS_EN, "ko": REASONS_KO}

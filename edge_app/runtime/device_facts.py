@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from edge_app.device_state import DeviceFacts, SlotFacts
 from edge_app.shown_state import ShownState
@@ -24,6 +24,7 @@ def facts_from(
     outbox, evidence = _table(figures, "outbox"), _table(figures, "evidence")
     history, audit = _table(figures, "history"), _table(figures, "audit")
     disk, agent = _table(figures, "disk"), _table(figures, "agent")
+    golden = _table(figures, "golden")
     return DeviceFacts(
         cameras=tuple(cameras),
         broker=broker,
@@ -48,7 +49,14 @@ def facts_from(
         pictures_problem=str(evidence.get("problem") or ""),
         audit=audit.get("trouble"),
         audit_waiting=int(audit.get("waiting") or 0),
+        golden=tuple((part["name"], _golden_state(part)) for part in golden.get("parts") or ()),
     )
+
+
+def _golden_state(part: Mapping[str, Any]) -> Literal["alarmed", "due", "good"]:
+    if part["is_alarmed"]:
+        return "alarmed"
+    return "good" if part["due_at"] is None else "due"
 
 
 def _table(figures: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -36,6 +36,8 @@ class CameraCounter:
         self._frames += 1
         self._unclassified += report.unclassified
         for verdict in report.finished:
+            if verdict.golden:
+                continue  # no production
             self._parts += 1
             self._ng += verdict.state is VerdictState.NG
             self._not_inspected += verdict.state is VerdictState.NOT_INSPECTED

@@ -124,6 +124,7 @@ class InspectionThread:
         self._sink = sink
         self._show = show
         self._monotonic_ns = monotonic_ns
+        self._seen: Callable[[FrameReport], FrameReport] = lambda report: report
         self._stop = threading.Event()
         self._wake_up = threading.Event()
         for pipeline in pipelines:
@@ -180,6 +181,14 @@ class InspectionThread:
                     pipeline.is_paused = is_paused
 
         self.between_parts(change)
+
+    def mark_reports(self, seen: Callable[[FrameReport], FrameReport]) -> None:
+        """Have every report go through `seen` before its events are stored; before `start` only."""
+        self._seen = seen
+
+    def deliver(self, camera: str, event: AlarmEvent) -> None:
+        """Store an event that no frame has led to; returns at once."""
+        self.between_parts(lambda: self._sink.deliver(camera, [event], None))
 
     def is_caught_up(self) -> bool:
         """Tell whether no frame waits anywhere."""
@@ -271,13 +280,20 @@ class InspectionThread:
         return pipeline.line.miss(frame, "internal_error")
 
     def _hand_on(self, pipeline: CameraPipeline, report: FrameReport, number: int | None) -> None:
-        report = pipeline.maps.completed(report)
+        report = self._marked(pipeline.maps.completed(report))
         if report.events or number is not None:
             self._sink.deliver(pipeline.name, report.events, number)
         try:
             self._show(report)
         except Exception:  # the page is no reason to stop inspecting
             _log.exception("%s: showing frame %d failed", pipeline.name, report.frame.frame_id)
+
+    def _marked(self, report: FrameReport) -> FrameReport:
+        try:
+            return self._seen(report)
+        except Exception:  # an alarm must not be lost for a golden part
+            _log.exception("golden parts of frame %d are not followed", report.frame.frame_id)
+            return report
 
 
 def without_alerts(report: FrameReport) -> FrameReport:

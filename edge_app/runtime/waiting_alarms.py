@@ -42,6 +42,8 @@ def alarm_of(body: str) -> PartEntry | None:
 def _entry_of(draft: AlertDraft) -> PartEntry | None:
     if draft.event not in ("new", "update") or not (draft.part_id and draft.captured_at):
         return None
+    if draft.golden_check is not None:
+        return None  # the part that it names has a row, or an alert, of its own
     model = draft.model
     verdict = PartVerdict(
         camera=draft.camera,
@@ -67,5 +69,6 @@ def _entry_of(draft: AlertDraft) -> PartEntry | None:
         source_number=draft.source_number,
         source_name=draft.source_name,
         latency_ms=draft.latency_ms or 0.0,
+        golden=draft.golden or "",
     )
     return PartEntry(verdict, draft.alarm_id)

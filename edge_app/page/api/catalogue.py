@@ -15,6 +15,8 @@ from edge_app.page.api.asked_history import AskedHistory
 from edge_app.page.api.document import openapi
 from edge_app.page.api.evidence import EvidenceAnswers
 from edge_app.page.api.giving import OrderGiver
+from edge_app.page.api.golden import GoldenAnswers
+from edge_app.page.api.guaranteed import GuaranteedAnswers
 from edge_app.page.api.history import HistoryAnswers
 from edge_app.page.api.logins import LoginAnswers
 from edge_app.page.api.operation import BASE, Operation, Rooms, route_of
@@ -86,10 +88,13 @@ def operations(
     """Return the operations of a page."""
     giver, kept = OrderGiver(office.orders), PartEvidence(evidence)
     asked = AskedHistory(office.history, kept)
+    orders = OrderAnswers(giver, source, office.audit)
     return [
-        *OrderAnswers(giver, source, office.audit).operations(),
+        *orders.operations(),
+        *GuaranteedAnswers(office.history, orders.limits).operations(),
         *HistoryAnswers(asked, office.shifts).operations(),
         *ReviewAnswers(asked, giver, kept, office.bad_parts).operations(),
+        *GoldenAnswers(asked, giver).operations(),
         *ScoreAnswers(office.history).operations(),
         *ReportAnswers(office.history, office.place.path, office.shifts).operations(),
         *ShiftAnswers(office.shifts).operations(),

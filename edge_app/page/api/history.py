@@ -77,6 +77,7 @@ class HistoryAnswers:
             mark=query.mark or "",
             disputed=query.disputed == "true",
             serial=query.serial or "",
+            golden=None if query.golden is None else query.golden == "true",
         )
         count = int(query.limit)
         before = None if query.cursor is None else int(query.cursor)

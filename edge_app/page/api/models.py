@@ -132,6 +132,17 @@ class AllLimits(Answered):
     limits: list[SlotLimits]
 
 
+class GuaranteedBy(Model):
+    """What `GET /limits/{slot}/guaranteed` answered; refused where it has changed since."""
+
+    source: Literal["days", "random"]
+    from_ns: int = Field(ge=0, lt=2**63)
+    to_ns: int = Field(ge=0, lt=2**63)
+    rate: float = Field(gt=0, lt=1)
+    parts: int = Field(ge=1, lt=2**62)
+    rank: int = Field(ge=1, lt=2**62)
+
+
 class LimitChange(Model):
     """Judge with these from the next part on; what is left out stays as it is."""
 
@@ -142,6 +153,9 @@ class LimitChange(Model):
         pattern=r"^[0-9a-f]{64}$", description="the bundle that was looked at; another one refuses"
     )
     why: Why
+    guaranteed: GuaranteedBy | None = Field(
+        None, description="`score_threshold` is what these parts carry"
+    )
 
 
 class Reason(Model):
@@ -205,6 +219,9 @@ class State(Answered):
     bundle: list[dict[str, Any]]
     notes: list[str]
     has_map: bool
+    golden: list[dict[str, Any]] = Field(
+        default=[], description="golden parts: name, camera, when due, last outcome"
+    )
 
 
 class HealthDetail(Answered):
@@ -220,7 +237,7 @@ class SubjectHealth(Answered):
 
     subject: str = Field(
         description="cameras, broker, model, disk, temperature, clock, updates, history, audit, "
-        "page"
+        "golden (where golden parts are configured), page"
     )
     level: Literal["good", "warn", "bad", "unknown"]
     headline: str = Field(description="one sentence, in English")

@@ -9,6 +9,7 @@ from edge_app.audit.reader import latest
 from edge_app.errors import AuditError
 from edge_app.ipc.order_schema import (
     Author,
+    GoodPartsBasis,
     NoteHead,
     OrderAnswer,
     Pause,
@@ -100,6 +101,9 @@ class OrderAnswers:
                 map_threshold=body.map_threshold,
                 for_sha256=body.for_sha256,
                 why=body.why,
+                guaranteed=None
+                if body.guaranteed is None
+                else GoodPartsBasis.model_validate(body.guaranteed.model_dump()),
             )
         )
 

@@ -38,6 +38,7 @@ class PartsQuery(Model):
     disputed: Literal["true"] | None = Field(
         None, description="only those that people mark differently"
     )
+    golden: Flag | None = Field(None, description="only golden parts, or none of them")
     cursor: Whole | None = Field(None, description="`next` of the page before")
     limit: Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]?|[1-4][0-9]{2}|500)$")] = "100"
 
@@ -104,6 +105,9 @@ class Part(Answered):
     has_crop: bool = Field(description="whether /parts/{id}/crop.jpg is there")
     decisions: list[Decision] = Field(description="the oldest first")
     take_out: TakeOutPlace | None = Field(description="null: it is not bad, or not final")
+    golden: str | None = Field(
+        None, description="the golden part that it is: no production, and counted nowhere"
+    )
 
 
 class PartsPage(Answered):

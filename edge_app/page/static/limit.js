@@ -7,6 +7,7 @@ import { figure, number } from "./lib/share.js";
 import { dayTime } from "./lib/times.js";
 import { oneOf, t } from "./lib/words.js";
 import { drawChart } from "./limit/chart.js";
+import { forgetProposal, proposal, propose, startTighten } from "./limit/tighten.js";
 import { binOf, calibrationAt, countScores, dividedAt, flipsAt, gridOf, marksOf, scoreAt, totals } from "./limit/counts.js";
 
 const DAYS = ["today", "yesterday", "7", "31"];
@@ -65,6 +66,7 @@ async function restart() {
 
 function begin() {
   grid = gridOf(slot);
+  forgetProposal();
   [found, marks] = [null, []];
   const slider = byId("slider");
   [slider.min, slider.max, slider.value] = [-grid.below, grid.above, 0];
@@ -165,6 +167,7 @@ byId("change").addEventListener("submit", (event) => {
   event.preventDefault();
   change("", { score_threshold: scoreAt(grid, tried()), for_sha256: slot.bundle_sha256 });
 });
+startTighten(() => propose(slot, span()), () => { const shown = proposal(); if (shown) change("", shown); });
 byId("undo").addEventListener("click", () => change("/undo", {}));
 byId("slider").addEventListener("input", show);
 for (const id of ["days", "camera"]) byId(id).addEventListener("change", restart);

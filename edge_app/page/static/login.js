@@ -17,7 +17,7 @@ function backOf(asked) {
 }
 
 if (back) byId("back").href = back;
-const why = { settle: t("login.why_settle"), pause: t("login.why_pause") }[query.get("why")];
+const why = { settle: t("login.why_settle"), pause: t("login.why_pause"), golden: t("login.why_golden") }[query.get("why")];
 if (why) {
   write(byId("why"), why);
   byId("why").hidden = false;

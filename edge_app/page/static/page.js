@@ -10,6 +10,7 @@ import { offerChangeover } from "./changeover.js";
 import { gapTexts, showAlerts } from "./line/alerts.js";
 import { showCamera } from "./line/cameras.js";
 import { countsOfFigures, readCounts } from "./line/counts.js";
+import { showGolden } from "./line/golden.js";
 import { offerPauses, startPauses } from "./line/pauses.js";
 import { queue, readQueue, restIfMoved, settledIds, showList, startQueue } from "./line/queue.js";
 import { beep, startSound } from "./line/sound.js";
@@ -124,6 +125,7 @@ async function poll() {
     showNotes(notes());
     offerChangeover(state.can_change_product && !isWall);
     offerPauses(state.cameras, state.has_line !== false && !isWall);
+    showGolden(state.golden ?? [], state.has_line !== false && !isWall);
     state.cameras.forEach((camera) => showCamera(camera, state.has_map));
     byId("no-camera").hidden = state.cameras.length > 0;
     showAlerts(alerts);

@@ -197,7 +197,7 @@ def test_the_command_with_what_people_said(tmp_path: Path) -> None:
         assert [row["take_out"] for row in rows] == ["waiting", "good", ""]
         assert json.loads(rows[2]["decisions"])[0]["note"] == "=cmd()"
         assert [row["acceptances"] for row in rows] == ["", "accepted", "open"]
-        assert [*rows[0]][-2:] == ["acceptances", "accepted_by"]
+        assert [*rows[0]][-3:] == ["acceptances", "accepted_by", "golden"]
         assert (rows[1]["accepted_by"] == "eva") is is_named
         assert (rows[1]["reviewers"] == "anna") is is_named
         assert is_named or rows[1]["reviewers"].startswith("reviewer-")

@@ -67,6 +67,7 @@ function worstVerdict(cameras, settledIds) {
 function ofVerdict(verdict, queue, state, known) {
   const code = verdictCode(verdict);
   const part = known.get(verdict.part_id) ?? null;
+  if (verdict.golden) return golden(verdict, code);
   const todos = { NG: queue.mode === "list" ? t("stage.do_list") : t("stage.do_ng"), NOT_INSPECTED: t("stage.do_not_inspected"), SUSPECT: t("stage.do_suspect") };
   const many = state.cameras.length > 1;
   const now = lineState(state);
@@ -78,6 +79,19 @@ function ofVerdict(verdict, queue, state, known) {
     todo: [todos[code] ?? "", now.level === "bad" ? `${now.title}. ${now.todo}` : ""].filter(Boolean).join(" "),
     sentence: verdict.score == null ? oneOf("reason", verdict.reason_code) : shareText(verdict.score, verdict.threshold),
     part: ["NG", "NOT_INSPECTED"].includes(code) && part?.evidence_url && queue.mode === "latch" ? part : null,
+  };
+}
+
+// A test of the line: it is shown as it was judged, and nobody has to take it out of production.
+function golden(verdict, code) {
+  return {
+    code,
+    word: oneOf("verdict", code),
+    which: nameOf(verdict),
+    when: t("line.at", { time: clockTime(verdict.captured_at_ns) }),
+    todo: t("stage.do_golden", { part: verdict.golden }),
+    sentence: verdict.score == null ? "" : shareText(verdict.score, verdict.threshold),
+    part: null,
   };
 }
 

@@ -25,6 +25,7 @@ function codeOf(part) {
 }
 
 function below(part) {
+  if (part.golden) return part.golden;
   if (part.take_out?.outcome) return oneOf("outcome", part.take_out.outcome);
   return document.body.classList.contains("has-many") ? `${part.camera} ${part.number ?? clockTime(part.captured_at)}` : numberName(part);
 }

@@ -63,7 +63,7 @@ class AsRecorded:
         record = self._marked[part.part_id].record
         return Judgement(
             VerdictState(part.state),
-            "",
+            "as recorded",
             record.score,
             record.threshold if record.threshold is not None else 0.0,
             record.is_suspect,

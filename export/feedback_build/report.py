@@ -10,15 +10,18 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
+from edge_app.errors import DataError
 from edge_app.records import JsonObject, VerdictState
 from edge_app.replay.page import PAGE, STYLE, figure, write_pictures
 from export.feedback_build.contradictions import Contradiction
 from export.feedback_build.marked_parts import MarkedPart, MarkedParts
 from export.feedback_build.outcome import (
+    CAUGHT,
     GONE,
     GOOD_ALARMED,
     LOST,
     OUTCOMES,
+    PASSES,
     STAYS,
     PartOutcome,
 )
@@ -29,7 +32,7 @@ FORMAT = "cropliq-feedback-report/1"
 MOST_PICTURES = 50
 """Of each outcome; report.json has all parts."""
 
-NOT_PICTURED = ("defect_caught", "good_passes")
+NOT_PICTURED = (CAUGHT, PASSES)
 OF_DEFECT = "defect"
 
 TOLD_ROLES = {
@@ -79,11 +82,9 @@ class FeedbackReport:
                 f"{self.counts[LOST]} {OUTCOMES[LOST]}; the model has lost them, or their marks "
                 f"are wrong: {named}"
             )
-        marked = self.marked.defects
-        defects = sum(self.counts[o] for o in (LOST, "defect_caught", "defect_found"))
-        defects += self.counts["defect_still_missed"]
-        if marked and not self.counts[LOST]:
-            told.append(f"None of {defects} confirmed defects that were caught before would pass.")
+        caught = self.counts[CAUGHT]
+        if caught and not self.counts[LOST]:
+            told.append(f"All {caught} confirmed defects that were caught before still are.")
         told += [f"{self.counts[o]} {OUTCOMES[o]}." for o in (GONE, STAYS) if self.counts[o]]
         told.append(self.evidence())
         for outcome in (GOOD_ALARMED, "not_inspected", "defect_found", "defect_still_missed"):
@@ -193,6 +194,24 @@ def _row(found: PartOutcome, role: str, score: float | None) -> JsonObject:
     }  # fmt: skip
 
 
+def report_folder(bundle: Path) -> Path:
+    """Return where the report of a bundle lies; no scan of pictures looks into such a folder."""
+    return bundle.with_name(f"{bundle.name}.feedback.evaluation")
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuse a place that holds something else than an earlier report.
+
+    Raises:
+        DataError: says what is in the way.
+    """
+    is_ours = folder.is_dir() and ((folder / JSON_FILE).is_file() or not any(folder.iterdir()))
+    if folder.exists() and not is_ours:
+        raise DataError(
+            f"{folder} is in the way: the report on marked parts is written there. Move it away."
+        )
+
+
 class ReportFolder:
     """Collects the page's pictures; the folder is made anew.
 
@@ -201,9 +220,11 @@ class ReportFolder:
     """
 
     def __init__(self, folder: Path) -> None:
+        check_replaceable(folder)
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
+        (folder / JSON_FILE).write_text("{}\n", encoding="utf-8")  # ours, also after a kill
         self.folder = folder
         self._figures: dict[str, list[str]] = {}
         self._written = 0
@@ -219,8 +240,8 @@ class ReportFolder:
 
     def write(self, report: FeedbackReport, bundle_sha256: str, selection: Selection) -> Path:
         """Write page and JSON; return the page."""
-        content = report.as_json(bundle_sha256, selection)
-        (self.folder / JSON_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(report.as_json(bundle_sha256, selection), indent=1)
+        (self.folder / JSON_FILE).write_text(text + "\n", encoding="utf-8")
         page = self.folder / PAGE
         page.write_text(self._page(report, selection), encoding="utf-8")
         return page

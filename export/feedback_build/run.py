@@ -30,6 +30,8 @@ from export.data.dataset import GoodPictures, scan_good_pictures
 from export.data.same_picture import copies_among
 from export.defects.pictures import DefectPictures, scan_defects
 from export.feedback_build.contradictions import (
+    LIKE_GOOD,
+    TOO_ODD,
     Contradiction,
     contradicted_by_models,
     marked_both_ways,
@@ -38,7 +40,13 @@ from export.feedback_build.contradictions import (
 from export.feedback_build.data_set import StagedPart, compose, refuse_own_labels, stage
 from export.feedback_build.marked_parts import MarkedPart, MarkedParts, read_marked_parts
 from export.feedback_build.outcome import AsRecorded, Judges, kept_part, outcomes
-from export.feedback_build.report import OF_DEFECT, FeedbackReport, ReportFolder
+from export.feedback_build.report import (
+    OF_DEFECT,
+    FeedbackReport,
+    ReportFolder,
+    check_replaceable,
+    report_folder,
+)
 from export.feedback_build.selection import TRAINED, Selection, select
 from export.feedback_build.unseen_scores import UnseenScores, unseen_scores
 from export.folder_lock import lock_folder
@@ -104,6 +112,7 @@ def build_with_feedback(
     check_build(options)
     check_defects(options)
     check_processes(options.processes, options.device)
+    check_replaceable(report_folder(options.out))
     space = options.out.with_name(options.out.name + ".work")
     lock = lock_folder(space)
     before = _model_before(feedback.before, options.product)
@@ -210,6 +219,7 @@ def _key(
     """Return a digest of all that the screening depends on."""
     shown = {name: str(v) for name, v in asdict(options).items() if name not in ("data", "out")}
     shown |= {"before": before.identity.bundle_sha256 if before else "", "format": str(FORMAT)}
+    shown |= {"limits": f"{TOO_ODD} {LIKE_GOOD}"}
     listed = [p.sha256 for p in work.good.pictures] + [p.sha256 for p in work.known.pictures]
     listed += [f"{p.record.sha256} {p.record.use} {p.record.verdict}" for p in parts]
     return hashlib.sha256(json.dumps([shown, listed], sort_keys=True).encode()).hexdigest()
@@ -266,7 +276,7 @@ def _judged(
     after = load_model(read_bundle(result.path))
     parts = [s.part for s in _left(work, gone)]
     old: Judges = AsRecorded(parts) if before is None else Judge(before)
-    pages = ReportFolder(result.path.with_name(result.path.name + ".feedback"))
+    pages = ReportFolder(report_folder(result.path))
 
     def on_part(count: int) -> None:
         work.on_step("feedback", f"{count} of {len(parts)} marked parts", count / len(parts))

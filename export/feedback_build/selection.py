@@ -77,7 +77,8 @@ def select(goods: Iterable[MarkedPart], base_parts: int) -> Selection:
             hours[place] += 1
             room -= 1
         roles[first.record.sha256] = role
-        roles |= {copy.record.sha256: of_copies for copy in copies}
+        for copy in copies:  # the same bytes may come as two parts
+            roles.setdefault(copy.record.sha256, of_copies)
     return Selection(roles)
 
 

@@ -15,6 +15,7 @@ from edge_app.bundle.archive import read_bundle
 from export.cli.main import main
 from export.feedback_build.contradictions import ODD_GOOD
 from export.feedback_build.outcome import LOST
+from export.feedback_build.report import report_folder
 from export.feedback_build.selection import KEPT_BACK, TRAINED
 
 pytestmark = pytest.mark.needs("the extra train")
@@ -64,9 +65,7 @@ def command(tiles: Path, feedback: Path, out: Path, *more: str) -> int:
 
 
 def report_of(out: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(
-        out.with_name(out.name + ".feedback").joinpath("report.json").read_text()
-    )
+    found: dict[str, Any] = json.loads(report_folder(out).joinpath("report.json").read_text())
     return found
 
 
@@ -109,7 +108,7 @@ def test_marks_join_a_build_and_the_report_says_what_changed(
     assert not kept_back & seen
     assert wrong.sha256 not in seen
     assert caught.sha256 in seen  # named to the defect classifier, so no evaluation counts it
-    page = out.with_name("tiles.bundle.feedback") / "report.html"
+    page = report_folder(out) / "report.html"
     text = page.read_text()
     assert "mallory" in text
     assert text.count("<img") >= 4

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from support.feedback_sets import FeedbackWriter
 
+from edge_app.cameras.picture_listing import why_folder_is_left_out
+from edge_app.errors import DataError
 from edge_app.records import VerdictState
 from export.bundle_build.records import BuildOptions
 from export.data.dataset import scan_good_pictures
@@ -18,6 +20,7 @@ from export.defects.pictures import scan_defects
 from export.feedback_build.data_set import alone, compose, stage
 from export.feedback_build.marked_parts import read_marked_parts
 from export.feedback_build.outcome import OUTCOMES, outcome_of
+from export.feedback_build.report import ReportFolder, check_replaceable, report_folder
 
 OK, NG, BLIND = VerdictState.OK, VerdictState.NG, VerdictState.NOT_INSPECTED
 
@@ -149,3 +152,18 @@ def test_two_verdicts_beside_a_mark(
     """A defect that was caught is lost also where nothing inspects it any more."""
     assert outcome_of(use, old, new) == expected
     assert expected in OUTCOMES
+
+
+def test_a_folder_of_a_person_s_own_is_not_replaced_by_the_report(tmp_path: Path) -> None:
+    """Only an earlier report gives way; anything else is named before the build begins."""
+    folder = report_folder(tmp_path / "x.bundle")
+    folder.mkdir()
+    check_replaceable(folder)
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(DataError, match="is in the way"):
+        ReportFolder(folder)
+    assert (folder / "notes.txt").read_text() == "mine"
+    (folder / "notes.txt").unlink()
+    ReportFolder(folder)
+    ReportFolder(folder)
+    assert why_folder_is_left_out(folder.name) is not None

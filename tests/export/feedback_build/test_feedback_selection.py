@@ -193,3 +193,9 @@ def test_what_pull_writes_is_what_a_build_reads(tmp_path: Path) -> None:
     FeedbackWriter(tmp_path).add(picture(1), "defect", defect_class="crack")
     (record,) = read_provenance(tmp_path).values()
     assert record.file.startswith("test/crack/press-3-belt-1-000001")
+
+
+def test_the_same_bytes_as_two_parts_are_learnt_from_once(tmp_path: Path) -> None:
+    """A frame that was kept for two parts: one role, and it is not that of a copy."""
+    found = select(marked(tmp_path, (1, "good", {}), (1, "good", {})).goods, 1000)
+    assert list(found.roles.values()) == [TRAINED]

@@ -29,7 +29,7 @@ from edge_app.simulator.truth import FrameTruth
 SimulatedMode = Literal["live", "file", "triggered", "numbered"]
 _MODES: tuple[SimulatedMode, ...] = get_args(SimulatedMode)
 OPTIONS = ("seed", "parts", "mode", "fps", "rate", "epoch", "defect_rate", "kinds",
-           "height", "width", "advance")  # fmt: skip
+           "height", "width", "advance", "spots")  # fmt: skip
 MAX_PER_SECOND = 1000.0
 
 TRUTHS_KEPT = 2000
@@ -247,12 +247,15 @@ def _config(source: SourceUrl) -> SimulatorConfig:
     parts = _whole(source, "parts", 0) if "parts" in source.options else None
     seed, advance = _whole(source, "seed", plain.seed), _whole(source, "advance", plain.advance_px)
     defect_rate = source.number("defect_rate", plain.defect_rate)
+    spot_rate = source.number("spots", plain.spot_rate)
     height, width = plain.frame_hw
     frame_hw = (_whole(source, "height", height), _whole(source, "width", width))
     kinds = tuple(source.options["kinds"].split(",")) if "kinds" in source.options else None
     try:
         product = as_product(source.path)
-        return SimulatorConfig(product, seed, defect_rate, parts, frame_hw, kinds, advance)
+        return SimulatorConfig(
+            product, seed, defect_rate, parts, frame_hw, kinds, advance, spot_rate=spot_rate
+        )
     except ConfigError as error:
         raise ConfigError(f"Camera {source.url!r}: {error}") from error
 

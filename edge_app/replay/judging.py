@@ -104,14 +104,20 @@ def verdict_at(report: FrameReport, corners_xy: tuple[PointXy, ...]) -> PartVerd
 
 def cut_round(pixels_hwc: U8Array, corners_xy: tuple[PointXy, ...]) -> U8Array:
     """Return the part of a picture that shows a part, with a margin; all of it without corners."""
-    h, w = pixels_hwc.shape[:2]
+    x0, y0, x1, y1 = place_round((pixels_hwc.shape[0], pixels_hwc.shape[1]), corners_xy)
+    return np.ascontiguousarray(pixels_hwc[y0:y1, x0:x1])
+
+
+def place_round(
+    frame_hw: tuple[int, int], corners_xy: tuple[PointXy, ...]
+) -> tuple[int, int, int, int]:
+    """Return x0, y0, x1, y1 of the place round a part, with a margin; the frame without corners."""
+    h, w = frame_hw
     if not corners_xy:
-        return pixels_hwc
+        return 0, 0, w, h
     points = np.asarray(corners_xy)
     low, high = points.min(0), points.max(0)
     room = MARGIN * float((high - low).max())
     x0, y0 = (max(0, int(v)) for v in low - room)
     x1, y1 = (min(side, int(v) + 1) for side, v in zip((w, h), high + room, strict=True))
-    if x1 - x0 < 2 or y1 - y0 < 2:
-        return pixels_hwc
-    return np.ascontiguousarray(pixels_hwc[y0:y1, x0:x1])
+    return (0, 0, w, h) if x1 - x0 < 2 or y1 - y0 < 2 else (x0, y0, x1, y1)

@@ -108,12 +108,13 @@ def mark_of(state: str, decisions: Iterable[Mapping[str, Any]]) -> Mark:
     current = [d for d in decisions if d.get("is_current", True)]
     counted = [d for d in current if d.get("acceptance") == "accepted"]
     counted = counted or [d for d in current if d.get("acceptance") != "declined"]
-    said = {_meaning(state, str(d.get("mark"))) for d in counted}
+    said = {meaning_of(state, str(d.get("mark"))) for d in counted}
     said.discard("")
     return "disputed" if len(said) > 1 else said.pop() if said else ""
 
 
-def _meaning(state: str, mark: str) -> Mark:
+def meaning_of(state: str, mark: str) -> Mark:
+    """Return what one mark says of the part itself, beside its verdict; "" for nothing."""
     if mark == "right":
         return {"OK": "good", "NG": "defect"}.get(state, "")
     return {"false_alarm": "good", "missed": "defect"}.get(mark, "")

@@ -43,10 +43,8 @@ def write_report(
     """
     rows: list[str] = []
     for number, pair in enumerate(found.pairs, start=1):
-        names = (f"{number:03d}-old.jpg", f"{number:03d}-new.jpg")
-        for name, judged in zip(names, (pair.old, pair.new), strict=True):
-            (folder / name).write_bytes(_jpeg(judged.view_hwc))
-        rows.append(_figure(pair, names))
+        names = write_pictures(folder, number, pair)
+        rows.append(figure(pair, names))
     sections = []
     for change, text in CHANGES.items():
         own = [row for row, p in zip(rows, found.pairs, strict=True) if p.change == change]
@@ -57,6 +55,14 @@ def write_report(
     page = folder / PAGE
     page.write_text(_page(found, (old, new), notes, "".join(sections)), encoding="utf-8")
     return page
+
+
+def write_pictures(folder: Path, number: int, pair: Pair) -> tuple[str, str]:
+    """Write both models' pictures of a part into a folder that is there; return their names."""
+    names = (f"{number:03d}-old.jpg", f"{number:03d}-new.jpg")
+    for name, judged in zip(names, (pair.old, pair.new), strict=True):
+        (folder / name).write_bytes(_jpeg(judged.view_hwc))
+    return names
 
 
 def lead(found: Comparison) -> str:
@@ -93,10 +99,17 @@ def _page(found: Comparison, names: tuple[str, str], notes: tuple[str, ...], sec
     )
 
 
-def _figure(pair: Pair, names: tuple[str, str]) -> str:
+def figure(pair: Pair, names: tuple[str, str], more: str = "") -> str:
+    """Return one part with both models' pictures as HTML.
+
+    Args:
+        names: of the two pictures, beside the page.
+        more: said of the part besides.
+    """
     part = pair.part
     said = {"good": "people say: good", "defect": "people say: defect"}.get(part.mark, part.mark)
-    caption = " · ".join(filter(None, (part.part_id, part.captured_at, part.camera, said)))
+    named = (part.part_id, part.captured_at, part.camera, said, more)
+    caption = " · ".join(filter(None, named))
     cells = "".join(
         f"<div><img src='{name}' alt='{side} model'>{side}: {escape(judged.words())}</div>"
         for name, side, judged in zip(

@@ -26,6 +26,7 @@ class SimulatorConfig:
         advance_px: how far the belt moves between two free-run frames.
         pitch_px: mean distance of neighbouring parts along the belt.
         jitter_px: maximum deviation of a part from that spacing.
+        spot_rate: share of parts with white spots, which are no defect (spots.py), 0..1.
 
     Raises:
         ConfigError: a value is unknown or out of range.
@@ -40,11 +41,13 @@ class SimulatorConfig:
     advance_px: int = 240
     pitch_px: int = 480
     jitter_px: int = 36
+    spot_rate: float = 0.0
 
     def __post_init__(self) -> None:
         as_product(self.product)
         _check_range("seed", self.seed, 0, 2**63)
         _check_range("defect_rate", self.defect_rate, 0, 1)
+        _check_range("spots", self.spot_rate, 0, 1)
         _check_range("parts", 1 if self.parts is None else self.parts, 1, 10**9)
         _check_range("advance_px", self.advance_px, 1, 600)
         _check_range("jitter_px", self.jitter_px, 0, 200)

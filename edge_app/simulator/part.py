@@ -14,6 +14,7 @@ from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.defects import Mark, Redraw, plant
 from edge_app.simulator.look import Look, light, sprite_of
 from edge_app.simulator.products import draw_form
+from edge_app.simulator.spots import with_spots
 
 MAX_HALF_PX = 200.0
 """No part of any product reaches further from its middle."""
@@ -89,7 +90,9 @@ class PartShop:
         pose, surface, lamp, fault = _streams(self._config.seed, number)
         angle = wrap_turn(float(pose.uniform(-np.pi, np.pi)))
         form = draw_form(self._config.product, surface)
-        look, mark = self._with_fault(light(form, lamp, angle), fault, number)
+        lit = light(form, lamp, angle)
+        lit = with_spots(lit, self._config.seed, number, self._config.spot_rate)
+        look, mark = self._with_fault(lit, fault, number)
         has_axis = self._config.product != "round"
         reach_x, reach_y = _reach(form.box_xywh, angle if has_axis else 0.0)
         room = RAIL_PX + _RAIL_GAP_PX + reach_y

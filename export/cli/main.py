@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -12,17 +11,17 @@ from typing import TYPE_CHECKING
 
 from edge_app.cli.package_owners import run_unshared
 from edge_app.cli.parser import CommandParser, set_examples, top_parser, whole
-from edge_app.host.plain_text import indented_lines
 from export.cli.border import run_bordered
 from export.cli.build_many import add_build_many
 from export.cli.check_data import add_check_data
 from export.cli.compare import add_compare
-from export.cli.log_look import add_log_look
+from export.cli.evaluate import add_evaluate
+from export.cli.feedback import FromMarks, add_feedback
 from export.cli.numbers import ANY_REAL, ANY_WHOLE
 from export.cli.pull import add_pull
 from export.cli.review import add_review
+from export.cli.warn import warn
 from export.methods.names import DEFAULT, NAMES
-from export.output_room import check_out_folder
 
 if TYPE_CHECKING:
     from export.bundle_build.pipeline import BuildOptions, BuildResult
@@ -66,28 +65,8 @@ def _parser() -> CommandParser:
                 help="exit 0 although the bundle misses most clearly visible synthetic defects; it "
                 "is written in any case (default: exit 1)",
             )
-    text = "measure a bundle on pictures it has not seen"
-    check = commands.add_parser("evaluate", help=text, description=_sentence(text))
-    set_examples(check, "edge-export evaluate --bundle part.bundle --data pictures")
-    check.add_argument("--bundle", type=Path, required=True, metavar="FILE", help="the bundle")
-    check.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="data set with test/good and one folder test/<kind> per defect class",
-    )
-    check.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="folder for the report (default: NAME.evaluation beside the bundle)",
-    )
-    check.add_argument(
-        "--json", action="store_true", help="print a JSON object as the last line of output"
-    )
-    add_log_look(check, "evaluate")
-    check.set_defaults(run=_evaluate)
+            add_feedback(step)
+    add_evaluate(commands)
     add_review(commands)
     add_pull(commands)
     add_check_data(commands)
@@ -275,20 +254,23 @@ def _build(args: argparse.Namespace) -> int:
     from export.bundle_build.pipeline import build
     from export.cli.progress import ConsoleProgress
 
+    marks = FromMarks(args)
     with ConsoleProgress() as progress:
 
         def run() -> BuildResult:
-            return build(_options(args), progress.show)
+            make = build if args.feedback is None else marks.build
+            return make(_options(args), progress.show)
 
         result = run() if args.outcome is None else recorded(args.outcome, run)
     for sentence in result.answer:
         print(sentence)
     sys.stdout.flush()
-    _warn(result.warnings)
+    warn(result.warnings)
     print(f"{result.path}  sha256 {result.sha256}")
     print("The report is inside (report.html): edge-app report --bundle FILE --out report.html")
+    loses = marks.tell()
     if result.weakness is None or args.accept_weak:
-        return 0
+        return 1 if loses else 0
     print(
         "The bundle is written all the same. Exit code 1, because it is weak; --accept-weak "
         "accepts it.",
@@ -303,7 +285,7 @@ def _label(args: argparse.Namespace) -> int:
 
     with ConsoleProgress() as progress:
         done = label_pictures(_options(args), progress.show)
-    _warn((*done.good.warnings, *done.labels.warnings))
+    warn((*done.good.warnings, *done.labels.warnings))
     print(done.labels.reason)
     folder = done.space.folder / "labels"
     if (folder / "overview.png").is_file():
@@ -320,7 +302,7 @@ def _detector(args: argparse.Namespace) -> int:
     with ConsoleProgress() as progress:
         labelled = label_pictures(options, progress.show)
         done = train_detector(options, labelled)
-    _warn((*labelled.labels.warnings, *done.parts.warnings))
+    warn((*labelled.labels.warnings, *done.parts.warnings))
     seen = len(labelled.good.pictures)
     print(f"{len(done.parts.parts)} whole products found in {seen} pictures")
     print(done.detector or "no detector: the product fills the frame")
@@ -338,35 +320,6 @@ def _train(args: argparse.Namespace) -> int:
         done = train_inspector(options, cut)
     print(f"{len(cut.crops)} crops, orientation {cut.cutting.kind}: {cut.cutting.reason}")
     print(done.graph)
-    return 0
-
-
-def _warn(warnings: Sequence[str]) -> None:
-    for warning in warnings:
-        print(indented_lines(f"warning: {warning}"), file=sys.stderr)
-
-
-def _evaluate(args: argparse.Namespace) -> int:
-    from export.cli.log_look import look_of
-    from export.cli.progress import ConsoleProgress
-    from export.evaluation.answer import answer
-    from export.evaluation.report import fact_rows
-    from export.evaluation.run import evaluate
-
-    check_out_folder(args.out or args.bundle.with_name(args.bundle.stem + ".evaluation"))
-    with ConsoleProgress() as progress:
-        look = look_of(args, "evaluate")
-        done = evaluate(args.bundle, args.data, args.out, progress.show, look)
-    _warn(done.figures["warnings"])
-    for name in done.figures["excluded_pictures"]:
-        print(f"excluded, used for training or calibration: {name}", file=sys.stderr)
-    for sentence in answer(done.figures):
-        print(sentence)
-    for what, found in fact_rows(done.figures):
-        print(f"{what:<32} {found}")
-    print(done.page)
-    if args.json:
-        print(json.dumps(done.figures))
     return 0
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge_app.records import PointXy
+from edge_app.replay.kept_parts import meaning_of
 from export.feedback.device_part import DeviceDecision, DevicePart
 
 Use = Literal["good", "defect", "disputed", "unsure", "proposed"]
@@ -55,7 +56,7 @@ def ruling_of(part: DevicePart, with_proposals: bool) -> Ruling | None:
     counted = accepted or (open_ones if with_proposals else [])
     if not counted:
         return Ruling("proposed", reviewers=_authors(current))
-    meanings = [_meaning(d.mark, part.state) for d in counted]
+    meanings = [meaning_of(part.state, d.mark) or "unsure" for d in counted]
     decided = set(meanings) - {"unsure"}
     reviewers, is_accepted = _authors(counted), bool(accepted)
     if len(decided) != 1:
@@ -66,17 +67,6 @@ def ruling_of(part: DevicePart, with_proposals: bool) -> Ruling | None:
         return Ruling("good", "", (), reviewers, is_accepted, last.note)
     region = last.region if last.region and len(last.region) >= MIN_REGION_POINTS else ()
     return Ruling("defect", _class_of(last, part), region, reviewers, is_accepted, last.note)
-
-
-def _meaning(mark: str, state: str) -> Literal["good", "defect", "unsure"]:
-    """Return what a mark says of the part itself; it says so beside a verdict."""
-    if mark == "false_alarm":
-        return "good"
-    if mark == "missed":
-        return "defect"
-    if mark == "right" and state in ("OK", "NG"):
-        return "good" if state == "OK" else "defect"
-    return "unsure"
 
 
 def _authors(decisions: Sequence[DeviceDecision]) -> tuple[str, ...]:

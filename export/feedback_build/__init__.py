@@ -1,0 +1,1 @@
+"""A build that learns from people's marks: what joins it, what contradicts, what it changed."""

@@ -22,7 +22,8 @@ from export.feedback_build.marked_parts import MarkedPart
 
 TOO_ODD = 1.5
 """Share of the limit, as an operator reads it: 0 is the usual good part, 1 is the limit of the data
-set's own good parts. Chosen by simulation, see docs/feedback.md."""
+set's own good parts. A choice with room on both sides on simulated tiles; docs/feedback.md says
+what has been measured and what has not."""
 
 LIKE_GOOD = 0.0
 """The same: a defect below that scores lower than half of the good parts."""

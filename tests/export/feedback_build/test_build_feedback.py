@@ -18,7 +18,7 @@ from export.feedback_build.outcome import LOST
 from export.feedback_build.report import report_folder
 from export.feedback_build.selection import KEPT_BACK, TRAINED
 
-pytestmark = pytest.mark.needs("the extra train")
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.needs("the extra train")]
 
 COUNT = 40
 
@@ -69,6 +69,7 @@ def report_of(out: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_marks_join_a_build_and_the_report_says_what_changed(
     tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,6 +119,7 @@ def test_marks_join_a_build_and_the_report_says_what_changed(
     assert out.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_third_of_wrong_marks_is_refused_and_each_is_named(
     tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

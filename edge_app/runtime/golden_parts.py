@@ -309,7 +309,6 @@ def _alarm(
         frame_hw=(0, 0) if verdict is None else verdict.frame_hw,
         captured_at_ns=check.at_ns if verdict is None else verdict.captured_at_ns,
         model=None,  # as all else of the part, in its own alert or row
-        golden=check.name,
     )
     return AlarmEvent(kind, check.camera, alarm_id, told, golden=check)
 

@@ -172,7 +172,8 @@ class HistoryReader:
             rows = [dict(row) for row in connection.execute(query, [*values, min(count, PAGE)])]
         for row in rows:
             row["classes"] = list_of(row["classes"])
-        return [timed(row, "at_ns", "due_ns") for row in rows]
+            row["at"] = time_text(int(row.pop("at_ns")))
+        return [timed(row, "due_ns") for row in rows]
 
     def deleted_reviews(self) -> list[dict[str, Any]]:
         """Return what people said of parts that the retention has deleted, counted."""

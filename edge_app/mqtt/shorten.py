@@ -5,7 +5,8 @@ The rule, each step only as far as needed:
 2. defects, the weakest first, down to the strongest one;
 3. the product's corners, the last defect;
 4. texts that others wrote, cut to TEXT_CHARS: source_name, trigger_id, reason;
-5. evidence.
+5. evidence;
+6. the classes that a golden part has and that were found on it.
 
 `shortened` in the alert says what was left out. Who, when, verdict, score, threshold, model, gap
 and all ids stay. No IO.
@@ -60,6 +61,10 @@ def _ever_shorter(body: JsonObject) -> Iterator[JsonObject]:
         if isinstance(text, str) and len(text) > TEXT_CHARS:
             yield from _without(body, note, name, text[:TEXT_CHARS] + "…")
     yield from _without(body, note, "evidence", None)
+    check = body.get("golden_check")
+    if isinstance(check, dict):
+        without = {**check, "found_classes": [], "expected_class": None}
+        yield from _without(body, note, "golden_check", without)
 
 
 def _without_polygons(body: JsonObject, note: JsonObject) -> Iterator[JsonObject]:

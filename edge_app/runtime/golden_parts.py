@@ -308,11 +308,7 @@ def _alarm(
         frame_id=0 if verdict is None else verdict.frame_id,
         frame_hw=(0, 0) if verdict is None else verdict.frame_hw,
         captured_at_ns=check.at_ns if verdict is None else verdict.captured_at_ns,
-        model=None if verdict is None else verdict.model,
-        trigger_id=None if verdict is None else verdict.trigger_id,
-        source_number=None if verdict is None else verdict.source_number,
-        source_name=None if verdict is None else verdict.source_name,
-        golden=check.name,
+        model=None,  # as all else of the part, in its own alert or row
     )
     return AlarmEvent(kind, check.camera, alarm_id, told, golden=check)
 

@@ -101,6 +101,7 @@ def single_changes() -> Iterator[dict[str, Any]]:
     audits = (None, "", f"the audit cannot be written ({FULL}): orders are refused",
               "the audit was changed from outside: record 3")  # fmt: skip
     yield from ({"audit": why, "audit_waiting": 3} for why in audits)
+    yield from ({"golden": (("g", state),)} for state in ("alarmed", "due", "good"))
 
 
 def every_subject() -> list[SubjectHealth]:
@@ -151,7 +152,8 @@ def test_all_is_well_or_nothing_is_known() -> None:
     assert {s.level for s in device_health(DeviceFacts())} == {"unknown"}
     assert {s.level for s in unknown_health()} == {"unknown"}
     subjects = [s.subject for s in device_health(GOOD)]
-    assert [*subjects, "page"] == list(get_args(Subject))
+    assert "golden" not in subjects, "nothing is said of a line without golden parts"
+    assert [*subjects, "golden", "page"] == list(get_args(Subject))
     assert [s.subject for s in unknown_health()] == subjects
 
 
@@ -160,6 +162,7 @@ def test_all_is_well_or_nothing_is_known() -> None:
     [
         ({"history": FULL}, "history", "warn", "history.not_written"),
         ({"is_reserve_used": True}, "disk", "bad", "disk.full"),
+        ({"golden": (("a", "due"), ("b", "alarmed"))}, "golden", "bad", "golden.alarmed"),
         ({"free_bytes": 4 << 30}, "disk", "warn", "disk.low"),
         ({"broker": "connecting: x", "broker_waiting": 7}, "broker", "bad",
          "broker.unreachable_waiting"),

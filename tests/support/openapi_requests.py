@@ -97,9 +97,13 @@ class RequestMaker:
         kind = schema.get("type")
         if kind == "object":
             return self._object(schema, oddness)
+        if "prefixItems" in schema:
+            return [self._value(part, oddness) for part in schema["prefixItems"]]
         if kind == "array":
             count = self._random.randint(0, 3)
             return [self._value(schema["items"], oddness) for _ in range(count)]
+        if kind == "number" and "exclusiveMaximum" in schema:
+            return round(self._random.uniform(0.001, schema["exclusiveMaximum"] - 0.001), 6)
         if kind in ("integer", "number"):
             low, high = int(schema.get("minimum", 0)), int(schema.get("maximum", 1000))
             return self._random.randint(max(low, -1000), min(high, 100_000))

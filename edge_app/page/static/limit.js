@@ -167,7 +167,12 @@ byId("change").addEventListener("submit", (event) => {
   event.preventDefault();
   change("", { score_threshold: scoreAt(grid, tried()), for_sha256: slot.bundle_sha256 });
 });
-startTighten(() => propose(slot, span()), () => { const shown = proposal(); if (shown) change("", shown); });
+startTighten(() => propose(slot, span()), async () => {
+  const shown = proposal();
+  if (!shown) return;
+  await change("", shown);
+  byId("outcome").scrollIntoView({ block: "nearest" });
+});
 byId("undo").addEventListener("click", () => change("/undo", {}));
 byId("slider").addEventListener("input", show);
 for (const id of ["days", "camera"]) byId(id).addEventListener("change", restart);

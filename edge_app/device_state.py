@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from edge_app.device_words import ADVICE, HEADLINES, plain_reason
+from edge_app.device_words import ADVICE, HEADLINES, plain_reason, size_words
 from edge_app.shown_state import ShownState, StateName
 
 HealthLevel = Literal["good", "warn", "bad", "unknown"]
@@ -273,7 +273,7 @@ def _model(facts: DeviceFacts) -> SubjectHealth:
 def _disk(facts: DeviceFacts) -> SubjectHealth:
     if facts.free_bytes is None:
         return _subject("disk", "unknown", "disk.unknown")
-    params = {"free_mb": facts.free_bytes >> 20}
+    params = {"free_mb": facts.free_bytes >> 20, "free": size_words(facts.free_bytes)}
     details: tuple[Said, ...] = ()
     if facts.counted_only:
         details = (_said("disk.counted_only", {"count": facts.counted_only}),)

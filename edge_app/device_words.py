@@ -38,8 +38,8 @@ HEADLINES: dict[str, str] = {
     "model.shortfall": "The model of slot {slot} runs, but not as it was meant to.",
     "model.weak": "The model misses defects that are clearly visible.",
     "disk.unknown": "How much room the disk has is not known.",
-    "disk.good": "The disk has room: {free_mb} MB.",
-    "disk.low": "The disk is nearly full: {free_mb} MB are left.",
+    "disk.good": "The disk has room: {free}.",
+    "disk.low": "The disk is nearly full: {free} left.",
     "disk.full": "The disk is full: alerts use the last reserve.",
     "disk.counted_only": "{count} alerts were only counted: there was no room for them.",
     "temperature.unknown": "This device does not tell its temperature.",
@@ -185,3 +185,11 @@ def plain_reason(text: str) -> str:
     becomes "the disk is full"."""
     found = _NUMBERED.sub("", text)
     return " ".join(_KNOWN.sub(lambda m: _LOWER[m[0].lower()], found).split())
+
+
+def size_words(size_bytes: int) -> str:
+    """Return a size as people read it, such as "350 MB" or "70 GB" (of 1024³ bytes)."""
+    size_gb = size_bytes / (1 << 30)
+    if size_gb < 1:
+        return f"{size_bytes >> 20} MB"
+    return f"{size_gb:.1f} GB" if size_gb < 10 else f"{size_gb:.0f} GB"

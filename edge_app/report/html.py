@@ -24,8 +24,9 @@ header p,.note{color:var(--soft);margin:2px 0}
 .lead{font-size:1.15rem;font-weight:600;margin:18px 0 4px}
 .lead.bad,.lead.not{border-left:5px solid var(--not);padding-left:10px}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(120px,1fr));gap:8px;margin:16px 0}
-.tiles div{border:1px solid var(--line);border-radius:8px;padding:8px 12px}
-.tiles dt{color:var(--soft);font-size:.85rem}.tiles dd{margin:0;font-size:1.4rem;font-weight:650}
+.tiles div{border:1px solid var(--line);border-radius:8px;padding:8px 10px}
+.tiles dt{color:var(--soft);font-size:.85rem}
+.tiles dd{margin:0;font-size:1.4rem;font-weight:650;white-space:nowrap}
 .tiles .ng dd{color:var(--ng)}.tiles .not dd{color:var(--not)}
 .chart{width:100%;height:auto;display:block}
 .chart text{font-size:11px;fill:var(--soft)}.tick{text-anchor:middle}.axis-text{text-anchor:end}

@@ -19,7 +19,7 @@ ENGLISH: Words = {
     "lower": "clearly lower now",
     "same": "no clear difference",
     "not_inspected_lead": "{count} parts were not inspected ({share} of all): check them by hand.",
-    "suspect_lead": "{count} good parts were suspect: below the limit, and near it.",
+    "suspect_lead": "Suspect among the good parts: {count}, below the limit and near it.",
     "lost_lead": "{count} numbered parts have no verdict here: see Interruptions.",
     "days": "{count} days",
     "hours": "{count} hours",

@@ -211,3 +211,13 @@ def test_what_is_no_error_stays_as_it_is() -> None:
     """A person's words, numbers, places."""
     for text in ("", "paused by a person until 12:30: cleaning", "5 of 9 parts"):
         assert plain_reason(text) == text
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "said"),
+    [(0, "0 MB"), (350 << 20, "350 MB"), (3 << 29, "1.5 GB"), (70 << 30, "70 GB")],
+)
+def test_room_on_a_disk_is_said_as_people_read_it(size_bytes: int, said: str) -> None:
+    found = device_health(replace(GOOD, free_bytes=size_bytes))
+    (disk,) = (subject for subject in found if subject.subject == "disk")
+    assert said in disk.headline.text

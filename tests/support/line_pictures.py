@@ -106,6 +106,18 @@ def of_a_belt(pictures: Pictures, line: ShownLine) -> None:
     pictures.take("list")
 
 
+def of_a_pause(pictures: Pictures, line: ShownLine) -> None:
+    """Paused while bad parts still wait to be taken out."""
+    operator = line.client("operator")
+    pictures.go(f"{line.url}/?lang=en")
+    line.waits_for(lambda client: waiting(client)["waiting"] > 1)
+    pictures.wait("!!document.querySelector('.evidence-svg')")
+    body = {"minutes": 30, "why": "the lens is cleaned"}
+    assert operator.post("/api/v1/pause", json=body).status_code == 200
+    pictures.wait("document.querySelector('#todo')?.textContent.includes('not inspected')")
+    pictures.take("paused")
+
+
 def of_a_part_not_inspected(pictures: Pictures, line: ShownLine) -> None:
     """Pictures that cannot be ones of the part: amber, with the picture."""
     pictures.go(f"{line.url}/?lang=en")
@@ -140,6 +152,7 @@ STATIONS: dict[str, Station] = {
         {"mqtt": {"host": "127.0.0.1", "port": 1}},
     ),
     "belt": (of_a_belt, {"belt": triggered(1.0, bad=0.4)}, {"page": {"bad_parts": "list"}}),
+    "pause": (of_a_pause, {"belt": triggered(0.5, bad=0.4)}, {}),
     "fog": (of_a_part_not_inspected, {"belt": "folder:fog?loop=1&interval_s=9"}, {}),
 }  # fmt: skip
 

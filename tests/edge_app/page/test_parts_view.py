@@ -350,3 +350,16 @@ def test_what_the_device_refuses_is_told_in_its_words(
     view.wait_for("document.querySelector('#outcome').textContent.includes('is not marked.')")
     assert len(said_of(client, part["id"])) == before
     assert view.run("document.querySelector('#outcome').dataset.level") == "bad"
+
+
+@pytest.mark.parametrize("lang", ["en", "ko"])
+def test_cards_fit_a_phone_in_every_language(
+    line: ShownLine, people: dict[str, httpx.Client], view: Browser, lang: str
+) -> None:
+    """Two beside each other, none wider than half the screen, whatever stands on it."""
+    open_view(view, line, f"/parts?lang={lang}", people["viewer"])
+    size(view, "phone")
+    view.wait_for("document.querySelectorAll('.card').length > 5")
+    assert view.run("document.documentElement.scrollWidth") == 390
+    assert view.run("innerWidth") == 390
+    size(view, "desktop")

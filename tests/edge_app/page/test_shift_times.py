@@ -53,7 +53,8 @@ def counted(
     first, last = (round(f(moments).timestamp()) * 10**9 for f in (min, max))
 
     def apart(begin: datetime, end: datetime) -> list[dict[str, Any]]:
-        return reader.counts_between(*(round(at.timestamp()) * 10**9 for at in (begin, end)))
+        from_ns, to_ns = (round(at.timestamp()) * 10**9 for at in (begin, end))
+        return reader.counts_between(from_ns, to_ns)
 
     rows = per_shift(reader.counts(first, last + 1), shifts, zone, apart)
     return {row["hour"]: row["ok"] + row["ng"] for row in rows if row["ok"] + row["ng"]}

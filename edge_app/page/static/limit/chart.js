@@ -5,7 +5,8 @@ import { svg } from "../lib/dom.js";
 import { figure, number } from "../lib/share.js";
 import { t } from "../lib/words.js";
 
-const PAD = { left: 52, right: 16, top: 52, bottom: 44 };
+const PAD = { left: 52, right: 16, top: 58, bottom: 44 };
+const OVER = 14; // from the plot to the names above it: the highest level stands between them
 const ROW = 16; // of marks
 const MARK_ROWS = ["missed", "false_alarm", "right"];
 const SIGNS = { missed: "✕", false_alarm: "○", right: "✓" };
@@ -60,8 +61,8 @@ function levels(most, plot, y) {
     found.push(text(plot.left - 7, y(n) + 4, number(n), { "text-anchor": "end" }));
   }
   found.push(svg("line", { x1: plot.left, x2: plot.right, y1: plot.bottom, y2: plot.bottom, class: "axis" }));
-  found.push(text(4, plot.top - 8, t("limit.parts_axis"), { class: "name" }));
-  found.push(text(plot.right + 8, plot.top - 8, t("limit.last_bar"), { "text-anchor": "end" }));
+  found.push(text(4, plot.top - OVER, t("limit.parts_axis"), { class: "name" }));
+  found.push(text(plot.right + 8, plot.top - OVER, t("limit.last_bar"), { "text-anchor": "end" }));
   return found;
 }
 
@@ -86,7 +87,7 @@ function shares(limit, width, below, above, x, plot) {
 
 function rows(marks, x, plot) {
   if (!marks.length) return [];
-  const top = plot.top - 8 - MARK_ROWS.length * ROW;
+  const top = plot.top - OVER - MARK_ROWS.length * ROW;
   const label = MARK_ROWS.map((mark, i) => text(plot.left - 7, top + i * ROW + 4, `${SIGNS[mark]}`, { "text-anchor": "end", class: `mark ${mark}` }));
   const dots = marks.filter(({ mark }) => mark in SIGNS).map(({ bin, mark }) => text(x(bin + 0.5), top + MARK_ROWS.indexOf(mark) * ROW + 4, SIGNS[mark], { "text-anchor": "middle", class: `mark ${mark}` }));
   return [...label, ...dots];

@@ -278,7 +278,7 @@ def _model(facts: DeviceFacts) -> SubjectHealth:
 def _disk(facts: DeviceFacts) -> SubjectHealth:
     if facts.free_bytes is None:
         return _subject("disk", "unknown", "disk.unknown")
-    params = {"free_mb": facts.free_bytes >> 20, "free": size_words(facts.free_bytes)}
+    params: Params = {"free_mb": facts.free_bytes >> 20, "free": size_words(facts.free_bytes)}
     details: tuple[Said, ...] = ()
     if facts.counted_only:
         details = (_said("disk.counted_only", {"count": facts.counted_only}),)

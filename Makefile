@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 DEMO_ARGS ?=
 
-.PHONY: demo train test test-slow test-systemd test-arm64 test-gpu gpu-ready test-device check-arm64-wheels device-wheel docs man wheels release tensorrt-rtx openvino lint format bench demo-bundle schemas clean
+.PHONY: demo train test test-slow test-systemd test-arm64 test-gpu gpu-ready test-device check-arm64-wheels device-wheel docs man wheels release tensorrt-rtx openvino coverage lint format bench demo-bundle schemas clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-app demo --seconds $(DEMO_SECONDS) $(DEMO_ARGS)
@@ -33,6 +33,17 @@ test: $(VENV)/.full
 # Minutes each: what .ci/run adds to `make test`.
 test-slow: $(VENV)/.full
 	$(BIN)/python -m pytest $(SHARED) $(PYTEST_ARGS) -m "slow and not gpu and not arm64"
+
+# What the tests execute, held to a floor per folder (pyproject.toml). FOLDERS="edge_app/ipc deploy": only
+# the tests of these folders, held to the floors of these; without it all of `make test`, in one process.
+FOLDERS ?=
+COVERAGE := $(BIN)/python -m coverage
+coverage: $(VENV)/.full
+	rm -rf build/coverage
+	$(COVERAGE) run -m pytest $(PYTEST_ARGS) $(FOLDERS:%=tests/%)
+	$(COVERAGE) combine --quiet
+	$(COVERAGE) json --quiet -o build/coverage/coverage.json
+	$(BIN)/python tools/coverage_floors.py build/coverage/coverage.json $(FOLDERS)
 
 # A device installed in a Debian system that boots its own systemd. As root, on Debian or Ubuntu;
 # the system is built once and kept in ~/.cache/cropliq-edge. Part of test-slow.
@@ -112,11 +123,14 @@ release: | $(UV)
 	$(MAKE) wheels
 	$(BIN)/python packaging/release.py describe dist
 
-
+# Tests that mypy reads, strictly like the rest; the list grows until it is `tests`. Two conftest.py have
+# one name for it: they are left out.
+TYPED_TESTS := --exclude '/conftest\.py$$' tests/support tests/kinds tests/stories
 lint: $(VENV)/.full
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	MYPYPATH=tests $(BIN)/mypy $(TYPED_TESTS)
 	$(BIN)/lint-imports
 
 format: $(VENV)/.full

@@ -121,6 +121,23 @@ def test_the_hooks_check_what_make_lint_checks() -> None:
     assert commands == {Path(hook["entry"].split()[0]).name for hook in hooks}
 
 
+def test_the_table_of_what_runs_has_the_gates_figures_and_real_targets() -> None:
+    """Each step of .ci/run is in CONTRIBUTING.md with its minutes; what it names can be made."""
+    document = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = document.split("## What runs where, and how long")[1].split("\n\n")[1]
+    rows = [[cell.strip() for cell in r.strip("|").split(" | ")] for r in table.splitlines()[2:]]
+    gate = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    steps = re.findall(
+        r"^# \| (?P<step>[^|]+?) +\| (?P<minutes>\d+ to \d+) +\|$", gate, re.MULTILINE
+    )
+    assert len(steps) >= 6
+    ours = sorted(minutes for _, where, minutes in rows if ".ci/run" in where)
+    assert ours == sorted(minutes for _, minutes in steps)
+    named = {word for what, *_ in rows for code in re.findall(r"`([^`]+)`", what)
+             for word in _made(code)}  # fmt: skip
+    assert {"lint", "test", "test-slow", "test-systemd", "coverage"} <= named <= _targets()
+
+
 def test_dependabot_reads_both_kinds_of_versions() -> None:
     """Python packages and actions, monthly."""
     updates = _read(ROOT / ".github" / "dependabot.yml")["updates"]

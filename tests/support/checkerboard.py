@@ -37,8 +37,10 @@ def seen(turn_xyz: tuple[float, float, float], at_mm: tuple[float, float, float]
     middle = np.array([(CORNERS[0] + 1) / 2, (CORNERS[1] + 1) / 2]) * SQUARE_MM
     at_px = ((hit[:, :2] + middle) / SQUARE_MM + 1) * scale - 0.5
     maps = at_px.astype(np.float32).reshape(*HW, 2)
-    grey = cv2.remap(board, maps, None, cv2.INTER_LINEAR, borderValue=128)
-    return cv2.cvtColor(cv2.GaussianBlur(grey, (3, 3), 0), cv2.COLOR_GRAY2BGR)
+    x, y = maps[..., 0].copy(), maps[..., 1].copy()
+    grey = cv2.remap(board, x, y, cv2.INTER_LINEAR, borderValue=(128,))
+    bgr = cv2.cvtColor(cv2.GaussianBlur(grey, (3, 3), 0), cv2.COLOR_GRAY2BGR)
+    return np.asarray(bgr, dtype=np.uint8)
 
 
 FLAT = ((0.0, 0.0, 0.1), (0.0, 0.0, 170.0))

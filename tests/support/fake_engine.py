@@ -26,7 +26,8 @@ def crops(count: int) -> dict[str, np.ndarray[Any, Any]]:
 def expected_score(inputs: dict[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
     """Return what the engine makes of it: the first bytes, taken as float32."""
     count = len(inputs["crops"])
-    return inputs["crops"].reshape(-1)[: 4 * count].copy().view(np.float32)
+    scores: np.ndarray[Any, Any] = inputs["crops"].reshape(-1)[: 4 * count].copy().view(np.float32)
+    return scores
 
 
 class Context:

@@ -118,7 +118,7 @@ def pycuda_driver(library: ctypes.CDLL) -> Any:
             call("cuMemHostGetDevicePointer_v2", ctypes.byref(device), self.at, 0)
             return int(device.value or 0)
 
-    class PinnedArray(np.ndarray):  # type: ignore[type-arg]
+    class PinnedArray(np.ndarray[Any, Any]):
         """An array whose `base` is its allocation, as pycuda makes them."""
 
         allocation: HostAllocation

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -132,7 +133,7 @@ def labelme(folder: Path, boxes: Boxes, frame_hw: FrameHw, label: str) -> None:
             }
             for box in found
         ]
-        content = {
+        content: dict[str, Any] = {
             "version": "5.4.1",
             "flags": {},
             "shapes": shapes,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from edge_app.records import U8Array
+from edge_app.records import F64Array, U8Array
 
 
 def odd_scenes(good_hwc: U8Array, seed: int = 0) -> Iterator[tuple[str, U8Array]]:
@@ -16,8 +16,9 @@ def odd_scenes(good_hwc: U8Array, seed: int = 0) -> Iterator[tuple[str, U8Array]
     shape = good_hwc.shape
     mean, std = good_hwc.mean(axis=(0, 1)), good_hwc.std(axis=(0, 1)) + 1
 
-    def noisy(level: object, by: object) -> U8Array:
-        return np.clip(rng.normal(level, by, shape), 0, 255).astype(np.uint8)
+    def noisy(level: float | F64Array, by: float | F64Array) -> U8Array:
+        pixels: U8Array = np.clip(rng.normal(level, by, shape), 0, 255).astype(np.uint8)
+        return pixels
 
     yield "black", np.zeros(shape, np.uint8)
     yield "dark", noisy(3, 2)

@@ -36,7 +36,7 @@ def webp(pixels: AnyArray, orientation: int = 1, order: str = ">") -> bytes:
     """Lossless, in the extended form that has room for EXIF."""
     raw = _encoded(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, 101])
     h, w = pixels.shape[:2]
-    sizes = (w - 1).to_bytes(3, "little") + (h - 1).to_bytes(3, "little")
+    sizes: bytes = (w - 1).to_bytes(3, "little") + (h - 1).to_bytes(3, "little")
     extended = b"VP8X" + struct.pack("<IB3x", 10, 0x08) + sizes
     body = exif(orientation, order)
     at = raw.index(b"VP8L")
@@ -65,7 +65,7 @@ def tiff(
     bits = pixels.dtype.itemsize * 8
     if photometric is None:
         photometric = 2 if samples >= 3 else 1
-    data = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    data = pixels.astype(pixels.dtype.newbyteorder("<" if order == "<" else ">")).tobytes()
     bits_at = 8 + len(data)
     out = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", bits_at + 2 * samples)
     out += data + struct.pack(f"{order}{samples}H", *[bits] * samples)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,9 +118,9 @@ def _line(
     return line
 
 
-def _given(option: list[str], value: str, action: argparse.Action) -> list[str]:
+def _given(option: Sequence[str], value: str, action: argparse.Action) -> list[str]:
     if action.nargs == 0:
-        return option
+        return list(option)
     return [f"{option[0]}={value}"] if option else [value]
 
 

@@ -125,8 +125,7 @@ release: | $(UV)
 
 # Tests that mypy reads, strictly like the rest; the list grows until it is `tests`. Two conftest.py have
 # one name for it: they are left out.
-TYPED_TESTS := --exclude '/conftest\.py$$' tests/support tests/kinds tests/stories tests/systemd \
-    tests/release tests/website tests/examples
+TYPED_TESTS := --exclude '/conftest\.py$$' tests/support tests/kinds tests/stories
 lint: $(VENV)/.full
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

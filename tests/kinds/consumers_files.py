@@ -67,7 +67,7 @@ ENTRY = Entry(
 )
 OFFER = Offer("screws", 1, "ab" * 32, 100, "https://h/x.bundle")
 
-CONSUMERS = (
+CONSUMERS: tuple[Consumer, ...] = (
     Consumer(
         "deploy.fleet.rollout_state:load_state",
         lambda: new_state(OFFER, "main", [["a/b/c"]]).model_dump_json().encode(),

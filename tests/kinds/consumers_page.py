@@ -37,7 +37,9 @@ def _take_people(payload: bytes, folder: Path) -> bool:
         return False
 
 
-CONSUMERS = (Consumer("edge_app.accounts.people_file:PeopleFile._load", _people, _take_people),)
+CONSUMERS: tuple[Consumer, ...] = (
+    Consumer("edge_app.accounts.people_file:PeopleFile._load", _people, _take_people),
+)
 CONSUMERS += tuple(
     Consumer(site, tested_in=where)
     for site, where in {

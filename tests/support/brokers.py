@@ -106,13 +106,13 @@ class Listener:
             client_id=client_id or "",
             protocol=MQTTProtocolVersion.MQTTv5,
         )
-        self._client.reconnect_delay_set(0.1, 0.2)
+        self._client.reconnect_delay_set(0.1, 0.2)  # type: ignore[arg-type]  # it takes them
         if username is not None:
             self._client.username_pw_set(username, password)
         self._client.on_connect = lambda c, *_: c.subscribe(topic, qos=1)
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = 0 if is_new else 3600
         self._client.connect(HOST, port, 30, clean_start=is_new, properties=properties)
         self._client.loop_start()

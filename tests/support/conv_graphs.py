@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -38,7 +39,7 @@ def conv_inspector(seed: int = 0, largest_weight: float = 0.3) -> bytes:
     weights["three.weight"] *= largest_weight / weights["three.weight"].max()
     weights["project.weight"] = np.eye(4, dtype=np.float32).reshape(4, 4, 1, 1)
     node = helper.make_node
-    same = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2]}
+    same: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2]}
     nodes = [
         node("Cast", ["crops"], ["pixels"], name="/Cast", to=TensorProto.FLOAT),
         node("Transpose", ["pixels"], ["nchw"], name="/Transpose", perm=[0, 3, 1, 2]),
@@ -78,7 +79,8 @@ def write_conv_bundle(path: Path, threshold: float = 0.6) -> Path:
     thresholds = variant.thresholds.model_copy(
         update={"score_threshold": threshold, "map_threshold": threshold}
     )
-    golden, files = (), {"inspector.onnx": conv_inspector()}
+    golden: tuple[GoldenPicture, ...] = ()
+    files = {"inspector.onnx": conv_inspector()}
     for name, is_bad in (("golden/good.png", False), ("golden/bad.png", True)):
         picture = grey_picture(spot=is_bad)
         files[name] = cv2.imencode(".png", picture)[1].tobytes()

@@ -132,7 +132,7 @@ FINISHED, SHOWN, PICTURES = 3, 6, 8
 def _read_all(folder: Path, finished: int, count: int) -> list[tuple[int, str]]:
     camera = WatchCamera(folder, "cam1", settle_s=0.0, sleep=lambda _: None)
     camera.open(finished)
-    found = []
+    found: list[tuple[int, str]] = []
     try:
         while len(found) < count:
             shown: Frame | FrameCorrupt
@@ -141,7 +141,7 @@ def _read_all(folder: Path, finished: int, count: int) -> list[tuple[int, str]]:
             except FrameCorrupt as error:  # one part that is NOT_INSPECTED, and said
                 shown = error
             assert shown.source_number is not None
-            found.append((shown.source_number, shown.source_name))
+            found.append((shown.source_number, shown.source_name or ""))
     except FrameTimeout:
         pass
     finally:

@@ -131,7 +131,8 @@ def write_foggy_pictures(folder: Path) -> None:
     for number in range(3):
         noise = np.random.default_rng(number).integers(60, 150, (1024, 1280), dtype=np.uint8)
         fog = cv2.GaussianBlur(noise, (0, 0), 40)
-        cv2.imwrite(str(folder / f"{number}.png"), cv2.normalize(fog, None, 50, 170, 32))
+        stretched = cv2.normalize(fog, np.empty_like(fog), 50, 170, cv2.NORM_MINMAX)
+        cv2.imwrite(str(folder / f"{number}.png"), stretched)
 
 
 def _until(done: Callable[[], bool], timeout_s: float = 20.0) -> None:

@@ -29,8 +29,8 @@ def part(seed: int) -> U8Array:
     cv2.rectangle(bar, (10, 16), (85, 47), 1.0, -1)
     cv2.circle(bar, (26, 32), 7, 0.4, -1)
     matrix = np.array([[1, 0, x], [0, 1, y]], np.float32)
-    bar = cv2.warpAffine(bar, matrix, CROP_HW[::-1])
-    grey = 60 * (bar == 0) + 170 * bar + rng.normal(0, 4, CROP_HW)
+    moved = np.asarray(cv2.warpAffine(bar, matrix, CROP_HW[::-1]), dtype=np.float32)
+    grey = 60 * (moved == 0) + 170 * moved + rng.normal(0, 4, CROP_HW)
     return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[:, :, None], 3, 2)
 
 

@@ -70,8 +70,8 @@ def carry_out(words: list[str], out: Path) -> tuple[int, str, str]:
         if time.monotonic() > end_s:
             os.kill(child, signal.SIGKILL)
         time.sleep(0.02)
-    told = [name.read_bytes().decode("utf-8", "backslashreplace") for name in names]
-    return os.waitstatus_to_exitcode(status), *told
+    printed, complained = (name.read_bytes().decode("utf-8", "backslashreplace") for name in names)
+    return os.waitstatus_to_exitcode(status), printed, complained
 
 
 if __name__ == "__main__":
@@ -80,4 +80,5 @@ if __name__ == "__main__":
     os.umask(int(sys.argv[2], 8))
     place = Path(sys.argv[1])
     ended = [carry_out(words, place) for words in json.load(sys.stdin)]
+    assert sys.__stdout__ is not None
     sys.__stdout__.buffer.write(json.dumps(ended).encode())

@@ -79,7 +79,7 @@ def agent_process(config_path: Path, install: Path | None, at: int, counted: Pat
         fuse.spark()
         return order(server, line)
 
-    PeerServer.order = say  # type: ignore[method-assign]
+    PeerServer.order = say  # type: ignore[assignment, method-assign]
     checks = dataclasses.replace(make_checks(config, threading.Event()), try_out=try_here)
     agent = Agent(
         Store(config.agent.store_dir, do),

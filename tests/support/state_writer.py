@@ -50,9 +50,9 @@ def use_outbox(folder: Path, said: Said, dice: random.Random) -> None:
             for seq, alert in zip(seqs, alerts, strict=True):
                 said("stored", store_id=outbox.store_id, seq=seq, id=alert.message_id)
             batch = outbox.next_batch(dice.randint(0, 6))
-            for alert in batch:
-                said("deleting", id=json.loads(alert.body)["message_id"])
-            outbox.delete(*(alert.seq for alert in batch))
+            for stored in batch:
+                said("deleting", id=json.loads(stored.body)["message_id"])
+            outbox.delete(*(stored.seq for stored in batch))
         outbox.close()
 
 
@@ -62,7 +62,7 @@ def use_store(folder: Path, said: Said) -> None:
     store.prepare(["main"])
     for number, phase in enumerate(("switching", "probation", "committing", "rolling_back")):
         intent = Intent(slot="main", kind="install", phase=phase, old_sha256=None,
-                        new_sha256=f"{number}" * 64)  # type: ignore[arg-type]  # fmt: skip
+                        new_sha256=f"{number}" * 64)  # fmt: skip
         said("ordering", sha256=intent.new_sha256)
         store.set_intent(intent)
         said("ordered", sha256=intent.new_sha256, phase=phase)

@@ -76,6 +76,11 @@ def fill_filter(page: Page) -> None:
     page.locator("#time").select_option("own")
 
 
+def lose_contact(page: Page) -> None:
+    page.route("**/api/state", lambda route: route.abort())
+    page.locator("body.is-lost").wait_for()
+
+
 def pair(page: Page) -> None:
     page.locator("#pair [name=name]").fill("wall-screen")
     page.locator("#pair button").click()
@@ -97,6 +102,7 @@ VIEWS: dict[str, Seen] = {
     "take_out_korean": Seen("/?lang=ko", has("#settle") + " && " + has(".evidence-svg")),
     "wall": Seen("/?wall=1", NOW.format("OK"), is_calm=True),
     "wall_take_out": Seen("/?wall=1", NOW.format("NG")),
+    "lost": Seen("/", has("#settle") + " && " + has(".strip li"), open=lose_contact),
     "changeover": Seen("/", has("#changeover"), "operator", open=open_details("#changeover")),
     "parts": Seen("/parts", has(".card img:not([hidden])"), "operator"),
     "parts_filter": Seen("/parts", has(".card"), "operator", open=fill_filter),
@@ -173,6 +179,7 @@ def test_axe_finds_nothing_serious(
             if view.open:
                 view.open(page)
             picture(page, f"{name}_{device}")
+            assert page.locator("body.is-lost").count() == (name == "lost"), "no contact"
             assert findings(page) == [], device
             assert fits(page), device
             assert misplaced(page, device) == [], device

@@ -90,7 +90,7 @@ class StatusReport:
         self._products: dict[str, str] = {}
         self._figures: JsonObject = {}
         self._weaknesses: tuple[str, ...] = ()
-        self._broker = ""
+        self._broker = "" if publisher else "not used"
         self._show_cameras()
 
     def watch(self, pipelines: Sequence[CameraPipeline]) -> None:

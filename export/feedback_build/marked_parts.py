@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from calibration.parts.groups import groups_of, thumbnail
-from edge_app.errors import DataError
+from edge_app.cameras.pictures import read_picture
+from edge_app.errors import DataError, FrameCorrupt
 from edge_app.records import F32Array, U8Array
 from export.feedback.records import PROVENANCE_FILE, Provenance, read_provenance
 
@@ -52,7 +50,7 @@ class MarkedPart:
 
     def read(self) -> U8Array:
         """Return the pixels, uint8 (h, w, 3) BGR."""
-        return _decoded(self.path.read_bytes(), self.path)
+        return read_picture(self.path)
 
     def words(self) -> str:
         """Return file, part and people, for a sentence about it."""
@@ -154,16 +152,9 @@ def _checked(path: Path, sha256: str) -> U8Array | None:
     if hashlib.sha256(data).hexdigest() != sha256:
         return None
     try:
-        return _decoded(data, path)
-    except DataError:
+        return read_picture(path)
+    except FrameCorrupt:
         return None
-
-
-def _decoded(data: bytes, path: Path) -> U8Array:
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if pixels is None:
-        raise DataError(f"{path} is no picture. Pull again.")
-    return np.asarray(pixels, np.uint8)
 
 
 def _groups(whole: Sequence[Whole]) -> list[str]:
@@ -173,8 +164,7 @@ def _groups(whole: Sequence[Whole]) -> list[str]:
     """
 
     def read(index: int) -> U8Array:
-        path = whole[index][1]
-        return _decoded(path.read_bytes(), path)
+        return read_picture(whole[index][1])
 
     numbers = groups_of([thumb for _, _, thumb in whole], read)
     first: dict[int, str] = {}

@@ -22,6 +22,7 @@ from edge_app.cameras.watch_journal import JOURNAL, WatchJournal
 from edge_app.errors import BundleError, ConfigError
 from edge_app.imaging.camera_calibration import load_geometry
 from edge_app.mqtt.high_water import read_high_water
+from edge_app.runtime.golden_book import FORMAT, GOLDEN_FILE, _read
 from edge_app.store.intent import read_intent
 from edge_app.store.release_info import read_card, read_serials
 
@@ -77,6 +78,11 @@ CONSUMERS: tuple[Consumer, ...] = (
         "edge_app.agent.pull.pointer_journal:PointerJournal._read",
         lambda: json.dumps({"current": json.loads(pointer("https://h/x").payload())}).encode(),
         _reader("pointer-main.json", lambda file: PointerJournal(file.parent).record("main")),
+    ),
+    Consumer(
+        "edge_app.runtime.golden_book:_read",
+        _json(format=FORMAT, parts=[{"name": "scratched-1", "settled_ns": 1, "due_ns": 2}]),
+        _reader(GOLDEN_FILE, lambda file: _read(file) or None),
     ),
     Consumer(
         "edge_app.store.intent:read_intent",

@@ -59,6 +59,7 @@ NEEDS: dict[tuple[str, str], tuple[Need, Any]] = {
     ("GET", "/api/v1/parts"): (V, None),
     ("GET", "/api/v1/parts/{id:int}"): (V, None),
     ("GET", "/api/v1/counts"): (V, None),
+    ("GET", "/api/v1/shifts"): (V, None),
     ("GET", "/api/v1/scores"): (V, None),
     ("GET", "/api/v1/report"): (V, None),
     ("GET", "/api/v1/parts/choices"): (V, None),

@@ -70,7 +70,7 @@ class FromMarks:
             print(f"not learnt from: {one.words()}", file=sys.stderr)
         if len(report.dropped) > NAMED:
             print(f"and {len(report.dropped) - NAMED} more, see the report", file=sys.stderr)
-        if not report.lost or self._args.accept:
+        if not (report.lost or report.sensitivity.is_lost) or self._args.accept:
             return False
         print(
             "The bundle is written all the same. Exit code 1, because defects that were caught "

@@ -26,6 +26,7 @@ from export.feedback_build.outcome import (
     PartOutcome,
 )
 from export.feedback_build.selection import CAPPED, COPY, KEPT_BACK, TRAINED, Selection
+from export.feedback_build.sensitivity_change import SensitivityChange, caught
 
 JSON_FILE = "report.json"
 FORMAT = "cropliq-feedback-report/1"
@@ -56,6 +57,7 @@ class FeedbackReport:
         dropped: the contradictions.
         unseen, trained, folds: (gone, of) false alarms: kept back ones; those learnt from, by the
             shipped model, and by models that had not learnt from them.
+        sensitivity: what it costs in synthetic defects caught.
     """
 
     before: str
@@ -67,6 +69,7 @@ class FeedbackReport:
     unseen: list[int] = field(default_factory=lambda: [0, 0])
     trained: list[int] = field(default_factory=lambda: [0, 0])
     folds: list[int] = field(default_factory=lambda: [0, 0])
+    sensitivity: SensitivityChange = field(default_factory=SensitivityChange)
 
     @property
     def lost(self) -> list[str]:
@@ -75,7 +78,7 @@ class FeedbackReport:
 
     def sentences(self) -> list[str]:
         """Return what to tell, the most important first."""
-        told = []
+        told = [self.sensitivity.sentence()] if self.sensitivity.is_lost else []
         if self.counts[LOST]:
             named = ", ".join(self.lost[:10]) + (", ..." if len(self.lost) > 10 else "")
             told.append(
@@ -90,6 +93,8 @@ class FeedbackReport:
         for outcome in (GOOD_ALARMED, "not_inspected", "defect_found", "defect_still_missed"):
             if self.counts[outcome]:
                 told.append(f"{self.counts[outcome]} {OUTCOMES[outcome]}.")
+        if not self.sensitivity.is_lost:
+            told.append(self.sensitivity.sentence())
         if self.marked.proposals:
             told.append(f"{self.marked.proposals} marks were not accepted by an engineer.")
         if self.dropped:
@@ -147,6 +152,14 @@ class FeedbackReport:
             "after": self.after,
             "bundle_sha256": bundle_sha256,
             "counts": {o: self.counts[o] for o in OUTCOMES},
+            "synthetic_defects": {
+                name: None if not rows else {"caught": caught(rows)[0], "of": caught(rows)[1]}
+                for name, rows in (
+                    ("before", self.sensitivity.before),
+                    ("after", self.sensitivity.after),
+                )
+            },
+            "is_sensitivity_lost": self.sensitivity.is_lost,
             "false_alarms_gone": {
                 "kept_back": _share(self.unseen),
                 "learnt_from": _share(self.trained),
@@ -248,7 +261,8 @@ class ReportFolder:
 
     def _page(self, report: FeedbackReport, selection: Selection) -> str:
         first, *rest = report.sentences()
-        bad = " bad" if report.counts[LOST] or report.dropped else ""
+        is_bad = report.counts[LOST] or report.dropped or report.sensitivity.is_lost
+        bad = " bad" if is_bad else ""
         before, after = escape(report.before), escape(report.after)
         return (
             "<!doctype html><html lang=en><meta charset=utf-8>"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from edge_app.bundle.archive import read_bundle
+from edge_app.bundle.archive import Bundle, read_bundle
 from edge_app.errors import BundleError
 from edge_app.model.loaded_model import LoadedModel, load_model
 from edge_app.records import VerdictState
@@ -48,6 +48,7 @@ from export.feedback_build.report import (
     report_folder,
 )
 from export.feedback_build.selection import TRAINED, Selection, select
+from export.feedback_build.sensitivity_change import SensitivityChange, sensitivity_of
 from export.feedback_build.unseen_scores import UnseenScores, unseen_scores
 from export.folder_lock import lock_folder
 from export.methods.multi_process.launcher import check_processes
@@ -115,7 +116,8 @@ def build_with_feedback(
     check_replaceable(report_folder(options.out))
     space = options.out.with_name(options.out.name + ".work")
     lock = lock_folder(space)
-    before = _model_before(feedback.before, options.product)
+    old = None if feedback.before is None else read_bundle(feedback.before)
+    before = None if old is None else _model_before(old, feedback.before, options.product)
     marked = read_marked_parts(feedback.folder, options.product)
     good = scan_good_pictures(options.data)
     refuse_own_labels(options, good)
@@ -136,18 +138,20 @@ def build_with_feedback(
         marked,
         tuple(dropped),
     )
+    if old is not None:
+        new = sensitivity_of(read_bundle(result.path))
+        report.sensitivity = SensitivityChange(sensitivity_of(old), new)
     page = _judged(work, report, before, result, selection, scores, gone)
     del lock
     return FeedbackResult(result, report, page)
 
 
-def _model_before(path: Path | None, product: str) -> LoadedModel | None:
-    if path is None:
-        return None
-    model = load_model(read_bundle(path))
+def _model_before(bundle: Bundle, path: Path | None, product: str) -> LoadedModel:
+    model = load_model(bundle)
     if model.identity.product != product:
+        name = "" if path is None else path.name
         raise BundleError(
-            f"--before {path.name} is for {model.identity.product}, this build for {product}. Name "
+            f"--before {name} is for {model.identity.product}, this build for {product}. Name "
             "the bundle of the same product that the devices judged with."
         )
     return model

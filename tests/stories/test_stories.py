@@ -15,16 +15,18 @@ from support.story_steps import Step, matches, set_keys, steps_of
 
 FOLDER = ROOT / "docs" / "stories"
 NAMES = ("engineers_first_day", "operators_shift", "quality_managers_monday", "it_integration")
+LONG = "learning_from_marks"
+"""It builds a bundle, which takes minutes."""
 
 
 def story(name: str) -> list[Step]:
     return list(steps_of((FOLDER / f"{name}.md").read_text(encoding="utf-8")))
 
 
-def played(name: str, folder: Path) -> Player:
+def played(name: str, folder: Path, command_s: float = 600, log_s: float = 60) -> Player:
     """Do every step of a story."""
     with contextlib.ExitStack() as stack:
-        player = Player(folder, stack)
+        player = Player(folder, stack, command_s, log_s)
         for step in story(name):
             player.play(step)
     return player
@@ -36,6 +38,15 @@ def test_what_a_story_says_happens(name: str, tmp_path: Path) -> None:
     """Each command prints what is shown, each touch finds its button, each page what it names."""
     player = played(name, tmp_path / "story")
     assert len(player.taken) >= 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.needs("chromium", "mosquitto", "the extra train")
+def test_marks_are_learnt_from_and_a_model_that_forgets_defects_is_stopped(tmp_path: Path) -> None:
+    """Mark, accept, pull, build, sign, try on old parts: as the story says."""
+    player = played(LONG, tmp_path / "story", command_s=3000, log_s=600)
+    assert len(player.taken) == 3
 
 
 @pytest.mark.slow
@@ -58,8 +69,8 @@ def test_the_engineers_pictures_make_a_bundle(tmp_path: Path) -> None:
 
 def test_every_story_is_here_with_its_pictures() -> None:
     """The documents are those that are played, and no picture is missing or left over."""
-    assert {file.stem for file in FOLDER.glob("*.md")} == set(NAMES)
-    named = {step.what for name in NAMES for step in story(name) if step.kind == "picture"}
+    assert {file.stem for file in FOLDER.glob("*.md")} == {*NAMES, LONG}
+    named = {step.what for name in (*NAMES, LONG) for step in story(name) if step.kind == "picture"}
     assert {file.stem for file in PICTURES.glob("*.jpg")} == named
     assert all(file.stat().st_size < 200_000 for file in PICTURES.glob("*.jpg"))
 

@@ -30,6 +30,8 @@ CODE = re.compile(r"\b(?:[A-Z0-9]{4}-)+[A-Z0-9]{4}\b")
 COMMANDS = {"edge-app": "edge_app", "edge-export": "export", "edge-deploy": "deploy"}
 SIZES_WH = {"At the desk": (1280, 800), "On the tablet": (1024, 768), "On the phone": (390, 844)}
 SETTLE_S = 0.6
+PORTS = ("8080", "1883")
+"""Of the page and the broker, as stories write them; a run has its own."""
 
 FINDS = """
 window.storyScope = null;
@@ -170,11 +172,19 @@ class Player:
     Args:
         folder: where the commands are typed.
         stack: what is ended with the story: browsers and commands in the background.
+        command_s, log_s: how long a command may take, and until a log says something.
     """
 
-    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stack: contextlib.ExitStack,
+        command_s: float = 600,
+        log_s: float = 60,
+    ) -> None:
         self._folder, self._stack = folder, stack
-        self._ports = {"8080": str(free_port()), "1883": str(free_port())}
+        self._command_s, self._log_s = command_s, log_s
+        self._ports = {port: str(free_port()) for port in PORTS}
         self._environment = environment(folder)
         self._places: dict[str, Place] = {}
         self._where = "At the desk"
@@ -213,7 +223,7 @@ class Player:
             return
         done = subprocess.run(
             ["bash", "-c", command], cwd=self._folder, env=self._environment,
-            capture_output=True, text=True, timeout=600, check=False,
+            capture_output=True, text=True, timeout=self._command_s, check=False,
         )  # fmt: skip
         printed = done.stdout + done.stderr
         assert "Traceback" not in printed, printed
@@ -249,7 +259,7 @@ class Player:
 
     def do_log(self, step: Step) -> None:
         file = self._folder / step.what
-        wait_until(lambda: file.exists() and step.text in file.read_text(), 60, step.text)
+        wait_until(lambda: file.exists() and step.text in file.read_text(), self._log_s, step.text)
 
     def do_where(self, step: Step) -> None:
         self._where = step.what

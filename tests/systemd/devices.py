@@ -42,7 +42,7 @@ def package(out: Path, *options: str) -> None:
     edge_deploy = str(Path(sys.executable).with_name("edge-deploy"))
     subprocess.run(
         [edge_deploy, "package", "--out", str(out), "--offline", *options],
-        check=True, timeout=900, stdout=subprocess.DEVNULL,
+        check=True, timeout=300, stdout=subprocess.DEVNULL,
     )  # fmt: skip
 
 

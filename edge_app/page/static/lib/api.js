@@ -30,16 +30,6 @@ export async function may(role) {
   return kind === "person" && (RANK[own] ?? 0) >= RANK[role];
 }
 
-// Whether who is logged in here may give an operator's order now, asked of the device; who may not is
-// led to the login. Throws an Error with a sentence where the device does not answer: a login would
-// not come up either.
-export async function mayOrder(why) {
-  const { kind, role } = await me(true).catch(() => { throw new Error(t("refused.not_sent")); });
-  if (kind === "person" && (RANK[role] ?? 0) >= RANK.operator) return true;
-  toLogin(why);
-  return false;
-}
-
 // To the login and back to this place afterwards; `why` stands above the form.
 export function toLogin(why = "") {
   const query = new URLSearchParams({ back: location.pathname + location.search + location.hash });
@@ -81,4 +71,18 @@ export async function send(method, address, data, timeoutMs = TIMEOUT_MS) {
   } catch {
     return { isOk: false, status: 0, body: { detail: t("refused.silent") } };
   }
+}
+
+// An operator's order. Who is logged in is asked of the device first: who may not is led to the login,
+// and null comes back. Where the device does not answer nothing is sent, and `detail` says so: a login
+// would not come up either.
+export async function order(why, address, data) {
+  const who = await me(true).catch(() => null);
+  if (!who) return { isOk: false, status: 0, body: { detail: t("refused.not_sent") } };
+  if (who.kind === "person" && (RANK[who.role] ?? 0) >= RANK.operator) {
+    const answer = await send("POST", address, data);
+    if (answer.status !== 401) return answer;
+  }
+  toLogin(why);
+  return null;
 }

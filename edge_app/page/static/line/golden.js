@@ -1,6 +1,6 @@
 // Golden parts: known rejects that are shown by schedule. A person says here that one comes next.
 
-import { BASE, may, send, toLogin } from "../lib/api.js";
+import { BASE, order } from "../lib/api.js";
 import { byId, make, tell } from "../lib/dom.js";
 import { dayTime } from "../lib/times.js";
 import { oneOf, t } from "../lib/words.js";
@@ -32,8 +32,8 @@ function row(part) {
 }
 
 async function announce(name) {
-  if (!(await may("operator", true))) return toLogin("golden");
-  const { isOk, status, body } = await send("POST", `${BASE}/golden-parts/${encodeURIComponent(name)}/shown`);
-  if (status === 401) return toLogin("golden");
+  const answer = await order("golden", `${BASE}/golden-parts/${encodeURIComponent(name)}/shown`);
+  if (!answer) return;
+  const { isOk, body } = answer;
   tell(byId("golden-outcome"), isOk ? body.text : body.detail, isOk ? "good" : "bad");
 }

@@ -1,7 +1,7 @@
 // Pausing inspection for a while, and ending a pause: an operator's order, with a reason that stands in
 // the audit. While it lasts parts are NOT INSPECTED and nobody is alarmed.
 
-import { BASE, mayOrder, send, toLogin } from "../lib/api.js";
+import { BASE, order } from "../lib/api.js";
 import { byId, tell } from "../lib/dom.js";
 import { t } from "../lib/words.js";
 
@@ -29,18 +29,10 @@ export function offerPauses(cameras, isOffered) {
   fields.minutes.value = "15";
 }
 
-async function order(address, data) {
-  try {
-    if (!(await mayOrder("pause"))) return;
-  } catch (error) {
-    tell(byId("pause-outcome"), error.message, "bad");
-    return;
-  }
-  const { isOk, status, body } = await send("POST", `${BASE}/${address}`, { camera: fields.camera.value, why: fields.why.value.trim(), ...data });
-  if (status === 401) {
-    toLogin("pause");
-    return;
-  }
+async function give(address, data) {
+  const answer = await order("pause", `${BASE}/${address}`, { camera: fields.camera.value, why: fields.why.value.trim(), ...data });
+  if (!answer) return;
+  const { isOk, body } = answer;
   tell(byId("pause-outcome"), isOk ? body.text : body.detail, isOk ? "good" : "bad");
   if (isOk) fields.why.value = "";
 }
@@ -49,6 +41,6 @@ export function startPauses() {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const ends = event.submitter === byId("pause-end");
-    order(ends ? "resume" : "pause", ends ? {} : { minutes: Number(fields.minutes.value) });
+    give(ends ? "resume" : "pause", ends ? {} : { minutes: Number(fields.minutes.value) });
   });
 }

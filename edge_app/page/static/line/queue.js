@@ -1,7 +1,7 @@
 // Bad parts that wait to be taken out: the device keeps the queue, this shows it and settles parts of
 // it. Settling never changes lamp, alert or verdict.
 
-import { BASE, mayOrder, read, send, toLogin } from "../lib/api.js";
+import { BASE, order, read } from "../lib/api.js";
 import { faultText, nameOf } from "../lib/describe.js";
 import { byId, make, pause, tell, write } from "../lib/dom.js";
 import { age, clockTime, moment } from "../lib/times.js";
@@ -89,18 +89,9 @@ export function showList(nowNs) {
 async function settle(part, outcome) {
   if (isBusy || !part) return;
   setBusy(true);
-  try {
-    if (!(await mayOrder("settle"))) return;
-  } catch (error) {
-    say(error.message, "bad");
-    setBusy(false);
-    return;
-  }
-  const { isOk, status, body } = await send("POST", `${BASE}/take-out/${part.id}`, { part_id: part.part_id, outcome });
-  if (status === 401) {
-    toLogin("settle");
-    return;
-  }
+  const answer = await order("settle", `${BASE}/take-out/${part.id}`, { part_id: part.part_id, outcome });
+  if (!answer) return;
+  const { isOk, body } = answer;
   if (isOk) {
     settledIds.add(part.part_id);
     settledHere.add(part.id);

@@ -22,7 +22,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.page_attack import _answers, _free_port, _wait, door_to, write_line
+from benchmarks.page_attack import _answers, _wait, door_to, free_port, write_line
 from edge_app.accounts.directory import Actor, Directory
 from edge_app.accounts.people_file import PeopleFile
 from edge_app.accounts.place import BY_HAND
@@ -69,7 +69,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="api-fuzz-") as name:
-        folder, port = Path(name), _free_port()
+        folder, port = Path(name), free_port()
         config = write_line(folder, 1, port)
         config.write_text(config.read_text().replace("[mqtt]\n", "[mqtt]\nenabled = false\n"))
         command = [sys.executable, "-m", "edge_app.cli.main", "run", "--config", str(config)]

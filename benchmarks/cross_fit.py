@@ -71,7 +71,7 @@ def one_draw(
     evidence = Evidence(np.arange(n), pool.defect_crops[rows], numbers, of, labels)
     data = TrainingSet(pool.crops[drawn], None, None, evidence)
     settings = TrainSettings(int(rng.integers(1 << 30)), 1, "cpu", Path())
-    frozen = Frozen(pool.backbone, features, pool.defects.rows(rows))
+    frozen = Frozen(pool.extractor, features, pool.defects.rows(rows))
     trained = fitted_to(frozen, data, settings, lambda _text, _share: None)
     if trained.cross_fitted is None:
         raise AssertionError("the ensemble judges by folds")

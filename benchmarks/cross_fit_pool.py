@@ -21,9 +21,9 @@ from edge_app.records import U8Array
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import good_line
 from export.augment.defect_like import DEFECTS, SIZES, synthetic_defect
-from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0
-from export.methods.ensemble.method import features_of
-from export.methods.ensemble.terms import ALL_TAPS, CropFeatures
+from export.methods.ensemble.graph import FeatureExtractor
+from export.methods.ensemble.method import extractor_for, features_of
+from export.methods.ensemble.terms import CropFeatures
 
 BUNDLE = Path(__file__).parents[1] / "edge_app" / "assets" / "demo-tapered.bundle"
 SEED = 9000
@@ -44,7 +44,7 @@ class Pool:
         labels: (kind, size) of each.
     """
 
-    backbone: EfficientNetLite0
+    extractor: FeatureExtractor
     crops: U8Array
     good: CropFeatures
     odd: CropFeatures
@@ -91,12 +91,12 @@ def make_pool(crops: U8Array) -> Pool:
         crop = crops[index // DEFECTS_A_PART]
         drawn.append(synthetic_defect(rng, crop, None, kind, size).pixels_hwc)
         labels.append((kind, str(size)))
-    backbone = load_lite0(max(ALL_TAPS)).eval().requires_grad_(False)
+    extractor = extractor_for(crops, None, "cpu")
 
     def features(pictures: U8Array) -> CropFeatures:
-        return features_of(backbone, pictures, "cpu", "features", lambda _text, _share: None)
+        return features_of(extractor, pictures, "cpu", "features", lambda _text, _share: None)
 
     return Pool(
-        backbone, crops, features(crops), features(np.stack(odd)), features(np.stack(drawn)),
+        extractor, crops, features(crops), features(np.stack(odd)), features(np.stack(drawn)),
         np.stack(drawn), labels,
     )  # fmt: skip

@@ -114,8 +114,9 @@ def main() -> None:
     Console(width=100).print(table)
 
 
-def sim_frames(count: int) -> list[Frame]:
-    camera = open_camera(f"sim:tapered?seed=44&parts={count}&mode=file", "bench")
+def sim_frames(count: int, product: str = "tapered", options: str = "seed=44") -> list[Frame]:
+    """Return the first pictures of a simulated belt."""
+    camera = open_camera(f"sim:{product}?{options}&parts={count}&mode=file", "bench")
     camera.open()
     found: list[Frame] = []
     try:

@@ -48,10 +48,10 @@ class Side:
     name: str
     process: subprocess.Popen[str]
 
-    def ask(self, first: int, end: int) -> dict[str, Any]:
+    def ask(self, first: int, end: int, also: str = "") -> dict[str, Any]:
         """Return what these frames took."""
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{first} {end}\n")
+        self.process.stdin.write(f"{first} {end} {also}\n")
         self.process.stdin.flush()
         return self.answer()
 
@@ -93,27 +93,27 @@ def start(name: str, root: Path, bundle: Path, frames: Path, backend: str) -> Si
 
 def measure(sides: list[Side], count: int) -> dict[str, Any]:
     """Return per arm the times of every frame, the judged parts and the verdicts."""
-    found: dict[str, Any] = {
-        side.name: {
-            "cpu": defaultdict(list),
-            "wall": defaultdict(list),
-            "judged": 0,
-            "verdicts": [],
-        }
-        for side in sides
-    }
+    found = {side.name: nothing_yet() for side in sides}
     for side in sides:
         side.ask(0, TURN)  # the first frames allocate
     for first in range(0, count, TURN):
         for side in sides:
-            answer = side.ask(first, min(count, first + TURN))
-            mine = found[side.name]
-            mine["judged"] += answer["judged"]
-            mine["verdicts"] += answer["verdicts"]
-            for kind in ("cpu", "wall"):
-                for stage, times in answer[kind].items():
-                    mine[kind][stage] += times
+            add(found[side.name], side.ask(first, min(count, first + TURN)))
     return found
+
+
+def nothing_yet() -> dict[str, Any]:
+    """Return an arm's findings before its first turn."""
+    return {"cpu": defaultdict(list), "wall": defaultdict(list), "judged": [], "verdicts": []}
+
+
+def add(found: dict[str, Any], answer: dict[str, Any]) -> None:
+    """Add a turn to an arm's findings."""
+    found["judged"] += answer["judged"]
+    found["verdicts"] += answer["verdicts"]
+    for kind in ("cpu", "wall"):
+        for stage, times in answer[kind].items():
+            found[kind][stage] += times
 
 
 def figures(found: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def figures(found: dict[str, Any]) -> dict[str, Any]:
         times["outside the graphs"] = times["frame"] - sum(times[g] for g in GRAPHS)
         outside[name] = times
     return {
-        "judged_per_frame": round(found["judged"] / len(cpu["frame"]), 3),
+        "judged_per_frame": round(sum(found["judged"]) / len(cpu["frame"]), 3),
         "ng": found["verdicts"].count("NG"),
         "parts": len(found["verdicts"]),
         **{

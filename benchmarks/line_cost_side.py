@@ -114,11 +114,12 @@ def main() -> None:
     line: Any = None
     print(json.dumps({"ready": True}), flush=True)
     for order in sys.stdin:
-        first, end = map(int, order.split())
+        first, end = map(int, order.split()[:2])
         if first == 0:
             tracker = loaded.make_tracker(info, "bench", False)
             line = new_line(loaded, model, tracker)
-        found: dict[str, Any] = {"cpu": defaultdict(list), "wall": defaultdict(list), "judged": 0}
+        found: dict[str, Any] = {"cpu": defaultdict(list), "wall": defaultdict(list)}
+        judged = []
         verdicts = []
         for number in range(first, end):
             frame = records.Frame("bench", number + 1, frames[number], number, source_number=number)
@@ -128,9 +129,9 @@ def main() -> None:
             for stage in STAGES:
                 found["cpu"][stage].append(spent.cpu_ms[stage])
                 found["wall"][stage].append(spent.wall_ms[stage])
-            found["judged"] += len(report.anomalies)
+            judged.append(len(report.anomalies))
             verdicts += [v.state.value for v in report.finished]
-        print(json.dumps({**found, "verdicts": verdicts}), flush=True)
+        print(json.dumps({**found, "judged": judged, "verdicts": verdicts}), flush=True)
 
 
 if __name__ == "__main__":

@@ -79,9 +79,9 @@ def memory_marks(frames: int, file: Path | None) -> list[tuple[int, float]]:
     return marks
 
 
-def resident_mb() -> float:
-    """Return this process's resident memory in MiB."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+def resident_mb(pid: int | str = "self") -> float:
+    """Return a process's resident memory in MiB."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
 

@@ -109,8 +109,8 @@ class Readers:
         done: Counter[str] = Counter()
         end_s = time.monotonic() + seconds
         await asyncio.gather(
-            *(_again(_viewer, door, end_s, done) for _ in range(self.viewers)),
-            *(_again(_reader, door, end_s, done) for _ in range(self.viewers)),
+            *(view(door, end_s, done) for _ in range(self.viewers)),
+            *(read_history(door, end_s, done) for _ in range(self.viewers)),
             _exports(config, end_s, done),
         )
         return done
@@ -144,7 +144,7 @@ async def attack(door: Door, much: Attack, seconds: float) -> Counter[str]:
     shares = 8
     jobs: list[Awaitable[None]] = [
         *(_again(_idle, door, end_s, done, n % 2 == 0) for n in range(much.idle)),
-        *(_again(_viewer, door, end_s, done) for _ in range(much.viewers)),
+        *(view(door, end_s, done) for _ in range(much.viewers)),
         *(_again(_slow_body, door, end_s, done) for _ in range(much.slow_bodies)),
         *(_upgrades(door, end_s, done, much.upgrades // shares) for _ in range(shares)),
     ]
@@ -155,6 +155,16 @@ async def attack(door: Door, much: Attack, seconds: float) -> Counter[str]:
 Client1 = Callable[
     [asyncio.StreamReader, asyncio.StreamWriter, float, "Counter[str]"], Awaitable[None]
 ]
+
+
+async def view(door: Door, end_s: float, done: Counter[str]) -> None:
+    """Look at the newest picture, again and again, as the page does."""
+    await _again(_viewer, door, end_s, done)
+
+
+async def read_history(door: Door, end_s: float, done: Counter[str]) -> None:
+    """Turn the pages of the history, from the newest part on."""
+    await _again(_reader, door, end_s, done)
 
 
 async def _again(
@@ -421,7 +431,8 @@ def _wait(is_true: Callable[[], bool], timeout_s: float) -> None:
         time.sleep(0.1)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nobody has."""
     import socket
 
     with socket.socket() as probe:
@@ -434,7 +445,7 @@ def compare(much: Attack | Readers, seconds: float, is_tls: bool = False) -> dic
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="page-attack-") as name:
         for arm in ("attacked", "control"):
-            folder, port = Path(name) / arm, _free_port()
+            folder, port = Path(name) / arm, free_port()
             folder.mkdir()
             with EmbeddedBroker() as broker:
                 config = write_line(folder, broker.port, port, is_tls)

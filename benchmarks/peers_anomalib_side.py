@@ -75,26 +75,31 @@ def main() -> None:
 def _made(args: argparse.Namespace, tests: np.ndarray) -> dict[str, float]:
     """Train, judge the test crops, export; return the seconds of training and the size."""
     crops = np.load(args.crops)["crops"]
-    model = _model(args.method, args.weights, args.coreset / _patches(crops))
+    model = anomalib_model(args.method, args.weights, args.coreset / patches(crops))
     started = time.perf_counter()
-    _train(model, crops)
+    train(model, crops)
     seconds = time.perf_counter() - started
     scores, maps = _judged(model, tests)
     np.savez(args.work / "judged.npz", scores=scores, maps=maps)
-    # One picture at a time: with a batch of any length PatchCore cannot be exported.
-    single = {"dynamic_axes": {}}
-    file = model.to_openvino(args.work, input_size=crops.shape[1:3], onnx_kwargs=single)
+    file = exported(model, args.work, crops.shape[1:3])
     megabytes = sum(f.stat().st_size for f in file.parent.glob("model.*")) / 1e6
     return {"train_s": seconds, "megabytes": megabytes}
 
 
-def _patches(crops: np.ndarray) -> int:
+def exported(model: Padim | Patchcore, folder: Path, crop_hw: tuple[int, int]) -> Path:
+    """Return OpenVINO's file of a model, by anomalib's own export."""
+    # One picture at a time: with a batch of any length PatchCore cannot be exported.
+    single = {"dynamic_axes": {}}
+    return model.to_openvino(folder, input_size=crop_hw, onnx_kwargs=single)
+
+
+def patches(crops: np.ndarray) -> int:
     """Return the number of patches of all crops on a grid of stride 16."""
     n, h, w, _ = crops.shape
     return int(n * -(-h // 16) * -(-w // 16))
 
 
-def _model(method: str, weights: Path, coreset_share: float) -> Padim | Patchcore:
+def anomalib_model(method: str, weights: Path, coreset_share: float) -> Padim | Patchcore:
     """Return anomalib's model with Lite0's stages as its backbone."""
     stages = STAGES[method]
     layers = ["blocks.2", "blocks.4"]
@@ -144,7 +149,7 @@ def _pixels(crops_nhwc: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 255
 
 
-def _train(model: Padim | Patchcore, crops: np.ndarray) -> None:
+def train(model: Padim | Patchcore, crops: np.ndarray) -> None:
     model.model.train()
     for start in range(0, len(crops), BATCH):
         model.model(model.pre_processor(_pixels(crops[start : start + BATCH])))

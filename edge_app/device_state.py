@@ -332,13 +332,15 @@ def _history(facts: DeviceFacts) -> SubjectHealth:
     if facts.history:
         waiting = {"waiting": facts.history_waiting}
         return _subject("history", "warn", "history.not_written", waiting, details)
-    if facts.pictures_dropped:
-        count = {"count": facts.pictures_dropped}
-        return _subject("history", "warn", "history.no_pictures", count, details)
+    pictureless = {"count": facts.pictures_dropped}
+    if facts.pictures_dropped and facts.pictures_problem:
+        return _subject("history", "warn", "history.no_pictures", pictureless, details)
+    if facts.pictures_dropped:  # some time ago
+        details += (_said("history.no_pictures", pictureless),)
     if facts.history_lost:
         lost = {"count": facts.history_lost}
         return _subject("history", "warn", "history.lost", lost, details)
-    return _subject("history", "good", "history.good")
+    return _subject("history", "good", "history.good", {}, details)
 
 
 def _audit(facts: DeviceFacts) -> SubjectHealth:

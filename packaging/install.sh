@@ -269,14 +269,23 @@ fill_environment() {
     # shellcheck disable=SC2086  # one word an extra
     [ -z "$kept" ] || "$old" "$HERE/keep_extras.py" copy "$("$release/bin/python" -c \
         'import sysconfig; print(sysconfig.get_path("platlib"))')" $kept
-    # Shows that all libraries are there, and compiles what the services use and nothing else.
-    "$release/bin/python" -c 'import edge_app.app, edge_app.agent.main, edge_app.page.process' ||
+    load_and_compile ||
         fail "the installed package does not load, see above. The services were left as they were."
     ! is_jetson || "$release/bin/python" -c 'import pycuda' 2>/dev/null ||
         say "the GPU is not used yet: pycuda is missing, see docs/tensorrt.md, \"First run\""
     cp "$HERE/SHA256SUMS" "$release/SHA256SUMS"
     sync -f "$release"
     touch "$release/complete"
+}
+
+# Shows that all libraries are there, and compiles what the services use of them and all of ours: the
+# services may not write here, and would compile what is missing anew at every start. -I: whatever
+# root's environment says of compiled modules (PYTHONDONTWRITEBYTECODE).
+load_and_compile() {
+    "$release/bin/python" -I -c 'import edge_app.app, edge_app.agent.main, edge_app.page.process
+import cryptography.hazmat.primitives.serialization' &&
+    "$release/bin/python" -I -m compileall -q "$("$release/bin/python" -I -c \
+        'import edge_app; print(edge_app.__path__[0])')"
 }
 
 make_configuration() {

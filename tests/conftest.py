@@ -16,7 +16,7 @@ import pytest
 from support.brokers import Mosquitto
 from support.needs import needing
 
-pytest_plugins = ("support.needs",)
+pytest_plugins = ("support.left_environment", "support.needs")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,7 +33,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """
     from xdist.scheduler import LoadFileScheduling
 
-    class WholeFiles(LoadFileScheduling):
+    class WholeFiles(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
             return "tests/systemd" if file.startswith("tests/systemd/") else file

@@ -15,10 +15,10 @@ from support.needs import require
 
 require("the extra train")
 
+from benchmarks.detector_sides import large_network
 from benchmarks.end_to_end import (
     BUNDLE,
     cold_start,
-    large_network,
     measure_share,
     sim_frames,
 )

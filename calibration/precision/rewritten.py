@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from calibration.graphs.onnx_graph import load_graph, network_nodes, weight_bytes
@@ -53,14 +54,29 @@ def fp32_nodes(manifest: Manifest) -> tuple[str, ...]:
     Raises:
         BundleError: the bundle does not say.
     """
-    for note in manifest.provenance.notes:
-        if note.startswith(_NOTE):
-            names = ast.literal_eval(note[len(_NOTE) :])
-            return tuple(str(name) for name in names)
+    names = named_fp32(manifest)
+    if names is not None:
+        return names
     raise BundleError(
         "The bundle does not name the nodes that must stay in fp32 (densities, distances): it was "
         "built by an older edge-export. Build it again."
     )
+
+
+def named_fp32(manifest: Manifest) -> tuple[str, ...] | None:
+    """Return what `fp32_nodes` does, or None where the bundle does not say."""
+    for note in manifest.provenance.notes:
+        if note.startswith(_NOTE):
+            return tuple(str(name) for name in ast.literal_eval(note[len(_NOTE) :]))
+    return None
+
+
+def with_fp32_nodes(manifest: Manifest, names: Sequence[str]) -> Manifest:
+    """Return a manifest that names other nodes; one that names none stays as it is."""
+    provenance = manifest.provenance
+    notes = (f"{_NOTE}{list(names)}" if n.startswith(_NOTE) else n for n in provenance.notes)
+    changed = provenance.model_copy(update={"notes": tuple(notes)})
+    return manifest.model_copy(update={"provenance": changed})
 
 
 def fp16_graphs(bundle: Bundle) -> Rewritten:

@@ -10,6 +10,7 @@ from deploy.fleet.pointer import make_pointer
 from deploy.fleet.rollout_rules import (
     Limits,
     believed_s,
+    figures_of,
     is_over,
     is_replaced,
     next_wave,
@@ -56,6 +57,7 @@ class Rollout:
         self._report = report
         self._now_s = now_s or SteadyWall()
         self._last_reported: dict[str, str] = {}
+        self._last_figures: dict[str, str] = {}
 
     def run(self) -> Outcome:
         """Run until it is done or stopped; return which.
@@ -179,11 +181,16 @@ class Rollout:
             self._end("done", self.summary)
 
     def _report_device(self, name: str, turn: DeviceRollout) -> None:
-        """Report a device's state once, without percentages."""
+        """Report a device's state once, without percentages; then its figures, once they are
+        whole: what a person decides on."""
         text = turn.reason if turn.state == "failed" else turn.last.state if turn.last else ""
         if self._last_reported.get(name) != text:
             self._last_reported[name] = text
             self._report(f"{name}: {text}")
+        figures = figures_of(turn)
+        if figures and self._last_figures.get(name) != figures:
+            self._last_figures[name] = figures
+            self._report(f"{name}: {text}: {figures}")
 
     def _end(self, outcome: Outcome, why: str) -> None:
         """Store the outcome first: after a crash here a restart must not go on sending."""

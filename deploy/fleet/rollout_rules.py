@@ -29,6 +29,7 @@ ORDER: tuple[DeployState, ...] = (
 """The states of a bundle that is accepted; a device in a later one has passed the earlier ones."""
 MADE_S = 1_700_000_000.0
 """November 2023: no pointer of ours was sent before."""
+WITH_FIGURES: tuple[DeployState, ...] = ("shadow", "probation", "committed")
 FAILED_STATES = ("refused", "rolled_back")
 
 
@@ -100,6 +101,15 @@ def update_device(turn: DeviceRollout, view: SlotView, now_s: float, limits: Lim
         last = turn.last.state if turn.last else "no answer"
         turn.state, turn.reason = "failed", f"not in {limits.timeout_s:.0f} s, last: {last}"
     return turn != before
+
+
+def figures_of(turn: DeviceRollout) -> str:
+    """Return what a device's comparison or probation came to, once it is over; else ""."""
+    last = turn.last
+    if last is None or turn.state == "failed":
+        return ""
+    is_whole = last.percent == 100 or last.state == "committed"
+    return last.reason if is_whole and last.state in WITH_FIGURES else ""
 
 
 def believed_s(sent_at_s: float | None, now_s: float) -> float:

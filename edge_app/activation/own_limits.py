@@ -48,7 +48,7 @@ class OwnLimit(BaseModel):
         threshold_id: names it in every message; no two orders have the same.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
     threshold_id: str = Field(min_length=1, max_length=80)
     score_threshold: float
@@ -59,14 +59,14 @@ class OwnLimit(BaseModel):
 
 
 class _Kept(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
     slot: str
     changes: tuple[OwnLimit, ...] = Field(min_length=1, max_length=MAX_CHANGES)
 
 
 class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
     format: str
     audit_head: str

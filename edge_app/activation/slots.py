@@ -281,7 +281,7 @@ def describe_slot(slot: str, ready: Ready | None) -> SlotDescription:
 def page_facts(ready: Ready | None) -> dict[str, str]:
     """Return what the page shows of a model: label → text."""
     if ready is None:
-        return {"Product": "none: parts are not inspected until a bundle is installed"}
+        return {"Model": "none: parts are not inspected until a bundle is installed"}
     identity, limits = ready.model.identity, ready.model.limits
     short = ready.model.shortfall
     return {

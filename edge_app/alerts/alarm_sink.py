@@ -25,7 +25,7 @@ from edge_app.errors import OutboxError
 from edge_app.mqtt.messages import AlertDraft
 from edge_app.mqtt.outbox import Outbox
 from edge_app.mqtt.publisher import Publisher
-from edge_app.records import AlarmEvent, EventKind, Evidence
+from edge_app.records import AlarmEvent, EventKind, Evidence, KeepReason
 
 _log = logging.getLogger(__name__)
 
@@ -199,12 +199,14 @@ class AlarmSink:
             Picture(
                 event.verdict.part_id,
                 event.frame.pixels_hwc,
-                lambda kept: self._settle(view, kept),
+                lambda kept, reasons: self._settle(view, kept, reasons),
                 facts=facts,
             )
         )
 
-    def _settle(self, view: _View, evidence: Evidence | None) -> None:
+    def _settle(
+        self, view: _View, evidence: Evidence | None, reasons: tuple[KeepReason, ...]
+    ) -> None:
         """Bring a view's picture to its alerts, or let them go without."""
         with self._lock:
             view.is_settled, view.evidence = True, evidence
@@ -219,7 +221,7 @@ class AlarmSink:
             seqs = tuple(view.seqs)  # what is still in memory takes it along when it is stored
         self._bring(shown, seqs)
         if evidence is not None:
-            self._on_kept(replace(view.event, evidence=evidence))
+            self._on_kept(replace(view.event, evidence=evidence, reasons=reasons))
 
     def _bring(self, shown: _View, seqs: Sequence[int]) -> None:
         """Put a settled view's picture into stored alerts, or send it after them."""

@@ -221,6 +221,15 @@ class EvidenceStore:
             self._index.trim(kind, share - files.estimate)
         return self._store(name, kind, files)
 
+    def counted(self, reasons: tuple[KeepReason, ...]) -> tuple[KeepReason, ...]:
+        """Return the reasons that count for a picture that is saved now.
+
+        A drawn part is in the sample only while every drawn part would be, whatever its verdict: a
+        bad one's picture is kept for its alert when a good one's is not any more.
+        """
+        is_over = "random" in reasons and self._kind_now("random") is None
+        return not_drawn(reasons) if is_over else reasons
+
     def _kind_now(self, reason: KeepReason) -> Kind | None:
         """Return what a picture counts as; None where enough of its kind were kept."""
         limits = self._limits
@@ -384,6 +393,11 @@ class EvidenceStore:
             problem, self._problem = self._problem, ""
         if problem:
             LOG.info("Evidence is kept again; %d pictures were not.", self._dropped)
+
+
+def not_drawn(reasons: tuple[KeepReason, ...]) -> tuple[KeepReason, ...]:
+    """Return the reasons without that of the sample."""
+    return tuple(reason for reason in reasons if reason != "random")
 
 
 def _map_data(facts: PictureFacts | None) -> tuple[bytes, float] | None:

@@ -16,7 +16,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Protocol
 
-from edge_app.alerts.evidence import EvidenceStore
+from edge_app.alerts.evidence import EvidenceStore, not_drawn
 from edge_app.alerts.sidecar import PictureFacts
 from edge_app.imaging.camera_calibration import Geometry
 from edge_app.records import Evidence, FrameReport, KeepReason, PartVerdict, U8Array, UprightCrop
@@ -41,6 +41,9 @@ STOP_S = 3.0
 _log = logging.getLogger(__name__)
 
 
+OnDone = Callable[[Evidence | None, tuple[KeepReason, ...]], None]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
     """A picture to be written.
@@ -48,14 +51,15 @@ class Picture:
     Attributes:
         name: of its part; see `EvidenceStore.save`.
         pixels_hwc: uint8 (h, w, 3) BGR, never written to.
-        on_done: called once, with what was kept or None; from another thread, must be quick.
+        on_done: called once, with what was kept or None, and the reasons that counted; from another
+            thread, must be quick.
         reason: why it is kept; only for "ng" an alert waits.
         facts: for its sidecar.
     """
 
     name: str
     pixels_hwc: U8Array
-    on_done: Callable[[Evidence | None], None]
+    on_done: OnDone
     reason: KeepReason = "ng"
     facts: PictureFacts | None = None
 
@@ -126,8 +130,10 @@ class EvidenceWorker:
         limit = self._max_bytes if picture.has_alert else self._max_other_bytes
         with self._changed:
             cost = self._cost(picture)
-            has_room = not self._waiting or self._waiting_bytes + cost <= limit
-            if has_room and not self._is_stopping:
+            waiting = self._waiting_bytes + cost if self._waiting else 0
+            if waiting <= limit and not self._is_stopping:
+                if waiting > self._max_other_bytes:  # a good part's would not be taken
+                    picture = _without_sample(picture)
                 self._waiting.append((picture, cost))
                 self._waiting_bytes += cost
                 self._changed.notify()
@@ -145,7 +151,7 @@ class EvidenceWorker:
                 Picture(
                     part.verdict.part_id,
                     part.frame.pixels_hwc,
-                    partial(_tell, on_kept, part.verdict, part.reasons),
+                    partial(_tell, on_kept, part.verdict),
                     "random" if "random" in part.reasons else part.reasons[0],
                     PictureFacts(part.verdict, part.reasons, part.crop),
                 )
@@ -161,7 +167,7 @@ class EvidenceWorker:
 
     def _drop(self, picture: Picture, why: str) -> None:
         self._store.drop(why, picture.reason)
-        picture.on_done(None)
+        picture.on_done(None, ())
 
     def _next(self, wait_s: float = 0.0) -> Picture | None:
         """Take the oldest picture, or None if none came in time or it is time to stop."""
@@ -187,22 +193,35 @@ class EvidenceWorker:
                 prune_at_s = time.monotonic() + PRUNE_EVERY_S
 
     def _write(self, picture: Picture) -> None:
-        evidence = None
+        evidence, reasons = None, self._counted(picture)
         try:
             facts = self._measured(picture.facts)
+            facts = replace(facts, reasons=reasons) if facts is not None and reasons else facts
             evidence = self._store.save(picture.name, picture.pixels_hwc, picture.reason, facts)
         except Exception as error:  # the pictures after this one must not be lost to it
             _log.exception("writing the picture of %s failed", picture.name)
             self._store.drop(str(error), picture.reason)
         try:
-            picture.on_done(evidence)
+            picture.on_done(evidence, reasons)
         except Exception:
             _log.exception("the picture of %s did not reach its alert", picture.name)
+
+    def _counted(self, picture: Picture) -> tuple[KeepReason, ...]:
+        facts = picture.facts
+        return self._store.counted((picture.reason,) if facts is None else facts.reasons)
 
     def _measured(self, facts: PictureFacts | None) -> PictureFacts | None:
         """Return what is known of a picture, with its camera's calibration."""
         geometry = None if facts is None else self._geometries.get(facts.verdict.camera)
         return facts if facts is None or geometry is None else replace(facts, geometry=geometry)
+
+
+def _without_sample(picture: Picture) -> Picture:
+    """Return a picture whose part is not in the sample."""
+    facts = picture.facts
+    if facts is None:
+        return picture
+    return replace(picture, facts=replace(facts, reasons=not_drawn(facts.reasons)))
 
 
 def _map_bytes(crop: UprightCrop) -> int:
@@ -212,8 +231,8 @@ def _map_bytes(crop: UprightCrop) -> int:
 def _tell(
     on_kept: OnKept,
     verdict: PartVerdict,
-    reasons: tuple[KeepReason, ...],
     evidence: Evidence | None,
+    reasons: tuple[KeepReason, ...],
 ) -> None:
     if evidence is not None:
         on_kept(verdict, reasons, evidence)

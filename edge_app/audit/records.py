@@ -71,7 +71,7 @@ class AuditEntry:
 class AuditAuthor(BaseModel):
     """Who did it."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
     kind: str
     name: str
@@ -81,7 +81,7 @@ class AuditAuthor(BaseModel):
 class AuditRecord(BaseModel):
     """A record as it is stored. Later releases may add keys."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="allow")
 
     format: str
     seq: int = Field(ge=1)

@@ -33,7 +33,7 @@ class RestoredNote(BaseModel):
             backup has none.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
     note_id: str = Field(pattern=UUID7_PATTERN)
     by: str = Field(min_length=1, max_length=64)

@@ -40,7 +40,7 @@ class Entry(BaseModel):
         mode: its permissions, 0 to 0o777.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     name: str = Field(min_length=3, max_length=4096)
     part: str
@@ -62,7 +62,7 @@ class Listing(BaseModel):
         history: where the history of parts ends; None where it is not in the archive.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     format: str
     device: str

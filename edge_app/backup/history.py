@@ -41,7 +41,7 @@ class HistoryMark(BaseModel):
         row, part_id, recorded_ns: of the newest one; 0 and "" where there is none.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
     parts: int = Field(0, ge=0)
     row: int = Field(0, ge=0)

@@ -17,10 +17,6 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric.utils import (
-    decode_dss_signature,
-    encode_dss_signature,
-)
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
@@ -36,7 +32,11 @@ PAYLOAD_TYPE: Literal["application/vnd.in-toto+json"] = "application/vnd.in-toto
 
 class _Json(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True
+        defer_build=True,
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
     )
 
 
@@ -76,14 +76,14 @@ class SigningTerms(BaseModel):
         allow_back: it may replace a newer serial of its product.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
     expires_at: datetime | None = None
     allow_back: bool = False
 
 
 class _Serialization(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
     method: Literal["files"] = "files"
     hash_type: Literal["sha256"] = "sha256"
@@ -92,7 +92,7 @@ class _Serialization(BaseModel):
 
 
 class _Resource(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
     name: str
     algorithm: Literal["sha256"] = "sha256"
@@ -100,7 +100,7 @@ class _Resource(BaseModel):
 
 
 class _Predicate(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
     serialization: _Serialization = _Serialization()
     resources: tuple[_Resource, ...]
@@ -108,13 +108,13 @@ class _Predicate(BaseModel):
 
 
 class _RootDigest(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
     sha256: Sha256
 
 
 class _Subject(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
     name: str
     digest: _RootDigest
@@ -182,6 +182,12 @@ def signature_bytes(payload: bytes, signature: bytes, key_id: str) -> bytes:
 
 def with_low_s(signature: bytes) -> bytes:
     """Return the one spelling of a signature (ASN.1 DER): of s and n - s the smaller one."""
+    # Here, as in trusted_keys.py: a device without keys does without the library (decision 0032).
+    from cryptography.hazmat.primitives.asymmetric.utils import (
+        decode_dss_signature,
+        encode_dss_signature,
+    )
+
     r, s = decode_dss_signature(signature)
     return encode_dss_signature(r, min(s, P256_ORDER - s))
 

@@ -30,7 +30,7 @@ LowHigh = Annotated[tuple[Finite, Finite], AfterValidator(_in_order)]
 class StrictModel(BaseModel):
     """A frozen model that refuses unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
 
 class GrownModel(StrictModel):

@@ -1,6 +1,8 @@
 """Which keys this device trusts: a folder with public keys and a list of revoked ones.
 
 The folder belongs to root. To rotate, keep two keys side by side; see docs/configuration.md.
+`cryptography` is imported where a key is read or used: a device without keys does without it
+(decision 0032).
 """
 
 from __future__ import annotations
@@ -12,13 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from typing import TYPE_CHECKING
 
 from edge_app.errors import BundleError, ConfigError
 from edge_app.host.small_file import read_small
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import ec
 
 REVOKED = "revoked.txt"
 KEY_SUFFIX = ".pub"
@@ -48,6 +50,10 @@ class TrustedKey:
 
     def has_signed(self, message: bytes, signature: bytes) -> bool:
         """Tell whether `signature` (ASN.1 DER, SHA-256) is this key's over `message`."""
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import ec
+
         try:
             self.public_key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
         except InvalidSignature:
@@ -126,6 +132,10 @@ def parse_public_key(name: str, text: str, origin: str) -> TrustedKey:
         ConfigError: it is not exactly one ECDSA P-256 public key, or a line before it is unknown,
             repeated or wrong: a misspelt `expires` must not make a key valid for ever.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
     try:
         key = serialization.load_pem_public_key(text.encode())
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -194,6 +204,8 @@ def _headings(text: str, origin: str) -> dict[str, str]:
 
 def key_id_of(key: ec.EllipticCurvePublicKey) -> str:
     """Return the hexadecimal sha256 of the key's PEM; OpenSSF model signing calls it the hint."""
+    from cryptography.hazmat.primitives import serialization
+
     pem = key.public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )

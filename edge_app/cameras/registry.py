@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import cast
 
-from edge_app.cameras.plugins import Plugin, PluginReport, find_plugins, open_plugin, report_of
+from edge_app.cameras.plugins import CAMERAS, PluginReport, open_plugin, report_of
 from edge_app.cameras.protocol import Camera
 from edge_app.cameras.source_url import scheme_of
 from edge_app.errors import ConfigError, nearest_of
+from edge_app.host.plugins import Plugin, find_plugins
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +135,9 @@ def plugin_of(url: str) -> Plugin | None:
     scheme = scheme_of(url)
     if scheme in SCHEMES:
         return None
-    found = [plugin for plugin in _plugins() if plugin.scheme == scheme]
+    found = [plugin for plugin in _plugins() if plugin.name == scheme]
     if not found:
-        usable = (p.scheme for p in _plugins() if not p.why_unusable)
+        usable = (p.name for p in _plugins() if not p.why_unusable)
         known = tuple(dict.fromkeys((*SCHEMES, *usable)))
         raise ConfigError(
             f"Camera address {url!r}: unknown scheme {scheme!r}{nearest_of(scheme, known)}. "
@@ -155,7 +156,7 @@ def family_of(url: str) -> CameraFamily:
     if plugin is None:
         return FAMILIES[SCHEMES.index(scheme_of(url))]
     meaning = f"A plug-in of {plugin.package}."
-    return CameraFamily(plugin.scheme, plugin.module, f"{plugin.scheme}:", meaning)
+    return CameraFamily(plugin.name, plugin.value, f"{plugin.name}:", meaning)
 
 
 def plugin_reports() -> list[PluginReport]:
@@ -175,4 +176,4 @@ def describe_schemes() -> str:
 @cache
 def _plugins() -> tuple[Plugin, ...]:
     """What is installed; looked for once, and only when an address or a person asks."""
-    return find_plugins(SCHEMES)
+    return find_plugins(CAMERAS, SCHEMES)

@@ -23,13 +23,15 @@ from edge_app.errors import CameraUnavailable, ConfigError, EndOfStream, FrameTi
 from edge_app.host.clock import SteadyWall
 from edge_app.records import Frame
 from edge_app.simulator.config import SimulatorConfig, as_product
+from edge_app.simulator.fixture import FIXTURES, in_fixture
 from edge_app.simulator.scene import SimulatedLine
 from edge_app.simulator.truth import FrameTruth
 
 SimulatedMode = Literal["live", "file", "triggered", "numbered"]
 _MODES: tuple[SimulatedMode, ...] = get_args(SimulatedMode)
+BY_TRIGGER: tuple[SimulatedMode, ...] = ("triggered", "numbered")
 OPTIONS = ("seed", "parts", "mode", "fps", "rate", "epoch", "defect_rate", "kinds",
-           "height", "width", "advance", "spots")  # fmt: skip
+           "height", "width", "advance", "spots", "fixture")  # fmt: skip
 MAX_PER_SECOND = 1000.0
 
 TRUTHS_KEPT = 2000
@@ -46,12 +48,14 @@ class SimulatedSettings:
         fps: frames per second of `live` and `file`.
         rate: triggers per second of `triggered` and `numbered`.
         epoch_s: when trigger 0 fell, Unix seconds; None means when the camera is first opened.
+        has_fixture: each triggered picture is one part in a fixture (simulator/fixture.py).
     """
 
     mode: SimulatedMode = "live"
     fps: float = 5.0
     rate: float = 2.0
     epoch_s: float | None = None
+    has_fixture: bool = False
 
 
 class SimulatedCamera:
@@ -116,7 +120,7 @@ class SimulatedCamera:
         """Return the next frame as the mode has it; see `Camera.read`."""
         if not self._is_open:
             raise CameraUnavailable(f"camera {self._name}: read before open; call open() first")
-        if self._settings.mode in ("triggered", "numbered"):
+        if self._settings.mode in BY_TRIGGER:
             return self._read_part(timeout_s)
         return self._read_frame(timeout_s)
 
@@ -127,10 +131,12 @@ class SimulatedCamera:
     def describe(self) -> CameraInfo:
         """Return what this source is."""
         mode = self._settings.mode
-        is_numbered = mode in ("triggered", "numbered")
+        is_numbered = mode in BY_TRIGGER
         public_mode: CameraMode = "file" if mode == "numbered" else mode
-        return CameraInfo(self._url, public_mode, self.line.config.frame_hw, is_numbered,
-                          mode == "numbered")  # fmt: skip
+        frame_hw = self.line.config.frame_hw
+        if self._settings.has_fixture:
+            frame_hw = FIXTURES[self.line.config.product].crop_hw
+        return CameraInfo(self._url, public_mode, frame_hw, is_numbered, mode == "numbered")
 
     def _read_frame(self, timeout_s: float) -> Frame:
         if self._settings.mode == "live":
@@ -155,6 +161,8 @@ class SimulatedCamera:
         if self._settings.mode == "triggered":
             self._wait_for(number, self._settings.rate, timeout_s)
         pixels, truth = self.line.single(number)
+        if self._settings.has_fixture:
+            pixels, truth = in_fixture(pixels, truth)
         at_ns = self._stamp_ns(number, self._settings.rate)
         steady_ns = self._monotonic_ns(at_ns)
         frame = Frame(
@@ -239,7 +247,19 @@ def _settings(source: SourceUrl) -> SimulatedSettings:
                 f"per second, got {value:g}."
             )
     epoch_s = source.number("epoch", 0.0) if "epoch" in source.options else None
-    return SimulatedSettings(mode, fps, rate, epoch_s)
+    return SimulatedSettings(mode, fps, rate, epoch_s, _has_fixture(source, mode))
+
+
+def _has_fixture(source: SourceUrl, mode: SimulatedMode) -> bool:
+    value = source.options.get("fixture", "0")
+    if value not in ("0", "1"):
+        raise ConfigError(f"Camera {source.url!r}: fixture must be 0 or 1, got {value!r}.")
+    if value == "1" and mode not in BY_TRIGGER:
+        raise ConfigError(
+            f"Camera {source.url!r}: a fixture holds one part for each trigger; name "
+            f"mode=triggered or mode=numbered with fixture=1, not {mode}."
+        )
+    return value == "1"
 
 
 def _config(source: SourceUrl) -> SimulatorConfig:

@@ -67,6 +67,9 @@ def decide(socket_path: Path, slot: str, promote: bool) -> int:
     return _ask(socket_path, DecideCommand(slot=slot, promote=promote))
 
 
+NONE = "nothing installed; [bundle] path serves this slot where the configuration has one"
+
+
 def list_slots(socket_path: Path) -> int:
     """Print the bundles of every slot.
 
@@ -86,7 +89,7 @@ def _ask(socket_path: Path, command: PeerMessage) -> int:
 
 def _entry(entry: SlotEntry) -> Iterator[str]:
     yield f"slot {entry.slot}"
-    yield f"  active     {_release(entry.active)}"
+    yield f"  active     {NONE if entry.active is None else _release(entry.active)}"
     if entry.previous is not None:
         yield f"  previous   {_release(entry.previous)}"
     for release in entry.installed:
@@ -95,7 +98,5 @@ def _entry(entry: SlotEntry) -> Iterator[str]:
         yield f"  last state {entry.state} {entry.reason}".rstrip()
 
 
-def _release(release: Release | None) -> str:
-    if release is None:
-        return "nothing"
+def _release(release: Release) -> str:
     return f"{release.product} {release.serial}  sha256 {release.sha256[:12]}"

@@ -220,7 +220,7 @@ def _list(_args: argparse.Namespace) -> int:
             print(f"    {url}    {text}")
     for report in plugin_reports():
         said = report.problem or f"a plug-in, not searched; e.g. {report.example}"
-        print(f"{report.plugin.scheme} ({report.plugin.package}): {said}")
+        print(f"{report.plugin.name} ({report.plugin.package}): {said}")
     return 0 if any(stack.found for stack in stacks) else EXIT_PROBLEM
 
 

@@ -12,6 +12,7 @@ from edge_app.errors import EdgeError
 if TYPE_CHECKING:
     import threading
 
+    from edge_app.app import EdgeApp
     from edge_app.host.crash_backoff import CrashBackoff
     from edge_app.host.sd_notify import ServiceNotifier
 
@@ -63,20 +64,38 @@ def add_service_commands(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     import logging
-    import os
     import threading
+
+    from edge_app.host.memory import give_back_freed, no_collections
 
     stop = threading.Event()
     _check_on_hangup(args.config)
     notifier, backoff = _as_service(stop)
     if not backoff.wait(stop, notifier.status):
         return 0
+    with no_collections():
+        app = _made_app(args.config, stop, notifier)
+    give_back_freed()
+    if app.page_url:
+        logging.getLogger(__name__).info("live page: %s", app.page_url)
+    backoff.settle_later()
+    code = app.run()
+    if stop.is_set():
+        backoff.clear()
+    return code
+
+
+def _made_app(file: Path, stop: threading.Event, notifier: ServiceNotifier) -> EdgeApp:
+    """Return the app of a configuration file, or of the last one that started."""
+    import os
 
     from edge_app.app import EdgeApp
     from edge_app.config.last_good import load_or_last_good, remember
     from edge_app.host.logging_setup import start_logging
+    from edge_app.host.memory import keep_for_good
 
-    loaded = load_or_last_good(args.config)
+    keep_for_good()
+    loaded = load_or_last_good(file)
     config = loaded.config
     start_logging(config.runtime.log_level)
     page_socket = os.environ.get(PAGE_SOCKET_VARIABLE)
@@ -89,14 +108,8 @@ def _run(args: argparse.Namespace) -> int:
     if loaded.fault:
         app.use_last_good_configuration(loaded.fault)
     else:
-        remember(config, args.config)
-    if app.page_url:
-        logging.getLogger(__name__).info("live page: %s", app.page_url)
-    backoff.settle_later()
-    code = app.run()
-    if stop.is_set():
-        backoff.clear()
-    return code
+        remember(config, file)
+    return app
 
 
 def _page(args: argparse.Namespace) -> int:

@@ -93,11 +93,12 @@ def _shadow(args: argparse.Namespace) -> int:
     rows = _rows(config.device.state_dir, args)
     parts = kept_parts(rows, evidence_folder(config), left)
     found = compare(parts, *judges, Progress(len(rows)))
-    page = write_report(args.out, found, judges[0].name, judges[1].name, _notes(left))
+    notes = (found.like_line.words(), *_notes(left)) if found.parts else _notes(left)
+    page = write_report(args.out, found, judges[0].name, judges[1].name, notes)
     if args.json:
         print(json.dumps(_json(found, left)))
     else:
-        for sentence in (lead(found), found.sample.words(), *_notes(left)):
+        for sentence in (lead(found), found.sample.words(), *notes):
             print(sentence)
         print(f"Every change with both pictures: {page}")
     return 0 if found.is_safe or args.accept else LOST
@@ -148,6 +149,11 @@ def _json(found: Comparison, left: Left) -> dict[str, Any]:
         "marked": {mark or "none": count for mark, count in found.marked.items()},
         "random": {
             "parts": found.sample.parts, "old": found.sample.old, "new": found.sample.new,
+            "judged_on_line": found.sample.judged, "old_on_line": found.sample.line,
+        },
+        "like_line": {
+            "parts": found.like_line.parts, "alarmed_by_picture": found.like_line.more,
+            "passed_by_picture": found.like_line.fewer, "defects": found.like_line.defects,
         },
         "gone": left.gone,
         "damaged": left.damaged,

@@ -28,10 +28,11 @@ def add_slot_commands(commands: argparse._SubParsersAction[Any]) -> None:
     _add_slots(commands)
 
 
-def _add_socket_config(parser: argparse.ArgumentParser) -> None:
+def _add_socket_config(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     parser.add_argument(
         "--config",
         type=Path,
+        default=default,
         metavar="FILE",
         help="the configuration with the agent's socket (default: the default socket)",
     )
@@ -64,6 +65,8 @@ def _add_slots(commands: argparse._SubParsersAction[Any]) -> None:
         verbs, "reject", "refuse a candidate after its shadow run", "edge-app slots reject"
     )
     for verb in (select, promote, reject):
+        # Before the verb or behind it: one that is not given leaves the other's value alone.
+        _add_socket_config(verb, argparse.SUPPRESS)
         verb.add_argument(
             "--slot", type=SLOT, default="main", metavar="S", help="the slot (default: main)"
         )

@@ -184,6 +184,7 @@ def _directory(args: argparse.Namespace) -> Directory:
         AccountError: there is no such folder, or this user may not use it.
     """
     from edge_app.accounts.directory import Directory
+    from edge_app.accounts.people import People
     from edge_app.accounts.people_file import PeopleFile
 
     folder: Path = args.state
@@ -194,6 +195,7 @@ def _directory(args: argparse.Namespace) -> Directory:
         )
     found = folder.stat()
     if os.geteuid() == 0 and found.st_uid != 0:
+        People.model_rebuild()  # now: the other account may not be able to read the libraries
         with suppress(PermissionError):  # a container without that right
             os.setgroups([])
         os.setegid(found.st_gid)

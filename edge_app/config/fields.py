@@ -55,4 +55,6 @@ TopicLevel = Annotated[str, AfterValidator(_topic_level)]
 class Table(BaseModel):
     """Base: unknown keys are errors, "8883" is not a number, values never change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+    model_config = ConfigDict(
+        defer_build=True, extra="forbid", frozen=True, strict=True, populate_by_name=True
+    )

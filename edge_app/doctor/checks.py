@@ -121,7 +121,7 @@ def check_camera_plugins() -> Check:
     if problems:
         advice = "Our own cameras and the other plug-ins are not concerned."
         return Check(name, "warning", " ".join(problems), advice)
-    usable = ", ".join(f"{r.plugin.scheme}: ({r.plugin.package})" for r in reports)
+    usable = ", ".join(f"{r.plugin.name}: ({r.plugin.package})" for r in reports)
     return Check(name, "ok", f"{usable}.")
 
 

@@ -115,6 +115,7 @@ class HistoryWriter:
         self._lost_total = 0
         self._file: Opened | None = None
         self._trouble = ""
+        self._cannot_age = False
         self._is_stopping = self._is_urgent = self._is_damaged = False
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
 
@@ -286,8 +287,27 @@ class HistoryWriter:
             file.parts += sum(isinstance(e, PartEntry) and e.is_final for e in batch)
             self._written(batch, losses, alarmed)
         else:
+            self._age(file)
+
+    def _age(self, file: Opened) -> None:
+        """Delete some of what is too old; a fault of ours there is told and stops no writing."""
+        try:
             self._retention.settle_some(file.connection)
             file.parts -= self._retention.delete_some(file.connection, file.parts)
+        except (sqlite3.Error, OSError, HistoryError):
+            raise
+        except Exception as error:
+            if not self._cannot_age:
+                _log.exception("old parts cannot be deleted from the history")
+                self._on_trouble(
+                    f"old parts are not deleted from the history ({error}): it grows, inspection "
+                    "and alerts go on; please send us the log"
+                )
+            self._cannot_age = True
+        else:
+            if self._cannot_age:
+                self._cannot_age = False
+                self._on_trouble(None)
 
     def _opened(self) -> Opened:
         if self._file is None:
@@ -349,7 +369,7 @@ class HistoryWriter:
 
     def _works(self) -> None:
         if self._trouble:
-            self._trouble = ""
+            self._trouble, self._cannot_age = "", False  # what still holds is said again
             _log.info("the history is written again")
             self._on_trouble(None)
 

@@ -301,6 +301,16 @@ def _draw_defect(picture: U8Array, defect: Defect, moved: F64Array, pen: Pen) ->
 
 def _label_lines(verdict: PartVerdict) -> list[str]:
     words = "OK (suspect)" if verdict.is_suspect else verdict.state.value.replace("_", " ")
-    score = "" if verdict.score is None else f" {verdict.score:.3g}"
+    share = share_of_limit(verdict.score, verdict.threshold)
     short_id = verdict.part_id.rsplit("-", 1)[-1].lstrip("0") or "0"
-    return [words + score, f"part {short_id}"]
+    return [words + ("" if share is None else f" {share:.0f}%"), f"part {short_id}"]
+
+
+def share_of_limit(score: float | None, limit: float) -> float | None:
+    """Return a score in percent of its limit, 0 where it is below 0; None: it has no share.
+
+    As the page shows it where a bundle tells no median (`edge_app/page/static/lib/share.js`).
+    """
+    if score is None or not limit > 0:
+        return None
+    return max(0.0, 100 * score / limit)

@@ -77,11 +77,23 @@ class Motion:
 
     def warp(self, hw: tuple[int, int]) -> F64Array:
         """Return the (2, 3) affine map from template pixels to picture pixels."""
-        middle_xy = np.array([(hw[1] - 1) / 2, (hw[0] - 1) / 2])
+        middle = complex(hw[1] - 1, hw[0] - 1) / 2
         c, s = self.linear.real, self.linear.imag
-        linear = np.array([[c, -s], [s, c]])
-        moved_xy = middle_xy + np.array([self.shift.real, self.shift.imag])
-        return np.column_stack([linear, moved_xy - linear @ middle_xy])
+        there = middle + self.shift - self.linear * middle
+        return np.array([[c, -s, there.real], [s, c, there.imag]])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _SeenPart:
+    """What a picture shows of a template that lies over its border.
+
+    Attributes:
+        weight: (h * w) float32, 1 where it is seen, 0 beyond the border.
+        inverse: (k + 2, k + 2) float64: products with the columns → motions, gain and offset.
+    """
+
+    weight: F32Array
+    inverse: F64Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +107,7 @@ class _Level:
         columns: (k + 2, h * w) float32: motions, template and a constant, each of norm 1; 0 outside
             the mask.
         norms: (k + 2,) what they were divided by.
+        gram: (k + 2, k + 2) float64, the columns' products with one another.
         solve: (k + 2, h * w) float32; times a whole picture it gives motions, gain and offset.
         corners: (4,) complex, of the mask's bounds about the middle.
     """
@@ -104,6 +117,7 @@ class _Level:
     freedom: Freedom
     columns: F32Array
     norms: F64Array
+    gram: F64Array
     solve: F32Array
     corners: NDArray[np.complex128]
 
@@ -112,11 +126,11 @@ class _Level:
 
     def fitted(self, picture: F32Array, motion: Motion) -> Motion | None:
         """Return the motion that nothing improves; None if the picture does not show the part."""
-        solved_at, solve = motion, self._solve_at(motion)
+        solved_at, seen_part = motion, self._seen_part(motion)
         for _ in range(MAX_STEPS):
             if self._apart_px(motion, solved_at) > STALE_PX:
-                solved_at, solve = motion, self._solve_at(motion)
-            *moved, gain, _ = (float(v) for v in solve @ self._seen(picture, motion))
+                solved_at, seen_part = motion, self._seen_part(motion)
+            *moved, gain, _ = self._solved(self._seen(picture, motion), seen_part)
             if not gain > LEAST_GAIN:  # NaN included
                 return None
             last, motion = motion, motion.after_undoing(*self._step([v / gain for v in moved]))
@@ -129,7 +143,9 @@ class _Level:
     def correlation(self, picture: F32Array, motion: Motion) -> float:
         """Return the correlation of template and picture within mask and picture, −1..1."""
         template, inside = self.columns[-2:]
-        weight = self._weight(motion) * (inside > 0)
+        weight = (inside > 0).astype(np.float32)
+        if not self._is_whole(motion):
+            weight *= self._weight(motion)
         count = max(float(weight.sum()), 1.0)
         a, b = (
             (v - float(v @ weight) / count) * weight
@@ -137,14 +153,25 @@ class _Level:
         )
         return float(a @ b) / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-9)
 
-    def _solve_at(self, motion: Motion) -> F32Array:
-        """Return `solve` for the pixels that the picture shows when the template lies so."""
+    def _solved(self, seen: F32Array, part: _SeenPart | None) -> list[float]:
+        """Return motions, gain and offset of what is seen, (h * w); of a part of it, if not all."""
+        if part is None:
+            return [float(v) for v in self.solve @ seen]
+        return [float(v) for v in part.inverse @ (self.columns @ (part.weight * seen))]
+
+    def _seen_part(self, motion: Motion) -> _SeenPart | None:
+        """Return what of the template the picture shows when it lies so; None: all of the mask.
+
+        The columns' products are summed over the few pixels that are not seen, and taken off.
+        """
         if self._is_whole(motion):
-            return self.solve
-        weighted = self.columns * self._weight(motion)
-        gram = (weighted @ self.columns.T).astype(np.float64) + RIDGE * np.eye(len(weighted))
-        inverse = np.linalg.inv(gram) / self.norms[:, None]
-        return np.asarray(inverse.astype(np.float32) @ weighted)
+            return None
+        weight = self._weight(motion)
+        hidden = np.flatnonzero(weight < 1)
+        columns = self.columns[:, hidden]
+        gram = self.gram - (columns * (1 - weight[hidden])) @ columns.T
+        inverse = np.linalg.inv(gram + RIDGE * np.eye(len(gram))) / self.norms[:, None]
+        return _SeenPart(weight, inverse)
 
     def _apart_px(self, motion: Motion, other: Motion) -> float:
         """Return how far a point of the template lies from itself in the other motion, at most."""
@@ -251,8 +278,8 @@ def _level(template: F32Array, inside: NDArray[np.bool_], blur_px: int, freedom:
     columns = columns.reshape(len(columns), -1)
     norms = np.maximum(np.linalg.norm(columns, axis=1), 1e-9)
     columns /= norms[:, None]
-    gram = columns @ columns.T + RIDGE * np.eye(len(columns))
-    solve = np.linalg.solve(gram, columns) / norms[:, None]
+    gram = columns @ columns.T
+    solve = np.linalg.solve(gram + RIDGE * np.eye(len(gram)), columns) / norms[:, None]
     rows, cols = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
     ends = [(int(v.min()), int(v.max())) if len(v) else (0, 0) for v in (rows, cols)]
     corners = [complex(x - (w - 1) / 2, y - (h - 1) / 2) for y in ends[0] for x in ends[1]]
@@ -262,6 +289,7 @@ def _level(template: F32Array, inside: NDArray[np.bool_], blur_px: int, freedom:
         freedom,
         columns.astype(np.float32),
         norms,
+        gram,
         solve.astype(np.float32),
         np.array(corners),
     )

@@ -154,11 +154,11 @@ def crop_to_frame(box_cxcywhr: BoxCxcywhr, spec: CropSpec) -> F64Array:
     cx, cy, w, h, angle_rad = crop_box(box_cxcywhr, spec)
     crop_h, crop_w = spec.crop_hw
     cos, sin = math.cos(angle_rad), math.sin(angle_rad)
-    turn_and_scale = np.array([[cos * w / crop_w, -sin * h / crop_h],
-                               [sin * w / crop_w, cos * h / crop_h]])  # fmt: skip
-    crop_middle_xy = np.array([(crop_w - 1) / 2, (crop_h - 1) / 2])
-    shift = np.array([cx, cy]) - turn_and_scale @ crop_middle_xy
-    return np.column_stack([turn_and_scale, shift])  # (2, 3)
+    xx, xy, yx, yy = cos * w / crop_w, -sin * h / crop_h, sin * w / crop_w, cos * h / crop_h
+    middle_x, middle_y = (crop_w - 1) / 2, (crop_h - 1) / 2
+    shift_x = cx - (xx * middle_x + xy * middle_y)
+    shift_y = cy - (yx * middle_x + yy * middle_y)
+    return np.array([[xx, xy, shift_x], [yx, yy, shift_y]])  # (2, 3)
 
 
 def upright_crop(pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, spec: CropSpec) -> U8Array:
@@ -178,10 +178,10 @@ def upright_crop(pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, spec: CropSpec) -
     _check_picture(pixels_hwc)
     crop_h, crop_w = spec.crop_hw
     finer = _finer(box_cxcywhr, spec)
+    if finer == 1:
+        return sampled_crop(pixels_hwc, box_cxcywhr, spec)
     fine_spec = replace(spec, crop_hw=(crop_h * finer, crop_w * finer))
     warped = sampled_crop(pixels_hwc, box_cxcywhr, fine_spec)
-    if finer == 1:
-        return warped
     return np.asarray(cv2.resize(warped, (crop_w, crop_h), interpolation=cv2.INTER_AREA), np.uint8)
 
 

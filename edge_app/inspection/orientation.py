@@ -78,6 +78,9 @@ def _views_and_crops(
         if turns % 2 == 0 and turn >= turns // 2:  # half a turn on: the same pixels, backwards
             views.append(views[turn - turns // 2][::-1, ::-1])
             continue
+        if turn == 1 and small.crop_hw[0] == small.crop_hw[1] and not spec.stretch:
+            views.append(np.rot90(views[0]))  # a quarter turn on: the same pixels of a square
+            continue
         # The shrink is large: average over pixels first, so that grain does not alias.
         crops.append(cut(pixels_hwc, turned(box_cxcywhr, kind, turn), spec))
         grey = cv2.cvtColor(crops[-1], cv2.COLOR_BGR2GRAY)

@@ -12,6 +12,7 @@ products (docs/decisions/0020).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,39 +80,61 @@ class CropFigures:
 
 def crop_figures(crop_hwc: U8Array) -> CropFigures:
     """Return the figures of a crop, uint8 (h, w, 3) BGR; 0.5 ms at 128 x 448."""
-    grey = np.asarray(cv2.cvtColor(crop_hwc, cv2.COLOR_BGR2GRAY), np.float32)
-    mean, std = float(grey.mean()), float(grey.std())
-    away = grey - mean
-    detail, correlation, smaller = [], [], grey
-    for _ in SOFTER:
-        correlation.append(_correlation(smaller))
-        detail.append(np.log(float(cv2.Laplacian(smaller, cv2.CV_32F).var()) + 1.0))
-        h, w = smaller.shape
-        size_wh = (max(1, w // 2), max(1, h // 2))
-        smaller = np.asarray(cv2.resize(smaller, size_wh, interpolation=cv2.INTER_AREA), np.float32)
+    grey_u8 = cv2.cvtColor(crop_hwc, cv2.COLOR_BGR2GRAY)
+    mean, std, third = _moments(grey_u8)
+    grey = np.asarray(grey_u8, np.float32)
+    sizes = [_halved(grey)]
+    for _ in SOFTER[2:]:
+        sizes.append(_halved(sizes[-1]))
     blue, green, red = (float(value) for value in cv2.mean(crop_hwc)[:3])
-    small = cv2.resize(grey, (LIKENESS_SIDE, LIKENESS_SIDE), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(sizes[0], (LIKENESS_SIDE, LIKENESS_SIDE), interpolation=cv2.INTER_AREA)
     look = (small - small.mean()).ravel()
     length = float(np.linalg.norm(look))
     return CropFigures(
         mean,
         std,
-        float((away * away * away).mean()) / (std**3 + 20.0),
-        np.asarray(detail, np.float32),
-        np.asarray(correlation[1:], np.float32),
+        third / (std**3 + 20.0),
+        np.asarray([_roughness(picture) for picture in (grey, *sizes)], np.float32),
+        np.asarray([_correlation(picture) for picture in sizes], np.float32),
         np.asarray([blue - green, red - green], np.float32),
         np.asarray(look / length if length > LIKENESS_SIDE else look * 0, np.float32),
     )
+
+
+def _halved(grey_hw: F32Array) -> F32Array:
+    h, w = grey_hw.shape
+    size_wh = (max(1, w // 2), max(1, h // 2))
+    return np.asarray(cv2.resize(grey_hw, size_wh, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _moments(grey_hw: cv2.typing.MatLike) -> tuple[float, float, float]:
+    """Return mean, standard deviation and third central moment of a uint8 picture."""
+    counts = cv2.calcHist([grey_hw], [0], None, [256], [0, 256]).ravel().astype(np.float64)
+    share, levels = counts / counts.sum(), np.arange(256)
+    mean = float(share @ levels)
+    away = levels - mean
+    return mean, math.sqrt(float(share @ away**2)), float(share @ away**3)
+
+
+def _roughness(grey_hw: F32Array) -> float:
+    """Return the logarithm of the Laplacian's variance, 0 where there is none."""
+    _, std = cv2.meanStdDev(cv2.Laplacian(grey_hw, cv2.CV_32F))
+    return math.log(float(std[0, 0]) ** 2 + 1.0)
 
 
 def _correlation(grey: F32Array) -> float:
     """Return how alike neighbouring pixels of a (h, w) picture are, -1..1; 1 in a plain one."""
     if min(grey.shape) < 2:
         return 1.0
-    away = grey - grey.mean()
-    power = float((away * away).mean())
-    beside = float((away[:, 1:] * away[:, :-1]).mean() + (away[1:] * away[:-1]).mean()) / 2
+    away = grey - cv2.mean(grey)[0]
+    power = _product(away, away)
+    beside = (_product(away[:, 1:], away[:, :-1]) + _product(away[1:], away[:-1])) / 2
     return (beside + GRAIN_POWER) / (power + GRAIN_POWER)
+
+
+def _product(a: F32Array, b: F32Array) -> float:
+    """Return the mean product of two pictures' pixels."""
+    return float(np.einsum("ij,ij->", a, b)) / a.size
 
 
 class Plausibility:

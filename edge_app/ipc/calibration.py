@@ -25,7 +25,7 @@ class Calibration(BaseModel):
         top: the largest scores, descending, exactly.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
     good_parts: Annotated[int, Field(ge=1)]
     low: float

@@ -71,7 +71,7 @@ Note = Annotated[
 
 
 class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Author(_Message):
@@ -281,7 +281,7 @@ class LimitState(_Message):
         calibration: the good parts' scores of the bundle; None: inspection of an older release.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
     slot: str
     product: str
@@ -300,7 +300,7 @@ class LimitState(_Message):
 class HealthSaid(_Message):
     """A sentence: its key for translations, its parameters, and the English."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
     key: str
     params: dict[str, str | int | float] = Field(default_factory=dict)
@@ -310,7 +310,7 @@ class HealthSaid(_Message):
 class HealthState(_Message):
     """One subject of the device's health; see `edge_app.device_state.SubjectHealth`."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
     subject: str
     level: str
@@ -333,7 +333,9 @@ class OrderAnswer(_Message):
         health: every subject; to `show_health` only.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")  # later releases may add
+    model_config = ConfigDict(
+        defer_build=True, frozen=True, extra="ignore"
+    )  # later releases may add
 
     is_done: bool
     text: str = Field(max_length=4000)
@@ -343,4 +345,6 @@ class OrderAnswer(_Message):
     health: tuple[HealthState, ...] = ()
 
 
-ORDER: TypeAdapter[AnyOrder] = TypeAdapter(Annotated[AnyOrder, Field(discriminator="type")])
+ORDER: TypeAdapter[AnyOrder] = TypeAdapter(
+    Annotated[AnyOrder, Field(discriminator="type")], config=ConfigDict(defer_build=True)
+)

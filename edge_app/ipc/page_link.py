@@ -43,7 +43,7 @@ CameraName = Annotated[str, Field(min_length=1, max_length=64)]
 class LinkMessage(BaseModel):
     """Base of every message."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
 
 class Settings(LinkMessage):
@@ -132,8 +132,12 @@ ToInspection = Watch | GiveBack
 Side = Literal["page", "inspection"]
 
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {
-    "page": TypeAdapter(Annotated[ToPage, Field(discriminator="type")]),
-    "inspection": TypeAdapter(Annotated[ToInspection, Field(discriminator="type")]),
+    "page": TypeAdapter(
+        Annotated[ToPage, Field(discriminator="type")], config=ConfigDict(defer_build=True)
+    ),
+    "inspection": TypeAdapter(
+        Annotated[ToInspection, Field(discriminator="type")], config=ConfigDict(defer_build=True)
+    ),
 }
 
 

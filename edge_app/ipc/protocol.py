@@ -74,7 +74,7 @@ class ProtocolError(EdgeError):
 class PeerMessage(BaseModel):
     """Base of every message: one line on the socket."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     ADDED: ClassVar[dict[str, str]] = {}
     """Field → the feature that it came with."""
@@ -339,8 +339,12 @@ Command = Change | SlotsCommand | FeaturesCommand
 ToAgent = Hello | Bye | News | Command
 ToPeer = Order | Progress | Answer
 
-TO_AGENT: TypeAdapter[ToAgent] = TypeAdapter(Annotated[ToAgent, Field(discriminator="type")])
-TO_PEER: TypeAdapter[ToPeer] = TypeAdapter(Annotated[ToPeer, Field(discriminator="type")])
+TO_AGENT: TypeAdapter[ToAgent] = TypeAdapter(
+    Annotated[ToAgent, Field(discriminator="type")], config=ConfigDict(defer_build=True)
+)
+TO_PEER: TypeAdapter[ToPeer] = TypeAdapter(
+    Annotated[ToPeer, Field(discriminator="type")], config=ConfigDict(defer_build=True)
+)
 
 
 class PeerSocket:

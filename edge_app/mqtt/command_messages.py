@@ -23,7 +23,7 @@ SlotName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 class SelectProduct(Body):
     """The order inside a command on `cmd/select_product`: judge another installed product."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
     verb: Literal["select_product"] = "select_product"
     command_id: Uuid7 = Field(description="new for every command: a device carries out each once")
@@ -58,7 +58,7 @@ class GiveFeedback(Body):
     It is a proposal until an engineer accepts it.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
     verb: Literal["feedback"] = "feedback"
     command_id: Uuid7 = Field(description="new for every message: a device takes each once")

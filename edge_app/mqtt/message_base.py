@@ -26,7 +26,10 @@ class Body(BaseModel):
     """Base of every object in a message: frozen, finite numbers only."""
 
     model_config = ConfigDict(
-        frozen=True, allow_inf_nan=False, json_schema_serialization_defaults_required=True
+        defer_build=True,
+        frozen=True,
+        allow_inf_nan=False,
+        json_schema_serialization_defaults_required=True,
     )
 
 

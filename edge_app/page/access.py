@@ -32,8 +32,11 @@ _log = logging.getLogger(__name__)
 COOKIE = "cropliq_page"
 DATA = ("/api/", "/frame/", "/stream/", "/evidence/", "/healthz")
 """Addresses that are read by programs; the others are opened by people."""
-POLLED = ("/api/state", "/api/alerts", "/api/slots", "/frame/", "/stream/", "/evidence/")
-"""What an open page asks for by itself: no sign that somebody is there."""
+PICTURES = re.compile(r"/(frame|stream|evidence)[/.]|/api/v1/parts/[^/]+/[^/]+\.(jpg|png)$")
+"""An <img> asks for these, and no script can say for it whether somebody is there."""
+IDLE_HEADER = "x-idle-s"
+"""Whole seconds since the page that asks was touched last; sent by static/lib/ask.js."""
+IDLE_FROM_S = 60
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 REFUSED = (
@@ -97,7 +100,7 @@ class Access:
         bearer = _bearer(headers)
         if self._log_ins is not None and bearer.startswith(TOKEN_PREFIX):
             return self._program(self._log_ins, bearer, scope)
-        person = self._person(headers, scope["path"])
+        person = self._person(headers, _is_use(headers, scope["path"]))
         query = parse_qsl(scope["query_string"].decode("latin-1"))
         given = dict(query).get("token")
         has_token = given is not None and self._token is not None and _same(given, self._token)
@@ -134,7 +137,7 @@ class Access:
     def _cookie_value(self) -> str:
         return cookie_value(self._token or "")
 
-    def _person(self, headers: Headers, path: str) -> Caller | None:
+    def _person(self, headers: Headers, is_use: bool) -> Caller | None:
         """Return the person who is logged in."""
         if self._log_ins is None:
             return None
@@ -142,7 +145,7 @@ class Access:
         if not session_id:
             return None
         try:
-            found = self._log_ins.directory.who(session_id, not path.startswith(POLLED))
+            found = self._log_ins.directory.who(session_id, is_use)
         except AccountError as error:
             _log.warning("nobody can be logged in: %s", error)
             return None
@@ -202,6 +205,13 @@ def cookie_value(token: str) -> str:
 def _same(given: str, expected: str) -> bool:
     """Compare in constant time."""
     return hmac.compare_digest(given.encode(), expected.encode())
+
+
+def _is_use(headers: Headers, path: str) -> bool:
+    """Return whether somebody is there, as far as a request tells: a program sends no header."""
+    idle = headers.get(IDLE_HEADER)
+    is_touched = idle is None or (re.fullmatch("[0-9]{1,9}", idle) and int(idle) < IDLE_FROM_S)
+    return bool(is_touched) and PICTURES.match(path) is None
 
 
 def _bearer(headers: Headers) -> str:

@@ -23,7 +23,7 @@ MAX_BODY_BYTES = 4096
 class _Selection(BaseModel):
     """What the page's script sends, or a program with a token."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
     slot: str = Field(min_length=1, max_length=64)
     product: str = Field(min_length=1, max_length=64)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from edge_app.device_words import plain_reason
 from edge_app.page.state import Facts
 from edge_app.records import JsonObject
 
@@ -76,11 +77,10 @@ def notices_of(facts: Facts) -> list[Notice]:
         text = "The disk is full: alerts use the last reserve. Free some space soon."
         found.append(Notice("disk_full", text))
     if count := outbox.get("counted_only"):
-        text = f"{count} alerts were only counted: the alarm store is full."
+        text = f"Alerts that were only counted, for the alarm store is full: {count}."
         found.append(Notice("counted_only", text, {"count": count}))
-    if count := evidence.get("dropped"):
-        why = evidence["problem"]
-        text = f"{count} alerts have no picture: {why}."
+    if (why := plain_reason(evidence.get("problem") or "")) and (count := evidence["dropped"]):
+        text = f"Alerts without a picture: {count} ({why})."
         found.append(Notice("no_picture", text, {"count": count, "why": why}))
     depth = outbox.get("depth", 0)
     if depth > FEW_WAITING and facts.is_broker_good:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -27,7 +28,6 @@ from edge_app.records import (
     U8Array,
 )
 
-_VERDICT: TypeAdapter[PartVerdict] = TypeAdapter(PartVerdict)
 _LENGTH = struct.Struct("<I")
 _OWN = "\0"
 """Begins the key of a map that belongs to one of several products; no part's id does."""
@@ -74,8 +74,10 @@ def report_of(camera: str, pixels_hwc: U8Array, notes: bytes) -> tuple[FrameRepo
                 key: tuple((float(x), float(y)) for x, y in corners)
                 for key, corners in head["crops"].items()
             },
-            verdicts={key: _VERDICT.validate_python(v) for key, v in head["verdicts"].items()},
-            finished=tuple(_VERDICT.validate_python(v) for v in head["finished"]),
+            verdicts={
+                key: _verdict_type().validate_python(v) for key, v in head["verdicts"].items()
+            },
+            finished=tuple(_verdict_type().validate_python(v) for v in head["finished"]),
             events=(),
             several=tuple(
                 _judged_of(entry, maps.get(_own_key(i)))
@@ -88,7 +90,7 @@ def report_of(camera: str, pixels_hwc: U8Array, notes: bytes) -> tuple[FrameRepo
 
 
 def _dump(verdict: PartVerdict) -> JsonObject:
-    dumped: JsonObject = _VERDICT.dump_python(verdict, mode="json")
+    dumped: JsonObject = _verdict_type().dump_python(verdict, mode="json")
     return dumped
 
 
@@ -119,7 +121,7 @@ def _judged(found: JudgedView) -> JsonObject:
 def _judged_of(entry: JsonObject, values: F32Array | None) -> JudgedView:
     return JudgedView(
         _view_of(entry["view"]),
-        _VERDICT.validate_python(entry["verdict"]),
+        _verdict_type().validate_python(entry["verdict"]),
         None if values is None else Anomaly(0.0, values),
         tuple((float(x), float(y)) for x, y in entry["crop"]),
     )
@@ -127,6 +129,12 @@ def _judged_of(entry: JsonObject, values: F32Array | None) -> JudgedView:
 
 def _float32(found: Anomaly) -> F32Array:
     return np.ascontiguousarray(found.map_hw, np.float32)
+
+
+@cache
+def _verdict_type() -> TypeAdapter[PartVerdict]:
+    """Return the type to check; built when first needed (decision 0032)."""
+    return TypeAdapter(PartVerdict)
 
 
 def _maps(shapes: Sequence[Sequence[object]], data: bytes) -> dict[str, F32Array]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from urllib.parse import urlsplit
 
+from edge_app.device_words import plain_reason
 from edge_app.page.notices import golden_parts, notices_of
 from edge_app.page.state import AlertCard, CameraView, Facts, PageState
 from edge_app.page.words import (
@@ -21,10 +22,11 @@ def state_json(state: PageState) -> JsonObject:
     """Return everything but the alerts; times are ns since the epoch, ages in seconds."""
     facts = state.facts()
     notices = notices_of(facts)
+    broker = plain_reason(facts.broker) or "not connected yet"
     describe = partial(_camera_json, facts=facts, now_s=state.clock_s())
     return {
         "now_ns": state.now_ns(),
-        "broker": {"text": facts.broker or "not connected yet", "is_good": facts.is_broker_good},
+        "broker": {"text": broker, "is_good": facts.is_broker_good},
         "bundle": [{"label": label, "text": text} for label, text in facts.bundle],
         "product": dict(facts.bundle).get("Product"),
         "has_map": facts.map_threshold is not None,
@@ -43,15 +45,16 @@ def alerts_json(state: PageState) -> JsonObject:
 
 def _camera_json(view: CameraView, facts: Facts, now_s: float) -> JsonObject:
     age_s = None if view.shown_at_s is None else now_s - view.shown_at_s
+    reason = plain_reason(view.shown.reason)
     return {
         "name": view.name,
         "sequence": view.sequence,
         "picture_age_s": age_s,
         "picture_age_text": "" if age_s is None else age_words(age_s),
         "state": view.shown.state,
-        "state_text": camera_words(view.shown.state, view.shown.reason, age_s),
+        "state_text": camera_words(view.shown.state, reason, age_s),
         "state_words": camera_words(view.shown.state, "", age_s),
-        "reason_text": view.shown.reason,
+        "reason_text": reason,
         "is_good": {"good": True, "plain": None, "bad": False}[view.shown.level],
         "is_blind": not view.shown.is_inspecting,
         "verdict": None if view.verdict is None else _verdict_json(view.verdict),

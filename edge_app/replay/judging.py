@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_app.imaging.overlay import draw_report
+from edge_app.inspection.judge import judge_score
 from edge_app.model.loaded_model import LoadedModel
 from edge_app.model.offline import offline_line
 from edge_app.records import (
@@ -60,6 +61,16 @@ class Judge:
         self._model = model
         self._line = offline_line(model, "replay")
         self._frames = 0
+
+    def said_on_line(self, part: KeptPart) -> VerdictState | None:
+        """Return what this very model made of a part on the line, by its limits of today; None
+        where another model judged it, or none did."""
+        said, mine = part.on_line, self._model.identity
+        if said is None or said.score is None:
+            return None
+        if (said.bundle_sha256, said.precision) != (mine.bundle_sha256, mine.precision):
+            return None
+        return judge_score(said.score, self._model.limits)[0]
 
     def judge(self, part: KeptPart) -> Judgement:
         """Return the model's verdict on a part."""

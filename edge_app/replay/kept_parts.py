@@ -18,6 +18,20 @@ Mark = str
 """good, defect, disputed, or "" where nobody said anything."""
 
 
+@dataclass(frozen=True, slots=True)
+class OnLine:
+    """What the line made of a part, when it was there.
+
+    Attributes:
+        bundle_sha256, precision: of the model that judged it.
+        score: None where it could not be inspected.
+    """
+
+    bundle_sha256: str
+    precision: str
+    score: float | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptPart:
     """One part with its picture.
@@ -29,6 +43,7 @@ class KeptPart:
         mark: what people say of it.
         corners_xy: its outline in frame pixels; () where none was found.
         pixels_hwc: uint8 (h, w, 3), BGR, the frame as it is kept: JPEG.
+        on_line: what the line made of it; None where that is not known.
     """
 
     row: int
@@ -40,6 +55,7 @@ class KeptPart:
     mark: Mark
     corners_xy: tuple[PointXy, ...]
     pixels_hwc: U8Array
+    on_line: OnLine | None = None
 
 
 @dataclass(slots=True)
@@ -94,7 +110,15 @@ def kept_parts(
             mark_of(str(part["state"]), part.get("decisions") or ()),
             tuple((float(x), float(y)) for x, y in part.get("corners") or ()),
             np.asarray(pixels, np.uint8),
+            _on_line(part),
         )
+
+
+def _on_line(part: Mapping[str, Any]) -> OnLine | None:
+    bundle, score = part.get("bundle_sha256"), part.get("score")
+    if not isinstance(bundle, str):
+        return None
+    return OnLine(bundle, str(part.get("precision")), None if score is None else float(score))
 
 
 def mark_of(state: str, decisions: Iterable[Mapping[str, Any]]) -> Mark:

@@ -119,6 +119,7 @@ def _ticks(names: Sequence[str], step: float) -> list[str]:
 
 def _svg(marks: Sequence[str], title: str) -> str:
     return (
+        '<div class="wide" tabindex="0">'
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(title)}">{"".join(marks)}</svg>'
+        f'aria-label="{escape(title)}">{"".join(marks)}</svg></div>'
     )

@@ -32,6 +32,7 @@ header p,.note{color:var(--soft);margin:2px 0}
 .chart text{font-size:11px;fill:var(--soft)}.tick{text-anchor:middle}.axis-text{text-anchor:end}
 .axis{stroke:var(--line);fill:none}.ok{fill:var(--ok)}.ng{fill:var(--ng)}.not{fill:var(--not)}
 .band{fill:#f0c7c3}.line{fill:none;stroke:var(--ng);stroke-width:1.5}.dot{fill:var(--ng)}
+@media screen and (max-width:760px){.chart{min-width:700px}}
 .limit{stroke:var(--ink);stroke-dasharray:4 3;fill:none}
 .keys span{display:inline-block;margin-right:14px;color:var(--soft)}
 .keys i{display:inline-block;width:11px;height:11px;margin-right:5px;vertical-align:-1px}

@@ -35,7 +35,7 @@ DAY_NS = 86_400 * 10**9
 
 
 class _Kept(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
     name: str = Field(min_length=1, max_length=64)
     settled_ns: int = Field(ge=0, lt=2**63)
@@ -48,7 +48,7 @@ class _Kept(BaseModel):
 
 
 class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
     format: str
     parts: tuple[_Kept, ...] = Field(max_length=1000)

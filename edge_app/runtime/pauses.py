@@ -43,7 +43,7 @@ class Pause(BaseModel):
         why: the person's words.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
     camera: str = Field(min_length=1, max_length=64)
     began_ns: int = Field(ge=0, lt=2**63)
@@ -54,7 +54,7 @@ class Pause(BaseModel):
 
 
 class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
     format: str
     audit_head: str

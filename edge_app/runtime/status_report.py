@@ -301,7 +301,7 @@ class StatusReport:
         self._broker = plain = text
         if waiting and state != "connected":
             in_memory = self._outbox.health().in_memory
-            text += f" - {waiting - in_memory} alerts wait safely on disk"
+            text += f" - alerts that wait safely on disk: {waiting - in_memory}"
             text += f", {in_memory} in memory only" if in_memory else ""
         self._screen.set_broker(text, state == "connected", plain)
 

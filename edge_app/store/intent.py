@@ -32,7 +32,7 @@ class Figures(BaseModel):
         latency_ms_p95: capture to verdict; None while no part was judged.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     parts: int = Field(0, ge=0)
     ng: int = Field(0, ge=0)
@@ -50,7 +50,7 @@ class Intent(BaseModel):
         baseline: the old model's figures, for the comparison after a restart.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     slot: str
     kind: IntentKind

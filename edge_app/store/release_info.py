@@ -17,7 +17,7 @@ class Card(BaseModel):
         memory_mb: peak memory of its self-check.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     product: str
     serial: int

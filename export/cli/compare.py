@@ -38,7 +38,8 @@ def add_compare(commands: Any) -> None:
     parser.add_argument(
         "--methods",
         default="all",
-        help=f"all, or names separated by commas: {', '.join(NAMES)} (default: all)",
+        help=f"all: all of ours; or names separated by commas: {', '.join(NAMES)}, or a plug-in's "
+        "(default: all)",
     )
     parser.add_argument(
         "--budget", default="30m", help="time for everything: 90s, 30m, 2h (default: 30m)"

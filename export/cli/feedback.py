@@ -21,8 +21,9 @@ def add_feedback(build: argparse.ArgumentParser) -> None:
     """Add the options to `edge-export build`."""
     build.add_argument(
         "--feedback", type=Path, metavar="DIR",
-        help="what edge-export pull made: good parts that people marked join the training, defects "
-        "the known ones; exit 1 where a defect that was caught before would now pass",
+        help="what edge-export pull made: marked false alarms teach what is harmless, other good "
+        "parts join the training, defects the known ones; exit 1 where a defect that was caught "
+        "before would now pass",
     )  # fmt: skip
     build.add_argument(
         "--before", type=Path, metavar="FILE",

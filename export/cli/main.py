@@ -17,6 +17,7 @@ from export.cli.check_data import add_check_data
 from export.cli.compare import add_compare
 from export.cli.evaluate import add_evaluate
 from export.cli.feedback import FromMarks, add_feedback
+from export.cli.methods import add_methods
 from export.cli.numbers import ANY_REAL, ANY_WHOLE
 from export.cli.pull import add_pull
 from export.cli.review import add_review
@@ -71,6 +72,7 @@ def _parser() -> CommandParser:
     add_pull(commands)
     add_check_data(commands)
     add_compare(commands)
+    add_methods(commands)
     add_build_many(commands, _check_build_arguments)
     text = "build the bundle of `edge-app demo` from good parts of the simulated line"
     demo = commands.add_parser("demo-bundle", help=text, description=_sentence(text))
@@ -115,7 +117,8 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
         "--method",
         default=DEFAULT,
         metavar="NAME",
-        help=f"{', '.join(NAMES)}, or auto: compare a few of them first (default: {DEFAULT})",
+        help=f"{', '.join(NAMES)}, a plug-in's (edge-export methods lists them), or auto: compare "
+        f"a few of ours first (default: {DEFAULT})",
     )
     parser.add_argument(
         "--auto-budget",

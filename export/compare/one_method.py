@@ -31,7 +31,7 @@ from export.evaluation.data import GOOD, TestPicture, scan_test_pictures
 from export.evaluation.run import OnLook, evaluate
 from export.methods.inspector_record import InspectorRecord
 from export.methods.protocol import TrainSettings
-from export.methods.registry import method_of
+from export.methods.registry import method_of, origin_of
 from export.methods.time_budget import Now, train_within
 from export.methods.train import train_method
 from export.workspace import OnProgress, OnStep, Workspace
@@ -188,6 +188,8 @@ def _train(
         settings["defects"] = defects.sha256
     if evidence is not None:
         settings["evidence"] = evidence.sha256
+    if origin := origin_of(name):
+        settings["plugin"] = origin
     return space.step("inspector", settings, TrainingRecord, work)
 
 

@@ -28,11 +28,10 @@ from export.defects.pictures import scan_defects
 from export.evaluation.data import GOOD
 from export.evaluation.run import OnLook
 from export.methods.names import AUTO, NAMES
-from export.methods.registry import unknown_method
+from export.methods.plugins import ALL
+from export.methods.registry import method_of
 from export.methods.time_budget import Now, duration_text
 from export.workspace import OnProgress, OnStep
-
-ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +67,10 @@ class Comparison:
 
 
 def method_names(text: str) -> tuple[str, ...]:
-    """Return the methods of "all" or of a list with commas, each once.
+    """Return the methods of "all" (ours) or of a list with commas, each once.
 
     Raises:
-        DataError: there is no such method, or none is named.
+        DataError: there is no such method, or none is named, or a plug-in cannot be used.
     """
     if text.strip() == ALL:
         return NAMES
@@ -81,8 +80,7 @@ def method_names(text: str) -> tuple[str, ...]:
     for name in names:
         if name == AUTO:
             raise DataError(f"{AUTO!r} is no method: name some of {', '.join(NAMES)}, or {ALL!r}.")
-        if name not in NAMES:
-            raise unknown_method(name, NAMES)
+        method_of(name)
     return names
 
 

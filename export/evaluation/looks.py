@@ -32,6 +32,7 @@ JUDGING_CODE = (
     "edge_app/binomial",
     *(f"edge_app/bundle/{name}" for name in ("manifest", "thresholds", "variant")),
     "edge_app/cameras/picture",
+    "calibration/graphs/lean_graph",
     "calibration/parts/groups",
     "calibration/thresholds",
     *(
@@ -47,10 +48,10 @@ JUDGING_CODE = (
 Not what packs and signs a bundle, carries alarms, shows pages, stores or downloads."""
 
 NOT_JUDGING = frozenset(
-    {"calibration.parts", "edge_app.bundle", "edge_app.cameras", "edge_app.errors",
-     "edge_app.host", "edge_app.mqtt", "edge_app.records", "edge_app.secret_text",
-     "edge_app.store", "export.charts",
-     "export.folder_lock", "export.output_room", "export.versions", "export.workspace"}
+    {"calibration.graphs", "calibration.parts", "edge_app.bundle", "edge_app.cameras",
+     "edge_app.errors", "edge_app.host", "edge_app.mqtt", "edge_app.records",
+     "edge_app.secret_text", "edge_app.store", "export.charts", "export.folder_lock",
+     "export.output_room", "export.versions", "export.workspace"}
 )  # fmt: skip
 """Imported by a build and left out of the digest: they write files, name things, draw charts."""
 

@@ -44,6 +44,11 @@ class MarkedPart:
         return self.record.device, self.record.camera, why
 
     @property
+    def is_false_alarm(self) -> bool:
+        """People say that it is good, and the device alarmed it."""
+        return self.is_good and self.cause[2] == FALSE_ALARM
+
+    @property
     def hour(self) -> str:
         """The hour in which it was judged, as the device wrote it."""
         return self.record.captured_at[:13]

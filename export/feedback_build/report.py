@@ -25,7 +25,7 @@ from export.feedback_build.outcome import (
     STAYS,
     PartOutcome,
 )
-from export.feedback_build.selection import CAPPED, COPY, KEPT_BACK, TRAINED, Selection
+from export.feedback_build.selection import ALONE, CAPPED, COPY, KEPT_BACK, TRAINED, Selection
 from export.feedback_build.sensitivity_change import SensitivityChange, caught
 
 JSON_FILE = "report.json"
@@ -36,11 +36,15 @@ MOST_PICTURES = 50
 NOT_PICTURED = (CAUGHT, PASSES)
 OF_DEFECT = "defect"
 
+AS_APPEARANCE, AS_GOOD_PARTS = "harmless appearance", "good parts"
+"""How false alarms are learnt: as places that do not count, or as good parts like all others."""
+
 TOLD_ROLES = {
     TRAINED: "learnt from: what the new model says of it flatters it",
     COPY: "a near-duplicate of one that was learnt from",
     KEPT_BACK: "kept back: the new model never saw it",
     CAPPED: "over a cap: the new model never saw it",
+    ALONE: "no other mark shows what it shows: the new model did not learn from it",
     OF_DEFECT: "",
 }
 
@@ -57,7 +61,9 @@ class FeedbackReport:
         dropped: the contradictions.
         unseen, trained, folds: (gone, of) false alarms: kept back ones; those learnt from, by the
             shipped model, and by models that had not learnt from them.
+        held: (caught, of) defects that were caught before, by models that had not learnt from them.
         sensitivity: what it costs in synthetic defects caught.
+        learnt_as: AS_APPEARANCE or AS_GOOD_PARTS.
     """
 
     before: str
@@ -69,7 +75,9 @@ class FeedbackReport:
     unseen: list[int] = field(default_factory=lambda: [0, 0])
     trained: list[int] = field(default_factory=lambda: [0, 0])
     folds: list[int] = field(default_factory=lambda: [0, 0])
+    held: list[int] = field(default_factory=lambda: [0, 0])
     sensitivity: SensitivityChange = field(default_factory=SensitivityChange)
+    learnt_as: str = AS_GOOD_PARTS
 
     @property
     def lost(self) -> list[str]:
@@ -87,7 +95,9 @@ class FeedbackReport:
             )
         caught = self.counts[CAUGHT]
         if caught and not self.counts[LOST]:
-            told.append(f"All {caught} confirmed defects that were caught before still are.")
+            told.append(
+                f"All {caught} confirmed defects that were caught before still are{self._held()}."
+            )
         told += [f"{self.counts[o]} {OUTCOMES[o]}." for o in (GONE, STAYS) if self.counts[o]]
         told.append(self.evidence())
         for outcome in (GOOD_ALARMED, "not_inspected", "defect_found", "defect_still_missed"):
@@ -95,6 +105,18 @@ class FeedbackReport:
                 told.append(f"{self.counts[outcome]} {OUTCOMES[outcome]}.")
         if not self.sensitivity.is_lost:
             told.append(self.sensitivity.sentence())
+        alone = [r for r in self.rows if r["role"] == ALONE]
+        if alone:
+            named = ", ".join(f"{r['file']} (part {r['part_id']})" for r in alone[:10])
+            told.append(
+                f"{len(alone)} false alarms show what no other mark shows, and nothing was learnt "
+                f"from them; mark more of the same, or look whether they are defects: {named}"
+            )
+        if self.learnt_as == AS_GOOD_PARTS and self.trained[1]:
+            told.append(
+                "The marked parts joined the good ones, which makes a model deaf where they differ "
+                "from the others."
+            )
         if self.marked.proposals:
             told.append(f"{self.marked.proposals} marks were not accepted by an engineer.")
         if self.dropped:
@@ -103,6 +125,11 @@ class FeedbackReport:
                 "nothing was learnt from them."
             )
         return [sentence for sentence in told if sentence] or ["No part changes."]
+
+    def _held(self) -> str:
+        """Return what models say that had not learnt from the defects, where that is less."""
+        caught, of = self.held
+        return f", {caught} of {of} by models that had not learnt from them" if caught < of else ""
 
     def evidence(self) -> str:
         """Return how much the figures on false alarms are worth."""
@@ -135,6 +162,9 @@ class FeedbackReport:
         self.counts[found.outcome] += 1
         self.rows.append(_row(found, role, score))
         was_alarmed = found.pair.old.state is VerdictState.NG
+        if was_alarmed and not found.part.is_good and score is not None:
+            self.held[1] += 1
+            self.held[0] += score >= limit
         if not (found.part.is_good and was_alarmed):
             return
         tally = self.trained if role in (TRAINED, COPY) else self.unseen
@@ -160,11 +190,13 @@ class FeedbackReport:
                 )
             },
             "is_sensitivity_lost": self.sensitivity.is_lost,
+            "learnt_as": self.learnt_as,
             "false_alarms_gone": {
                 "kept_back": _share(self.unseen),
                 "learnt_from": _share(self.trained),
                 "learnt_from_by_folds": _share(self.folds),
             },
+            "defects_caught_unseen": {"caught": self.held[0], "of": self.held[1]},
             "goods": selection.counts(),
             "left_out": dict(sorted(self.marked.left_out.items())),
             "damaged": list(self.marked.damaged),

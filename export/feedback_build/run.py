@@ -2,7 +2,11 @@
 changed on the very parts that people marked.
 
 marks → near-duplicates and copies that deny each other → data set → labels to inspector, as every
-build → marks that no model can follow → (data set again without them) → bundle → verdicts
+build → what false alarms have in common, taught beside it → marks that no model can follow, or that
+no other mark vouches for → (again without them) → bundle → verdicts
+
+Where the inspector cannot be taught what is harmless place by place, false alarms join the good
+parts.
 """
 
 from __future__ import annotations
@@ -19,13 +23,8 @@ from edge_app.model.loaded_model import LoadedModel, load_model
 from edge_app.records import VerdictState
 from edge_app.replay.judging import Judge
 from export.bundle_build.early_check import check_build, check_defects
-from export.bundle_build.pipeline import (
-    choose_view,
-    finish,
-    label_pictures,
-    train_inspector,
-)
-from export.bundle_build.records import BuildOptions, BuildResult, Found, Labelled, Trained
+from export.bundle_build.pipeline import finish
+from export.bundle_build.records import BuildOptions, BuildResult
 from export.data.dataset import GoodPictures, scan_good_pictures
 from export.data.same_picture import copies_among
 from export.defects.pictures import DefectPictures, scan_defects
@@ -33,23 +32,29 @@ from export.feedback_build.contradictions import (
     LIKE_GOOD,
     TOO_ODD,
     Contradiction,
+    alone_among,
     contradicted_by_models,
     marked_both_ways,
+    refuse_alone,
     refuse_many,
 )
-from export.feedback_build.data_set import StagedPart, compose, refuse_own_labels, stage
+from export.feedback_build.data_set import refuse_own_labels, stage
+from export.feedback_build.harmless import with_harmless
 from export.feedback_build.marked_parts import MarkedPart, MarkedParts, read_marked_parts
 from export.feedback_build.outcome import AsRecorded, Judges, kept_part, outcomes
 from export.feedback_build.report import (
+    AS_APPEARANCE,
+    AS_GOOD_PARTS,
     OF_DEFECT,
     FeedbackReport,
     ReportFolder,
     check_replaceable,
     report_folder,
 )
-from export.feedback_build.selection import TRAINED, Selection, select
+from export.feedback_build.selection import Selection, select
 from export.feedback_build.sensitivity_change import SensitivityChange, sensitivity_of
-from export.feedback_build.unseen_scores import UnseenScores, unseen_scores
+from export.feedback_build.unseen_scores import UnseenScores
+from export.feedback_build.ways import Work, learnt_way, parts_left
 from export.folder_lock import lock_folder
 from export.methods.multi_process.launcher import check_processes
 from export.methods.names import DEFAULT
@@ -57,7 +62,7 @@ from export.methods.train import cross_fits
 from export.workspace import OnStep
 
 SCREENED = "screened.json"
-FORMAT = 1
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +93,6 @@ class FeedbackResult:
     page: Path
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Work:
-    """What does not change while the data set is made once or twice."""
-
-    options: BuildOptions
-    folder: Path
-    good: GoodPictures
-    known: DefectPictures
-    staged: tuple[StagedPart, ...]
-    on_step: OnStep
-
-
 def build_with_feedback(
     options: BuildOptions, feedback: FeedbackOptions, on_step: OnStep
 ) -> FeedbackResult:
@@ -124,19 +117,23 @@ def build_with_feedback(
     known = scan_defects(options.known_defects)
     folder = space / "feedback"
     staged = stage(marked.parts, folder / "marked", takes_out=options.detector == "always")
-    work = _Work(options, folder, good, known, tuple(staged), on_step)
+    work = Work(options, folder, good, known, tuple(staged), on_step)
     dropped = marked_both_ways(marked.parts, *_denied_by_data(marked, good, known))
-    dropped += _screened(work, marked, dropped, before)
+    more, alone = _screened(work, marked, dropped, before)
+    dropped += more
     if not feedback.accepts:
         refuse_many(dropped, len(marked.parts))
+        refuse_alone(marked.parts, alone)
     gone = {one.part.record.sha256 for one in dropped}
-    selection = select((p for p in marked.goods if p.record.sha256 not in gone), good.parts)
-    result, scores = _finished(work, selection, gone)
+    left = [p for p in marked.goods if p.record.sha256 not in gone]
+    selection = select(left, good.parts).without(alone, left)
+    result, scores, learnt_as = _finished(work, selection, gone)
     report = FeedbackReport(
         AsRecorded.name if before is None else f"{options.product} {before.identity.serial}",
         f"{options.product} {options.serial}",
         marked,
         tuple(dropped),
+        learnt_as=learnt_as,
     )
     if old is not None:
         new = sensitivity_of(read_bundle(result.path))
@@ -174,12 +171,14 @@ def _denied_by_data(
 
 
 def _screened(
-    work: _Work,
+    work: Work,
     marked: MarkedParts,
     dropped: Sequence[Contradiction],
     before: LoadedModel | None,
-) -> list[Contradiction]:
-    """Return the marks that no model can follow; an earlier run's answer is taken as it is.
+) -> tuple[list[Contradiction], set[str]]:
+    """Return the marks that no model can follow, and the digests of those that stand alone.
+
+    An earlier run's answer is taken as it is.
 
     The steps of the build behind it are kept in the workspace: where nothing is dropped, the build
     goes on with them.
@@ -193,14 +192,32 @@ def _screened(
     kept = _kept(file, key)
     if kept is None:
         selection = select((p for p in parts if p.is_good), work.good.parts)
-        trained = _trained(replace(work, options=options), selection, gone)
-        scores = unseen_scores(*trained, _left(work, gone))
-        shares = scores.shares() if scores else {}
-        found = contradicted_by_models(parts, shares, _alarmed_before(parts, before))
-        kept = {one.part.record.sha256: (one.why, one.told) for one in found}
-        file.write_text(json.dumps({"key": key, "found": kept}), encoding="utf-8")
+        way = learnt_way(replace(work, options=options), selection, gone)
+        shares = way.scores.shares() if way.scores else {}
+        # what stands alone is never learnt as an appearance, so that it need not be dropped
+        asked = [p for p in parts if not (way.taught and p.is_false_alarm)]
+        found = contradicted_by_models(asked, shares, _alarmed_before(parts, before))
+        named = {one.part.record.sha256: (one.why, one.told) for one in found}
+        lonely = alone_among(parts, shares) if way.taught else []
+        kept = Screened(named, tuple(lonely))
+        text = json.dumps({"key": key, "found": named, "alone": lonely})
+        file.write_text(text, encoding="utf-8")
     by_digest = {p.record.sha256: p for p in parts}
-    return [Contradiction(by_digest[d], why, told) for d, (why, told) in kept.items()]
+    named_parts = [Contradiction(by_digest[d], *said) for d, said in kept.found.items()]
+    return named_parts, set(kept.alone)
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """What the screening found.
+
+    Attributes:
+        found: digest → why and what is told of a contradiction.
+        alone: digests of false alarms that no other mark vouches for.
+    """
+
+    found: dict[str, tuple[str, str]]
+    alone: tuple[str, ...]
 
 
 def _alarmed_before(parts: Iterable[MarkedPart], before: LoadedModel | None) -> set[str]:
@@ -218,7 +235,7 @@ def _alarmed_before(parts: Iterable[MarkedPart], before: LoadedModel | None) -> 
 
 
 def _key(
-    options: BuildOptions, work: _Work, parts: Iterable[MarkedPart], before: LoadedModel | None
+    options: BuildOptions, work: Work, parts: Iterable[MarkedPart], before: LoadedModel | None
 ) -> str:
     """Return a digest of all that the screening depends on."""
     shown = {name: str(v) for name, v in asdict(options).items() if name not in ("data", "out")}
@@ -229,46 +246,30 @@ def _key(
     return hashlib.sha256(json.dumps([shown, listed], sort_keys=True).encode()).hexdigest()
 
 
-def _kept(file: Path, key: str) -> dict[str, tuple[str, str]] | None:
+def _kept(file: Path, key: str) -> Screened | None:
     try:
         saved = json.loads(file.read_text(encoding="utf-8"))
-        return dict(saved["found"]) if saved["key"] == key else None
+        found = {d: (why, told) for d, (why, told) in saved["found"].items()}
+        return Screened(found, tuple(saved["alone"])) if saved["key"] == key else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _composed(work: _Work, selection: Selection, gone: set[str]) -> BuildOptions:
-    left = _left(work, gone)
-    goods = [s for s in left if selection.of(s.part) == TRAINED]
-    defects = [s for s in left if not s.part.is_good]
-    return compose(work.folder, work.good, work.known, goods, defects, work.options)
-
-
-def _trained(
-    work: _Work, selection: Selection, gone: set[str]
-) -> tuple[BuildOptions, Labelled, Found, Trained]:
-    """Run a build's steps up to the inspector on the composed data set, or take earlier results."""
-    options = _composed(work, selection, gone)
-    labelled = label_pictures(options, work.on_step)
-    found, cut = choose_view(options, labelled, work.on_step)
-    return options, labelled, found, train_inspector(options, cut)
-
-
-def _left(work: _Work, gone: set[str]) -> list[StagedPart]:
-    return [s for s in work.staged if s.part.record.sha256 not in gone]
-
-
 def _finished(
-    work: _Work, selection: Selection, gone: set[str]
-) -> tuple[BuildResult, UnseenScores | None]:
+    work: Work, selection: Selection, gone: set[str]
+) -> tuple[BuildResult, UnseenScores | None, str]:
     """Write the bundle; return also what models that have not learnt from them say of all parts."""
-    options, labelled, found, trained = _trained(work, selection, gone)
-    scores = unseen_scores(options, labelled, found, trained, _left(work, gone))
-    return finish(options, labelled, found, trained, work.on_step), scores
+    way = learnt_way(work, selection, gone)
+    trained, learnt_as = way.trained, AS_GOOD_PARTS
+    if way.taught is not None:
+        trained, learnt_as = with_harmless(way.taught, trained), AS_APPEARANCE
+    labelled = way.with_taught(work.staged)
+    result = finish(way.options, labelled, way.found, trained, work.on_step)
+    return result, way.scores, learnt_as
 
 
 def _judged(
-    work: _Work,
+    work: Work,
     report: FeedbackReport,
     before: LoadedModel | None,
     result: BuildResult,
@@ -278,7 +279,7 @@ def _judged(
 ) -> Path:
     """Judge every marked part as a device would, and write the report beside the bundle."""
     after = load_model(read_bundle(result.path))
-    parts = [s.part for s in _left(work, gone)]
+    parts = [s.part for s in parts_left(work, gone)]
     old: Judges = AsRecorded(parts) if before is None else Judge(before)
     pages = ReportFolder(report_folder(result.path))
 

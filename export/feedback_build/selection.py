@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from export.feedback_build.marked_parts import MarkedPart
@@ -26,6 +26,8 @@ KEEP_BACK = 3
 is kept back by every later build, so that no model before has learnt from it either."""
 
 TRAINED, COPY, KEPT_BACK, CAPPED = "trained", "copy of trained", "kept back", "over a cap"
+ALONE = "alone"
+"""No other mark shows what it shows, so that nothing is learnt from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Selection:
     """What becomes of each marked good part.
 
     Attributes:
-        roles: sha256 of its picture → TRAINED, COPY, KEPT_BACK or CAPPED.
+        roles: sha256 of its picture → TRAINED, COPY, KEPT_BACK, CAPPED or ALONE.
     """
 
     roles: dict[str, str]
@@ -44,7 +46,19 @@ class Selection:
 
     def is_unseen(self, part: MarkedPart) -> bool:
         """Tell whether the new model learnt neither from a good part nor from a copy of it."""
-        return self.of(part) in (KEPT_BACK, CAPPED)
+        return self.of(part) in (KEPT_BACK, CAPPED, ALONE)
+
+    def without(self, alone: Collection[str], parts: Sequence[MarkedPart]) -> Selection:
+        """Return the same where parts, and their copies, are not learnt from.
+
+        Args:
+            alone: digests of those parts.
+            parts: all that were selected from.
+        """
+        groups = {p.group for p in parts if p.record.sha256 in alone}
+        learnt = (TRAINED, COPY)
+        left = {p.record.sha256 for p in parts if p.group in groups and self.of(p) in learnt}
+        return Selection({d: ALONE if d in left else role for d, role in self.roles.items()})
 
     def counts(self) -> dict[str, int]:
         """Return how many parts have each role."""

@@ -14,10 +14,11 @@ import numpy as np
 from calibration.thresholds.threshold import nominal_threshold
 from edge_app.backends.onnx import OnnxRunner
 from edge_app.inspection.inspector import Inspector
+from edge_app.records import U8Array
 from export.bundle_build.records import BuildOptions, CutParts, Found, Labelled, Trained
 from export.bundle_build.view_choice import judged_by_folds
 from export.calibrate.thresholds import score_crops
-from export.data.crops import find_parts
+from export.data.crops import FoundPart, find_parts
 from export.data.picture import Picture
 from export.defects.evidence import CrossFitted, per_group
 from export.feedback_build.data_set import StagedPart
@@ -86,15 +87,23 @@ def _largest(judged: CrossFitted, training: Sequence[Picture], cut: CutParts) ->
     return found
 
 
+def cut_marked(
+    staged: Sequence[StagedPart], cutting: Cutting
+) -> tuple[list[FoundPart], list[U8Array]]:
+    """Return where products were found in marked pictures, and their crops."""
+    pictures = [picture_of(s) for s in staged]
+    if not pictures:
+        return [], []
+    places = list(find_parts(cutting.finder, pictures, cutting.fills_frame, _silent).parts)
+    crops, _ = cut_all(cutting, pictures, places, _silent)
+    return places, crops
+
+
 def _by_graph(
     staged: Iterable[StagedPart], cutting: Cutting, inspector: Inspector
 ) -> dict[str, float]:
     parts = list(staged)
-    pictures = [_picture(s) for s in parts]
-    if not pictures:
-        return {}
-    places = find_parts(cutting.finder, pictures, cutting.fills_frame, _silent).parts
-    crops, _ = cut_all(cutting, pictures, places, _silent)
+    places, crops = cut_marked(parts, cutting)
     scores = score_crops(inspector, crops, _silent).scores.tolist() if crops else []
     found: dict[str, float] = {}
     for place, score in zip(places, scores, strict=True):
@@ -103,7 +112,8 @@ def _by_graph(
     return found
 
 
-def _picture(staged: StagedPart) -> Picture:
+def picture_of(staged: StagedPart) -> Picture:
+    """Return a marked part's picture as a build takes it."""
     h, w = staged.part.read().shape[:2]
     return Picture(staged.path, staged.path.name, staged.sha256, (h, w))
 

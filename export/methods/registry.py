@@ -20,6 +20,7 @@ from export.methods.fanogan import FAnoGan
 from export.methods.names import NAMES
 from export.methods.padim import PaDiM
 from export.methods.patchcore import PatchCore
+from export.methods.plugins import PluginMethod, method_plugins, plugin_method
 from export.methods.protocol import Method
 from export.methods.simplenet import SimpleNet
 
@@ -45,15 +46,33 @@ _MAKERS: dict[str, Callable[[], Method]] = {
 }
 
 
-def method_of(name: str) -> Method:
-    """Return a method with its default settings.
+def method_of(name: str, also: Sequence[str] = ()) -> Method:
+    """Return a method with its default settings; a plug-in's is imported for it.
+
+    Args:
+        also: other words that may stand in a method's place, for the message.
 
     Raises:
-        DataError: there is no such method; names the nearest one.
+        DataError: there is no such method, with the nearest one; or its plug-in cannot be used.
     """
-    if name not in _MAKERS:
-        raise unknown_method(name, NAMES)
-    return _MAKERS[name]()
+    if name in _MAKERS:
+        return _MAKERS[name]()
+    plugins = method_plugins()
+    found = [plugin for plugin in plugins if plugin.name == name]
+    if not found:
+        usable = (plugin.name for plugin in plugins if not plugin.why_unusable)
+        raise unknown_method(name, (*NAMES, *usable, *also))
+    return plugin_method(found[0])
+
+
+def origin_of(name: str) -> str:
+    """Return package, version and code digest of a plug-in's method; "" for one of ours.
+
+    Raises:
+        DataError: as `method_of`.
+    """
+    method = method_of(name)
+    return method.origin if isinstance(method, PluginMethod) else ""
 
 
 def unknown_method(name: str, known: Sequence[str]) -> DataError:

@@ -15,10 +15,9 @@ from export.methods.cross_fit import cross_fitted
 from export.methods.inspector_record import InspectorRecord
 from export.methods.multi_process.launcher import train_in_processes
 from export.methods.names import AUTO, NAMES
-from export.methods.onnx_file import write_graph
 from export.methods.protocol import TrainingSet, TrainSettings
-from export.methods.reconstruction import write_reconstruction
-from export.methods.registry import method_of, unknown_method
+from export.methods.registry import method_of, origin_of
+from export.methods.written import write_files
 from export.workspace import OnProgress, Workspace
 
 CROSS_FITTED_FILE = "cross_fitted.npz"
@@ -26,14 +25,13 @@ CROSS_FITTED_FILE = "cross_fitted.npz"
 
 
 def check_method(name: str) -> None:
-    """Refuse an unknown method before hours of work, not after.
+    """Refuse a method that is unknown or cannot be used before hours of work, not after.
 
     Raises:
-        DataError: there is no such method; names the nearest one and all.
+        DataError: there is no such method, with the nearest one and all; or its plug-in is broken.
     """
-    known = (*NAMES, AUTO)
-    if name not in known:
-        raise unknown_method(name, known)
+    if name not in (*NAMES, AUTO):
+        method_of(name, (AUTO,))
 
 
 def cross_fits(name: str) -> bool:
@@ -72,7 +70,7 @@ def inspector_step(
     With evidence a method that can leaves `cross_fitted.npz` beside the graph.
 
     Args:
-        method: a name of `export/methods/names.py`.
+        method: a name of `export/methods/names.py`, or a plug-in's.
         defects: real ones, for a method that learns from them.
         processes: see `train_method`; another number takes an earlier result as it is.
     """
@@ -87,6 +85,8 @@ def inspector_step(
         settings["defects"] = defects.sha256
     if evidence is not None:
         settings["evidence"] = evidence.sha256
+    if origin := origin_of(method):
+        settings["plugin"] = origin
     folder, kept = space.step("inspector", settings, InspectorStepRecord, work)
     return folder / "inspector.onnx", InspectorRecord.from_json(kept.measured)
 
@@ -106,7 +106,7 @@ def train_method(
     A method that rebuilds the part leaves `reconstruction.onnx` beside it: no device needs it.
 
     Args:
-        method: a name of `export/methods/names.py`.
+        method: a name of `export/methods/names.py`, or a plug-in's.
         defects: real ones, for a method that learns from them.
         processes: that share every batch; methods that share none train in one.
     """
@@ -120,5 +120,4 @@ def train_method(
         judged = cross_fitted(chosen, data, evidence, settings, report)
     if evidence is not None and judged is not None:
         judged.save(settings.work / CROSS_FITTED_FILE)
-    write_reconstruction(fitted.graph, data.crop_hw, settings.work / "reconstruction.onnx")
-    return write_graph(fitted, data.crop_hw, settings.work / "inspector.onnx")
+    return write_files(chosen, fitted, data, settings.work)

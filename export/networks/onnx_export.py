@@ -13,6 +13,7 @@ import onnx
 import torch
 from torch.jit._trace import TracerWarning
 
+from calibration.graphs.lean_graph import lean
 from edge_app.errors import ModelError
 
 OPSET = 17
@@ -79,12 +80,14 @@ def quiet_tracing() -> Iterator[None]:
 
 
 def checked_model(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model without exporter notes.
+    """Return the model lean (`calibration/graphs/lean_graph.py`) and without exporter notes.
 
     Raises:
         ModelError: it does not pass ONNX's checker.
     """
     try:
+        onnx.checker.check_model(model, full_check=True)
+        model = lean(model)
         onnx.checker.check_model(model, full_check=True)
     except onnx.checker.ValidationError as error:
         raise ModelError(f"The exported graph is not valid ONNX: {error}") from error

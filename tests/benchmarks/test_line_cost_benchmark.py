@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks.end_to_end import sim_frames
-from benchmarks.line_cost import ROOT, SHIPPED, figures, measure, start, table
+from benchmarks.line_cost import SHIPPED, figures, measure, start, table
+from benchmarks.products_arms import ROOT
 
 
 @pytest.mark.slow

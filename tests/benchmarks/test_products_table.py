@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,8 @@ from export.evaluation.data import GOOD
 
 
 def cell(
-    good: list[float | None],
-    bad: list[float | None],
+    good: Sequence[float | None],
+    bad: Sequence[float | None],
     limit: float = 10,
     *,
     name: str = "screws",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,10 @@ def test_a_killed_run_loses_no_part(tmp_path: Path, mosquitto: Mosquitto) -> Non
     for _ in range(2):
         with running(config) as process:
             before = len(of_event(listener.bodies("/alert"), "new"))
-            wait_until(lambda b=before: len(of_event(listener.bodies("/alert"), "new")) > b + 5, 30)
+            wait_until(
+                partial(lambda b: len(of_event(listener.bodies("/alert"), "new")) > b + 5, before),
+                30,
+            )
             process.kill()
             process.wait(10)
     assert edge_app("run", "--config", str(config)).returncode == 0

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,11 @@ def test_killed_app_judges_every_dropped_picture_once(tmp_path: Path) -> None:
                 if not (drop / f"{number:04d}.png").exists():
                     shutil.copyfile(made / f"{number:04d}.png", drop / f"{number:04d}.png")
                     time.sleep(0.02)
-            wait_for(lambda n=shown: journal.exists() and len(journal.read_text().split("\n")) > n)
+            wait_for(
+                partial(
+                    lambda n: journal.exists() and len(journal.read_text().split("\n")) > n, shown
+                )
+            )
             time.sleep(0.0 if end else 2.0)  # the last ones reach their verdict
             process.send_signal(end or signal.SIGTERM)
             process.wait(20)

@@ -88,15 +88,15 @@ def single_changes() -> Iterator[dict[str, Any]]:
     yield from ({"temperature_c": value} for value in (None, -5.0, 84.9, 85.0, 95.0, 120.0))
     for known, jumps in itertools.product((None, True, False), (0, 2)):
         yield {"is_clock_synchronised": known, "clock_jumps": jumps}
-    for keeps, why, lost, dropped in itertools.product(
-        (True, False), (None, "", FULL, "disk I/O error"), (0, 5), (0, 5)
+    for keeps, why, lost, (dropped, problem) in itertools.product(
+        (True, False), (None, "", FULL, "disk I/O error"), (0, 5), ((0, ""), (5, FULL), (5, ""))
     ):
         yield {
             "keeps_history": keeps,
             "history": why,
             "history_lost": lost,
             "pictures_dropped": dropped,
-            "pictures_problem": FULL if dropped else "",
+            "pictures_problem": problem,
         }
     audits = (None, "", f"the audit cannot be written ({FULL}): orders are refused",
               "the audit was changed from outside: record 3")  # fmt: skip
@@ -106,7 +106,7 @@ def single_changes() -> Iterator[dict[str, Any]]:
 
 def every_subject() -> list[SubjectHealth]:
     found = [subject for facts in generated() for subject in device_health(facts)]
-    pages = [page_health(problem) for problem in ("", "not_running", "silent")]  # type: ignore[arg-type]
+    pages = [page_health(problem) for problem in ("", "not_running", "silent")]
     return [*found, *pages, *unknown_health()]
 
 
@@ -161,6 +161,9 @@ def test_all_is_well_or_nothing_is_known() -> None:
     ("changes", "subject", "level", "key"),
     [
         ({"history": FULL}, "history", "warn", "history.not_written"),
+        ({"pictures_dropped": 1, "pictures_problem": FULL}, "history", "warn",
+         "history.no_pictures"),
+        ({"pictures_dropped": 1}, "history", "good", "history.good"),
         ({"is_reserve_used": True}, "disk", "bad", "disk.full"),
         ({"golden": (("a", "due"), ("b", "alarmed"))}, "golden", "bad", "golden.alarmed"),
         ({"free_bytes": 4 << 30}, "disk", "warn", "disk.low"),
@@ -190,7 +193,7 @@ def test_the_worst_camera_is_named_and_the_others_are_counted() -> None:
     assert found.level == "bad"
     assert found.headline.text == ("Camera cam2 cannot be reached: its parts are not inspected.")
     texts = [d.text for d in found.details]
-    assert texts[0] == "1 other cameras are not as they should be."
+    assert texts[0] == "Other cameras that are not as they should be: 1."
     assert "cam2 cannot be reached" in texts[2]
     assert "(the network has no way there)" in texts[2]
     assert len(texts) == 5

@@ -2,6 +2,7 @@
 
 python ready.py              before anything is installed: the GPU and the compiler pycuda needs
 python ready.py --installed  in the tests' environment: TensorRT and pycuda too
+With --compiled pycuda comes as a wheel, and no compiler is needed.
 """
 
 from __future__ import annotations
@@ -112,13 +113,13 @@ def system_facts() -> list[Fact]:
     return facts
 
 
-def main(is_installed: bool) -> int:
+def main(is_installed: bool, is_compiled: bool = False) -> int:
     """Print every fact, then what is missing; return 1 where something is."""
     gpu = gpu_fact()
     if not gpu[1]:
         print(gpu[2], file=sys.stderr)
         return 1
-    facts = [gpu, compiler_fact(), *system_facts()]
+    facts = [gpu, *([] if is_compiled else [compiler_fact()]), *system_facts()]
     if is_installed:
         facts += [tensorrt_fact(), pycuda_fact()]
     for what, found, _ in facts:
@@ -130,4 +131,4 @@ def main(is_installed: bool) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main("--installed" in sys.argv[1:]))
+    raise SystemExit(main("--installed" in sys.argv[1:], "--compiled" in sys.argv[1:]))

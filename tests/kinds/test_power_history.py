@@ -8,7 +8,6 @@ import os
 import random
 import shutil
 import sqlite3
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -56,9 +55,7 @@ class Story:
 def events(tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
     folder = tmp_path_factory.mktemp("recorded")
     (folder / "disk").mkdir()
-    command = [sys.executable, str(WRITER), str(folder / "disk"), str(folder / "said")]
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(WRITER.parents[1]), *sys.path])
-    found = record(command, folder / "disk", folder / "said")
+    found = record(WRITER, folder / "disk", folder / "said")
     assert sum(event.kind == "sync" for event in found) > 50
     names = {event.path.name for event in found if event.kind == "write"}
     assert {"history.sqlite", "history.sqlite-wal"} <= names, "no checkpoint among what is recorded"

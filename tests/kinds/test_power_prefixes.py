@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import random
 import shutil
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -78,9 +76,7 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
     config = folder / "edge-app.toml"
     config.write_text(config.read_text().replace('"state"', '"disk/state"'))
     (folder / "disk").mkdir()
-    command = [sys.executable, str(WRITER), str(folder / "disk"), str(folder / "said")]
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(WRITER.parents[1]), *sys.path])
-    found = record(command, folder / "disk", folder / "said")
+    found = record(WRITER, folder / "disk", folder / "said")
     assert len(found) > 200
     return found
 

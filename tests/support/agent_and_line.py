@@ -63,7 +63,7 @@ store_dir = "store"
 socket = "agent.sock"
 check_memory_mb = 3072
 check_cpu_s = 6
-check_wall_s = 20.0
+check_wall_s = 120.0
 inspection_wait_s = 5.0
 min_free_mb = 1
 [slot.main]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from edge_app.history.retention import Retention
+from edge_app.host.age_clock import AgeClock
 from edge_app.records import (
     AlarmEvent,
     Defect,
@@ -63,3 +65,8 @@ def kept(event: AlarmEvent) -> AlarmEvent:
 def gap(first: int, last: int, camera: str = "c") -> AlarmEvent:
     """Return a gap of numbered parts."""
     return AlarmEvent(EventKind.GAP, camera, "gap", gap=Gap(camera, first, last, "lost"))
+
+
+def keeping_all() -> Retention:
+    """Return what lets nothing go for its age: its clock is never synchronised."""
+    return Retention(1e6, 1 << 30, AgeClock(is_synchronised=lambda: False))

@@ -22,6 +22,8 @@ SIZES_HW = {"desktop": (800, 1280), "tablet": (768, 1024), "phone": (844, 390)}
 MOST_BYTES = 200_000
 NOW = "document.body?.dataset.now"
 SETTLE_S = 1.5
+AT_REST = "!document.querySelector('#settle:not([hidden]) button:disabled')"
+"""The buttons of a bad part may be touched: no other part has just come or gone."""
 
 
 class Pictures:
@@ -41,6 +43,7 @@ class Pictures:
                 deviceScaleFactor=1.5 if size == "phone" else 1, mobile=size != "desktop",
             )  # fmt: skip
             time.sleep(SETTLE_S)
+            self.seen.wait_for(AT_REST)
             target = self._folder / f"line_{name}_{size}.jpg"
             data = self.seen.call("Page.captureScreenshot", format="jpeg", quality=82)["data"]
             target.write_bytes(base64.b64decode(data))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import sqlite3
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,13 @@ class State:
     folder: Path
     used: dict[tuple[str, int], str] = field(default_factory=dict)
     waiting: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+
+
+def open_connection(outbox: Outbox) -> sqlite3.Connection:
+    """Return what an outbox has its file open with."""
+    store = outbox._disk._store
+    assert store is not None
+    return store.connection
 
 
 def open_outbox(folder: Path, boot: str) -> Outbox:

@@ -1,4 +1,4 @@
-"""Camera plug-ins as installed packages: a *.dist-info and modules in a folder."""
+"""Plug-ins as installed packages: a *.dist-info and modules in a folder."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ import sysconfig
 import venv
 from pathlib import Path
 
-GROUP = "cropliq_edge.cameras"
+CAMERAS, METHODS = "cropliq_edge.cameras", "cropliq_edge.methods"
 
 
-def add_package(folder: Path, package: str, modules: dict[str, str], **schemes: str) -> None:
+def add_package(
+    folder: Path, package: str, modules: dict[str, str], group: str = CAMERAS, **names: str
+) -> None:
     """Lay a package into a folder of sys.path, as its wheel would.
 
     Args:
         modules: module name → text.
-        schemes: scheme → what its entry point names.
+        group: of its entry points.
+        names: their names → what they name.
     """
     info = folder / f"{package.replace('-', '_')}-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-    lines = [f"[{GROUP}]", *(f"{scheme} = {value}" for scheme, value in schemes.items())]
+    lines = [f"[{group}]", *(f"{name} = {value}" for name, value in names.items())]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
     for name, text in modules.items():
         (folder / f"{name}.py").write_text(text)

@@ -6,9 +6,11 @@ the same for the agent's own steps; here it is the system calls of a whole proce
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,8 +46,8 @@ class Event:
     other: Path | None = None
 
 
-def record(command: list[str], folder: Path, said: Path) -> list[Event]:
-    """Run a command under strace and return what it changed below a folder.
+def record(script: Path, folder: Path, said: Path) -> list[Event]:
+    """Run a script of the tests, with FOLDER and SAID, under strace; return what it changed there.
 
     Args:
         said: a file outside it; what is written there comes out as `said`.
@@ -53,8 +55,9 @@ def record(command: list[str], folder: Path, said: Path) -> list[Event]:
     trace = said.with_name("trace")
     subprocess.run(
         ["strace", "-f", "-y", "-xx", "-s", "100000000", "-e", f"trace={CALLS}", "-o", str(trace),
-         *command],
+         sys.executable, str(script), str(folder), str(said)],
         check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(script.parents[1]), *sys.path])},
         timeout=240,
     )  # fmt: skip
     return list(_events(trace, folder, said))

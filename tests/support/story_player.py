@@ -30,8 +30,11 @@ CODE = re.compile(r"\b(?:[A-Z0-9]{4}-)+[A-Z0-9]{4}\b")
 COMMANDS = {"edge-app": "edge_app", "edge-export": "export", "edge-deploy": "deploy"}
 SIZES_WH = {"At the desk": (1280, 800), "On the tablet": (1024, 768), "On the phone": (390, 844)}
 SETTLE_S = 0.6
-PORTS = ("8080", "1883")
-"""Of the page and the broker, as stories write them; a run has its own."""
+TYPED = "typed.txt"
+"""In the story's folder: every command with what it printed, for figures in documents."""
+
+PORTS = ("8080", "1883", "8443")
+"""Of the page, the broker and the server of bundles, as stories write them; a run has its own."""
 
 FINDS = """
 window.storyScope = null;
@@ -94,8 +97,13 @@ class Place:
         self._seen.wait_for("document.readyState === 'complete'")
 
     def touch(self, name: str) -> None:
-        self._seen.wait_for(f"(e => e && !e.disabled)(window.storyFind?.({name!r}))")
-        self._at(f"storyFind({name!r})")
+        """Touch what has this name, once it is live: buttons rest where a part has changed."""
+        live = f"(e => e && !e.disabled)(window.storyFind?.({name!r}))"
+        while True:
+            self._seen.wait_for(live)
+            point = self._at_rest(f"storyFind({name!r})")
+            if self._seen.run(live):
+                return self._at(point)
 
     def type(self, field: str, text: str) -> None:
         self._seen.wait_for(f"!!window.storyField?.({field!r})")
@@ -145,8 +153,7 @@ class Place:
         data = self._seen.call("Page.captureScreenshot", format="jpeg", quality=80)["data"]
         return base64.b64decode(data)
 
-    def _at(self, element: str) -> None:
-        point = self._at_rest(element)
+    def _at(self, point: dict[str, float]) -> None:
         if self._is_desk:
             self._seen.call("Input.dispatchMouseEvent", type="mouseMoved", **point)
             for kind in ("mousePressed", "mouseReleased"):
@@ -189,6 +196,7 @@ class Player:
         self._places: dict[str, Place] = {}
         self._where = "At the desk"
         self._code = ""
+        self._began_s = time.monotonic()
         self.taken: set[str] = set()
 
     def play(self, step: Step) -> None:
@@ -226,11 +234,17 @@ class Player:
             capture_output=True, text=True, timeout=self._command_s, check=False,
         )  # fmt: skip
         printed = done.stdout + done.stderr
+        self._note(command, printed)
         assert "Traceback" not in printed, printed
         assert matches(self._here(step.text), printed), f"exit code {done.returncode}\n{printed}"
         assert done.returncode == 0 or step.text, f"exit code {done.returncode}\n{printed}"
         found = CODE.search(printed)
         self._code = found[0] if found else self._code
+
+    def _note(self, command: str, printed: str) -> None:
+        """Keep what was typed and what came of it, with the seconds since the story began."""
+        with (self._folder / TYPED).open("a", encoding="utf-8") as file:
+            file.write(f"[{time.monotonic() - self._began_s:.0f} s] $ {command}\n{printed}\n")
 
     @contextlib.contextmanager
     def _beside(self, command: str) -> Iterator[None]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,9 @@ def test_the_golden_set_gets_the_same_verdicts_as_on_x86_64(device: Device, tmp_
     ours = judged(here)
     assert len(ours) >= 15  # the shipped bundle has so many at least
     while (count := len(results(device))) < len(ours):
-        wait_until(lambda known=count: len(results(device)) > known, PICTURE_S, f"{count + 1}th")
+        wait_until(
+            partial(lambda known: len(results(device)) > known, count), PICTURE_S, f"{count + 1}th"
+        )
     theirs = results(device)
     for picture, result in ours.items():
         assert theirs[picture]["verdict"] == result["verdict"], picture

@@ -122,7 +122,10 @@ def test_without_a_broker_the_service_is_ready_and_keeps_its_alerts(device: Devi
     device.configure(BUSY)
     device.set_watchdog(WATCHDOG_S)
     device.container.run("systemctl start edge-app")
-    status = lambda: device.container.show("edge-app", "StatusText")  # noqa: E731
+
+    def status() -> str:
+        return device.container.show("edge-app", "StatusText")
+
     wait_until(lambda: "broker connecting" in status() and " 0 alerts" not in status(), PATIENCE_S)
     device.broker.start()
     wait_until(lambda: len(device.alerts()) > before + 2, PATIENCE_S)

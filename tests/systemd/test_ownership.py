@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import re
 import stat
@@ -112,7 +113,7 @@ def test_the_accounts_are_install_shs() -> None:
 
 def test_the_agents_sockets_are_its_servers(tmp_path: Path) -> None:
     """Name and mode of each, as the server makes them, and who may speak."""
-    server = PeerServer(tmp_path / "agent.sock", SimpleNamespace())  # type: ignore[arg-type]
+    server = PeerServer(tmp_path / "agent.sock", SimpleNamespace())
     server.start()
     try:
         made = {path.name: mode_of(path) for path in tmp_path.iterdir()}
@@ -137,10 +138,10 @@ def test_the_pages_socket_is_the_units(tmp_path: Path) -> None:
 @pytest.fixture
 def readers(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """The number of a readers' group as install.sh makes one, under the unit's umask."""
-    lookup = file_ownership.grp.getgrnam
+    lookup = grp.getgrnam
     there = SimpleNamespace(gr_gid=4242)
     monkeypatch.setattr(
-        file_ownership.grp,
+        grp,
         "getgrnam",
         lambda n: there if n == file_ownership.READERS else lookup(n),
     )

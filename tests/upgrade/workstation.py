@@ -46,7 +46,7 @@ class Workstation:
         assert ready.wait(10), "no subscription"
 
     def _hear(self, _client: Client, _user: object, message: MQTTMessage) -> None:
-        self.heard.append((message.topic, message.payload))
+        self.heard.append((message.topic, bytes(message.payload)))
 
     def bodies(self, end: str) -> list[dict[str, Any]]:
         """Return the JSON objects that came on topics with this ending."""

@@ -34,6 +34,7 @@ API = {
                 "edge_app.cameras.source_url"),
     "Drivers and plug-ins": ("edge_app.cameras.isolation.raw", "edge_app.cameras.isolation.camera",
                              "edge_app.cameras.plugins"),
+    "Methods and plug-ins": ("export.methods.protocol",),
     "MQTT": ("edge_app.mqtt.topics", "edge_app.mqtt.messages"),
 }  # fmt: skip
 """What programs of others may import, by subject."""

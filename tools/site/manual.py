@@ -30,7 +30,7 @@ PLACES = {
 
 def write_manual(share: Path) -> list[Path]:
     """Write every file below `share` and return them."""
-    written = []
+    written: list[Path] = []
     for program in PROGRAMS:
         texts = {share / "man" / "man1" / f"{program}.1": man_page(program)}
         texts |= {share / place.format(program): completion(program, shell)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
-from pydantic import AwareDatetime, BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from edge_app.agent.commands.rules import MAX_LIFE
 from edge_app.errors import CommandError
@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 class _Taken(BaseModel):
     """Command id → when it expires."""
+
+    model_config = ConfigDict(defer_build=True)
 
     commands: dict[str, AwareDatetime] = {}
 

@@ -15,6 +15,7 @@ from edge_app.agent.install.order_check import OrderCheck
 from edge_app.agent.install.slot_order import SlotContext, SlotOrder
 from edge_app.agent.install.transitions import Event, Queue
 from edge_app.ipc.protocol import Failed, Shadow
+from edge_app.mqtt.deploy_messages import Disagreement
 
 POLL_S = 0.5
 
@@ -85,6 +86,15 @@ class ShadowPhase:
         order.by = item.by
         return Event.PROMOTE
 
+    def _advice(self, counts: Disagreement) -> str:
+        """Return the rule that was not met, and what a person can do who wants the difference."""
+        where = f" in {counts.report_url}" if counts.report_url else ""
+        return (
+            f"at most {self._rules.max_disagreement:.1%} may differ. Look at these parts{where}. "
+            "If the new bundle shall judge them differently, as one taught by marks, set "
+            'promote = "hand" in the slot\'s table and send it again: then a person decides'
+        )
+
     def _may_pass(self, order: SlotOrder, item: Shadow) -> bool:
         """Tell whether the rule lets it in; report how far the comparison is.
 
@@ -107,7 +117,6 @@ class ShadowPhase:
             order.advance(Event.COUNTED, words, percent=100.0)
             return False
         if differing > self._rules.max_disagreement * counts.parts:
-            limit = f"at most {self._rules.max_disagreement:.1%} may differ"
-            raise OrderFailed(Event.DISAGREES, f"{words}; {limit}")
+            raise OrderFailed(Event.DISAGREES, f"{words}; {self._advice(counts)}")
         order.advance(Event.COUNTED, words, percent=100.0)
         return True

@@ -203,7 +203,7 @@ class SlotOrder:
     def _report(self, state: DeployState, event: Event, reason: str, percent: float | None) -> None:
         reporter = self._context.reporter
         if event in IN_STEPS and percent is not None:
-            reporter.report_progress(state, percent)
+            reporter.report_progress(state, percent, reason)
         elif event is Event.DISK_FULL and self.state is State.COMMITTING:
             reporter.report_once(state, reason)  # tried again every few seconds
         else:

@@ -86,12 +86,12 @@ class StateReporter:
         """The order's bundle is known."""
         self._sha256, self._product, self._serial = sha256, product, serial
 
-    def report_progress(self, state: DeployState, percent: float) -> None:
+    def report_progress(self, state: DeployState, percent: float, reason: str = "") -> None:
         """Report how far a state is, in steps that are worth a message."""
         latest = self.latest
         before = latest.percent if latest is not None and latest.state == state else None
         if before is None or percent - before >= PROGRESS_STEP:
-            self.report(state, percent=percent)
+            self.report(state, reason, percent)
 
     def report_once(self, state: DeployState, reason: str) -> None:
         """Report a state and its reason, unless that was the last report."""

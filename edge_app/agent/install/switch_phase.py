@@ -30,7 +30,7 @@ from edge_app.agent.install.slot_order import SlotContext, SlotOrder
 from edge_app.agent.install.transitions import Event, Refusal, State, outcome
 from edge_app.errors import EdgeError
 from edge_app.ipc.protocol import THE_AGENT, Probation, RolledBack, Switched
-from edge_app.store.intent import Intent
+from edge_app.store.intent import Figures, Intent
 
 _log = logging.getLogger(__name__)
 
@@ -165,25 +165,27 @@ class SwitchPhase:
         Raises:
             OrderFailed: it did worse, crashed, or a changeover was ordered.
         """
+        figures = ""
         if order.state is State.PROBATION:
             if self._is_watched(order.record):
                 order.advance(Event.COMPARE, percent=0.0)
-                self._watch(order)
+                figures = self._watch(order)
             else:
                 order.advance(Event.NOTHING_TO_COMPARE)
-        order.advance(Event.FINISH)
+        order.advance(Event.FINISH, figures)
 
     def _is_watched(self, intent: Intent) -> bool:
         has_predecessor = intent.old_sha256 is not None or intent.baseline is not None
         is_new = intent.kind == "install"
         return is_new and has_predecessor and self._context.rules.probation_parts > 0
 
-    def _watch(self, order: SlotOrder) -> None:
-        """Wait until the probation is over.
+    def _watch(self, order: SlotOrder) -> str:
+        """Wait until the probation is over; return its figures for people.
 
         Raises:
             OrderFailed: the bundle is to be rolled back.
         """
+        figures = ""
         while order.state is not State.COMMITTING:
             item = self._inbox.waiting(Select) or self._inbox.next_busy(POLL_S)
             if isinstance(item, Gone):
@@ -203,12 +205,15 @@ class SwitchPhase:
                 item.answer(True, f"the new bundle is {done}")
             if found.next is State.ROLLING_BACK:
                 raise _probation_ended(item, event)
-            order.advance(event, percent=self._percent(item))
+            percent = None
+            if isinstance(item, Probation):
+                figures = probation_words(item.figures, order.record.baseline)
+                percent = self._percent(item.figures)
+            order.advance(event, figures, percent)
+        return figures
 
-    def _percent(self, item: Item | None) -> float | None:
-        if not isinstance(item, Probation):
-            return None
-        return min(100.0, 100.0 * item.figures.parts / self._context.rules.probation_parts)
+    def _percent(self, figures: Figures) -> float:
+        return min(100.0, 100.0 * figures.parts / self._context.rules.probation_parts)
 
     def _on_full_disk(self, order: SlotOrder, error: OSError) -> str:
         """On a full disk roll back; once the commit has begun, wait for space."""
@@ -264,6 +269,14 @@ class SwitchPhase:
         assert isinstance(news, RolledBack)
         order.advance(Event.ROLLED_BACK)
         self._inbox.active = news.active
+
+
+def probation_words(new: Figures, old: Figures | None) -> str:
+    """Return what a model did in its probation, beside the one before it on the same line."""
+    words = f"{new.ng} of {new.parts} parts alarmed, {new.not_inspected} not inspected"
+    if old is None or not old.parts:
+        return words
+    return f"{words}; the model before it: {old.ng} of {old.parts}, {old.not_inspected}"
 
 
 def _probation_ended(item: Item | None, event: Event) -> OrderFailed:

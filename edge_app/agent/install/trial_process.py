@@ -44,7 +44,7 @@ class CheckResult(BaseModel):
         latency_ms: median of a golden picture; None when none was judged.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     reason: str
     pictures: int = 0

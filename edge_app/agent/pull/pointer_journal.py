@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edge_app.errors import DownloadError
 from edge_app.mqtt.deploy_messages import FINAL_STATES, Desired, Reported
@@ -52,6 +52,8 @@ class SlotRecord(BaseModel):
         joined: id of such an order → id of a newer pointer to the same bundle, which it serves.
         file_for: id of a pointer to a bundle that is being installed from a person's file.
     """
+
+    model_config = ConfigDict(defer_build=True)
 
     handled: list[str] = []
     current: Desired | None = None

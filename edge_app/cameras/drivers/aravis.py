@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from typing import Any
 
 from edge_app.cameras.genicam_settings import GenicamSettings
@@ -61,11 +62,25 @@ class AravisSource:
             raise CameraUnavailable(
                 "The camera does not answer any more. Check its cable, power and network."
             )
+        until_s = time.monotonic() + timeout_s
+        while (frame := self._take(max(0.0, until_s - time.monotonic()))) is None:
+            pass  # with no time left Aravis has no buffer, and that raises
+        return frame
+
+    def _take(self, timeout_s: float) -> RawFrame | None:
+        """Return the next frame; None for a buffer that Aravis gives back without one.
+
+        Such a buffer was never begun ("cleared", seen once at the start of a stream on a busy
+        machine). It stands for no frame: one that was lost shows in the numbers of those behind it,
+        and is told by them.
+        """
         buffer = self._stream.timeout_pop_buffer(round(timeout_s * 1e6))
         if buffer is None:
             raise FrameTimeout("Aravis had no frame in time")
         try:
             status = buffer.get_status()
+            if status == self._aravis.BufferStatus.CLEARED:
+                return None
             if status != self._aravis.BufferStatus.SUCCESS:
                 raise FrameCorrupt(f"Aravis: {status.value_nick.replace('-', ' ')}")
             hw = (buffer.get_image_height(), buffer.get_image_width())

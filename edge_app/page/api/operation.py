@@ -39,13 +39,15 @@ Room = Literal["history", "orders", "people", "pictures", "report", "state"]
 class Model(BaseModel):
     """Base of what is asked and sent; unknown names are refused."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, extra="forbid", allow_inf_nan=False)
 
 
 class Answered(BaseModel):
     """Base of what is answered; later releases may add to it."""
 
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(
+        defer_build=True, extra="ignore", allow_inf_nan=False, populate_by_name=True
+    )
 
 
 @dataclass(frozen=True, slots=True)

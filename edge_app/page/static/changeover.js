@@ -2,6 +2,7 @@
 // device's own words; what judges is said at the top of the page by the line itself.
 
 import { csrfHeaders, me } from "./lib/api.js";
+import { ask } from "./lib/ask.js";
 import { byId, clone, tell as put } from "./lib/dom.js";
 import { t } from "./lib/words.js";
 
@@ -22,8 +23,8 @@ export function offerChangeover(isOffered) {
 
 const tell = (text, level) => put(outcome, text, level);
 
-async function ask(address, options, timeoutMs) {
-  const answer = await fetch(address, { ...options, signal: AbortSignal.timeout(timeoutMs) });
+async function answerTo(address, options, timeoutMs) {
+  const answer = await ask(address, { ...options, signal: AbortSignal.timeout(timeoutMs) });
   const body = await answer.json().catch(() => ({ text: t("refused.status", { status: answer.status }) }));
   return { isOk: answer.ok, body };
 }
@@ -54,7 +55,7 @@ function show(slots) {
 async function refresh() {
   if (panel.hidden || !panel.open || isBusy) return;
   try {
-    const { isOk, body } = await ask("/api/slots", {}, LIST_TIMEOUT_MS);
+    const { isOk, body } = await answerTo("/api/slots", {}, LIST_TIMEOUT_MS);
     if (isOk) show(body.slots);
     else tell(body.text, "bad");
   } catch {
@@ -76,7 +77,7 @@ async function change(slot, product) {
     }
     const headers = { "Content-Type": "application/json", ...(await csrfHeaders()) };
     const options = { method: "POST", headers, body };
-    const answer = await ask("/api/select", options, SELECT_TIMEOUT_MS);
+    const answer = await answerTo("/api/select", options, SELECT_TIMEOUT_MS);
     end(answer.body.text, answer.isOk ? "good" : "bad");
   } catch {
     end(t("change.no_answer"), "bad");

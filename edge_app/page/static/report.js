@@ -1,6 +1,7 @@
 // Report: a shift, a day or a week as the device writes it, on a sheet that prints.
 
 import { BASE, read } from "./lib/api.js";
+import { ask } from "./lib/ask.js";
 import { byId, tell } from "./lib/dom.js";
 import { keepHeader, showHeader } from "./lib/nav.js";
 import { readShifts } from "./lib/shifts.js";
@@ -53,7 +54,7 @@ async function make() {
   byId("sheet").setAttribute("aria-busy", "true");
   byId("make").disabled = true;
   try {
-    const answer = await fetch(`${BASE}/report?${query}`, { signal: AbortSignal.timeout(ANSWER_MS) });
+    const answer = await ask(`${BASE}/report?${query}`, { signal: AbortSignal.timeout(ANSWER_MS) });
     if (!answer.ok) {
       const { detail } = await answer.json().catch(() => ({}));
       tell(byId("trouble"), detail || t("refused.status", { status: answer.status }), "bad");

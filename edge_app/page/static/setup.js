@@ -1,5 +1,7 @@
 // Reads /api/setup four times a second and /frame.jpg as fast as the connection carries it.
 
+import { ask } from "./lib/ask.js";
+
 const POLL_MS = 250;
 const PICTURE_PAUSE_MS = 60;
 const LOST_AFTER_MS = 3000;
@@ -83,7 +85,7 @@ async function showPictures() {
   const image = document.querySelector("#picture img");
   for (;;) {
     try {
-      const answer = await fetch(`/frame.jpg?after=${sequence}`, { signal: AbortSignal.timeout(LOST_AFTER_MS) });
+      const answer = await ask(`/frame.jpg?after=${sequence}`, { signal: AbortSignal.timeout(LOST_AFTER_MS) });
       if (answer.status === 200) {
         sequence = Number(answer.headers.get("X-Frame-Sequence"));
         const before = image.src;
@@ -104,7 +106,7 @@ async function showPictures() {
 async function showFigures() {
   for (;;) {
     try {
-      const answer = await fetch("/api/setup", { signal: AbortSignal.timeout(LOST_AFTER_MS) });
+      const answer = await ask("/api/setup", { signal: AbortSignal.timeout(LOST_AFTER_MS) });
       if (!answer.ok) throw new Error(await answer.text());
       show(await answer.json());
       lastContactMs = performance.now();
@@ -119,7 +121,7 @@ async function showFigures() {
   }
 }
 
-byId("forget").addEventListener("click", () => fetch("/api/setup/forget-best", { method: "POST" }));
+byId("forget").addEventListener("click", () => ask("/api/setup/forget-best", { method: "POST" }));
 window.addEventListener("resize", () => fitCentre(document.querySelector("#picture img")));
 showFigures();
 showPictures();

@@ -16,10 +16,10 @@ import numpy as np
 from edge_app.records import F64Array
 from export.defects.evidence import I64Array, per_group, recall_at
 
-POWER, SHIFT = 3.0, 3.0
-"""The mean of (z + SHIFT)^POWER over the terms, its root less SHIFT. On good parts and synthetic
-defects of four products PatchCore's term and the context's find 54.5 % together so, 52.9 % by
-their maximum, 54.2 % by their mean, and alone 50.2 and 40.8 % (docs/decisions/0016)."""
+POWER, SHIFT = 6.0, 3.0
+"""The mean of (z + SHIFT)^POWER over the terms, its root less SHIFT. Between their mean, in which
+one term's find is diluted, and their maximum, in which several that agree say no more than one
+(docs/decisions/0034, 0016)."""
 
 CHOICE_RATES = (0.005, 0.01, 0.02, 0.05)
 """False-alarm rates over which recall is averaged: at one alone many sets catch the same."""
@@ -45,6 +45,11 @@ CANDIDATES: tuple[tuple[str, ...], ...] = (
 """Sets of terms that compete; those with a term that was not fitted are left out."""
 
 
+TAIL = 0.98
+TAIL_DEVIATIONS = 2.0537
+"""Where a standard normal distribution has its TAIL quantile: that of the nominal limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
     """How a term is standardised: (value − offset) / scale."""
@@ -67,10 +72,17 @@ class TermChoice:
 
 
 def scale_of(good: F64Array) -> Scale:
-    """Return the median, and the robust spread or half the standard deviation if that is larger."""
+    """Return the median, and the spread of what lies above it.
+
+    The limit is set in the upper tail, so that is where terms are made comparable: the spread is
+    the largest of the robust one round the median, half the standard deviation, and the one that a
+    normal distribution with this 98 % quantile has. By the robust one alone a term with a long tail
+    of good crops stands far above the others there, and the limit with it.
+    """
     middle = float(np.median(good))
     spread = 1.4826 * float(np.median(np.abs(good - middle)))
-    return Scale(middle, max(spread, 0.5 * float(good.std()), 1e-6))
+    tail = (float(np.quantile(good, TAIL)) - middle) / TAIL_DEVIATIONS
+    return Scale(middle, max(spread, 0.5 * float(good.std()), tail, 1e-6))
 
 
 def combined(standardised: F64Array) -> F64Array:

@@ -19,7 +19,7 @@ from torch import nn
 
 from edge_app.errors import DataError
 from edge_app.records import F32Array, F64Array, U8Array
-from export.backbones.efficientnet_lite import EfficientNetLite0, load_lite0, normalise_pixels
+from export.backbones.efficientnet_lite import load_lite0
 from export.defects.evidence import (
     CrossFitted,
     Evidence,
@@ -30,7 +30,8 @@ from export.defects.evidence import (
     per_defect,
 )
 from export.methods.ensemble.choice import TermChoice, choose_terms, scale_of
-from export.methods.ensemble.graph import BACKBONE_SCOPES, EnsembleGraph
+from export.methods.ensemble.graph import BACKBONE_SCOPES, EnsembleGraph, FeatureExtractor
+from export.methods.ensemble.surroundings import surroundings_of
 from export.methods.ensemble.terms import (
     ALL_TAPS,
     CropFeatures,
@@ -65,22 +66,22 @@ class Ensemble:
 
     def train(self, data: TrainingSet, settings: TrainSettings, on_progress: OnProgress) -> Trained:
         """Return the graph fitted to all good crops, and how its folds judged them."""
-        backbone = load_lite0(max(ALL_TAPS)).eval().requires_grad_(False).to(settings.device)
-        features = features_of(backbone, data.crops, settings.device, "features", on_progress)
+        extractor = extractor_for(data.crops, data.mask, settings.device)
+        features = features_of(extractor, data.crops, settings.device, "features", on_progress)
         evidence = data.evidence or _without_defects(len(data.crops))
         defects = (
-            features_of(backbone, evidence.defects, settings.device, "defects", on_progress)
+            features_of(extractor, evidence.defects, settings.device, "defects", on_progress)
             if len(evidence.defects)
             else None
         )
-        return fitted_to(Frozen(backbone, features, defects), data, settings, on_progress)
+        return fitted_to(Frozen(extractor, features, defects), data, settings, on_progress)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frozen:
-    """What no fold changes: the backbone, and its features of good crops and of defect crops."""
+    """What no fold changes: the extractor, and its features of good and of defect crops."""
 
-    backbone: EfficientNetLite0
+    extractor: FeatureExtractor
     features: CropFeatures
     defects: CropFeatures | None
 
@@ -93,7 +94,7 @@ def fitted_to(
     Args:
         frozen: features of `data.crops` and of `data.evidence.defects`, in their order.
     """
-    backbone, features, defects = frozen.backbone, frozen.features, frozen.defects
+    extractor, features, defects = frozen.extractor, frozen.features, frozen.defects
     evidence = data.evidence or _without_defects(len(data.crops))
     folds = folds_of(evidence.groups)
     judged = _judged_by_folds(features, defects, data, evidence, folds, settings, on_progress)
@@ -105,11 +106,11 @@ def fitted_to(
     def joined(fitted: Fitted) -> EnsembleGraph:
         picked = [fitted[name] for name in chosen.terms]
         return EnsembleGraph(
-            backbone, chosen.terms, picked, scales, map_scales, data.crop_hw
+            extractor, chosen.terms, picked, scales, map_scales, data.crop_hw
         ).eval()
 
     found = _cross_fitted(joined, judged, features, defects, evidence, folds)
-    backbone.to("cpu")
+    extractor.to("cpu")
     about = {
         "method": Ensemble().name,
         "settings": {"terms": list(chosen.terms)},
@@ -166,8 +167,18 @@ def _cross_fitted(
     )
 
 
+def extractor_for(crops: U8Array, mask: U8Array | None, device: str) -> FeatureExtractor:
+    """Return what makes the features of a product's crops.
+
+    Args:
+        crops, mask: as in `surroundings_of`.
+    """
+    backbone = load_lite0(max(ALL_TAPS)).eval().requires_grad_(False)
+    return FeatureExtractor(surroundings_of(crops, mask), backbone).to(device)
+
+
 def features_of(
-    backbone: EfficientNetLite0,
+    extractor: FeatureExtractor,
     crops: U8Array,
     device: str,
     what: str,
@@ -182,7 +193,7 @@ def features_of(
     with torch.no_grad():
         for start in range(0, len(crops), BATCH):
             batch = torch.from_numpy(crops[start : start + BATCH]).to(device)
-            for block, x in zip(ALL_TAPS, backbone(normalise_pixels(batch), ALL_TAPS), strict=True):
+            for block, x in zip(ALL_TAPS, extractor.blocks(batch), strict=True):
                 found[block].append(x.half().cpu())
             on_progress(what, min(1.0, (start + BATCH) / len(crops)))
     hw = (int(crops.shape[1]), int(crops.shape[2]))

@@ -19,10 +19,9 @@ import torch
 from edge_app.errors import EdgeError
 from edge_app.records import JsonObject
 from export.defects.crops import DefectCrops
-from export.methods.onnx_file import write_graph
 from export.methods.protocol import TrainingSet, TrainSettings
-from export.methods.reconstruction import write_reconstruction
 from export.methods.registry import method_of
+from export.methods.written import write_files
 from export.networks.distributed import is_first
 from export.workspace import OnProgress
 
@@ -35,12 +34,10 @@ def main(folder: Path) -> int:
         data = _crops(folder)
         settings = TrainSettings(order["seed"], order["steps"], device, Path(order["work"]))
         on_progress: OnProgress = _reported if is_first() else _silent
-        trained = method_of(order["method"]).train(data, settings, on_progress)
+        method = method_of(order["method"])
+        trained = method.train(data, settings, on_progress)
         if is_first():
-            rebuilt = settings.work / "reconstruction.onnx"
-            write_reconstruction(trained.graph, data.crop_hw, rebuilt)
-            graph = settings.work / "inspector.onnx"
-            _report({"about": write_graph(trained, data.crop_hw, graph).as_json()})
+            _report({"about": write_files(method, trained, data, settings.work).as_json()})
     except EdgeError as error:
         if is_first():
             _report({"failed": str(error)})

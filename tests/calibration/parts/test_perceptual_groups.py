@@ -14,14 +14,15 @@ from calibration.parts.groups import perceptual_groups
 from edge_app.records import U8Array
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import good_line
+from edge_app.simulator.truth import Product
 
 
 @cache
-def parts(count: int, product: str = "tapered") -> tuple[U8Array, ...]:
+def parts(count: int, product: Product = "tapered") -> tuple[U8Array, ...]:
     """Different good parts of the simulated line, at half size."""
     line = good_line(SimulatorConfig(product=product, seed=3))
     singles = (line.single(number)[0] for number in range(1, count + 1))
-    return tuple(cv2.resize(p, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for p in singles)
+    return tuple(half_size(p) for p in singles)
 
 
 def groups_of(pictures: list[U8Array]) -> tuple[int, ...]:
@@ -42,11 +43,12 @@ def jpeg(pixels: U8Array, quality: int) -> U8Array:
 
 
 def half_size(pixels: U8Array) -> U8Array:
-    return np.asarray(cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+    smaller = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return np.asarray(smaller, np.uint8)
 
 
 @pytest.mark.parametrize("product", ["tapered", "round"])
-def test_different_parts_share_no_group(product: str) -> None:
+def test_different_parts_share_no_group(product: Product) -> None:
     assert groups_of(list(parts(40, product))) == tuple(range(40))
 
 
@@ -55,8 +57,8 @@ def test_different_parts_share_no_group(product: str) -> None:
     [
         lambda p: jpeg(p, 97),
         lambda p: jpeg(p, 75),
-        lambda p: cv2.add(p, (1, 1, 1, 0)),
-        lambda p: cv2.add(p, (8, 8, 8, 0)),
+        lambda p: cv2.add(p, np.full_like(p, 1)),
+        lambda p: cv2.add(p, np.full_like(p, 8)),
         half_size,
     ],
     ids=["jpeg 97", "jpeg 75", "one level brighter", "eight levels brighter", "half size"],

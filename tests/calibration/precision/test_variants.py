@@ -80,6 +80,7 @@ def test_a_variant_has_a_lower_limit_on_its_own_scale(
     assert reference == manifest.variants[0].thresholds
     assert variant.suspect_threshold == pytest.approx(0.7 * limit, rel=0.05)
     assert variant.suspect_threshold != reference.suspect_threshold
+    assert variant.suspect_threshold is not None
     assert variant.suspect_threshold < variant.score_threshold
     assert (variant.promise, variant.origin) == (reference.promise, ORIGIN)
     assert load_model(bundle, 1, precision).limits.suspect_threshold == variant.suspect_threshold

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ def test_a_model_is_pushed_to_a_running_line_and_bad_ones_are_not_used(
             done = plant.push(plant.sign(manifest_of("alpha", serial, ALL_GOOD)))
             assert done.returncode == 0, done.stdout + done.stderr + plant.log("edge-app-agent")
             assert f"{WHO}: self_check" in done.stdout
-            wait_until(lambda serial=serial: plant.judged_by() == serial, 20)
+            wait_until(partial(lambda serial: plant.judged_by() == serial, serial), 20)
 
         wrong = plant.push(plant.sign(manifest_of("alpha", 3, ALL_GOOD, golden_shift=60.0)))
         assert wrong.returncode == 1

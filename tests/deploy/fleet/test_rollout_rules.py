@@ -11,6 +11,7 @@ from deploy.fleet.pointer import Offer
 from deploy.fleet.rollout_rules import (
     Limits,
     believed_s,
+    figures_of,
     is_over,
     make_waves,
     next_wave,
@@ -42,7 +43,7 @@ def put(state: RolloutState, **turns: str) -> None:
     for turn_state, numbers in turns.items():
         for number in numbers:
             name = f"graz/line-2/press-{number}"
-            state.turns[name] = DeviceRollout(state=turn_state, reason="golden")  # type: ignore[arg-type]
+            state.turns[name] = DeviceRollout(state=turn_state, reason="golden")
 
 
 @pytest.mark.parametrize(
@@ -187,3 +188,25 @@ def test_the_state_survives_in_its_file(tmp_path: Path) -> None:
         load_state(path)
     with pytest.raises(ConfigError, match="cannot be written"):
         save_state(tmp_path / "absent" / "a.json", state)
+
+
+@pytest.mark.parametrize(
+    ("state", "percent", "reason", "shown"),
+    [
+        ("shadow", 40.0, "3 of 80 parts judged differently", ""),
+        ("shadow", 100.0, "9 of 200 parts judged differently; waits", "9 of 200 parts"),
+        ("probation", 100.0, "1 of 200 parts alarmed", "1 of 200 parts"),
+        ("committed", None, "1 of 200 parts alarmed", "1 of 200 parts"),
+        ("committed", None, "", ""),
+        ("downloading", 100.0, "from station.plant", ""),
+    ],
+)
+def test_what_a_comparison_came_to_is_shown_once_it_is_over(
+    state: DeployState, percent: float | None, reason: str, shown: str
+) -> None:
+    view = said(waiting(), state)
+    assert view.reported is not None
+    last = view.reported.model_copy(update={"percent": percent, "reason": reason})
+    told = figures_of(DeviceRollout(state="waiting", last=last))
+    assert told == (reason if shown else "")
+    assert figures_of(DeviceRollout(state="failed", last=last)) == ""

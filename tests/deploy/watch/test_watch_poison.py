@@ -16,7 +16,8 @@ from support.large_alerts import large_draft
 from support.mutations import NASTY, RAW, mutated, mutated_topic
 
 from deploy.watch.incoming import json_line, read_alert
-from deploy.watch.run import Watch, WatchOptions
+from deploy.watch.options import WatchOptions
+from deploy.watch.run import Watch
 from edge_app.errors import DataError
 from edge_app.mqtt.dead_letters import DeadLetters
 from edge_app.mqtt.messages import Alert, AlertDraft

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import cv2
 import pytest
 from support.activation_bundles import manifest_of, write_release
 from support.agent_and_line import TRIGGERED, Device, Line, device, write_config
 from support.brokers import wait_until
+from support.pictures_read import picture_at
 
 from edge_app.bundle.manifest import Manifest, Tolerances
 from edge_app.errors import ConfigError
@@ -57,18 +59,19 @@ def test_switches_and_changeovers_under_load_lose_no_part(tmp_path: Path) -> Non
         for product, serial in (("alpha", 2), ("beta", 1), ("beta", 2)):
             ended = agent.install(release(tmp_path, serial, product=product))
             assert ended.state == "committed", ended.reason
-            wait_until(lambda p=product, s=serial: line.judges == f"{p} {s}")
+            wait_until(partial(lambda p, s: line.judges == f"{p} {s}", product, serial))
         took_ms = []
         for product in ("alpha", "beta") * 3:
             is_ok, text = agent.select(product)
             assert is_ok, text
             took_ms.append(float(text.split("(")[1].split()[0]))
-            wait_until(lambda p=product: line.judges == f"{p} 2")
+            wait_until(partial(lambda p: line.judges == f"{p} 2", product))
             assert dict(line.app.page_state.facts().bundle)["Product"] == product
         assert min(took_ms) < 1000
         after = line.verdicts[started:]
     assert all(v.state.value != "NOT_INSPECTED" for v in after)
     numbers = [v.source_number for v in after]
+    assert numbers[0] is not None
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
@@ -81,15 +84,16 @@ def test_twenty_switches_and_twenty_changeovers(tmp_path: Path) -> None:
         for number in range(20):
             product, serial = ("alpha", "beta")[number % 2], 2 + number // 2
             assert agent.install(release(tmp_path, serial, product=product)).state == "committed"
-            wait_until(lambda p=product, s=serial: line.judges == f"{p} {s}")
+            wait_until(partial(lambda p, s: line.judges == f"{p} {s}", product, serial))
         for number in range(20):
             product = ("alpha", "beta")[number % 2]
             is_ok, text = agent.select(product)
             assert is_ok, text
-            wait_until(lambda p=product: line.judges == f"{p} 11")
+            wait_until(partial(lambda p: line.judges == f"{p} 11", product))
         after = line.verdicts[started:]
     assert all(v.state.value != "NOT_INSPECTED" for v in after)
     numbers = [v.source_number for v in after]
+    assert numbers[0] is not None
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
@@ -150,6 +154,8 @@ def test_a_candidate_that_agrees_passes_comparison_and_probation(tmp_path: Path)
         ]  # fmt: skip
         assert ended.disagreement is not None
         assert ended.disagreement.parts == 5
+        figures = r"0 of \d+ parts alarmed, 0 not inspected; the model before it: 0 of \d+, 0"
+        assert re.fullmatch(figures, ended.reason)
         assert agent.store.previous("main") == first
         wait_until(lambda: line.judges == "alpha 2")
 
@@ -162,12 +168,14 @@ def test_a_candidate_that_disagrees_is_refused_with_pictures(tmp_path: Path) -> 
         ended = agent.install(release(tmp_path, 2, ALL_BAD))
         assert ended.state == "refused"
         assert "4 of 4 parts judged differently" in ended.reason
+        assert 'set promote = "hand"' in ended.reason
+        assert str(ended.disagreement and ended.disagreement.report_url) in ended.reason
         assert ended.disagreement is not None
         assert ended.disagreement.only_candidate_ng == 4
         page = Path(urlsplit(ended.disagreement.report_url or "").path)
         pictures = sorted(page.parent.glob("*.jpg"))
         assert len(pictures) == 4
-        picture = cv2.imread(str(pictures[0]))
+        picture = picture_at(pictures[0])
         assert picture.shape[1] > 2 * picture.shape[0]  # two frames beside one another
         assert all(p.name in page.read_text() for p in pictures)
         assert_still_judges(agent, line, first)

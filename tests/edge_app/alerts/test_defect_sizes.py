@@ -27,7 +27,7 @@ def kept_sidecar(folder: Path, geometries: dict[str, Geometry]) -> dict[str, Any
     worker.start()
     pixels = np.full((48, 64, 3), 90, np.uint8)
     facts = PictureFacts(verdict(1, "NG"), ("ng",))
-    worker.offer(Picture("c-1", pixels, lambda _evidence: None, "ng", facts))
+    worker.offer(Picture("c-1", pixels, lambda *_: None, "ng", facts))
     wait_until(lambda: worker.is_idle)
     worker.stop()
     (sidecar,) = folder.glob("*/c-1.json")

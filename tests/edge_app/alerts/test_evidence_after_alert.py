@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -409,7 +409,10 @@ def test_an_earlier_views_picture_stands_in_for_one_that_was_dropped(
     now_ns += round(EVIDENCE_WAIT_S * 1e9)
     assert len(outbox.next_batch(10)) == 1
     sink.deliver("cam1", [event(EventKind.UPDATE, 1, frame(2))], 2)
-    done = [lambda: held.pictures[0].on_done(kept), lambda: held.pictures[1].on_done(None)]
+    done: list[Callable[[], object]] = [
+        lambda: held.pictures[0].on_done(kept, ("ng",)),
+        lambda: held.pictures[1].on_done(None, ()),
+    ]
     for call in done if first == "before" else reversed(done):
         call()
     sink.deliver("cam1", [event(EventKind.END, 1)], 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,7 +82,8 @@ def test_what_the_store_deleted_is_not_missing(kept: Kept) -> None:
 
 def test_a_damaged_map_is_named(kept: Kept) -> None:
     """With other bytes, and gone although its sidecar names it."""
-    for number, change in ((1, lambda p: p.write_bytes(b"x")), (2, lambda p: p.unlink())):
+    changes: list[Callable[[Path], object]] = [lambda p: p.write_bytes(b"x"), Path.unlink]
+    for number, change in enumerate(changes, start=1):
         path = kept.save(number, has_map=True)
         assert kept.check().damaged.count == number - 1
         change(path.with_name(path.name.replace(".jpg", ".map.png")))

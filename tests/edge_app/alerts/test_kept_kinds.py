@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from support.alert_drafts import bad_part
 from support.needs import ROOT, needing
+from support.pictures_read import picture_of
 from support.release_0_1_0 import run_on_release, unpack_release
 
 from edge_app.alerts.evidence import EvidenceStore
@@ -116,7 +117,7 @@ def test_a_picture_its_crop_and_its_sidecar(tmp_path: Path, clock: Clock) -> Non
     for part in ("frame", "crop"):
         data = (day / found[part]["file"]).read_bytes()
         assert hashlib.sha256(data).hexdigest() == found[part]["sha256"]
-        h, w = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape[:2]
+        h, w = picture_of(data).shape[:2]
         assert (h, w) == (found[part]["height"], found[part]["width"])
     assert kept.sha256 == found["frame"]["sha256"]
     assert found["crop"]["corners"] == [list(p) for p in CORNERS]
@@ -146,7 +147,7 @@ def test_a_map_lies_beside_its_crop(tmp_path: Path, clock: Clock) -> None:
     assert found is not None
     data = (day / "p-1.map.png").read_bytes()
     assert hashlib.sha256(data).hexdigest() == found["map"]["sha256"]
-    levels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    levels = picture_of(data, cv2.IMREAD_UNCHANGED)
     assert levels.dtype == np.uint8
     assert levels.shape == (found["map"]["height"], found["map"]["width"]) == (4, 6)
     scale = found["map"]["scale"]

@@ -24,6 +24,7 @@ from edge_app.mqtt import outbox_disk
 from edge_app.mqtt.messages import Alert
 from edge_app.mqtt.outbox import Outbox
 from edge_app.records import AlarmEvent, EventKind
+from edge_app.store.sqlite_files import transaction as real_transaction
 
 SQLITE_SAYS = {
     errno.EROFS: "attempt to write a readonly database",
@@ -41,7 +42,6 @@ class Disk:
         self.is_free = threading.Event()
         self.is_free.set()
         real_pwrite, real_open, real_unlink = os.pwrite, os.open, Path.unlink
-        real_transaction = outbox_disk.transaction
 
         def transaction(connection: sqlite3.Connection) -> object:
             assert self.is_free.wait(20)

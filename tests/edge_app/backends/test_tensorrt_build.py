@@ -159,7 +159,7 @@ def test_child_that_dies_is_told_and_leaves_nothing(
     dying = tmp_path / "python"
     dying.write_text(f"#!/bin/sh\n{ending}\n")
     dying.chmod(0o755)
-    monkeypatch.setattr(engine_build.sys, "executable", str(dying))
+    monkeypatch.setattr(sys, "executable", str(dying))
     key = engine_key(_bright(), "tensorrt", "10.3.0", Gpu("Orin", "8.7", True), "fp32", 4)
     cache = EngineCache(tmp_path / "engines")
     with pytest.raises(ModelError, match=told):
@@ -224,7 +224,7 @@ def test_child_builds_where_its_priority_cannot_be_lowered(
     script.write_text(FORBID)
     sandboxed.write_text(f'#!/bin/sh\nexec {sys.executable} {script} "$@"\n')
     sandboxed.chmod(0o755)
-    monkeypatch.setattr(engine_build.sys, "executable", str(sandboxed))
+    monkeypatch.setattr(sys, "executable", str(sandboxed))
     cache = EngineCache(tmp_path / "engines")
     key = engine_key(_bright(), trt.name, trt.version, Gpu("Orin", "8.6", True), "fp32", 4)
     entry = build_into(

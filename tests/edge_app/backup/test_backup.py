@@ -8,6 +8,7 @@ import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.alert_drafts import draft
@@ -186,7 +187,7 @@ def test_any_damage_is_refused_before_anything_changes(
     assert refused > len(variants) * 0.6
 
 
-def rewritten(archive: Path, change: Callable[[dict[str, object]], None], **more: bytes) -> Path:
+def rewritten(archive: Path, change: Callable[[dict[str, Any]], None], **more: bytes) -> Path:
     """Return a copy whose list is changed and which holds further members."""
     out = archive.with_suffix(".changed")
     with tarfile.open(archive) as old, tarfile.open(out, "w") as new:
@@ -246,13 +247,14 @@ def test_a_file_that_the_configuration_does_not_name_is_refused(
     data = b"* * * * * root id"
     import hashlib
 
-    entry = {"name": f"absolute{tmp_path}/cron", "part": "keys", "mode": 0o600,
+    name = f"absolute{tmp_path}/cron"
+    entry = {"name": name, "part": "keys", "mode": 0o600,
              "sha256": hashlib.sha256(data).hexdigest(), "length": len(data)}  # fmt: skip
 
-    def add(listing: dict[str, object]) -> None:
-        listing["files"].append(entry)  # type: ignore[attr-defined]
+    def add(listing: dict[str, Any]) -> None:
+        listing["files"].append(entry)
 
-    wrong = rewritten(archive, add, **{entry["name"]: data})  # type: ignore[dict-item]
+    wrong = rewritten(archive, add, **{name: data})
     assert main(["restore", str(wrong), "--into", str(tmp_path / "new")]) == 2
     assert "which its configuration does not name" in capsys.readouterr().err
     assert not (tmp_path / "cron").exists()

@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support.agent_and_line import Line
@@ -32,7 +33,6 @@ from edge_app.history.ledger import Ledger, check_history
 from edge_app.history.opening import LeftOver
 from edge_app.history.retention import Retention
 from edge_app.history.writer import HistoryWriter
-from edge_app.store import free_space
 from edge_app.store.durable_write import Step, perform
 
 NS = 10**9
@@ -98,7 +98,7 @@ def ledger(state: Path) -> Ledger:
     return found
 
 
-def rows(path: Path, query: str) -> list[tuple[object, ...]]:
+def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(query).fetchall()
 
@@ -362,7 +362,7 @@ def test_no_room_is_said_before_anything_is_copied(
     record(config.parent / "state", range(1, 3001))
     archive = backed_up(config)
     full = SimpleNamespace(f_bavail=8_300, f_blocks=10**6, f_frsize=4096)
-    monkeypatch.setattr(free_space.os, "statvfs", lambda _: full)
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
     assert main(["backup", "--config", str(config), "--out", str(tmp_path / "b")]) == 2
     assert "There is no room in" in capsys.readouterr().err
     assert main(["restore", str(archive), "--into", str(tmp_path / "new")]) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def test_a_stack_that_fails_costs_itself(monkeypatch: pytest.MonkeyPatch, error:
     def fail(name: str) -> None:
         raise error
 
-    monkeypatch.setattr(finding.importlib, "import_module", fail)
+    monkeypatch.setattr(importlib, "import_module", fail)
     stacks = finding.find_cameras()
     assert [s.name for s in stacks] == [finding.V4L2, finding.BASLER, finding.ARAVIS]
     assert str(error) in stacks[1].note

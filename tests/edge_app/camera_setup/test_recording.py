@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from support.pictures_read import picture_at
 from support.small_bundles import write_pictures
 
 from edge_app.bundle.archive import read_bundle
@@ -131,7 +131,7 @@ def test_a_snapshot_is_the_camera_s_picture(tmp_path: Path) -> None:
     """One PNG, exactly; another ending is refused before the camera is opened."""
     pixels = noise(5)
     assert snapshot(ShowsPictures([pixels]), tmp_path / "a.png") == (20, 30)
-    assert np.array_equal(cv2.imread(str(tmp_path / "a.png")), pixels)
+    assert np.array_equal(picture_at(tmp_path / "a.png"), pixels)
     camera = ShowsPictures([pixels])
     with pytest.raises(ConfigError, match=r"must end in \.png"):
         snapshot(camera, tmp_path / "a.jpg")

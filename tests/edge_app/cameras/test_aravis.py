@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +14,11 @@ from support.fake_gige_camera import ADDRESS, GigeCamera
 from support.needs import needing
 
 from edge_app.cameras.aravis import from_url
+from edge_app.cameras.drivers.aravis import AravisSource
+from edge_app.cameras.genicam_settings import settings_of
 from edge_app.cameras.grabber import CameraState, Grabber, GrabberLimits
 from edge_app.cameras.isolation.camera import IsolatedCamera
+from edge_app.cameras.source_url import parse_source_url
 from edge_app.errors import CameraUnavailable, FrameCorrupt, FrameTimeout
 from edge_app.records import Frame
 
@@ -92,6 +96,51 @@ def test_every_format_of_the_camera_is_read(opened: OpenCamera, pixel_format: st
     frame = opened(f"region=0,0,64,48&pixel_format={pixel_format}").read(3.0)
     assert frame.pixels_hwc.shape == (48, 64, 3)
     assert frame.pixels_hwc.std() > 1
+
+
+def stream_of(*statuses: str) -> tuple[AravisSource, list[object]]:
+    """Return a driver whose stream gives buffers of these statuses; and where they go back to.
+
+    The last one's frame has the number 7. A buffer that was never begun cannot be had from the
+    fake camera at will, so the library is a stand-in here.
+    """
+    nicks = ("success", "cleared", "missing-packets")
+    status = {nick: SimpleNamespace(value_nick=nick) for nick in nicks}
+    buffers = [
+        SimpleNamespace(
+            get_status=lambda nick=nick: status[nick],
+            get_image_height=lambda: 2,
+            get_image_width=lambda: 4,
+            get_image_pixel_format=lambda: 0x01080001,
+            get_data=lambda: bytes(8),
+            get_timestamp=lambda: 1,
+            get_frame_id=lambda: 7,
+        )
+        for nick in statuses
+    ]
+    given_back: list[object] = []
+    source = AravisSource(settings_of(parse_source_url("aravis:127.0.0.1")))
+    source._aravis = SimpleNamespace(
+        BufferStatus=SimpleNamespace(SUCCESS=status["success"], CLEARED=status["cleared"])
+    )
+    source._stream = SimpleNamespace(
+        timeout_pop_buffer=lambda _us: buffers.pop(0) if buffers else None,
+        push_buffer=given_back.append,
+    )
+    return source, given_back
+
+
+def test_buffer_that_was_never_begun_is_no_lost_frame() -> None:
+    """Aravis may give a buffer back without a frame: the next is awaited, none is told lost."""
+    source, given_back = stream_of("cleared", "cleared", "success")
+    assert source.read(1.0).frame_id == 7
+    assert len(given_back) == 3
+    source, given_back = stream_of("cleared")
+    with pytest.raises(FrameTimeout):
+        source.read(0.05)
+    assert len(given_back) == 1
+    with pytest.raises(FrameCorrupt, match="missing packets"):
+        stream_of("cleared", "missing-packets")[0].read(1.0)
 
 
 @pytest.mark.usefixtures("gige")

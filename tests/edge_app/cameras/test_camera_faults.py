@@ -108,7 +108,7 @@ class PlayedCamera:
 
     def _picture(self, kind: str) -> U8Array:
         if kind == SAME:
-            return self._last.copy()
+            return np.array(self._last)
         level = {NEW: 90, BLACK: 0, WHITE: 252}[kind]
         spread = self._rng.integers(0, 60 if kind == NEW else 4, (*HW, 3))
         return np.clip(level + spread, 0, 255).astype(np.uint8)

@@ -30,7 +30,7 @@ def fill(folder: Path, *names: str) -> Path:
 
 
 def read_all(camera: FolderCamera) -> list[tuple[int | None, str | None, int]]:
-    seen = []
+    seen: list[tuple[int | None, str | None, int]] = []
     while True:
         try:
             frame = camera.read(0.1)

@@ -352,7 +352,11 @@ def test_heart_beats_while_the_line_lets_a_file_wait() -> None:
 def test_heart_stands_still_while_the_driver_hangs() -> None:
     """A read that does not return is what the watchdog is for."""
     clock, hang = Clock(), threading.Event()
-    camera = ScriptedCamera("live", [lambda: bool(hang.wait(WAIT_S)) or None, 1], clock=clock)
+
+    def hangs() -> None:
+        hang.wait(WAIT_S)
+
+    camera = ScriptedCamera("live", [hangs, 1], clock=clock)
     grabber = Grabber(camera, "cam1", clock=GrabberClock(monotonic_ns=clock))
     grabber.start()
     time.sleep(0.05)

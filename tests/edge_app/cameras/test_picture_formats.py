@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -93,7 +94,9 @@ def test_alpha_in_a_tiff_is_dropped_not_blended(
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_tiff_whose_zero_is_white_is_not_a_negative(tmp_path: Path, dtype: type) -> None:
+def test_a_tiff_whose_zero_is_white_is_not_a_negative(
+    tmp_path: Path, dtype: type[np.unsignedinteger[Any]]
+) -> None:
     grey = np.linspace(0, np.iinfo(dtype).max, 54).reshape(6, 9).astype(dtype)
     path = saved(tmp_path / "a.tif", files.tiff(np.invert(grey), photometric=0))
     expected = grey >> 8 if dtype is np.uint16 else grey

@@ -56,7 +56,7 @@ def told(belt: list[U8Array], change: Change, light: float = 1.0) -> set[str]:
 def shifted(dx: float, dy: float, turn_deg: float = 0.0) -> Change:
     def change(pixels: U8Array) -> U8Array:
         h, w = pixels.shape[:2]
-        matrix = cv2.getRotationMatrix2D((w / 2, h / 2), turn_deg, 1)
+        matrix = np.asarray(cv2.getRotationMatrix2D((w / 2, h / 2), turn_deg, 1), float)
         matrix[:, 2] += (dx, dy)
         moved = cv2.warpAffine(pixels, matrix, (w, h), borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(moved, dtype=np.uint8)
@@ -185,7 +185,7 @@ def test_the_acuity_of_a_known_edge() -> None:
     for low, high in ((20, 220), (60, 100)):
         step = np.full((200, 300), low, np.uint8)
         step[:, 150:] = high
-        soft = cv2.GaussianBlur(step, (0, 0), 2.0)
+        soft = np.asarray(cv2.GaussianBlur(step, (0, 0), 2.0), np.uint8)
         assert sharpness(soft).acuity == pytest.approx(0.2, rel=0.12)
     assert sharpness(np.full((5, 5), 9, np.uint8)).acuity == 0
 
@@ -201,7 +201,8 @@ def test_the_focus_figure_falls_with_every_blur() -> None:
 def test_likeness_finds_where_the_scene_went() -> None:
     """A scene shifted by (5, -3) is found there, whatever its brightness."""
     rng = np.random.default_rng(9)
-    scene = cv2.GaussianBlur(rng.uniform(0, 255, (150, 200)).astype(np.float32), (0, 0), 3)
+    grain = rng.uniform(0, 255, (150, 200)).astype(np.float32)
+    scene = np.asarray(cv2.GaussianBlur(grain, (0, 0), 3), np.float32)
     moved = np.roll(scene, (-3, 5), (0, 1)) * 0.5 + 20
     found = likeness(scene, moved.astype(np.float32))
     assert found.shift_xy == (5, -3)

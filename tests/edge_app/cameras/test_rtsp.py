@@ -229,8 +229,8 @@ def test_a_stream_with_rare_key_frames_is_waited_for(rare_keys: RtspServer) -> N
 def block_means(frame: Frame) -> np.ndarray:
     """Return the colour bars in blocks of 8 pixels, (h', w', 3); noise lies below them."""
     h, w = frame.hw
-    means = frame.pixels_hwc.reshape(h // 8, 8, w // 8, 8, 3).mean(axis=(1, 3))
-    return means[: 2 * h // 8 // 3]
+    means: np.ndarray = frame.pixels_hwc.reshape(h // 8, 8, w // 8, 8, 3).mean(axis=(1, 3))
+    return np.asarray(means[: 2 * h // 8 // 3])
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -202,7 +203,7 @@ def test_wall_clock_jumps_move_only_themselves(camera_of: MakeCamera) -> None:
     camera = camera_of("free", "Steady")
     hour = 3_600_000_000_000
     for jump_ns in (hour, -hour):
-        camera._wall_ns = lambda jump_ns=jump_ns: time.time_ns() + jump_ns
+        camera._wall_ns = partial(lambda jump_ns: time.time_ns() + jump_ns, jump_ns)
         camera.open()
         frame = camera.read(5.0)
         age_ns = time.time_ns() + jump_ns - frame.captured_at_ns

@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,7 +25,8 @@ def picture(level: int, ending: str = ".png") -> bytes:
 
 def watch(folder: Path, resume_after: int | None = None, **settings: float) -> WatchCamera:
     """Return an open camera that waits for 50 ms of quiet, unless told otherwise."""
-    camera = WatchCamera(folder, "cam1", **{"settle_s": 0.05, "give_up_s": 0.3, **settings})
+    given: dict[str, Any] = {"settle_s": 0.05, "give_up_s": 0.3, **settings}
+    camera = WatchCamera(folder, "cam1", **given)
     camera.open(resume_after)
     return camera
 

@@ -172,7 +172,7 @@ def test_a_share_that_is_not_mounted_is_waited_for(
 ) -> None:
     """Once it was a mount point, or where the system's table of mounts says that it is one."""
     is_mount = True
-    monkeypatch.setattr(watch_module.os.path, "ismount", lambda _: is_mount)
+    monkeypatch.setattr(os.path, "ismount", lambda _: is_mount)
     camera = watch(tmp_path)
     camera.close()
     is_mount = False
@@ -221,7 +221,12 @@ def test_finished_files_are_not_read_again_and_again(tmp_path: Path) -> None:
     assert level_of(camera) == (1, 3)
     reads: list[str] = []
     digest = camera._digest
-    camera._digest = lambda name: (reads.append(name), digest(name))[1]  # type: ignore[method-assign]
+
+    def noted(name: str) -> str:
+        reads.append(name)
+        return digest(name)
+
+    camera._digest = noted  # type: ignore[method-assign]
     for _ in range(100):
         now_s[0] += 1.0
         assert camera._journal is not None

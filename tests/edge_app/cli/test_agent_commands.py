@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from support.activation_bundles import manifest_of, write_release
@@ -103,10 +104,13 @@ def test_three_crashes_bring_the_previous_bundle_back(tmp_path: Path) -> None:
         for crash in range(1, MAX_CRASHES + 1):
             with running("run", config):
                 wait_until(
-                    lambda n=crash: log_of(config, "agent").count("inspection connected") > n, 30
+                    partial(
+                        lambda n: log_of(config, "agent").count("inspection connected") > n, crash
+                    ),
+                    30,
                 )
                 assert store.active("main") == new
-            wait_until(lambda n=crash: _crashes(store) in (n, None), 10)
+            wait_until(partial(lambda n: _crashes(store) in (n, None), crash), 10)
         said, _ = following.communicate(timeout=20)
         assert following.returncode == 1
         assert "rolled_back  edge-app run ended unexpectedly 3 times" in said

@@ -130,10 +130,10 @@ def test_mqtt_says_the_same(mosquitto: Mosquitto, tmp_path: Path) -> None:
         return [a for a in bodies[-1]["attention"] if a["subject"] == "cameras"] if bodies else []
 
     with Running(config) as device:
-        wait_until(lambda: listener.bodies("/health"), 30)
+        wait_until(lambda: bool(listener.bodies("/health")), 30)
         assert cameras() == []
         device.app._status.set_paused("cam1", True, "until noon: cleaning")
-        wait_until(cameras, 30)
+        wait_until(lambda: bool(cameras()), 30)
         assert cameras() == [
             {
                 "subject": "cameras",

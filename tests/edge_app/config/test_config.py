@@ -61,7 +61,8 @@ def tables() -> dict[str, type[BaseModel]]:
 def example_entries() -> dict[tuple[str, str], tuple[str, str, bool]]:
     """Return (table, key) → (comment, value as written, is set) for every key in the example."""
     found: dict[tuple[str, str], tuple[str, str, bool]] = {}
-    table, comment = "", []
+    table = ""
+    comment: list[str] = []
     for line in example_config_text().splitlines():
         if heading := re.match(r"(?:# )?\[+(\w+)(\.main)?\]+$", line):
             table, comment = heading[1], []

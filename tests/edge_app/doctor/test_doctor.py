@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -196,7 +197,7 @@ def test_module_is_found_without_importing_it() -> None:
 
 def test_tensorrt_is_tried_and_its_version_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     """None installed; one that is too old, by its version; whatever is here works."""
-    if tensorrt_library.find_spec("tensorrt_rtx_bindings"):
+    if find_spec("tensorrt_rtx_bindings"):
         assert (check_tensorrt().state, "works" in check_tensorrt().detail) == ("ok", True)
     old = ModuleType("tensorrt")
     old.__spec__ = ModuleSpec("tensorrt", None)

@@ -346,6 +346,43 @@ def test_too_large_a_file_loses_its_oldest_parts(
     assert camera.hole_count == 0
 
 
+def test_a_fault_in_deleting_is_told_and_stops_no_writing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that nobody foresaw is said once, parts are written on, and its end is said."""
+    monkeypatch.setattr("edge_app.history.retention.LOOK_EVERY_S", 0.0)
+    is_broken = [False]
+
+    def no_room(_folder: Path) -> None:
+        raise OSError("no room")
+
+    def now_s() -> float:
+        if is_broken[0]:
+            raise AttributeError("no such clock")
+        return time.time()
+
+    told: list[str | None] = []
+    clock = AgeClock(now_s, lambda: 0.0, lambda: True, hold_s=0.0)
+    writer = HistoryWriter(path, SLOTS, Retention(1.0, 64, clock), {}, on_trouble=told.append)
+    is_broken[0] = True
+    writer.start()
+    writer.finished([verdict(1)])
+    wait_until(lambda: bool(told), 10, "the fault is said")
+    writer.finished([verdict(2)])
+    wait_until(lambda: len(parts(path)) == 2, 10, "parts are written on")
+    fault = str(told[0])
+    with monkeypatch.context() as full:
+        full.setattr("edge_app.history.writer.check_room", no_room)
+        writer.finished([verdict(3)])
+        wait_until(lambda: "no room" in str(told[-1]), 10, "a worse one is said")
+    wait_until(lambda: told[-1] == fault, 30, "the first, which still holds, is said again")
+    is_broken[0] = False
+    wait_until(lambda: told[-1] is None, 10, "its end is said")
+    writer.close()
+    assert len(parts(path)) == 3
+    assert fault.startswith("old parts are not deleted from the history (no such clock)")
+
+
 def test_old_parts_go_while_a_line_is_busy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No moment without a new part: the oldest are deleted all the same."""
     monkeypatch.setattr("edge_app.history.retention.LOOK_EVERY_S", 0.0)

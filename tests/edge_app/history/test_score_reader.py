@@ -7,10 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from support.history_parts import START_NS, verdict
+from support.history_parts import START_NS, keeping_all, verdict
 
 from edge_app.errors import HistoryError
-from edge_app.history.retention import Retention
 from edge_app.history.schema import HISTORY_FILE
 from edge_app.history.score_reader import NEAREST, ScoreCounts, ScoreQuestion, ScoreReader
 from edge_app.history.writer import HistoryWriter
@@ -23,7 +22,7 @@ def recorded(folder: Path, parts: list[PartVerdict]) -> Path:
     """Return a history with these parts."""
     path = folder / HISTORY_FILE
     slots = {"c": "main", "d": "main"}
-    writer = HistoryWriter(path, slots, Retention(1e6, 1 << 30, lambda: False), {})
+    writer = HistoryWriter(path, slots, keeping_all(), {})
     writer.start()
     for part in parts:
         writer.finished([part])

@@ -17,6 +17,7 @@ from edge_app.imaging.overlay import (
     blend_map,
     contact_sheet,
     draw_report,
+    share_of_limit,
 )
 from edge_app.records import (
     Anomaly,
@@ -255,3 +256,15 @@ def test_an_empty_sheet_is_refused() -> None:
     for tiles, columns in (([], 2), ([grey()], 0)):
         with pytest.raises(ShapeError, match="columns >= 1"):
             contact_sheet(tiles, columns)
+
+
+def test_a_label_tells_the_score_as_a_share_of_the_limit() -> None:
+    """As the page does: a raw score means nothing to the person who sees it; NaN has none."""
+    assert share_of_limit(3.5, 2.0) == 175
+    assert share_of_limit(-1.0, 2.0) == 0
+    assert share_of_limit(3.5, 0.0) is None
+    assert share_of_limit(None, 2.0) is None
+    twice = replace(verdict(VerdictState.NG), score=7.0, threshold=4.0)
+    same, other = report(verdict(VerdictState.NG)), report(replace(twice, threshold=2.0))
+    assert (draw_report(report(twice)) == draw_report(same)).all()
+    assert (draw_report(other) != draw_report(same)).any()

@@ -16,7 +16,7 @@ from edge_app.imaging.upright_crop import FrameRegion, region_box, whole_frame_b
 from edge_app.inspection.tracker import OnePartPerFrame
 from edge_app.model.loaded_model import LoadedModel, load_model, make_tracker
 from edge_app.model.offline import look_at, offline_line, verdict_json
-from edge_app.records import Frame, U8Array
+from edge_app.records import Frame, JsonObject, U8Array
 
 HW = (64, 128)
 
@@ -34,7 +34,7 @@ def spotted(y: int, x: int) -> U8Array:
     return pixels
 
 
-def judged(model: LoadedModel, pixels: U8Array) -> dict[str, object]:
+def judged(model: LoadedModel, pixels: U8Array) -> JsonObject:
     return verdict_json(offline_line(model).inspect(Frame("offline", 1, pixels, 0)))
 
 
@@ -52,7 +52,7 @@ def test_only_the_region_is_judged(model: LoadedModel) -> None:
     inside = judged(model, spotted(24, 40))
     assert inside["verdict"] == "NG"
     assert inside["product_corners_xy"] == [[31.5, 15.5], [95.5, 15.5], [95.5, 47.5], [31.5, 47.5]]
-    (defect,) = inside["defects"]  # type: ignore[misc]
+    (defect,) = inside["defects"]
     assert defect["box_xyxy"] == pytest.approx([40, 24, 48, 32], abs=3)
 
 

@@ -146,7 +146,8 @@ def test_a_region_follows_the_products_axes() -> None:
     angle_rad = 0.6
     along = np.array([math.cos(angle_rad), math.sin(angle_rad)])
     ends = [np.array([100.0, 100.0]) + s * 30 * along for s in (-1, 1)]
-    cv2.line(pixels, *(tuple(round(float(v)) for v in e) for e in ends), (255,) * 3, 5)
+    one, other = ((round(float(x)), round(float(y))) for x, y in ends)
+    cv2.line(pixels, one, other, (255,) * 3, 5)
     polygon = tuple((float(x), float(y)) for x, y in ends)
     region = region_of(pixels, polygon, angle_rad, RegionSpec((32, 64), 20.0, 0.1))
     lit = region[..., 0] > 127

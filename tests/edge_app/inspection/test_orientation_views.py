@@ -14,7 +14,8 @@ from edge_app.inspection.orientation import candidate_views, turned
 def test_half_a_turn_is_the_same_picture_backwards(kind: str) -> None:
     """The view half a turn on, made without a second cut, is the one that a cut would give."""
     rng = np.random.default_rng(4)
-    frame = cv2.resize(rng.integers(0, 255, (60, 80, 3), np.uint8), (640, 480))
+    small = rng.integers(0, 255, (60, 80, 3), np.uint8)
+    frame = np.asarray(cv2.resize(small, (640, 480)), np.uint8)
     box, spec = (310.3, 240.8, 220.0, 70.0, 0.4), CropSpec((96, 288), 0.1)
     views = candidate_views(frame, box, kind, spec)
     count = len(views)

@@ -24,8 +24,9 @@ from edge_app.records import BoxCxcywhr, Detection, Frame, U8Array, VerdictState
 SPEC = CropSpec((32, 64), margin=0.0)
 EIGHTH = math.pi / 4
 
-LENS: U8Array = cv2.ellipse(
-    np.zeros((32, 64), np.uint8), ((31.5, 15.5), (64.0, 32.0), 0.0), 255, cv2.FILLED
+LENS: U8Array = np.asarray(
+    cv2.ellipse(np.zeros((32, 64), np.uint8), ((31.5, 15.5), (64.0, 32.0), 0.0), 255, cv2.FILLED),
+    np.uint8,
 )
 """An ellipse that fills its box: 64 × 32, as frame pixels at the crop's own size."""
 
@@ -86,7 +87,7 @@ class Finds:
 
 def manifest(whole: str = "outline") -> Manifest:
     """Return a product with a template, of whose parts the outline or the box must be inside."""
-    crop = CropModel(crop_hw=CROP_HW, margin=0.0, whole=whole)  # type: ignore[arg-type]
+    crop = CropModel(crop_hw=CROP_HW, margin=0.0, whole=whole)
     return Manifest.model_validate(
         {
             **bright_manifest().model_dump(exclude={"format", "requires", "station", "region"}),

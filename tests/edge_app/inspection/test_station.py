@@ -20,7 +20,8 @@ from edge_app.inspection.station import Station, frame_figures
 from edge_app.inspection.tracker import BeltTracker, OnePartPerFrame, Tracker
 from edge_app.model.loaded_model import load_model, make_line
 from edge_app.model.offline import verdict_json
-from edge_app.mqtt.messages import DeviceName, alert_from_event
+from edge_app.mqtt.messages import alert_from_event
+from edge_app.mqtt.topics import DeviceName
 from edge_app.records import Detection, EventKind, Frame, U8Array, VerdictState
 
 HW = (64, 128)
@@ -34,7 +35,7 @@ def bare_station(level: float = 90.0, noise: float = 12.0, blur_px: int = 0) -> 
     rng = np.random.default_rng(0)
     pixels = np.clip(rng.normal(level, noise, (*HW, 3)), 0, 255).astype(np.uint8)
     pixels[::16] = np.clip(pixels[::16].astype(int) - 40, 0, 255).astype(np.uint8)
-    return pixels if not blur_px else cv2.blur(pixels, (blur_px, blur_px))
+    return np.asarray(cv2.blur(pixels, (blur_px, blur_px)), np.uint8) if blur_px else pixels
 
 
 class Sees:
@@ -166,5 +167,6 @@ def test_figures_are_those_of_the_whole_frame() -> None:
     seen = frame_figures(pixels)
     assert (seen.grey_mean, seen.grey_std) == (100.0, 100.0)
     assert seen.sharpness == pytest.approx(2 * 200**2 / 160, rel=0.01)
-    large = frame_figures(cv2.resize(pixels, (1280, 360), interpolation=cv2.INTER_NEAREST))
+    larger = cv2.resize(pixels, (1280, 360), interpolation=cv2.INTER_NEAREST)
+    large = frame_figures(np.asarray(larger, np.uint8))
     assert large.sharpness == pytest.approx(seen.sharpness, rel=0.01)

@@ -102,8 +102,10 @@ def test_a_bad_parts_picture_says_that_it_was_drawn(tmp_path: Path) -> None:
         new, end = line_of(tmp_path, keep).inspect(bright(200)).events
         assert new.reasons == reasons
         assert new.crop is not None
-        assert end.crop is end.frame is None
-        assert new.without_pixels().frame is new.without_pixels().crop is None
+        assert end.crop is None
+        assert end.frame is None
+        assert new.without_pixels().frame is None
+        assert new.without_pixels().crop is None
 
 
 class Nothing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class _Dimmed:
     def __init__(self, model: bytes, factor: float) -> None:
         self._runner, self._factor = OnnxRunner(model, 1), factor
 
-    def run(self, inputs: dict[str, AnyArray]) -> dict[str, AnyArray]:
+    def run(self, inputs: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
         outputs = self._runner.run(inputs)
         return {**outputs, "score": outputs["score"] * np.float32(self._factor)}
 

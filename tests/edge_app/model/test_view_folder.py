@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.pictures_read import picture_at, picture_of
 from support.small_bundles import write_bright_bundle, write_pictures
 
 from edge_app.cameras.picture_listing import DRAWINGS_MARK
@@ -114,7 +115,7 @@ def test_every_picture_has_a_drawing_of_its_own(tmp_path: Path) -> None:
         assert inspect(folder, out) == 0
         drawn = [p for p in out.rglob("*.jpg") if is_own_drawing(p.read_bytes())]
         assert len(drawn) == len(names)
-        assert all(cv2.imdecode(np.fromfile(p, np.uint8), 1).shape == (40, 60, 3) for p in drawn)
+        assert all(picture_at(p).shape == (40, 60, 3) for p in drawn)
         assert everything(folder) == before
     assert {"a.jpg.jpg", "a.png.jpg", "x/1.jpg", "y/1.jpg"} <= set(everything(out))
 
@@ -236,6 +237,6 @@ def test_a_drawing_knows_itself() -> None:
     jpeg = encoded.tobytes()
     ours = own_drawing(jpeg)
     assert is_own_drawing(ours)
-    assert (cv2.imdecode(np.frombuffer(ours, np.uint8), 1) == 90).all()
+    assert (picture_of(ours) == 90).all()
     for other in (jpeg, b"", ours[:-1], ours[:20], ours + b"\0"):
         assert not is_own_drawing(other)

@@ -14,6 +14,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
+import pytest
 from support.alert_drafts import draft
 
 import edge_app.mqtt.outbox_start as outbox_module
@@ -36,7 +37,7 @@ def append_until_killed(path: Path, kill_at: int) -> None:
         connection.set_trace_callback(die_in_time)
         return connection
 
-    outbox_module.open_file = open_traced
+    pytest.MonkeyPatch().setattr(outbox_module, "open_file", open_traced)
     outbox = Outbox(path, reserve_bytes=0)
     last = outbox.last_finished("cam1")
     number = 0 if last is None else last + 1

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.alert_drafts import as_draft, draft, gap_event
+from support.outbox_damage import open_connection
 
 from edge_app.errors import OutboxError
 from edge_app.mqtt.outbox import Outbox, StoredAlert
@@ -172,8 +173,9 @@ def test_damage_found_while_running_is_repaired_while_running(tmp_path: Path) ->
     path = tmp_path / "o.db"
     outbox = Outbox(path, reserve_bytes=0)
     outbox.append([draft(n) for n in range(300)], "cam1", 299)
-    outbox._disk._store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    outbox._disk._store.connection.execute("PRAGMA cache_size=1")
+    connection = open_connection(outbox)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute("PRAGMA cache_size=1")
     with path.open("r+b") as file:
         file.seek(0)
         file.write(b"\x00" * path.stat().st_size)

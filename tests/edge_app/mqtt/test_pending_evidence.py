@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.alert_drafts import draft
+from support.outbox_damage import open_connection
 from support.release_0_1_0 import run_on_release, unpack_release
 
 from edge_app.errors import OutboxError
@@ -159,8 +160,9 @@ def test_a_corrupt_file_costs_the_wait_not_the_alert(tmp_path: Path, clock: Cloc
     path = tmp_path / "o.db"
     outbox = Outbox(path, reserve_bytes=0, monotonic_ns=clock)
     seqs = store(outbox, *(draft(n) for n in range(50)))
-    outbox._disk._store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    outbox._disk._store.connection.execute("PRAGMA cache_size=1")
+    connection = open_connection(outbox)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute("PRAGMA cache_size=1")
     with path.open("r+b") as file:
         file.write(b"\x00" * path.stat().st_size)
     with pytest.raises(OutboxError):

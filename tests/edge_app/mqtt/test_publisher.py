@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from support.alert_drafts import WHO, bad_part, draft
@@ -216,5 +217,5 @@ def test_the_heart_beats_with_and_without_a_broker(
             mosquitto.stop()
             wait_until(lambda: publisher.state == "connecting")
         before_ns = publisher.heartbeat_ns()
-        wait_until(lambda before=before_ns: publisher.heartbeat_ns() > before, 1.5)
+        wait_until(partial(lambda before: publisher.heartbeat_ns() > before, before_ns), 1.5)
     assert publisher.has_tried_broker

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from queue import Empty
 from typing import Any
 
@@ -167,12 +168,12 @@ def test_waking_publishes_at_once_and_again_after_a_lost_connection(
     monkeypatch.setattr(session_module, "TICK_S", 60.0)
     session = start(broker)
     for count in (1, 2):
-        wait_until(lambda n=count: len(broker.sent("subscribe")) == n)
+        wait_until(partial(lambda n: len(broker.sent("subscribe")) == n, count))
         for _ in range(3):
             session.wake()
         handler.outgoing.send_once("answer", STOPPED)
         session.wake()
-        wait_until(lambda n=count: len(broker.published("answer")) == n, 2)
+        wait_until(partial(lambda n: len(broker.published("answer")) == n, count), 2)
         broker.hang_up()
 
 
@@ -265,10 +266,10 @@ def test_a_handler_that_fails_is_logged_and_gets_a_new_connection(
     """The thread outlives it; queue.Empty, which the loop itself uses, is an error like others."""
     session = start(broker)
     for count, error in enumerate((ValueError("a bad message"), Empty("nothing")), start=1):
-        wait_until(lambda n=count: len(handler.connections) == n)
+        wait_until(partial(lambda n: len(handler.connections) == n, count))
         handler.fail_once(error)
         session.wake()
-        wait_until(lambda n=count: len(handler.connections) == n + 1)
+        wait_until(partial(lambda n: len(handler.connections) == n + 1, count))
     assert handler.reasons == [HandlerFailed("a bad message"), HandlerFailed("nothing")]
     record = next(r for r in caplog.records if r.name == LOG.name)
     assert record.getMessage() == "MQTT: tester failed and connects again"

@@ -49,6 +49,7 @@ def checks(device: Device) -> list[dict[str, Any]]:
 
 def figures(device: Device) -> dict[str, Any]:
     (part,) = device.line.app._orders._golden.watch.figures()["parts"]
+    assert isinstance(part, dict)
     return part
 
 

@@ -12,7 +12,16 @@ from support.order_makers import OWN, ROOT, order, person
 from edge_app.audit.log import AuditLog
 from edge_app.audit.reader import every_record
 from edge_app.errors import AuditError, OrderError
-from edge_app.ipc.order_schema import LimitState, Pause, Resume, SetLimit, UndoLimit
+from edge_app.ipc.order_schema import (
+    AcceptMark,
+    LimitState,
+    MarkPart,
+    Pause,
+    Resume,
+    SetLimit,
+    SettlePart,
+    UndoLimit,
+)
 from edge_app.ipc.peers import Peer
 from edge_app.orders.desk import OWN_EVENTS, OrderDesk, Prepared
 
@@ -48,6 +57,15 @@ class Desks:
 
     def prepare_resume(self, order: Resume) -> Prepared:
         return self._prepared("resumed")
+
+    def prepare_mark(self, order: MarkPart) -> Prepared:
+        return self._prepared("marked")
+
+    def prepare_settle(self, order: SettlePart) -> Prepared:
+        return self._prepared("settled")
+
+    def prepare_accept(self, order: AcceptMark) -> Prepared:
+        return self._prepared("accepted")
 
 
 def a_desk(folder: Path) -> tuple[OrderDesk, AuditLog, Desks]:

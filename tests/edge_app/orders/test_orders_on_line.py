@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import agent_and_line
@@ -62,7 +63,7 @@ class Device:
         seen = len(self.line.verdicts)
         wait_until(lambda: len(self.line.verdicts) >= seen + count, 30, "more parts")
 
-    def alerts(self) -> list[dict[str, object]]:
+    def alerts(self) -> list[dict[str, Any]]:
         with closing(sqlite3.connect(self.state / "outbox.sqlite")) as connection:
             rows = connection.execute("SELECT body FROM alerts ORDER BY seq").fetchall()
         return [json.loads(row[0]) for row in rows]

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,17 +37,48 @@ NS = 10**9
 # -- between the steps --------------------------------------------------------------------------
 
 
-def killed_at(folder: Path, step: int, ends_by: str) -> int:
-    """Pause and end a pause in a child process that kills itself at a step; return its status."""
-    child = os.fork()
-    if child:
-        return os.waitpid(child, 0)[1]
-    try:
-        pause_and_end(folder, step, ends_by)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
+@pytest.fixture
+def killed_at() -> Iterator[Callable[[Path, int, str], int]]:
+    """Pauses and ends a pause in a process that kills itself at a step; returns its status.
+
+    It is the child of a process that does nothing else and has one thread. Of pytest's own other
+    threads may hold a lock at the fork, of SQLite's memory for one, that nobody then releases.
+    """
+    path = os.pathsep.join([TESTS, str(Path(TESTS).parent)])
+    with subprocess.Popen(
+        [sys.executable, __file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+        env={**os.environ, "PYTHONPATH": path},
+    ) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        asked, answers = parent.stdin, parent.stdout
+
+        def status_of(folder: Path, step: int, ends_by: str) -> int:
+            asked.write(json.dumps([str(folder), step, ends_by]) + "\n")
+            return int(answers.readline())
+
+        yield status_of
+        asked.close()
+
+
+def fork_as_asked() -> None:
+    """Read one (folder, step, how it ends) a line; write each child's status."""
+    for line in sys.stdin:
+        folder, step, ends_by = json.loads(line)
+        child = os.fork()
+        if child:
+            print(os.waitpid(child, 0)[1], flush=True)
+            continue
+        try:
+            pause_and_end(Path(folder), step, ends_by)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
 
 
 def pause_and_end(folder: Path, step: int, ends_by: str) -> None:
@@ -121,7 +152,7 @@ def events_of(state: Path) -> list[str]:
 
 @pytest.mark.parametrize("ends_by", ["its time", "resume"])
 def test_a_kill_between_two_steps_leaves_one_begin_and_one_end(
-    tmp_path: Path, ends_by: str
+    tmp_path: Path, ends_by: str, killed_at: Callable[[Path, int, str], int]
 ) -> None:
     """At every step of a pause and its end: the next starts come to the same account, and a third
     adds nothing."""
@@ -392,3 +423,7 @@ def later_s(part: Part, bounds: list[Bounds]) -> float:
     """Return how long after the end of every pause that could be meant a part was captured, s."""
     ends = [b.ended_ns for b in bounds if b.began_ns - OVERDUE_NS <= part.at_ns]
     return min((part.at_ns - end) / NS for end in ends)
+
+
+if __name__ == "__main__":
+    fork_as_asked()

@@ -285,7 +285,7 @@ def test_a_key_that_cannot_be_made_refuses_in_words(tmp_path: Path) -> None:
 
 def test_regions_and_notes_out_of_range_are_no_orders() -> None:
     good = {"part": 1, "part_id": "c-1", "mark": "right"}
-    wrong = [
+    wrong: list[dict[str, object]] = [
         {"region": [[0, 0], [1, 1]]},
         {"region": [[0, 0]] * 101},
         {"region": [[0, 0], [1, 1], [-1, 0]]},

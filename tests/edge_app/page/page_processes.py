@@ -107,6 +107,13 @@ def ask(url: str, path: str = "/api/state", **more: Any) -> httpx.Response | Non
         return None
 
 
+def answered(url: str, path: str = "/api/state", **more: Any) -> httpx.Response:
+    """Return the page's answer; the test fails while nobody answers."""
+    answer = ask(url, path, **more)
+    assert answer is not None, f"nobody answers at {url}{path}"
+    return answer
+
+
 def state_of(url: str, **more: Any) -> dict[str, Any]:
     """Return /api/state; {} while nobody answers."""
     answer = ask(url, **more)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 from page_reports import make_report, make_verdict
-from support.history_parts import alarm, verdict
+from support.history_parts import alarm, keeping_all, verdict
 
 from edge_app.accounts.attempts import Attempts
 from edge_app.accounts.directory import Actor, Directory
@@ -20,7 +20,6 @@ from edge_app.accounts.roles import AccessRole
 from edge_app.accounts.sessions import Sessions
 from edge_app.alerts.evidence import EvidenceStore
 from edge_app.audit.schema import AUDIT_FILE
-from edge_app.history.retention import Retention
 from edge_app.history.schema import HISTORY_FILE
 from edge_app.history.writer import HistoryWriter
 from edge_app.ipc.order_client import OrderClient
@@ -153,9 +152,7 @@ class PeoplePage:
 
     def remembers(self, parts: int = 6) -> None:
         """Let inspection record parts; the second one is bad."""
-        writer = HistoryWriter(
-            self.history, {"c": "main"}, Retention(1e6, 1 << 30, lambda: False), {}
-        )
+        writer = HistoryWriter(self.history, {"c": "main"}, keeping_all(), {})
         writer.start()
         for number in range(1, parts + 1):
             part = verdict(number, "NG" if number == 2 else "OK")

@@ -114,5 +114,6 @@ def test_an_engineer_confirms_a_guaranteed_limit(page: PeoplePage, view: Browser
     assert basis is not None
     assert (basis.source, basis.parts, basis.rate) == ("days", 700, 0.01)
     assert given.score_threshold == pytest.approx(scores[700 - basis.rank])
+    assert given.score_threshold is not None
     assert given.score_threshold > scores[700 - basis.rank]
     assert given.why == "two weeks of good parts"

@@ -42,7 +42,7 @@ def bad_part_waits(line: ShownLine, seen: Browser) -> None:
     line.waits_for(lambda client: waiting(client)["waiting"] > 0)
     seen.wait_for(f"{NOW} === 'NG' && document.querySelector('#settle')?.hidden === false")
     seen.wait_for(
-        "document.querySelector('#evidence').dataset.part"
+        "document.querySelector('#evidence .evidence-svg')"
         " && !document.querySelector('#taken-out').disabled"
     )
 

@@ -9,11 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 from page_processes import (
     PagedLine,
+    answered,
     ask,
     descriptors,
     is_running,
@@ -25,6 +24,7 @@ from page_processes import (
 )
 from support.brokers import wait_until
 from support.child_processes import SCRIPT_ENVIRONMENT
+from support.pictures_read import picture_of
 
 TOKEN = "a-long-enough-token-0123"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -49,22 +49,22 @@ def test_by_hand_the_page_is_a_child_that_shows_all(tmp_path: Path) -> None:
         (open_files,) = [row for row in limits.splitlines() if row.startswith("Max open files")]
         assert open_files.split()[3:5] == ["512", "512"]
         assert b"MALLOC_ARENA_MAX=2" in Path(f"/proc/{pid}/environ").read_bytes()
-        wait_until(lambda: bool(ask(line.url, "/api/alerts").json()["alerts"]), START_S)
-        (card, *_) = ask(line.url, "/api/alerts").json()["alerts"]
+        wait_until(lambda: bool(answered(line.url, "/api/alerts").json()["alerts"]), START_S)
+        (card, *_) = answered(line.url, "/api/alerts").json()["alerts"]
         wait_until(
-            lambda: ask(line.url, "/api/alerts").json()["alerts"][-1]["evidence"] is not None
+            lambda: answered(line.url, "/api/alerts").json()["alerts"][-1]["evidence"] is not None
         )
-        card = ask(line.url, "/api/alerts").json()["alerts"][-1]
-        assert ask(line.url, card["evidence"]).headers["content-type"] == "image/jpeg"
-        first = ask(line.url, "/frame/cam1.jpg?map=0")
+        card = answered(line.url, "/api/alerts").json()["alerts"][-1]
+        assert answered(line.url, card["evidence"]).headers["content-type"] == "image/jpeg"
+        first = answered(line.url, "/frame/cam1.jpg?map=0")
         assert first.status_code == 200
-        pixels = cv2.imdecode(np.frombuffer(first.content, np.uint8), cv2.IMREAD_COLOR)
+        pixels = picture_of(first.content)
         shown = line.app.page_state.picture("cam1")
         assert shown is not None
         assert pixels.shape[:2] == shown[1].frame.hw
         number = int(first.headers["x-frame-sequence"])
-        wait_until(lambda: ask(line.url, f"/frame/cam1.jpg?after={number}").status_code == 200)
-        assert ask(line.url, "/frame/nobody.jpg").status_code == 404
+        wait_until(lambda: answered(line.url, f"/frame/cam1.jpg?after={number}").status_code == 200)
+        assert answered(line.url, "/frame/nobody.jpg").status_code == 404
 
 
 def test_a_killed_page_is_back_and_inspection_never_noticed(tmp_path: Path) -> None:
@@ -134,8 +134,8 @@ def test_the_service_may_come_first_or_last_and_says_what_is_missing(tmp_path: P
             url = line.url
             wait_until(lambda: bool(state_of(url, headers=BEARER).get("cameras")), START_S)
             wait_until(lambda: state_of(url, headers=BEARER)["cameras"][0]["sequence"] > 2)
-            assert ask(url).status_code == 401
-            assert ask(url, "/frame/cam1.jpg", headers=BEARER).status_code == 200
+            assert answered(url).status_code == 401
+            assert answered(url, "/frame/cam1.jpg", headers=BEARER).status_code == 200
             number = state_of(url, headers=BEARER)["cameras"][0]["sequence"]
         wait_until(lambda: is_alone(url))
         shown = state_of(url, headers=BEARER)
@@ -149,7 +149,9 @@ def test_the_service_may_come_first_or_last_and_says_what_is_missing(tmp_path: P
         wait_until(
             lambda: "not running" in str(state_of(url, headers=BEARER).get("notes")), START_S
         )
-        assert ask(url, headers={"Authorization": "Bearer nonsense-nonsense"}).status_code == 401
+        assert (
+            answered(url, headers={"Authorization": "Bearer nonsense-nonsense"}).status_code == 401
+        )
         again.start()
         try:
             wait_until(lambda: shows(again.url), START_S)
@@ -183,12 +185,14 @@ def test_a_restarted_inspection_goes_on_in_the_pictures_numbers(tmp_path: Path) 
         try:
             wait_until(lambda: shows_parts(second.url), START_S)
             assert state_of(second.url)["cameras"][0]["sequence"] > last
-            assert ask(second.url, "/frame/cam1.jpg").status_code == 200
+            assert answered(second.url, "/frame/cam1.jpg").status_code == 200
         finally:
             second.stop()
 
 
-def test_a_taken_port_is_said_and_tried_again(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+def test_a_taken_port_is_said_and_tried_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Inspection runs; once the port is free the page is there."""
     line = PagedLine(tmp_path)
     port = int(line.url.rsplit(":", 1)[1])

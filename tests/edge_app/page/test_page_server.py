@@ -233,7 +233,7 @@ def test_with_a_token_nothing_is_answered_without_it(guarded: LivePage, state: P
             assert TOKEN not in answer.text
         assert http.get("/healthz?token=wrong").status_code == 401
         for wrong in ("Bearer nonsense", f"Basic {TOKEN}", "Bearer", "Bearer ünï", TOKEN):
-            headers = {"Authorization": wrong.encode()}
+            headers = {b"Authorization": wrong.encode()}
             assert http.get("/healthz", headers=headers).status_code == 401, wrong
         cookie = {"Cookie": f"cropliq_page={TOKEN}"}
         assert http.get("/healthz", headers=cookie).status_code == 401

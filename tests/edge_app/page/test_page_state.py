@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import replace
 
 import pytest
 from page_reports import make_event, make_report, make_verdict
 
+from edge_app.device_words import PLAIN
 from edge_app.page.pictures import PictureCache
 from edge_app.page.snapshot import alerts_json, state_json
 from edge_app.page.source import LocalSource
@@ -269,6 +272,25 @@ def test_notes_appear_only_when_something_is_wrong(state: PageState) -> None:
     assert "60" in notes[3]
     state.set_broker("unreachable for 12 s - 60 alerts wait safely on disk", is_good=False)
     assert len(state_json(state)["notes"]) == 3
+
+
+@pytest.mark.parametrize("code", sorted(PLAIN))
+def test_no_name_of_an_error_is_shown(state: PageState, code: int) -> None:
+    """Of the broker, a camera, or why an alert has no picture."""
+    error = f"[Errno {code}] {os.strerror(code)}"
+    state.set_broker(f"connecting: {error}", is_good=False)
+    state.set_camera("belt-1", shown_state(CameraFacts("reconnecting", error)))
+    state.set_health({"evidence": {"dropped": 1, "problem": f"the disk refused it ({error})"}})
+    shown = json.dumps(state_json(state))
+    assert shown.count(PLAIN[code]) >= 4
+    assert "Errno" not in shown
+    assert os.strerror(code) not in shown
+
+
+def test_once_pictures_are_kept_again_nothing_is_said_of_those_before(state: PageState) -> None:
+    """A sentence without its reason helps nobody: "1 alerts have no picture: ."."""
+    state.set_health({"evidence": {"dropped": 1, "problem": ""}})
+    assert state_json(state)["notes"] == []
 
 
 def test_a_weak_model_is_the_first_note(state: PageState) -> None:

@@ -6,6 +6,7 @@ import socket
 import ssl
 from contextlib import suppress
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -95,7 +96,7 @@ def test_clients_that_do_not_end_their_handshake_shut_nobody_out(
                 one.sendall(b"\x16\x03\x01\x02\x00\x01")
         assert httpx.get(f"{page.url}/healthz", verify=trusting, trust_env=False).is_success
         for one in crowd:
-            wait_until(lambda one=one: _is_closed(one), 20)
+            wait_until(partial(lambda one: _is_closed(one), one), 20)
             one.close()
 
 

@@ -14,6 +14,7 @@ from support.history_parts import START_NS
 
 from edge_app.page.api import report
 from edge_app.page.security_headers import allowing_style
+from edge_app.report.figures import figures_of
 from edge_app.report.html import STYLE
 from edge_app.report.period import day_of, zone_of
 
@@ -133,7 +134,7 @@ def test_one_is_made_at_a_time_one_waits_and_others_are_told(
     """503 with when to come back; the page answers everything else meanwhile."""
     is_open = threading.Event()
     most, now = [0], [0]
-    made = report.figures_of
+    made = figures_of
 
     def slow(*args: object, **more: object) -> object:
         now[0] += 1
@@ -164,7 +165,7 @@ def test_one_is_made_at_a_time_one_waits_and_others_are_told(
 def test_who_marked_parts_is_not_named(page: PeoplePage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks: a report is printed and handed on."""
     asked: list[object] = []
-    made = report.figures_of
+    made = figures_of
 
     def noted(*args: object, **more: object) -> object:
         asked.append(more.get("shows_names", args[3] if len(args) > 3 else False))

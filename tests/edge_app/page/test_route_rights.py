@@ -39,6 +39,7 @@ NEEDS: dict[tuple[str, str], tuple[Need, Any]] = {
     ("GET", "/login/people.css"): (P, None),
     ("GET", "/login/icon.svg"): (P, None),
     ("GET", "/login/lib/api.js"): (P, None),
+    ("GET", "/login/lib/ask.js"): (P, None),
     ("GET", "/login/lib/dom.js"): (P, None),
     ("GET", "/login/lib/words.js"): (P, None),
     ("GET", "/login/words/en.json"): (P, None),

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 from people_pages import SHA256, PeoplePage, people_page
-from support.history_parts import START_NS, alarm, verdict
+from support.history_parts import START_NS, alarm, keeping_all, verdict
+from support.pictures_read import picture_of
 
 from edge_app.alerts.evidence_files import crop_of
-from edge_app.history.retention import Retention
 from edge_app.history.writer import HistoryWriter
 from edge_app.page import thumbnails
 from edge_app.page.thumbnails import Thumbnails
@@ -90,7 +90,7 @@ def bad_part_with_picture(page: PeoplePage, frame_hw: tuple[int, int], with_crop
     if with_crop:
         crop = np.full((200, 800, 3), (0, 255, 0), np.uint8)
         assert cv2.imwrite(str(crop_of(frame)), crop)
-    keep = Retention(1e6, 1 << 30, lambda: False)
+    keep = keeping_all()
     writer = HistoryWriter(page.history, {"c": "main"}, keep, {})
     writer.start()
     writer.expect([alarm(part)])
@@ -108,7 +108,7 @@ def small(page: PeoplePage, number: int, side: str = "320") -> np.ndarray:
     answer = page.client().get(f"/api/v1/parts/{number}/thumbnail.jpg", params={"side": side})
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "image/jpeg"
-    return cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR)
+    return picture_of(answer.content)
 
 
 def test_a_parts_crop_comes_small(page: PeoplePage) -> None:
@@ -128,7 +128,8 @@ def test_without_a_crop_the_part_is_cut_from_its_frame(page: PeoplePage) -> None
     assert pixels[4, 4, 2] > 200, "red, as the part is"
     frame = next((page.history.parent / "evidence").glob("*/c-90.jpg"))
     whole = Thumbnails().jpeg(frame, [], 160)
-    assert cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_COLOR).shape[:2] == (120, 160)
+    assert whole is not None
+    assert picture_of(whole).shape[:2] == (120, 160)
 
 
 def test_a_picture_that_is_not_there_is_said(page: PeoplePage) -> None:

@@ -13,11 +13,12 @@ from support.review_rig import ReviewRig, author
 
 from calibration.thresholds.threshold import choose_threshold
 from edge_app.binomial import rate_bound
-from edge_app.records import Evidence, PartVerdict, VerdictState
+from edge_app.records import Evidence, KeepReason, PartVerdict, VerdictState
 from edge_app.replay.guaranteed_limit import (
     GoodParts,
     LimitQuestion,
     Proposal,
+    Source,
     guaranteed_rank,
     proposal_of,
     propose,
@@ -27,7 +28,7 @@ FOREVER = 2**62
 NONE = np.zeros(0)
 
 
-def question(present: float, rate: float, source: str = "days") -> LimitQuestion:
+def question(present: float, rate: float, source: Source = "days") -> LimitQuestion:
     return LimitQuestion(
         source,
         0,
@@ -35,7 +36,7 @@ def question(present: float, rate: float, source: str = "days") -> LimitQuestion
         MODEL.bundle_sha256,
         MODEL.precision,
         present,
-        rate,  # type: ignore[arg-type]
+        rate,
     )
 
 
@@ -86,7 +87,9 @@ def part(number: int, score: float) -> PartVerdict:
     return verdict(number, "NG" if score >= 2.0 else "OK", score)
 
 
-def of(rig: ReviewRig, rate: float = 0.05, source: str = "days", present: float = 2.0) -> Proposal:
+def of(
+    rig: ReviewRig, rate: float = 0.05, source: Source = "days", present: float = 2.0
+) -> Proposal:
     return propose(rig.path, question(present, rate, source))
 
 
@@ -144,7 +147,7 @@ def test_the_random_sample_counts_once_people_have_seen_all_of_it(rig: ReviewRig
     nobody could tell, leaves nothing guaranteed."""
     judged(rig, 70)
     for number in range(1, 71):
-        reasons = ("near_miss",) if number > 65 else ("random",)
+        reasons: tuple[KeepReason, ...] = ("near_miss",) if number > 65 else ("random",)
         rig.writer.kept_part(
             part(number, number / 100), reasons, Evidence("http://d/1.jpg", "c" * 64)
         )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -116,7 +118,41 @@ def test_the_same_model_changes_nothing(
     assert shadow(config, tmp_path / "out", bundle(tmp_path)) == 0
     told = capsys.readouterr().out
     assert "No confirmed defect of 1 would be lost." in told
+    assert "kept pictures that can tell are judged as on the line." in told
     assert "No verdict changes." in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_pictures_that_are_judged_otherwise_than_on_the_line_count_apart(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where JPEG lifts a score over the limit: neither a rate of alarms nor a lost defect comes
+    of what today's model itself says otherwise of the picture than it said of the part."""
+    history = config.parent / "state" / HISTORY_FILE
+    with closing(sqlite3.connect(history)) as connection, connection:
+        before = connection.execute("SELECT id, score FROM parts WHERE state = 'NG'").fetchall()
+        connection.execute("UPDATE parts SET score = 0.0 WHERE state = 'NG'")
+    try:
+        deaf = bundle(tmp_path, score_threshold=400.0, threshold_id="deaf")
+        today = tmp_path / "today.bundle"
+        write_bundle(today, bright_manifest(), bright_files())
+        assert shadow(config, tmp_path / "out", deaf, "--json", "--old", str(today)) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["changes"] == {"unlike_line": len(BAD)}
+        alarmed = found["like_line"]["alarmed_by_picture"], found["like_line"]["defects"]
+        assert alarmed == (len(BAD), 1)
+        page = (tmp_path / "out" / "report.html").read_text()
+        assert "3 alarmed by the picture alone" in page
+    finally:
+        with closing(sqlite3.connect(history)) as connection, connection:
+            connection.executemany("UPDATE parts SET score = ?2 WHERE id = ?1", before)
+
+
+def test_a_model_that_was_not_on_the_line_says_that_nothing_is_known(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = bundle(tmp_path, score_threshold=255.0, threshold_id="other")
+    assert shadow(config, tmp_path / "out", other, "--old", str(other)) == 0
+    assert "judged none of these parts on the line" in capsys.readouterr().out
 
 
 def test_wrong_use_is_told_before_the_work(

@@ -61,8 +61,9 @@ def map_of(found: FrameReport) -> F32Array | None:
 
 def test_a_bad_part_gets_the_map_of_the_frame_in_hand() -> None:
     part = verdict(3, "NG", 3.0)
-    assert np.array_equal(map_of(MapKeeper().completed(report(3, part, 0.5, has_alarm=True))),
-                          a_map(0.5))  # fmt: skip
+    found = map_of(MapKeeper().completed(report(3, part, 0.5, has_alarm=True)))
+    assert found is not None
+    assert np.array_equal(found, a_map(0.5))
 
 
 def test_another_views_map_is_not_put_over_a_crop() -> None:
@@ -80,7 +81,9 @@ def test_a_suspect_part_gets_the_map_of_its_deciding_view() -> None:
     keeper.completed(report(3, part, 0.3))
     frame = Frame("c", 4, np.zeros((48, 64, 3), np.uint8), 0)
     left = FrameReport(frame, (), {}, {}, {part.part_id: part}, (part,), (), kept=(keeping(part),))
-    assert np.array_equal(map_of(keeper.completed(left)), a_map(0.2))
+    found = map_of(keeper.completed(left))
+    assert found is not None
+    assert np.array_equal(found, a_map(0.2))
     assert map_of(keeper.completed(left)) is None, "it has left: its map is forgotten"
 
 

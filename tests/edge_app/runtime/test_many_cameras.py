@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,9 @@ class NoisyCamera:
 
 
 class Nowhere:
-    def deliver(self, camera: str, events: list[AlarmEvent], finished_number: int | None) -> None:
+    def deliver(
+        self, camera: str, events: Sequence[AlarmEvent], finished_number: int | None
+    ) -> None:
         pass
 
     def forget_progress(self, camera: str) -> None:

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -259,7 +260,7 @@ def test_a_plc_triggers_an_emulated_camera(
         for n, name in enumerate(names, start=1):
             plc.send(f"{name}\n".encode())
             assert plc.answer() == f"fired {n} {name}\n"
-            wait_until(lambda count=n: len(results()) == count, 20, f"result {n}")
+            wait_until(partial(lambda count: len(results()) == count, n), 20, f"result {n}")
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
         plc.close()

@@ -30,8 +30,9 @@ def grey_of(pixels_hwc: U8Array) -> F64Array:
 def extent_along_box(pixels_hwc: U8Array, box: BoxCxcywhr) -> tuple[float, float, float, float]:
     """Return what the bright pixels at a box reach along its own axes: x0, x1, y0, y1."""
     bright = (grey_of(pixels_hwc) > BELT_AT_MOST_GREY).astype(np.uint8)
-    around = cv2.fillPoly(np.zeros_like(bright), [np.int32(corners_of(box))], 1)
-    y, x = np.nonzero(bright & cv2.dilate(around, np.ones((15, 15), np.uint8)))
+    around = cv2.fillPoly(np.zeros_like(bright), [np.array(corners_of(box)).astype(np.int32)], 1)
+    near = np.asarray(cv2.dilate(around, np.ones((15, 15), np.uint8)), np.uint8)
+    y, x = np.nonzero(bright & near)
     cos, sin = math.cos(box[4]), math.sin(box[4])
     along = (x - box[0]) * cos + (y - box[1]) * sin
     across = (y - box[1]) * cos - (x - box[0]) * sin

@@ -33,7 +33,7 @@ def picture(seed: int, hw: tuple[int, int] = HW, is_grey: bool = False) -> U8Arr
     pixels[disc(hw) > 0] += (70, 90, 110)
     if is_grey:
         pixels[:] = pixels[:, :, :1]
-    return np.clip(pixels, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(pixels, 0, 255), np.uint8)
 
 
 def disc(hw: tuple[int, int] = HW) -> U8Array:

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from support.middle_detector import write_detector, write_parts
 from support.needs import ROOT
+from support.pictures_read import picture_at
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.needs("the extra train")]
 
@@ -37,7 +38,7 @@ def write_product(folder: Path, first: int) -> None:
     write_parts(folder / "test" / "good", 4, first + 50)
     write_parts(folder / "test" / "bent", 4, first + 60)
     for path in (folder / "test" / "bent").iterdir():
-        pixels = cv2.imread(str(path))
+        pixels = picture_at(path)
         pixels[55:75, 80:110] = 255
         cv2.imwrite(str(path), pixels)
 

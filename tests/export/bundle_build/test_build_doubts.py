@@ -7,12 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.pictures_read import picture_at
 
 from calibration.thresholds.threshold import nominal_threshold
 from edge_app.errors import DataError
 from edge_app.imaging.oriented_box import wrap_half_turn
 from edge_app.inspection.alignment import small_spec
-from edge_app.records import Detection, F64Array, U8Array
+from edge_app.records import BoxCxcywhr, Detection, F64Array, U8Array
 from export.bundle_build.manifest import warnings_of
 from export.calibrate.thresholds import SYNTHETIC, Calibration, Defects, Scored, calibrate
 from export.data.crops import NoUprightViewError, find_parts
@@ -30,7 +31,7 @@ HW = (100, 200)
 class AlwaysThere:
     """Finds one box, the same in every picture unless a picture's first pixel says otherwise."""
 
-    def __init__(self, boxes: list[tuple[float, float, float, float, float] | None]) -> None:
+    def __init__(self, boxes: list[BoxCxcywhr | None]) -> None:
         self._boxes = boxes
         self._next = 0
 
@@ -98,7 +99,7 @@ def test_the_outline_is_not_asked_about_what_is_clear(tmp_path: Path) -> None:
         raise AssertionError(box)
 
     far_out = (190.0, 50.0, 80.0, 30.0, 0.0)
-    boxes = [WHOLE, WHOLE, WHOLE, far_out]
+    boxes: list[BoxCxcywhr | None] = [WHOLE, WHOLE, WHOLE, far_out]
     found = find_parts(AlwaysThere(boxes), pictures(tmp_path, 20), False, lambda _: None, refuse)
     assert (len(found.parts), len(found.cut)) == (15, 5)
     assert not any(p.by_outline for p in found.parts)
@@ -162,7 +163,7 @@ def test_parts_that_nearly_fill_their_pictures_make_a_bundle_that_judges_them(
         moved = (pose[0] + 25, *pose[1:])
         assert not cutting.outline.is_inside(moved, (160, 160), 0.0)
     assert models_of(cutting)[1].whole == "outline"
-    height = cv2.imread(str(tmp_path / "work/orientation/align.png")).shape[0]
+    height = picture_at(tmp_path / "work/orientation/align.png").shape[0]
     assert height == 3 * small_spec(cutting.spec).crop_hw[0]
 
 

@@ -14,6 +14,7 @@ from edge_app.bundle.archive import read_bundle
 from edge_app.bundle.manifest import FORMAT_1, FORMAT_2, Manifest, stamped
 from edge_app.errors import DataError
 from export.bundle_build import pipeline
+from export.bundle_build.manifest import manifest_of
 from export.bundle_build.pipeline import BuildOptions, build
 from export.cli.main import _options, _parser
 
@@ -37,7 +38,7 @@ def build_with(
     monkeypatch: pytest.MonkeyPatch, options: BuildOptions, feature: str
 ) -> tuple[Manifest, tuple[str, ...]]:
     """Build a product that uses a feature; return the manifest in the file and the warnings."""
-    plain = pipeline.manifest_of
+    plain = manifest_of
 
     def with_feature(*arguments: Any) -> Manifest:
         manifest = plain(*arguments)

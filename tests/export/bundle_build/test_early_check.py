@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,6 @@ import numpy as np
 import pytest
 
 from edge_app.errors import DataError
-from export import output_room
 from export.bundle_build import pipeline
 from export.bundle_build.early_check import check_build, check_defects
 from export.bundle_build.records import BuildOptions
@@ -124,7 +125,7 @@ def test_a_disk_that_takes_nothing_is_refused(
     def refuse(**_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(output_room.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(DataError, match=f"nothing can be written to .*{os.strerror(number)}"):
         check_build(options)
 
@@ -135,7 +136,7 @@ def test_a_nearly_full_disk_is_refused(
     class Usage:
         free = 20 << 20
 
-    monkeypatch.setattr(output_room.shutil, "disk_usage", lambda _: Usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage)
     with pytest.raises(DataError, match=r"20 MB are free where .* at least 300 MB are needed"):
         check_build(options)
 
@@ -157,7 +158,9 @@ def write_defects(folder: Path, mask: np.ndarray, ending: str = "png") -> None:
     ("top", "dtype"),
     [(1, np.uint8), (3, np.uint8), (255, np.uint8), (1, np.uint16), (65535, np.uint16)],
 )
-def test_masks_of_any_numbers_mark_the_same_pixels(tmp_path: Path, top: int, dtype: type) -> None:
+def test_masks_of_any_numbers_mark_the_same_pixels(
+    tmp_path: Path, top: int, dtype: type[np.unsignedinteger[Any]]
+) -> None:
     """0/1, numbers of kinds, 0/255, in 8 and 16 bits."""
     mask = np.zeros((20, 30), dtype)
     mask[4:9, 5:12] = top

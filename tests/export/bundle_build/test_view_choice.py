@@ -14,7 +14,7 @@ from edge_app.errors import DataError
 from edge_app.imaging.upright_crop import CropSpec
 from edge_app.inspection.pose import PoseFinder
 from edge_app.inspection.stages import WholeFrame
-from edge_app.records import Detection, U8Array
+from edge_app.records import Detection, F32Array, U8Array
 from export.bundle_build import view_choice
 from export.bundle_build.pipeline import label_pictures
 from export.bundle_build.records import BuildOptions, CutParts, Found, Labelled
@@ -161,18 +161,19 @@ HW = (128, 192)
 def scene(seed: int, is_turned: bool) -> U8Array:
     """Return a notched, textured bar on a dark table, in its fixture or lying anyhow."""
     rng = np.random.default_rng(seed)
-    part = np.full((*HW, 3), np.nan, np.float32)
+    part: F32Array = np.full((*HW, 3), np.nan, np.float32)
     x, y = 54, 46
     part[y : y + 36, x : x + 84] = 180
     part[y : y + 14, x : x + 16] = np.nan
     part[y + 16 : y + 22, x + 30 : x + 70] = 120
     if is_turned:
         middle = (x + 42.0, y + 18.0)
-        matrix = cv2.getRotationMatrix2D(middle, float(rng.uniform(0, 360)), 1.0)
+        matrix = np.asarray(cv2.getRotationMatrix2D(middle, float(rng.uniform(0, 360)), 1.0), float)
         matrix[:, 2] += rng.uniform(-14, 14, 2)
-        part = cv2.warpAffine(
+        moved = cv2.warpAffine(
             part, matrix, HW[::-1], flags=cv2.INTER_NEAREST, borderValue=(np.nan,) * 3
         )
+        part = np.asarray(moved, np.float32)
     table = 60 + rng.normal(0, 4, (*HW, 3))
     grey = np.where(np.isnan(part), table, part + rng.normal(0, 5, (*HW, 3)))
     return grey.clip(0, 255).astype(np.uint8)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from support import picture_files as files
 from support.needs import ROOT
+from support.pictures_read import picture_at
 
 from edge_app.errors import DataError
 from edge_app.records import JsonObject
@@ -82,7 +83,7 @@ def test_everything_odd_is_in_the_table(here: Path, capsys: pytest.CaptureFixtur
     assert "ground_truth/crack/ (1): masks" in rows["Elsewhere"]
     assert "build would train on all 36 pictures and set the threshold by judging each with" in out
     assert "warning: 1 pictures are almost black, no part is seen: dark.png" in err
-    sheet = cv2.imread(str(here / "data.check-data.png"))
+    sheet = picture_at(here / "data.check-data.png")
     assert sheet.shape == (6 * 168, 6 * 190, 3)
     assert sheet.std() > 10
 

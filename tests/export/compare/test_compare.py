@@ -17,8 +17,8 @@ from edge_app.records import JsonObject
 from export.bundle_build.pipeline import BuildOptions
 from export.cli.main import main
 from export.compare.report import HEADER, table_row
-from export.compare.run import NAMES, Budget, CompareOptions, Comparison, compare, method_names
-from export.methods.names import DEFAULT
+from export.compare.run import Budget, CompareOptions, Comparison, compare, method_names
+from export.methods.names import DEFAULT, NAMES
 
 pytestmark = pytest.mark.needs("the extra train")
 

@@ -7,6 +7,7 @@ and goes through labels, build, evaluation, `inspect`, and each camera that show
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -25,6 +26,7 @@ from edge_app.simulator.scene import good_line
 from edge_app.simulator.truth import SEEDS
 from export.data.crops import find_parts
 from export.data.dataset import scan_good_pictures
+from export.data.picture import Picture
 from export.evaluation.data import TestPicture
 from export.evaluation.judge import judge_picture
 from export.evaluation.pixel_metrics import PixelCounts
@@ -71,9 +73,9 @@ FORMATS: dict[str, Writer] = {
     "sixteen.tif": lambda p: files.tiff(rgb(p).astype(np.uint16) * 257),
     "sixteen.png": lambda p: cv2.imencode(".png", p.astype(np.uint16) * 257)[1].tobytes(),
     "alpha.png": lambda p: cv2.imencode(".png", np.dstack([p, p[:, :, :1]]))[1].tobytes(),
-    **{f"exif{k}.png": lambda p, k=k: files.png(turned(p, k), k) for k in range(2, 9)},
-    **{f"exif{k}.webp": lambda p, k=k: files.webp(turned(p, k), k) for k in (3, 6)},
-    **{f"exif{k}.tif": lambda p, k=k: files.tiff(turned(rgb(p), k), k) for k in (5, 8)},
+    **{f"exif{k}.png": partial(lambda k, p: files.png(turned(p, k), k), k) for k in range(2, 9)},
+    **{f"exif{k}.webp": partial(lambda k, p: files.webp(turned(p, k), k), k) for k in (3, 6)},
+    **{f"exif{k}.tif": partial(lambda k, p: files.tiff(turned(rgb(p), k), k), k) for k in (5, 8)},
 }
 
 
@@ -137,7 +139,7 @@ def test_every_way_in_sees_the_same_part(
     for way, found in ways.items():
         assert found == meant, way
     (picture,) = scan_good_pictures(folder, min_pictures=1).pictures
-    (reference,) = find_parts(model.finder, [_Plain(pixels)], False, lambda _: None).parts
+    (reference,) = find_parts(model.finder, [_plain(pixels)], False, lambda _: None).parts
     (part,) = find_parts(model.finder, [picture], False, lambda _: None).parts
     assert part.box_cxcywhr == reference.box_cxcywhr
     judged, _ = judge_picture(model, TestPicture(path, name, "bent", "0", None), PixelCounts())
@@ -146,12 +148,11 @@ def test_every_way_in_sees_the_same_part(
     assert labels[0] == labels[1]
 
 
-class _Plain:
-    """The pixels as a picture of a data set."""
+def _plain(pixels: U8Array) -> Picture:
+    """Return the pixels as a picture of a data set."""
 
-    def __init__(self, pixels: U8Array) -> None:
-        self.name, self.hw = "plain", pixels.shape[:2]
-        self._pixels = pixels
+    class Plain(Picture):
+        def read(self) -> U8Array:
+            return pixels
 
-    def read(self) -> U8Array:
-        return self._pixels
+    return Plain(Path("plain"), "plain", "", (pixels.shape[0], pixels.shape[1]))

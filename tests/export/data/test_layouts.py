@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -146,7 +147,7 @@ def test_a_mask_of_the_same_name_tells_good_from_bad(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_mask_of_ones_marks(tmp_path: Path, dtype: type) -> None:
+def test_a_mask_of_ones_marks(tmp_path: Path, dtype: type[np.unsignedinteger[Any]]) -> None:
     """0/1 masks, of 16 bits too, are masks: one pixel of value 1 and the picture is left out."""
     write(tmp_path, GOOD + 1)
     mask = np.zeros((6, 7), dtype)

@@ -75,9 +75,12 @@ def test_every_way_in_gives_the_same_pixels(
     shutil.copy(path, tmp_path / "data" / "bad" / f"bad-{name}")
     tested = scan_test_pictures(tmp_path / "data", ()).kept[0]
     judged: list[U8Array] = []
-    monkeypatch.setattr(
-        "export.evaluation.judge.look_at", lambda _, frame: judged.append(frame) or []
-    )
+
+    def noted(_: object, frame: U8Array) -> list[object]:
+        judged.append(frame)
+        return []
+
+    monkeypatch.setattr("export.evaluation.judge.look_at", noted)
     judge_picture(model, tested, PixelCounts())
     found["evaluate"] = judged[0]
     for way, pixels in found.items():
@@ -95,8 +98,8 @@ def test_the_size_in_the_dataset_is_that_of_the_upright_picture(tmp_path: Path) 
 def test_nothing_else_decodes_a_users_picture() -> None:
     """Whoever adds an `imread` for people's files has to use the reader instead.
 
-    The files named here decode what we wrote ourselves: golden pictures and cues in bundles, and
-    pictures that a device has kept.
+    The files named here decode what we wrote ourselves: golden pictures and cues in bundles,
+    pictures that a device has kept, and drawn defects that went through JPEG.
     """
     ours = {
         "calibration/precision/int8_choice.py",
@@ -108,6 +111,7 @@ def test_nothing_else_decodes_a_users_picture() -> None:
         "edge_app/page/thumbnails.py",
         "edge_app/replay/kept_parts.py",
         "export/calibrate/golden_set.py",
+        "export/feedback_build/kept_jpeg.py",
         "export/pose/step.py",
     }
     root = Path(edge_app.__file__).parents[1]

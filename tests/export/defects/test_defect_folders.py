@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -58,7 +59,8 @@ def test_the_same_picture_as_good_and_as_defect_is_refused(tmp_path: Path, optio
     write(tmp_path / "good", 21)
     write(tmp_path / "real" / "crack", 2, start=50)
     shutil.copy(tmp_path / "good" / "007.png", tmp_path / "real" / "crack" / "copy.png")
-    options = BuildOptions(tmp_path, tmp_path / "a.bundle", "a", **{option: tmp_path / "real"})
+    given: dict[str, Any] = {option: tmp_path / "real"}
+    options = BuildOptions(tmp_path, tmp_path / "a.bundle", "a", **given)
     with pytest.raises(DataError, match=r"1 pictures are .*: 007\.png is crack/copy\.png\. Remove"):
         label_pictures(options, lambda *_: None)
     (tmp_path / "real" / "crack" / "copy.png").unlink()
@@ -76,7 +78,7 @@ def test_a_picture_saved_again_as_a_defect_is_refused(tmp_path: Path, change: st
         cv2.imwrite(str(tmp_path / "good" / f"{number:03d}.png"), look)
     again = looks[7].copy()
     if change == "brighter":
-        again = cv2.add(again, (1, 1, 1, 0))
+        again = cv2.add(again, np.full_like(again, 1))
     if change == "scratched":
         again[70:72, 60:90] = 255
     if change == "noisy":

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.pictures_read import picture_at
 
 from edge_app.imaging.upright_crop import CropSpec
 from edge_app.inspection.pose import PoseFinder
@@ -75,7 +76,7 @@ def test_names_do_not_decide_what_is_drawn_where(good: list[Picture]) -> None:
 def test_a_drawn_picture_is_the_same_whenever_it_is_read(good: list[Picture]) -> None:
     """It differs from the good one, on the product only."""
     (crack,) = [p for p in drawn_pictures(good, True, 0, rounds=1) if p.kind == "crack"][:1]
-    plain = cv2.imread(str(crack.path))
+    plain = picture_at(crack.path)
     drawn = crack.read()
     assert (drawn == crack.read()).all()
     mask = product_mask(plain)

@@ -16,7 +16,8 @@ require("the extra train")
 import torch
 from torch import nn
 
-from edge_app.imaging.oriented_box import BoxCxcywhr, corners_of
+from edge_app.imaging.oriented_box import corners_of
+from edge_app.records import BoxCxcywhr
 from export.data.dataset import Picture
 from export.data.yolo_dataset import LabelledPicture
 from export.detector.augment import Scene, turned_view, visible_share

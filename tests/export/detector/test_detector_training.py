@@ -66,20 +66,25 @@ def exported(weights: Path) -> Path:
 
 def ultralytics_boxes(weights: Path, pixels: LabelledPicture) -> F64Array:
     """Return (n, 7) from Ultralytics' own raw export, own decode and own NMS of the weights."""
-    from ultralytics import YOLO
+    from ultralytics.engine.results import OBB, Results
+    from ultralytics.models import YOLO
 
     pickled = weights.with_name("theirs.pt")
     loaded = load_weights(weights)
-    loaded.network.names = dict(enumerate(loaded.class_names))
+    names = dict(enumerate(loaded.class_names))
+    loaded.network.names = names  # type: ignore[assignment]  # what their exporter asks for
     torch.save({"model": loaded.network, "train_args": {"task": "obb"}}, pickled)
     YOLO(pickled).export(
         format="onnx", imgsz=list(INPUT_HW), opset=17, simplify=True, verbose=False
     )
     theirs = YOLO(pickled.with_suffix(".onnx"), task="obb")
-    result = theirs.predict(
+    (result,) = theirs.predict(
         pixels.pixels(), imgsz=list(INPUT_HW), conf=1e-5, iou=0.95, save=False, verbose=False
-    )[0]
-    return np.asarray(result.obb.data.cpu().numpy(), np.float64)  # cx, cy, w, h, angle, conf, class
+    )
+    assert isinstance(result, Results)
+    assert isinstance(result.obb, OBB)
+    boxes = torch.as_tensor(result.obb.data)  # cx, cy, w, h, angle, conf, class
+    return np.asarray(boxes.cpu().numpy(), np.float64)
 
 
 @pytest.mark.filterwarnings("ignore")  # Ultralytics' exporter warns about torch's own deprecations

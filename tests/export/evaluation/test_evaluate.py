@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from support.format_2 import EXAMPLES
+from support.pictures_read import picture_at
 from support.small_bundles import bright_files, bright_manifest, grey_picture, write_bright_bundle
 
 from edge_app.bundle.archive import read_bundle, write_bundle
@@ -25,7 +26,7 @@ MASK = np.where(grey_picture(spot=True) == 250, 255, 0).astype(np.uint8)
 
 def shifted(pixels: np.ndarray, by: int) -> np.ndarray:
     """Return the picture with one pixel changed, so that no two files have the same bytes."""
-    changed = pixels.copy()
+    changed: np.ndarray = pixels.copy()
     changed[0, by] += 1
     return changed
 
@@ -256,7 +257,7 @@ def test_near_duplicates_of_training_pictures_are_named_and_counted_apart(
         cv2.imwrite(str(root / "train/good" / f"{number}.png"), look)
     for number, look in enumerate(looks[6:]):  # the first two are those of training
         cv2.imwrite(str(root / "test/good" / f"{number}.jpg"), look, [cv2.IMWRITE_JPEG_QUALITY, 97])
-    copy = cv2.add(looks[0], (1, 1, 1, 0))
+    copy = cv2.add(looks[0], np.full_like(looks[0], 1))
     cv2.imwrite(str(root / "test/spot" / "0.png"), copy)  # a defect is never taken for good
     manifest = bright_manifest()
     digests = [
@@ -280,6 +281,7 @@ def test_good_pictures_unlike_those_of_training_are_said(data: Path, tmp_path: P
     told = "not like the training pictures"
     assert not any(told in warning for warning in measured(bundle, data)["warnings"])
     for path in (data / "test" / "good").iterdir():
-        cv2.imwrite(str(path), cv2.add(cv2.imread(str(path)), (90.0, 90.0, 90.0, 0.0)))
+        dim = picture_at(path)
+        cv2.imwrite(str(path), cv2.add(dim, np.full_like(dim, 90)))
     (warning,) = (w for w in measured(bundle, data)["warnings"] if told in w)
     assert warning.startswith(f"{GOOD} of {GOOD} good pictures are alarmed on")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from edge_app.errors import DataError
+from edge_app.records import JsonObject
 from export.evaluation.answer import answer
 from export.evaluation.image_metrics import bootstrap_interval, mean_interval
 from export.evaluation.operating_point import (
@@ -23,12 +25,12 @@ from export.evaluation.operating_point import (
 NAN = math.nan
 
 
-def verdicts(scores: list[float], limit: float) -> Verdicts:
+def verdicts(scores: Sequence[float], limit: float) -> Verdicts:
     values = np.array(scores, np.float64)
     return Verdicts(values, values >= limit)
 
 
-def figures(good: list[float], bad: list[float], limit: float) -> dict[str, object]:
+def figures(good: Sequence[float], bad: Sequence[float], limit: float) -> JsonObject:
     found = operating_figures(verdicts(good, limit), verdicts(bad, limit))
     return {**found, "good": len(good), "bad": len(bad)}
 
@@ -97,7 +99,7 @@ def test_the_figures_at_the_limit_by_hand() -> None:
     # quantile of 0, 1, 2, 10 at 0.98: position 2.94, 2 + 0.94 × 8 = 9.52
     assert found["pb2_threshold"] == pytest.approx(9.52)
     assert found["pb2"] == 0.5
-    low, high = found["pb2_interval"]  # type: ignore[misc]
+    low, high = found["pb2_interval"]
     assert 0 <= low < 0.5 < high <= 1
 
 
@@ -112,7 +114,7 @@ def test_without_an_inspected_good_picture_nothing_is_claimed() -> None:
 
 def test_rows_of_a_record_are_read() -> None:
     """evaluation.json's null is "not inspected", whatever its verdict's reason."""
-    rows = [
+    rows: list[JsonObject] = [
         {"score": 3.0, "verdict": "NG"},
         {"score": None, "verdict": "NOT_INSPECTED"},
         {"score": 1.0, "verdict": "OK"},
@@ -125,7 +127,7 @@ def test_rows_of_a_record_are_read() -> None:
 
 def test_a_picture_that_is_ng_without_a_score_is_above_every_limit() -> None:
     """A missing product: caught among the defects, else a false alarm at any limit."""
-    rows = [{"score": None, "verdict": "NG"}, {"score": 1.0, "verdict": "OK"}]
+    rows: list[JsonObject] = [{"score": None, "verdict": "NG"}, {"score": 1.0, "verdict": "OK"}]
     bad, good = verdicts_from(rows), verdicts_from([*rows, *[rows[1]] * 2])
     assert bad.not_inspected == 0
     assert operating_figures(good, bad)["caught"] == 1

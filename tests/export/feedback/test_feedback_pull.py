@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from support.pictures_read import picture_at
 
 from edge_app.errors import BrokerError, ConfigError, DataError
 from export.cli.main import main
@@ -127,7 +128,7 @@ def files(out: Path) -> set[str]:
 
 def fill(plant: Plant) -> None:
     plant.add(1, "NG", mark("false_alarm"))
-    plant.add(2, "NG", mark("right", **{"class": "stain"}))
+    plant.add(2, "NG", {**mark("right"), "class": "stain"})
     plant.add(3, "OK", mark("missed", region=[[10, 10], [30, 10], [30, 30]]))
     plant.add(4, "NG", mark("right"), mark("false_alarm", "ben"))
     plant.add(5, "NG", mark("unsure"))
@@ -148,7 +149,7 @@ def test_marked_parts_become_a_data_set_with_masks(plant: Plant, tmp_path: Path)
     assert records["c-3"].mask_from == "person"
     assert records["c-4"].file.startswith("aside/disputed/")
     assert records["c-6"].file == ""
-    mask = cv2.imread(str(tmp_path / records["c-3"].mask), cv2.IMREAD_UNCHANGED)
+    mask = picture_at(tmp_path / records["c-3"].mask, cv2.IMREAD_UNCHANGED)
     assert mask.shape == (40, 60)
     assert mask[12, 28] == 255
     assert mask[28, 12] == 0
@@ -262,9 +263,23 @@ def test_whatever_a_device_says_stays_in_the_folder(
 ) -> None:
     """Names with paths, control characters and other kinds of values; one odd field a part."""
     random_ = random.Random(seed)
-    odd = ["../../x", "/etc/x", "\x00", "a" * 5000, "", None, 5, [], {}, "good", "..", "é/ü", 1e400]
+    odd: list[Any] = [
+        "../../x",
+        "/etc/x",
+        "\x00",
+        "a" * 5000,
+        "",
+        None,
+        5,
+        [],
+        {},
+        "good",
+        "..",
+        "é/ü",
+        1e400,
+    ]
     plant.add(1, "NG", mark("false_alarm"))
-    part = plant.add(2, "NG", mark("right", **{"class": random_.choice(odd)}))
+    part = plant.add(2, "NG", {**mark("right"), "class": random_.choice(odd)})
     field = random_.choice(sorted(part))
     part[field] = random_.choice(odd)
     out = tmp_path / "out"

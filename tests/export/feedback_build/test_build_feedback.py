@@ -69,7 +69,33 @@ def report_of(out: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture
+def judges_whole_crops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph cannot pass over places, so that false alarms join the good parts."""
+    monkeypatch.setattr("export.feedback_build.ways.can_teach", lambda _trained: False)
+
+
 @pytest.mark.slow
+def test_marks_that_no_other_mark_vouches_for_are_refused_by_name(
+    tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A blot that somebody calls good stands alone; with more than a fifth alone no bundle."""
+    writer = FeedbackWriter(tmp_path / "feedback")
+    for seed in range(100, 114):
+        writer.add(stamped(seed), hour=seed % 5)
+    wrong = writer.add(blotted(200), who="mallory")
+    writer.add(blotted(201), "defect", defect_class="blot")
+    writer.add(tile(202), "defect", defect_class="blot")
+    out = tmp_path / "tiles.bundle"
+    assert command(tiles, tmp_path / "feedback", out) == 2
+    said = capsys.readouterr().err
+    assert "of 15 false alarms that are marked good would be alarmed all the same" in said
+    assert f"{wrong.file} (part {wrong.part_id}, marked by mallory)" in said
+    assert not out.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("judges_whole_crops")
 def test_marks_join_a_build_and_the_report_says_what_changed(
     tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,6 +146,7 @@ def test_marks_join_a_build_and_the_report_says_what_changed(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("judges_whole_crops")
 def test_a_third_of_wrong_marks_is_refused_and_each_is_named(
     tiles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

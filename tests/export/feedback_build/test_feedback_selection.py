@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,18 +16,23 @@ from edge_app.errors import DataError
 from export.feedback.records import read_provenance
 from export.feedback_build.contradictions import (
     BOTH_WAYS,
+    FEWEST_ALONE,
     LIKE_GOOD,
+    MOST_ALONE,
     MOST_NAMED,
     ODD_GOOD,
     TOO_ODD,
     USUAL_DEFECT,
     Contradiction,
+    alone_among,
     contradicted_by_models,
     marked_both_ways,
+    refuse_alone,
     refuse_many,
 )
 from export.feedback_build.marked_parts import MarkedPart, MarkedParts, read_marked_parts
 from export.feedback_build.selection import (
+    ALONE,
     BASE_PER_PART,
     CAPPED,
     COPY,
@@ -44,10 +51,10 @@ def picture(seed: int) -> np.ndarray:
     return np.asarray(cv2.resize(coarse, (80, 60), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def marked(folder: Path, *adds: tuple[int, str, dict[str, object]]) -> MarkedParts:
+def marked(folder: Path, *adds: tuple[int, str, Mapping[str, Any]]) -> MarkedParts:
     writer = FeedbackWriter(folder)
     for seed, use, more in adds:
-        writer.add(picture(seed), use, **more)  # type: ignore[arg-type]
+        writer.add(picture(seed), use, **more)
     return read_marked_parts(folder, "tiles")
 
 
@@ -199,3 +206,47 @@ def test_the_same_bytes_as_two_parts_are_learnt_from_once(tmp_path: Path) -> Non
     """A frame that was kept for two parts: one role, and it is not that of a copy."""
     found = select(marked(tmp_path, (1, "good", {}), (1, "good", {})).goods, 1000)
     assert list(found.roles.values()) == [TRAINED]
+
+
+def test_false_alarms_that_no_other_mark_vouches_for_are_alone(tmp_path: Path) -> None:
+    """Those at or above the limit, of the false alarms only; without a score none is."""
+    parts = marked(
+        tmp_path,
+        *((n, "good", {}) for n in range(3)),
+        (3, "good", {"verdict": "OK"}),
+        (4, "defect", {}),
+    ).parts
+    shares = {p.record.sha256: 1.2 for p in parts}
+    first, second, *_ = [p.record.sha256 for p in parts if p.is_false_alarm]
+    shares[first] = 0.99
+    del shares[second]
+    assert len(alone_among(parts, shares)) == 1
+    assert alone_among(parts, {}) == []
+
+
+def test_too_many_alone_are_refused_with_all_names(tmp_path: Path) -> None:
+    """More than MOST_ALONE of the false alarms, and no fewer than FEWEST_ALONE."""
+    parts = goods(tmp_path, 8)
+    digests = [p.record.sha256 for p in parts]
+    refuse_alone(parts, digests[: int(MOST_ALONE * 8)])
+    refuse_alone(parts[: FEWEST_ALONE - 1], digests[: FEWEST_ALONE - 1])
+    with pytest.raises(DataError, match="3 of 8 false alarms") as refused:
+        refuse_alone(parts, digests[:3])
+    assert all(p.words() in str(refused.value) for p in parts[:3])
+    assert not any(p.words() in str(refused.value) for p in parts[3:])
+
+
+def test_what_is_alone_is_not_learnt_from_and_neither_are_its_copies(tmp_path: Path) -> None:
+    """Both become evidence that the model never saw; what was kept back stays so."""
+    writer = FeedbackWriter(tmp_path)
+    for seed in range(8):
+        for brighter in range(2):
+            writer.add(np.clip(picture(seed).astype(int) + brighter, 0, 255).astype(np.uint8))
+    parts = read_marked_parts(tmp_path, "tiles").goods
+    found = select(parts, 1000)
+    learnt = next(p for p in parts if found.of(p) == TRAINED)
+    kept = next(p for p in parts if found.of(p) == KEPT_BACK)
+    less = found.without({learnt.record.sha256, kept.record.sha256}, parts)
+    changed = {p.record.sha256 for p in parts if less.of(p) != found.of(p)}
+    assert changed == {p.record.sha256 for p in parts if p.group == learnt.group}
+    assert all(less.of(p) == ALONE and less.is_unseen(p) for p in parts if p.group == learnt.group)

@@ -51,7 +51,8 @@ def assert_same(found: dict[str, np.ndarray], meant: Boxes) -> None:
     for name, boxes in meant.items():
         assert len(found[name]) == len(boxes)
         for row, box in zip(found[name], boxes, strict=True):
-            got = tuple(float(v) for v in row)
+            cx, cy, w, h, angle = (float(v) for v in row)
+            got = (cx, cy, w, h, angle)
             assert rotated_iou(got, box) > 0.93
             assert abs(axis_difference_rad(got[4], box[4])) < math.radians(2)
             assert math.hypot(got[0] - box[0], got[1] - box[1]) < 0.6

@@ -122,7 +122,7 @@ def test_training_leaves_the_folds_scores_beside_the_graph(
     data = good_crops()
     given = evidence(np.stack([damaged(i) for i in range(3)]))
     monkeypatch.setattr("export.methods.train.method_of", lambda _name: named(name))
-    monkeypatch.setattr("export.methods.train.write_graph", lambda *_: None)
+    monkeypatch.setattr("export.methods.written.write_graph", lambda *_: None)
     for work, kept in ((tmp_path / "with", given), (tmp_path / "without", None)):
         work.mkdir()
         train_method(name, list(data.crops), None, settings(work), silent, evidence=kept)

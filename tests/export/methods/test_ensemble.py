@@ -21,10 +21,10 @@ from support.method_parts import (
 )
 
 from edge_app.errors import DataError
-from export.backbones.efficientnet_lite import normalise_pixels
 from export.defects.evidence import Evidence
 from export.methods.ensemble import method
 from export.methods.ensemble.choice import (
+    POWER,
     TIE,
     Scale,
     TermChoice,
@@ -33,6 +33,7 @@ from export.methods.ensemble.choice import (
     scale_of,
     standardised,
 )
+from export.methods.ensemble.graph import EnsembleGraph
 from export.methods.ensemble.method import (
     MIN_STATISTICS_CROPS,
     Ensemble,
@@ -67,6 +68,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return train(Ensemble(), tmp_path_factory.mktemp("ensemble"), data=with_evidence())
 
 
+def ensemble_of(trained: Trained) -> EnsembleGraph:
+    assert isinstance(trained.graph, EnsembleGraph)
+    return trained.graph
+
+
 def test_it_keeps_the_contract_and_says_what_it_chose(trained: Trained, tmp_path: Path) -> None:
     """Parity to 1e-3 for any n; the terms and every candidate's recall are in the record."""
     about = assert_keeps_the_contract(trained, tmp_path)
@@ -88,9 +94,9 @@ def test_it_points_at_a_planted_defect(trained: Trained) -> None:
 
 def test_the_folds_judge_as_the_graph_does(trained: Trained) -> None:
     """From kept half-precision features the same score and map maximum come out as from pixels."""
-    graph = trained.graph
+    graph = ensemble_of(trained)
     crops = np.stack([part(300), damaged(301)])
-    features = features_of(graph.backbone, crops, "cpu", "features", lambda _text, _share: None)
+    features = features_of(graph.extractor, crops, "cpu", "features", lambda _text, _share: None)
     scores, maps = _scores(graph, features)
     expected, expected_maps = run_torch(trained, crops)
     np.testing.assert_allclose(scores, expected, rtol=0.01, atol=0.02)
@@ -99,9 +105,9 @@ def test_the_folds_judge_as_the_graph_does(trained: Trained) -> None:
 
 def test_the_graph_joins_the_terms_as_the_choice_does(trained: Trained) -> None:
     """What was measured to be best is what the device computes."""
-    graph, crops = trained.graph, np.stack([part(300), damaged(301)])
+    graph, crops = ensemble_of(trained), np.stack([part(300), damaged(301)])
     with torch.no_grad():
-        blocks = graph.backbone(normalise_pixels(torch.from_numpy(crops)), ALL_TAPS)
+        blocks = graph.extractor.blocks(torch.from_numpy(crops))
         taps = dict(zip(ALL_TAPS, blocks, strict=True))
         raw = [graph.terms[name](taps)[0].double().numpy() for name in graph.names]
     scales = [Scale(float(o), float(s)) for o, s in zip(graph.offset, graph.scale, strict=True)]
@@ -185,10 +191,10 @@ def test_of_terms_that_find_as_many_the_larger_set_is_taken() -> None:
 
 
 def test_a_term_that_costs_recall_is_left_out() -> None:
-    """Context finds one good part in twenty very odd, and no defect: memory alone is better."""
+    """Context finds three good parts of 200 very odd, and no defect: memory alone is better."""
     good, bad = judged(memory=0.6, context=0.0)
     bad["memory"] = np.where(bad["memory"] > 0, 4.0, 0.0)
-    good["context"][::20] = 30.0
+    good["context"][:3] = 30.0
     chosen = choose_terms(good, bad, EACH_ITS_OWN)
     assert chosen.terms == ("memory",)
     assert chosen.table["memory"] > chosen.table["memory+context"] + TIE
@@ -216,7 +222,7 @@ def test_an_odd_part_that_was_taken_ten_times_is_one_part_in_the_choice() -> Non
 def test_the_power_mean_by_hand() -> None:
     """Equal terms keep their value; one high term lifts the score; -inf stays."""
     both = np.array([[2.0, 2.0], [5.0, -3.0], [-9.0, -9.0], [-np.inf, 7.0]])
-    expected = [2.0, (8.0**3 / 2) ** (1 / 3) - 3, -3.0, -np.inf]
+    expected = [2.0, (8.0**POWER / 2) ** (1 / POWER) - 3, -3.0, -np.inf]
     np.testing.assert_allclose(combined(both), expected)
 
 
@@ -227,6 +233,18 @@ def test_one_odd_part_does_not_make_the_scale() -> None:
     assert found.offset == pytest.approx(10, abs=0.2)
     assert found.scale == pytest.approx(2, rel=0.1)
     assert scale_of(np.ones(5)).scale > 0
+
+
+def test_terms_are_comparable_where_limits_are_set() -> None:
+    """A term with a long tail of good crops is not the only one that the limit is made of."""
+    rng = np.random.default_rng(0)
+    steady, tailed = rng.normal(0, 1, 2000), rng.normal(0, 1, 2000)
+    tailed = np.where(tailed > 0, 3 * tailed, tailed)
+    at = [
+        float(np.quantile((v - s.offset) / s.scale, 0.98))
+        for v, s in ((v, scale_of(v)) for v in (steady, tailed))
+    ]
+    assert at[0] == pytest.approx(at[1], rel=0.1)
 
 
 def test_statistics_alone_point_by_their_gradcam(

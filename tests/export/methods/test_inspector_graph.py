@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from edge_app.errors import DataError, ShapeError
-from edge_app.records import JsonObject, U8Array
+from edge_app.records import F32Array, JsonObject, U8Array
 from export.augment import pseudo_anomaly
 from export.methods.cropliq.graph import TERM_NAMES, TrainedInspector
 from export.methods.cropliq.pretext_train import PretextSettings, train_inspector
@@ -33,10 +33,10 @@ def part(seed: int) -> U8Array:
     grey = cv2.GaussianBlur(rng.normal(50, 30, CROP_HW).astype(np.float32), (0, 0), 3)
     x, y = rng.uniform(-1, 1, 2)
     matrix = np.array([[1, 0, x], [0, 1, y]], np.float32)
-    bar = np.zeros(CROP_HW, np.float32)
+    bar: F32Array = np.zeros(CROP_HW, np.float32)
     cv2.rectangle(bar, (12, 16), (115, 47), 1.0, -1)
     cv2.circle(bar, (30, 32), 7, 0.4, -1)
-    bar = cv2.warpAffine(bar, matrix, CROP_HW[::-1])
+    bar = np.asarray(cv2.warpAffine(bar, matrix, CROP_HW[::-1]), np.float32)
     grey = grey * (bar == 0) + 170 * bar + rng.normal(0, 4, CROP_HW)
     return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[:, :, None], 3, 2)
 
@@ -81,7 +81,7 @@ def write(trained: TrainedInspector, path: Path) -> JsonObject:
     return write_graph(trained.as_trained(), trained.crop_hw, path).as_json()
 
 
-def run(path: Path, crops: U8Array) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def run(path: Path, crops: U8Array) -> tuple[np.ndarray, np.ndarray]:
     """Run a graph on the CPU."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     score, map_nhw = session.run(["score", "map"], {"crops": crops})

@@ -46,7 +46,7 @@ SMALL = Bgad(settings=BgadSettings(couplings=4, place_dimensions=32, batch=4, po
 def spot() -> np.ndarray:
     """Where `damaged` parts are damaged."""
     y, x = np.mgrid[: CROP_HW[0], : CROP_HW[1]]
-    return ((y - DEFECT_YX[0]) ** 2 + (x - DEFECT_YX[1]) ** 2 <= 49).astype(np.uint8)
+    return np.asarray((y - DEFECT_YX[0]) ** 2 + (x - DEFECT_YX[1]) ** 2 <= 49, np.uint8)
 
 
 def real_defects(count: int = 3) -> DefectCrops:
@@ -152,7 +152,7 @@ def test_the_flow_is_a_density() -> None:
         return x
 
     z = moved(point)
-    jacobian = torch.autograd.functional.jacobian(moved, point)
+    jacobian = torch.autograd.functional.jacobian(moved, point)  # type: ignore[no-untyped-call]
     normal = -0.5 * (float(z.square().sum()) + 4 * math.log(2 * math.pi))
     expected = normal + float(torch.linalg.slogdet(jacobian).logabsdet)
     assert 4 * float(flow(point[None, None], place)) == pytest.approx(expected, rel=1e-4)

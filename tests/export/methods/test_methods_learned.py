@@ -189,7 +189,7 @@ def test_bandwidth_is_the_likeliest_by_leaving_one_out() -> None:
     def likelihood(h: float) -> float:
         rest = [np.delete(points, i, 0) for i in range(25)]
         pairs = zip(rest, points, strict=True)
-        return sum(SklearnKernels(bandwidth=h).fit(r).score(p[None]) for r, p in pairs)
+        return sum(float(SklearnKernels(bandwidth=h).fit(r).score(p[None])) for r, p in pairs)
 
     near = [h for h in BANDWIDTHS if 0.05 < h < 5]
     assert chosen == max(near, key=likelihood)

@@ -16,7 +16,7 @@ from support.brokers import wait_until
 from support.method_bundles import LineBundles
 
 from edge_app.records import JsonObject
-from export.compare.run import NAMES
+from export.methods.names import NAMES
 
 pytestmark = [pytest.mark.needs("the extra train"), pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -86,6 +86,7 @@ def test_every_trigger_got_its_verdict(running: tuple[Device, Line]) -> None:
     before the first."""
     _, line = running
     numbers = [v.source_number for v in line.verdicts]
+    assert numbers[0] is not None
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     judged = {v.model.product for v in line.verdicts if v.model}
     assert judged == set(METHODS)

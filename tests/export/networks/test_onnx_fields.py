@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from google.protobuf.message import Message
 from onnx import external_data_helper, numpy_helper
 from support.small_bundles import GRAPHS
 
@@ -15,7 +16,7 @@ from edge_app.errors import BundleError
 
 pytestmark = pytest.mark.needs("the extra train")
 
-PROTOS = {
+PROTOS: dict[str, type[Message]] = {
     "model": onnx.ModelProto,
     "training": onnx.TrainingInfoProto,
     "function": onnx.FunctionProto,

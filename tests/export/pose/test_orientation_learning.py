@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import partial
 
 import cv2
 import numpy as np
@@ -43,11 +44,12 @@ def parts(
 ) -> tuple[list[Callable[[], U8Array]], list[BoxCxcywhr], list[float]]:
     """Return readers, boxes whose turn was lost at random, and the true directions."""
     rng = np.random.default_rng(3)
-    readers, boxes, truth = [], [], []
+    readers: list[Callable[[], U8Array]] = []
+    boxes, truth = [], []
     for i in range(count):
         box: BoxCxcywhr = (160, 120, w, h, float(rng.uniform(-math.pi, math.pi)))
         pixels = scene(box, has_mark, i)
-        readers.append(lambda p=pixels: p)
+        readers.append(partial(np.asarray, pixels))
         boxes.append(turned(box, kind, int(rng.integers(turns))))
         truth.append(box[4])
     return readers, boxes, truth

@@ -190,7 +190,7 @@ class ICudaEngine:
         self.num_io_tensors = len(self._tensors)
 
     def get_tensor_name(self, index: int) -> str:
-        return list(self._tensors)[index]
+        return str(list(self._tensors)[index])
 
     def get_tensor_shape(self, name: str) -> Shape:
         return _shape(self._tensors[name])
@@ -247,7 +247,7 @@ class IExecutionContext:
     def _run(self, _which: int) -> None:
         size = int(np.prod(self._shape))
         raw = (ctypes.c_char * size).from_address(self._addresses[self._input])
-        pixels = np.frombuffer(raw, np.uint8).reshape(self._shape)
+        pixels = np.frombuffer(memoryview(raw), np.uint8).reshape(self._shape)
         for name, value in self._judge(pixels).items():
             whole = np.ascontiguousarray(value * FACTOR if name == "score" else value)
             ctypes.memmove(self._addresses[name], whole.ctypes.data, whole.nbytes)

@@ -1,5 +1,6 @@
 // Requests to the device, and who makes them. The device's own sentences are shown as they are.
 
+import { ask } from "./ask.js";
 import { t } from "./words.js";
 
 const TIMEOUT_MS = 15000;
@@ -12,7 +13,7 @@ let known = null;
 // { kind: "person" | "machine" | "", name, role, csrf, has_engineer }
 export async function me(isFresh = false) {
   if (known === null || isFresh) {
-    const answer = await fetch(`${BASE}/me`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const answer = await ask(`${BASE}/me`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
     known = answer.ok ? await answer.json() : { kind: "", name: "", role: "", csrf: "" };
   }
   return known;
@@ -39,7 +40,7 @@ export function toLogin(why = "") {
 
 // What an open page asks for by itself. Throws an Error with a sentence; network errors have none.
 export async function read(address, timeoutMs = POLL_TIMEOUT_MS) {
-  const answer = await fetch(address, { signal: AbortSignal.timeout(timeoutMs) });
+  const answer = await ask(address, { signal: AbortSignal.timeout(timeoutMs) });
   if (answer.status === 401) throw new Error(t("refused.token"));
   if (!answer.ok) {
     const error = new Error(t("refused.status", { status: answer.status }));
@@ -64,7 +65,7 @@ export async function send(method, address, data, timeoutMs = TIMEOUT_MS) {
     options.body = JSON.stringify(data);
   }
   try {
-    const answer = await fetch(address, options);
+    const answer = await ask(address, options);
     const body = answer.status === 204 ? {} : await answer.json().catch(() => ({}));
     if (!answer.ok && !body.detail) body.detail = t("refused.status", { status: answer.status });
     return { isOk: answer.ok, status: answer.status, body };

@@ -57,7 +57,7 @@ function showViews(views) {
 
 function put({ place = null, product = null, views = [{ name: "line", path: "/" }] }) {
   write(byId("place"), place ?? "CropLiq Edge");
-  if (product !== null) write(byId("product"), product);
+  write(byId("product"), product ?? "–");
   showViews(views);
 }
 

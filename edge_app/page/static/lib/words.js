@@ -6,6 +6,8 @@
 // In HTML: data-w="key" for the text, data-w-label for aria-label, data-w-title, data-w-hint for a
 // placeholder; the HTML itself carries the English text.
 
+import { ask } from "./ask.js";
+
 const KNOWN = ["en", "ko"];
 const STORED = "cropliq_language";
 
@@ -28,7 +30,7 @@ export const languages = KNOWN;
 
 async function file(name) {
   try {
-    const answer = await fetch(new URL(`../words/${name}.json`, import.meta.url), { signal: AbortSignal.timeout(8000) });
+    const answer = await ask(new URL(`../words/${name}.json`, import.meta.url), { signal: AbortSignal.timeout(8000) });
     return answer.ok ? await answer.json() : {};
   } catch {
     return {};

@@ -1,5 +1,6 @@
 // The cameras of the line: every configured one, with its state, its newest picture and its last verdict.
 
+import { ask } from "../lib/ask.js";
 import { byId, chip, clone, pause, write } from "../lib/dom.js";
 import { numberName } from "../lib/describe.js";
 import { number, rawText, shareText } from "../lib/share.js";
@@ -102,7 +103,7 @@ async function showPictures(camera) {
     const after = camera.changed ? "" : `&after=${camera.sequence}`;
     camera.changed = false;
     try {
-      const answer = await fetch(address + after, { signal: AbortSignal.timeout(10000) });
+      const answer = await ask(address + after, { signal: AbortSignal.timeout(10000) });
       if (answer.status === 200) await swap(picture, camera, answer);
       else if (answer.status !== 204) await pause(1000);
     } catch {

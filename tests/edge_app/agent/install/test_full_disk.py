@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,19 +58,23 @@ def test_a_disk_that_is_full_at_every(
             file = write_release(tmp_path / "a.bundle", manifest_of("alpha", serial))
             agent.reports.clear()
             agent.agent.install(file, "main", "file")
-            wait_until(lambda n=serial: told_of(agent, n) != [], 20, f"an end of {serial}")
+            wait_until(
+                partial(lambda n: told_of(agent, n) != [], serial), 20, f"an end of {serial}"
+            )
             told = told_of(agent, serial)[0]
             ends.append(told.state)
             if told.state != "committed":
                 assert "No space left on device" in told.reason, told
                 assert_whole(agent)
             if told.state in ("refused", "rolled_back"):
-                wait_until(lambda b=before: line.judges == b, 10, f"{before} after {serial}")
+                wait_until(
+                    partial(lambda b: line.judges == b, before), 10, f"{before} after {serial}"
+                )
             disk.full_at = None
             wait_until(lambda: agent.store.intent("main") is None, 10, "the record is gone")
             if told.state not in ("refused", "rolled_back"):
                 before = f"alpha {serial}"
-            wait_until(lambda b=before: line.judges == b, 10, f"{before} with room again")
+            wait_until(partial(lambda b: line.judges == b, before), 10, f"{before} with room again")
             assert list(agent.store.incoming.iterdir()) == []
             if serial > 1 and told.state == "committed":
                 break

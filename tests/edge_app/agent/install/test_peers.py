@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -86,12 +87,12 @@ def test_a_line_that_is_not_in_the_schema_ends_the_connection(
         peer = connect_to_agent(path)
         hello = HELLO.model_copy(update={"pid": pid})
         peer.sendall(hello.model_dump_json().encode() + b"\n")
-        wait_until(lambda n=pid: f"came {n}" in seen.seen)
+        wait_until(partial(lambda n: f"came {n}" in seen.seen, pid))
         with closing(peer), suppress(BrokenPipeError, ConnectionResetError):
             peer.sendall(BAD_LINES[what])  # an end without a reader is a reset
             peer.shutdown(socket.SHUT_WR)
             assert peer.recv(1) == b""
-        wait_until(lambda n=pid: seen.seen.count("crashed") == n)
+        wait_until(partial(lambda n: seen.seen.count("crashed") == n, pid))
     assert seen.seen == ["came 1", "crashed", "came 2", "crashed"]
 
 
@@ -152,7 +153,7 @@ def test_hanging_up_ends_a_receive_in_another_thread(tmp_path: Path) -> None:
         ours, theirs = socket.socketpair()
         peer = PeerSocket(ours, TO_PEER)
         told: list[PeerMessage | None] = []
-        reader = threading.Thread(target=lambda p=peer, t=told: t.append(p.receive()))  # type: ignore[misc]
+        reader = threading.Thread(target=lambda p=peer, t=told: t.append(p.receive()))
         reader.start()
         time.sleep(wait_s)
         peer.close()

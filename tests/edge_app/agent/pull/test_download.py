@@ -136,7 +136,7 @@ def test_a_restart_of_the_agent_resumes_what_had_arrived(
     with serving(whole(PAYLOAD, cut_after=HALF), whole(PAYLOAD)) as server:
         desired = pointer(server.url)
         first = fetcher()
-        first.told = CancelAt(first)  # type: ignore[assignment]
+        first.told = CancelAt(first)
         with pytest.raises(DownloadCancelled):
             first(desired)
         assert first.left == [f"main-{desired.sha256}.partial"]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -123,8 +124,8 @@ def test_two_slots_that_want_one_bundle_get_it_each(station: Station, start: Sta
         for slot in ("main", "second"):
             station.place(pointer(server.url), slot)
         for slot in ("main", "second"):
-            wait_until(lambda slot=slot: station.reports(slot)[-1:] != [] and
-                       station.reports(slot)[-1]["state"] == "committed")  # fmt: skip
+            wait_until(partial(lambda slot: station.reports(slot)[-1:] != [] and
+                       station.reports(slot)[-1]["state"] == "committed", slot))  # fmt: skip
     assert device.store.active("main") == device.store.active("second")
 
 
@@ -168,7 +169,7 @@ def test_a_bundle_over_which_the_agent_keeps_ending_is_refused(
         station.place(wish)
         for _ in range(3):
             device = start()
-            wait_until(lambda device=device: len(device.installs) == 1)
+            wait_until(partial(lambda device: len(device.installs) == 1, device))
             device.stop()
         start()
         reason = station.wait_for("refused", wish)["reason"]

@@ -6,6 +6,7 @@ A real agent and a real inspecting line in this process, a real broker, real ser
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +26,6 @@ from support.small_bundles import bright_files, write_bright_bundle
 from support.tampering_target import Victim
 
 from edge_app.agent.main import make_agent
-from edge_app.agent.pull import download
 from edge_app.agent.pull.wiring import PushSide, push_side
 from edge_app.bundle.signature import SigningTerms
 from edge_app.config.load import load_config
@@ -296,8 +296,8 @@ def test_a_replayed_pointer(plant: Plant) -> None:
 
 def test_a_full_disk(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     """No room for the download: nobody is asked for it."""
-    usage = download.shutil.disk_usage(plant.folder)._replace(free=1000)
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage)
+    usage = shutil.disk_usage(plant.folder)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     new = release(plant.folder, 6)
     with serving(whole(new)) as server:
         assert "Disk full" in plant.refusal(pointer(server.url, new))

@@ -239,7 +239,7 @@ class EdgeApp:
             _log.warning("no live page: %s", error)
 
     def stop(self) -> None:
-        """Ask `run` to return; may be called from a signal handler."""
+        """Ask `run` to return; may be called from any thread, but not from a signal handler."""
         self._stop.set()
 
     def run(self) -> int:

@@ -69,8 +69,7 @@ def _run(args: argparse.Namespace) -> int:
     from edge_app.host.memory import give_back_freed, no_collections
 
     stop = threading.Event()
-    _check_on_hangup(args.config)
-    notifier, backoff = _as_service(stop)
+    notifier, backoff = _as_service(stop, args.config)
     if not backoff.wait(stop, notifier.status):
         return 0
     with no_collections():
@@ -125,8 +124,7 @@ def _agent(args: argparse.Namespace) -> int:
     import threading
 
     stop = threading.Event()
-    _check_on_hangup(args.config)
-    notifier, backoff = _as_service(stop)
+    notifier, backoff = _as_service(stop, args.config)
     if not backoff.wait(stop, notifier.status):
         return 0
 
@@ -147,33 +145,37 @@ def _agent(args: argparse.Namespace) -> int:
     return code
 
 
-def _as_service(stop: threading.Event) -> tuple[ServiceNotifier, CrashBackoff]:
-    """Let signals set `stop`; return the connection to systemd, silent where there is none."""
+def _as_service(stop: threading.Event, config: Path) -> tuple[ServiceNotifier, CrashBackoff]:
+    """Let signals set `stop`; return the connection to systemd, silent where there is none.
+
+    SIGHUP is answered in the log and does not end it; a configuration is read at the start only.
+    """
     import signal
 
     from edge_app.host.crash_backoff import CrashBackoff
     from edge_app.host.sd_notify import ServiceNotifier
+    from edge_app.host.stop_signals import handle_signals
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    handle_signals(
+        {
+            signal.SIGINT: stop.set,
+            signal.SIGTERM: stop.set,
+            signal.SIGHUP: lambda: _check(config),
+        }
+    )
     return ServiceNotifier.from_environment(), CrashBackoff.from_environment()
 
 
-def _check_on_hangup(config: Path) -> None:
-    """Answer SIGHUP in the log instead of ending; a configuration is read at the start only."""
+def _check(config: Path) -> None:
+    """Say in the log whether a service could start with its configuration as it is now."""
     import logging
-    import signal
 
     from edge_app.config.load import load_config
 
     log = logging.getLogger(__name__)
-
-    def check(*_: object) -> None:
-        try:
-            load_config(config)
-        except EdgeError as error:
-            log.error("SIGHUP: %s The service goes on with the one it has.", error)
-        else:
-            log.warning("SIGHUP: %s is in order; restart the service to use it", config)
-
-    signal.signal(signal.SIGHUP, check)
+    try:
+        load_config(config)
+    except EdgeError as error:
+        log.error("SIGHUP: %s The service goes on with the one it has.", error)
+    else:
+        log.warning("SIGHUP: %s is in order; restart the service to use it", config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from edge_app.demo.report import print_summary
 from edge_app.demo.scoring import Scoreboard
 from edge_app.demo.subscriber import WatchProcess
 from edge_app.errors import ConfigError, ModelError
+from edge_app.host.stop_signals import stop_on_signals
 from edge_app.mqtt.topics import alert_filter
 from edge_app.records import JsonObject
 from edge_app.simulator.truth import SEEDS, Product
@@ -106,11 +106,7 @@ def _wait_for_watchers(broker: EmbeddedBroker, watch: WatchProcess) -> None:
 
 def _run(app: EdgeApp, options: DemoOptions) -> int:
     """Run the app until its parts or its time are over, or it is interrupted."""
-
-    def stop(*_: object) -> None:
-        app.stop()
-
-    previous = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    give_back = stop_on_signals(app.stop)
     timer = threading.Timer(options.seconds, app.stop) if options.seconds > 0 else None
     if timer:
         timer.daemon = True
@@ -120,8 +116,7 @@ def _run(app: EdgeApp, options: DemoOptions) -> int:
     finally:
         if timer:
             timer.cancel()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        give_back()
 
 
 def _summary(

@@ -20,6 +20,7 @@ from edge_app.errors import ConfigError
 from edge_app.host.log_limit import LogLimit
 from edge_app.host.logging_setup import start_logging
 from edge_app.host.sd_notify import ServiceNotifier
+from edge_app.host.stop_signals import handle_signals
 from edge_app.ipc.order_client import OrderClient
 from edge_app.ipc.page_link import Settings
 from edge_app.ipc.unix_socket import connected_to
@@ -165,12 +166,15 @@ def service_main(socket_path: Path, state_folder: Path | None) -> int:
         state_folder: None: the settings are not kept.
     """
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
     limit = _log_limited("INFO")
-    signal.signal(
-        signal.SIGHUP,
-        lambda *_: _log.warning("SIGHUP is ignored: the page is told its settings by inspection"),
+    handle_signals(
+        {
+            signal.SIGINT: stop.set,
+            signal.SIGTERM: stop.set,
+            signal.SIGHUP: lambda: _log.warning(
+                "SIGHUP is ignored: the page is told its settings by inspection"
+            ),
+        }
     )
     file = SettingsFile(None if state_folder is None else state_folder / "settings.json")
     process = PageProcess(file.read(), file.write, stop, state_folder)
@@ -191,7 +195,7 @@ def child_main(descriptor: int, log_level: str) -> int:
     for number in (signal.SIGINT, signal.SIGHUP):  # meant for the whole, which tells us
         signal.signal(number, signal.SIG_IGN)
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    handle_signals({signal.SIGTERM: stop.set})
     limit = _log_limited(log_level)
     process = PageProcess(None, lambda _settings: None, stop)
 

@@ -15,6 +15,7 @@ that, Python's own audit events tell of every open, rename, link and removal.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib
 import json
 import os
@@ -97,6 +98,7 @@ def _be_command(entry: str, asked: dict[str, Any]) -> int:
     log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for target, source in ((0, null), (1, log), (2, log)):
         os.dup2(source, target)
+    faulthandler.register(signal.SIGUSR2)  # what hangs says where
     if asked["exec"]:
         os.execv(sys.executable, [sys.executable, "-m", entry, *asked["argv"]])
     if asked["cut"]:

@@ -80,8 +80,14 @@ class Process:
         return self.wait()
 
     def wait(self) -> int:
-        """Wait for its end and return the exit code."""
-        wait_until(lambda: self.code is not None, f"the end of {self.log.name}: {self.text[-500:]}")
+        """Wait for its end and return the exit code; what hangs says where each thread is."""
+        try:
+            wait_until(lambda: self.code is not None, f"the end of {self.log.name}")
+        except AssertionError as error:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGUSR2)
+            time.sleep(0.5)
+            raise AssertionError(f"{error}: {self.text[-5000:]}") from None
         assert self.code is not None
         return self.code
 

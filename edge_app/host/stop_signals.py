@@ -1,9 +1,11 @@
 """What a signal causes, done in a thread of its own.
 
-A handler of Python's runs in the main thread between two of its instructions. `Event.set` in a
-handler that came while the main thread was entering `Event.wait` of the same event takes a lock
-that this very thread holds: the process never ends. So a handler does nothing here; the number
-comes through `signal.set_wakeup_fd`, whichever thread the system interrupted.
+A handler of Python's runs in the main thread between two of its instructions, which hangs a service
+in two ways. A signal that comes after the last instruction before a wait without end, or through
+another thread, runs no handler until something else ends the wait. And `Event.set` in a handler
+that came while the main thread was entering `Event.wait` of the same event takes a lock that this
+very thread holds. So a handler does nothing here; the number comes through `signal.set_wakeup_fd`,
+which the system's own handler writes to, whichever thread it interrupted.
 """
 
 from __future__ import annotations

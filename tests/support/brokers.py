@@ -40,6 +40,16 @@ def wait_until(is_true: Callable[[], bool], timeout_s: float = 10.0, what: str =
         time.sleep(0.02)
 
 
+def patient_s(limit_s: float) -> float:
+    """Return how long something may take that must not wait for what takes far longer.
+
+    Args:
+        limit_s: what is enough on a machine with time. What it would wait for by mistake has to
+            last more than PATIENCE times as long, or the comparison tells nothing.
+    """
+    return PATIENCE * limit_s
+
+
 def free_port() -> int:
     """Return a TCP port on loopback that nobody uses now."""
     with socket.socket() as probe:

@@ -3,8 +3,9 @@
 Each term is standardised by good crops that it was not fitted to. The score is a power mean of the
 standardised terms: a crop is as anomalous as its most anomalous term says, and several that agree
 say more. Which terms count is decided by what they find among synthetic defects at low
-false-alarm rates, cross-fitted. Of sets that find about as many the largest wins: the synthetic
-defects are not all there are, and a term that costs nothing here may see what they do not show.
+false-alarm rates, cross-fitted. Of sets that find about as many the one with the fewest terms wins:
+each term brings its own tail of good parts, which a few hundred of them hardly show, and its own
+time on the device (docs/decisions/0039).
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def choose_terms(
             table[names] = float(np.mean([recall_at(grouped, d, r) for r in CHOICE_RATES]))
     best = max(table.values())
     tied = [names for names, found in table.items() if found >= best - TIE]
-    chosen = max(tied, key=lambda names: (len(names), table[names]))
+    chosen = min(tied, key=lambda names: (len(names), -table[names]))
     return TermChoice(chosen, {"+".join(names): round(v, 4) for names, v in table.items()})
 
 

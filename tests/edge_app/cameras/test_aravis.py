@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from support.brokers import patient_s
 from support.fake_gige_camera import ADDRESS, GigeCamera
 from support.needs import needing
 
@@ -220,7 +221,7 @@ def test_killed_and_restarted_camera_is_back_within_two_seconds(gige: GigeCamera
         pass
     gige.start()
     started_s = time.monotonic()
-    frame = grabber.next(10.0)
+    frame = grabber.next(30.0)
     back_s = time.monotonic() - started_s
     grabber.stop()
     assert isinstance(frame, Frame)
@@ -228,7 +229,7 @@ def test_killed_and_restarted_camera_is_back_within_two_seconds(gige: GigeCamera
     assert states[0] is CameraState.CAPTURING
     assert CameraState.RECONNECTING in states[1:]
     assert states[-1] is CameraState.CAPTURING
-    assert back_s < 3.5, f"back after {back_s:.1f} s"  # 2 s, and 1.5 s for a machine that is busy
+    assert back_s < patient_s(2), f"back after {back_s:.1f} s"
 
 
 @pytest.mark.slow
@@ -257,4 +258,4 @@ def test_absent_camera_is_told_quickly(opened: OpenCamera) -> None:
     started_s = time.monotonic()
     with pytest.raises(CameraUnavailable, match=r"No GigE Vision camera answers at 127\.9\.9\.9"):
         opened(device="127.9.9.9")
-    assert time.monotonic() - started_s < 3.0
+    assert time.monotonic() - started_s < patient_s(3.0)

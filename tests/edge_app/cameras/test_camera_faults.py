@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.brokers import patient_s
 from support.small_bundles import write_bright_bundle
 
 from edge_app.bundle.archive import read_bundle
@@ -345,7 +346,7 @@ def test_unplugged_and_back_in_real_time() -> None:
     assert grabber.state() is CameraState.RECONNECTING
     is_plugged.set()
     began_s = time.monotonic()
-    assert grabber.next(5.0) is not None
-    assert time.monotonic() - began_s < 2
+    assert grabber.next(30.0) is not None
+    assert time.monotonic() - began_s < patient_s(2)
     assert grabber.state() is CameraState.CAPTURING
     grabber.stop()

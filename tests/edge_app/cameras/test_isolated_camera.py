@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.brokers import patient_s
 
 from edge_app.cameras.grabber import CameraState, Grabber
 from edge_app.cameras.isolation.camera import IsolatedCamera, IsolatedDriver
@@ -72,8 +73,8 @@ def test_driver_call_that_never_returns_is_ended(camera_of: MakeCamera) -> None:
     camera.read(5.0)
     pid, asked_s = camera.pid, time.monotonic()
     with pytest.raises(CameraUnavailable, match=r"has not returned for 2 s; its process was ended"):
-        camera.read(10.0)
-    assert time.monotonic() - asked_s < SILENCE_S + 1.0
+        camera.read(30.0)
+    assert time.monotonic() - asked_s < patient_s(SILENCE_S + 1.0)
     assert pid is not None
     assert not is_running(pid)
 
@@ -91,7 +92,7 @@ def test_closing_that_never_returns_is_ended(camera_of: MakeCamera) -> None:
     camera.open()
     pid, asked_s = camera.pid, time.monotonic()
     camera.close()
-    assert time.monotonic() - asked_s < 3.0
+    assert time.monotonic() - asked_s < patient_s(3.0)
     assert pid is not None
     assert not is_running(pid)
 

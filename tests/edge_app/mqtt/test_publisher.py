@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 from support.alert_drafts import WHO, bad_part, draft
-from support.brokers import Listener, Mosquitto, wait_until
+from support.brokers import Listener, Mosquitto, patient_s, wait_until
 
 from edge_app.mqtt.messages import Health, result_from_verdict
 from edge_app.mqtt.outbox import Outbox
@@ -134,8 +134,8 @@ def test_stop_without_a_broker_is_quick_and_keeps_everything(
     wait_until(lambda: "no MQTT connection to 127.0.0.1:1" in publisher.last_error)
     assert publisher.state == "connecting"
     begin_s = time.monotonic()
-    publisher.stop(5)
-    assert time.monotonic() - begin_s < 3
+    publisher.stop(30)
+    assert time.monotonic() - begin_s < patient_s(3)
     assert outbox.depth() == 1
 
 

@@ -11,7 +11,7 @@ from queue import Empty
 from typing import Any
 
 import pytest
-from support.brokers import HOST, Mosquitto, free_port, wait_until
+from support.brokers import HOST, Mosquitto, free_port, patient_s, wait_until
 from support.scripted_broker import HANG_UP, NOT_AUTHORISED, ScriptedBroker
 
 from edge_app.mqtt import session as session_module
@@ -212,7 +212,7 @@ def test_the_wait_is_the_handlers(
     begin_s = time.monotonic()
     start(broker)
     wait_until(lambda: len(broker.sent("connect")) == 3)
-    assert 2 * wait_s < time.monotonic() - begin_s < 2 * wait_s + 3
+    assert 2 * wait_s < time.monotonic() - begin_s < 2 * wait_s + patient_s(3)
     reason = handler.reasons[0]
     assert isinstance(reason, DialFailure)
     assert reason.needs_person
@@ -326,7 +326,7 @@ def test_a_stop_ends_in_time_though_there_is_more_to_send(
     wait_until(lambda: bool(handler.connections))
     begin_s = time.monotonic()
     session.stop(0.2)
-    assert time.monotonic() - begin_s < 0.2 + GOODBYE_S + 2 * TICK_S
+    assert time.monotonic() - begin_s < patient_s(0.2 + GOODBYE_S + 2 * TICK_S)
     wait_until(lambda: session.has_ended, 1)
     wait_until(lambda: broker.packets[-1] == ("disconnect",))
 
@@ -340,8 +340,8 @@ def test_a_stop_does_not_wait_for_the_next_attempt(
     session.start("tester", LOG)
     wait_until(lambda: bool(handler.reasons))
     begin_s = time.monotonic()
-    session.stop(5)
-    assert time.monotonic() - begin_s < TICK_S
+    session.stop(30)
+    assert time.monotonic() - begin_s < patient_s(1)
     assert session.has_ended
 
 
@@ -372,15 +372,16 @@ def test_in_the_callers_thread_errors_are_the_callers(
 
 
 def test_a_broker_that_hangs_up_in_the_middle_of_a_goodbye(
-    broker: ScriptedBroker, handler: Recorder, start: Start
+    broker: ScriptedBroker, handler: Recorder, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end comes at once, not after the time for an acknowledgement."""
+    monkeypatch.setattr(session_module, "GOODBYE_S", 30.0)
     broker.script.publish_codes = {"status": HANG_UP}
     session = start(broker)
     wait_until(lambda: bool(handler.connections))
     begin_s = time.monotonic()
     session.stop(5)
-    assert time.monotonic() - begin_s < GOODBYE_S
+    assert time.monotonic() - begin_s < patient_s(1)
     assert session.has_ended
 
 

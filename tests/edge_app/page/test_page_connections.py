@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 from page_reports import make_report
-from support.brokers import wait_until
+from support.brokers import patient_s, wait_until
 
 from edge_app.alerts.evidence import EvidenceStore
 from edge_app.page import connections
@@ -90,10 +90,10 @@ def test_every_phase_of_a_request_has_its_time(page: LivePage, what: str) -> Non
         slow.sendall(start)
         began_s = time.monotonic()
         if piece:
-            drip(slow, piece, lambda: time.monotonic() - began_s > 8)
-        slow.settimeout(8)
+            drip(slow, piece, lambda: time.monotonic() - began_s > 40)
+        slow.settimeout(40)
         everything(slow)
-        assert time.monotonic() - began_s < 7
+        assert time.monotonic() - began_s < patient_s(7)
         assert is_served(page)
 
 

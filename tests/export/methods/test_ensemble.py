@@ -183,11 +183,26 @@ def judged(**ranks: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]
     return good, seen
 
 
-def test_of_terms_that_find_as_many_the_larger_set_is_taken() -> None:
-    """What context adds is nothing here, and costs nothing: it may see what is not drawn."""
+def test_of_terms_that_find_as_many_the_smaller_set_is_taken() -> None:
+    """What context adds is nothing; it would bring its own odd good parts and its own time."""
     chosen = choose_terms(*judged(memory=0.5, context=0.5), EACH_ITS_OWN)
+    assert chosen.terms == ("memory",)
+    assert chosen.table["memory+context"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_term_that_finds_more_is_taken() -> None:
+    """Each finds other defects: together they find all of them."""
+    good, bad = judged(memory=0.5, context=0.5)
+    bad["context"] = bad["context"][::-1].copy()
+    chosen = choose_terms(good, bad, EACH_ITS_OWN)
     assert chosen.terms == ("memory", "context")
-    assert chosen.table["memory"] == pytest.approx(0.5, abs=0.02)
+    assert chosen.table["memory+context"] == pytest.approx(1.0, abs=0.02)
+
+
+def test_of_sets_of_one_size_the_better_one_is_taken() -> None:
+    """Also where they tie."""
+    good, bad = judged(detail=0.50, memory=0.505)
+    assert choose_terms(good, bad, EACH_ITS_OWN).terms == ("memory",)
 
 
 def test_a_term_that_costs_recall_is_left_out() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ from export.auto_method.select import MethodChoice
 from export.data.crops import FoundPart, PartsFound
 from export.data.dataset import GoodPictures, Picture
 from export.defects.evidence import Evidence
+from export.defects.synthetic import DrawnPatches
 from export.labels.step import Labels
 from export.methods.inspector_record import InspectorRecord
 from export.methods.names import DEFAULT
@@ -87,13 +88,18 @@ class BuildResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labelled:
-    """After the first step: the pictures, how they are split, and where the products are."""
+    """After the first step: the pictures, how they are split, and where the products are.
+
+    Attributes:
+        patches: synthetic defects that were drawn on them, for all ways to the crop.
+    """
 
     space: Workspace
     good: GoodPictures
     training: list[Picture]
     hold_out: list[Picture]
     labels: Labels
+    patches: DrawnPatches = field(default_factory=DrawnPatches)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -281,7 +281,7 @@ def _cut(
     crops, _ = cut_all(cutting, training, parts, on_share("good parts", 0.0, 0.4))
     held, _ = cut_all(cutting, hold_out, hold_out_parts, on_share("hold-out", 0.4, 0.5))
     has_mask = not labelled.labels.fills_frame
-    drawn = drawn_pictures(training, has_mask, options.seed)
+    drawn = drawn_pictures(training, has_mask, options.seed, patches=labelled.patches)
     defects = cut_drawn(drawn, cutting, on_share("synthetic defects", 0.5, 1.0))
     number = {part: i for i, part in enumerate(sorted({p.part for p in training}))}
     evidence = Evidence(

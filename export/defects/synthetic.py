@@ -7,8 +7,8 @@ because it is defective is charged for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -26,24 +26,77 @@ ROUNDS = 8
 """Each kind in each size is drawn so often: 216 defects tell 60 % caught from 50."""
 
 
+PATCH_BYTES = 512 << 20
+"""Of what was drawn that is kept: 224 drawings of twelve megapixels take a third of it."""
+
+
+class DrawnPatches:
+    """What drawing changed of pictures, so that each is drawn once, however often it is read.
+
+    Segmenting and drawing take a tenth of a second a megapixel, and a build reads every drawn
+    picture twice for each way to the crop. Not thread-safe.
+
+    Args:
+        max_bytes: what does not fit is drawn anew each time.
+    """
+
+    def __init__(self, max_bytes: int = PATCH_BYTES) -> None:
+        self._left = max_bytes
+        self._kept: dict[Hashable, tuple[slice, slice, U8Array]] = {}
+
+    def drawn(
+        self, key: Hashable, pixels_hwc: U8Array, draw: Callable[[U8Array], U8Array]
+    ) -> U8Array:
+        """Return `draw(pixels_hwc)`, uint8 (h, w, 3), drawn at the first time only.
+
+        Args:
+            key: the same for the same picture and drawing, and for no other.
+        """
+        if key in self._kept:
+            rows, columns, patch = self._kept[key]
+            again: U8Array = pixels_hwc.copy()
+            again[rows, columns] = patch
+            return again
+        found = draw(pixels_hwc)
+        is_changed = (found != pixels_hwc).any(2)
+        rows, columns = (_extent(is_changed.any(axis)) for axis in (1, 0))
+        patch = found[rows, columns].copy()
+        if patch.nbytes <= self._left:
+            self._left -= patch.nbytes
+            self._kept[key] = rows, columns, patch
+        return found
+
+
+def _extent(is_changed: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> slice:
+    """Return the span of a line's changed places; empty where there is none."""
+    at = np.flatnonzero(is_changed)
+    return slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class DrawnPicture(Picture):
-    """A good picture with one synthetic defect, drawn whenever it is read.
+    """A good picture with one synthetic defect, drawn when it is read.
 
     Attributes:
         kind, size: what is drawn.
         seed: of its random draws.
         has_mask: it is drawn on the segmented product, not anywhere in the picture.
+        patches: where what is drawn is kept.
     """
 
     kind: str = ""
     size: Size = "large"
     seed: tuple[int, ...] = ()
     has_mask: bool = False
+    patches: DrawnPatches = field(default_factory=DrawnPatches, compare=False, repr=False)
 
     def read(self) -> U8Array:
         """Return the pixels, uint8 (h, w, 3) BGR; the same ones every time."""
         pixels = Picture(self.path, self.name, self.sha256, self.hw, self.group).read()
+        key = self.sha256, self.kind, self.size, self.seed, self.has_mask
+        return self.patches.drawn(key, pixels, self._draw)
+
+    def _draw(self, pixels: U8Array) -> U8Array:
         mask = product_mask(pixels) if self.has_mask else None
         kind = next(iter(DEFECTS)) if self.kind == ABSENT and mask is None else self.kind
         try:
@@ -68,18 +121,33 @@ class CutDefects:
 
 
 def drawn_pictures(
-    pictures: Sequence[Picture], has_mask: bool, seed: int, rounds: int = ROUNDS
+    pictures: Sequence[Picture],
+    has_mask: bool,
+    seed: int,
+    rounds: int = ROUNDS,
+    patches: DrawnPatches | None = None,
 ) -> list[DrawnPicture]:
     """Return good pictures with one synthetic defect each, every kind in every size.
 
     Args:
         pictures: in the build's own order, so that names do not decide which carries what.
         has_mask: the product lies on a background and can be segmented.
+        patches: shared by calls with the same pictures, so that the second draws nothing anew.
     """
+    kept = DrawnPatches() if patches is None else patches
     order = np.random.default_rng([seed, 7]).permutation(len(pictures))
     return [
         DrawnPicture(
-            p.path, p.name, p.sha256, p.hw, p.group, kind, size, (seed, 8, number), has_mask
+            p.path,
+            p.name,
+            p.sha256,
+            p.hw,
+            p.group,
+            kind,
+            size,
+            (seed, 8, number),
+            has_mask,
+            kept,
         )
         for number, (kind, size) in enumerate(defect_series(rounds, has_mask))
         for p in (pictures[int(order[number % len(pictures)])],)

@@ -167,7 +167,9 @@ def _drawn_features(
     files = [s.part.path.read_bytes() for s in marked]
     crops: list[U8Array] = []
     for seed in DRAWN_SEEDS:
-        drawn = drawn_pictures(labelled.training, not labelled.labels.fills_frame, seed)
+        drawn = drawn_pictures(
+            labelled.training, not labelled.labels.fills_frame, seed, patches=labelled.patches
+        )
         crops += list(cut_drawn(as_kept(drawn, files), trained.cut.cutting, _silent).crops)
     return features_of(graph.extractor, np.stack(crops), options.device, "other defects", on_share)
 

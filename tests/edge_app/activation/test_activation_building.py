@@ -25,7 +25,7 @@ def ahead_of_time(config: AppConfig) -> EngineBuilder:
 
 
 class SlowBuilder(EngineBuilder):
-    """A builder as slow as on a small Jetson: a minute and a half a bundle, told ten times a second."""
+    """A builder as slow as on a small Jetson: 90 s a bundle, told ten times a second."""
 
     def build_missing(self, _bundle: Bundle, percent: Percent) -> str:
         for step in range(900):

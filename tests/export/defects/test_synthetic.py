@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,10 +15,16 @@ from edge_app.imaging.upright_crop import CropSpec
 from edge_app.inspection.pose import PoseFinder
 from edge_app.inspection.stages import WholeFrame
 from edge_app.records import Detection, U8Array
-from export.augment.defect_like import ABSENT, defect_series
+from export.augment.defect_like import ABSENT, defect_series, synthetic_defect
 from export.data.dataset import Picture, scan_good_pictures
 from export.defects import synthetic
-from export.defects.synthetic import DrawnPicture, cut_drawn, drawn_pictures, product_mask
+from export.defects.synthetic import (
+    DrawnPatches,
+    DrawnPicture,
+    cut_drawn,
+    drawn_pictures,
+    product_mask,
+)
 from export.pose.step import Cutting
 
 pytestmark = pytest.mark.needs("the extra train")
@@ -83,6 +90,32 @@ def test_a_drawn_picture_is_the_same_whenever_it_is_read(good: list[Picture]) ->
     assert mask is not None
     assert (drawn != plain).any()
     assert (drawn[mask == 0] == plain[mask == 0]).all()
+
+
+def test_every_picture_is_drawn_once_however_often_it_is_read(
+    good: list[Picture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By every way to the crop, which make their own lists; what does not fit is drawn anew."""
+    drawn: list[str] = []
+
+    def draw(*given: Any) -> Any:
+        drawn.append(given[3])
+        return synthetic_defect(*given)
+
+    monkeypatch.setattr(synthetic, "synthetic_defect", draw)
+    patches = DrawnPatches()
+    first, second = (drawn_pictures(good, True, 0, rounds=1, patches=patches) for _ in range(2))
+    pixels = [picture.read() for picture in first]
+    assert len(drawn) >= len(first)
+    drawn.clear()
+    for picture, before in zip(second, pixels, strict=True):
+        assert (picture.read() == before).all()
+    assert not drawn
+    small = drawn_pictures(good, True, 0, rounds=1, patches=DrawnPatches(max_bytes=0))
+    for picture, before in zip(small, pixels, strict=True):
+        assert (picture.read() == before).all()
+        assert (picture.read() == before).all()
+    assert len(drawn) >= 2 * len(small)
 
 
 @pytest.mark.parametrize("kind", ["pasted", ABSENT])

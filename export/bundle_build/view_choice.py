@@ -24,6 +24,7 @@ from edge_app.imaging.upright_crop import FrameRegion
 from edge_app.inspection.stages import WholeFrame
 from edge_app.records import U8Array
 from export.augment.defect_like import ABSENT
+from export.bundle_build.closer_look import catches_less
 from export.bundle_build.records import BuildOptions, CutParts, Found, Labelled, View
 from export.data.crops import FoundPart
 from export.data.dataset import Picture
@@ -83,12 +84,14 @@ class WayFound:
     Attributes:
         recall: share of the synthetic defects above the limit of CHOICE_RATE, cross-fitted.
         lost: share of the good pictures in which it finds no whole part.
+        given_up: why it was not measured on everything; "" where it was.
     """
 
     found: Found
     cut: CutParts
     recall: float
     lost: float
+    given_up: str = ""
 
 
 def choose_view(
@@ -137,11 +140,11 @@ def _best_whole(options: BuildOptions, labelled: Labelled, on_step: OnStep) -> t
     for name, what in _closer(labelled.labels, options.format).items():
         if best.recall >= ENOUGH:
             break
-        closer = _whole(options, labelled, name, on_step)
+        closer = _whole(options, labelled, name, on_step, best)
         if closer.cut.cutting.spec == best.cut.cutting.spec and closer.cut.cutting.region is None:
             continue
         h, w = closer.cut.cutting.spec.crop_hw
-        reason += f", {what} at {w} × {h} pixels {closer.recall:.0%}"
+        reason += f", {what} at {w} × {h} pixels {closer.given_up or f'{closer.recall:.0%}'}"
         if closer.recall >= best.recall + CLEAR_GAIN:
             best = closer
     if labelled.labels.fixed_box is not None:
@@ -162,14 +165,21 @@ def _closer(labels: Labels, bundle_format: int) -> dict[WholeName, str]:
     return closer
 
 
-def _whole(options: BuildOptions, labelled: Labelled, name: WholeName, on_step: OnStep) -> WayFound:
+def _whole(
+    options: BuildOptions,
+    labelled: Labelled,
+    name: WholeName,
+    on_step: OnStep,
+    beside: WayFound | None = None,
+) -> WayFound:
     space = labelled.space.branch(name)
     fixed = labelled.labels.fixed_box if name == "region" else None
     finder = WholeFrame(None if fixed is None else FrameRegion(*fixed))
     labels = replace(labelled.labels, fills_frame=True)
     parts = parts_step(space, finder, str(fixed), _all_pictures(labelled), fills_frame=True)
     way = Way("whole", space, labels, is_fine=name == "whole-fine")
-    return _measured(options, labelled, Found(None, None, finder, parts), way, on_step)
+    found = Found(None, None, finder, parts)
+    return _measured(options, labelled, found, way, on_step, beside if way.is_fine else None)
 
 
 def _upright(options: BuildOptions, labelled: Labelled, on_step: OnStep) -> WayFound:
@@ -196,14 +206,24 @@ def _measured(
     found: Found,
     way: Way,
     on_step: OnStep,
+    beside: WayFound | None = None,
 ) -> WayFound:
-    """Cut the parts this way and let the default method judge them by folds."""
+    """Cut the parts this way and let the default method judge them by folds.
+
+    Args:
+        beside: what it has to be better than, on a sample first.
+    """
     cut = _cut(options, labelled, found, way, on_step)
-    graph, _ = measuring_step(options, cut)
-    judged = judged_by_folds(options, found, graph)
     pictures = len(found.parts.empty) + len(found.parts.cut)
     lost = pictures / max(1, len(_all_pictures(labelled)))
-    return WayFound(found, cut, 0.0 if judged is None else recall_of(judged), lost)
+
+    def recall(crops: CutParts) -> float:
+        graph, _ = measuring_step(options, crops)
+        judged = judged_by_folds(options, found, graph)
+        return 0.0 if judged is None else recall_of(judged)
+
+    given_up = "" if beside is None else catches_less(cut, beside.cut, recall)
+    return WayFound(found, cut, 0.0 if given_up else recall(cut), lost, given_up)
 
 
 def judged_by_folds(options: BuildOptions, found: Found, graph: Path) -> CrossFitted | None:

@@ -64,7 +64,7 @@ def choose(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
                 raise found
             return way(name, found, lost if name == "upright" else 0.0)
 
-        monkeypatch.setattr(view_choice, "_whole", lambda _o, _l, name, _s: take(name))
+        monkeypatch.setattr(view_choice, "_whole", lambda _o, _l, name, *_: take(name))
         monkeypatch.setattr(view_choice, "_upright", lambda *_: take("upright"))
         options = BuildOptions(Path("x"), Path("y"), "p", detector=detector, format=format)
         _, cut = choose_view(options, where, lambda *_: None)
@@ -105,6 +105,22 @@ def test_more_pixels_are_taken_where_they_pay(choose) -> None:  # type: ignore[n
     tried: Tried = {"whole": 0.5, "whole-fine": 0.6, "upright": 0.64}
     assert choose(tried, labelled())[0] == "whole-fine"
     assert choose({**tried, "upright": 0.66}, labelled())[0] == "upright"
+
+
+def test_more_pixels_that_were_given_up_are_not_taken(choose, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """The sentence says why; the sample's recall is no recall."""
+    given_up = replace(way("whole-fine", 0.0), given_up="49% after 50% on a sample")
+    ways = {"whole": way("whole", 0.5), "whole-fine": given_up}
+
+    def chosen(tried: Tried, where: Labelled) -> CutParts:
+        choose(tried, where)
+        monkeypatch.setattr(view_choice, "_whole", lambda _o, _l, name, *_: ways[name])
+        options = BuildOptions(Path("x"), Path("y"), "p")
+        return choose_view(options, where, lambda *_: None)[1]
+
+    cut = chosen({"whole": 0.5, "whole-fine": 0.5, "upright": 0.5}, labelled())
+    assert cut.cutting.reason == "whole"
+    assert "the same at 96 × 96 pixels 49% after 50% on a sample" in cut.reason
 
 
 def test_a_detector_that_fails_leaves_the_whole_picture_with_a_warning(choose) -> None:  # type: ignore[no-untyped-def]

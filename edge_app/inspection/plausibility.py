@@ -140,7 +140,7 @@ def _correlation(grey: F32Array) -> float:
     across = float(flat[1:] @ flat[:-1]) - float(away[1:, 0] @ away[:-1, -1])
     down = float(flat[w:] @ flat[:-w])
     beside = (across / (h * (w - 1)) + down / ((h - 1) * w)) / 2
-    return (beside + GRAIN_POWER) / (power + GRAIN_POWER)
+    return float((beside + GRAIN_POWER) / (power + GRAIN_POWER))
 
 
 class Plausibility:

@@ -95,13 +95,12 @@ class _SeenPart:
     """What a picture shows of a template.
 
     Attributes:
-        bands: along the template's border, how much of each pixel is seen: (rows, columns,
-            float32 weights 0..1). Everything between them is.
+        weight: (h, w) float32, 1 where it is seen, 0 beyond the border; None: all of the mask is.
         gram: (k + 2, k + 2) float64, the columns' products with one another over what is seen.
         inverse: (k + 2, k + 2) float64: products with the columns → motions, gain and offset.
     """
 
-    bands: tuple[tuple[slice, slice, F32Array], ...]
+    weight: F32Array | None
     gram: F64Array
     inverse: F64Array
 
@@ -150,9 +149,9 @@ class _Level:
         for _ in range(MAX_STEPS):
             if self._apart_px(motion, solved_at) > STALE_PX:
                 solved_at, part = motion, self._seen_part(motion)
-            seen = self._sampled(smooth, motion)
-            for rows, columns, weight in part.bands:
-                seen[rows, columns] *= weight
+            seen = self._sampled(smooth, motion, cv2.BORDER_REPLICATE)
+            if part.weight is not None:
+                seen *= part.weight
             seen = seen.reshape(-1)
             products = self.columns @ seen
             *moved, gain, _ = (part.inverse @ products).tolist()
@@ -184,56 +183,16 @@ class _Level:
     def _seen_part(self, motion: Motion) -> _SeenPart:
         """Return what of the template the picture shows when it lies so.
 
-        The columns' products are summed over the border's pixels, and what is not seen taken off.
+        The columns' products are summed over the few pixels that are not seen, and taken off.
         """
         if self._is_whole(motion):
             return self.whole
-        h, w = self.hw
-        top, bottom, left, right = self._hidden_px(motion)
-        between = slice(top, h - bottom)
-        sides = (
-            (slice(0, top), slice(0, w)),
-            (slice(h - bottom, h), slice(0, w)),
-            (between, slice(0, left)),
-            (between, slice(w - right, w)),
-        )
-        gram, bands = self.whole.gram.copy(), []
-        pictures = self.columns.reshape(-1, h, w)
-        for rows, columns in sides:
-            if rows.stop > rows.start and columns.stop > columns.start:
-                weight = self._weight(motion, rows, columns)
-                hidden = pictures[:, rows, columns] * np.sqrt(1 - weight)
-                hidden = hidden.reshape(len(hidden), -1)
-                gram -= hidden @ hidden.T
-                bands.append((rows, columns, weight))
-        return _SeenPart(tuple(bands), gram, _inverse(gram, self.norms))
-
-    def _hidden_px(self, motion: Motion) -> tuple[int, int, int, int]:
-        """Return how many rows and columns from the top, the bottom, the left and the right hold
-        all that the picture does not show.
-        """
-        h, w = self.hw
-        y, x = (h - 1) / 2, (w - 1) / 2
-        c, s = motion.linear.real, abs(motion.linear.imag)
-        if c <= 0:
-            return h, 0, 0, 0
-        right, down = motion.shift.real, motion.shift.imag
-        # at the corner that reaches furthest: c * u - s * v + right < -x, and so on
-        across = [x + (s * y - x - away) / c for away in (right, -right)]
-        along = [y + (s * x - y - away) / c for away in (down, -down)]
-        first, last = self.corners[0], self.corners[-1]  # of the mask: beyond it nothing counts
-        free = (first.imag + y, y - last.imag), (first.real + x, x - last.real)
-        top, bottom = (_band(v, f, h) for v, f in zip(along, free[0], strict=True))
-        left, end = (_band(v, f, w) for v, f in zip(across, free[1], strict=True))
-        return top, min(bottom, h - top), left, min(end, w - left)
-
-    def _weight(self, motion: Motion, rows: slice, columns: slice) -> F32Array:
-        """Return 1 where the picture shows these pixels of the template, 0 beyond its border."""
-        warp = motion.warp(self.hw)
-        warp[:, 2] += warp[:, :2] @ (columns.start, rows.start)
-        size_wh = columns.stop - columns.start, rows.stop - rows.start
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return np.asarray(cv2.warpAffine(self.ones, warp, size_wh, flags=flags), np.float32)
+        weight = self._sampled(self.ones, motion, cv2.BORDER_CONSTANT)
+        hidden = np.flatnonzero(weight.reshape(-1) < 1)
+        share = np.sqrt(1 - weight.reshape(-1)[hidden])
+        columns = self.columns.take(hidden, axis=1) * share
+        gram = self.whole.gram - columns @ columns.T
+        return _SeenPart(weight, gram, _inverse(gram, self.norms))
 
     def _apart_px(self, motion: Motion, other: Motion) -> float:
         """Return how far a point of the template lies from itself in the other motion, at most."""
@@ -246,12 +205,11 @@ class _Level:
         there = [motion.linear * corner + motion.shift for corner in self.corners]
         return all(abs(z.real) <= x and abs(z.imag) <= y for z in there)
 
-    def _sampled(self, picture: F32Array, motion: Motion) -> F32Array:
+    def _sampled(self, picture: F32Array, motion: Motion, border: int) -> F32Array:
         """Return the picture where the template lies in it, (h, w)."""
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        repeat = cv2.BORDER_REPLICATE
         warp = motion.warp(self.hw)
-        seen = cv2.warpAffine(picture, warp, self.hw[::-1], flags=flags, borderMode=repeat)
+        seen = cv2.warpAffine(picture, warp, self.hw[::-1], flags=flags, borderMode=border)
         return np.asarray(seen, np.float32)
 
     def _step(self, moved: list[float]) -> tuple[complex, complex]:
@@ -261,12 +219,6 @@ class _Level:
         turn = more[0] if self.freedom in ("turn", "similarity") else 0.0
         log_scale = more[-1] if self.freedom in ("scale", "similarity") else 0.0
         return cmath.exp(complex(log_scale, turn)), complex(moved[0], moved[1])
-
-
-def _band(hidden_px: float, free_px: float, length: int) -> int:
-    """Return how wide a band along the border holds what is hidden, 0 where no mask is."""
-    band = min(math.ceil(hidden_px) + 1, length)
-    return band if band > free_px else 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -354,7 +306,7 @@ def _level(
         norms,
         None if inside.all() else inside.reshape(-1).astype(np.float32),
         np.ones((h, w), np.float32),
-        _SeenPart((), gram, _inverse(gram, norms)),
+        _SeenPart(None, gram, _inverse(gram, norms)),
         tuple(complex(x - (w - 1) / 2, y - (h - 1) / 2) for y in ends[0] for x in ends[1]),
     )
 

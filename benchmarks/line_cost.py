@@ -1,13 +1,15 @@
 """What judging a frame costs: the shipped bundle as a user runs it, beside release 0.1.0 with its
 own bundle, on the same frames, in turns, one thread:
 
-    python -m benchmarks.line_cost [--frames 200] [--backend auto]
+    python -m benchmarks.line_cost [--frames 200] [--backend auto] [--against REVISION]
+
+With --against it is that revision's code beside this one, both with the shipped bundle of now.
 
 Primary figures: CPU ms per frame in total, and outside the graphs. A frame of the simulated belt
 (1024 × 768, 1.2 to 1.4 judged parts) goes through `InspectionLine.inspect`: detector, direction,
 registration, crop, score, map, verdict. The arms take turns of ten frames, so that what disturbs
 one disturbs the other; ratios compare, times of different runs do not. Written as JSON into
-benchmarks/results/line_cost.json.
+benchmarks/results/line_cost.json, with --against into line_cost_against.json.
 
 Not measured: grabbing and decoding, evidence, history, MQTT and the page, which run in other
 threads and processes; several cameras; GPUs. 0.1.0 runs with this environment's packages, not with
@@ -34,9 +36,11 @@ from rich.table import Table
 from benchmarks.end_to_end import sim_frames
 from benchmarks.line_cost_side import STAGES
 from benchmarks.products_arms import RELEASE, ROOT, release_code
+from benchmarks.start import code_of
 
 TURN = 10
 RESULT = Path(__file__).parent / "results" / "line_cost.json"
+RESULT_AGAINST = RESULT.with_name("line_cost_against.json")
 SHIPPED = Path("edge_app/assets/demo-tapered.bundle")
 GRAPHS = ("detector graph", "inspector graph")
 
@@ -150,19 +154,14 @@ def main() -> None:
     parser.add_argument(
         "--backend", default="onnxruntime", help="of this code: also openvino, auto"
     )
-    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--against", metavar="REVISION", help="beside it instead of 0.1.0")
+    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="line-cost-") as folder:
-        release = release_code(Path(folder)).root
-        subprocess_bundle = Path(folder) / "release.bundle"
-        shown = subprocess.run(
-            ["git", "-C", str(ROOT), "show", f"f7f7a26:{SHIPPED}"], capture_output=True, check=True
-        )
-        subprocess_bundle.write_bytes(shown.stdout)
         frames = Path(folder) / "frames.npy"
         np.save(frames, np.stack([f.pixels_hwc for f in sim_frames(args.frames)]))
         sides = [
-            start(RELEASE, release, subprocess_bundle, frames, "onnxruntime"),
+            before(args.against, Path(folder), frames),
             start("now", ROOT, ROOT / SHIPPED, frames, args.backend),
         ]
         try:
@@ -171,8 +170,22 @@ def main() -> None:
             for side in sides:
                 side.stop()
     result = {"backend": args.backend, "frames": args.frames, "arms": found}
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
+    out: Path = args.out or (RESULT_AGAINST if args.against else RESULT)
+    out.write_text(json.dumps(result, indent=1) + "\n")
     Console(width=100).print(table(found))
+
+
+def before(revision: str | None, work: Path, frames: Path) -> Side:
+    """Start the arm to compare with: a revision with the shipped bundle, or 0.1.0 with its own."""
+    if revision:
+        return start(revision, code_of(revision, work), ROOT / SHIPPED, frames, "onnxruntime")
+    release = release_code(work).root
+    shown = subprocess.run(
+        ["git", "-C", str(ROOT), "show", f"f7f7a26:{SHIPPED}"], capture_output=True, check=True
+    )
+    bundle = work / "release.bundle"
+    bundle.write_bytes(shown.stdout)
+    return start(RELEASE, release, bundle, frames, "onnxruntime")
 
 
 def table(found: dict[str, Any]) -> Table:

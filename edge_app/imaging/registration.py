@@ -16,6 +16,7 @@ OpenCV's ECC 0.13° and 0.31°, in three quarters of the time.
 from __future__ import annotations
 
 import cmath
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +32,9 @@ MAX_STEPS = 40
 STILL_PX = 0.01
 """Of the part's ends, in pixels of the small crop: a smaller step is the last, so that one
 step more or less changes less than this."""
+
+COARSE_STILL_PX = 0.02
+"""Of the half size: the fine fit goes on from there. At 0.1 one of 86 parts ended 0.005 px away."""
 
 FINE_BLUR_PX = 5
 COARSE_BLUR_PX = 17
@@ -49,6 +53,9 @@ MAX_STEP = 0.2
 
 LEAST_GAIN = 1e-3
 """Of the picture's contrast over the template's: below it the picture does not show the part."""
+
+LEAST_CONTRAST = 1e-9
+"""Of the template's power, what is not its mean: less is the sums' rounding."""
 
 RIDGE = 1e-6
 """Added to each column's own weight (ridge): motions without gradients are left unchanged."""
@@ -85,14 +92,16 @@ class Motion:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _SeenPart:
-    """What a picture shows of a template that lies over its border.
+    """What a picture shows of a template.
 
     Attributes:
-        weight: (h * w) float32, 1 where it is seen, 0 beyond the border.
+        weight: (h, w) float32, 1 where it is seen, 0 beyond the border; None: all of the mask is.
+        gram: (k + 2, k + 2) float64, the columns' products with one another over what is seen.
         inverse: (k + 2, k + 2) float64: products with the columns → motions, gain and offset.
     """
 
-    weight: F32Array
+    weight: F32Array | None
+    gram: F64Array
     inverse: F64Array
 
 
@@ -103,75 +112,87 @@ class _Level:
     Attributes:
         hw: (height, width) in pixels.
         blur_px: of template and picture.
+        still_px: a smaller step is the last.
         freedom: which motions, k of them.
         columns: (k + 2, h * w) float32: motions, template and a constant, each of norm 1; 0 outside
             the mask.
         norms: (k + 2,) what they were divided by.
-        gram: (k + 2, k + 2) float64, the columns' products with one another.
-        solve: (k + 2, h * w) float32; times a whole picture it gives motions, gain and offset.
-        corners: (4,) complex, of the mask's bounds about the middle.
+        inside: (h * w) float32, 1 inside the mask, 0 outside; None: the mask is everywhere.
+        ones: (h, w) float32, a picture that shows everything.
+        whole: the template with nothing hidden.
+        corners: the four of the mask's bounds, about the middle.
     """
 
     hw: tuple[int, int]
     blur_px: int
+    still_px: float
     freedom: Freedom
     columns: F32Array
     norms: F64Array
-    gram: F64Array
-    solve: F32Array
-    corners: NDArray[np.complex128]
+    inside: F32Array | None
+    ones: F32Array
+    whole: _SeenPart
+    corners: tuple[complex, ...]
 
-    def blurred(self, picture: F32Array) -> F32Array:
-        return _blurred(picture, self.blur_px)
+    def fitted(self, picture: F32Array, motion: Motion) -> tuple[float, Motion] | None:
+        """Return correlation and motion that nothing improves; None if it does not show the part.
 
-    def fitted(self, picture: F32Array, motion: Motion) -> Motion | None:
-        """Return the motion that nothing improves; None if the picture does not show the part."""
-        solved_at, seen_part = motion, self._seen_part(motion)
+        The correlation is that of the picture as it was looked up for the last step.
+
+        Args:
+            picture: float32 (h, w), not blurred yet.
+            motion: to start from.
+        """
+        smooth = _blurred(picture, self.blur_px)
+        smooth -= cv2.mean(smooth)[0]  # light has no say, and sums of squares keep their digits
+        solved_at, part = motion, self._seen_part(motion)
         for _ in range(MAX_STEPS):
             if self._apart_px(motion, solved_at) > STALE_PX:
-                solved_at, seen_part = motion, self._seen_part(motion)
-            *moved, gain, _ = self._solved(self._seen(picture, motion), seen_part)
+                solved_at, part = motion, self._seen_part(motion)
+            seen = self._sampled(smooth, motion, cv2.BORDER_REPLICATE)
+            if part.weight is not None:
+                seen *= part.weight
+            seen = seen.reshape(-1)
+            products = self.columns @ seen
+            *moved, gain, _ = (part.inverse @ products).tolist()
             if not gain > LEAST_GAIN:  # NaN included
                 return None
             last, motion = motion, motion.after_undoing(*self._step([v / gain for v in moved]))
             if not abs(motion.shift) < self.hw[0] + self.hw[1]:
                 return None
-            if self._apart_px(motion, last) < STILL_PX:
+            if self._apart_px(motion, last) < self.still_px:
                 break
-        return motion
+        return self._correlation(seen, products, part), motion
 
-    def correlation(self, picture: F32Array, motion: Motion) -> float:
-        """Return the correlation of template and picture within mask and picture, −1..1."""
-        template, inside = self.columns[-2:]
-        weight = (inside > 0).astype(np.float32)
-        if not self._is_whole(motion):
-            weight *= self._weight(motion)
-        count = max(float(weight.sum()), 1.0)
-        a, b = (
-            (v - float(v @ weight) / count) * weight
-            for v in (template, self._seen(picture, motion))
-        )
-        return float(a @ b) / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-9)
+    def _correlation(self, seen: F32Array, products: F32Array, part: _SeenPart) -> float:
+        """Return the correlation of template and picture within mask and picture, −1..1.
 
-    def _solved(self, seen: F32Array, part: _SeenPart | None) -> list[float]:
-        """Return motions, gain and offset of what is seen, (h * w); of a part of it, if not all."""
-        if part is None:
-            return [float(v) for v in self.solve @ seen]
-        return [float(v) for v in part.inverse @ (self.columns @ (part.weight * seen))]
+        Args:
+            seen: (h * w) the picture, 0 where it shows nothing.
+            products: (k + 2,) with the columns, of which the template is the last but one.
+        """
+        (tt, t), (_, n) = part.gram[-2:, -2:].tolist()
+        ts, s = products[-2:].tolist()
+        ss = float((seen if self.inside is None else seen * self.inside) @ seen)
+        n = max(n, 1e-9)
+        of_template, of_picture = tt - t * t / n, ss - s * s / n
+        if of_template < LEAST_CONTRAST * tt or of_picture <= 0.0:
+            return 0.0
+        return float((ts - t * s / n) / math.sqrt(of_template * of_picture))
 
-    def _seen_part(self, motion: Motion) -> _SeenPart | None:
-        """Return what of the template the picture shows when it lies so; None: all of the mask.
+    def _seen_part(self, motion: Motion) -> _SeenPart:
+        """Return what of the template the picture shows when it lies so.
 
         The columns' products are summed over the few pixels that are not seen, and taken off.
         """
         if self._is_whole(motion):
-            return None
-        weight = self._weight(motion)
-        hidden = np.flatnonzero(weight < 1)
-        columns = self.columns[:, hidden]
-        gram = self.gram - (columns * (1 - weight[hidden])) @ columns.T
-        inverse = np.linalg.inv(gram + RIDGE * np.eye(len(gram))) / self.norms[:, None]
-        return _SeenPart(weight, inverse)
+            return self.whole
+        weight = self._sampled(self.ones, motion, cv2.BORDER_CONSTANT)
+        hidden = np.flatnonzero(weight.reshape(-1) < 1)
+        share = np.sqrt(1 - weight.reshape(-1)[hidden])
+        columns = self.columns.take(hidden, axis=1) * share
+        gram = self.whole.gram - columns @ columns.T
+        return _SeenPart(weight, gram, _inverse(gram, self.norms))
 
     def _apart_px(self, motion: Motion, other: Motion) -> float:
         """Return how far a point of the template lies from itself in the other motion, at most."""
@@ -180,26 +201,16 @@ class _Level:
 
     def _is_whole(self, motion: Motion) -> bool:
         """Return whether the picture shows all of the mask."""
-        at = motion.linear * self.corners + motion.shift
-        h, w = self.hw
-        return bool(
-            (np.abs(at.real) <= (w - 1) / 2).all() and (np.abs(at.imag) <= (h - 1) / 2).all()
-        )
-
-    def _seen(self, picture: F32Array, motion: Motion) -> F32Array:
-        """Return the picture where the template lies in it, (h * w)."""
-        return self._sampled(picture, motion, cv2.BORDER_REPLICATE)
-
-    def _weight(self, motion: Motion) -> F32Array:
-        """Return 1 where the picture shows the template, 0 beyond its border, (h * w)."""
-        ones = np.ones(self.hw, np.float32)
-        return self._sampled(ones, motion, cv2.BORDER_CONSTANT)
+        y, x = (self.hw[0] - 1) / 2, (self.hw[1] - 1) / 2
+        there = [motion.linear * corner + motion.shift for corner in self.corners]
+        return all(abs(z.real) <= x and abs(z.imag) <= y for z in there)
 
     def _sampled(self, picture: F32Array, motion: Motion, border: int) -> F32Array:
+        """Return the picture where the template lies in it, (h, w)."""
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         warp = motion.warp(self.hw)
         seen = cv2.warpAffine(picture, warp, self.hw[::-1], flags=flags, borderMode=border)
-        return np.asarray(seen, np.float32).reshape(-1)
+        return np.asarray(seen, np.float32)
 
     def _step(self, moved: list[float]) -> tuple[complex, complex]:
         """Return turn and scale as one complex factor, and the shift."""
@@ -231,12 +242,11 @@ class Fit:
             the picture shows nothing of the part.
         """
         start = Motion(shift=complex(*start_xy) / 2)
-        rough = self.coarse.fitted(self.coarse.blurred(halved(picture)), start)
-        smooth = self.fine.blurred(picture)
-        motion = rough and self.fine.fitted(smooth, self._doubled(rough))
-        if motion is None:
+        rough = self.coarse.fitted(halved(picture), start)
+        found = rough and self.fine.fitted(picture, self._doubled(rough[1]))
+        if found is None:
             return 0.0, Motion().warp(self.fine.hw)
-        return self.fine.correlation(smooth, motion), motion.warp(self.fine.hw)
+        return found[0], found[1].warp(self.fine.hw)
 
     def _doubled(self, motion: Motion) -> Motion:
         """Return the half size's motion at full size; of an odd side a row is left out there."""
@@ -255,8 +265,8 @@ def fit_to(template: F32Array, mask: U8Array, freedom: Freedom) -> Fit:
     small = halved(template)
     everywhere = np.ones(small.shape, bool)
     return Fit(
-        _level(small, everywhere, COARSE_BLUR_PX, freedom),
-        _level(template, mask > 0, FINE_BLUR_PX, freedom),
+        _level(small, everywhere, COARSE_BLUR_PX, COARSE_STILL_PX, freedom),
+        _level(template, mask > 0, FINE_BLUR_PX, STILL_PX, freedom),
     )
 
 
@@ -271,7 +281,13 @@ def _blurred(picture: F32Array, blur_px: int) -> F32Array:
     return np.asarray(cv2.GaussianBlur(picture, (blur_px, blur_px), 0), np.float32)
 
 
-def _level(template: F32Array, inside: NDArray[np.bool_], blur_px: int, freedom: Freedom) -> _Level:
+def _level(
+    template: F32Array,
+    inside: NDArray[np.bool_],
+    blur_px: int,
+    still_px: float,
+    freedom: Freedom,
+) -> _Level:
     h, w = template.shape
     smooth = _blurred(template, blur_px).astype(np.float64)
     columns = np.stack([*_motions(smooth, freedom), smooth, np.ones_like(smooth)]) * inside
@@ -279,20 +295,25 @@ def _level(template: F32Array, inside: NDArray[np.bool_], blur_px: int, freedom:
     norms = np.maximum(np.linalg.norm(columns, axis=1), 1e-9)
     columns /= norms[:, None]
     gram = columns @ columns.T
-    solve = np.linalg.solve(gram + RIDGE * np.eye(len(gram)), columns) / norms[:, None]
     rows, cols = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
     ends = [(int(v.min()), int(v.max())) if len(v) else (0, 0) for v in (rows, cols)]
-    corners = [complex(x - (w - 1) / 2, y - (h - 1) / 2) for y in ends[0] for x in ends[1]]
     return _Level(
         (h, w),
         blur_px,
+        still_px,
         freedom,
         columns.astype(np.float32),
         norms,
-        gram,
-        solve.astype(np.float32),
-        np.array(corners),
+        None if inside.all() else inside.reshape(-1).astype(np.float32),
+        np.ones((h, w), np.float32),
+        _SeenPart(None, gram, _inverse(gram, norms)),
+        tuple(complex(x - (w - 1) / 2, y - (h - 1) / 2) for y in ends[0] for x in ends[1]),
     )
+
+
+def _inverse(gram: F64Array, norms: F64Array) -> F64Array:
+    _, inverse = cv2.invert(gram + RIDGE * np.eye(len(gram)))
+    return np.asarray(inverse, np.float64) / norms[:, None]
 
 
 def _motions(smooth: F64Array, freedom: Freedom) -> list[F64Array]:

@@ -2,10 +2,13 @@
 
 Overlaps are computed many at once, and only of boxes whose axis-aligned bounds share enough. 300
 boxes in 30 clusters take 0.5 ms, mostly separate ones 0.5 ms; one pair at a time took 9 and 63 ms.
+A few boxes, as on most pictures, are decided one by one in plain floats: 8 round two products take
+0.04 ms instead of 0.25.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +16,11 @@ from numpy.typing import NDArray
 
 from edge_app.errors import ShapeError
 from edge_app.records import F64Array
+
+FEW = 16
+LEFT_OPEN = 2
+"""Up to so many boxes, with so many overlaps to compute, the arrays cost more than the boxes. Of
+150 pictures of a simulated belt one had an overlap to compute."""
 
 FIRST_BLOCK = 16
 BLOCK = 64
@@ -54,10 +62,14 @@ def rotated_nms(
             f"rotated_nms wants (n, 5) boxes and (n,) scores, got {boxes_cxcywhr.shape} and "
             f"{scores.shape}"
         )
-    order = np.argsort(-scores, kind="stable")
-    order = order[scores[order] >= min_score]
+    order = np.flatnonzero(scores >= min_score)
+    order = order[np.argsort(-scores[order], kind="stable")]
     if not len(order):
         return []  # most frames of a slow belt
+    if len(order) <= FEW:
+        few = _greedy_of_few(boxes_cxcywhr[order], max_iou)
+        if few is not None:
+            return [int(order[i]) for i in few]
     outlines = _outlines(boxes_cxcywhr[order])
     kept: list[int] = []
     left = np.arange(len(order))
@@ -79,6 +91,72 @@ def pair_ious(a: F64Array, b: F64Array) -> F64Array:
     """
     index = np.arange(len(a))
     return _ious(_outlines(np.concatenate([a, b])), index, index + len(a))
+
+
+def _greedy_of_few(boxes: F64Array, max_iou: float) -> list[int] | None:
+    """Return those that no better one overlaps, best first, or None where bounds leave too much
+    open: overlaps are quicker computed all at once then.
+    """
+    left_open = 0
+    few = [_Upright(*box) for box in boxes.tolist()]
+    kept: list[int] = []
+    for i, box in enumerate(few):
+        for k in kept:
+            if not few[k].may_share_more_than(max_iou, box):
+                continue
+            if few[k].surely_shares_more_than(max_iou, box):
+                break
+            left_open += 1
+            if left_open > LEFT_OPEN:
+                return None
+            if float(pair_ious(boxes[k : k + 1], boxes[i : i + 1])[0]) > max_iou:
+                break
+        else:
+            kept.append(i)
+    return kept
+
+
+class _Upright:
+    """A box and its axis-aligned bounds, in plain floats."""
+
+    __slots__ = ("area", "cos", "half_h", "half_w", "reach_x", "reach_y", "sin", "x", "y")
+
+    def __init__(self, x: float, y: float, w: float, h: float, angle_rad: float) -> None:
+        self.x, self.y, self.half_w, self.half_h = x, y, w / 2, h / 2
+        self.cos, self.sin = math.cos(angle_rad), math.sin(angle_rad)
+        self.reach_x = abs(self.cos) * self.half_w + abs(self.sin) * self.half_h
+        self.reach_y = abs(self.sin) * self.half_w + abs(self.cos) * self.half_h
+        self.area = w * h
+
+    def may_share_more_than(self, max_iou: float, other: _Upright) -> bool:
+        """Return whether the bounds share so much; see `_near`."""
+        wide = _common(self.x, self.reach_x, other.x, other.reach_x)
+        high = _common(self.y, self.reach_y, other.y, other.reach_y)
+        return wide * high * (1.0 + max_iou) > max_iou * (self.area + other.area)
+
+    def surely_shares_more_than(self, max_iou: float, other: _Upright) -> bool:
+        """Return whether this box shares so much with the largest rectangle along its own axes
+        that touches all sides of the other one from inside.
+        """
+        cos = abs(self.cos * other.cos + self.sin * other.sin)
+        sin = abs(self.cos * other.sin - self.sin * other.cos)
+        if cos <= sin + 0.1:  # turned by about half a quarter turn or more
+            return False
+        between = cos * cos - sin * sin
+        half_w = (other.half_w * cos - other.half_h * sin) / between
+        half_h = (other.half_h * cos - other.half_w * sin) / between
+        if min(half_w, half_h, self.half_w, self.half_h) <= 0.0:
+            return False
+        x, y = other.x - self.x, other.y - self.y
+        along, across = x * self.cos + y * self.sin, y * self.cos - x * self.sin
+        wide = _common(0.0, self.half_w, along, half_w)
+        shared = wide * _common(0.0, self.half_h, across, half_h) * (1.0 - _TOUCH)
+        return shared > max_iou * (self.area + other.area - shared)
+
+
+def _common(a: float, reach_a: float, b: float, reach_b: float) -> float:
+    """Return the length that two intervals round a and b have in common, 0 if they have none."""
+    return max(min(a + reach_a, b + reach_b) - max(a - reach_a, b - reach_b), 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -34,7 +34,7 @@ from edge_app.imaging.registration import (
     fit_to,
     halved,
 )
-from edge_app.imaging.upright_crop import CropSpec, crop_box, crop_to_frame, upright_crop
+from edge_app.imaging.upright_crop import CropSpec, crop_box, crop_to_frame, grey_crop
 from edge_app.records import BoxCxcywhr, F32Array, F64Array, U8Array
 
 LONG_SIDE_PX = 320
@@ -68,9 +68,30 @@ def small_spec(spec: CropSpec) -> CropSpec:
 
 def small_crop(pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, spec: CropSpec) -> F32Array:
     """Return the part's small grey crop, float32 (h, w); pixels are averaged, not dropped."""
-    grey = cv2.cvtColor(upright_crop(pixels_hwc, box_cxcywhr, spec), cv2.COLOR_BGR2GRAY)
+    grey = grey_crop(pixels_hwc, box_cxcywhr, spec)
     size_wh = small_spec(spec).crop_hw[::-1]
     return np.asarray(cv2.resize(grey, size_wh, interpolation=cv2.INTER_AREA), np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """Where registration starts.
+
+    Attributes:
+        box_cxcywhr: the product's, as it was found, in its known size.
+        usual_px: the known width, as the box has it; None: nothing is known of it.
+        crop: float32 (h, w), the small grey crop of the box.
+    """
+
+    box_cxcywhr: BoxCxcywhr
+    usual_px: float | None
+    crop: F32Array
+
+    def half_turned(self) -> Start:
+        """Return the start the other way round: the same pixels, backwards."""
+        x, y, w, h, angle = self.box_cxcywhr
+        backwards = np.ascontiguousarray(self.crop[::-1, ::-1])
+        return Start((x, y, w, h, wrap_turn(angle + math.pi)), self.usual_px, backwards)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,43 +131,49 @@ class Aligner:
 
     def aligned(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> BoxCxcywhr:
         """Return the product's box after registration, or the given one if that fails."""
-        return self.registered(pixels_hwc, box_cxcywhr) or box_cxcywhr
+        return self.registered(self.start_at(pixels_hwc, box_cxcywhr)) or box_cxcywhr
+
+    def start_at(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> Start:
+        """Return the start at a detected box, pixels uint8 (h, w, 3) being the frame."""
+        box, usual_px = self._sized(box_cxcywhr)
+        return Start(box, usual_px, small_crop(pixels_hwc, box, self.spec))
+
+    def quarter_turned(self, start: Start, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> Start:
+        """Return the start at a box that is another start's, turned by a quarter, its sides
+        exchanged: of a square crop the same pixels, turned.
+        """
+        box, usual_px = self._sized(box_cxcywhr)
+        is_square = self.spec.crop_hw[0] == self.spec.crop_hw[1] and not self.spec.stretch
+        if not is_square or usual_px != start.usual_px:
+            return self.start_at(pixels_hwc, box_cxcywhr)
+        return Start(box, usual_px, np.ascontiguousarray(np.rot90(start.crop)))
+
+    def _sized(self, box_cxcywhr: BoxCxcywhr) -> tuple[BoxCxcywhr, float | None]:
+        """Return the box in the size that parts are known to have, and that width."""
+        x, y, w, _, angle = box_cxcywhr
+        if self.size_px is None or not _is_near(w, self.size_px[0], MAX_SIZE_DIFFERENCE):
+            return box_cxcywhr, None
+        return (x, y, *self.size_px, angle), self.size_px[0]
 
     def registered(
-        self,
-        pixels_hwc: U8Array,
-        box_cxcywhr: BoxCxcywhr,
-        shifts: Sequence[tuple[float, float]] = START_SHIFTS,
+        self, start: Start, shifts: Sequence[tuple[float, float]] = START_SHIFTS
     ) -> BoxCxcywhr | None:
         """Return the product's box after registration, or None if that fails.
 
-        Args:
-            pixels_hwc: uint8 (h, w, 3), the frame.
-            box_cxcywhr: already in the product's direction.
-            shifts: where to start, as START_SHIFTS.
-        """
-        x, y, w, _, angle = box_cxcywhr
-        if self.size_px is None or not _is_near(w, self.size_px[0], MAX_SIZE_DIFFERENCE):
-            return self._climbed(pixels_hwc, box_cxcywhr, None, shifts)
-        start: BoxCxcywhr = (x, y, *self.size_px, angle)
-        return self._climbed(pixels_hwc, start, self.size_px[0], shifts)
+        The first believable one from several shifts of the start counts.
 
-    def _climbed(
-        self,
-        pixels_hwc: U8Array,
-        start: BoxCxcywhr,
-        usual_px: float | None,
-        shifts: Sequence[tuple[float, float]],
-    ) -> BoxCxcywhr | None:
-        """Return the first believable registration from several shifts of a box, or None."""
-        crop = small_crop(pixels_hwc, start, self.spec)
+        Args:
+            start: already in the product's direction.
+            shifts: as START_SHIFTS.
+        """
         h, w = self.template.shape
+        usual_px = start.usual_px
         is_sized = usual_px is not None and self.size_tolerance == 0.0
         for shift_x, shift_y in shifts:
-            correlation, warp = self._found(crop, (shift_x * w, shift_y * h), is_sized)
+            correlation, warp = self._found(start.crop, (shift_x * w, shift_y * h), is_sized)
             if correlation < MIN_CORRELATION or not np.isfinite(warp).all():
                 continue
-            moved = self._moved(start, warp)
+            moved = self._moved(start.box_cxcywhr, warp)
             if moved is not None and (
                 usual_px is None or is_sized or _is_near(moved[2], usual_px, self.size_tolerance)
             ):
@@ -168,26 +195,26 @@ class Aligner:
 
         None where the warp is too large to be true.
         """
-        linear = warp[:, :2]
-        scale = math.sqrt(max(float(np.linalg.det(linear)), 1e-9))
-        turn = math.atan2(linear[1, 0] - linear[0, 1], linear[0, 0] + linear[1, 1])
+        (xx, xy, shift_x), (yx, yy, shift_y) = warp.tolist()
+        scale = math.sqrt(max(xx * yy - xy * yx, 1e-9))
+        turn = math.atan2(yx - xy, xx + yy)
         h, w = self.template.shape
-        middle_xy = np.array([(w - 1) / 2, (h - 1) / 2])
-        there_xy = linear @ middle_xy + warp[:, 2]
+        x, y = (w - 1) / 2, (h - 1) / 2  # the template's middle
+        there_x, there_y = xx * x + xy * y + shift_x, yx * x + yy * y + shift_y
         if (
-            np.abs(there_xy - middle_xy).max() > MAX_SHIFT * max(h, w)
+            max(abs(there_x - x), abs(there_y - y)) > MAX_SHIFT * max(h, w)
             or abs(turn) > MAX_TURN_RAD
             or not 1 / MAX_SCALE < scale < MAX_SCALE
         ):
             return None
         enlarge = self.spec.crop_hw[1] / w
-        in_crop_xy = (there_xy + 0.5) * enlarge - 0.5
-        to_frame = crop_to_frame(box, self.spec)
-        x, y = to_frame[:, :2] @ in_crop_xy + to_frame[:, 2]
+        u, v = (there_x + 0.5) * enlarge - 0.5, (there_y + 0.5) * enlarge - 0.5  # in the crop
+        (xu, xv, x0), (yu, yv, y0) = crop_to_frame(box, self.spec).tolist()
         per_crop_px = scale * crop_box(box, self.spec)[2] / self.spec.crop_hw[1]
         angle = box[4] if self.keeps_angle else wrap_turn(box[4] + turn)
         product_w, product_h = self.product_wh
-        return float(x), float(y), product_w * per_crop_px, product_h * per_crop_px, angle
+        width, height = product_w * per_crop_px, product_h * per_crop_px
+        return xu * u + xv * v + x0, yu * u + yv * v + y0, width, height, angle
 
 
 def _is_near(length_px: float, usual_px: float, tolerance: float) -> bool:

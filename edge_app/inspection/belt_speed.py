@@ -9,12 +9,12 @@ spacing per frame from one that moves backwards: votes then only refine the hint
 
 from __future__ import annotations
 
-from collections import deque
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from edge_app.records import BoxCxcywhr, F64Array
+from edge_app.records import BoxCxcywhr
 
 MAX_VOTES = 200
 """The newest count: some 50 frames with two parts in view; a belt may change its speed."""
@@ -42,7 +42,7 @@ class BeltSpeed:
 
     def __init__(self, hint_px_per_s: Speed | None = None) -> None:
         self._hint = hint_px_per_s
-        self._votes: deque[tuple[float, float, float]] = deque(maxlen=MAX_VOTES)
+        self._votes = _Votes()
         self._last: tuple[int, list[BoxCxcywhr]] | None = None
         self.px_per_s: Speed | None = hint_px_per_s
 
@@ -50,34 +50,56 @@ class BeltSpeed:
         """Take in the whole boxes (not cut off by the border) of the next frame."""
         if self._last is not None and at_ns > self._last[0]:
             dt_s = (at_ns - self._last[0]) / 1e9
-            self._votes.extend(_votes(self._last[1], boxes_cxcywhr, dt_s))
-            self.px_per_s = self._winner() or self._hint
+            votes = _votes(self._last[1], boxes_cxcywhr, dt_s)
+            for vx, vy, reach in votes:
+                self._votes.add(vx, vy, reach, is_about_the_belt=self._agrees_with_hint(vx, vy))
+            if votes:
+                needed = 1 if self._hint is None else VOTES_BESIDE_HINT
+                self.px_per_s = self._votes.winner(needed) or self._hint
         self._last = (at_ns, list(boxes_cxcywhr))
 
-    def _winner(self) -> Speed | None:
-        """Return the mean of the densest group of votes, the slowest of equals."""
-        votes = np.array(self._votes, np.float64).reshape(-1, 3)  # vx, vy, reach
-        needed = 1
-        if self._hint is not None:
-            off = np.hypot(votes[:, 0] - self._hint[0], votes[:, 1] - self._hint[1])
-            votes, needed = votes[off <= HINT_SHARE * np.hypot(*self._hint)], VOTES_BESIDE_HINT
-        if not len(votes):
+    def _agrees_with_hint(self, vx: float, vy: float) -> bool:
+        if self._hint is None:
+            return True
+        off = math.hypot(vx - self._hint[0], vy - self._hint[1])
+        return off <= HINT_SHARE * math.hypot(*self._hint)
+
+
+class _Votes:
+    """The newest MAX_VOTES votes, and which of them agree: a vote that comes or goes changes one
+    row and one column of that table, and all 40,000 distances anew took 0.3 ms a frame.
+    """
+
+    def __init__(self) -> None:
+        self._added = 0
+        self._v = np.full((2, MAX_VOTES), np.nan)  # vx, vy; NaN: agrees with nobody
+        self._reach = np.zeros(MAX_VOTES)
+        self._near = np.zeros((MAX_VOTES, MAX_VOTES), bool)  # [i, j]: j lies within i's reach
+        self._counts = np.zeros(MAX_VOTES, np.intp)  # by row
+
+    def add(self, vx: float, vy: float, reach: float, *, is_about_the_belt: bool) -> None:
+        """Take a vote in the oldest one's place; one that is not about the belt only takes it."""
+        slot = self._added % MAX_VOTES
+        self._added += 1
+        self._v[:, slot] = (vx, vy) if is_about_the_belt else (math.nan, math.nan)
+        self._reach[slot] = reach
+        apart = np.hypot(self._v[0] - self._v[0, slot], self._v[1] - self._v[1, slot])
+        within_theirs = apart <= self._reach
+        self._counts -= self._near[:, slot]
+        self._counts += within_theirs
+        self._near[:, slot] = within_theirs
+        self._near[slot] = apart <= reach
+        self._counts[slot] = np.count_nonzero(self._near[slot])
+
+    def winner(self, needed: int) -> Speed | None:
+        """Return the mean of the densest group of votes, the slowest of equals; None of too few."""
+        most = int(self._counts.max())
+        if most < needed:
             return None
-        apart = np.hypot(
-            votes[:, None, 0] - votes[None, :, 0], votes[:, None, 1] - votes[None, :, 1]
-        )  # (n, n)
-        near = apart <= votes[:, 2:3]
-        return _densest(votes, near, needed)
-
-
-def _densest(votes: F64Array, near: np.ndarray, needed: int) -> Speed | None:
-    counts = near.sum(axis=1)
-    slowness = -np.hypot(votes[:, 0], votes[:, 1])
-    best = int(np.lexsort((slowness, counts))[-1])
-    if counts[best] < needed:
-        return None
-    vx, vy = votes[near[best], :2].mean(axis=0)
-    return float(vx), float(vy)
+        equals = np.flatnonzero(self._counts == most)
+        best = equals[np.argmin(np.hypot(*self._v[:, equals]))]
+        vx, vy = self._v[:, self._near[best]].mean(axis=1).tolist()
+        return vx, vy
 
 
 def _votes(

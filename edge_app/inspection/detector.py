@@ -6,6 +6,7 @@ candidates are merged here, because rotated NMS is no operator of ONNX or Tensor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -110,15 +111,20 @@ def one_per_place(boxes_cxcywhr: F64Array) -> list[int]:
     Args:
         boxes_cxcywhr: (n, 5) float64, best first.
     """
-    middles, areas = boxes_cxcywhr[:, :2], boxes_cxcywhr[:, 2] * boxes_cxcywhr[:, 3]
-    reaches = ONE_CENTRE * boxes_cxcywhr[:, 2:4].min(axis=1)
+    boxes: list[list[float]] = boxes_cxcywhr.tolist()
     kept: list[int] = []
-    for i in range(len(boxes_cxcywhr)):
-        near = np.hypot(*(middles[kept] - middles[i]).T) < reaches[kept]
-        larger, smaller = np.maximum(areas[kept], areas[i]), np.minimum(areas[kept], areas[i])
-        if not (near & (larger <= ONE_SIZE * smaller)).any():
+    for i, box in enumerate(boxes):
+        if not any(_is_second_of(boxes[k], box) for k in kept):
             kept.append(i)
     return kept
+
+
+def _is_second_of(better: Sequence[float], box: Sequence[float]) -> bool:
+    x, y, w, h, _ = better
+    if math.hypot(x - box[0], y - box[1]) >= ONE_CENTRE * min(w, h):
+        return False
+    smaller, larger = sorted((w * h, box[2] * box[3]))
+    return larger <= ONE_SIZE * smaller
 
 
 def checked_rows(boxes: AnyArray) -> F64Array:

@@ -8,8 +8,8 @@ average over all turns (the linear discriminant between turns with equal covaria
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import cv2
@@ -17,7 +17,8 @@ import numpy as np
 
 from edge_app.errors import BundleError
 from edge_app.imaging.oriented_box import wrap_turn
-from edge_app.imaging.upright_crop import CropSpec, sampled_crop, upright_crop
+from edge_app.imaging.registration import halved
+from edge_app.imaging.upright_crop import CropSpec, upright_crop
 from edge_app.records import BoxCxcywhr, F32Array, F64Array, U8Array
 
 OrientationKind = Literal["fixed", "two_way", "four_way", "free"]
@@ -27,9 +28,11 @@ TURNS: dict[str, int] = {"fixed": 1, "two_way": 2, "four_way": 4, "free": 1}
 CUE_LONG_SIDE_PX = 64
 """The cue's resolution: enough for a hole or a taper, coarse enough to ignore small defects."""
 
-COARSE_SAMPLES = 3
-"""Samples along each axis of a cue pixel when resolving coarsely. Of 1,915 detected boxes (tapered
-and square simulated parts, real screws; cut-off ones included) 2 got another direction that way."""
+SURE = 0.3
+"""Of the cue's length, how much likelier a direction is than the next where a glance is believed.
+Of 1,485 views of simulated tapered parts, defective ones among them, the least sure was at 0.12,
+14 were below this and none was wrong. Square parts, whose cue is a notch, are never sure (0.2 at
+most; 6 of 400 wrong, with 0.08 at most) and are always looked at again."""
 
 
 def cue_spec(spec: CropSpec) -> CropSpec:
@@ -60,14 +63,11 @@ def candidate_views(
     Returns:
         (turns, h, w) float32, each with mean 0 and norm 1 (0 where the crop is flat).
     """
-    return _views_and_crops(pixels_hwc, box_cxcywhr, kind, spec, upright_crop)[0]
-
-
-Cut = Callable[[U8Array, BoxCxcywhr, CropSpec], U8Array]
+    return _views_and_crops(pixels_hwc, box_cxcywhr, kind, spec)[0]
 
 
 def _views_and_crops(
-    pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, kind: str, spec: CropSpec, cut: Cut
+    pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr, kind: str, spec: CropSpec
 ) -> tuple[F32Array, list[U8Array]]:
     """Return `candidate_views` and the crops they were made from, of the first turns."""
     small = cue_spec(spec)
@@ -82,11 +82,18 @@ def _views_and_crops(
             views.append(np.rot90(views[0]))  # a quarter turn on: the same pixels of a square
             continue
         # The shrink is large: average over pixels first, so that grain does not alias.
-        crops.append(cut(pixels_hwc, turned(box_cxcywhr, kind, turn), spec))
+        crops.append(upright_crop(pixels_hwc, turned(box_cxcywhr, kind, turn), spec))
         grey = cv2.cvtColor(crops[-1], cv2.COLOR_BGR2GRAY)
         shrunk = cv2.resize(grey, small.crop_hw[::-1], interpolation=cv2.INTER_AREA)
         views.append(_normalised(shrunk.astype(np.float32)))
     return np.stack(views), crops
+
+
+def _shrunk(grey_hw: F32Array, hw: tuple[int, int]) -> F32Array:
+    """Return a grey picture made smaller; halving first is quicker, where it goes."""
+    while grey_hw.shape[0] >= 4 * hw[0] and grey_hw.shape[1] >= 4 * hw[1]:
+        grey_hw = halved(grey_hw)
+    return np.asarray(cv2.resize(grey_hw, hw[::-1], interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _normalised(grey_hw: F32Array) -> F32Array:
@@ -113,21 +120,34 @@ class DirectionCue:
         """Return the box with its angle in the product's own direction."""
         return self.resolve_direction(pixels_hwc, box_cxcywhr)[0]
 
-    def resolve_direction_coarse(self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr) -> BoxCxcywhr:
-        """Return what `directed` returns but for rare doubtful views, in a third of the time.
+    def glance(self, crops: Sequence[F32Array]) -> tuple[int, float]:
+        """Return the likeliest turn as small crops show it, and how much likelier it is than the
+        next: the difference of their correlations over the cue's own length. Below `SURE`,
+        `resolve_direction` has to tell.
 
-        Only every few pixels are sampled: for a first estimate that `resolve_direction` confirms.
+        Args:
+            crops: float32 (h, w) grey, what `spec` cuts at another size: of the first turn, and of
+                a quarter turn too where there are four.
         """
-        h, w = cue_spec(self.spec).crop_hw
-        coarse = replace(self.spec, crop_hw=(h * COARSE_SAMPLES, w * COARSE_SAMPLES))
-        views, _ = _views_and_crops(pixels_hwc, box_cxcywhr, self.kind, coarse, sampled_crop)
-        return turned(box_cxcywhr, self.kind, int(np.argmax(self._correlations(views))))
+        cue = self.templates[0].ravel()
+        likely: list[float] = []
+        backwards: list[float] = []  # half a turn on: the same pixels
+        for crop in crops:
+            seen = _shrunk(crop, cue_spec(self.spec).crop_hw).ravel()
+            mean = float(seen.mean())
+            length = math.sqrt(max(float(seen @ seen) - seen.size * mean * mean, 1e-9))
+            likely.append(float(seen @ cue) / length)  # the cue's mean is 0: the view's drops out
+            backwards.append(float(seen[::-1] @ cue) / length)
+        likely += backwards
+        *_, second, first = sorted(likely)
+        cue_length = max(math.sqrt(float(cue @ cue)), 1e-9)
+        return likely.index(first), (first - second) / cue_length
 
     def resolve_direction(
         self, pixels_hwc: U8Array, box_cxcywhr: BoxCxcywhr
     ) -> tuple[BoxCxcywhr, U8Array | None]:
         """Return the directed box and, where it was cut on the way, its full-size crop."""
-        views, crops = _views_and_crops(pixels_hwc, box_cxcywhr, self.kind, self.spec, upright_crop)
+        views, crops = _views_and_crops(pixels_hwc, box_cxcywhr, self.kind, self.spec)
         turn = int(np.argmax(self._correlations(views)))
         crop = crops[turn] if turn < len(crops) else None
         return turned(box_cxcywhr, self.kind, turn), crop

@@ -63,23 +63,23 @@ class CropFigures:
         mean: grey level, 0..255.
         std: grey levels.
         skew: of the grey levels' distribution; 0 where bright and dark are alike.
-        detail: (4,) logarithms of the Laplacian's variance, from the crop itself to an eighth.
-        correlation: (3,) of neighbouring pixels, -1..1, at a half, a quarter and an eighth.
-        colour: (2,) blue and red less green, grey levels.
+        detail: four logarithms of the Laplacian's variance, from the crop itself to an eighth.
+        correlation: three of neighbouring pixels, -1..1, at a half, a quarter and an eighth.
+        colour: blue and red less green, grey levels.
         look: (LIKENESS_SIDE squared,) of length 1, the light taken out; zeros of a plain crop.
     """
 
     mean: float
     std: float
     skew: float
-    detail: F32Array
-    correlation: F32Array
-    colour: F32Array
+    detail: tuple[float, ...]
+    correlation: tuple[float, ...]
+    colour: tuple[float, float]
     look: F32Array
 
 
 def crop_figures(crop_hwc: U8Array) -> CropFigures:
-    """Return the figures of a crop, uint8 (h, w, 3) BGR; 0.5 ms at 128 x 448."""
+    """Return the figures of a crop, uint8 (h, w, 3) BGR; 0.25 ms at 128 x 448."""
     grey_u8 = cv2.cvtColor(crop_hwc, cv2.COLOR_BGR2GRAY)
     mean, std, third = _moments(grey_u8)
     grey = np.asarray(grey_u8, np.float32)
@@ -94,9 +94,9 @@ def crop_figures(crop_hwc: U8Array) -> CropFigures:
         mean,
         std,
         third / (std**3 + 20.0),
-        np.asarray([_roughness(picture) for picture in (grey, *sizes)], np.float32),
-        np.asarray([_correlation(picture) for picture in sizes], np.float32),
-        np.asarray([blue - green, red - green], np.float32),
+        tuple(_roughness(picture) for picture in (grey, *sizes)),
+        tuple(_correlation(picture) for picture in sizes),
+        (blue - green, red - green),
         np.asarray(look / length if length > LIKENESS_SIDE else look * 0, np.float32),
     )
 
@@ -107,34 +107,40 @@ def _halved(grey_hw: F32Array) -> F32Array:
     return np.asarray(cv2.resize(grey_hw, size_wh, interpolation=cv2.INTER_AREA), np.float32)
 
 
+_LEVELS = np.arange(256.0)
+
+
 def _moments(grey_hw: cv2.typing.MatLike) -> tuple[float, float, float]:
     """Return mean, standard deviation and third central moment of a uint8 picture."""
     counts = cv2.calcHist([grey_hw], [0], None, [256], [0, 256]).ravel().astype(np.float64)
-    share, levels = counts / counts.sum(), np.arange(256)
-    mean = float(share @ levels)
-    away = levels - mean
-    return mean, math.sqrt(float(share @ away**2)), float(share @ away**3)
+    share = counts / grey_hw.size
+    mean = float(share @ _LEVELS)
+    away = _LEVELS - mean
+    weighed = share * away
+    third = float((weighed * away) @ away)
+    return mean, math.sqrt(float(weighed @ away)), third
 
 
 def _roughness(grey_hw: F32Array) -> float:
     """Return the logarithm of the Laplacian's variance, 0 where there is none."""
-    _, std = cv2.meanStdDev(cv2.Laplacian(grey_hw, cv2.CV_32F))
-    return math.log(float(std[0, 0]) ** 2 + 1.0)
+    edges = cv2.Laplacian(grey_hw, cv2.CV_32F)
+    power = cv2.norm(edges, cv2.NORM_L2SQR) / edges.size  # a third of cv2.meanStdDev's time
+    return math.log(max(power - cv2.mean(edges)[0] ** 2, 0.0) + 1.0)
 
 
 def _correlation(grey: F32Array) -> float:
     """Return how alike neighbouring pixels of a (h, w) picture are, -1..1; 1 in a plain one."""
-    if min(grey.shape) < 2:
+    h, w = grey.shape
+    if min(h, w) < 2:
         return 1.0
     away = grey - cv2.mean(grey)[0]
-    power = _product(away, away)
-    beside = (_product(away[:, 1:], away[:, :-1]) + _product(away[1:], away[:-1])) / 2
-    return (beside + GRAIN_POWER) / (power + GRAIN_POWER)
-
-
-def _product(a: F32Array, b: F32Array) -> float:
-    """Return the mean product of two pictures' pixels."""
-    return float(np.einsum("ij,ij->", a, b)) / a.size
+    flat = away.ravel()
+    power = float(flat @ flat) / flat.size
+    # along the rows laid end to end, less where one row's end meets the next one's beginning
+    across = float(flat[1:] @ flat[:-1]) - float(away[1:, 0] @ away[:-1, -1])
+    down = float(flat[w:] @ flat[:-w])
+    beside = (across / (h * (w - 1)) + down / ((h - 1) * w)) / 2
+    return float((beside + GRAIN_POWER) / (power + GRAIN_POWER))
 
 
 class Plausibility:
@@ -154,15 +160,15 @@ class Plausibility:
         self._skew = min(skews) - by, max(skews) + by
         detail = np.stack([f.detail for f in figures])
         low, high = detail.min(axis=0), detail.max(axis=0)
-        self._least = low - np.log(SOFTER) - (high - low) / 2
-        self._most = high + np.log(SHARPER) + (high - low) / 2
+        self._least = (low - np.log(SOFTER) - (high - low) / 2).tolist()
+        self._most = (high + np.log(SHARPER) + (high - low) / 2).tolist()
         correlation = np.stack([f.correlation for f in figures])
         least, most = correlation.min(axis=0), correlation.max(axis=0)
-        self._least_correlated = least - (most - least) - CORRELATION_SLACK
+        self._least_correlated = (least - (most - least) - CORRELATION_SLACK).tolist()
         colour = np.stack([f.colour for f in figures])
         low, high = colour.min(axis=0), colour.max(axis=0)
         by_colour = (high - low) * widened + COLOUR_SLACK
-        self._colour = low - by_colour, high + by_colour
+        self._colour = (low - by_colour).tolist(), (high + by_colour).tolist()
         self._looks = np.stack([f.look for f in figures])
         alike = self._looks @ self._looks.T
         np.fill_diagonal(alike, -1.0)
@@ -181,12 +187,12 @@ class Plausibility:
             return "it has much less contrast than the bundle's own pictures"
         if seen.std > self._std[1]:
             return "it has much more contrast than the bundle's own pictures"
-        if bool((seen.detail < self._least).any()):
+        if _any_below(seen.detail, self._least):
             return "it is blurred or blank beside the bundle's own pictures"
-        is_noise = bool((seen.correlation < self._least_correlated).any())
-        if is_noise or bool((seen.detail > self._most).any()):
+        is_noise = _any_below(seen.correlation, self._least_correlated)
+        if is_noise or _any_below(self._most, seen.detail):
             return "it has more fine detail, as noise has, than the bundle's own pictures"
-        if bool(((seen.colour < self._colour[0]) | (seen.colour > self._colour[1])).any()):
+        if _any_below(seen.colour, self._colour[0]) or _any_below(self._colour[1], seen.colour):
             return "its colours are others than those of the bundle's own pictures"
         if not self._skew[0] <= seen.skew <= self._skew[1]:
             return "bright and dark are shared out otherwise than in the bundle's own pictures"
@@ -198,6 +204,10 @@ class Plausibility:
 def plausibility_of(golden: Sequence[U8Array]) -> Plausibility | None:
     """Return what tells pictures of other things; None of too few golden parts."""
     return Plausibility(golden) if len(golden) >= FEWEST else None
+
+
+def _any_below(values: Sequence[float], limits: Sequence[float]) -> bool:
+    return any(value < limit for value, limit in zip(values, limits, strict=True))
 
 
 def _widened(

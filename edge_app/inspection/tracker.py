@@ -133,7 +133,8 @@ class BeltTracker:
         return self._belt.px_per_s
 
     def follow(self, frame: Frame, detections: Sequence[Detection]) -> Sighting:
-        whole = [d.box_cxcywhr for d in detections if _is_whole(d, frame)]
+        is_whole = [_is_whole(d, frame) for d in detections]
+        whole = [d.box_cxcywhr for d, seen in zip(detections, is_whole, strict=True) if seen]
         self._belt.note(frame.steady_ns, whole)
         pairs = self._match(frame, detections)
         views = []
@@ -141,8 +142,7 @@ class BeltTracker:
             track = pairs.get(d_index) or self._start(detection, frame)
             track.box_cxcywhr = detection.box_cxcywhr
             track.seen_at_ns, track.missed = frame.steady_ns, 0
-            is_whole = _is_whole(detection, frame)
-            views.append(PartView(track.part_id, track.views, detection, is_whole))
+            views.append(PartView(track.part_id, track.views, detection, is_whole[d_index]))
             track.views += 1
         return Sighting(tuple(views), self._drop_departed(frame))
 

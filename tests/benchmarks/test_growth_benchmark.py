@@ -55,7 +55,8 @@ def test_parts_that_are_laid_out_have_the_known_size(tmp_path: Path) -> None:
     assert aligner is not None
     for pixels in case.pictures:
         (found,) = case.model.finder.find(pixels)
-        assert aligner.registered(pixels, found.box_cxcywhr, [(0.0, 0.0)]) is not None
+        start = aligner.start_at(pixels, found.box_cxcywhr)
+        assert aligner.registered(start, [(0.0, 0.0)]) is not None
 
 
 def test_more_parts_than_fit_are_refused() -> None:

@@ -17,6 +17,7 @@ from edge_app.imaging.upright_crop import (
     crop_box,
     crop_corners,
     crop_to_frame,
+    grey_crop,
     letterbox,
     upright_crop,
     whole_frame_box,
@@ -235,3 +236,24 @@ def test_an_averaged_crop_lies_where_a_sampled_one_does() -> None:
     y, x = np.nonzero(upright_crop(frame, box, spec)[..., 0] > 127)
     expected = np.linalg.inv(np.vstack([crop_to_frame(box, spec), [0, 0, 1]])) @ (230, 190, 1)
     assert np.hypot(x.mean() - expected[0], y.mean() - expected[1]) < 0.2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_cutting_from_a_part_of_the_frame_changes_nothing(seed: int) -> None:
+    """Boxes inside, across and beyond the border: the pixels are those of one warp of the whole
+    frame, rounded once in a thousand to the next grey level; the grey crop is the crop in grey.
+    """
+    rng = np.random.default_rng(seed)
+    frame = rng.integers(0, 256, (300, 400, 3), np.uint8)
+    spec = CropSpec((64, 160), margin=0.1)
+    x, y = rng.uniform(-100, 500), rng.uniform(-100, 400)
+    box: BoxCxcywhr = (float(x), float(y), 130.0, 50.0, float(rng.uniform(-3, 3)))
+    expected = cv2.warpAffine(
+        frame, crop_to_frame(box, spec), (160, 64),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    crop = upright_crop(frame, box, spec)
+    apart = np.abs(crop.astype(int) - expected)
+    assert apart.max() <= 1
+    assert (apart > 0).mean() < 0.01
+    assert np.array_equal(grey_crop(frame, box, spec), cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY))

@@ -11,7 +11,7 @@ import pytest
 
 from edge_app.errors import ShapeError
 from edge_app.imaging.oriented_box import as_box, rotated_iou
-from edge_app.imaging.rotated_nms import AHEAD, BLOCK, pair_ious, rotated_nms
+from edge_app.imaging.rotated_nms import AHEAD, BLOCK, FEW, pair_ious, rotated_nms
 
 
 def _boxes(rng: np.random.Generator, count: int, heaps: int) -> np.ndarray:
@@ -78,6 +78,21 @@ def test_bounds_and_blocks_change_no_survivor(
     rng = np.random.default_rng(count + heaps)
     boxes, scores = make(rng, count, heaps), np.round(rng.uniform(0, 1, count), 1)
     assert rotated_nms(boxes, scores, 0.0, max_iou) == _exactly_one_by_one(boxes, scores, max_iou)
+
+
+@pytest.mark.parametrize("make", [_boxes, _grid], ids=["heaped", "on a grid"])
+@pytest.mark.parametrize("max_iou", [0.0, 0.3, 0.9])
+def test_few_boxes_keep_the_same_survivors(
+    make: Callable[[np.random.Generator, int, int], np.ndarray], max_iou: float
+) -> None:
+    """As many boxes as most pictures have, decided in plain floats: nothing else is kept."""
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        count = int(rng.integers(1, FEW + 1))
+        boxes = make(rng, count, int(rng.integers(1, 4)))
+        scores = np.round(rng.uniform(0, 1, count), 1)
+        expected = _exactly_one_by_one(boxes, scores, max_iou)
+        assert rotated_nms(boxes, scores, 0.0, max_iou) == expected
 
 
 def test_a_box_of_negative_size_harms_no_other() -> None:

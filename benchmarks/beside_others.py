@@ -98,13 +98,14 @@ def main() -> None:
     """Measure, print and write."""
     args = _options()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # and all that is started from here
-    args.work.mkdir(parents=True, exist_ok=True)
+    work = args.work.absolute()  # sides run in folders of their own
+    work.mkdir(parents=True, exist_ok=True)
     try:
-        python = peers_python(args.python, args.work)
+        python = peers_python(args.python and args.python.absolute(), work)
     except DataError as error:
         raise SystemExit(f"{error} Without it there is nothing to measure beside.") from None
     bundle = read_bundle(args.bundle)
-    setting = Setting(args.bundle.absolute(), bundle, args.product, args.work.absolute(), python)
+    setting = Setting(args.bundle.absolute(), bundle, args.product, work, python)
     with tempfile.TemporaryDirectory(prefix="beside-") as folder:
         frames = Path(folder) / "frames.npy"
         pixels = np.stack([f.pixels_hwc for f in sim_frames(args.frames, args.product)])

@@ -48,7 +48,7 @@ VIEWS = (
 )
 """In the order in which the head shows them."""
 
-_SHARED = ("api", "ask", "dom", "words")
+_SHARED = ("api", "ask", "dom", "steady", "words")
 _LANGUAGES = ("en", "ko")
 
 WAY_IN = {

@@ -17,16 +17,38 @@ PHONE_HW = (844, 390)
 
 _TOUCHABLE = """
 (() => {
-  const found = document.querySelector(CSS);
-  if (!found || !found.offsetParent || found.disabled) return null;
+  const found = FIND;
+  if (!found || !found.checkVisibility() || found.disabled) return null;
   found.scrollIntoView({ block: 'center' });
   const box = found.getBoundingClientRect();
   const point = { x: box.x + box.width / 2, y: box.y + box.height / 2 };
   const before = window.touchable;
-  window.touchable = [CSS, point.x, point.y].join(' ');
+  window.touchable = [found.tagName, found.textContent, point.x, point.y].join(' ');
   const hit = document.elementFromPoint(point.x, point.y);
   const isThere = hit && (hit === found || found.contains(hit));
   return before === window.touchable && isThere ? point : null;
+})()
+"""
+
+_WATCHED = """
+(() => {
+  window.touched = null;
+  const found = FIND;
+  if (!found) return false;
+  const onClick = (event) => {
+    removeEventListener('click', onClick, true);
+    const other = event.target.closest('a[href], button, summary, select, label, input');
+    const isThere = found.contains(event.target);
+    setTimeout(() => {
+      const isRefused = event.defaultPrevented && (isThere ? found : other)?.matches('.is-resting');
+      window.touched = {
+        isThere: isThere && !isRefused,
+        other: isThere || isRefused || !other ? null : other.outerHTML.slice(0, 200),
+      };
+    });
+  };
+  addEventListener('click', onClick, true);
+  return true;
 })()
 """
 
@@ -65,9 +87,18 @@ class Browser:
         """Wait until an expression is true, on the page that is there by then; return it."""
         end_s = time.monotonic() + timeout_s
         while not (value := self._run_if_settled(script)):
-            assert time.monotonic() < end_s, f"not within {timeout_s} s: {script}"
+            assert time.monotonic() < end_s, (
+                f"not within {timeout_s} s: {script}\nThe page says:\n{self._said()}"
+            )
             time.sleep(0.1)
         return value
+
+    def _said(self) -> Any:
+        """Return what a person reads on the page, and what has been opened on it."""
+        return self._run_if_settled(
+            "location.href + '\\n' + document.body.innerText + '\\nopen: ' +"
+            "[...document.querySelectorAll('[open]')].map((e) => e.id || e.className).join(', ')"
+        )
 
     def _run_if_settled(self, script: str) -> Any:
         """Return what an expression is; None while one page gives way to another."""
@@ -77,11 +108,51 @@ class Browser:
             return None
 
     def tap(self, css: str) -> None:
-        """Touch the middle of an element with a finger, once it can be: it is enabled, nothing
-        covers it, and it has stood still, as a person waits for who looks before touching."""
-        box = self.wait_for(_TOUCHABLE.replace("CSS", json.dumps(css)))
-        self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[box])
-        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        """Touch the first element that a selector finds; see `touch`."""
+        self.touch(f"document.querySelector({json.dumps(css)})")
+
+    def touch(self, find: str, is_mouse: bool = False) -> None:
+        """Touch the middle of an element, once it can be: it is enabled, nothing covers it, and it
+        has stood still, as a person waits for who looks before touching. Where the page has moved
+        meanwhile it is touched again, as a person does who sees that nothing happened; something
+        else that takes the touch is a fault of the page.
+
+        Args:
+            find: an expression of JavaScript, the element or null.
+            is_mouse: click with a mouse instead of touching with a finger.
+        """
+        touched: dict[str, Any] = {"isThere": False}
+        end_s = time.monotonic() + 60
+        while not touched["isThere"]:
+            assert time.monotonic() < end_s, f"{find} takes no touch\n{self._said()}"
+            point = self.wait_for(_TOUCHABLE.replace("FIND", find))
+            if not self._run_if_settled(_WATCHED.replace("FIND", find)):
+                continue
+            self._at(point, is_mouse)
+            touched = self._touched()
+            assert not touched.get("other"), f"a touch of {find} was taken by {touched['other']}"
+
+    def _at(self, point: dict[str, float], is_mouse: bool) -> None:
+        if not is_mouse:
+            self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[point])
+            self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+            return
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", **point)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **point)
+
+    def _touched(self) -> dict[str, Any]:
+        """Return what came of a touch: a button that rests gives no sign; a page that gave way to
+        another one has taken it."""
+        end_s = time.monotonic() + 5
+        while time.monotonic() < end_s:
+            touched = self._run_if_settled("window.touched === undefined ? 'gone' : touched")
+            if touched == "gone":
+                return {"isThere": True}
+            if touched:
+                return dict(touched)
+            time.sleep(0.02)
+        return {"isThere": False}
 
     def picture(self, file: Path) -> None:
         """Save what is seen as PNG."""

@@ -53,11 +53,10 @@ window.storyFind = (name) => {
 window.storyField = (name) => storyAmong("input, select, textarea", (e) =>
   [e.getAttribute("aria-label"), e.closest("label")?.querySelector("span")?.innerText]
     .some((text) => text?.trim() === name));
-window.storyPoint = (e) => {
-  window.storyScope = e.closest("details, form");
-  e.scrollIntoView({block: "center"});
-  const b = e.getBoundingClientRect();
-  return {x: b.x + b.width / 2, y: b.y + b.height / 2};
+window.storyTouch = (name) => {
+  const found = storyFind(name) ?? null;
+  if (found) window.storyScope = found.closest("details, form");
+  return found;
 };
 window.storyAsked = new Map();
 window.storyHasPictures = () => {
@@ -97,13 +96,8 @@ class Place:
         self._seen.wait_for("document.readyState === 'complete'")
 
     def touch(self, name: str) -> None:
-        """Touch what has this name, once it is live: buttons rest where a part has changed."""
-        live = f"(e => e && !e.disabled)(window.storyFind?.({name!r}))"
-        while True:
-            self._seen.wait_for(live)
-            point = self._at_rest(f"storyFind({name!r})")
-            if self._seen.run(live):
-                return self._at(point)
+        """Touch what has this name, once it is live."""
+        self._seen.touch(f"window.storyTouch?.({name!r})", is_mouse=self._is_desk)
 
     def type(self, field: str, text: str) -> None:
         self._seen.wait_for(f"!!window.storyField?.({field!r})")
@@ -152,25 +146,6 @@ class Place:
         assert self._seen.run("document.documentElement.scrollWidth <= innerWidth"), "too wide"
         data = self._seen.call("Page.captureScreenshot", format="jpeg", quality=80)["data"]
         return base64.b64decode(data)
-
-    def _at(self, point: dict[str, float]) -> None:
-        if self._is_desk:
-            self._seen.call("Input.dispatchMouseEvent", type="mouseMoved", **point)
-            for kind in ("mousePressed", "mouseReleased"):
-                self._seen.call(
-                    "Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **point
-                )
-        else:
-            self._seen.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[point])
-            self._seen.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
-
-    def _at_rest(self, element: str) -> dict[str, float]:
-        """Return where an element's middle is, once it is nowhere else any more."""
-        before = None
-        while (point := self._seen.run(f"storyPoint({element})")) != before:
-            before = point
-            time.sleep(0.3)
-        return {"x": point["x"], "y": point["y"]}
 
 
 class Player:

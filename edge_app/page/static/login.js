@@ -3,6 +3,7 @@
 
 import { BASE, forget, me, send } from "./lib/api.js";
 import { byId, tell, write } from "./lib/dom.js";
+import { keepSteady } from "./lib/steady.js";
 import { oneOf, t } from "./lib/words.js";
 
 const outcome = byId("outcome");
@@ -88,4 +89,5 @@ if (scanned) {
   byId("pair-form").requestSubmit();
 }
 
+keepSteady();
 me(true).then(show, () => tell(outcome, t("refused.no_answer"), "bad"));

@@ -1,6 +1,7 @@
 // Reads /api/setup four times a second and /frame.jpg as fast as the connection carries it.
 
 import { ask } from "./lib/ask.js";
+import { keepSteady } from "./lib/steady.js";
 
 const POLL_MS = 250;
 const PICTURE_PAUSE_MS = 60;
@@ -123,5 +124,6 @@ async function showFigures() {
 
 byId("forget").addEventListener("click", () => ask("/api/setup/forget-best", { method: "POST" }));
 window.addEventListener("resize", () => fitCentre(document.querySelector("#picture img")));
+keepSteady();
 showFigures();
 showPictures();

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 from view_browser import LISTENS, SIZES_WH
 
 from edge_app.agent.install.socket_server import PeerServer, Respond
@@ -65,6 +65,15 @@ def _context(browser: Browser, device: str, url: str) -> BrowserContext:
     context.set_default_timeout(WAIT_MS)
     context.add_init_script(LISTENS)
     return context
+
+
+def touch(there: Locator) -> None:
+    """Click, once more where the page has just moved what is clicked: it rests for a moment."""
+    resting = there.page.locator(".is-resting")
+    there.click()
+    while resting.count():
+        expect(resting).to_have_count(0)
+        there.click()
 
 
 def fits(page: Page) -> bool:

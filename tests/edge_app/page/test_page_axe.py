@@ -13,7 +13,16 @@ from support.needs import require
 require("Playwright")
 
 from axe_playwright_python.sync_playwright import Axe
-from page_walker import agent_with_products, chromium, fits, misplaced, picture, until, window
+from page_walker import (
+    agent_with_products,
+    chromium,
+    fits,
+    misplaced,
+    picture,
+    touch,
+    until,
+    window,
+)
 from playwright.sync_api import Browser, Page
 from support.shown_line import ShownLine, shown_line, triggered, waiting
 from view_browser import SIZES_WH
@@ -60,19 +69,19 @@ def has(css: str) -> str:
 def open_details(css: str) -> Callable[[Page], None]:
     def open(page: Page) -> None:
         if page.locator(f"{css}:not([open])").count():
-            page.locator(f"{css} > summary").click()
+            touch(page.locator(f"{css} > summary"))
 
     return open
 
 
 def open_menu(page: Page) -> None:
     if page.locator("#menu-button[aria-expanded=false]").is_visible():
-        page.locator("#menu-button").click()
+        touch(page.locator("#menu-button"))
 
 
 def fill_filter(page: Page) -> None:
     if page.locator("#filter-toggle[aria-expanded=false]").is_visible():
-        page.locator("#filter-toggle").click()
+        touch(page.locator("#filter-toggle"))
     page.locator("#time").select_option("own")
 
 
@@ -83,7 +92,7 @@ def lose_contact(page: Page) -> None:
 
 def pair(page: Page) -> None:
     page.locator("#pair [name=name]").fill("wall-screen")
-    page.locator("#pair button").click()
+    touch(page.locator("#pair button"))
     page.locator("#outcome[data-level=bad]").wait_for()  # a tablet cannot open a loopback address
 
 

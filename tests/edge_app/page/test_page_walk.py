@@ -11,7 +11,7 @@ from support.needs import require
 
 require("Playwright")
 
-from page_walker import chromium, fits, picture, until, window
+from page_walker import chromium, fits, picture, touch, until, window
 from playwright.sync_api import Browser, Page, expect
 from support.shown_line import PASSWORD, ShownLine, shown_line, triggered, waiting
 from view_browser import SIZES_WH
@@ -51,17 +51,17 @@ def judged(line: ShownLine) -> int:
 def pair(page: Page, code: str) -> None:
     """Let a screen in by a code; the browser reads without a login afterwards."""
     page.goto("/login")
-    page.locator("#pair-part > summary").click()
+    touch(page.locator("#pair-part > summary"))
     page.locator("#pair-form [name=code]").fill(code)
-    page.locator("#pair-form button").click()
+    touch(page.locator("#pair-form button"))
     page.wait_for_url("**/")
 
 
 def log_in(page: Page, name: str) -> None:
-    page.locator("#who").click()
+    touch(page.locator("#who"))
     page.locator("#login-form [name=name]").fill(name)
     page.locator("#login-form [name=password]").fill(PASSWORD)
-    page.locator("#login-form button").click()
+    touch(page.locator("#login-form button"))
     expect(page.locator("#who")).to_contain_text(name)
 
 
@@ -76,7 +76,7 @@ def an_alarm_latches(page: Page, line: ShownLine) -> None:
     box = page.locator("#taken-out").bounding_box()
     assert box is not None
     assert box["height"] >= 44
-    page.locator("#taken-out").click()
+    touch(page.locator("#taken-out"))
     expect(page.locator("#settled")).to_contain_text("taken out")
     expect(page.locator("#which")).not_to_have_text(which)
 
@@ -84,34 +84,34 @@ def an_alarm_latches(page: Page, line: ShownLine) -> None:
 def to_view(page: Page, path: str) -> None:
     """Go by the head's menu, as a person does."""
     if page.locator("#menu-button").is_visible():
-        page.locator("#menu-button").click()
-    page.locator(f"#views a[href='{path}']").click()
+        touch(page.locator("#menu-button"))
+    touch(page.locator(f"#views a[href='{path}']"))
     page.wait_for_url(f"**{path}")
 
 
 def filter_and_open(page: Page) -> None:
     """Bad parts only; the first that has a picture is opened."""
     if page.locator("#filter-toggle").is_visible():
-        page.locator("#filter-toggle").click()
+        touch(page.locator("#filter-toggle"))
     page.locator("#verdict").select_option("NG")
     page.wait_for_url("**verdict=NG**")
     page.locator("#kept").select_option("any")
     page.wait_for_url("**kept=any**")
     expect(page.locator(".card").first).to_have_attribute("data-verdict", "NG")
     assert page.locator(".card:not([data-verdict=NG])").count() == 0
-    page.locator(".card").first.click()
+    touch(page.locator(".card").first)
     expect(page.locator("#verdict-word")).to_have_text("NG")
 
 
 def switch_layers(page: Page) -> None:
     expect(page.locator("#picture image").first).to_be_visible()
     expect(page.locator("#picture .defect")).not_to_have_count(0)
-    page.locator("#layer-outline").click()
+    touch(page.locator("#layer-outline"))
     expect(page.locator("#picture polygon")).to_have_count(0)
-    page.locator("#layer-outline").click()
-    page.locator("#layer-frame").click()
+    touch(page.locator("#layer-outline"))
+    touch(page.locator("#layer-frame"))
     expect(page.locator("#layer-frame")).to_have_attribute("aria-pressed", "true")
-    page.locator("#layer-map").click()
+    touch(page.locator("#layer-map"))
     expect(page.locator("#picture .map")).to_have_count(1)
 
 
@@ -120,7 +120,7 @@ def mark(page: Page, engineer: httpx.Client) -> int:
     number = int(page.evaluate("new URLSearchParams(location.search).get('id')"))
     note = f"walked at {page.evaluate('innerWidth')}"
     page.locator("#note").fill(note)
-    page.locator("[data-mark=false_alarm]").click()
+    touch(page.locator("[data-mark=false_alarm]"))
     until(page, lambda: note in engineer.get(f"/api/v1/parts/{number}").text)
     said = engineer.get(f"/api/v1/parts/{number}").json()["decisions"][-1]
     assert (said["mark"], said["author"]) == ("false_alarm", "eva")
@@ -150,13 +150,13 @@ def change_limit(page: Page, engineer: httpx.Client) -> None:
     slider.press("ArrowRight")
     slider.press("ArrowRight")
     page.locator("#why").fill("light scratches are accepted")
-    page.locator("#apply").click()
+    touch(page.locator("#apply"))
     expect(page.locator("#outcome")).to_contain_text("Audit record")
     (new,) = engineer.get("/api/v1/limits").json()["limits"]
     assert new["score_threshold"] > old["score_threshold"]
     expect(page.locator("#judging")).to_contain_text(new["threshold_id"])
     page.locator("#why").fill("too many were missed")
-    page.locator("#undo").click()
+    touch(page.locator("#undo"))
     until(page, lambda: engineer.get("/api/v1/limits").json()["limits"] == [old])
     record = engineer.get("/api/v1/audit?limit=1").json()["records"][0]
     assert (record["author"]["name"], record["why"]) == ("eva", "too many were missed")
@@ -232,6 +232,6 @@ def test_eight_tablets_show_the_same_queue(line: ShownLine, browser: Browser) ->
             expect(page.locator("#word")).to_have_text("TAKE OUT")
             expect(page.locator(".evidence-svg image")).to_be_visible()
         which = first.locator("#which").inner_text()
-        first.locator("#taken-out").click()
+        touch(first.locator("#taken-out"))
         for page in pages:
             expect(page.locator("#which")).not_to_have_text(which)

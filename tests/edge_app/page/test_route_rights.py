@@ -41,6 +41,7 @@ NEEDS: dict[tuple[str, str], tuple[Need, Any]] = {
     ("GET", "/login/lib/api.js"): (P, None),
     ("GET", "/login/lib/ask.js"): (P, None),
     ("GET", "/login/lib/dom.js"): (P, None),
+    ("GET", "/login/lib/steady.js"): (P, None),
     ("GET", "/login/lib/words.js"): (P, None),
     ("GET", "/login/words/en.json"): (P, None),
     ("GET", "/login/words/ko.json"): (P, None),

@@ -40,6 +40,7 @@ def test_a_view_is_light_and_whole(view: View, tag: str) -> None:
     """Every file that it names is there, and all together they are under 150 kB."""
     files = loaded_by(view, tag)
     assert any(path.suffix == ".js" for path in files)
+    assert STATIC / "lib" / "steady.js" in files, "its controls do not rest when they have moved"
     assert sum(path.stat().st_size for path in files) < MOST_BYTES
     for path in files:
         text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")

@@ -4,6 +4,7 @@
 import { me, read } from "./api.js";
 import { byId, chip, make, pause, write } from "./dom.js";
 import { lineState } from "./state.js";
+import { keepSteady } from "./steady.js";
 import { language, languages, oneOf, setLanguage, t } from "./words.js";
 
 const HEADER_EVERY_MS = 2000;
@@ -13,6 +14,7 @@ const KEPT = "cropliq_head"; // what was shown last stands until the device has 
 const icon = new URL("../icon.svg", import.meta.url).href;
 
 export function showHeader() {
+  keepSteady();
   const menu = make("button", { type: "button", className: "menu-button", id: "menu-button", "aria-expanded": "false", "aria-controls": "views" }, "☰ ", make("span", {}, t("nav.menu")));
   const list = make("ul", { id: "views" });
   const nav = make("nav", { className: "views", "aria-label": t("nav.views") }, menu, list);

@@ -25,10 +25,6 @@ from edge_app.errors import ModelError
 ERRORS_ONLY = 3
 """ONNX Runtime's log level: its warnings about graph clean-up are irrelevant on the line."""
 
-MAX_BATCH = 4
-"""Pictures in one call. What a graph computes with is kept for the largest batch there was: 18 MiB
-for each picture of the shipped inspector. Beyond four a batch is no faster either."""
-
 PROVIDER = "CPUExecutionProvider"
 
 DTYPES = {
@@ -76,7 +72,7 @@ class OnnxRunner:
         contiguous = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
         names = [tensor.name for tensor in self._info.outputs]
         try:
-            calls = [self._session.run(names, part) for part in self._parts(contiguous)]
+            calls = [self._session.run(names, one) for one in self._one_by_one(contiguous)]
         except Exception as error:  # ONNX Runtime's classes share no public base
             raise ModelError(f"{self._name} failed while running: {error}") from error
         values = (
@@ -84,13 +80,13 @@ class OnnxRunner:
         )
         return dict(zip(names, values, strict=True))
 
-    def _parts(self, inputs: dict[str, AnyArray]) -> list[dict[str, AnyArray]]:
-        """Return the inputs in calls of at most MAX_BATCH pictures, where they are a batch."""
+    def _one_by_one(self, inputs: dict[str, AnyArray]) -> list[dict[str, AnyArray]]:
+        """Return the inputs with one picture each, where they are a batch: mostly faster than
+        together, and what a picture scores does not depend on those beside it."""
         if not self._is_batched:
             return [inputs]
         ((name, pictures),) = inputs.items()
-        starts = range(0, max(len(pictures), 1), MAX_BATCH)
-        return [{name: pictures[at : at + MAX_BATCH]} for at in starts]
+        return [{name: pictures[at : at + 1]} for at in range(max(len(pictures), 1))]
 
     def describe(self) -> GraphInfo:
         """Return what the graph takes and gives."""

@@ -201,6 +201,87 @@ def test_a_factor_by_pixel_is_stored_for_three_colours() -> None:
     assert list(lean(grey).graph.initializer[0].dims) == [6, 5, 1]
 
 
+def enlarged(
+    to: tuple[int, int] = (8, 15), height: int | str = 4, upto: int = 2, by: str = "half_pixel"
+) -> ModelProto:
+    """Return a map of (4, 5) that is enlarged as PyTorch writes it: its own shape is read."""
+    x = "relu"
+    return made(
+        [
+            node("Relu", ["x"], [x], "relu"),
+            node("Shape", [x], ["shape"], "shape"),
+            node("Slice", ["shape", "from", "upto", "axis"], ["first"], "first"),
+            node("Concat", ["first", "to"], ["sizes"], "sizes", axis=0),
+            node("Resize", [x, "", "", "sizes"], ["y"], "resize", mode="linear",
+                 coordinate_transformation_mode=by),
+        ],
+        ["n", 3, height, 5],
+        {"from": np.array([0], np.int64), "upto": np.array([upto], np.int64),
+         "axis": np.array([0], np.int64), "to": np.array(to, np.int64)},
+        rank=4,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("by", ["half_pixel", "align_corners"])
+def test_a_map_is_enlarged_by_a_factor(by: str) -> None:
+    """The sizes become factors, a whole one for each side, bit for bit the same."""
+    model = enlarged(by=by)
+    rewritten = lean(model)
+    assert kinds(rewritten) == ["Relu", "Resize"]
+    scales = next(t for t in rewritten.graph.initializer if t.name == "resize/scales")
+    assert numpy_helper.to_array(scales).tolist() == [1, 1, 2, 3]
+    for n in (1, 3):
+        x = rng().standard_normal((n, 3, 4, 5)).astype(np.float32)
+        assert np.array_equal(computed(rewritten, x), computed(model, x))
+
+
+@pytest.mark.parametrize(
+    "model", [enlarged((7, 10)), enlarged((2, 5)), enlarged(height="h")],
+    ids=["no whole factor", "made smaller", "a height that is not fixed"],
+)  # fmt: skip
+def test_other_sizes_stay(model: ModelProto) -> None:
+    """What is no whole factor, or none that is known beforehand, is computed as before."""
+    assert kinds(lean(model)) == kinds(model)
+
+
+def distribution(
+    axis: int = 1, perm: tuple[int, ...] = (0, 2, 1, 3), outputs: int = 1
+) -> ModelProto:
+    """Return the means of distributions over k = 6 numbers as Ultralytics' DFL takes them."""
+    weight = rng().random((outputs, {1: 6, 2: 4}[perm.index(2)], 1, 1)).astype(np.float32)
+    return made(
+        [
+            node("Transpose", ["x"], ["moved"], "move", perm=perm),
+            node("Softmax", ["moved"], ["soft"], "soft", axis=axis),
+            node("Conv", ["soft", "w"], ["y"], "mean", kernel_shape=[1, 1], strides=[1, 1],
+                 pads=[0] * 4),
+        ],
+        ["n", 4, 6, 7],
+        {"w": weight},
+        rank=4,
+    )  # fmt: skip
+
+
+def test_the_mean_of_a_distribution_is_taken_of_neighbours() -> None:
+    """The k numbers of each lie beside each other: the same means at the same places."""
+    model = distribution()
+    rewritten = lean(model)
+    assert kinds(rewritten) == ["Transpose", "Softmax", "MatMul", "Transpose"]
+    for n in (1, 3):
+        x = rng().standard_normal((n, 4, 6, 7)).astype(np.float32) * 20
+        expected = computed(model, x)
+        assert expected.shape == (n, 1, 4, 7)
+        assert computed(rewritten, x) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "model", [distribution(axis=3), distribution(perm=(0, 1, 2, 3)), distribution(outputs=2)]
+)
+def test_other_distributions_stay(model: ModelProto) -> None:
+    """Another axis, no transposition of these two, and more than one weight for each stay."""
+    assert kinds(lean(model)) == kinds(model)
+
+
 def test_what_a_branch_takes_from_outside_is_kept() -> None:
     """A weight and a rim that only the inside of an If uses are used."""
     model = padded([0, 0, 0, 1, 0, 0, 1, 1])
@@ -219,6 +300,8 @@ def test_what_a_branch_takes_from_outside_is_kept() -> None:
 
 def test_a_lean_graph_stays_as_it_is() -> None:
     """A second time nothing changes."""
-    for model in (padded([0, 0, 0, 1, 0, 0, 1, 2]), stacked(0), cells()):
+    for model in (
+        padded([0, 0, 0, 1, 0, 0, 1, 2]), stacked(0), cells(), enlarged(), distribution()
+    ):  # fmt: skip
         once = lean(model).SerializeToString(deterministic=True)
         assert lean(onnx.load_from_string(once)).SerializeToString(deterministic=True) == once

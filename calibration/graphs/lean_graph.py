@@ -6,8 +6,8 @@ detector's: zeros put round a picture before a convolution that could put them t
 over a stack, a sum over channels behind a transposition that could come before it, a factor for
 each pixel that is spread over three colours in every call, a map that is enlarged to a size where
 it could be by a factor, and the mean of a distribution (Ultralytics' DFL) whose numbers lie apart.
-Nothing else changes: weights, learnt convolutions and their names, inputs and outputs stay, and
-every number comes of the same products; only the order in which a sum adds them may differ.
+Nothing else changes: learnt weights and convolutions with their names, inputs and outputs stay,
+and every number comes of the same products; only the order in which a sum adds them may differ.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ from onnx import (
 from onnx.reference import ReferenceEvaluator
 
 Ints = NDArray[np.int64]
+
+SIZES_ONLY = ("keep_aspect_ratio_policy", "axes")
+"""What a Resize of opset 18 may say of sizes."""
 
 MOVED = [3, 2, 0, 4, 1, 5]
 """How a density by position moves its cells: (a, b, d, n, k, k) to (n, d, a, k, b, k)."""
@@ -57,6 +60,7 @@ class _Graph:
 
     def __init__(self, model: ModelProto) -> None:
         self.graph = graph = model.graph
+        self.opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
         self._opsets = {opset.domain: opset.version for opset in model.opset_import}
         self.nodes = list(graph.node)
         self._makers = {name: node for node in self.nodes for name in node.output}
@@ -219,11 +223,15 @@ def _enlarge_by_factor(g: _Graph) -> None:
         shape = g.maker(first.input[0], "Shape") if first else None
         if sizes is None or first is None or shape is None or shape.input[0] != node.input[0]:
             continue
-        cut = [g.constant(name) for name in first.input[1:4]]
+        if shape.attribute or any(a.name in SIZES_ONLY for a in node.attribute):
+            continue
+        cut = [g.constant(name) for name in first.input[1:]]
         wanted, sides = g.constant(sizes.input[1]), g.sides(node.input[0])
         if [c.tolist() for c in cut if c is not None] != [[0], [2], [0]] or len(sides) != 4:
             continue
-        if wanted is None or len(wanted) != 2 or not all(sides[2:]) or (wanted % sides[2:]).any():
+        if wanted is None or len(wanted) != 2 or min(wanted) < 1 or not all(sides[2:]):
+            continue
+        if (wanted % sides[2:]).any():
             continue
         scales = np.array([1, 1, *(wanted // sides[2:])], np.float32)
         g.graph.initializer.append(numpy_helper.from_array(scales, f"{node.name}/scales"))
@@ -236,9 +244,9 @@ def _mean_of_neighbours(g: _Graph) -> None:
     """Put the numbers of each distribution beside each other before its mean is taken.
 
     (n, s, k, m) goes to (n, s, m, k) where it went to (n, k, s, m) for a softmax over its second
-    axis and a convolution that weighs k channels into one.
+    axis and a convolution that weighs k channels into one. Before opset 13 a softmax was another.
     """
-    for mean in g.nodes:
+    for mean in g.nodes if g.opset >= 13 else []:
         soft = g.maker(mean.input[0], "Softmax") if mean.op_type == "Conv" else None
         moved = g.maker(soft.input[0], "Transpose") if soft and _int(soft, "axis") == 1 else None
         weight = g.weight(mean.input[1]) if moved else None
@@ -249,16 +257,20 @@ def _mean_of_neighbours(g: _Graph) -> None:
         (out,), at, beside = mean.output, mean.name, f"{mean.name}/beside"
         column = numpy_helper.to_array(weight).reshape(-1, 1)
         weight.CopyFrom(numpy_helper.from_array(column, weight.name))
-        _set(moved, "perm", [0, 1, 3, 2])
-        _set(soft, "axis", 3)
+        for node, name, value in ((moved, "perm", [0, 1, 3, 2]), (soft, "axis", 3)):
+            changed = _copied(node)
+            _set(changed, name, value)
+            g.replace(node, [changed])
         back = helper.make_node("Transpose", [beside], [out], f"{at}/Transpose", perm=[0, 3, 1, 2])
         g.replace(mean, [helper.make_node("MatMul", mean.input, [beside], at), back])
 
 
 def _weighs_channels(conv: NodeProto, weight: TensorProto) -> bool:
-    """Tell whether a convolution makes one channel of each pixel's own channels."""
+    """Tell whether a convolution makes one channel of each pixel's own, each times its number."""
     is_plain = not any(_ints(conv, "pads")) and set(_ints(conv, "strides")) <= {1}
-    return is_plain and [weight.dims[0], *weight.dims[2:]] == [1, 1, 1]
+    numbers = numpy_helper.to_array(weight).ravel()
+    is_counted = np.array_equal(numbers, np.arange(len(numbers)))  # 0, 1, 2, …: nothing learnt
+    return is_plain and is_counted and [weight.dims[0], *weight.dims[2:]] == [1, 1, 1]
 
 
 def _last_side(tensor: TypeProto.Tensor) -> int:

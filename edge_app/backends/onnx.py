@@ -73,11 +73,13 @@ class OnnxRunner:
         names = [tensor.name for tensor in self._info.outputs]
         try:
             calls = [self._session.run(names, one) for one in self._one_by_one(contiguous)]
+            values = (
+                calls[0]
+                if len(calls) == 1
+                else [np.concatenate(v) for v in zip(*calls, strict=True)]
+            )
         except Exception as error:  # ONNX Runtime's classes share no public base
             raise ModelError(f"{self._name} failed while running: {error}") from error
-        values = (
-            calls[0] if len(calls) == 1 else [np.concatenate(v) for v in zip(*calls, strict=True)]
-        )
         return dict(zip(names, values, strict=True))
 
     def _one_by_one(self, inputs: dict[str, AnyArray]) -> list[dict[str, AnyArray]]:
@@ -86,7 +88,7 @@ class OnnxRunner:
         if not self._is_batched:
             return [inputs]
         ((name, pictures),) = inputs.items()
-        return [{name: pictures[at : at + 1]} for at in range(max(len(pictures), 1))]
+        return [{name: pictures[at : at + 1]} for at in range(len(pictures) or 1)]
 
     def describe(self) -> GraphInfo:
         """Return what the graph takes and gives."""

@@ -32,25 +32,33 @@ _TOUCHABLE = """
 
 _WATCHED = """
 (() => {
-  window.touched = null;
   const found = FIND;
   if (!found) return false;
-  const onClick = (event) => {
-    removeEventListener('click', onClick, true);
-    const other = event.target.closest('a[href], button, summary, select, label, input');
+  removeEventListener('click', window.watched, true);
+  window.watched = (event) => {
+    removeEventListener('click', window.watched, true);
     const isThere = found.contains(event.target);
-    setTimeout(() => {
-      const isRefused = event.defaultPrevented && (isThere ? found : other)?.matches('.is-resting');
-      window.touched = {
-        isThere: isThere && !isRefused,
-        other: isThere || isRefused || !other ? null : other.outerHTML.slice(0, 200),
-      };
-    });
+    const other = event.target.closest('a[href], button, summary, select, label, input');
+    const tell = (isRefused, isFinal) => {
+      const taken = isThere || isRefused || !other ? null : other.outerHTML.slice(0, 200);
+      sessionStorage.touched = JSON.stringify({ isThere, isRefused, isFinal, other: taken });
+    };
+    tell(false, false);
+    setTimeout(() => tell(
+      event.defaultPrevented && (isThere ? found : other)?.matches('.is-resting') === true, true));
   };
-  addEventListener('click', onClick, true);
+  addEventListener('click', window.watched, true);
+  sessionStorage.touched = '';
   return true;
 })()
 """
+"""Tells what a touch came to, also where it leads to another page of the same site."""
+
+_MOST_REFUSED = 5
+"""A control that is touched so often in vain is dead for a person."""
+
+_SEEN_S = 0.3
+"""So soon nobody touches again."""
 
 
 class NavigatedError(Exception):
@@ -121,9 +129,8 @@ class Browser:
             find: an expression of JavaScript, the element or null.
             is_mouse: click with a mouse instead of touching with a finger.
         """
-        touched: dict[str, Any] = {"isThere": False}
-        end_s = time.monotonic() + 60
-        while not touched["isThere"]:
+        refused, end_s = 0, time.monotonic() + 60
+        while True:
             assert time.monotonic() < end_s, f"{find} takes no touch\n{self._said()}"
             point = self.wait_for(_TOUCHABLE.replace("FIND", find))
             if not self._run_if_settled(_WATCHED.replace("FIND", find)):
@@ -131,6 +138,24 @@ class Browser:
             self._at(point, is_mouse)
             touched = self._touched()
             assert not touched.get("other"), f"a touch of {find} was taken by {touched['other']}"
+            if touched.get("isThere") and not touched["isRefused"]:
+                return
+            refused += 1
+            assert refused < _MOST_REFUSED, f"{find} refuses every touch\n{self._said()}"
+            time.sleep(_SEEN_S)
+
+    def _touched(self) -> dict[str, Any]:
+        """Return what came of a touch; nothing where a button that rests gave no sign."""
+        end_s = time.monotonic() + 5
+        while time.monotonic() < end_s:
+            told = self._run_if_settled("sessionStorage.touched")
+            touched: dict[str, Any] = json.loads(told) if told else {}
+            if touched.get("isFinal"):
+                return touched
+            if touched and time.monotonic() > end_s - 4:  # its page is gone
+                return touched
+            time.sleep(0.02)
+        return {}
 
     def _at(self, point: dict[str, float], is_mouse: bool) -> None:
         if not is_mouse:
@@ -140,19 +165,6 @@ class Browser:
         self.call("Input.dispatchMouseEvent", type="mouseMoved", **point)
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **point)
-
-    def _touched(self) -> dict[str, Any]:
-        """Return what came of a touch: a button that rests gives no sign; a page that gave way to
-        another one has taken it."""
-        end_s = time.monotonic() + 5
-        while time.monotonic() < end_s:
-            touched = self._run_if_settled("window.touched === undefined ? 'gone' : touched")
-            if touched == "gone":
-                return {"isThere": True}
-            if touched:
-                return dict(touched)
-            time.sleep(0.02)
-        return {"isThere": False}
 
     def picture(self, file: Path) -> None:
         """Save what is seen as PNG."""

@@ -53,10 +53,9 @@ window.storyFind = (name) => {
 window.storyField = (name) => storyAmong("input, select, textarea", (e) =>
   [e.getAttribute("aria-label"), e.closest("label")?.querySelector("span")?.innerText]
     .some((text) => text?.trim() === name));
-window.storyTouch = (name) => {
-  const found = storyFind(name) ?? null;
-  if (found) window.storyScope = found.closest("details, form");
-  return found;
+window.storyInside = (name) => {
+  window.storyScope = storyFind(name)?.closest("details, form") ?? storyScope;
+  return true;
 };
 window.storyAsked = new Map();
 window.storyHasPictures = () => {
@@ -97,7 +96,9 @@ class Place:
 
     def touch(self, name: str) -> None:
         """Touch what has this name, once it is live."""
-        self._seen.touch(f"window.storyTouch?.({name!r})", is_mouse=self._is_desk)
+        find = f"(window.storyFind?.({name!r}) ?? null)"
+        self._seen.wait_for(f"{find} && storyInside({name!r})")
+        self._seen.touch(find, is_mouse=self._is_desk)
 
     def type(self, field: str, text: str) -> None:
         self._seen.wait_for(f"!!window.storyField?.({field!r})")

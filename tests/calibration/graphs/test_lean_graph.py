@@ -236,8 +236,8 @@ def test_a_map_is_enlarged_by_a_factor(by: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [enlarged((7, 10)), enlarged((2, 5)), enlarged(height="h")],
-    ids=["no whole factor", "made smaller", "a height that is not fixed"],
+    "model", [enlarged((7, 10)), enlarged((2, 5)), enlarged((0, 5)), enlarged(height="h")],
+    ids=["no whole factor", "made smaller", "nothing left", "a height that is not fixed"],
 )  # fmt: skip
 def test_other_sizes_stay(model: ModelProto) -> None:
     """What is no whole factor, or none that is known beforehand, is computed as before."""
@@ -245,40 +245,56 @@ def test_other_sizes_stay(model: ModelProto) -> None:
 
 
 def distribution(
-    axis: int = 1, perm: tuple[int, ...] = (0, 2, 1, 3), outputs: int = 1
+    axis: int = 1, perm: tuple[int, ...] = (0, 2, 1, 3), outputs: int = 1, learnt: float = 0.0
 ) -> ModelProto:
-    """Return the means of distributions over k = 6 numbers as Ultralytics' DFL takes them."""
-    weight = rng().random((outputs, {1: 6, 2: 4}[perm.index(2)], 1, 1)).astype(np.float32)
-    return made(
-        [
-            node("Transpose", ["x"], ["moved"], "move", perm=perm),
-            node("Softmax", ["moved"], ["soft"], "soft", axis=axis),
-            node("Conv", ["soft", "w"], ["y"], "mean", kernel_shape=[1, 1], strides=[1, 1],
-                 pads=[0] * 4),
-        ],
-        ["n", 4, 6, 7],
-        {"w": weight},
-        rank=4,
-    )  # fmt: skip
+    """Return the sum of two means of distributions over k = 6 numbers, each as Ultralytics' DFL
+    takes them."""
+    weight = np.zeros((outputs, {1: 6, 2: 4}[perm.index(2)], 1, 1), np.float32)
+    weight += np.arange(weight.shape[1], dtype=np.float32)[None, :, None, None] + learnt
+    nodes = [node("Neg", ["x"], ["x2"], "neg")]
+    for x, at in (("x", "1"), ("x2", "2")):
+        nodes += [
+            node("Transpose", [x], [f"moved{at}"], f"move{at}", perm=perm),
+            node("Softmax", [f"moved{at}"], [f"soft{at}"], f"soft{at}", axis=axis),
+            node("Conv", [f"soft{at}", f"w{at}"], [f"mean{at}"], f"mean{at}", kernel_shape=[1, 1],
+                 strides=[1, 1], pads=[0] * 4),
+        ]  # fmt: skip
+    nodes.append(node("Sub", ["mean1", "mean2"], ["y"], "sub"))
+    return made(nodes, ["n", 4, 6, 7], {"w1": weight, "w2": weight}, rank=4)
 
 
 def test_the_mean_of_a_distribution_is_taken_of_neighbours() -> None:
     """The k numbers of each lie beside each other: the same means at the same places."""
     model = distribution()
     rewritten = lean(model)
-    assert kinds(rewritten) == ["Transpose", "Softmax", "MatMul", "Transpose"]
+    assert sorted(kinds(rewritten)) == sorted(
+        ["Neg", "Sub", *["Transpose", "Softmax", "MatMul", "Transpose"] * 2]
+    )
+    onnx.checker.check_model(rewritten, full_check=True)
     for n in (1, 3):
         x = rng().standard_normal((n, 4, 6, 7)).astype(np.float32) * 20
         expected = computed(model, x)
         assert expected.shape == (n, 1, 4, 7)
-        assert computed(rewritten, x) == pytest.approx(expected, rel=1e-6)
+        assert computed(rewritten, x) == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
 
 @pytest.mark.parametrize(
-    "model", [distribution(axis=3), distribution(perm=(0, 1, 2, 3)), distribution(outputs=2)]
-)
+    "model",
+    [
+        distribution(axis=3), distribution(perm=(0, 1, 2, 3)), distribution(outputs=2),
+        distribution(learnt=0.1),
+    ],
+    ids=["another axis", "not moved", "two outputs", "learnt weights"],
+)  # fmt: skip
 def test_other_distributions_stay(model: ModelProto) -> None:
-    """Another axis, no transposition of these two, and more than one weight for each stay."""
+    """What is no mean of counted numbers, or lies otherwise, is left."""
+    assert kinds(lean(model)) == kinds(model)
+
+
+def test_a_softmax_of_before_opset_13_stays() -> None:
+    """It summed over all axes from its own on."""
+    model = distribution()
+    model.opset_import[0].version = 12
     assert kinds(lean(model)) == kinds(model)
 
 

@@ -1,74 +1,93 @@
-// A touch counts only for a control that has stood where it was touched. Whoever aims while the page
-// moves (a picture comes, a part is judged, a list grows) hits what came there instead: that does
-// nothing, and looks so for a moment. Keys are not aimed; they always count.
+// A touch is for what stood under the finger when a person aimed. Where the page has moved meanwhile
+// (a picture came, a part was judged, a list grew) and another control lies there now, the touch does
+// nothing, and that control is pale for a moment. Keys are not aimed; they always count.
 
 const CONTROLS = "a[href], button, summary, select, label, input";
-const LOOK_MS = 200;
-const REST_MS = 400; // a person needs about that long to see that something else stands there
-const FAR_PX = 12;
-const OWN_MS = 500; // what moves so soon after a touch or a key was moved by it
+const LOOK_MS = 100;
+const AIM_MS = 400; // a person needs about that long to see that something else stands there
+const NEAR_PX = 12;
 
-let looked = null; // control → { seen, laid, name, restsTo }
-let ownMs = -Infinity;
-let pressed = { control: null, isSteady: true };
+let looks = []; // { atMs, places: control → place }; the first is what a person saw who touches now
+let pressed = { control: null, name: "", isSteady: true };
 
 const controlOf = (target) => target.closest?.(CONTROLS) ?? null;
-const isNear = (a, b) => Math.abs(a.x - b.x) <= FAR_PX && Math.abs(a.y - b.y) <= FAR_PX;
+const isNear = (a, b) => Math.abs(a.x - b.x) <= NEAR_PX && Math.abs(a.y - b.y) <= NEAR_PX;
+const isOver = (box, x, y, more = 0) => x >= box.left - more && x <= box.right + more && y >= box.top - more && y <= box.bottom + more;
+const isInView = (box) => box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
 
-// Where a control is seen, and where it would be if nothing had been scrolled.
-function placeOf(control) {
-  const { x, y } = control.getBoundingClientRect();
-  const laid = { x, y };
-  for (let box = control.parentElement; box; box = box.parentElement) {
-    laid.x += box.scrollLeft;
-    laid.y += box.scrollTop;
-  }
-  return { seen: { x, y }, laid, name: `${control.tagName} ${control.id} ${control.textContent}` };
+// Of a row, the element with data-name says which.
+function nameOf(control) {
+  const text = control.getAttribute("href") ?? control.getAttribute("aria-label") ?? control.textContent;
+  return [control.tagName, control.id, control.closest("[data-name]")?.dataset.name, text].join(" ");
 }
 
-// What was scrolled has not moved, nor what the browser keeps in view while something above it grows.
-const isSame = (a, b) => isNear(a.seen, b.seen) || isNear(a.laid, b.laid);
-
-// When the control may be touched. One that was drawn anew, the same at the same place, goes on.
-function restsTo(control, place, nowMs) {
-  if (looked === null) return -Infinity;
-  const before = looked.get(control) ?? [...looked.values()].find((one) => one.name === place.name && isSame(one, place));
-  if (before && isSame(before, place)) return before.restsTo;
-  return nowMs - ownMs < OWN_MS ? -Infinity : nowMs + REST_MS;
+// Where a control is seen, and where it would be if nothing had been scrolled.
+function placeOf(control, box = control.getBoundingClientRect()) {
+  const laid = { x: box.x, y: box.y };
+  for (let outer = control.parentElement; outer; outer = outer.parentElement) {
+    laid.x += outer.scrollLeft;
+    laid.y += outer.scrollTop;
+  }
+  return { box, laid, name: nameOf(control) };
 }
 
 function look() {
-  if (document.hidden) return;
+  if (document.hidden) {
+    looks = [];
+    return;
+  }
   const nowMs = performance.now();
-  const shown = [...document.querySelectorAll(CONTROLS)].filter((control) => control.offsetParent);
-  looked = new Map(shown.map((control) => {
-    const place = placeOf(control);
-    return [control, { ...place, restsTo: restsTo(control, place, nowMs) }];
-  }));
+  const places = new Map();
+  for (const control of document.querySelectorAll(CONTROLS)) {
+    const box = control.getBoundingClientRect();
+    if (box.width > 0 && isInView(box)) places.set(control, placeOf(control, box));
+  }
+  looks.push({ atMs: nowMs, places });
+  while (looks.length > 1 && looks[1].atMs <= nowMs - AIM_MS) looks.shift();
 }
 
-function press({ target }) {
-  const [control, nowMs] = [controlOf(target), performance.now()];
-  pressed = { control, isSteady: control === null || restsTo(control, placeOf(control), nowMs) <= nowMs };
-  ownMs = nowMs;
+// Whether a control was where it is touched; one that was drawn anew under the same name counts as
+// the same. Where nothing else was that a person could have aimed at, it need not have been there.
+function isSteady(control, { clientX: x, clientY: y }) {
+  const before = looks[0]?.places;
+  if (!before) return true;
+  const place = placeOf(control);
+  const own = before.get(control);
+  if (own && isNear(own.laid, place.laid)) return true; // scrolled at most
+  const there = [...before].filter(([, was]) => isOver(was.box, x, y, NEAR_PX));
+  if (there.some(([one, was]) => one === control || was.name === place.name)) return true;
+  return !there.some(([one, was]) => isOver(was.box, x, y) && !isPartOf(one, control) && !isScrolledAway(one, was));
 }
 
-// A label hands its touch on to what it names.
-const isPressed = (control) => control === pressed.control || pressed.control?.control === control;
+const isPartOf = (one, other) => one.contains(other) || other.contains(one);
+
+function isScrolledAway(control, was) {
+  if (!control.isConnected) return false;
+  const now = placeOf(control);
+  return isNear(now.laid, was.laid) && !isNear(now.box, was.box);
+}
+
+function press(event) {
+  const control = controlOf(event.target);
+  pressed = { control, name: control && nameOf(control), isSteady: control === null || isSteady(control, event) };
+}
+
+// A label hands its touch on to what it names; a list may be drawn anew under the finger.
+const isPressed = (control) => control === pressed.control || pressed.control?.control === control || nameOf(control) === pressed.name;
 
 function refuse(event) {
   const control = controlOf(event.target);
   if (control === null || event.detail === 0 || !event.isTrusted) return;
-  if (pressed.isSteady && isPressed(control)) return;
+  if (isPressed(control) ? pressed.isSteady : isSteady(control, event)) return;
   event.preventDefault();
   event.stopImmediatePropagation();
   control.classList.add("is-resting");
-  setTimeout(() => control.classList.remove("is-resting"), REST_MS);
+  setTimeout(() => control.classList.remove("is-resting"), AIM_MS);
 }
 
 export function keepSteady() {
-  addEventListener("keydown", () => { ownMs = performance.now(); }, { capture: true });
   document.addEventListener("pointerdown", press, { capture: true });
   for (const touch of ["mousedown", "click"]) document.addEventListener(touch, refuse, { capture: true });
+  look();
   setInterval(look, LOOK_MS);
 }

@@ -72,7 +72,7 @@ export function showList(nowNs) {
   write(byId("queue-title"), t("queue.title", { count: queue.waiting }));
   const rows = [...queue.parts].reverse().map((part) => {
     const since = age((nowNs / 1e6 - moment(part.captured_at)) / 1000);
-    return make("li", { dataset: { verdict: "NG" } },
+    return make("li", { dataset: { verdict: "NG", name: part.id } },
       make("span", { className: "verdict-sign", dataset: { verdict: "NG" }, "aria-hidden": "true" }),
       make("strong", {}, nameOf(part)), " ",
       make("span", {}, faultText(part, null)), " ",

@@ -83,7 +83,7 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield seen
 
 
-def touched(view: Browser, move: str, point: dict[str, float], meanwhile: str = "") -> list[str]:
+def touched(view: Browser, move: str, point: dict[str, int], meanwhile: str = "") -> list[str]:
     """Return what takes a touch in the moment after a move; a machine that was too slow for such a
     moment tries again.
 

@@ -70,7 +70,7 @@ def file_problems(
         return (f"it has {size / 1e6:.0f} MB, expected at most {most:.0f} MB: keep fewer numbers",)
     told = [f"for TensorRT 10.3, {p}" for p in problems_for_tensorrt(file.read_bytes())]
     try:
-        told += _run_problems(OnnxRunner(file), graph, crops, now)
+        told += _run_problems(OnnxRunner(file, is_together=True), graph, crops, now)
     except ModelError as error:
         told.append(first_line(error))
     return tuple(told[:MOST_TOLD])

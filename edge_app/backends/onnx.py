@@ -138,7 +138,7 @@ def _options(threads: int) -> ort.SessionOptions:
 def _describe(session: ort.InferenceSession) -> GraphInfo:
     inputs = tuple(_tensor_info(node) for node in session.get_inputs())
     outputs = tuple(_tensor_info(node) for node in session.get_outputs())
-    return GraphInfo(inputs, outputs, PROVIDER)
+    return GraphInfo(inputs, outputs, PROVIDER, may_run_beside=True)
 
 
 def _tensor_info(node: Any) -> TensorInfo:

@@ -154,7 +154,7 @@ def _key(core: Any, library: Any, model: bytes, options: dict[str, Any]) -> Engi
 def _describe(compiled: Any, library: Any) -> GraphInfo:
     inputs = tuple(_tensor_info(port) for port in compiled.inputs)
     outputs = tuple(_tensor_info(port) for port in compiled.outputs)
-    return GraphInfo(inputs, outputs, provider_of(library))
+    return GraphInfo(inputs, outputs, provider_of(library), may_run_beside=True)
 
 
 def _tensor_info(port: Any) -> TensorInfo:

@@ -48,11 +48,14 @@ class GraphInfo:
         inputs: in the graph's order.
         outputs: in the graph's order.
         provider: the backend, e.g. "CPUExecutionProvider".
+        may_run_beside: another thread may run it while other graphs run elsewhere; a GPU's, whose
+            graphs share one device, may not.
     """
 
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     provider: str
+    may_run_beside: bool = False
 
 
 class GraphRunner(Protocol):

@@ -23,6 +23,7 @@ from edge_app.cameras.frame_queue import (
     DEADLINE,
     FrameQueue,
     Unjudged,
+    Waiting,
     unjudged_of,
     unjudged_of_corrupt,
     with_arrival,
@@ -162,9 +163,15 @@ class Grabber:
 
     def next(self, timeout_s: float) -> Frame | Unjudged | None:
         """Return the next frame, or the next part that cannot be judged; None if none came."""
-        entry = self._queue.take(timeout_s)
-        if entry is None:
-            return None
+        entry = self.take(timeout_s)
+        return None if entry is None else self.due(entry)
+
+    def take(self, timeout_s: float) -> Waiting | None:
+        """Return the next entry, or None if none came; what it is worth by now says `due`."""
+        return self._queue.take(timeout_s)
+
+    def due(self, entry: Waiting) -> Frame | Unjudged:
+        """Return what to do with an entry now: a triggered frame may have waited too long."""
         if self._mode != "triggered" or isinstance(entry.item, Unjudged):
             return entry.item
         waited_ns = self._monotonic_ns() - entry.arrived_ns

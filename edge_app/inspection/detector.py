@@ -68,6 +68,11 @@ class Detector:
         self._shrink: Shrink = shrink
         self._image = np.empty((*input_hw, 3), np.uint8)
 
+    @property
+    def may_run_beside(self) -> bool:
+        """Another thread may run it while the inspector runs in this one."""
+        return self._runner.describe().may_run_beside
+
     def find(self, pixels_hwc: U8Array) -> list[Detection]:
         """Return the products in a frame, most confident first.
 

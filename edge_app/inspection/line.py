@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -45,6 +45,21 @@ from edge_app.records import (
 )
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """The products of one frame, before anything is known of them.
+
+    Attributes:
+        detections: as the detector sees them, most confident first.
+        trouble: "model_error" where it failed, else "".
+        took_ms: from the call to the answer.
+    """
+
+    detections: tuple[Detection, ...]
+    trouble: str = ""
+    took_ms: float = 0.0
 
 
 class InspectionLine:
@@ -95,18 +110,40 @@ class InspectionLine:
         """What is known of the parts in the picture; a successor goes on with it."""
         return self._ledger
 
-    def inspect(self, frame: Frame) -> FrameReport:
-        """Take one frame through the whole path.
+    @property
+    def finds_ahead(self) -> bool:
+        """`find` may run in another thread while this one inspects the frame before."""
+        return self._stages.finds_ahead
 
-        A graph that fails makes its parts NOT_INSPECTED; nothing is raised for it.
+    def find(self, frame: Frame) -> Found:
+        """Return a frame's products; nothing here remembers it.
 
         Raises:
             ShapeError: the frame is not uint8 (h, w, 3).
         """
-        clock = _StageClock()
-        detections, trouble = self._find(frame)
-        clock.mark("detect")
-        sighting = self._tracker.follow(frame, detections)
+        began_s, trouble = perf_counter(), ""
+        try:
+            detections = self._stages.find(frame.pixels_hwc)
+        except ModelError as error:
+            _log.error("Detector failed on frame %d of %s: %s", frame.frame_id, frame.camera, error)
+            detections, trouble = [], "model_error"
+        return Found(tuple(detections), trouble, (perf_counter() - began_s) * 1e3)
+
+    def inspect(self, frame: Frame, found: Found | None = None) -> FrameReport:
+        """Take one frame through the whole path.
+
+        A graph that fails makes its parts NOT_INSPECTED; nothing is raised for it.
+
+        Args:
+            found: what `find` has found in it; None: it is called here.
+
+        Raises:
+            ShapeError: the frame is not uint8 (h, w, 3).
+        """
+        found = found or self.find(frame)
+        trouble = found.trouble
+        clock = _StageClock({"detect": found.took_ms})
+        sighting = self._tracker.follow(frame, found.detections)
         for view in sighting.views:
             self._ledger.sight(view.part_id, frame, corners_of(view.detection.box_cxcywhr))
         posed = _whole_first([self._posed(frame, v) for v in sighting.views])
@@ -169,13 +206,6 @@ class InspectionLine:
     def gap(self, first_number: int, last_number: int, reason: str) -> AlarmEvent:
         """Return the event for numbered parts that passed without being inspected."""
         return self._ledger.gap(first_number, last_number, reason)
-
-    def _find(self, frame: Frame) -> tuple[list[Detection], str]:
-        try:
-            return self._stages.find(frame.pixels_hwc), ""
-        except ModelError as error:
-            _log.error("Detector failed on frame %d of %s: %s", frame.frame_id, frame.camera, error)
-            return [], "model_error"
 
     def _blind_spot(self, frame: Frame, sighting: Sighting, trouble: str) -> tuple[str, ...]:
         """Return an id for what a failing detector may have overlooked, once per outage.
@@ -342,8 +372,8 @@ def _rank(anomaly: Anomaly) -> float:
 class _StageClock:
     """Milliseconds between marks."""
 
-    def __init__(self) -> None:
-        self.timings_ms: dict[str, float] = {}
+    def __init__(self, timings_ms: dict[str, float]) -> None:
+        self.timings_ms = timings_ms
         self._last = perf_counter()
 
     def mark(self, stage: str) -> None:

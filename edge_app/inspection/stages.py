@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge_app.imaging.upright_crop import CropSpec, FrameRegion, region_box, whole_frame_box
+from edge_app.inspection.detector import Detector
 from edge_app.inspection.outline import ProductOutline
 from edge_app.inspection.pose import PoseFinder
 from edge_app.records import Anomaly, BoxCxcywhr, Detection, PartView, U8Array
@@ -61,7 +62,7 @@ class CutView:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stages:
-    """One model's way from a picture to scores. Its graphs belong to one thread at a time.
+    """One model's way from a picture to scores. A graph belongs to one thread at a time.
 
     Attributes:
         finder: finds products.
@@ -76,6 +77,11 @@ class Stages:
     spec: CropSpec
     inspector: CropScorer
     outline: ProductOutline | None = None
+
+    @property
+    def finds_ahead(self) -> bool:
+        """`find` may run in one thread while the other stages run in another."""
+        return isinstance(self.finder, Detector) and self.finder.may_run_beside
 
     def find(self, pixels_hwc: U8Array) -> list[Detection]:
         """Return the products in a picture, as the detector sees them.

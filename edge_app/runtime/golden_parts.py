@@ -30,7 +30,7 @@ from edge_app.records import (
     VerdictState,
 )
 from edge_app.runtime.golden_book import GoldenBook
-from edge_app.runtime.inspection_thread import PAUSED
+from edge_app.runtime.unseen_parts import PAUSED
 
 ANNOUNCED_S = 120.0
 """So long after it was announced the next part is taken for the golden part."""

@@ -1,7 +1,8 @@
 """The inspection thread: takes what the grabbers give, in order, and hands on what follows.
 
-One thread for all cameras, because the graphs belong to one thread. It never waits for a
-network, a page or a person: events go into the outbox on disk, everything else is a copy.
+One thread for all cameras, because a graph belongs to one thread. While it inspects a picture, the
+products of the one that waits are found in another (`find_ahead.py`). It never waits for a network,
+a page or a person: events go into the outbox on disk, everything else is a copy.
 """
 
 from __future__ import annotations
@@ -10,25 +11,23 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-import numpy as np
-
+from edge_app.cameras.frame_queue import Waiting
 from edge_app.cameras.grabber import CameraState, Grabber, Unjudged
 from edge_app.errors import EdgeError
-from edge_app.records import AlarmEvent, Frame, FrameReport, PartVerdict, VerdictState
+from edge_app.inspection.line import Found, InspectionLine
+from edge_app.records import AlarmEvent, Frame, FrameReport
+from edge_app.runtime.find_ahead import FindAhead, FindJob, has_core_to_spare
 from edge_app.runtime.kept_maps import MapKeeper
+from edge_app.runtime.unseen_parts import PAUSED, stopped, unseen, without_alerts
 
 _log = logging.getLogger(__name__)
 
 IDLE_POLL_S = 0.25
 """A frame of any camera wakes us; this is only how often a stop request is checked."""
-
-
-PAUSED = "paused"
-"""Reason of parts that pass while a person has paused their camera."""
 
 
 class Line(Protocol):
@@ -104,6 +103,23 @@ class CameraPipeline:
     maps: MapKeeper = field(default_factory=MapKeeper)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Taken:
+    """What a grabber gave and nobody has judged yet.
+
+    Attributes:
+        job: finds its products, where that has begun.
+    """
+
+    pipeline: CameraPipeline
+    entry: Waiting
+    job: FindJob | None = None
+
+    def found_for(self, line: InspectionLine) -> Found | None:
+        """Return what a line's own detector has found in it; waits for it."""
+        return self.job.result() if self.job is not None and self.job.line is line else None
+
+
 class InspectionThread:
     """Runs every pipeline's line until all sources have ended or `stop` is called.
 
@@ -111,6 +127,8 @@ class InspectionThread:
         pipelines: the cameras.
         sink: where events become safe.
         show: gets every frame's report, after its events are safe; must return at once.
+        finds_ahead: find the next picture's products while one is inspected; None: where the
+            process has a core to spare.
     """
 
     def __init__(
@@ -119,8 +137,13 @@ class InspectionThread:
         sink: EventSink,
         show: Callable[[FrameReport], None],
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        finds_ahead: bool | None = None,
     ) -> None:
         self._pipelines = pipelines
+        self._turn = 0
+        self._finder = FindAhead()
+        self._finds_ahead = has_core_to_spare() if finds_ahead is None else finds_ahead
+        self._next: Taken | None = None
         self._sink = sink
         self._show = show
         self._monotonic_ns = monotonic_ns
@@ -192,9 +215,11 @@ class InspectionThread:
 
     def is_caught_up(self) -> bool:
         """Tell whether no frame waits anywhere."""
-        return all(pipeline.grabber.queue_length() == 0 for pipeline in self._pipelines)
+        return self._next is None and all(p.grabber.queue_length() == 0 for p in self._pipelines)
 
     def _run_deferred(self) -> None:
+        if not self._deferred.empty():
+            self._finder.settle()  # a task may put another model in the line's place
         while not self._deferred.empty():
             try:
                 self._deferred.get()()
@@ -207,45 +232,83 @@ class InspectionThread:
                 self._heartbeat_ns = self._monotonic_ns()
                 self._run_deferred()
                 self._wake_up.clear()
-                turns = [self._turn(pipeline) for pipeline in self._pipelines]
-                if not any(turns):
+                taken, self._next = self._next or self._take_next(), None
+                if taken is not None:
+                    self._judge(taken)
+                if not self._close_ended() and taken is None:
                     self._wake_up.wait(IDLE_POLL_S)
             for pipeline in self._pipelines:
                 self._close(pipeline)
         except Exception as error:
             self._failure = error
             _log.exception("inspection ended by an unexpected error")
+        finally:
+            self._finder.close()
 
-    def _turn(self, pipeline: CameraPipeline) -> bool:
-        """Give one camera its turn, at most one frame; tell whether it had one.
+    def _in_turn(self) -> list[CameraPipeline]:
+        """Return the open pipelines, the one after the last that was served first.
 
         Under overload every camera gets the same number of turns, whatever the others deliver.
         """
-        if pipeline.is_closed:
-            return False
-        item = pipeline.grabber.next(0.0)
-        if item is not None:
-            self._take(pipeline, item)
-            return True
-        if pipeline.grabber.is_finished():
+        order = [*self._pipelines[self._turn :], *self._pipelines[: self._turn]]
+        return [pipeline for pipeline in order if not pipeline.is_closed]
+
+    def _take_next(self) -> Taken | None:
+        """Return what waits at the camera whose turn it is."""
+        for pipeline in self._in_turn():
+            entry = pipeline.grabber.take(0.0)
+            if entry is not None:
+                self._turn = self._pipelines.index(pipeline) + 1
+                return Taken(pipeline, entry)
+        return None
+
+    def _look_ahead(self) -> None:
+        """Have the products of the next frame found, if one waits and its line can do that."""
+        waiting = next((p for p in self._in_turn() if p.grabber.queue_length()), None)
+        if not self._finds_ahead or waiting is None or waiting.is_paused:
+            return
+        line = waiting.line
+        if not isinstance(line, InspectionLine) or not line.finds_ahead:
+            return
+        self._next = taken = self._take_next()
+        if taken is not None and taken.pipeline is waiting and isinstance(taken.entry.item, Frame):
+            self._next = replace(taken, job=self._finder.begin(line, taken.entry.item))
+
+    def _judge(self, taken: Taken) -> None:
+        self._take(taken.pipeline, taken.pipeline.grabber.due(taken.entry), taken)
+
+    def _close_ended(self) -> bool:
+        """Close the pipelines whose source has ended and whose last frame is judged."""
+        in_hand = None if self._next is None else self._next.pipeline
+        ended = [p for p in self._in_turn() if p is not in_hand and p.grabber.is_finished()]
+        for pipeline in ended:
             self._close(pipeline)
             if pipeline.grabber.state() is CameraState.ENDED:
                 self._sink.forget_progress(pipeline.name)
-        return False
+        return bool(ended)
 
     def _close(self, pipeline: CameraPipeline) -> None:
         """Give every part still in the picture, or waiting for us, its verdict; once."""
         if pipeline.is_closed:
             return
         pipeline.is_closed = True
-        while (item := pipeline.grabber.next(0.0)) is not None:
+        for item in self._waiting_of(pipeline):
             if pipeline.can_resume:
                 break  # the source shows these again at the next start
-            self._take(pipeline, item if isinstance(item, Unjudged) else _stopped(item))
+            self._take(pipeline, item if isinstance(item, Unjudged) else stopped(item))
         if pipeline.latest is not None:
             self._hand_on(pipeline, pipeline.line.finish(pipeline.latest), None)
 
-    def _take(self, pipeline: CameraPipeline, item: Frame | Unjudged) -> None:
+    def _waiting_of(self, pipeline: CameraPipeline) -> Iterator[Frame | Unjudged]:
+        """Take everything that waits at one camera, what is ahead first."""
+        if self._next is not None and self._next.pipeline is pipeline:
+            yield self._next.entry.item
+        while (item := pipeline.grabber.next(0.0)) is not None:
+            yield item
+
+    def _take(
+        self, pipeline: CameraPipeline, item: Frame | Unjudged, taken: Taken | None = None
+    ) -> None:
         if pipeline.gaps.last_finished is None and item.source_number is not None:
             # The very first part: from here on a kill leaves a gap that can be reported.
             self._sink.deliver(pipeline.name, [], item.source_number - 1)
@@ -254,10 +317,10 @@ class InspectionThread:
             report = self._pass_by(pipeline, item)
         elif isinstance(item, Unjudged):
             _log.warning("%s: part not inspected: %s %s", pipeline.name, item.reason, item.message)
-            report = pipeline.line.miss(_unseen(item), item.reason)
+            report = pipeline.line.miss(unseen(item), item.reason)
         else:
             pipeline.latest = item
-            report = self._inspect(pipeline, item)
+            report = self._inspect(pipeline, item, taken)
         if missing:
             report = replace(report, events=(pipeline.line.gap(*missing), *report.events))
         self._hand_on(pipeline, report, item.source_number)
@@ -265,14 +328,20 @@ class InspectionThread:
     def _pass_by(self, pipeline: CameraPipeline, item: Frame | Unjudged) -> FrameReport:
         """Return a part as not inspected, without an alert; of a belt nobody knows the parts."""
         is_part = isinstance(item, Unjudged) or item.source_number is not None
-        frame = _unseen(item) if isinstance(item, Unjudged) else item
+        frame = unseen(item) if isinstance(item, Unjudged) else item
         if not is_part and item.trigger_id is None:
             return FrameReport(frame, (), {}, {}, {}, (), ())
         return without_alerts(pipeline.line.miss(frame, PAUSED))
 
-    def _inspect(self, pipeline: CameraPipeline, frame: Frame) -> FrameReport:
+    def _inspect(self, pipeline: CameraPipeline, frame: Frame, taken: Taken | None) -> FrameReport:
+        line = pipeline.line
         try:
-            return pipeline.line.inspect(frame)
+            if not isinstance(line, InspectionLine):
+                return line.inspect(frame)
+            self._finder.settle()  # a detector looks at one picture at a time
+            found = (taken and taken.found_for(line)) or line.find(frame)
+            self._look_ahead()
+            return line.inspect(frame, found)
         except EdgeError as error:
             _log.error("%s: frame %d not inspected: %s", pipeline.name, frame.frame_id, error)
         except Exception:  # one odd frame must not end inspection for all that follow
@@ -294,48 +363,3 @@ class InspectionThread:
         except Exception:  # an alarm must not be lost for a golden part
             _log.exception("golden parts of frame %d are not followed", report.frame.frame_id)
             return report
-
-
-def without_alerts(report: FrameReport) -> FrameReport:
-    """Return the report of parts that a pause let pass: NOT_INSPECTED (paused), without an alert.
-
-    A part that was alerted before keeps its verdict and its end. Of the others no picture is kept:
-    people work at the line.
-    """
-    finished = tuple(_paused(verdict) for verdict in report.finished)
-    unseen = {v.part_id for v in report.finished if v.state is VerdictState.NOT_INSPECTED}
-    verdicts = {k: _paused(v) if k in unseen else v for k, v in report.verdicts.items()}
-    events = tuple(e for e in report.events if e.verdict is None or e.verdict.part_id not in unseen)
-    kept = tuple(part for part in report.kept if part.verdict.part_id not in unseen)
-    return replace(report, finished=finished, verdicts=verdicts, events=events, kept=kept)
-
-
-def _paused(verdict: PartVerdict) -> PartVerdict:
-    is_unseen = verdict.state is VerdictState.NOT_INSPECTED
-    return replace(verdict, reason=PAUSED) if is_unseen else verdict
-
-
-def _stopped(frame: Frame) -> Unjudged:
-    """Return the record of a part that was waiting when the app was stopped."""
-    return Unjudged(
-        camera=frame.camera,
-        source_number=frame.source_number,
-        trigger_id=frame.trigger_id,
-        captured_at_ns=frame.captured_at_ns,
-        reason="stopped",
-        frame_id=frame.frame_id,
-        frame_hw=frame.hw,
-    )
-
-
-def _unseen(item: Unjudged) -> Frame:
-    """Return the frame that stands for a part nobody saw: its picture is empty."""
-    return Frame(
-        camera=item.camera,
-        frame_id=item.frame_id,
-        pixels_hwc=np.zeros((*item.frame_hw, 0), np.uint8),
-        captured_at_ns=item.captured_at_ns,
-        trigger_id=item.trigger_id,
-        source_number=item.source_number,
-        source_name=item.source_name,
-    )

@@ -18,7 +18,7 @@ from edge_app.inspection.tracker import BeltTracker, OnePartPerFrame, Tracker
 from edge_app.inspection.worth_keeping import KeepRule
 from edge_app.model.loaded_model import load_model, make_line
 from edge_app.records import Detection, Frame, FrameReport, U8Array, VerdictState
-from edge_app.runtime.inspection_thread import PAUSED, without_alerts
+from edge_app.runtime.unseen_parts import PAUSED, without_alerts
 
 NONE, ALL = KeepRule(), KeepRule(sample_share=1.0)
 

@@ -32,12 +32,8 @@ from edge_app.records import (
     Gap,
     VerdictState,
 )
-from edge_app.runtime.inspection_thread import (
-    CameraPipeline,
-    GapWatch,
-    InspectionThread,
-    without_alerts,
-)
+from edge_app.runtime.inspection_thread import CameraPipeline, GapWatch, InspectionThread
+from edge_app.runtime.unseen_parts import without_alerts
 
 
 class SteadyCamera:

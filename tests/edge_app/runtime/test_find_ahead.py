@@ -1,0 +1,375 @@
+"""The products of the picture that waits are found while the one before it is inspected."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+from support.brokers import wait_until
+from support.small_bundles import write_bright_bundle
+
+from edge_app.backends.protocol import AnyArray, GraphInfo, TensorInfo
+from edge_app.bundle.archive import read_bundle
+from edge_app.cameras.grabber import Grabber, GrabberClock, GrabberLimits
+from edge_app.cameras.protocol import CameraInfo, CameraMode
+from edge_app.errors import EndOfStream, FrameTimeout, ModelError
+from edge_app.inspection.detector import Detector
+from edge_app.model.loaded_model import LoadedModel, load_model, make_line, make_tracker
+from edge_app.records import AlarmEvent, Anomaly, Frame, FrameReport, U8Array
+from edge_app.runtime.find_ahead import has_core_to_spare
+from edge_app.runtime.inspection_thread import CameraPipeline, GapWatch, InspectionThread
+
+HW = (64, 96)
+BRIGHT = 200
+"""Grey of a defective part's picture; a good one's is its number."""
+
+
+@dataclass
+class Looks:
+    """A detector's graph: sees one part in every picture, and writes down who asked.
+
+    Attributes:
+        then: called with the number of the picture.
+        seen: (number, name of the thread) in order.
+    """
+
+    then: Callable[[int], None] = lambda _number: None
+    may_run_beside: bool = True
+    seen: list[tuple[int, str]] = field(default_factory=list)
+    overlaps: int = 0
+    _busy: bool = False
+
+    def run(self, inputs: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+        self.overlaps += self._busy
+        self._busy = True
+        number = int(inputs["image"][0, 0, 0, 0])
+        self.seen.append((number, threading.current_thread().name))
+        try:
+            self.then(number)
+        finally:
+            self._busy = False
+        return {"boxes": np.array([[[48, 32, 60, 30, 0, 0.9, 0]]], np.float32)}
+
+    def describe(self) -> GraphInfo:
+        image = TensorInfo("image", "uint8", (1, *HW, 3))
+        boxes = TensorInfo("boxes", "float32", (1, None, 7))
+        return GraphInfo((image,), (boxes,), "stub", self.may_run_beside)
+
+    def close(self) -> None:
+        pass
+
+    @property
+    def ahead(self) -> list[int]:
+        """The pictures that were looked at beside the inspection."""
+        return [number for number, thread in self.seen if thread == "find-ahead"]
+
+
+@dataclass
+class Scores:
+    """An inspector: the brightness of a crop; `then` is called with it before it answers."""
+
+    then: Callable[[int], None] = lambda _grey: None
+
+    def score(self, crops: Sequence[U8Array]) -> list[Anomaly]:
+        greys = [int(crop[16, 32, 0]) for crop in crops]
+        for grey in greys:
+            self.then(grey)
+        return [Anomaly(float(grey), np.full((4, 8), grey, np.float32)) for grey in greys]
+
+
+class Pictures:
+    """A camera with numbered parts that are all there at once, or a live one without an end."""
+
+    def __init__(
+        self,
+        mode: CameraMode,
+        parts: int,
+        bad: frozenset[int] = frozenset(),
+        last_after: threading.Event | None = None,
+    ) -> None:
+        self._mode, self._parts, self._bad, self._count = mode, parts, bad, 0
+        self._last_after = last_after
+
+    def open(self, resume_after: int | None = None) -> None:
+        pass
+
+    def read(self, timeout_s: float) -> Frame:
+        if self._mode == "live":
+            time.sleep(0.001)
+        elif self._count == self._parts:
+            if self._mode == "triggered":
+                time.sleep(timeout_s)
+                raise FrameTimeout("no trigger")
+            raise EndOfStream("all shown")
+        self._count += 1
+        number = self._count
+        if number == self._parts and self._last_after is not None:
+            self._last_after.wait(20)
+        pixels = np.full((*HW, 3), number % 100, np.uint8)
+        if number in self._bad:
+            pixels[20:40, 20:80] = BRIGHT
+        is_part = self._mode != "live"
+        trigger = f"t{number}" if self._mode == "triggered" else None
+        return Frame("cam", number, pixels, 77, trigger, number if is_part else None)
+
+    def close(self) -> None:
+        pass
+
+    def describe(self) -> CameraInfo:
+        return CameraInfo("pictures:", self._mode, HW, self._mode != "live", False)
+
+
+class Sink:
+    """Writes down what was delivered."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int | None] = []
+        self.kinds: list[tuple[int | None, list[str]]] = []
+        self.forgotten: list[str] = []
+
+    def deliver(
+        self, camera: str, events: Sequence[AlarmEvent], finished_number: int | None
+    ) -> None:
+        self.numbers.append(finished_number)
+        self.kinds.append((finished_number, [event.kind.value for event in events]))
+
+    def forget_progress(self, camera: str) -> None:
+        self.forgotten.append(camera)
+
+
+@pytest.fixture(scope="module")
+def bright(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    path = tmp_path_factory.mktemp("bundle") / "a.bundle"
+    return load_model(read_bundle(write_bright_bundle(path)), 1)
+
+
+def model_of(bright: LoadedModel, looks: Looks, scores: Scores) -> LoadedModel:
+    detector = Detector(looks, HW, 0.25, 0.3, ("part",))
+    return replace(bright, finder=detector, inspector=scores)  # type: ignore[arg-type]
+
+
+@dataclass
+class Running:
+    """One camera's line; everything the camera has waits before the thread starts."""
+
+    bright: LoadedModel
+    looks: Looks
+    scores: Scores
+    camera: Pictures
+    finds_ahead: bool = True
+    clock: GrabberClock = field(default_factory=GrabberClock)
+
+    def __post_init__(self) -> None:
+        model = model_of(self.bright, self.looks, self.scores)
+        self.tracker = make_tracker(self.camera.describe(), "c", model.fills_frame)
+        line = make_line(model, "cam", self.tracker, lambda: "alarm")
+        limits = GrabberLimits(queue_depth=20, verdict_deadline_s=0.1)
+        self.grabber = Grabber(self.camera, "cam", limits=limits, clock=self.clock)
+        self.pipeline = CameraPipeline("cam", self.grabber, line, GapWatch(None))
+        self.sink, self.reports = Sink(), list[FrameReport]()
+        self.thread = InspectionThread(
+            [self.pipeline], self.sink, self.reports.append, finds_ahead=self.finds_ahead
+        )
+
+    def run(self, parts: int, waiting: int | None = None) -> None:
+        """Judge this many parts, then stop; at the start all of them wait, or so many."""
+        self.grabber.start()
+        first = parts if waiting is None else waiting
+        wait_until(lambda: self.grabber.queue_length() == first, 20, "pictures")
+        self.thread.start()
+        wait_until(lambda: len(self.verdicts) >= parts, 20, "verdicts")
+        self.grabber.stop()
+        self.thread.stop()
+        assert not self.thread.is_alive()
+        assert self.thread.failure is None
+
+    @property
+    def verdicts(self) -> list[tuple[int | None, str, str]]:
+        return [
+            (v.source_number, v.state.value, v.reason) for r in self.reports for v in r.finished
+        ]
+
+
+def test_two_pictures_are_in_work_at_once(bright: LoadedModel) -> None:
+    """The first picture's inspection waits for the second one to be looked at, and it is."""
+    second, both = threading.Event(), list[bool]()
+    looks = Looks(lambda number: second.set() if number == 2 else None)
+    scores = Scores(lambda grey: both.append(second.wait(20)) if grey == 1 else None)
+    line = Running(bright, looks, scores, Pictures("file", 3))
+    line.run(3)
+    assert both == [True]
+    assert line.looks.seen[0] == (1, "inspection")  # nothing to go ahead of
+    assert line.looks.ahead == [2, 3]
+
+
+@pytest.mark.parametrize(("finds_ahead", "may_run_beside"), [(False, True), (True, False)])
+def test_nothing_goes_ahead(bright: LoadedModel, finds_ahead: bool, may_run_beside: bool) -> None:
+    """Not on one core, and not a graph that shares a GPU with the other."""
+    looks = Looks(may_run_beside=may_run_beside)
+    line = Running(bright, looks, Scores(), Pictures("file", 5), finds_ahead)
+    line.run(5)
+    assert looks.seen == [(n, "inspection") for n in range(1, 6)]
+
+
+def test_verdicts_alerts_and_order_are_the_same(bright: LoadedModel) -> None:
+    """Fifteen parts, three of them bad: what is delivered is the same, one by one."""
+    found = []
+    for finds_ahead in (True, False):
+        camera = Pictures("file", 15, frozenset({4, 5, 11}))
+        line = Running(bright, Looks(), Scores(), camera, finds_ahead)
+        line.run(15)
+        found.append((line.sink.kinds, line.verdicts, [len(r.views) for r in line.reports]))
+        assert [r.timings_ms.keys() for r in line.reports if r.views] == 15 * [
+            {"detect": 0, "crop": 0, "inspect": 0, "judge": 0}.keys()
+        ]
+    assert found[0] == found[1]
+    assert [n for n, state, _ in found[0][1] if state == "NG"] == [4, 5, 11]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(ModelError("no"), "model_error"), (ValueError("no"), "internal_error")]
+)
+def test_a_detector_that_fails_ahead_costs_its_own_part(
+    bright: LoadedModel, error: Exception, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The part that could not be looked for is not inspected; those beside it are."""
+    caplog.set_level(logging.CRITICAL)
+
+    def fail(number: int) -> None:
+        if number == 2:
+            raise error
+
+    line = Running(bright, Looks(fail), Scores(), Pictures("file", 3))
+    line.run(3)
+    assert line.verdicts == [(1, "OK", ""), (2, "NOT_INSPECTED", reason), (3, "OK", "")]
+    assert line.looks.ahead[0] == 2
+
+
+def test_a_detector_looks_at_one_picture_at_a_time(bright: LoadedModel) -> None:
+    """The part ahead is late when its turn comes, and still being looked for: the next one waits
+    until the detector is free."""
+    now_ns, is_late = [0], threading.Event()
+
+    def slow(number: int) -> None:
+        if number == 2:
+            is_late.wait(20)
+            time.sleep(0.3)
+
+    def pass_time(grey: int) -> None:
+        if grey == 1:
+            now_ns[0] += 200_000_000
+            is_late.set()
+
+    camera = Pictures("triggered", 3, last_after=is_late)
+    clock = GrabberClock(monotonic_ns=lambda: now_ns[0])
+    line = Running(bright, Looks(slow), Scores(pass_time), camera, clock=clock)
+    line.run(3, waiting=2)
+    assert line.verdicts == [(1, "OK", ""), (2, "NOT_INSPECTED", "deadline"), (3, "OK", "")]
+    assert line.looks.overlaps == 0
+
+
+def test_another_model_looks_anew(bright: LoadedModel) -> None:
+    """The model changes after a picture was looked at: the new one does so again, with nobody
+    looking meanwhile."""
+    other = Looks()
+    line: Running
+
+    def change(grey: int) -> None:
+        if grey == 1:
+            line.thread.between_parts(
+                lambda: line.thread.exchange("cam", lambda _old, _latest: (new, None))
+            )
+
+    line = Running(bright, Looks(lambda n: time.sleep(0.1)), Scores(change), Pictures("file", 3))
+    new = make_line(model_of(bright, other, Scores()), "cam", line.tracker, lambda: "alarm")
+    line.run(3)
+    assert [number for number, _ in line.looks.seen] == [1, 2]
+    assert [number for number, _ in other.seen] == [2, 3]
+    assert [state for _, state, _ in line.verdicts] == ["OK", "OK", "OK"]
+
+
+@pytest.mark.parametrize("can_resume", [False, True])
+def test_a_stop_with_a_picture_ahead(bright: LoadedModel, can_resume: bool) -> None:
+    """It is among those that waited: not inspected, once, in order; or shown again another time."""
+    line: Running
+
+    def stop(grey: int) -> None:
+        wait_until(lambda: line.looks.ahead == [2], 20, "the second picture")
+        line.thread._stop.set()
+
+    line = Running(bright, Looks(), Scores(stop), Pictures("file", 4))
+    line.pipeline.can_resume = can_resume
+    line.grabber.start()
+    wait_until(lambda: line.grabber.queue_length() == 4, 20, "pictures")
+    line.thread.start()
+    line.thread._thread.join(20)
+    line.grabber.stop()
+    stopped = [(n, "NOT_INSPECTED", "stopped") for n in (2, 3, 4)]
+    assert line.verdicts == [(1, "OK", ""), *([] if can_resume else stopped)]
+
+
+def test_a_source_ends_beside_one_that_never_rests(bright: LoadedModel) -> None:
+    """A camera that always has a picture waiting keeps no other from being closed."""
+    model = model_of(bright, Looks(), Scores(lambda _grey: time.sleep(0.005)))
+    pipelines = []
+    for name, camera in (("busy", Pictures("live", 0)), ("ends", Pictures("file", 3))):
+        tracker = make_tracker(camera.describe(), name, model.fills_frame)
+        line = make_line(model, name, tracker, lambda: "alarm")
+        pipelines.append(CameraPipeline(name, Grabber(camera, name), line, GapWatch(None)))
+    sink, reports = Sink(), list[FrameReport]()
+    thread = InspectionThread(pipelines, sink, reports.append, finds_ahead=True)
+    for pipeline in pipelines:
+        pipeline.grabber.start()
+    thread.start()
+    wait_until(lambda: sink.forgotten == ["ends"], 20, "the end")
+    assert pipelines[1].is_closed
+    assert not pipelines[0].is_closed
+    for pipeline in pipelines:
+        pipeline.grabber.stop()
+    thread.stop()
+    assert [n for n in sink.numbers if n is not None] == [0, 1, 2, 3]
+    assert thread.failure is None
+
+
+def test_one_core_has_none_to_spare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What counts is what this process may use, not what the machine has."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3})
+    assert not has_core_to_spare()
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {1, 3})
+    assert has_core_to_spare()
+
+
+def test_a_picture_is_let_go_once_it_is_judged(bright: LoadedModel) -> None:
+    """At 20 million pixels a picture that the waiting threads hold on to costs 58 MiB."""
+    clock = GrabberClock(monotonic_ns=lambda: 0)
+    line = Running(bright, Looks(), Scores(), Pictures("triggered", 3), clock=clock)
+    held = list[weakref.ref[U8Array]]()
+
+    def show(report: FrameReport) -> None:
+        held.append(weakref.ref(report.frame.pixels_hwc))
+        line.reports.append(replace(report, frame=replace(report.frame, pixels_hwc=EMPTY)))
+
+    def is_let_go() -> bool:
+        line.pipeline.latest = None
+        gc.collect()
+        return len(held) == 3 and all(ref() is None for ref in held)
+
+    line.thread._show = show
+    line.grabber.start()
+    wait_until(lambda: line.grabber.queue_length() == 3, 20, "pictures")
+    line.thread.start()
+    wait_until(is_let_go, 20, "the pictures let go")
+    assert line.looks.ahead == [2, 3]
+    line.grabber.stop()
+    line.thread.stop()
+
+
+EMPTY = np.zeros((*HW, 0), np.uint8)

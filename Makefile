@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 DEMO_ARGS ?=
 
-.PHONY: demo train test test-slow test-systemd test-arm64 test-gpu bench-gpu gpu-environment gpu-ready gpu-wheels test-device check-arm64-wheels device-wheel docs man wheels release tensorrt-rtx openvino coverage lint format bench demo-bundle schemas clean
+.PHONY: demo train test test-often test-slow test-systemd test-arm64 test-gpu bench-gpu gpu-environment gpu-ready gpu-wheels test-device check-arm64-wheels device-wheel docs man wheels release tensorrt-rtx openvino coverage lint format bench demo-bundle schemas clean
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-app demo --seconds $(DEMO_SECONDS) $(DEMO_ARGS)
@@ -29,6 +29,14 @@ SHARED := --numprocesses $(WORKERS) --maxprocesses 4
 PYTEST_ARGS ?=
 test: $(VENV)/.full
 	$(BIN)/python -m pytest $(SHARED) $(PYTEST_ARGS)
+
+# A share of them again and again beside processes that never rest, to find those that now and then
+# fail: SHARE=3/50 is every fiftieth test, another one each night; all of them would take days.
+SHARE ?= 1/50
+TIMES ?= 50
+LOAD ?= 4
+test-often: $(VENV)/.full
+	$(BIN)/python tools/beside_load.py $(LOAD) $(BIN)/python -m pytest $(SHARED) --share $(SHARE) --count $(TIMES) $(PYTEST_ARGS)
 
 # Minutes each: what .ci/run adds to `make test`.
 test-slow: $(VENV)/.full

@@ -16,7 +16,7 @@ import pytest
 from support.brokers import Mosquitto
 from support.needs import needing
 
-pytest_plugins = ("support.left_environment", "support.needs")
+pytest_plugins = ("support.left_environment", "support.needs", "support.often")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

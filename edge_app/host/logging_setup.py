@@ -39,10 +39,13 @@ def start_logging(level: str) -> LogLimit:
 
     They are limited per cause (`log_limit.py`): nobody outside fills the log, or hides in it.
 
-    A crash, and the SIGABRT by which systemd's watchdog ends the service, write the Python stack
-    of every thread to stderr, so that the journal shows where a loop was stuck.
+    A crash writes the Python stack of the thread in which it happened to stderr, and the SIGABRT by
+    which systemd's watchdog ends the service that of the main thread, which Linux has take it. Not
+    of every thread: the others run on while their stacks are walked, and where that stumbles the
+    one that matters, which is the last, is not written. Where a loop outside the main thread is
+    stuck the watchdog logs them all (watchdog.py).
     """
-    faulthandler.enable()
+    faulthandler.enable(all_threads=False)
     text: logging.Formatter = MaskedFormatter(TEXT_FORMAT)
     handler: logging.Handler = logging.StreamHandler()
     if stderr_is_journal():

@@ -2,6 +2,8 @@
 
 Waiting for a trigger, for the broker, or for a camera to be reopened counts as progress: those
 loops keep sending heartbeats. If a loop hangs, the feeding stops, and systemd restarts the service.
+Where every thread stands is logged when a loop begins to stand still. Where the main loop itself
+hangs, nobody is left to log: its stack is written at systemd's SIGABRT (logging_setup.py).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge_app.host.sd_notify import FEEDS_PER_PERIOD
+from edge_app.host.thread_stacks import log_stacks
 
 _log = logging.getLogger(__name__)
 
@@ -25,12 +28,14 @@ class Loop:
         deadline_s: longest time between two heartbeats.
         heartbeat_ns: its last heartbeat, on the monotonic clock.
         is_running: False once it has ended normally: then it needs no heartbeat.
+        thread: the name of the thread that it runs in, whose stack is told first.
     """
 
     name: str
     deadline_s: float
     heartbeat_ns: Callable[[], int]
     is_running: Callable[[], bool]
+    thread: str = ""
 
 
 class Watchdog:
@@ -76,10 +81,11 @@ class Watchdog:
         return (self._now_ns() - loop.heartbeat_ns()) / 1e9
 
     def _tell(self, still: tuple[Loop, ...]) -> None:
-        """Log what stands still when it begins, and that it moves again."""
+        """Log what stands still when it begins, with all threads' stacks, and that it moves."""
         names = tuple(loop.name for loop in still)
         if names == self._told:
             return
+        more = set(names) - set(self._told)
         self._told = names
         if still:
             what = "; ".join(
@@ -88,5 +94,7 @@ class Watchdog:
                 for loop in still
             )
             _log.error("systemd's watchdog is not fed, a restart follows: %s", what)
+            if more:
+                log_stacks([loop.thread for loop in still if loop.name in more])
         else:
             _log.info("every loop moves again; systemd's watchdog is fed")

@@ -90,11 +90,15 @@ def loops_of(
     """
     cameras = [_camera_loop(pipeline.grabber, camera_deadline_s) for pipeline in pipelines]
     inspecting = Loop(
-        "inspection", inspection_deadline_s, inspection.heartbeat_ns, inspection.is_alive
-    )
+        "inspection", inspection_deadline_s, inspection.heartbeat_ns, inspection.is_alive,
+        thread="inspection",
+    )  # fmt: skip
     if publisher is None:
         return (inspecting, *cameras)
-    publishing = Loop("mqtt-publisher", PUBLISHER_DEADLINE_S, publisher.heartbeat_ns, lambda: True)
+    publishing = Loop(
+        "mqtt-publisher", PUBLISHER_DEADLINE_S, publisher.heartbeat_ns, lambda: True,
+        thread="mqtt-publisher",
+    )  # fmt: skip
     return (inspecting, publishing, *cameras)
 
 
@@ -104,6 +108,7 @@ def _camera_loop(grabber: Grabber, deadline_s: float) -> Loop:
         deadline_s,
         grabber.heartbeat_ns,
         lambda: grabber.state() is not CameraState.ENDED,
+        thread=f"grab-{grabber.name}",
     )
 
 

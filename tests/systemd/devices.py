@@ -95,10 +95,10 @@ class Device:
         bundle.chmod(0o644)
         self.write(CONFIG, config_text(self.broker.port, camera_url, more))
 
-    def set_watchdog(self, seconds: int) -> None:
+    def set_watchdog(self, seconds: int, more: str = "") -> None:
         """Shorten systemd's watchdog the way a person would: `systemctl edit edge-app`."""
         drop_in = "etc/systemd/system/edge-app.service.d/override.conf"
-        self.write(drop_in, f"[Service]\nWatchdogSec={seconds}\n")
+        self.write(drop_in, f"[Service]\nWatchdogSec={seconds}\n{more}")
         self.container.run("systemctl daemon-reload")
 
     def states(self) -> list[tuple[str, int]]:

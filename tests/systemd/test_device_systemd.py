@@ -16,6 +16,17 @@ from support.brokers import free_port, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
+HANGS_AT_SIGUSR2 = """
+import signal, time
+
+def hangs_in_a_driver(*_):
+    while True:
+        time.sleep(3600)
+
+signal.signal(signal.SIGUSR2, hangs_in_a_driver)
+"""
+"""As sitecustomize.py: Python runs the handler in the main thread, from within its loop."""
+
 
 def test_the_readmes_commands_install_and_start_the_service(device: Device) -> None:
     """Typed one after another, as the fixture did, they end with an active service."""
@@ -59,10 +70,13 @@ def test_alerts_arrive_at_a_broker_outside(device: Device) -> None:
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
-def test_a_service_that_hangs_is_restarted_within_its_deadline(device: Device) -> None:
-    """Frozen by SIGSTOP: offline within the watchdog's time, online again in a new session."""
+def dump_of_the_watchdogs_kill(device: Device, signal: str) -> str:
+    """Have the service hang by a signal; return what it writes at the watchdog's.
+
+    Offline within the watchdog's time, online again in a new session.
+    """
     session, before = device.states()[-1][1], device.restarts()
-    device.container.run("systemctl kill --signal=STOP --kill-whom=main edge-app")
+    device.container.run(f"systemctl kill --signal={signal} --kill-whom=main edge-app")
     stopped_s = time.monotonic()
     wait_until(lambda: device.states()[-1] == ("offline", session), WATCHDOG_S + 1)
     assert time.monotonic() - stopped_s <= WATCHDOG_S + 1
@@ -72,7 +86,24 @@ def test_a_service_that_hangs_is_restarted_within_its_deadline(device: Device) -
     assert "Watchdog timeout" in journal
     dump = journal.split("Watchdog timeout")[-1]
     assert "Fatal Python error: Aborted" in dump, dump
-    assert "in _tend" in dump, dump  # where the main loop stood
+    return dump
+
+
+def test_a_frozen_service_is_restarted_within_its_deadline(device: Device) -> None:
+    """Every thread stopped by SIGSTOP: which of them takes the SIGABRT then is the kernel's."""
+    dump_of_the_watchdogs_kill(device, "STOP")
+
+
+def test_a_main_loop_that_hangs_is_ended_and_says_where(device: Device) -> None:
+    """Cameras, inspection and MQTT run on; the journal has the main loop's stack."""
+    device.write("srv/hang/sitecustomize.py", HANGS_AT_SIGUSR2)
+    device.set_watchdog(WATCHDOG_S, "Environment=PYTHONPATH=/srv/hang\n")
+    device.container.run("systemctl restart edge-app")
+    device.wait_online()
+    dump = dump_of_the_watchdogs_kill(device, "USR2")
+    assert "in hangs_in_a_driver" in dump, dump
+    assert "in _tend" in dump, dump
+    device.set_watchdog(WATCHDOG_S)  # from the next start on
 
 
 def test_a_killed_service_is_back_at_once(device: Device) -> None:

@@ -120,8 +120,8 @@ def test_the_journal_is_known_by_device_and_inode(tmp_path: Path) -> None:
     assert not stderr_is_journal(named, 4242)
 
 
-def test_the_watchdogs_signal_leaves_every_stack_behind() -> None:
-    """SIGABRT, which systemd's watchdog sends, writes where each thread stood."""
+def test_an_abort_leaves_the_stack_behind() -> None:
+    """SIGABRT, which systemd's watchdog sends, writes where the thread that takes it stood."""
     program = (
         "import logging, os\nfrom edge_app.host.logging_setup import start_logging\n"
         "start_logging('INFO')\nlogging.info('hello')\n"

@@ -104,6 +104,8 @@ def test_a_line_at_work_moves_and_a_held_one_does_not(tmp_path: Path) -> None:
     watchdog = Watchdog(loops(pipeline, thread), lambda: None, 1.0)
     wait_until(lambda: pipeline.grabber.counts().frames > 10)
     assert watchdog.standing_still() == ()
+    running = {thread.name for thread in threading.enumerate()}
+    assert {loop.thread for loop in loops(pipeline, thread)} <= running
     disk.is_open.clear()
     wait_until(lambda: watchdog.standing_still() != ())
     time.sleep(1.5)  # the camera waits for room in its queue: that is progress

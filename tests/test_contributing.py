@@ -55,7 +55,7 @@ def test_the_workflows_make_what_the_gate_makes() -> None:
     ours = {word for w in WORKFLOWS for command in _commands(w) for word in _made(command)}
     assert {"lint", "test", "docs", "wheels", "test-slow", "test-device"} <= ours
     gate = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert {"lint", "test", "test-slow"} <= _made(gate)
+    assert {"lint", "test", "test-slow", "test-systemd"} <= _made(gate)
 
 
 def test_the_tests_run_on_every_python_that_is_promised() -> None:

@@ -7,7 +7,6 @@ parser could read something else, this one refuses.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
 from edge_app.errors import BundleError
@@ -49,7 +48,7 @@ def check_self_contained(data: bytes, name: str, label: str) -> None:
     if data[4:8] == _ORT_FORMAT:
         raise BundleError(f"Bundle {label} refused: {name} is in ORT format; expected ONNX.")
     try:
-        is_external = _names_files(memoryview(data), "model", 0)
+        is_external = _names_files(data, 0, len(data), "model", 0)
     except _Malformed as error:
         raise BundleError(
             f"Bundle {label} refused: {name} is not an ONNX file: {error}."
@@ -65,50 +64,49 @@ class _Malformed(ValueError):
     """The bytes are not valid protobuf."""
 
 
-def _names_files(message: memoryview, kind: Kind, depth: int) -> bool:
+def _names_files(data: bytes, at: int, end: int, kind: Kind, depth: int) -> bool:
+    """Tell whether the message from `at` to `end` has a tensor in another file."""
     if depth > _MAX_DEPTH:
         raise _Malformed(f"graphs are nested more than {_MAX_DEPTH} levels deep")
-    inside = _INSIDE[kind]
-    for field, value in _fields(message):
-        if kind == "tensor" and field == _EXTERNAL_DATA:
-            return True
-        if kind == "tensor" and field == _DATA_LOCATION and value != 0:
-            return True
-        if field not in inside or not isinstance(value, memoryview):
-            continue
-        if _names_files(value, inside[field], depth + 1):
-            return True
-    return False
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Yield field number and value: a number, or the bytes of a length-delimited field."""
-    at, end = 0, len(message)
+    inside, is_tensor = _INSIDE[kind], kind == "tensor"
     while at < end:
-        tag, at = _varint(message, at, 5)
+        tag, at = _varint(data, at, end, 5)
         field, wire = tag >> 3, tag & 7
         if tag > 0xFFFFFFFF or field == 0:
             raise _Malformed(f"a field has the number {field}")
         if wire == _VARINT:
-            value, at = _varint(message, at, 10)
-            yield field, value
+            value, at = _varint(data, at, end, 10)
+            if is_tensor and (field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value)):
+                return True
             continue
-        if wire == _LENGTH:
-            length, at = _varint(message, at, 5)
-        elif wire in (_FIXED32, _FIXED64):
-            length = 4 if wire == _FIXED32 else 8
-        else:
-            raise _Malformed(f"field {field} has the wire type {wire}")
-        if length > end - at:
-            raise _Malformed(f"field {field} is cut off")
-        yield field, message[at : at + length]
+        length, at = _length(data, at, end, field, wire)
+        if is_tensor and field in (_EXTERNAL_DATA, _DATA_LOCATION):
+            return True
+        if field in inside and _names_files(data, at, at + length, inside[field], depth + 1):
+            return True
         at += length
+    return False
 
 
-def _varint(message: memoryview, at: int, max_bytes: int) -> tuple[int, int]:
+def _length(data: bytes, at: int, end: int, field: int, wire: int) -> tuple[int, int]:
+    """Return how many bytes a field that is no number has, and where they begin."""
+    if wire == _LENGTH:
+        length, at = _varint(data, at, end, 5)
+    elif wire in (_FIXED32, _FIXED64):
+        length = 4 if wire == _FIXED32 else 8
+    else:
+        raise _Malformed(f"field {field} has the wire type {wire}")
+    if length > end - at:
+        raise _Malformed(f"field {field} is cut off")
+    return length, at
+
+
+def _varint(data: bytes, at: int, end: int, max_bytes: int) -> tuple[int, int]:
     """Return the number at `at` and the position behind it."""
+    if at < end and data[at] < 0x80:  # of one byte, as nearly all are
+        return data[at], at + 1
     value = 0
-    for index, byte in enumerate(message[at : at + max_bytes]):
+    for index, byte in enumerate(data[at : min(at + max_bytes, end)]):
         value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
             return value, at + index + 1

@@ -52,6 +52,8 @@ for _ in range(200):
         ("a group", varint(7 << 3 | 3)),
         ("a wire type that does not exist", varint(7 << 3 | 7)),
         ("a length beyond the file", varint(7 << 3 | 2) + varint(1 << 31)),
+        ("a number beyond its tensor", model(message(5, b"\x70\x80"), message(2, b"name"))),
+        ("a length beyond its tensor", model(message(5, b"\x4a\x03"), message(2, b"name"))),
         ("graphs in graphs without end", model(DEEP)),
     ],
 )

@@ -1,31 +1,19 @@
 """`edge-app`: everything a device does.
 
-Heavy imports happen inside the command that needs them, so that `--help` answers at once.
+Heavy imports happen inside the command that needs them, so that `--help` answers at once, and a
+service makes the parsers of services only: those of all commands are a twentieth of its start.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
-from edge_app.cli.audit import add_audit_commands
-from edge_app.cli.backup import add_backup_commands
 from edge_app.cli.border import run_bordered
-from edge_app.cli.camera import add_camera_commands
-from edge_app.cli.checks import add_check_commands
-from edge_app.cli.demo import add_demo_command
-from edge_app.cli.engine import add_engine_commands
-from edge_app.cli.health import add_health_command
-from edge_app.cli.history import add_history_commands
-from edge_app.cli.inspect import add_inspect_command
-from edge_app.cli.orders import add_order_commands
-from edge_app.cli.parser import CommandParser, add_command, top_parser
-from edge_app.cli.services import add_service_commands
-from edge_app.cli.shadow import add_shadow_command
-from edge_app.cli.slots import add_slot_commands
-from edge_app.cli.tls import add_tls_commands
-from edge_app.cli.users import add_user_commands
+from edge_app.cli.parser import CommandParser, top_parser
+from edge_app.cli.services import SERVICES, add_service_commands
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,11 +23,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done; 1 what the command looked for was found (a failed check, a stopped inspection);
         2 wrong use or bad input, with one clear message on stderr; 3 see `run`.
     """
-    args = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    is_service = bool(words) and words[0] in SERVICES
+    args = (_service_parser() if is_service else _parser()).parse_args(argv)
     return run_bordered(f"edge-app {args.command}", lambda: args.work(args))
 
 
 def _parser() -> CommandParser:
+    from edge_app.cli.commands import add_other_commands
+
+    parser, commands = _top()
+    add_service_commands(commands)
+    add_other_commands(commands)
+    return parser
+
+
+def _service_parser() -> CommandParser:
+    parser, commands = _top()
+    add_service_commands(commands)
+    return parser
+
+
+def _top() -> tuple[CommandParser, argparse._SubParsersAction[Any]]:
+    """Return the parser without a command, and where commands are added."""
     parser = top_parser(
         "edge-app",
         "Inspect parts on a production line and report bad ones over MQTT.",
@@ -51,50 +57,7 @@ def _parser() -> CommandParser:
         ),
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    add_service_commands(commands)
-    add_slot_commands(commands)
-    add_check_commands(commands)
-    add_health_command(commands)
-    add_inspect_command(
-        add_command(commands, "inspect", "judge picture files, one part per picture")
-    )
-    add_demo_command(commands)
-    add_camera_commands(commands)
-    add_engine_commands(commands)
-    add_history_commands(commands)
-    add_shadow_command(commands)
-    add_user_commands(commands)
-    add_tls_commands(commands)
-    add_audit_commands(commands)
-    add_order_commands(commands)
-    add_backup_commands(
-        add_command(commands, "backup", "save configuration, keys and numbers in one file"),
-        add_command(commands, "restore", "make this machine the device that a backup is of"),
-    )
-    report = add_command(
-        commands,
-        "report",
-        "extract the build report from a bundle",
-        "edge-app report --bundle part.bundle --out report.html",
-    )
-    report.add_argument("--bundle", type=Path, required=True, metavar="FILE", help="the bundle")
-    report.add_argument(
-        "--out", type=Path, required=True, metavar="FILE.html", help="the file to write"
-    )
-    report.set_defaults(work=_report)
-    return parser
-
-
-def _report(args: argparse.Namespace) -> int:
-    from edge_app.bundle.archive import read_bundle
-    from edge_app.errors import BundleError
-
-    files = read_bundle(args.bundle).files
-    if "report.html" not in files:
-        raise BundleError(f"Bundle {args.bundle} holds no report.html.")
-    args.out.write_bytes(files["report.html"])
-    print(args.out)
-    return 0
+    return parser, commands
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from edge_app.host.crash_backoff import CrashBackoff
     from edge_app.host.sd_notify import ServiceNotifier
 
+SERVICES = ("run", "agent", "page")
+
 PAGE_SOCKET = "/run/cropliq-edge/page.sock"
 PAGE_SOCKET_VARIABLE = "CROPLIQ_PAGE_SOCKET"
 """Set by edge-app.service: the page is a service of its own and comes in there. Unset, the page is

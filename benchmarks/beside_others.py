@@ -54,7 +54,7 @@ from benchmarks.products_arms import ROOT
 from edge_app.bundle.archive import Bundle, read_bundle
 from edge_app.errors import DataError
 from edge_app.model.loaded_model import load_model
-from edge_app.model.offline import whole_products
+from edge_app.model.looks import whole_products
 from edge_app.records import F64Array, U8Array
 
 RESULTS = Path(__file__).parent / "results"

@@ -24,7 +24,7 @@ from edge_app.errors import DataError
 from edge_app.imaging.overlay import contact_sheet
 from edge_app.imaging.upright_crop import CropSpec, crop_box, upright_crop
 from edge_app.model.loaded_model import LoadedModel, load_model
-from edge_app.model.offline import whole_products
+from edge_app.model.looks import whole_products
 from edge_app.records import BoxCxcywhr, U8Array
 from export.data.dataset import scan_good_pictures
 from export.evaluation.data import scan_test_pictures

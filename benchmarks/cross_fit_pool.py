@@ -16,7 +16,7 @@ import numpy as np
 
 from edge_app.bundle.archive import read_bundle
 from edge_app.model.loaded_model import load_model
-from edge_app.model.offline import look_at
+from edge_app.model.looks import look_at
 from edge_app.records import U8Array
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import good_line

@@ -31,7 +31,7 @@ from edge_app.binomial import exact_interval
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
 from edge_app.model.loaded_model import LoadedModel, load_model
-from edge_app.model.offline import look_at
+from edge_app.model.looks import look_at
 from edge_app.records import JsonObject, U8Array
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.fixture import in_fixture

@@ -41,7 +41,7 @@ from edge_app.inspection.orientation import (
 from edge_app.inspection.pose import PoseFinder
 from edge_app.inspection.stages import ProductFinder
 from edge_app.model.loaded_model import LoadedModel, load_model, make_line, make_tracker
-from edge_app.model.offline import whole_products
+from edge_app.model.looks import whole_products
 from edge_app.records import BoxCxcywhr, Detection, Frame, U8Array
 
 PARTS = (1, 2, 4, 8, 12)

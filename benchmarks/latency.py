@@ -43,7 +43,7 @@ from benchmarks.page_attack import Door, free_port, read_history, view
 from edge_app.bundle.archive import read_bundle
 from edge_app.history.schema import HISTORY_FILE
 from edge_app.model.loaded_model import load_model
-from edge_app.model.offline import look_at
+from edge_app.model.looks import look_at
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "latency.json"

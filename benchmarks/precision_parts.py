@@ -24,7 +24,7 @@ from edge_app.bundle.archive import Bundle
 from edge_app.errors import DataError
 from edge_app.imaging.oriented_box import rotated_iou
 from edge_app.model.loaded_model import LoadedModel, load_model
-from edge_app.model.offline import look_at, whole_products
+from edge_app.model.looks import look_at, whole_products
 from edge_app.records import F64Array, U8Array
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import SimulatedLine

@@ -19,7 +19,7 @@ from calibration.thresholds.recalibrate import REFERENCE
 from edge_app.bundle.archive import Bundle, read_bundle
 from edge_app.cameras.pictures import read_picture
 from edge_app.model.loaded_model import load_model
-from edge_app.model.offline import look_at
+from edge_app.model.looks import look_at
 from edge_app.records import F64Array
 from export.evaluation.data import TestPicture, scan_test_pictures
 from export.evaluation.image_metrics import auroc

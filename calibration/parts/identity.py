@@ -18,7 +18,7 @@ from edge_app.bundle.archive import Bundle
 from edge_app.bundle.manifest import Thresholds
 from edge_app.errors import DataError
 from edge_app.model.loaded_model import LoadedModel
-from edge_app.model.offline import look_at
+from edge_app.model.looks import look_at
 from edge_app.records import F32Array, F64Array
 
 FEWEST_GOLDEN = 4

@@ -25,7 +25,7 @@ from edge_app.imaging.upright_crop import letterbox
 from edge_app.inspection.detector import Detector
 from edge_app.inspection.inspector import Inspector
 from edge_app.model.loaded_model import LoadedModel, load_model
-from edge_app.model.offline import look_at
+from edge_app.model.looks import look_at
 from edge_app.records import Detection, F64Array, U8Array
 
 PICTURES = 64

@@ -38,7 +38,7 @@ from edge_app.bundle.manifest import (
 from edge_app.errors import DataError
 from edge_app.imaging.oriented_box import rotated_iou
 from edge_app.model.loaded_model import LoadedModel, limits_of, load_model
-from edge_app.model.offline import Look, look_at
+from edge_app.model.looks import Look, look_at
 from edge_app.records import F64Array
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from edge_app.demo.scoring import Scoreboard
 from edge_app.imaging.upright_crop import CropSpec, upright_crop
 from edge_app.model.loaded_model import LoadedModel
-from edge_app.model.offline import whole_products
+from edge_app.model.looks import whole_products
 from edge_app.records import F32Array, FrameReport, JsonObject, U8Array
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import good_line

@@ -16,7 +16,7 @@ from edge_app.errors import EdgeError
 from edge_app.imaging.oriented_box import rotated_iou
 from edge_app.inspection.judge import judge_score
 from edge_app.model.loaded_model import LoadedModel
-from edge_app.model.offline import Look, look_at
+from edge_app.model.looks import Look, look_at
 
 
 @dataclass(frozen=True, slots=True)

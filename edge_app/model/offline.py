@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from edge_app.cameras.picture_listing import scan_folder, told_left_out
@@ -15,15 +14,7 @@ from edge_app.inspection.line import InspectionLine
 from edge_app.inspection.tracker import OnePartPerFrame
 from edge_app.model.loaded_model import LoadedModel, make_line
 from edge_app.model.view_folder import Show
-from edge_app.records import (
-    Anomaly,
-    BoxCxcywhr,
-    Frame,
-    FrameReport,
-    JsonObject,
-    PartVerdict,
-    U8Array,
-)
+from edge_app.records import Frame, FrameReport, JsonObject, PartVerdict
 
 
 def offline_line(model: LoadedModel, camera: str = "offline") -> InspectionLine:
@@ -87,40 +78,6 @@ def _inspect_one(
     if show is not None:
         show(report)
     return {**verdict_json(report), **({"notes": list(loaded.notes)} if loaded.notes else {})}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """One product in a picture as the model sees it, before any verdict.
-
-    Attributes:
-        box_cxcywhr: with the product's direction, in frame pixels.
-        crop: uint8 (crop_h, crop_w, 3), upright.
-        anomaly: score and map.
-    """
-
-    box_cxcywhr: BoxCxcywhr
-    crop: U8Array
-    anomaly: Anomaly
-
-
-def look_at(model: LoadedModel, pixels_hwc: U8Array) -> list[Look]:
-    """Return every whole product in a picture with its score; what calibration counts.
-
-    A product cut off by the border is left out, as on the line.
-    """
-    products = whole_products(model, pixels_hwc)
-    anomalies = model.stages.score([crop for _, crop in products])
-    return [Look(*found, anomaly) for found, anomaly in zip(products, anomalies, strict=True)]
-
-
-def whole_products(model: LoadedModel, pixels_hwc: U8Array) -> list[tuple[BoxCxcywhr, U8Array]]:
-    """Return the pose and the upright crop of every product that is wholly in the picture."""
-    stages, tracker = model.stages, OnePartPerFrame("offline", model.fills_frame)
-    frame = Frame("offline", 1, pixels_hwc, 0)
-    views = tracker.follow(frame, stages.find(pixels_hwc)).views
-    cut = [stages.cut_view(pixels_hwc, view, tracker.border_margin_px) for view in views]
-    return [(c.box_cxcywhr, c.crop) for c in cut if c is not None and c.is_whole]
 
 
 def verdict_json(report: FrameReport) -> JsonObject:

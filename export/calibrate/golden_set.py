@@ -12,7 +12,7 @@ from calibration.thresholds.recalibrate import GOLDEN_MARGIN
 from edge_app.bundle.manifest import GoldenPart, GoldenPicture
 from edge_app.errors import DataError
 from edge_app.model.loaded_model import LoadedModel
-from edge_app.model.offline import look_at
+from edge_app.model.looks import look_at
 from edge_app.records import U8Array
 from export.augment.defect_like import synthetic_defect
 from export.data.crops import paste_into_frame

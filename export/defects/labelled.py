@@ -19,7 +19,7 @@ from edge_app.errors import CameraError, DataError
 from edge_app.imaging.oriented_box import corners_of
 from edge_app.inspection.judge import find_defects
 from edge_app.model.loaded_model import LoadedModel
-from edge_app.model.offline import Look, look_at
+from edge_app.model.looks import Look, look_at
 from edge_app.records import F64Array, PointXy, U8Array
 from export.data.dataset import Picture
 from export.data.layouts import masks_beside

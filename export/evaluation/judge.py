@@ -12,7 +12,7 @@ from edge_app.errors import CameraError, ModelError
 from edge_app.inspection.judge import find_defects, judge_score
 from edge_app.inspection.station import MISSING
 from edge_app.model.loaded_model import LoadedModel
-from edge_app.model.offline import Look, look_at
+from edge_app.model.looks import Look, look_at
 from edge_app.records import Defect, U8Array, VerdictState
 from export.data.masks import marked_pixels
 from export.evaluation.data import TestPicture

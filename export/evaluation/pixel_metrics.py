@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge_app.errors import ShapeError
 from edge_app.imaging.upright_crop import CropSpec, crop_to_frame
-from edge_app.model.offline import Look
+from edge_app.model.looks import Look
 from edge_app.records import Defect, F32Array, F64Array, U8Array
 from export.data.masks import marked_pixels
 

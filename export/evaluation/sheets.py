@@ -12,7 +12,7 @@ from edge_app.imaging.oriented_box import corners_of
 from edge_app.imaging.overlay import STATE_BGR, blend_map, contact_sheet
 from edge_app.imaging.upright_crop import crop_corners
 from edge_app.model.loaded_model import LoadedModel
-from edge_app.model.offline import Look
+from edge_app.model.looks import Look
 from edge_app.records import Defect, F32Array, PointXy, U8Array, VerdictState
 from export.evaluation.pixel_metrics import BoolArray
 

@@ -25,6 +25,13 @@ LIBRARIES = {
 """All that a start needs of other people's. `cryptography` comes with the first key, an engine's or
 a camera's library with the engine or the camera."""
 
+OTHERS = (
+    "edge_app.agent", "edge_app.camera_setup", "edge_app.cli.commands", "edge_app.cli.history",
+    "edge_app.demo", "edge_app.doctor", "edge_app.model.offline", "edge_app.model.view_folder",
+    "edge_app.page.server",
+)  # fmt: skip
+"""Folders and modules of ours that a start leaves to other commands."""
+
 MADE_AT_IMPORT = {"Tolerances", "ViewRule", "SigningTerms", "_Serialization", "Requester"}
 """Models that are another's default, or a constant: one of each exists from the beginning."""
 
@@ -47,7 +54,8 @@ class Watched(app.EdgeApp):
             verdicts = [part.state.name for part in report.finished]
             looked_at = {{id(one) for one in gc.get_objects()}}
             seen = [id(one) in looked_at for one in (app.EdgeApp, app.ModelSlots, self, self.model)]
-            print(json.dumps([sorted(installed), verdicts, gc.isenabled(), seen]), flush=True)
+            ours = sorted(n for n in set(sys.modules) - before if n.startswith("edge_app."))
+            print(json.dumps([sorted(installed), verdicts, gc.isenabled(), seen, ours]), flush=True)
             self.stop()
 
 app.EdgeApp = Watched
@@ -121,7 +129,7 @@ def fresh(program: str) -> str:
 
 def first_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Return what the command says at its first verdict, on the simulated line: libraries loaded,
-    verdicts, whether garbage is collected, and of what (see FIRST_VERDICT)."""
+    verdicts, whether garbage is collected, and of what, and modules of ours (see FIRST_VERDICT)."""
     monkeypatch.setenv("CROPLIQ_PAGE_SOCKET", str(tmp_path / "page.sock"))
     bundle = files("edge_app").joinpath("assets").joinpath("demo-tapered.bundle")
     config = tmp_path / "edge-app.toml"
@@ -141,13 +149,15 @@ def test_a_start_loads_these_libraries_and_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Up to its first verdict, with the shipped bundle and the simulated line, the command loads
-    what every device needs, and nothing that is for keys, other cameras, GPUs or the page."""
-    installed, verdicts, *_ = first_verdict(tmp_path, monkeypatch)
+    what every device needs, and nothing that is for keys, other cameras, GPUs or the page, nor for
+    other commands."""
+    installed, verdicts, _, _, ours = first_verdict(tmp_path, monkeypatch)
 
     names = set(installed) - {"edge_app"}
     assert names - LIBRARIES == set()
     assert {"numpy", "cv2", "onnxruntime", "pydantic", "paho"} <= names
     assert verdicts in (["OK"], ["NG"])
+    assert [one for one in ours if one.startswith(OTHERS)] == []
 
 
 def test_garbage_is_looked_for_among_what_was_made_and_not_in_modules(
@@ -155,7 +165,7 @@ def test_garbage_is_looked_for_among_what_was_made_and_not_in_modules(
 ) -> None:
     """On the running line a collection passes over what was imported; application and model, which
     may be switched away from, are among what it looks at."""
-    _, _, is_on, (app, slots, made, model) = first_verdict(tmp_path, monkeypatch)
+    _, _, is_on, (app, slots, made, model), _ = first_verdict(tmp_path, monkeypatch)
 
     assert is_on
     assert (app, slots) == (False, False)

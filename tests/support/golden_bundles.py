@@ -10,7 +10,7 @@ import cv2
 from edge_app.bundle.archive import read_bundle, write_bundle
 from edge_app.bundle.manifest import GoldenPart, GoldenPicture
 from edge_app.model.loaded_model import load_model
-from edge_app.model.offline import look_at
+from edge_app.model.looks import look_at
 from edge_app.records import U8Array
 
 

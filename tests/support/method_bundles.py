@@ -25,7 +25,7 @@ from edge_app.bundle.manifest import (
 )
 from edge_app.inspection.inspector import Inspector
 from edge_app.model.loaded_model import LoadedModel, limits_of, load_model
-from edge_app.model.offline import look_at
+from edge_app.model.looks import look_at
 from edge_app.simulator.config import SimulatorConfig
 from edge_app.simulator.scene import good_line
 from edge_app.simulator.truth import SEEDS

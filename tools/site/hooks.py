@@ -27,7 +27,8 @@ RECORDS = ("project/CHANGELOG", "attacks", "decisions/", "faults", "methods_tabl
 
 API = {
     "Reading bundles": ("edge_app.bundle.archive", "edge_app.bundle.trusted_keys"),
-    "Judging pictures": ("edge_app.model.loaded_model", "edge_app.model.offline"),
+    "Judging pictures": ("edge_app.model.loaded_model", "edge_app.model.looks",
+                         "edge_app.model.offline"),
     "Records": ("edge_app.records",),
     "Errors": ("edge_app.errors",),
     "Cameras": ("edge_app.cameras.protocol", "edge_app.cameras.registry",

@@ -23,7 +23,7 @@ from edge_app.backends.tensorrt_build import EngineOptions, build_engine
 from edge_app.bundle.archive import Bundle, read_bundle
 from edge_app.imaging.upright_crop import letterbox
 from edge_app.model.loaded_model import load_model
-from edge_app.model.offline import look_at
+from edge_app.model.looks import look_at
 
 GRAPHS = ("detector", "inspector")
 

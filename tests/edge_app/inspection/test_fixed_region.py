@@ -15,7 +15,8 @@ from edge_app.imaging.overlay import draw_report
 from edge_app.imaging.upright_crop import FrameRegion, region_box, whole_frame_box
 from edge_app.inspection.tracker import OnePartPerFrame
 from edge_app.model.loaded_model import LoadedModel, load_model, make_tracker
-from edge_app.model.offline import look_at, offline_line, verdict_json
+from edge_app.model.looks import look_at
+from edge_app.model.offline import offline_line, verdict_json
 from edge_app.records import Frame, JsonObject, U8Array
 
 HW = (64, 128)

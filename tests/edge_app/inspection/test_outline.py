@@ -18,7 +18,7 @@ from edge_app.imaging.upright_crop import CropSpec
 from edge_app.inspection.outline import ProductOutline, outline_from_silhouette
 from edge_app.inspection.tracker import BeltTracker, OnePartPerFrame, Tracker
 from edge_app.model.loaded_model import load_model, make_line
-from edge_app.model.offline import whole_products
+from edge_app.model.looks import whole_products
 from edge_app.records import BoxCxcywhr, Detection, Frame, U8Array, VerdictState
 
 SPEC = CropSpec((32, 64), margin=0.0)

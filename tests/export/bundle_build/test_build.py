@@ -13,7 +13,7 @@ import pytest
 from edge_app.bundle.archive import read_bundle
 from edge_app.errors import DataError
 from edge_app.model.loaded_model import load_model
-from edge_app.model.offline import look_at
+from edge_app.model.looks import look_at
 from export.bundle_build.pipeline import BuildOptions, build
 from export.cli.main import main
 

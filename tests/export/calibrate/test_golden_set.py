@@ -11,7 +11,7 @@ import pytest
 from calibration.thresholds.golden_check import rejudged
 from edge_app.imaging.upright_crop import CropSpec, whole_frame_box
 from edge_app.model.loaded_model import LoadedModel
-from edge_app.model.offline import Look
+from edge_app.model.looks import Look
 from edge_app.records import Anomaly, U8Array
 from export.calibrate import golden_set
 from export.calibrate.golden_set import make_golden_set

@@ -16,7 +16,7 @@ from sklearn.metrics import (
 
 from edge_app.errors import DataError, ShapeError
 from edge_app.imaging.upright_crop import CropSpec, crop_to_frame
-from edge_app.model.offline import Look
+from edge_app.model.looks import Look
 from edge_app.records import Anomaly, Defect
 from export.evaluation.image_metrics import (
     auroc,

@@ -79,7 +79,10 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.mark.needs("the extra train")  # which brings setuptools and pip's place in this environment
 @pytest.mark.timeout(900)  # builds two bundles
-@pytest.mark.parametrize("tutorial", TUTORIALS)
+@pytest.mark.parametrize(
+    "tutorial",
+    ["tutorial_camera.md", pytest.param("tutorial_method.md", marks=pytest.mark.slow)],
+)
 def test_what_the_tutorial_says_happens(
     tutorial: str, tmp_path: Path, environment: dict[str, str]
 ) -> None:

@@ -16,6 +16,7 @@ from support.story_steps import Step, matches, set_keys, steps_of
 
 FOLDER = ROOT / "docs" / "stories"
 NAMES = ("engineers_first_day", "operators_shift", "quality_managers_monday", "it_integration")
+EVERY_RUN = ("engineers_first_day", "operators_shift")
 LONG = ("learning_from_marks", "from_marks_to_the_line")
 """They build bundles, which takes minutes."""
 
@@ -37,7 +38,9 @@ def played(name: str, folder: Path, command_s: float = 600, log_s: float = 60) -
 
 
 @pytest.mark.needs("chromium", "mosquitto", "openssl")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [n if n in EVERY_RUN else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
+)
 def test_what_a_story_says_happens(name: str, tmp_path: Path) -> None:
     """Each command prints what is shown, each touch finds its button, each page what it names."""
     player = played(name, tmp_path / "story")

@@ -10,6 +10,7 @@ import os
 from collections.abc import Generator
 from pathlib import Path
 
+import cv2  # noqa: F401  # when first imported it sets LD_LIBRARY_PATH, which is no test's doing
 import pytest
 
 SHARED = (

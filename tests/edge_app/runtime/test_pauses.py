@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class Machine:
     wall_ns: int = BEGIN_NS
     boot: str = "boot-1"
     told: list[tuple[Any, ...]] = field(default_factory=list)
+    logs: list[AuditLog] = field(default_factory=list)
 
     def pass_by(self, minutes: float) -> None:
         self.monotonic_ns += round(minutes * MINUTE_NS)
@@ -43,6 +45,7 @@ class Machine:
         self.book = PauseBook(self.folder / "pauses.json", ("cam1", "cam2"), clocks)
         self.book.follow(records_since(self.folder / "audit.sqlite", self.book.head))
         self.log = AuditLog(self.folder / "audit.sqlite")
+        self.logs.append(self.log)
         effects = PauseEffects(
             lambda camera, on: self.told.append(("line", camera, on)),
             lambda camera, on, _text: self.told.append(("shown", camera, on)),
@@ -70,10 +73,12 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def machine(tmp_path: Path) -> Iterator[Machine]:
     made = Machine(tmp_path)
     made.begin()
-    return made
+    yield made
+    for log in made.logs:
+        log.close()
 
 
 def test_a_pause_ends_by_itself_and_both_ends_are_told_once(machine: Machine) -> None:

@@ -50,6 +50,7 @@ def chosen(folder: Path, clock: Clock, options: AutoOptions = OPTIONS) -> Method
     return choose_method(Workspace(folder, clock.show), CROPS, None, options, clock)
 
 
+@pytest.mark.slow
 def test_what_is_too_slow_is_left_out_and_the_choice_stays(tmp_path: Path) -> None:
     """PatchCore outlasts the budget: it and what follows have a reason; a fast rerun keeps that."""
     slow = Clock(slow="patchcore")

@@ -51,6 +51,7 @@ def check(out: Path) -> None:
     assert lid["told"] == f"{outcome['bundle']}  sha256 {outcome['sha256']}"
 
 
+@pytest.mark.slow
 def test_one_failure_stops_nobody(
     plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

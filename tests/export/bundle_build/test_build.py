@@ -88,6 +88,7 @@ def test_the_manifest_says_what_it_rests_on(built: Path) -> None:
     assert limits.score_threshold == limits.calibration_scores[-1]
 
 
+@pytest.mark.slow
 def test_new_names_in_another_order_give_the_same_inspector_and_limit(
     tiles: Path, built: Path, tmp_path: Path
 ) -> None:
@@ -116,6 +117,7 @@ def test_the_report_is_inside_and_tells_no_time(built: Path, tiles: Path) -> Non
     assert built.with_name("tiles.bundle.build.json").is_file()
 
 
+@pytest.mark.slow
 def test_the_test_folder_does_not_matter(tiles: Path, built: Path, tmp_path: Path) -> None:
     """Built again with `test/` and `ground_truth/` deleted the bundle is the same, byte by byte."""
     bare = tmp_path / "tiles"
@@ -165,6 +167,7 @@ def test_too_few_pictures_say_so_on_the_command_line(
     assert not (tmp_path / "a.bundle").exists()
 
 
+@pytest.mark.slow
 def test_another_method_makes_a_bundle_of_the_same_contract(tiles: Path, tmp_path: Path) -> None:
     """`--method padim-slim` ends in a bundle that the device judges with, unchanged."""
     out = tmp_path / "padim.bundle"

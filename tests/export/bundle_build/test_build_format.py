@@ -69,6 +69,7 @@ def test_what_is_left_out_is_among_the_warnings(
     assert said in warnings
 
 
+@pytest.mark.slow
 def test_what_0_1_0_would_judge_otherwise_is_not_built(
     options: BuildOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,6 +124,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return result.path
 
 
+@pytest.mark.slow
 def test_a_build_with_known_defects_gives_no_wrong_names_on_the_device(built: Path) -> None:
     """Golden set and regions pass; what the bundle's own line finds gets its kind or unknown."""
     bundle = read_bundle(built)
@@ -143,6 +144,7 @@ def test_a_build_with_known_defects_gives_no_wrong_names_on_the_device(built: Pa
     assert all(found in (kind, UNKNOWN) for found, kind in named)
 
 
+@pytest.mark.slow
 def test_the_bundle_says_how_well_kinds_are_told_apart(built: Path) -> None:
     """Kinds, threshold, recipe and cross-validated figure stand in manifest and report."""
     bundle = read_bundle(built)

@@ -270,6 +270,7 @@ def test_a_change_of_its_code_trains_again(packages: Path, tmp_path: Path) -> No
     assert origin_of("padim") == ""
 
 
+@pytest.mark.slow
 def test_several_processes_train_it(
     packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

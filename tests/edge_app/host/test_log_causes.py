@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -102,25 +103,29 @@ def _puller(folder: Path) -> Puller:
     )
 
 
-def _bad_commands(folder: Path) -> Callable[[int], None]:
+@contextmanager
+def _bad_commands(folder: Path) -> Iterator[Callable[[int], None]]:
     orders = Orders(_nothing, lambda: TrustPolicy({}))  # type: ignore[arg-type]
     journal = CommandJournal(folder, lambda: datetime.now(timezone.utc))
     handler = CommandHandler(orders, WHO, journal, ["main"], _nothing, time.time_ns)
-    return lambda n: handler.take(f"verb-{n}", f"command {n}".encode(), n % 2 == 0)
+    yield lambda n: handler.take(f"verb-{n}", f"command {n}".encode(), n % 2 == 0)
 
 
-def _bad_pointers(folder: Path) -> Callable[[int], None]:
+@contextmanager
+def _bad_pointers(folder: Path) -> Iterator[Callable[[int], None]]:
     puller = _puller(folder)
-    return lambda n: puller.want(f"slot-{n}", f"pointer {n}".encode())
+    yield lambda n: puller.want(f"slot-{n}", f"pointer {n}".encode())
 
 
-def _foreign_messages(folder: Path) -> Callable[[int], None]:
+@contextmanager
+def _foreign_messages(folder: Path) -> Iterator[Callable[[int], None]]:
     outbox, topics = Outbox(folder / "outbox.sqlite", reserve_bytes=0), Topics(WHO)
     state = PublisherState(MqttSettings(host="h", port=1), lambda: 0, time.monotonic, lambda: 0.5)
     handler = PublisherHandler(topics, outbox, Outgoing(), state, time.time_ns, time.monotonic)
-    return lambda n: handler._note_foreign(
+    yield lambda n: handler._note_foreign(
         Received(topics.alert(f"cam{n}"), f"message {n}".encode(), is_retained=False)
     )
+    outbox.close()
 
 
 CAUSES = {
@@ -132,12 +137,14 @@ CAUSES = {
 
 @pytest.mark.parametrize("cause", CAUSES.values(), ids=CAUSES)
 def test_ten_thousand_of_a_kind_make_few_lines(
-    cause: Callable[[Path], Callable[[int], None]], tmp_path: Path, lines: list[str]
+    cause: Callable[[Path], AbstractContextManager[Callable[[int], None]]],
+    tmp_path: Path,
+    lines: list[str],
 ) -> None:
     """Each with a text of its own."""
-    do = cause(tmp_path)
-    for number in range(REPEATS):
-        do(number)
+    with cause(tmp_path) as do:
+        for number in range(REPEATS):
+            do(number)
     assert 1 <= len(lines) < MOST, lines[:20]
 
 

@@ -7,7 +7,7 @@ The inspection thread as `edge-app run` has it, with the shipped bundle on ONNX 
 whose pictures are all there at once; arms differ in the graphs' threads ("as delivered" is
 `runtime.threads` = 0) and in whether it finds ahead. Each arm judges the same frames in turns; the
 first turn warms up. Figures: pictures a second, processor time of the whole process a picture, and
-the time from taking to handing on a picture where none waits. Verdicts are compared across arms.
+what the stages of a picture take together where none waits. Verdicts are compared across arms.
 Written as JSON into benchmarks/results/two_cores.json.
 
 Needs idle cores: unlike processor time, pictures a second fall with any other work. Not measured:

@@ -63,7 +63,8 @@ class Found:
 
 
 class InspectionLine:
-    """Judges every part of one camera. Not thread-safe: one thread owns it.
+    """Judges every part of one camera. Not thread-safe: one thread owns it; where it `finds_ahead`
+    another may call `find`, one at a time.
 
     Args:
         stages: the model's way from a picture to scores.

@@ -218,9 +218,8 @@ class InspectionThread:
         return self._next is None and all(p.grabber.queue_length() == 0 for p in self._pipelines)
 
     def _run_deferred(self) -> None:
-        if not self._deferred.empty():
-            self._finder.settle()  # a task may put another model in the line's place
         while not self._deferred.empty():
+            self._finder.settle()  # a task may put another model in the line's place
             try:
                 self._deferred.get()()
             except Exception:  # what was in place before goes on judging
@@ -248,7 +247,8 @@ class InspectionThread:
     def _in_turn(self) -> list[CameraPipeline]:
         """Return the open pipelines, the one after the last that was served first.
 
-        Under overload every camera gets the same number of turns, whatever the others deliver.
+        Under overload every camera gets the same number of turns, whatever the others deliver; what
+        comes while a part of another camera is ahead waits for it as well.
         """
         order = [*self._pipelines[self._turn :], *self._pipelines[: self._turn]]
         return [pipeline for pipeline in order if not pipeline.is_closed]
@@ -275,6 +275,8 @@ class InspectionThread:
             self._next = replace(taken, job=self._finder.begin(line, taken.entry.item))
 
     def _judge(self, taken: Taken) -> None:
+        if taken.job is not None:
+            self._finder.settle()  # also of a part that is late by now
         self._take(taken.pipeline, taken.pipeline.grabber.due(taken.entry), taken)
 
     def _close_ended(self) -> bool:
@@ -300,9 +302,14 @@ class InspectionThread:
             self._hand_on(pipeline, pipeline.line.finish(pipeline.latest), None)
 
     def _waiting_of(self, pipeline: CameraPipeline) -> Iterator[Frame | Unjudged]:
-        """Take everything that waits at one camera, what is ahead first."""
+        """Take everything that waits at one camera, what is ahead first.
+
+        Of a belt's pictures only the newest: nobody knows whether they show a part.
+        """
         if self._next is not None and self._next.pipeline is pipeline:
-            yield self._next.entry.item
+            ahead, self._next = self._next.entry.item, None
+            if ahead.source_number is not None or ahead.trigger_id is not None:
+                yield ahead
         while (item := pipeline.grabber.next(0.0)) is not None:
             yield item
 

@@ -22,10 +22,16 @@ from edge_app.cameras.grabber import Grabber, GrabberClock, GrabberLimits
 from edge_app.cameras.protocol import CameraInfo, CameraMode
 from edge_app.errors import EndOfStream, FrameTimeout, ModelError
 from edge_app.inspection.detector import Detector
+from edge_app.inspection.line import InspectionLine
 from edge_app.model.loaded_model import LoadedModel, load_model, make_line, make_tracker
 from edge_app.records import AlarmEvent, Anomaly, Frame, FrameReport, U8Array
 from edge_app.runtime.find_ahead import has_core_to_spare
-from edge_app.runtime.inspection_thread import CameraPipeline, GapWatch, InspectionThread
+from edge_app.runtime.inspection_thread import (
+    IDLE_POLL_S,
+    CameraPipeline,
+    GapWatch,
+    InspectionThread,
+)
 
 HW = (64, 96)
 BRIGHT = 200
@@ -45,17 +51,17 @@ class Looks:
     may_run_beside: bool = True
     seen: list[tuple[int, str]] = field(default_factory=list)
     overlaps: int = 0
-    _busy: bool = False
+    is_busy: bool = False
 
     def run(self, inputs: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
-        self.overlaps += self._busy
-        self._busy = True
+        self.overlaps += self.is_busy
+        self.is_busy = True
         number = int(inputs["image"][0, 0, 0, 0])
         self.seen.append((number, threading.current_thread().name))
         try:
             self.then(number)
         finally:
-            self._busy = False
+            self.is_busy = False
         return {"boxes": np.array([[[48, 32, 60, 30, 0, 0.9, 0]]], np.float32)}
 
     def describe(self) -> GraphInfo:
@@ -153,7 +159,7 @@ def bright(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 
 def model_of(bright: LoadedModel, looks: Looks, scores: Scores) -> LoadedModel:
     detector = Detector(looks, HW, 0.25, 0.3, ("part",))
-    return replace(bright, finder=detector, inspector=scores)  # type: ignore[arg-type]
+    return replace(bright, finder=detector, inspector=scores, max_views=10**9)  # type: ignore[arg-type]
 
 
 @dataclass
@@ -277,23 +283,130 @@ def test_a_detector_looks_at_one_picture_at_a_time(bright: LoadedModel) -> None:
 
 
 def test_another_model_looks_anew(bright: LoadedModel) -> None:
-    """The model changes after a picture was looked at: the new one does so again, with nobody
-    looking meanwhile."""
-    other = Looks()
+    """The model changes while a picture is looked at: the old one has finished by then, and the new
+    one looks again."""
+    other, was_busy = Looks(), list[bool]()
+    has_begun = threading.Event()
     line: Running
+
+    def slow(number: int) -> None:
+        if number == 2:
+            has_begun.set()
+            time.sleep(0.3)
 
     def change(grey: int) -> None:
         if grey == 1:
-            line.thread.between_parts(
-                lambda: line.thread.exchange("cam", lambda _old, _latest: (new, None))
-            )
+            assert has_begun.wait(20)
+            line.thread.between_parts(lambda: line.thread.exchange("cam", exchange))
 
-    line = Running(bright, Looks(lambda n: time.sleep(0.1)), Scores(change), Pictures("file", 3))
+    def exchange(_old: object, _latest: object) -> tuple[InspectionLine, None]:
+        was_busy.append(line.looks.is_busy)
+        return new, None
+
+    line = Running(bright, Looks(slow), Scores(change), Pictures("file", 3))
     new = make_line(model_of(bright, other, Scores()), "cam", line.tracker, lambda: "alarm")
     line.run(3)
+    assert was_busy == [False]
     assert [number for number, _ in line.looks.seen] == [1, 2]
     assert [number for number, _ in other.seen] == [2, 3]
     assert [state for _, state, _ in line.verdicts] == ["OK", "OK", "OK"]
+
+
+def test_a_pause_with_a_part_ahead(bright: LoadedModel) -> None:
+    """It passes uninspected like those behind it, and while it lasts nothing goes ahead."""
+    line: Running
+
+    def pause(grey: int) -> None:
+        if grey == 1:
+            wait_until(lambda: line.looks.ahead == [2], 20, "the second picture")
+            line.thread.pause("cam", True)
+
+    line = Running(bright, Looks(), Scores(pause), Pictures("file", 4))
+    line.run(4)
+    assert line.verdicts == [(1, "OK", ""), *((n, "NOT_INSPECTED", "paused") for n in (2, 3, 4))]
+    assert [number for number, _ in line.looks.seen] == [1, 2]
+
+
+def test_a_picture_ahead_waits_too(bright: LoadedModel) -> None:
+    """Nobody takes the line for caught up while one is ahead and the queue is empty."""
+    caught_up = list[bool]()
+    line: Running
+
+    def ask(grey: int) -> None:
+        if grey == 1:
+            assert line.grabber.queue_length() == 0
+            caught_up.append(line.thread.is_caught_up())
+
+    line = Running(bright, Looks(), Scores(ask), Pictures("file", 2))
+    line.run(2)
+    assert caught_up == [False]
+
+
+def test_no_thread_to_be_had(bright: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every part is judged all the same, and later pictures go ahead again."""
+    start, refused = threading.Thread.start, list[str]()
+
+    def refuse_once(thread: threading.Thread) -> None:
+        if thread.name == "find-ahead" and not refused:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse_once)
+    line = Running(bright, Looks(), Scores(), Pictures("file", 5))
+    line.run(5)
+    assert refused == ["find-ahead"]
+    assert [state for _, state, _ in line.verdicts] == ["OK"] * 5
+    assert line.looks.ahead == [3, 4, 5]
+
+
+def test_a_detector_that_hangs_ahead_stops_the_heartbeat(bright: LoadedModel) -> None:
+    """The watchdog sees it as it sees one that hangs in the inspection thread."""
+    release = threading.Event()
+
+    def hang(number: int) -> None:
+        if number > 1:
+            release.wait(60)
+
+    looks = Looks(hang)
+    line = Running(bright, looks, Scores(), Pictures("file", 3))
+    line.grabber.start()
+    wait_until(lambda: line.grabber.queue_length() == 3, 20, "pictures")
+    line.thread.start()
+    wait_until(lambda: looks.ahead == [2] and len(line.verdicts) == 1, 20, "the second picture")
+    time.sleep(0.1)
+    beat = line.thread.heartbeat_ns()
+    time.sleep(3 * IDLE_POLL_S)
+    assert line.thread.heartbeat_ns() == beat
+    release.set()
+    wait_until(lambda: len(line.verdicts) == 3, 20, "verdicts")
+    line.grabber.stop()
+    line.thread.stop()
+
+
+def test_cameras_share_a_detector(bright: LoadedModel) -> None:
+    """Two cameras, one model: each part once, in each camera's order, never two at the detector."""
+    looks = Looks(lambda _number: time.sleep(0.002))
+    model = model_of(bright, looks, Scores())
+    pipelines = []
+    for name in ("a", "b"):
+        camera = Pictures("file", 12)
+        tracker = make_tracker(camera.describe(), name, model.fills_frame)
+        line = make_line(model, name, tracker, lambda: "alarm")
+        pipelines.append(CameraPipeline(name, Grabber(camera, name), line, GapWatch(None)))
+    reports = list[FrameReport]()
+    thread = InspectionThread(pipelines, Sink(), reports.append, finds_ahead=True)
+    for pipeline in pipelines:
+        pipeline.grabber.start()
+    thread.start()
+    thread._thread.join(60)
+    assert thread.failure is None
+    found = [v for report in reports for v in report.finished]
+    for name in ("a", "b"):
+        own = [v.source_number for v in found if v.part_id.startswith(name)]
+        assert own == list(range(1, 13))
+    assert looks.overlaps == 0
+    assert looks.ahead
 
 
 @pytest.mark.parametrize("can_resume", [False, True])
@@ -301,7 +414,7 @@ def test_a_stop_with_a_picture_ahead(bright: LoadedModel, can_resume: bool) -> N
     """It is among those that waited: not inspected, once, in order; or shown again another time."""
     line: Running
 
-    def stop(grey: int) -> None:
+    def stop(_grey: int) -> None:
         wait_until(lambda: line.looks.ahead == [2], 20, "the second picture")
         line.thread._stop.set()
 
@@ -339,6 +452,25 @@ def test_a_source_ends_beside_one_that_never_rests(bright: LoadedModel) -> None:
     assert thread.failure is None
 
 
+def test_a_stop_of_a_belt_with_a_picture_ahead(bright: LoadedModel) -> None:
+    """One picture is told as not looked at, as without: which parts they show nobody knows."""
+    line: Running
+
+    def stop(_grey: int) -> None:
+        if line.thread._next is not None:
+            wait_until(lambda: line.grabber.queue_length() == 1, 20, "one more")
+            line.thread._stop.set()
+
+    line = Running(bright, Looks(), Scores(stop), Pictures("live", 0))
+    line.grabber.start()
+    wait_until(lambda: line.grabber.queue_length() == 1, 20, "a picture")
+    line.thread.start()
+    line.thread._thread.join(20)
+    line.grabber.stop()
+    assert [reason for _, _, reason in line.verdicts].count("stopped") == 1
+    assert line.thread.is_caught_up() or line.grabber.queue_length() > 0
+
+
 def test_one_core_has_none_to_spare(monkeypatch: pytest.MonkeyPatch) -> None:
     """What counts is what this process may use, not what the machine has."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3})
@@ -347,29 +479,38 @@ def test_one_core_has_none_to_spare(monkeypatch: pytest.MonkeyPatch) -> None:
     assert has_core_to_spare()
 
 
-def test_a_picture_is_let_go_once_it_is_judged(bright: LoadedModel) -> None:
-    """At 20 million pixels a picture that the waiting threads hold on to costs 58 MiB."""
+@pytest.mark.parametrize("error", [None, ModelError("no"), MemoryError()])
+def test_a_picture_is_let_go_once_it_is_judged(
+    bright: LoadedModel, error: Exception | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At 20 million pixels a picture that the waiting threads hold on to costs 58 MiB. None waits
+    for the collector: it comes seldom."""
+    caplog.set_level(logging.CRITICAL)
+
+    def look(number: int) -> None:
+        if error is not None and number > 1:
+            raise type(error)(*error.args)
+
     clock = GrabberClock(monotonic_ns=lambda: 0)
-    line = Running(bright, Looks(), Scores(), Pictures("triggered", 3), clock=clock)
+    line = Running(bright, Looks(look), Scores(), Pictures("triggered", 3), clock=clock)
     held = list[weakref.ref[U8Array]]()
 
     def show(report: FrameReport) -> None:
-        held.append(weakref.ref(report.frame.pixels_hwc))
-        line.reports.append(replace(report, frame=replace(report.frame, pixels_hwc=EMPTY)))
+        held.append(weakref.ref(report.frame.pixels_hwc))  # and nothing else of it
 
     def is_let_go() -> bool:
         line.pipeline.latest = None
-        gc.collect()
         return len(held) == 3 and all(ref() is None for ref in held)
 
     line.thread._show = show
     line.grabber.start()
     wait_until(lambda: line.grabber.queue_length() == 3, 20, "pictures")
-    line.thread.start()
-    wait_until(is_let_go, 20, "the pictures let go")
-    assert line.looks.ahead == [2, 3]
+    gc.disable()
+    try:
+        line.thread.start()
+        wait_until(is_let_go, 20, "the pictures let go")
+    finally:
+        gc.enable()
+    assert line.looks.ahead[:1] == [2]
     line.grabber.stop()
     line.thread.stop()
-
-
-EMPTY = np.zeros((*HW, 0), np.uint8)

@@ -30,6 +30,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.eight_cameras import Nowhere
 from benchmarks.end_to_end import BUNDLE, sim_frames
 from edge_app.backends.choice import BackendChoice, GraphOpener
 from edge_app.bundle.archive import read_bundle
@@ -37,7 +38,7 @@ from edge_app.cameras.grabber import Grabber
 from edge_app.cameras.protocol import CameraInfo
 from edge_app.errors import EndOfStream
 from edge_app.model.loaded_model import LoadedModel, load_model, make_line, make_tracker
-from edge_app.records import AlarmEvent, Frame, FrameReport
+from edge_app.records import Frame, FrameReport
 from edge_app.runtime.inspection_thread import CameraPipeline, GapWatch, InspectionThread
 
 RESULT = Path(__file__).parent / "results" / "two_cores.json"
@@ -81,16 +82,6 @@ class Given:
 
     def describe(self) -> CameraInfo:
         return CameraInfo("given:", "file", None, False, False)
-
-
-class Nowhere:
-    def deliver(
-        self, camera: str, events: Sequence[AlarmEvent], finished_number: int | None
-    ) -> None:
-        pass
-
-    def forget_progress(self, camera: str) -> None:
-        pass
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from support.plugin_packages import packages_of
 
 from edge_app.host.extras import EXTRAS
 
@@ -55,8 +56,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a Python that has all this one has but for what the extras bring, `-I` or not."""
     folder = tmp_path_factory.mktemp("device")
     venv.create(folder, symlinks=True)
-    paths = {"base": str(folder), "platbase": str(folder)}
-    packages = Path(sysconfig.get_path("purelib", "venv", paths))
+    packages = packages_of(folder)
     (packages / "hidden_extras.py").write_text(BLOCKER)
     here = sysconfig.get_path("purelib")
     (packages / "hidden.pth").write_text(
@@ -111,7 +111,20 @@ def test_a_module_that_no_extra_brings_is_our_own_mistake(
 @pytest.mark.needs("the extra train")
 def test_the_extras_bring_what_is_said() -> None:
     """Each module belongs to a package that pyproject.toml lists in that extra."""
-    brought = importlib.metadata.packages_distributions()
+    brought = (
+        {
+            module: [
+                found.metadata["Name"]
+                for found in importlib.metadata.distributions()
+                if any(
+                    module in (f.parts[0], f.stem) for f in found.files or () if len(f.parts) < 3
+                )
+            ]
+            for module in {m for modules in EXTRAS.values() for m in modules}
+        }
+        if sys.version_info < (3, 11)
+        else importlib.metadata.packages_distributions()
+    )
     listed = importlib.metadata.requires("cropliq-edge") or []
     for extra, modules in EXTRAS.items():
         wanted = {

@@ -29,14 +29,20 @@ def add_package(
         (folder / f"{name}.py").write_text(text)
 
 
+def packages_of(folder: Path) -> Path:
+    """Return where an environment's packages lie."""
+    paths = {"base": str(folder), "platbase": str(folder)}
+    scheme = "venv" if "venv" in sysconfig.get_scheme_names() else "posix_prefix"  # Python 3.10
+    return Path(sysconfig.get_path("purelib", scheme, paths))
+
+
 def python_beside(folder: Path) -> tuple[Path, Path]:
     """Make an environment that has all this one has; return its Python and its packages' folder.
 
     What is laid there is found by children that run with -I too.
     """
     venv.create(folder, symlinks=True)
-    paths = {"base": str(folder), "platbase": str(folder)}
-    packages = Path(sysconfig.get_path("purelib", "venv", paths))
+    packages = packages_of(folder)
     here = sysconfig.get_path("purelib")
     (packages / "beside.pth").write_text(f"import site; site.addsitedir({here!r})\n")
     return folder / "bin" / Path(sys.executable).name, packages

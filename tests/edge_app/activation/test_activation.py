@@ -313,7 +313,7 @@ def test_a_bundle_that_misbehaves_never_reaches_the_line(
     kept = sorted(agent.store.root.rglob("*.bundle"))
     ended = agent.install(write_release(tmp_path / "bad.bundle", manifest, graph))
     assert ended.state == "refused"
-    assert reason in ended.reason
+    assert reason in ended.reason.replace("std::bad_alloc", "allocate memory")  # ONNX Runtime 1.23
     assert "verifying" in agent.states()
     assert sorted(agent.store.root.rglob("*.bundle")) == kept
     assert_still_judges(agent, line, first)

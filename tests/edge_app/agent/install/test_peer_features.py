@@ -158,15 +158,19 @@ from pathlib import Path
 from edge_app.agent.install.socket_server import PeerServer
 from edge_app.ipc.protocol import Answer, Rollback, Switch
 
+def say(word, what):  # in one piece: several threads do
+    sys.stdout.write(f"{word} {what}\\n")
+    sys.stdout.flush()
+
 class Desk:
     def inspection_came(self, hello):
-        print("came", hello.pid, flush=True)
+        say("came", hello.pid)
     def inspection_said(self, news):
         pass
     def inspection_gone(self, is_planned):
-        print("gone", is_planned, flush=True)
+        say("gone", is_planned)
     def commanded(self, command, respond):
-        print("commanded", command.model_dump_json(), flush=True)
+        say("commanded", command.model_dump_json())
         respond(Answer(is_ok=True, text="done"))
 
 server = PeerServer(Path(sys.argv[1]), Desk())

@@ -84,7 +84,9 @@ def main(arguments: Sequence[str]) -> int:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     floors: dict[str, float] = pyproject["tool"]["cropliq-edge"]["coverage-floors"]
     named = [folder.strip("/") for folder in arguments[1:]]
-    unknown = [folder for folder in (*floors, *named) if folder not in covered]
+    # the tests of a few folders need not import all others
+    unknown = [folder for folder in named or floors if folder not in covered]
+    unknown += [folder for folder in floors if not (ROOT / folder).is_dir()]
     if unknown:
         print(f"no code in {', '.join(unknown)}: expected a folder like edge_app/ipc, or deploy; "
               "correct the name here or in pyproject.toml", file=sys.stderr)  # fmt: skip

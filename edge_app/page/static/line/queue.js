@@ -50,8 +50,8 @@ function take({ mode, waiting: all, parts: found }) {
 
 // What stands above the buttons has another height: they are not where a finger is about to be.
 export function restIfMoved() {
-  const [evidence, sentence] = [byId("evidence"), byId("sentence")];
-  const now = `${evidence.offsetTop} ${evidence.offsetHeight} ${evidence.offsetWidth} ${sentence.offsetHeight}`;
+  const [evidence, sentence] = [byId("evidence"), byId("sentence")].map((e) => e.getBoundingClientRect());
+  const now = `${byId("evidence").offsetTop} ${evidence.height} ${evidence.width} ${sentence.height}`;
   if (now !== place) rest();
   place = now;
 }

@@ -121,7 +121,7 @@ export function showStage(shown, drawn) {
 // The box of a picture that is to come is as high as the one before it: what stands below stays.
 function clearPicture() {
   const box = byId("evidence");
-  if (!box.hidden && byId("evidence-picture").childElementCount > 0) box.style.height = `${box.offsetHeight}px`;
+  if (!box.hidden) box.style.height = `${box.getBoundingClientRect().height}px`; // offsetHeight is rounded
   byId("evidence-picture").replaceChildren();
   byId("no-picture").hidden = true;
   delete box.dataset.part;

@@ -49,6 +49,7 @@ class Ordered(Generic[T]):
 class _Device(Generic[T]):
     expected: int
     held: dict[int, tuple[T, float]] = field(default_factory=dict)
+    passed: set[int] = field(default_factory=set)  # came, with an item that is not shown again
 
 
 class SeqOrder(Generic[T]):
@@ -66,6 +67,16 @@ class SeqOrder(Generic[T]):
         state.held[seq] = (item, now_s)
         return self._in_order(state)
 
+    def pass_over(self, device: str, seq: int) -> list[Ordered[T]]:
+        """Note a number whose item was shown before; return what can be shown now.
+
+        An alert that was told from memory comes again under the disk's number once it is stored.
+        """
+        state = self._devices.setdefault(device, _Device(expected=seq))
+        if seq >= state.expected and seq not in state.held and len(state.passed) < MAX_SEEN:
+            state.passed.add(seq)
+        return self._in_order(state)
+
     def overdue(self, now_s: float) -> list[Ordered[T]]:
         """Return what has waited too long for missing numbers; the first after a gap names it."""
         ready: list[Ordered[T]] = []
@@ -80,16 +91,22 @@ class SeqOrder(Generic[T]):
         ready: list[Ordered[T]] = []
         for seq in sorted(seq for seq in state.held if seq <= last):
             item, _ = state.held.pop(seq)
-            missing = (state.expected, seq - 1) if seq > state.expected else None
-            ready.append(Ordered(item, missing=missing))
+            first, final = state.expected, seq - 1
+            while first in state.passed:
+                first += 1
+            while final in state.passed:
+                final -= 1
+            ready.append(Ordered(item, missing=(first, final) if first <= final else None))
             state.expected = seq + 1
         return ready + self._in_order(state)
 
     @staticmethod
     def _in_order(state: _Device[T]) -> list[Ordered[T]]:
         ready: list[Ordered[T]] = []
-        while state.expected in state.held:
-            item, _ = state.held.pop(state.expected)
-            ready.append(Ordered(item))
+        while state.expected in state.held or state.expected in state.passed:
+            if state.expected in state.held:
+                item, _ = state.held.pop(state.expected)
+                ready.append(Ordered(item))
             state.expected += 1
+        state.passed = {seq for seq in state.passed if seq >= state.expected}
         return ready

@@ -320,13 +320,14 @@ class Watch:
         self._refusals.warning(f"{topic} {why}", f"no alert on {topic}: {why}; {where}")
 
     def _take(self, alert: Alert, arrived: _Arrived) -> None:
+        numbering = f"{alert.site}/{alert.line}/{alert.device} {alert.store_id or ''}"
         if not self._seen.is_new(alert.message_id):
             self.duplicates += 1
             arrived.client.ack(arrived.mid, arrived.qos)
+            self._show(self._order.pass_over(numbering, alert.seq))
             return
         if (fault := self._twins.fault_of(alert)) is not None:
             self._note(fault)
-        numbering = f"{alert.site}/{alert.line}/{alert.device} {alert.store_id or ''}"
         self._show(self._order.offer(numbering, alert.seq, arrived, self._now_s()))
 
     # -- showing --------------------------------------------------------------------------------

@@ -62,3 +62,26 @@ def test_many_gaps_are_passed_at_once() -> None:
     assert [turn.item for turn in turns] == list(range(3, 1000, 2))
     assert [turn.missing for turn in turns] == [(seq - 1, seq - 1) for seq in range(3, 1000, 2)]
     assert order.overdue(99.0) == []
+
+
+def test_a_number_whose_alert_was_shown_before_is_not_missing() -> None:
+    """2 came with an alert that was told from memory already: nobody waits for it."""
+    order: SeqOrder[str] = SeqOrder(hold_s=2.0)
+    order.offer("press", 1, "one", 0.0)
+    assert order.pass_over("press", 2) == []
+    assert order.offer("press", 3, "three", 0.1) == [Ordered("three")]
+    assert order.pass_over("press", 2) == order.pass_over("press", 3) == []
+    assert order.offer("press", 5, "five", 0.2) == []
+    assert items(order.pass_over("press", 4)) == ["five"]
+
+
+def test_a_gap_beside_numbers_that_were_shown_before_is_named() -> None:
+    """Of 2 to 5 only 3 and 4 are missing; a number sent again while it is held is held on."""
+    order: SeqOrder[str] = SeqOrder(hold_s=2.0)
+    order.offer("press", 1, "one", 0.0)
+    order.offer("press", 6, "six", 0.0)
+    for seq in (6, 5, 2):
+        assert order.pass_over("press", seq) == []
+    assert order.overdue(2.0) == [Ordered("six", missing=(3, 4))]
+    assert order.offer("press", 2**60, "far", 3.0) == []
+    assert order.overdue(5.0) == [Ordered("far", missing=(7, 2**60 - 1))]

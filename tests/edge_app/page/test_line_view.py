@@ -116,7 +116,7 @@ window.moved = { frames: 0, places: new Set(), live: [] };
     for (const id of ['taken-out', 'is-good']) {
       const button = document.getElementById(id), box = button.getBoundingClientRect();
       const [x, y, w, h] = [box.x, box.y + scrollY, box.width, box.height];
-      const place = [x, y, w, h].map((side) => Math.round(64 * side) / 64).join(' '); // layout's step
+      const place = [x, y, w, h].map((side) => Math.round(64 * side) / 64).join(' ');
       if (moved[id] !== undefined && moved[id] !== place && !button.disabled)
         moved.live.push(`${id}: ${moved[id]} -> ${place}`);
       moved[id] = place;
@@ -140,8 +140,8 @@ window.fetch = async (at, more) => {
 
 @pytest.mark.parametrize("size_hw", [TABLET_HW, (1024, 768), (844, 390), (800, 1280)])
 def test_a_button_never_moves_under_a_finger(tmp_path: Path, size_hw: tuple[int, int]) -> None:
-    """Pictures come late, sentences grow, more bad parts wait, the broker goes: where the two buttons
-    are changes only while they do nothing, and not at all once a picture has been there."""
+    """Pictures come late, sentences grow, more bad parts wait, the broker goes: where the two
+    buttons are changes only while they do nothing, and not at all once a picture was there."""
     with (
         shown_line(tmp_path / "line", {"belt": triggered(2.0, bad=0.4)}) as line,
         browser("chromium", tmp_path / "profile") as seen,

@@ -384,9 +384,8 @@ def test_a_detector_that_hangs_ahead_stops_the_heartbeat(bright: LoadedModel) ->
     line.thread.stop()
 
 
-def test_cameras_share_a_detector(bright: LoadedModel) -> None:
-    """Two cameras, one model: each part once, in each camera's order, never two at the detector."""
-    looks = Looks(lambda _number: time.sleep(0.002))
+def two_cameras(bright: LoadedModel, looks: Looks, paused: str | None = None) -> list[FrameReport]:
+    """Judge twelve parts of each of the cameras a and b, with one model; one may be paused."""
     model = model_of(bright, looks, Scores())
     pipelines = []
     for name in ("a", "b"):
@@ -398,15 +397,31 @@ def test_cameras_share_a_detector(bright: LoadedModel) -> None:
     thread = InspectionThread(pipelines, Sink(), reports.append, finds_ahead=True)
     for pipeline in pipelines:
         pipeline.grabber.start()
+    if paused is not None:
+        thread.pause(paused, True)
     thread.start()
     thread._thread.join(60)
     assert thread.failure is None
-    found = [v for report in reports for v in report.finished]
+    return reports
+
+
+def test_cameras_share_a_detector(bright: LoadedModel) -> None:
+    """Two cameras, one model: each part once, in each camera's order, never two at the detector."""
+    looks = Looks(lambda _number: time.sleep(0.002))
+    found = [v for report in two_cameras(bright, looks) for v in report.finished]
     for name in ("a", "b"):
         own = [v.source_number for v in found if v.part_id.startswith(name)]
         assert own == list(range(1, 13))
     assert looks.overlaps == 0
     assert looks.ahead
+
+
+def test_nobody_looks_at_the_parts_of_a_paused_camera(bright: LoadedModel) -> None:
+    """Not ahead either, while another camera's parts are inspected."""
+    looks = Looks(lambda _number: time.sleep(0.002))
+    found = [v for report in two_cameras(bright, looks, "a") for v in report.finished]
+    assert {v.reason for v in found if v.part_id.startswith("a")} == {"paused"}
+    assert sorted(number for number, _ in looks.seen) == list(range(1, 13))
 
 
 @pytest.mark.parametrize("can_resume", [False, True])

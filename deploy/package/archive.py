@@ -81,7 +81,6 @@ def write_package(options: PackageOptions) -> None:
         sums = "".join(f"{_sha256(p)}  {p.relative_to(folder)}\n" for p in _files(folder))
         (folder / SUMS).write_text(sums)
         if options.signer is not None:
-            check_signer(options.signer.public_key(), folder / TRUSTED)
             signature = options.signer.sign(sums.encode(), ec.ECDSA(hashes.SHA256()))
             (folder / SIGNATURE).write_bytes(with_low_s(signature))
         partial = options.out.with_name(options.out.name + ".partial")
@@ -93,6 +92,8 @@ def _fill(folder: Path, options: PackageOptions) -> None:
     wheels = folder / "wheels"
     wheels.mkdir(parents=True)
     copy_keys(options.keys, options.operator_keys, folder)
+    if options.signer is not None:
+        check_signer(options.signer.public_key(), folder / TRUSTED)
     wheel = build_device_wheel(wheels)
     pins = folder / "constraints.txt"
     pin_dependencies(wheel, options.extras, options.offline, options.constraints, pins)

@@ -83,6 +83,7 @@ def test_one_run_gives_one_table(
     assert lines[2].split("|")[6].strip().endswith("%")
 
 
+@pytest.mark.slow
 def test_several_seeds_give_means_and_paired_differences(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,7 @@ def test_without_a_gpu_one_sentence_is_said() -> None:
     assert done.stderr == "No NVIDIA GPU here; `make bench` is what runs without one.\n"
 
 
+@pytest.mark.slow
 @pytest.mark.needs("gcc")
 def test_every_part_is_measured(tmp_path: Path) -> None:
     """ONNX Runtime stands in for the engines: the line on them judges as the reference does."""

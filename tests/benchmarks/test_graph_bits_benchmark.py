@@ -14,6 +14,7 @@ from benchmarks.start import ROOT
 SHIPPED = Path(edge_app.__file__).parent / "assets" / "demo-tapered.bundle"
 
 
+@pytest.mark.slow
 def test_the_same_code_gives_the_same_bits() -> None:
     """Two processes of one code: equal digests, and a ratio of a time to itself."""
     found = compared({"one": ROOT, "other": ROOT}, SHIPPED, 2)

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 from support.app_config import edge_app, running, write_config
 from support.brokers import Listener, Mosquitto, free_port, wait_until
-from support.small_bundles import write_bright_bundle, write_pictures
+from support.format_2 import with_limits
+from support.small_bundles import (
+    bright_files,
+    bright_manifest,
+    write_bright_bundle,
+    write_pictures,
+)
+
+from edge_app.bundle.archive import write_bundle
 
 
 def of_event(alerts: list[dict[str, Any]], event: str) -> list[dict[str, Any]]:
@@ -99,9 +107,11 @@ def test_parts_that_passed_while_the_app_was_down_are_a_gap(
     tmp_path: Path, mosquitto: Mosquitto
 ) -> None:
     """A triggered line goes on while the app is dead: what nobody saw is published as a gap."""
-    # Which parts pass depends on the wall clock: all are defective, so none has to be waited for.
-    url = "sim:tapered?mode=triggered&rate=5&defect_rate=1&epoch=1700000000"
+    # Which parts pass depends on the wall clock: under this limit all are bad, whatever they show.
+    url = "sim:tapered?mode=triggered&rate=5&epoch=1700000000"
     config = write_config(tmp_path, url, mosquitto.port)
+    strict = with_limits(bright_manifest(), score_threshold=1.0)
+    write_bundle(tmp_path / "a.bundle", strict, bright_files())
     listener = Listener(mosquitto.port)
     with running(config) as process:
         wait_until(lambda: len(listener.bodies("/alert")) > 2, 30, "the first alerts")

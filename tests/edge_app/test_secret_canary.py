@@ -101,8 +101,8 @@ def test_no_form_is_shown(
 
 @pytest.mark.needs("mosquitto")
 def test_a_running_device_tells_no_password(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """All that can be configured at once: log, topics, page, processes, files, doctor."""
-    cameras = {f"cam{n}": address.replace("\\", "\\\\") for n, address in enumerate(openable())}
+    """A third of what can be configured at once: log, topics, page, processes, files, doctor."""
+    cameras = {f"cam{n}": a.replace("\\", "\\\\") for n, a in enumerate(openable()[::3])}
     listener = Listener(mosquitto.port)
     config = write_config(tmp_path, cameras, mosquitto.port)
     titles = ""

@@ -42,10 +42,15 @@ def patterns() -> Iterator[tuple[str, Callable[[str], object]]]:
             except ImportError:  # a camera's library that is not here
                 continue
             for name, value in vars(module).items():
-                if isinstance(value, re.Pattern) and isinstance(value.pattern, str):
+                if isinstance(value, re.Pattern) and has_repeats(value.pattern):
                     source = inspect.getsource(module)
                     for way in sorted(set(re.findall(rf"\b{name}{WAYS}", source))):
                         yield f"{found.name}:{name}.{way}", used(value, way)
+
+
+def has_repeats(pattern: str | bytes) -> bool:
+    """Tell whether a pattern can go on and on; without, each place of a text takes it so long."""
+    return isinstance(pattern, str) and bool(set("*+{") & set(re.sub(r"\\.", "", pattern)))
 
 
 def used(pattern: re.Pattern[str], way: str) -> Callable[[str], object]:

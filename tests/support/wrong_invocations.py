@@ -32,7 +32,7 @@ MISTYPED = ("runn", "--hlep", "--verison", "x" * 500)
 REFUSED = {"--keys": "GONE", "--bundle": "GONE"}
 """Given to commands that would otherwise do long work where one value is not wrong after all."""
 
-LIMITS = {"--seconds": "0.2", "--timeout-s": "0.2", "--count": "1", "--parts": "1"}
+LIMITS = {"--seconds": "0.2", "--timeout-s": "0.05", "--count": "1", "--parts": "1"}
 """Given to every command that has them: nothing waits for ever."""
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+import deploy.cli.main
 from deploy.bundles.keys import generate_key
+from deploy.package import archive as package_archive
 from deploy.package.wheels import Target, requirements_of
 
 EDGE_DEPLOY = str(Path(sys.executable).with_name("edge-deploy"))
@@ -80,6 +82,7 @@ def test_every_library_has_one_version_and_its_digests(archive: Path) -> None:
     assert members(archive)["EXTRAS"] == b""
 
 
+@pytest.mark.slow
 def test_extras_are_pinned_with_the_rest(tmp_path: Path) -> None:
     """`--extras` adds their libraries, and the archive says which they are."""
     key = generate_key(tmp_path / "keys", "line-2", None, None)
@@ -95,16 +98,19 @@ def test_extras_are_pinned_with_the_rest(tmp_path: Path) -> None:
     assert key.has_signed(files["SHA256SUMS"], files["SHA256SUMS.sig"])
 
 
-def test_a_signer_whom_no_device_would_trust_is_refused(tmp_path: Path) -> None:
-    """The next archive would be refused everywhere: told here, before anything is sent."""
+def test_a_signer_whom_no_device_would_trust_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The next archive would be refused everywhere: told before anything is built or fetched."""
     generate_key(tmp_path / "keys", "ours", None, None)
     generate_key(tmp_path / "other", "theirs", None, None)
-    done = edge_deploy(
+    monkeypatch.setattr(package_archive, "build_device_wheel", lambda _: pytest.fail("too late"))
+    words = [
         "package", "--out", tmp_path / "i.tar", "--keys", tmp_path / "keys",
         "--sign-with", tmp_path / "other" / "theirs.key",
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert "is not among the trusted keys" in done.stderr
+    ]  # fmt: skip
+    assert deploy.cli.main.main([str(word) for word in words]) == 2
+    assert "is not among the trusted keys" in capsys.readouterr().err
     assert not (tmp_path / "i.tar").exists()
 
 

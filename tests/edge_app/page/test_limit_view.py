@@ -23,7 +23,7 @@ COUNTED = "document.querySelector('#counting').textContent.match(/^Parts: [\\d,]
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShownLine]:
     """A line that has had some parts, and is paused."""
     folder = tmp_path_factory.mktemp("limit")
-    with shown_line(folder, {"belt": triggered(rate=3, bad=0.3)}) as running:
+    with shown_line(folder, {"belt": triggered(rate=8, bad=0.3)}) as running:
         running.waits_for(lambda client: len(judged(client)) >= PARTS, 120)
         body = {"minutes": 60, "why": "the tests look at what was inspected"}
         with closing(running.client("engineer")) as engineer:

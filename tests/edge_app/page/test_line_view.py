@@ -16,6 +16,7 @@ from edge_app.page.views import STATIC
 pytestmark = pytest.mark.needs("chromium")
 
 TABLET_HW = (768, 1024)
+OTHERS_HW = ((1024, 768), (800, 1280))
 ARC_20 = 0.00582
 """Tangent of 20 minutes of arc: how high a letter must be, per distance, to be read with ease."""
 
@@ -138,7 +139,10 @@ window.fetch = async (at, more) => {
 """As on a slow device: the rest after a new part is over before its picture comes."""
 
 
-@pytest.mark.parametrize("size_hw", [TABLET_HW, (1024, 768), (844, 390), (800, 1280)])
+@pytest.mark.parametrize(
+    "size_hw",
+    [TABLET_HW, (844, 390), *(pytest.param(s, marks=pytest.mark.slow) for s in OTHERS_HW)],
+)
 def test_a_button_never_moves_under_a_finger(tmp_path: Path, size_hw: tuple[int, int]) -> None:
     """Pictures come late, sentences grow, more bad parts wait, the broker goes: where the two
     buttons are changes only while they do nothing, and not at all once a picture was there."""

@@ -52,6 +52,7 @@ def build_with(
     return read_bundle(options.out).manifest, result.warnings
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_among_the_warnings(
     options: BuildOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,8 +17,6 @@ from export.methods.registry import method_of
 pytestmark = pytest.mark.needs("the extra train")
 
 COUNT = 24
-QUICK = ("patchcore",)
-"""Built in every run of the tests; the default is in test_build.py, the others are slow."""
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +38,8 @@ def test_good_parts_are_held_back_for_methods_without_folds_only(
     assert not {p.sha256 for p in done.training} & {p.sha256 for p in done.hold_out}
 
 
-@pytest.mark.parametrize(
-    "method", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("method", NAMES)
 def test_a_bundle_says_what_its_limit_rests_on(
     method: str, options: BuildOptions, tmp_path: Path
 ) -> None:

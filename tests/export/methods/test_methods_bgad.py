@@ -95,6 +95,7 @@ def test_loss_falls_and_the_map_points_at_a_planted_defect(
     assert_sees_the_defect(trained(with_real), within_px=24)
 
 
+@pytest.mark.slow
 def test_real_defects_push_their_kind_away(tmp_path: Path) -> None:
     """Three marked faint spots at least double such spots' distance from good, in deviations."""
 
@@ -285,6 +286,7 @@ def test_fingerprint_changes_with_the_defects() -> None:
     assert len(names) == 3
 
 
+@pytest.mark.slow
 def test_a_stopped_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     """The batch count is kept in the checkpoint: boundaries begin at the same step."""
     whole = train(SMALL, tmp_path / "whole", steps=10)

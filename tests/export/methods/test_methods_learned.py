@@ -76,7 +76,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trained
     return after_a_few_steps
 
 
-SLOW = ("draem", "autoencoder-ssim")
+SLOW = ("draem", "autoencoder-l2", "autoencoder-ssim", "cutpaste-scar", "cutpaste-3way")
 """Ten to thirty seconds of training each; what is theirs alone is tested below without it."""
 
 

@@ -9,20 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.kept_parsers import MODULES, kept_parsers
 from support.wrong_invocations import Files, leaves, wrong_invocations
 
-import calibration.cli.main
-import deploy.cli.main
-import edge_app.cli.main
-import export.cli.main
+import edge_app
 from edge_app import __version__
 
-MODULES = {
-    "edge-app": edge_app.cli.main,
-    "edge-calibrate": calibration.cli.main,
-    "edge-deploy": deploy.cli.main,
-    "edge-export": export.cli.main,
-}
 SHIPPED = Path(edge_app.__file__).parent / "assets" / "demo-tapered.bundle"
 
 COMMANDS = {
@@ -65,7 +57,8 @@ def test_wrong_use_is_a_sentence(
     tried = list(wrong_invocations(words, parser))
     for line in tried:
         named = [files.named(word) for word in line]
-        code = run(MODULES[name].main, named)
+        with kept_parsers():
+            code = run(MODULES[name].main, named)
         told = capsys.readouterr()
         assert code in (0, 1, 2), (named, told.err)
         assert code == 0 or (told.err + told.out).strip(), named

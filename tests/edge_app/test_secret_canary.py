@@ -17,6 +17,7 @@ from urllib.request import urlopen
 import pytest
 from support.app_config import EDGE_APP, running, write_config
 from support.brokers import Listener, Mosquitto, free_port, wait_until
+from support.kept_parsers import kept_parsers
 from support.secret_forms import CANARY, secret_addresses
 
 import calibration.cli.main
@@ -86,15 +87,16 @@ def test_no_form_is_shown(
     config = tmp_path / "edge-app.toml"
     config.write_text(template.replace('"x"', toml))
     run = edge_app.cli.main.main
-    run(["check-config", str(config)])
-    if ADDRESSES.index(address) % 8 == 0:  # it starts a process
-        run(["camera", "test", address, "--seconds", "0.1", "--json"])
-    for words in (["camera", "test", address, "--nonsense"], ["camera", address]):
-        with pytest.raises(SystemExit):
-            run(words)
-    for line in (f"camera = {toml}", f"[page]\nport = {toml}", f"[[camera]]\nurl = [{toml}]"):
-        config.write_text(line)
+    with kept_parsers():
         run(["check-config", str(config)])
+        if ADDRESSES.index(address) % 8 == 0:  # it starts a process
+            run(["camera", "test", address, "--seconds", "0.1", "--json"])
+        for words in (["camera", "test", address, "--nonsense"], ["camera", address]):
+            with pytest.raises(SystemExit):
+                run(words)
+        for line in (f"camera = {toml}", f"[page]\nport = {toml}", f"[[camera]]\nurl = [{toml}]"):
+            config.write_text(line)
+            run(["check-config", str(config)])
     for text in (*said, *capsys.readouterr()):
         assert CANARY not in text, text
 

@@ -130,12 +130,10 @@ class Stopped(Exception):
     """The person pressed Ctrl-C."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step",
-    [
-        "thresholds",
-        *(pytest.param(s, marks=pytest.mark.slow) for s in ("labels", "inspector", "golden")),
-    ],
+    ["labels", "inspector", "thresholds", "golden"],
 )
 def test_a_stopped_build_resumes_to_the_same_result(
     tiles: Path, built: Path, tmp_path: Path, step: str
